@@ -1,0 +1,97 @@
+//! The store for programs without an async runtime.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::{MiniStore, Pending, Result};
+
+/// A view of a [`MiniStore`] whose methods block the calling thread. See [`MiniStore::blocking`].
+///
+/// ```
+/// # fn main() -> ministore_uring::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("journal.jsonl");
+/// let store = ministore_uring::MiniStore::open_blocking(&path)?;
+/// store.blocking().append(&"one")?;
+/// assert_eq!(store.blocking().append_batch(["two", "three"])?, 2..4);
+/// store.blocking().close()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Do not use it on the threads of an async runtime: await the methods of [`MiniStore`] there.
+#[derive(Debug, Clone, Copy)]
+pub struct Blocking<'a> {
+    store: &'a MiniStore,
+}
+
+impl<'a> Blocking<'a> {
+    pub(crate) fn new(store: &'a MiniStore) -> Self {
+        Self { store }
+    }
+
+    /// Appends a record; returns once it is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::append`].
+    pub fn append<R: Serialize + ?Sized>(&self, record: &R) -> Result<()> {
+        pollster::block_on(self.store.append(record))
+    }
+
+    /// Hands a record over, waiting only for room in the queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::submit`].
+    pub fn submit<R: Serialize + ?Sized>(&self, record: &R) -> Result<Pending> {
+        pollster::block_on(self.store.submit(record))
+    }
+
+    /// Appends records as one.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::append_batch`].
+    pub fn append_batch<R: Serialize>(&self, records: impl IntoIterator<Item = R>) -> Result<Range<u64>> {
+        pollster::block_on(self.store.append_batch(records))
+    }
+
+    /// Appends a line that is JSON already; returns its sequence number once it is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::append_json`].
+    pub fn append_json(&self, line: Bytes) -> Result<u64> {
+        pollster::block_on(self.store.append_json(line))
+    }
+
+    /// Hands over a line that is JSON already, waiting only for room in the queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::submit_json`].
+    pub fn submit_json(&self, line: Bytes) -> Result<Pending> {
+        pollster::block_on(self.store.submit_json(line))
+    }
+
+    /// Archives the active segment and begins a new one.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::rotate`].
+    pub fn rotate(&self) -> Result<()> {
+        pollster::block_on(self.store.rotate())
+    }
+
+    /// Makes durable what was accepted, closes the journal and releases it.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::close`].
+    pub fn close(&self) -> Result<()> {
+        pollster::block_on(self.store.close())
+    }
+}

@@ -1,0 +1,121 @@
+//! The buffer of a commit: aligned for direct writes, without `unsafe`.
+
+use std::fmt;
+
+use super::BLOCK_BYTES;
+
+const BLOCK: usize = BLOCK_BYTES as usize;
+
+/// Bytes that begin at an address that is a multiple of [`BLOCK_BYTES`].
+///
+/// A plain `Vec` with a block to spare: the bytes begin at the first aligned address in it, and moving the
+/// `Vec` (into a ring and back) does not move them.
+pub(crate) struct CommitBuffer {
+    storage: Vec<u8>,
+    /// Where in `storage` the bytes begin.
+    start: usize,
+}
+
+impl CommitBuffer {
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        let mut storage = Vec::with_capacity(bytes + BLOCK);
+        let start = aligned_start(&storage);
+        storage.resize(start, 0);
+        Self { storage, start }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.storage[self.start..]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.storage.len() - self.start
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.storage.truncate(self.start);
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.storage.truncate(self.start + len);
+    }
+
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        self.storage.extend_from_slice(bytes);
+    }
+
+    /// Appends `byte` until the buffer is `len` bytes long.
+    pub(crate) fn fill_to(&mut self, len: usize, byte: u8) {
+        self.reserve(len.saturating_sub(self.len()));
+        self.storage.resize(self.start + len, byte);
+    }
+
+    /// Keeps the bytes from `from` on, at the front.
+    pub(crate) fn keep_from(&mut self, from: usize) {
+        self.storage.drain(self.start..self.start + from);
+    }
+
+    /// Gives back memory that one large group needed.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        if self.storage.capacity() > bytes + BLOCK {
+            let mut smaller = Self::with_capacity(bytes.max(self.len()));
+            smaller.extend(self.bytes());
+            *self = smaller;
+        }
+    }
+
+    /// The bytes as a `Vec` and where in it they begin, for an engine that must own them.
+    pub(super) fn take(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(&mut self.storage), self.start)
+    }
+
+    /// Puts back what [`take`](Self::take) took.
+    pub(super) fn put_back(&mut self, storage: Vec<u8>) {
+        self.storage = storage;
+    }
+
+    fn reserve(&mut self, more: usize) {
+        if self.storage.len() + more > self.storage.capacity() {
+            let mut larger = Self::with_capacity((self.len() + more).next_power_of_two());
+            larger.storage.extend_from_slice(self.bytes());
+            *self = larger;
+        }
+    }
+}
+
+impl fmt::Debug for CommitBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommitBuffer").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// The first aligned place in memory that has a block to spare.
+fn aligned_start(storage: &[u8]) -> usize {
+    let misplaced = storage.as_ptr().addr() % BLOCK;
+    if misplaced == 0 { 0 } else { BLOCK - misplaced }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_stay_aligned_and_whole_as_the_buffer_grows_and_shrinks() {
+        let mut buffer = CommitBuffer::with_capacity(10);
+        let mut expected = Vec::new();
+        for round in 0..2000u32 {
+            let bytes = round.to_le_bytes();
+            buffer.extend(&bytes);
+            expected.extend_from_slice(&bytes);
+            assert_eq!(buffer.bytes().as_ptr().addr() % BLOCK, 0, "round {round}");
+        }
+        assert_eq!(buffer.bytes(), expected);
+        buffer.fill_to(8192, b' ');
+        assert_eq!(buffer.len(), 8192);
+        buffer.keep_from(8000 - 96);
+        buffer.shrink_to(100);
+        assert_eq!(buffer.bytes(), [&expected[7904..], &[b' '; 192]].concat());
+        assert_eq!(buffer.bytes().as_ptr().addr() % BLOCK, 0);
+    }
+}

@@ -1,0 +1,120 @@
+//! The disk, as the engine sees it: the one seam between the engine and the operating system.
+//!
+//! [`Disk`] does everything to files and names that is not a commit: opening, recovery, rotation, writing
+//! ahead. [`Lane`] is the commit path: it belongs to the writer thread and makes one buffer durable at a time.
+//! What runs behind them is chosen once, at open; the rest of the engine cannot tell.
+
+mod blocking;
+mod buffer;
+#[cfg(test)]
+pub(crate) mod fault;
+mod files;
+mod uring;
+
+use std::{ffi::OsString, fmt, io, path::Path, sync::Arc};
+
+pub(crate) use blocking::BlockingLane;
+pub(crate) use buffer::CommitBuffer;
+pub(crate) use files::RealDisk;
+pub(crate) use uring::{UringLane, refusal_hint};
+
+use crate::scan::ReadAt;
+
+/// Offset and length of a direct write are multiples of this many bytes, and so is the address of its buffer.
+pub(crate) const BLOCK_BYTES: u64 = 4096;
+
+/// Files and names.
+pub(crate) trait Disk: Send + Sync + fmt::Debug {
+    /// Opens a file for reading and writing.
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Replaces `to`, atomically. Durable once the directory is synced.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Durable once the directory is synced.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// The names in a directory, in no order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>>;
+
+    /// The commit path. Called on the writer thread, which keeps it.
+    fn lane(&self) -> io::Result<Box<dyn Lane>>;
+}
+
+/// How [`Disk::open`] opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Open {
+    Existing,
+    /// Creates it empty; what stood there is an error.
+    New,
+}
+
+/// An open file. Reads and writes go through the page cache.
+pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
+    fn len(&self) -> io::Result<u64>;
+
+    /// Writes all of `bytes`, or fails.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Cuts the file, or extends it with zeros.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Makes data and length durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// The commit path of the writer thread.
+pub(crate) trait Lane: fmt::Debug {
+    /// Turns to another file. With `direct`, tries to open it past the page cache.
+    fn attach(&mut self, path: &Path, direct: bool) -> io::Result<()>;
+
+    /// Whether writes bypass the page cache: offsets and lengths must then be multiples of [`BLOCK_BYTES`].
+    fn is_direct(&self) -> bool;
+
+    /// Writes the buffer's bytes at `offset` and makes them durable, the file's length included.
+    fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError>;
+}
+
+/// Why a commit is not durable.
+#[derive(Debug)]
+pub(crate) enum CommitError {
+    /// There was no room: nothing acknowledged is affected, and a later commit may succeed.
+    NoRoom(io::Error),
+    /// A write or a sync failed: what is on the disk is not known any more.
+    Failed(io::Error),
+}
+
+impl CommitError {
+    /// The verdict on a failed write, which had not been followed by a sync yet.
+    pub(crate) fn of_write(error: io::Error) -> Self {
+        if is_no_room(&error) { Self::NoRoom(error) } else { Self::Failed(error) }
+    }
+}
+
+/// A full disk, a quota, or the process's file size limit.
+pub(crate) fn is_no_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// What carries the commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BackendKind {
+    /// io_uring.
+    Uring,
+    /// Blocking system calls on the writer's own thread.
+    Blocking,
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Uring => "io_uring",
+            Self::Blocking => "blocking",
+        })
+    }
+}

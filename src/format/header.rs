@@ -1,0 +1,104 @@
+//! The first line of a segment: composed and parsed here, nowhere else.
+
+use serde::{Deserialize, Serialize};
+
+/// What every journal begins with; a version follows.
+pub(crate) const MAGIC: &[u8] = b"// MINISTORE JOURNAL v";
+
+/// The version written into new segments: that of `ministore` 0.1.7, whose readers check [`MAGIC`] only.
+const VERSION: &str = "0.1.4";
+
+/// The only seal there is.
+const SEAL_KIND: &str = "crc32c";
+
+/// How a sealed segment continues the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// Sequence number of the first record line.
+    pub(crate) first: u64,
+    /// Last seal value of the segment before; 0 for none.
+    pub(crate) prev: u32,
+}
+
+/// What a header line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Header {
+    /// As the original writes it: lines before the first seal are valid without one.
+    Plain,
+    /// As this engine writes it: every line is covered by a seal.
+    Sealed(Link),
+}
+
+/// Why a first line is not a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    /// It does not begin as a journal does.
+    NotAJournal,
+    /// It begins as one, and what follows makes no sense.
+    Damaged(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Fields<'a> {
+    seal: &'a str,
+    first: u64,
+    prev: &'a str,
+}
+
+impl Header {
+    /// How it continues the segment before it, where it says so.
+    pub(crate) fn link(self) -> Option<Link> {
+        match self {
+            Self::Plain => None,
+            Self::Sealed(link) => Some(link),
+        }
+    }
+
+    /// The header line, without a line feed.
+    pub(crate) fn compose(self) -> Vec<u8> {
+        let mut line = MAGIC.to_vec();
+        line.extend_from_slice(VERSION.as_bytes());
+        if let Self::Sealed(Link { first, prev }) = self {
+            let object = format!(r#" {{"seal":"{SEAL_KIND}","first":{first},"prev":"{prev:08x}"}}"#);
+            line.extend_from_slice(object.as_bytes());
+        }
+        line
+    }
+
+    /// Reads a first line. White space at its end (a closed mark, padding, a carriage return) is passed over.
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, HeaderFault> {
+        let rest = line.strip_prefix(MAGIC).ok_or(HeaderFault::NotAJournal)?.trim_ascii_end();
+        let version_len = rest.iter().position(|&b| b == b' ').unwrap_or(rest.len());
+        let (version, object) = rest.split_at(version_len);
+        if !version.iter().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(b)) {
+            return Err(HeaderFault::Damaged("the header's version is not one".into()));
+        }
+        match object.trim_ascii_start() {
+            [] => Ok(Self::Plain),
+            object => parse_link(object).map(Self::Sealed),
+        }
+    }
+}
+
+fn parse_link(object: &[u8]) -> Result<Link, HeaderFault> {
+    let damaged = |reason: String| HeaderFault::Damaged(reason);
+    let fields: Fields<'_> = serde_json::from_slice(object)
+        .map_err(|source| damaged(format!("the header's object does not parse: {source}")))?;
+    if fields.seal != SEAL_KIND {
+        return Err(damaged(format!("the header names an unknown seal, {:?}", fields.seal)));
+    }
+    if fields.first == 0 {
+        return Err(damaged("the header's first sequence number is 0".into()));
+    }
+    let is_hex = fields.prev.len() == 8 && fields.prev.bytes().all(|b| b.is_ascii_hexdigit());
+    let prev = u32::from_str_radix(fields.prev, 16).ok().filter(|_| is_hex);
+    let prev = prev.ok_or_else(|| damaged("the header's previous seal is not 8 hex digits".into()))?;
+    Ok(Link { first: fields.first, prev })
+}
+
+/// Whether these bytes can be a header that was cut off while it was being written: nothing follows it.
+pub(crate) fn is_torn_header(bytes: &[u8]) -> bool {
+    let bytes = bytes.trim_ascii_end();
+    let begins_one = bytes.starts_with(MAGIC) && !bytes.contains(&super::LF);
+    MAGIC.starts_with(bytes) || (begins_one && Header::parse(bytes).is_err())
+}

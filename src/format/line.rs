@@ -1,0 +1,35 @@
+//! One line of a segment, taken apart: the value, and what its trailing white space says.
+
+use super::{CLOSED_MARK, PADDING, SEAL_LEN, seal};
+
+/// What a line's trailing white space says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// No seal: a line inside a group, or of a plain segment.
+    Unsealed,
+    /// A seal and nothing but padding behind it.
+    Sealed(u32),
+    /// A seal and the closed mark.
+    Closed(u32),
+}
+
+/// Splits a line into the length of its value (what stands before the white space at its end) and its ending.
+pub(crate) fn ending(line: &[u8]) -> (usize, Ending) {
+    let value_len = line.trim_ascii_end().len();
+    let space = &line[value_len..];
+    let Some(value) = seal::decode(space) else {
+        return (value_len, Ending::Unsealed);
+    };
+    match &space[SEAL_LEN..] {
+        [CLOSED_MARK] => (value_len, Ending::Closed(value)),
+        rest if rest.iter().all(|&b| b == PADDING) => (value_len, Ending::Sealed(value)),
+        _ => (value_len, Ending::Unsealed),
+    }
+}
+
+/// Places inside a line where a seal stands that other bytes follow: a lost LF leaves such a thing behind.
+pub(crate) fn embedded_seals(line: &[u8]) -> impl Iterator<Item = (usize, u32)> + '_ {
+    memchr::memchr_iter(CLOSED_MARK, line)
+        .filter_map(|at| Some((at, seal::decode(&line[at..])?)))
+        .filter(|&(at, _)| at > 0 && !line[at - 1].is_ascii_whitespace())
+}

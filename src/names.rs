@@ -1,0 +1,135 @@
+//! The names of a journal's files: composed and parsed here, nowhere else.
+//!
+//! | name | file |
+//! | --- | --- |
+//! | `NAME` | the active segment |
+//! | `NAME.001`, `NAME.002`, … | archived segments, in numeric order |
+//! | `NAME.next` | the next segment, being prepared |
+//! | `NAME.lock` | held by the writer |
+//! | `NAME.cut-<offset>` | bytes that recovery cut |
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs, io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use crate::{MiniStoreError, Result};
+
+/// How many digits the number of an archived segment has at least.
+const DIGITS_MIN: usize = 3;
+
+/// More digits than a `u64` surely holds are no segment number.
+const DIGITS_MAX: usize = 18;
+
+/// Where a journal lives and what it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Names {
+    dir: PathBuf,
+    base: OsString,
+}
+
+impl Names {
+    /// For a reader or a writer: the path is made absolute, symbolic links resolved, so that two ways to the same
+    /// journal give the same names. Nothing needs to exist.
+    pub(crate) fn resolve(path: &Path) -> Result<Self> {
+        let resolved = match fs::canonicalize(path) {
+            Ok(resolved) => resolved,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
+            Err(error) => return Err(MiniStoreError::file(path, "resolve the path")(error)),
+        };
+        let Some(base) = resolved.file_name() else {
+            return Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() });
+        };
+        let parent = resolved.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let dir = fs::canonicalize(parent).unwrap_or_else(|_| parent.to_path_buf());
+        Ok(Self { dir, base: base.to_os_string() })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn active(&self) -> PathBuf {
+        self.dir.join(&self.base)
+    }
+
+    pub(crate) fn archived(&self, number: u64) -> PathBuf {
+        self.with_suffix(&format!(".{number:0width$}", width = DIGITS_MIN))
+    }
+
+    pub(crate) fn next(&self) -> PathBuf {
+        self.with_suffix(".next")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.with_suffix(".lock")
+    }
+
+    /// For bytes cut at `offset`; `copy` counts from 0 the attempts to find a free name.
+    pub(crate) fn cut(&self, offset: u64, copy: u32) -> PathBuf {
+        match copy {
+            0 => self.with_suffix(&format!(".cut-{offset}")),
+            _ => self.with_suffix(&format!(".cut-{offset}-{copy}")),
+        }
+    }
+
+    /// The archived segments among the names in the directory, oldest first.
+    pub(crate) fn archived_in(&self, names: &[OsString]) -> Vec<(u64, PathBuf)> {
+        let mut found: Vec<_> = names
+            .iter()
+            .filter_map(|name| Some((self.archived_number(name)?, self.dir.join(name))))
+            .collect();
+        found.sort();
+        found
+    }
+
+    fn archived_number(&self, name: &OsStr) -> Option<u64> {
+        let digits = name.as_bytes().strip_prefix(self.base.as_bytes())?.strip_prefix(b".")?;
+        let plausible = (1..=DIGITS_MAX).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(digits).ok().filter(|_| plausible)?.parse().ok()
+    }
+
+    fn with_suffix(&self, suffix: &str) -> PathBuf {
+        let mut name = self.base.clone().into_vec();
+        name.extend_from_slice(suffix.as_bytes());
+        self.dir.join(OsString::from_vec(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        Names { dir: "/d".into(), base: "j.log".into() }
+    }
+
+    #[test]
+    fn an_archived_name_reads_back() {
+        for number in [1, 42, 999, 1000, 123_456_789] {
+            let path = names().archived(number);
+            let name = path.file_name().unwrap().to_os_string();
+            assert_eq!(names().archived_in(&[name]), [(number, path)]);
+        }
+        assert_eq!(names().archived(7), Path::new("/d/j.log.007"));
+    }
+
+    #[test]
+    fn any_number_of_digits_is_read_and_sorted_by_value() {
+        let listed = ["j.log.10", "j.log.000002", "j.log.001", "j.log"].map(OsString::from);
+        let numbers: Vec<_> = names().archived_in(&listed).into_iter().map(|(number, _)| number).collect();
+        assert_eq!(numbers, [1, 2, 10]);
+    }
+
+    #[test]
+    fn other_files_are_no_segments() {
+        let others = [names().active(), names().next(), names().lock(), names().cut(5, 0), names().cut(5, 2)];
+        let mut listed: Vec<_> = others.iter().map(|path| path.file_name().unwrap().to_os_string()).collect();
+        listed.extend(["j.log.", "j.log.1a", "j.log.-1", "k.log.001", "j.log.001.gz"].map(OsString::from));
+        listed.push(format!("j.log.{}", "9".repeat(30)).into());
+        assert_eq!(names().archived_in(&listed), []);
+    }
+}

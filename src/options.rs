@@ -1,0 +1,314 @@
+//! How a journal is written, kept and recovered; every limit has its unit in its name and is checked in one
+//! place, [`JournalOptions::validate`].
+
+use std::{path::Path, time::Duration};
+
+use crate::{MiniStore, MiniStoreError, Result};
+
+/// 1 MiB, the unit that the limits are told in.
+const MIB: u64 = 1024 * 1024;
+
+/// No record, batch or line may be larger, whatever the options say: one write of it stays well inside what a
+/// single system call takes (2 GiB on Linux).
+pub(crate) const LINE_BYTES_LIMIT: u64 = 1024 * MIB;
+
+/// The options of `ministore` 0.1.7, with their names, defaults and meaning.
+///
+/// **These options delete**: at a rotation the oldest segments go, so that at most
+/// [`max_segments`](Self::max_segments) files (3 by default) are left. [`JournalOptions`] has every other option, and keeps
+/// everything unless told.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # pollster::block_on(async {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("journal.jsonl");
+/// use ministore_uring::MiniStoreOptions;
+///
+/// let store = MiniStoreOptions::new().max_bytes_per_segment(1 << 20).max_segments(10).open(&path).await?;
+/// store.append(&"hello").await?;
+/// # Ok(()) })
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct MiniStoreOptions {
+    /// A segment that has reached this size, in bytes, is rotated.
+    pub max_bytes_per_segment: u64,
+    /// How many files are kept, the active one counted. At least 1.
+    pub max_segments: usize,
+}
+
+impl MiniStoreOptions {
+    /// 64 MiB per segment, 3 segments.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { max_bytes_per_segment: 64 * MIB, max_segments: 3 }
+    }
+
+    /// Sets the size, in bytes, at which a segment is rotated.
+    #[must_use]
+    pub fn max_bytes_per_segment(mut self, bytes: u64) -> Self {
+        self.max_bytes_per_segment = bytes;
+        self
+    }
+
+    /// Sets how many files are kept, the active one counted; older ones are **deleted** at a rotation.
+    #[must_use]
+    pub fn max_segments(mut self, n: usize) -> Self {
+        self.max_segments = n;
+        self
+    }
+
+    /// Opens the journal at `path`, creating it and its parent directories where they are missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalOptions::open`].
+    pub async fn open<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
+        JournalOptions::from(self).open(path).await
+    }
+}
+
+impl Default for MiniStoreOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<MiniStoreOptions> for JournalOptions {
+    fn from(options: MiniStoreOptions) -> Self {
+        Self::new().max_bytes_per_segment(options.max_bytes_per_segment).max_segments(options.max_segments)
+    }
+}
+
+/// What carries the writes to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Backend {
+    /// io_uring where the system allows it, else blocking system calls. Which one runs is said once through
+    /// `tracing`, and by [`stats`](MiniStore::stats).
+    #[default]
+    Auto,
+    /// io_uring, or [`MiniStoreError::BackendUnavailable`].
+    Uring,
+    /// Plain blocking system calls, on the writer's own thread.
+    Blocking,
+}
+
+/// What open does where acknowledged data is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum RecoveryPolicy {
+    /// Refuse with [`MiniStoreError::Corrupt`] and change nothing.
+    #[default]
+    Strict,
+    /// Keep what verifies before the first damaged commit group of the active segment and cut the rest. The
+    /// bytes cut are kept beside the journal, in `NAME.cut-<offset>`.
+    CutAtFirstError,
+}
+
+/// Every option of a journal. Keeps all segments unless told otherwise.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("journal.jsonl");
+/// use ministore_uring::{Backend, JournalOptions};
+///
+/// let store = JournalOptions::new()
+///     .max_bytes_per_segment(256 << 20)
+///     .backend(Backend::Blocking)
+///     .open_blocking(&path)?;
+/// store.blocking().append(&"hello")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct JournalOptions {
+    pub(crate) max_bytes_per_segment: u64,
+    pub(crate) max_segments: usize,
+    pub(crate) seals: bool,
+    pub(crate) write_ahead: bool,
+    pub(crate) direct: bool,
+    pub(crate) backend: Backend,
+    pub(crate) recovery: RecoveryPolicy,
+    pub(crate) commit_delay: Duration,
+    pub(crate) max_group_bytes: u64,
+    pub(crate) max_record_bytes: u64,
+    pub(crate) max_batch_bytes: u64,
+    pub(crate) max_queue_bytes: u64,
+}
+
+impl JournalOptions {
+    /// 64 MiB per segment, every segment kept, sealed, written ahead, the fastest backend there is.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            max_bytes_per_segment: 64 * MIB,
+            max_segments: usize::MAX,
+            seals: true,
+            write_ahead: true,
+            direct: true,
+            backend: Backend::Auto,
+            recovery: RecoveryPolicy::Strict,
+            commit_delay: Duration::ZERO,
+            max_group_bytes: MIB,
+            max_record_bytes: 16 * MIB,
+            max_batch_bytes: 64 * MIB,
+            max_queue_bytes: 64 * MIB,
+        }
+    }
+
+    /// Sets the size, in bytes, at which a segment is rotated (default: 64 MiB). A segment may end up larger: by
+    /// the group that reached the limit, and by up to an eighth while the rotation is under way beside the
+    /// commits.
+    #[must_use]
+    pub fn max_bytes_per_segment(mut self, bytes: u64) -> Self {
+        self.max_bytes_per_segment = bytes;
+        self
+    }
+
+    /// Sets how many files are kept, the active one counted (default: all). Older ones are **deleted** at a
+    /// rotation. At least 1.
+    #[must_use]
+    pub fn max_segments(mut self, n: usize) -> Self {
+        self.max_segments = n;
+        self
+    }
+
+    /// Whether new segments carry seals (default: yes). Without them a closed file is byte for byte what
+    /// `ministore` 0.1.7 would have written, and loses what seals give: damage goes unnoticed, a batch may be
+    /// found in part after a crash, sequence numbers count from the oldest segment still there, and nothing is
+    /// written ahead.
+    #[must_use]
+    pub fn seals(mut self, yes: bool) -> Self {
+        self.seals = yes;
+        self
+    }
+
+    /// Whether segments are written ahead with spaces, off the commit path, so that a commit changes no file
+    /// size (default: yes). Turn it off for copy-on-write file systems, for tiny disks, and for `tail -f`.
+    #[must_use]
+    pub fn write_ahead(mut self, yes: bool) -> Self {
+        self.write_ahead = yes;
+        self
+    }
+
+    /// Whether commits into space written ahead bypass the page cache (`O_DIRECT` and `O_DSYNC`) where the file system
+    /// allows it (default: yes). Otherwise they are plain writes followed by `fdatasync`.
+    #[must_use]
+    pub fn direct(mut self, yes: bool) -> Self {
+        self.direct = yes;
+        self
+    }
+
+    /// Chooses what carries the writes to the disk (default: [`Backend::Auto`]).
+    #[must_use]
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// Chooses what open does where acknowledged data is damaged (default: [`RecoveryPolicy::Strict`]).
+    #[must_use]
+    pub fn recovery(mut self, policy: RecoveryPolicy) -> Self {
+        self.recovery = policy;
+        self
+    }
+
+    /// Waits this long for more appends before a group is committed (default: not at all; at most 1 s). Trades latency
+    /// for fewer syncs.
+    #[must_use]
+    pub fn commit_delay(mut self, delay: Duration) -> Self {
+        self.commit_delay = delay;
+        self
+    }
+
+    /// Sets how many bytes of lines one commit group gathers at most (default: 1 MiB). A single record or batch may
+    /// be larger: it then has a group to itself.
+    #[must_use]
+    pub fn max_group_bytes(mut self, bytes: u64) -> Self {
+        self.max_group_bytes = bytes;
+        self
+    }
+
+    /// Sets how large one record may be as JSON, in bytes (default: 16 MiB; at most 1 GiB). A larger one is refused with
+    /// [`MiniStoreError::TooLarge`].
+    #[must_use]
+    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
+        self.max_record_bytes = bytes;
+        self
+    }
+
+    /// Sets how large one batch may be as JSON, in bytes (default: 64 MiB; at most 1 GiB). A larger one is refused with
+    /// [`MiniStoreError::TooLarge`].
+    #[must_use]
+    pub fn max_batch_bytes(mut self, bytes: u64) -> Self {
+        self.max_batch_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes may wait for the writer (default: 64 MiB; at most 1 GiB); callers beyond that wait
+    /// their turn. A record or batch that is larger by itself takes the whole queue.
+    #[must_use]
+    pub fn max_queue_bytes(mut self, bytes: u64) -> Self {
+        self.max_queue_bytes = bytes;
+        self
+    }
+
+    /// Opens the journal at `path` for writing, creating it and its parent directories where they are missing,
+    /// and recovers it where it was cut off while in use (what was done is in
+    /// [`open_report`](MiniStore::open_report)).
+    ///
+    /// All work is done on the journal's own threads: the calling thread is not blocked.
+    ///
+    /// # Errors
+    ///
+    /// * [`InvalidArgument`](MiniStoreError::InvalidArgument): an option is out of its range.
+    /// * [`PathIsNotFile`](MiniStoreError::PathIsNotFile): the path names a directory or a device.
+    /// * [`MissingInitialState`](MiniStoreError::MissingInitialState): the file is not a journal.
+    /// * [`Locked`](MiniStoreError::Locked): another writer has it open.
+    /// * [`Corrupt`](MiniStoreError::Corrupt): acknowledged data is damaged; nothing was changed.
+    /// * [`BackendUnavailable`](MiniStoreError::BackendUnavailable): io_uring was asked for and is refused.
+    /// * [`Io`](MiniStoreError::Io): the operating system refused something.
+    pub async fn open<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
+        MiniStore::open_with(self, path.as_ref()).await
+    }
+
+    /// [`open`](Self::open), for programs without an async runtime. Blocks the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_blocking<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
+        pollster::block_on(self.open(path))
+    }
+
+    /// The one place where limits are checked.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let invalid = |text: String| Err(MiniStoreError::InvalidArgument(text));
+        if self.max_segments == 0 {
+            return invalid("max_segments must be >= 1".into());
+        }
+        for (name, bytes) in [
+            ("max_record_bytes", self.max_record_bytes),
+            ("max_batch_bytes", self.max_batch_bytes),
+            ("max_queue_bytes", self.max_queue_bytes),
+            ("max_group_bytes", self.max_group_bytes),
+        ] {
+            if bytes == 0 || bytes > LINE_BYTES_LIMIT {
+                return invalid(format!("{name} must be from 1 to {LINE_BYTES_LIMIT}, not {bytes}"));
+            }
+        }
+        if self.commit_delay > Duration::from_secs(1) {
+            return invalid("commit_delay must be at most 1 s".into());
+        }
+        Ok(())
+    }
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,14 @@
+//! Reading a journal. Readers never write and never lock; they may run while the journal is being written, in this
+//! process or another, and see every record that was acknowledged before they began.
+
+mod feed;
+mod pump;
+mod records;
+mod replay;
+mod snapshot;
+mod stream;
+
+pub use records::{Record, Records};
+pub use stream::{JournalStream, RecordStream};
+
+pub(crate) use snapshot::Snapshot;

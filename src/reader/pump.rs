@@ -1,0 +1,82 @@
+//! A thread that reads ahead for an async reader: files are never read on a runtime's thread, and at most a few
+//! blocks wait in memory.
+
+use std::{
+    task::{Context, Poll},
+    thread,
+};
+
+use tokio::sync::mpsc;
+
+use super::{feed::Feed, records::Cursor};
+use crate::{Result, scan::Block};
+
+/// Blocks read ahead.
+const BLOCKS_AHEAD: usize = 4;
+
+/// The receiving end. Dropping it ends the thread.
+#[derive(Debug)]
+pub(super) struct Pump {
+    messages: mpsc::Receiver<Result<Message>>,
+}
+
+#[derive(Debug)]
+enum Message {
+    /// The journal is open.
+    Opened,
+    Block(Cursor),
+}
+
+impl Pump {
+    /// Reads what `open` opens.
+    pub(super) fn start(open: impl FnOnce() -> Result<Feed> + Send + 'static) -> Result<Self> {
+        let (sender, messages) = mpsc::channel(BLOCKS_AHEAD);
+        thread::Builder::new().name("ministore-reader".into()).spawn(move || {
+            let send = |message| sender.blocking_send(message).is_ok();
+            let mut feed = match open() {
+                Ok(feed) => feed,
+                Err(error) => {
+                    send(Err(error));
+                    return;
+                }
+            };
+            if !send(Ok(Message::Opened)) {
+                return;
+            }
+            loop {
+                let mut block = Block::default();
+                let message = match feed.fill(&mut block) {
+                    Ok(Some(place)) => Ok(Message::Block(Cursor::new(block, place))),
+                    Ok(None) => return,
+                    Err(error) => Err(error),
+                };
+                let ended = message.is_err();
+                if !send(message) || ended {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { messages })
+    }
+
+    /// Waits until the journal is open.
+    pub(super) async fn opened(&mut self) -> Result<()> {
+        match self.messages.recv().await {
+            Some(Err(error)) => Err(error),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    /// The next block; `None` at the end.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Cursor>>> {
+        loop {
+            match self.messages.poll_recv(context) {
+                Poll::Ready(Some(Ok(Message::Opened))) => {}
+                Poll::Ready(Some(Ok(Message::Block(cursor)))) => return Poll::Ready(Some(Ok(cursor))),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The reading side of [`MiniStore`].
+
+use std::{future::poll_fn, path::Path};
+
+use serde::de::DeserializeOwned;
+
+use super::{JournalStream, Records, feed::Feed, pump::Pump};
+use crate::{MiniStore, MiniStoreError, Result};
+
+impl MiniStore {
+    /// All records of the journal at `path`, over all segments. What does not exist, or is empty, gives no records.
+    ///
+    /// The journal need not be open, and may be: a record that was acknowledged before the call is in the result. The
+    /// files are read on a thread of their own; records are deserialized in the caller's task.
+    ///
+    /// # Errors
+    ///
+    /// * [`MissingInitialState`](MiniStoreError::MissingInitialState): a file is not a journal.
+    /// * [`Deserialize`](MiniStoreError::Deserialize): a line is not an `R`.
+    /// * [`Corrupt`](MiniStoreError::Corrupt): acknowledged data is damaged, or a segment is missing.
+    /// * [`Io`](MiniStoreError::Io): a file could not be read.
+    pub async fn replay<R, P>(path: P) -> Result<Vec<R>>
+    where
+        R: DeserializeOwned,
+        P: AsRef<Path>,
+    {
+        let path = path.as_ref().to_path_buf();
+        let mut pump = Pump::start(move || Feed::of_journal(&path, 0))?;
+        let mut records = Vec::new();
+        while let Some(block) = poll_fn(|context| pump.poll_next(context)).await {
+            let mut block = block?;
+            while let Some(record) = block.next(0) {
+                match record {
+                    Ok(record) => records.push(record.value),
+                    Err(MiniStoreError::Record { source, .. }) => {
+                        // As the original counts: the first header is line 1, later ones are not counted.
+                        return Err(MiniStoreError::Deserialize { line: records.len() + 2, source });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// The records of **one file** of a journal, line by line. [`records`](Self::records) reads all segments.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](MiniStoreError::Io) where the file does not exist or cannot be read;
+    /// [`MissingInitialState`](MiniStoreError::MissingInitialState) where it does not begin with a header.
+    pub async fn stream<T>(path: impl AsRef<Path>) -> Result<JournalStream<T>>
+    where
+        T: DeserializeOwned,
+    {
+        JournalStream::open(path.as_ref().to_path_buf()).await
+    }
+
+    /// The records of the journal at `path`, lazily, over all segments, with their sequence numbers.
+    ///
+    /// ```
+    /// # fn main() -> ministore_uring::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("journal.jsonl");
+    /// # let store = ministore_uring::MiniStore::open_blocking(&path)?;
+    /// store.blocking().append_batch(["a", "b"])?;
+    /// for record in ministore_uring::MiniStore::records::<String>(&path) {
+    ///     let record = record?;
+    ///     println!("{}: {}", record.seq, record.value);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn records<T: DeserializeOwned>(path: impl AsRef<Path>) -> Records<T> {
+        Records::new(path.as_ref(), 0)
+    }
+
+    /// As [`records`](Self::records), from sequence number `seq` on. Segments that hold only older records are not
+    /// read.
+    pub fn records_from<T: DeserializeOwned>(path: impl AsRef<Path>, seq: u64) -> Records<T> {
+        Records::new(path.as_ref(), seq)
+    }
+}

@@ -1,0 +1,77 @@
+//! Which files make up a journal at one moment, though it may be rotated at that moment.
+
+use std::{fs::File, io, path::PathBuf, sync::Arc};
+
+use crate::{
+    MiniStoreError, Result,
+    format::Header,
+    names::Names,
+    scan::{LineReader, ReadAt},
+};
+
+/// A rotation takes far longer than looking twice; this many in a row do not happen.
+const ATTEMPTS_MAX: u32 = 100;
+
+/// The files of a journal.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// Oldest first.
+    pub(crate) archived: Vec<(u64, PathBuf)>,
+    /// Opened, so that a rotation does not take it away.
+    pub(crate) active: Option<(PathBuf, Arc<File>)>,
+}
+
+impl Snapshot {
+    /// Looks at the directory before and after the active file is opened: if no segment was archived in between,
+    /// the file opened is the one that follows the newest archived segment.
+    pub(crate) fn take(names: &Names) -> Result<Self> {
+        let mut before = list_archived(names)?;
+        let mut attempts = 0;
+        loop {
+            let active = open_if_there(names.active())?;
+            let after = list_archived(names)?;
+            attempts += 1;
+            if before.last() == after.last() || attempts == ATTEMPTS_MAX {
+                let active = match active {
+                    Some(active) => Some(active),
+                    None => successor_without_its_name(names)?,
+                };
+                return Ok(Self { archived: after, active });
+            }
+            before = after;
+        }
+    }
+}
+
+/// Between the last two steps of a rotation (or after a power cut there) the newest records stand in `NAME.next`.
+fn successor_without_its_name(names: &Names) -> Result<Option<(PathBuf, Arc<File>)>> {
+    let Some((path, file)) = open_if_there(names.next())? else {
+        // It may just have got its name.
+        return open_if_there(names.active());
+    };
+    let has_header = begins_with_header(&*file).map_err(MiniStoreError::file(&path, "read"))?;
+    Ok(has_header.then_some((path, file)))
+}
+
+fn begins_with_header(file: &impl ReadAt) -> io::Result<bool> {
+    let mut lines = LineReader::new(file, 0);
+    Ok(lines.next()?.is_some_and(|line| Header::parse(line.bytes).is_ok()))
+}
+
+fn list_archived(names: &Names) -> Result<Vec<(u64, PathBuf)>> {
+    let listed = std::fs::read_dir(names.dir())
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>());
+    match listed {
+        Ok(listed) => Ok(names.archived_in(&listed)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(MiniStoreError::file(names.dir(), "list the directory")(error)),
+    }
+}
+
+fn open_if_there(path: PathBuf) -> Result<Option<(PathBuf, Arc<File>)>> {
+    match File::open(&path) {
+        Ok(file) => Ok(Some((path, Arc::new(file)))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(MiniStoreError::file(path, "open")(error)),
+    }
+}

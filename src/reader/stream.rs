@@ -1,0 +1,119 @@
+//! Records, for async callers.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    marker::PhantomData,
+    path::PathBuf,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use serde::de::DeserializeOwned;
+
+use super::{
+    feed::Feed,
+    pump::Pump,
+    records::{Cursor, Record},
+};
+use crate::{MiniStoreError, Result};
+
+/// The records of a journal as a `futures::Stream`. See [`Records::into_stream`](crate::Records::into_stream).
+#[must_use = "streams do nothing unless polled"]
+pub struct RecordStream<T> {
+    path: PathBuf,
+    from_seq: u64,
+    pump: Option<Pump>,
+    cursor: Cursor,
+    ended: bool,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> RecordStream<T> {
+    pub(super) fn new(path: PathBuf, from_seq: u64) -> Self {
+        Self { path, from_seq, pump: None, cursor: Cursor::default(), ended: false, value: PhantomData }
+    }
+
+    fn pump(&mut self) -> Result<&mut Pump> {
+        if self.pump.is_none() {
+            let (path, from_seq) = (self.path.clone(), self.from_seq);
+            self.pump = Some(Pump::start(move || Feed::of_journal(&path, from_seq))?);
+        }
+        self.pump.as_mut().ok_or(MiniStoreError::WriterGone)
+    }
+}
+
+impl<T: DeserializeOwned> Stream for RecordStream<T> {
+    type Item = Result<Record<T>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let from_seq = self.from_seq;
+        while !self.ended {
+            if let Some(record) = self.cursor.next(from_seq) {
+                return Poll::Ready(Some(record));
+            }
+            let block = match self.pump() {
+                Ok(pump) => ready!(pump.poll_next(context)),
+                Err(error) => Some(Err(error)),
+            };
+            match block {
+                Some(Ok(cursor)) => self.cursor = cursor,
+                Some(Err(error)) => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => self.ended = true,
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+impl<T> fmt::Debug for RecordStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordStream").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The records of **one file** of a journal, as `ministore` 0.1.7 gives them. See
+/// [`MiniStore::stream`](crate::MiniStore::stream).
+pub struct JournalStream<T> {
+    pump: Pump,
+    cursor: Cursor,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> JournalStream<T> {
+    pub(super) async fn open(path: PathBuf) -> Result<Self> {
+        let mut pump = Pump::start(move || Feed::of_file(&path))?;
+        pump.opened().await?;
+        Ok(Self { pump, cursor: Cursor::default(), value: PhantomData })
+    }
+}
+
+impl<T: DeserializeOwned> JournalStream<T> {
+    /// The next record; `None` at the end of the file. After a line that does not fit `T` it goes on with the next.
+    pub async fn next(&mut self) -> Option<Result<T>> {
+        loop {
+            match self.cursor.next::<T>(0) {
+                Some(Ok(record)) => return Some(Ok(record.value)),
+                Some(Err(MiniStoreError::Record { line, source, .. })) => {
+                    let line = usize::try_from(line).unwrap_or(usize::MAX);
+                    return Some(Err(MiniStoreError::Deserialize { line, source }));
+                }
+                Some(Err(error)) => return Some(Err(error)),
+                None => match poll_fn(|context| self.pump.poll_next(context)).await? {
+                    Ok(cursor) => self.cursor = cursor,
+                    Err(error) => return Some(Err(error)),
+                },
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for JournalStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JournalStream").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,244 @@
+//! Doing what was decided: the one place of recovery that changes files. Each step leaves a journal that the
+//! next open understands, wherever it is cut off.
+
+use std::{io, path::Path, sync::Arc};
+
+use super::{
+    CutTail, OpenReport, Recovered,
+    decide::Step,
+    numbering::{Continuation, continuation_of},
+    observe::{Active, Content, Journal, Scanned},
+};
+use crate::{
+    JournalOptions, MiniStoreError, Result,
+    device::{Disk, DiskFile, Open},
+    format::{CLOSED_MARK, Chain, Header, LF, Link, seal},
+    names::Names,
+    scan::Tail,
+};
+
+/// Bytes copied at a time.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Takes one step of recovery.
+pub(super) fn take(
+    step: Step,
+    disk: &dyn Disk,
+    names: &Names,
+    options: &JournalOptions,
+    journal: &Journal,
+    report: &mut OpenReport,
+) -> Result<()> {
+    let fail = |action| MiniStoreError::file(names.active(), action);
+    match step {
+        Step::Ready => Ok(()),
+        Step::Refuse(culprit) => Err(journal.refusal(culprit)),
+        Step::AdoptNext => {
+            report.rotation_completed |= !journal.archived.is_empty();
+            report.created |= journal.archived.is_empty();
+            rename(disk, names, &names.next(), &names.active()).map_err(fail("complete the rotation of"))
+        }
+        Step::RemoveNext => disk
+            .remove(&names.next())
+            .and_then(|()| disk.sync_dir(names.dir()))
+            .map_err(MiniStoreError::file(names.next(), "remove")),
+        Step::SetNextAside => {
+            let aside = free_name(disk, names, 0)?;
+            rename(disk, names, &names.next(), &aside).map_err(MiniStoreError::file(names.next(), "rename"))
+        }
+        Step::FinishArchived => {
+            report.rotation_completed = true;
+            journal.unfinished().map_or(Ok(()), |(path, scanned)| finish_archived(disk, names, path, scanned))
+        }
+        Step::CreateActive => {
+            report.created |= journal.archived.is_empty();
+            report.rotation_completed |= !journal.archived.is_empty();
+            let header = next_header(disk, options, journal)?;
+            create_segment(disk, names, header).map_err(fail("create"))
+        }
+        Step::WriteHeader => {
+            let header = next_header(disk, options, journal)?;
+            let active = journal.active.as_ref();
+            active.map_or(Ok(()), |active| write_header(&*active.file, header)).map_err(fail("write"))?;
+            disk.sync_dir(names.dir()).map_err(fail("sync the directory of"))
+        }
+        Step::CutActive => match &journal.active {
+            Some(Active { path, file, content: Content::Scanned(scanned) }) => {
+                let cut = cut_tail(disk, names, path, &**file, scanned)?;
+                report.cut = cut.or(report.cut.take());
+                Ok(())
+            }
+            _ => Ok(()),
+        },
+    }
+}
+
+/// The last step: the active segment is whole; ends it in LF and puts its lines under a seal.
+pub(super) fn make_ready(
+    disk: &dyn Disk,
+    options: &JournalOptions,
+    journal: Journal,
+    mut report: OpenReport,
+) -> Result<Recovered> {
+    let before = journal.archived.clone();
+    let Some(Active { path, file, content: Content::Scanned(scanned) }) = journal.active else {
+        return Err(MiniStoreError::MissingInitialState);
+    };
+    let Scanned { header, records, end } = scanned;
+    let fail = |action| MiniStoreError::file(&path, action);
+    let unsealed = header == Header::Plain && end.last_seal.is_none();
+    let first = match header.link() {
+        Some(link) => link.first,
+        None => continue_after(disk, &before)?.next_seq,
+    };
+    let mut recovered = Recovered {
+        file: Arc::clone(&file),
+        data_end: end.data_end,
+        chain: end.chain,
+        sealed: !unsealed,
+        last_seal: end.last_seal,
+        records,
+        newest_archived: before.last().map_or(0, |(number, _)| *number),
+        report: OpenReport { next_seq: first + records, ..std::mem::take(&mut report) },
+    };
+    let ends_as_it_should = end.terminated && end.file_end == end.data_end + 1 + u64::from(end.marked);
+    if unsealed && options.seals && records == 0 {
+        let Continuation { next_seq, last_seal } = continue_after(disk, &before)?;
+        let header = Header::Sealed(Link { first: next_seq, prev: last_seal.unwrap_or(0) });
+        write_header(&*file, header).map_err(fail("write"))?;
+        let text = header.compose();
+        recovered.data_end = text.len() as u64;
+        recovered.chain = Chain::start(&text);
+        recovered.sealed = true;
+    } else if unsealed && options.seals {
+        let seal = end.chain.seal();
+        seal_plain_lines(&*file, end.data_end, seal).map_err(fail("write"))?;
+        recovered.data_end += seal::encode(seal).len() as u64;
+        recovered.chain = Chain::after(seal);
+        recovered.last_seal = Some(seal);
+        recovered.sealed = true;
+        recovered.report.plain_sealed = true;
+    } else if !ends_as_it_should {
+        end_in(&*file, end.data_end, &[LF], !unsealed).map_err(fail("cut the padding of"))?;
+    }
+    Ok(recovered)
+}
+
+/// Marks a segment as complete: nothing is to be written behind `data_end` any more.
+pub(crate) fn close_segment(file: &dyn DiskFile, data_end: u64, sealed: bool) -> io::Result<()> {
+    let ending: &[u8] = if sealed { &[CLOSED_MARK, LF] } else { &[LF] };
+    end_in(file, data_end, ending, sealed)
+}
+
+/// Creates the active segment. It gets its name only when its header is durable.
+fn create_segment(disk: &dyn Disk, names: &Names, header: Header) -> io::Result<()> {
+    let file = disk.open(&names.next(), Open::New)?;
+    write_header(&*file, header)?;
+    disk.sync_dir(names.dir())?;
+    rename(disk, names, &names.next(), &names.active())
+}
+
+/// Cuts everything behind `data_end`, puts `ending` there, and makes it durable.
+fn end_in(file: &dyn DiskFile, data_end: u64, ending: &[u8], sealed: bool) -> io::Result<()> {
+    // A sealed group needs no LF to be whole, so that no reader ever sees a line of padding. A plain line does.
+    if sealed {
+        file.set_len(data_end)?;
+    }
+    file.write_at(ending, data_end)?;
+    file.set_len(data_end + ending.len() as u64)?;
+    file.sync()
+}
+
+fn write_header(file: &dyn DiskFile, header: Header) -> io::Result<()> {
+    let mut line = header.compose();
+    line.push(LF);
+    file.write_at(&line, 0)?;
+    file.set_len(line.len() as u64)?;
+    file.sync()
+}
+
+/// A seal of its own for lines that have none, so that what is appended cannot be mistaken for one of them.
+fn seal_plain_lines(file: &dyn DiskFile, data_end: u64, seal: u32) -> io::Result<()> {
+    let mut ending = seal::encode(seal).to_vec();
+    ending.push(LF);
+    end_in(file, data_end, &ending, false)
+}
+
+fn finish_archived(disk: &dyn Disk, names: &Names, path: &Path, scanned: &Scanned) -> Result<()> {
+    let file = disk.open(path, Open::Existing).map_err(MiniStoreError::file(path, "open"))?;
+    cut_tail(disk, names, path, &*file, scanned)?;
+    let sealed = scanned.header != Header::Plain || scanned.end.last_seal.is_some();
+    close_segment(&*file, scanned.end.data_end, sealed).map_err(MiniStoreError::file(path, "close"))
+}
+
+/// Cuts what does not verify, after a copy of it was made durable.
+fn cut_tail(
+    disk: &dyn Disk,
+    names: &Names,
+    path: &Path,
+    file: &dyn DiskFile,
+    scanned: &Scanned,
+) -> Result<Option<CutTail>> {
+    let Some(tail) = &scanned.end.tail else { return Ok(None) };
+    let kept_in = if tail.bytes > 0 {
+        let copy = free_name(disk, names, tail.offset)?;
+        keep_copy(disk, names, file, tail, &copy).map_err(MiniStoreError::file(&copy, "write"))?;
+        Some(copy)
+    } else {
+        None
+    };
+    let sealed = scanned.header != Header::Plain || scanned.end.last_seal.is_some();
+    end_in(file, scanned.end.data_end, &[LF], sealed).map_err(MiniStoreError::file(path, "cut"))?;
+    let (offset, bytes, reason) = (tail.offset, tail.bytes, tail.reason.to_owned());
+    tracing::warn!(segment = %path.display(), offset, bytes, reason, "cut the end of a segment");
+    Ok(kept_in.map(|kept| CutTail { segment: path.into(), offset, bytes, kept_in: Some(kept), reason }))
+}
+
+fn keep_copy(
+    disk: &dyn Disk,
+    names: &Names,
+    file: &dyn DiskFile,
+    tail: &Tail,
+    copy: &Path,
+) -> io::Result<()> {
+    let kept = disk.open(copy, Open::New)?;
+    let mut buffer = vec![0; COPY_BYTES.min(tail.bytes as usize)];
+    let mut done = 0;
+    while done < tail.bytes {
+        let want = buffer.len().min((tail.bytes - done) as usize);
+        let count = file.read_at(&mut buffer[..want], tail.offset + done)?;
+        if count == 0 {
+            break;
+        }
+        kept.write_at(&buffer[..count], done)?;
+        done += count as u64;
+    }
+    kept.sync()?;
+    disk.sync_dir(names.dir())
+}
+
+/// A name for bytes cut at `offset` that nothing has yet.
+fn free_name(disk: &dyn Disk, names: &Names, offset: u64) -> Result<std::path::PathBuf> {
+    let listed = disk.list(names.dir()).map_err(MiniStoreError::file(names.dir(), "list the directory"))?;
+    let is_free = |path: &std::path::PathBuf| !listed.iter().any(|name| path.file_name() == Some(name));
+    let free = (0..).map(|copy| names.cut(offset, copy)).find(is_free);
+    Ok(free.unwrap_or_else(|| names.cut(offset, u32::MAX)))
+}
+
+/// The header of a segment that follows the newest archived one.
+fn next_header(disk: &dyn Disk, options: &JournalOptions, journal: &Journal) -> Result<Header> {
+    if !options.seals {
+        return Ok(Header::Plain);
+    }
+    let Continuation { next_seq, last_seal } = continue_after(disk, &journal.archived)?;
+    Ok(Header::Sealed(Link { first: next_seq, prev: last_seal.unwrap_or(0) }))
+}
+
+fn continue_after(disk: &dyn Disk, archived: &[(u64, std::path::PathBuf)]) -> Result<Continuation> {
+    continuation_of(archived, |path| disk.open(path, Open::Existing))
+}
+
+fn rename(disk: &dyn Disk, names: &Names, from: &Path, to: &Path) -> io::Result<()> {
+    disk.rename(from, to)?;
+    disk.sync_dir(names.dir())
+}

@@ -1,0 +1,55 @@
+//! Verified lines on their way to a reader: many in one buffer, each with its place in the file.
+
+use std::ops::Range;
+
+/// One line in a [`Block`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Where its value stands in the block's bytes.
+    pub(crate) value: Range<usize>,
+    /// Where it stands in the file.
+    pub(crate) offset: u64,
+}
+
+/// Consecutive records of one segment.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl Block {
+    pub(crate) fn push(&mut self, value: &[u8], offset: u64) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.spans.push(Span { value: start..self.bytes.len(), offset });
+    }
+
+    /// Forgets all but the first `lines` lines.
+    pub(crate) fn truncate(&mut self, lines: usize) {
+        self.spans.truncate(lines);
+        self.bytes.truncate(self.spans.last().map_or(0, |span| span.value.end));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.truncate(0);
+    }
+
+    /// Lines in the block.
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Bytes of values in the block.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn span(&self, index: usize) -> Option<&Span> {
+        self.spans.get(index)
+    }
+
+    pub(crate) fn value(&self, span: &Span) -> &[u8] {
+        &self.bytes[span.value.clone()]
+    }
+}

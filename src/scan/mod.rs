@@ -1,0 +1,49 @@
+//! Reading a segment: lines out of bytes ([`lines`]), verified commit groups out of lines ([`scanner`]), and
+//! what the end of the file means ([`tail`]). Never writes, never locks, and does not know which segment of
+//! which journal it reads.
+
+mod block;
+mod lines;
+mod scanner;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+
+pub(crate) use block::Block;
+pub(crate) use lines::LineReader;
+pub(crate) use scanner::{Collect, End, Scanner, Step, Tail};
+
+/// Where a scan reads from.
+pub(crate) trait ReadAt {
+    /// Reads some bytes at `offset`; 0 at the end.
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl ReadAt for File {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, into, offset)
+    }
+}
+
+impl ReadAt for [u8] {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest = usize::try_from(offset).ok().and_then(|at| self.get(at..)).unwrap_or_default();
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        (**self).read_at(into, offset)
+    }
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        (**self).read_at(into, offset)
+    }
+}

@@ -1,0 +1,178 @@
+//! What bytes that do not verify mean: the rest of a group that was never acknowledged, or damage.
+//!
+//! One commit is in flight at a time, so at most one group can be torn, and it is the last. Whatever a group
+//! that fails is followed by tells the two apart.
+
+use std::io;
+
+use serde::de::IgnoredAny;
+
+use super::{LineReader, ReadAt, Tail, scanner::Start};
+use crate::format::{CLOSED_MARK, Chain, Ending, LF, PADDING, SEAL_LEN, ending, line::embedded_seals, seal};
+
+/// Smallest unit that a disk writes whole: a torn write is torn between two of them.
+const SECTOR_BYTES: u64 = 512;
+
+/// Bytes of a seal, the closed mark and the last LF.
+const CLOSING_BYTES: usize = SEAL_LEN + 2;
+
+/// How many of the closing bytes may be damaged for a file to count as closed all the same.
+const CLOSING_FAULTS_MAX: usize = 2;
+
+/// What was found out about the bytes from a failed group on.
+pub(super) struct Judgement {
+    /// The failed group is whole up to here: only the LF behind its seal is missing.
+    pub(super) verified_to: Option<u64>,
+    pub(super) tail: Tail,
+    pub(super) file_end: u64,
+}
+
+/// Looks at everything from `start`, where a group failed, to the end of the file.
+pub(super) fn judge<S: ReadAt>(source: &S, start: Start, plain: bool) -> io::Result<Judgement> {
+    let rest = survey(source, start)?;
+    let embedded = find_embedded(source, start)?;
+    let offset = embedded.as_ref().map_or(start.offset, |found| found.end);
+    let damage = if embedded.as_ref().is_some_and(|found| !found.can_be_torn) {
+        Some("the byte after a commit group is not what was written")
+    } else if rest.later_group_verifies {
+        Some("a commit group does not verify, and a later one does")
+    } else if rest.marked || nearly_closed(source, start, rest.file_end)? {
+        Some("a commit group of a closed segment does not verify")
+    } else if plain && embedded.is_none() && rest.sealed {
+        Some("the lines under the first seal do not verify")
+    } else {
+        None
+    };
+    let tail = Tail {
+        offset,
+        line: embedded.as_ref().map_or(start.line, |found| found.line),
+        bytes: rest.text_end.saturating_sub(offset),
+        damaged: damage.is_some(),
+        reason: damage.unwrap_or("the last commit group was cut off before it was acknowledged"),
+    };
+    Ok(Judgement { verified_to: embedded.map(|found| found.end), tail, file_end: rest.file_end })
+}
+
+/// The last line of a plain segment's lines that no seal covers.
+pub(super) struct PlainLast {
+    /// Without the white space at its end.
+    pub(super) value: Vec<u8>,
+    /// How many of its bytes are a whole JSON value, if it begins with one. A number may have been cut off
+    /// between two digits: it counts as whole only where the TAB of a seal was begun behind it.
+    pub(super) complete_len: Option<usize>,
+}
+
+pub(super) fn plain_last<S: ReadAt>(source: &S, line_offset: u64) -> io::Result<PlainLast> {
+    let mut lines = LineReader::new(source, line_offset);
+    let line = lines.next()?.map(|line| line.bytes.to_vec()).unwrap_or_default();
+    let value = line.trim_ascii_end().to_vec();
+    let mut values = serde_json::Deserializer::from_slice(&value).into_iter::<IgnoredAny>();
+    let whole = matches!(values.next(), Some(Ok(_)));
+    let len = values.byte_offset();
+    let is_number = value[..len].last().is_some_and(u8::is_ascii_digit);
+    let delimited = !is_number || line.get(len) == Some(&seal::ONE);
+    let complete_len = (whole && delimited).then_some(len);
+    Ok(PlainLast { value, complete_len })
+}
+
+/// What stands from a failed group to the end of the file.
+struct Survey {
+    later_group_verifies: bool,
+    sealed: bool,
+    marked: bool,
+    /// Behind the last byte that is not a space.
+    text_end: u64,
+    file_end: u64,
+}
+
+fn survey<S: ReadAt>(source: &S, start: Start) -> io::Result<Survey> {
+    let mut lines = LineReader::new(source, start.offset);
+    let mut found = Survey {
+        later_group_verifies: false,
+        sealed: false,
+        marked: false,
+        text_end: start.offset,
+        file_end: start.offset,
+    };
+    // Each group is checked against the seal that *stands* before it, so that one damaged group does not hide
+    // the ones behind it.
+    let mut chain: Option<Chain> = None;
+    while let Some(line) = lines.next()? {
+        let (value_len, ending) = ending(line.bytes);
+        found.marked = line.terminated && matches!(ending, Ending::Closed(_));
+        found.file_end = line.end();
+        found.text_end = match line.bytes.iter().rposition(|&b| b != PADDING) {
+            _ if line.terminated => line.end(),
+            Some(last) => line.offset + last as u64 + 1,
+            None => found.text_end,
+        };
+        let (Ending::Sealed(seal) | Ending::Closed(seal)) = ending else {
+            if let Some(chain) = &mut chain {
+                chain.push(line.bytes);
+            }
+            continue;
+        };
+        if let Some(mut chain) = chain {
+            chain.push(&line.bytes[..value_len]);
+            found.later_group_verifies |= chain.seal() == seal;
+        }
+        found.sealed = true;
+        chain = Some(Chain::after(seal));
+    }
+    Ok(found)
+}
+
+/// A group that is whole, whose last line goes on behind its seal.
+struct Embedded {
+    /// Behind the seal.
+    end: u64,
+    line: u64,
+    /// Whether a torn write of the next group can have left the byte that follows.
+    can_be_torn: bool,
+}
+
+fn find_embedded<S: ReadAt>(source: &S, start: Start) -> io::Result<Option<Embedded>> {
+    let mut lines = LineReader::new(source, start.offset);
+    let mut chain = start.chain;
+    let mut number = start.line;
+    while let Some(line) = lines.next()? {
+        for (at, seal) in embedded_seals(line.bytes) {
+            let mut with_line = chain;
+            with_line.push(&line.bytes[..at]);
+            if with_line.seal() == seal {
+                let end = line.offset + (at + SEAL_LEN) as u64;
+                let can_be_torn = match line.bytes.get(at + SEAL_LEN) {
+                    // Padding, or what a file system shows of a block that was not written.
+                    None | Some(&(PADDING | 0)) => true,
+                    Some(&CLOSED_MARK) => (end + 1).is_multiple_of(SECTOR_BYTES),
+                    Some(_) => false,
+                };
+                return Ok(Some(Embedded { end, line: number, can_be_torn }));
+            }
+        }
+        chain.push(line.bytes);
+        number += 1;
+    }
+    Ok(None)
+}
+
+/// Whether the file ends as a closed one does, save a byte or two: the seal that belongs there, the closed mark
+/// and an LF.
+fn nearly_closed<S: ReadAt>(source: &S, start: Start, file_end: u64) -> io::Result<bool> {
+    let Some(text_end) = file_end.checked_sub(CLOSING_BYTES as u64).filter(|&end| end > start.offset) else {
+        return Ok(false);
+    };
+    let mut lines = LineReader::with_limit(source, start.offset, text_end);
+    let mut chain = start.chain;
+    while let Some(line) = lines.next()? {
+        chain.push(line.bytes);
+    }
+    let mut stored = [0; CLOSING_BYTES];
+    if source.read_at(&mut stored, text_end)? != CLOSING_BYTES {
+        return Ok(false);
+    }
+    let mut expected = seal::encode(chain.seal()).to_vec();
+    expected.extend_from_slice(&[CLOSED_MARK, LF]);
+    let faults = stored.iter().zip(&expected).filter(|(stored, expected)| stored != expected).count();
+    Ok(faults <= CLOSING_FAULTS_MAX)
+}

@@ -1,0 +1,106 @@
+//! What a store has done so far.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+
+use crate::BackendKind;
+
+/// A reading of a store's counters, all since it was opened. See [`MiniStore::stats`](crate::MiniStore::stats).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Stats {
+    /// What carries the commits.
+    pub backend: BackendKind,
+    /// Whether commits bypass the page cache.
+    pub direct: bool,
+    /// The highest sequence number that is durable; 0 for none.
+    pub durable_seq: u64,
+    /// Records made durable.
+    pub records: u64,
+    /// Bytes of lines made durable: JSON, without seals and padding.
+    pub bytes: u64,
+    /// Commit groups: each one write made durable.
+    pub groups: u64,
+    /// Segments archived.
+    pub rotations: u64,
+    /// Bytes of padding written ahead of the records.
+    pub written_ahead_bytes: u64,
+    /// Nanoseconds from the start of a group's write until it was durable, one value a group.
+    pub commit_latency: Histogram<u64>,
+}
+
+/// Commits that take longer are counted as this long: an hour.
+const LATENCY_MAX: Duration = Duration::from_secs(3600);
+
+/// Significant decimal digits of the histogram.
+const LATENCY_DIGITS: u8 = 3;
+
+/// The counters behind [`Stats`], written by the writer thread.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    direct: AtomicBool,
+    records: AtomicU64,
+    bytes: AtomicU64,
+    groups: AtomicU64,
+    rotations: AtomicU64,
+    written_ahead_bytes: AtomicU64,
+    commit_latency: Mutex<Histogram<u64>>,
+}
+
+impl Counters {
+    pub(crate) fn new() -> crate::Result<Self> {
+        let latency_max = u64::try_from(LATENCY_MAX.as_nanos()).unwrap_or(u64::MAX);
+        let histogram = Histogram::new_with_max(latency_max, LATENCY_DIGITS)
+            .map_err(|error| crate::MiniStoreError::InvalidArgument(error.to_string()))?;
+        Ok(Self {
+            direct: AtomicBool::default(),
+            records: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            groups: AtomicU64::default(),
+            rotations: AtomicU64::default(),
+            written_ahead_bytes: AtomicU64::default(),
+            commit_latency: Mutex::new(histogram),
+        })
+    }
+
+    pub(crate) fn group(&self, records: u64, bytes: u64, latency: Duration) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.groups.fetch_add(1, Ordering::Relaxed);
+        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        self.commit_latency.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(nanos);
+    }
+
+    pub(crate) fn rotation(&self) {
+        self.rotations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn written_ahead(&self, bytes: u64) {
+        self.written_ahead_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn direct(&self, direct: bool) {
+        self.direct.store(direct, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self, backend: BackendKind, durable_seq: u64) -> Stats {
+        Stats {
+            backend,
+            direct: self.direct.load(Ordering::Relaxed),
+            durable_seq,
+            records: self.records.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            groups: self.groups.load(Ordering::Relaxed),
+            rotations: self.rotations.load(Ordering::Relaxed),
+            written_ahead_bytes: self.written_ahead_bytes.load(Ordering::Relaxed),
+            commit_latency: self.commit_latency.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The handle: what callers do on their own threads before the writer thread takes over.
+
+use std::{future::Future, ops::Range, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::{
+    BackendKind, Blocking, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Pending, Result,
+    Stats, encode,
+    format::LF,
+    lock::Releasing,
+    request::{Append, Lines, Request},
+    shared::Shared,
+    writer,
+};
+
+/// What one queued append takes of `max_queue_bytes` beyond its lines: its place in the queue and its answer.
+const APPEND_OVERHEAD_BYTES: u64 = 256;
+
+/// A durable, append-only journal of records, open for writing.
+///
+/// Cheap to clone; all clones write the same journal. Every method takes `&self`, from any thread and on any
+/// async runtime (or none: see [`blocking`](Self::blocking)).
+///
+/// # Guarantees
+///
+/// * **Durable**: `Ok` from an append means that its line is on stable storage, and so is everything needed to
+///   find it.
+/// * **Atomic**: after any crash a record, or a batch, is found whole or not at all.
+/// * **Ordered**: replay order is sequence order is the order in which one caller's appends were issued.
+/// * **Numbered**: records count from 1, and a record's number never changes.
+///
+/// # Cancelling
+///
+/// An append is *issued* when its future is first polled. Dropping the future after that forgets the outcome: the
+/// record may still be written. Other callers are not affected.
+///
+/// # Dropping
+///
+/// When the last handle is dropped, what was accepted is made durable and the journal is closed in the
+/// background. [`close`](Self::close) does the same and waits for it. Opening the journal again at once works:
+/// it waits for the closing.
+#[derive(Debug, Clone)]
+pub struct MiniStore {
+    handle: Arc<Handle>,
+}
+
+/// What all clones share.
+#[derive(Debug)]
+struct Handle {
+    requests: Sender<Request>,
+    shared: Arc<Shared>,
+    report: OpenReport,
+    backend: BackendKind,
+    limits: Limits,
+    releasing: Releasing,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Before `requests` goes, which tells the writer: whoever opens the journal anew is to wait, not to fail.
+        self.releasing.announce();
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    record_bytes_max: u64,
+    batch_bytes_max: u64,
+    queue_bytes_max: u32,
+}
+
+impl MiniStore {
+    /// Opens the journal at `path` with the original's options: [`MiniStoreOptions::new`], which **delete** the
+    /// oldest of more than 3 segments of 64 MiB.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalOptions::open`].
+    pub async fn open<P: AsRef<Path>>(path: P) -> Result<Self> {
+        MiniStoreOptions::new().open(path).await
+    }
+
+    /// [`open`](Self::open), for programs without an async runtime. Blocks the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalOptions::open`].
+    pub fn open_blocking<P: AsRef<Path>>(path: P) -> Result<Self> {
+        pollster::block_on(Self::open(path))
+    }
+
+    pub(crate) async fn open_with(options: JournalOptions, path: &Path) -> Result<Self> {
+        options.validate()?;
+        let limits = Limits {
+            record_bytes_max: options.max_record_bytes,
+            batch_bytes_max: options.max_batch_bytes,
+            queue_bytes_max: u32::try_from(options.max_queue_bytes).unwrap_or(u32::MAX),
+        };
+        let opened = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max)?
+            .await
+            .unwrap_or(Err(MiniStoreError::WriterGone))?;
+        Ok(Self {
+            handle: Arc::new(Handle {
+                requests: opened.requests,
+                shared: opened.shared,
+                report: opened.report,
+                backend: opened.backend,
+                limits,
+                releasing: opened.releasing,
+            }),
+        })
+    }
+
+    /// Appends a record; returns once it is durable.
+    ///
+    /// The record is serialized at once, on the calling thread; the future owns the line and borrows only the store.
+    ///
+    /// # Errors
+    ///
+    /// [`Serialize`](MiniStoreError::Serialize), [`TooLarge`](MiniStoreError::TooLarge),
+    /// [`StorageFull`](MiniStoreError::StorageFull), [`Closed`](MiniStoreError::Closed): the record was not written.
+    /// [`Poisoned`](MiniStoreError::Poisoned), [`WriterGone`](MiniStoreError::WriterGone): see there.
+    pub fn append<'a, R>(&'a self, record: &R) -> impl Future<Output = Result<()>> + Send + use<'a, R>
+    where
+        R: Serialize + ?Sized,
+    {
+        let line = self.record_line(record);
+        async move {
+            self.enqueue(line?, 1).await?.await?;
+            Ok(())
+        }
+    }
+
+    /// Hands a record over and returns as soon as the queue has room for it; the [`Pending`] tells when it is
+    /// durable. Submitting many before awaiting any is the way to a high rate from one task.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    pub fn submit<'a, R>(&'a self, record: &R) -> impl Future<Output = Result<Pending>> + Send + use<'a, R>
+    where
+        R: Serialize + ?Sized,
+    {
+        let line = self.record_line(record);
+        async move { self.enqueue(line?, 1).await }
+    }
+
+    /// Appends records as one: they stand in one sealed commit group, with consecutive sequence numbers, and after
+    /// any crash all of them are found or none. Returns their sequence numbers; an empty batch writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append); [`TooLarge`](MiniStoreError::TooLarge) too where the batch is larger than
+    /// [`max_batch_bytes`](JournalOptions::max_batch_bytes). No record of it was written then.
+    pub fn append_batch<'a, R, I>(
+        &'a self,
+        records: I,
+    ) -> impl Future<Output = Result<Range<u64>>> + Send + use<'a, R, I>
+    where
+        R: Serialize,
+        I: IntoIterator<Item = R>,
+    {
+        let batch = self.batch_lines(records);
+        async move {
+            let (lines, count) = batch?;
+            let first = self.enqueue(lines, count).await?.await?;
+            Ok(first..first + count)
+        }
+    }
+
+    /// Appends a line that is JSON already; returns its sequence number once it is durable.
+    ///
+    /// White space around the value is trimmed. Its bytes are kept as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidJson`](MiniStoreError::InvalidJson) unless it is exactly one JSON value with no line feed in it;
+    /// else as [`append`](Self::append).
+    pub async fn append_json(&self, line: Bytes) -> Result<u64> {
+        self.submit_json(line).await?.await
+    }
+
+    /// Hands over a line that is JSON already. See [`submit`](Self::submit) and [`append_json`](Self::append_json).
+    ///
+    /// # Errors
+    ///
+    /// As [`append_json`](Self::append_json).
+    pub async fn submit_json(&self, line: Bytes) -> Result<Pending> {
+        let line = encode::checked_line(&line)?;
+        self.check_record(line.len())?;
+        self.enqueue(Lines::Shared(line), 1).await
+    }
+
+    /// The same operations for programs without an async runtime.
+    #[must_use]
+    pub fn blocking(&self) -> Blocking<'_> {
+        Blocking::new(self)
+    }
+
+    /// Archives the active segment and begins a new one, whatever its size. Does nothing where the active segment
+    /// holds no record.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageFull`](MiniStoreError::StorageFull): there is no room for a new segment; the old one goes on.
+    /// [`Closed`](MiniStoreError::Closed), [`Poisoned`](MiniStoreError::Poisoned).
+    pub async fn rotate(&self) -> Result<()> {
+        self.control(Request::Rotate).await
+    }
+
+    /// Makes durable what was accepted before, closes the journal and releases it. Appends through other
+    /// clones fail with [`Closed`](MiniStoreError::Closed) from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`](MiniStoreError::Poisoned), or what the operating system says: the journal is then left as after
+    /// a crash, and recovered at the next open. [`Closed`](MiniStoreError::Closed) where it is closed already.
+    pub async fn close(&self) -> Result<()> {
+        self.control(Request::Close).await
+    }
+
+    /// The highest sequence number that is durable; 0 for none. Every reader in every process sees that record.
+    #[must_use]
+    pub fn durable_seq(&self) -> u64 {
+        self.handle.shared.durable_seq()
+    }
+
+    /// What was done since the store was opened, and what does it.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.handle.shared.counters.read(self.handle.backend, self.durable_seq())
+    }
+
+    /// What opening found and did.
+    #[must_use]
+    pub fn open_report(&self) -> &OpenReport {
+        &self.handle.report
+    }
+
+    /// The path of the active segment: absolute, symbolic links resolved.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.handle.shared.path
+    }
+
+    fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Lines> {
+        let line = encode::to_line(record)?;
+        self.check_record(line.len())?;
+        Ok(Lines::Owned(line))
+    }
+
+    fn batch_lines<R: Serialize>(&self, records: impl IntoIterator<Item = R>) -> Result<(Lines, u64)> {
+        let bytes_max = self.handle.limits.batch_bytes_max;
+        let (mut lines, mut count) = (Vec::new(), 0);
+        for record in records {
+            let line = encode::to_line(&record)?;
+            self.check_record(line.len())?;
+            if count > 0 {
+                lines.push(LF);
+            }
+            lines.extend_from_slice(&line);
+            count += 1;
+            check_size("a batch", lines.len(), bytes_max)?;
+        }
+        Ok((Lines::Owned(lines), count))
+    }
+
+    fn check_record(&self, bytes: usize) -> Result<()> {
+        check_size("a record", bytes, self.handle.limits.record_bytes_max)
+    }
+
+    /// Waits for room, then queues. One that is larger than the whole queue takes all of it.
+    async fn enqueue(&self, lines: Lines, records: u64) -> Result<Pending> {
+        let Handle { requests, shared, limits, .. } = &*self.handle;
+        let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(limits.queue_bytes_max);
+        let room = Arc::clone(&shared.room).acquire_many_owned(bytes).await;
+        let room = room.map_err(|_| shared.refusal())?;
+        let (done, outcome) = oneshot::channel();
+        requests
+            .send(Request::Append(Append { lines, records, room, done }))
+            .map_err(|_| shared.refusal())?;
+        Ok(Pending { outcome, shared: Arc::clone(shared) })
+    }
+
+    async fn control(&self, request: impl FnOnce(oneshot::Sender<Result<()>>) -> Request) -> Result<()> {
+        let Handle { requests, shared, .. } = &*self.handle;
+        let (done, outcome) = oneshot::channel();
+        requests.send(request(done)).map_err(|_| shared.refusal())?;
+        outcome.await.unwrap_or_else(|_| Err(shared.refusal()))
+    }
+}
+
+fn check_size(what: &'static str, bytes: usize, bytes_max: u64) -> Result<()> {
+    let bytes = bytes as u64;
+    if bytes > bytes_max {
+        return Err(MiniStoreError::TooLarge { what, bytes, bytes_max });
+    }
+    Ok(())
+}

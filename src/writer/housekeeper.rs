@@ -1,0 +1,208 @@
+//! What is done beside the commits, on a thread of its own: writing ahead, preparing the next segment, archiving and
+//! closing the last one, retention. One job at a time, in the order asked for.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use crossbeam_channel::{Receiver, RecvError, Sender, never, unbounded};
+
+use crate::{
+    device::{Disk, DiskFile, Open},
+    format::PADDING,
+    names::Names,
+    recovery::close_segment,
+};
+
+/// Padding written and made durable at a time: a commit's sync that has to wait for it waits for no more.
+const PADDING_BYTES: usize = 1 << 20;
+
+/// What the housekeeper is asked to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Pad the active segment from `from` to `to`, after cutting it at `cut`.
+    Extend { file: Arc<dyn DiskFile>, cut: Option<u64>, from: u64, to: u64 },
+    /// Create the next segment, padded up to `bytes`.
+    Prepare { bytes: u64 },
+    /// Give the active segment its archived name.
+    Archive { to: PathBuf },
+    /// Close an archived segment, whose successor has the active name by now; then delete the oldest segments.
+    Retire { file: Arc<dyn DiskFile>, data_end: u64, sealed: bool, segments_kept: usize },
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Extended(io::Result<u64>),
+    Prepared(io::Result<Arc<dyn DiskFile>>),
+    Archived(io::Result<()>),
+    Retired(io::Result<()>),
+}
+
+#[derive(Debug)]
+pub(super) struct Housekeeper {
+    jobs: Option<Sender<Job>>,
+    outcomes: Receiver<Outcome>,
+    thread: Option<JoinHandle<()>>,
+    in_flight: usize,
+}
+
+impl Housekeeper {
+    pub(super) fn spawn(disk: Arc<dyn Disk>, names: Names) -> io::Result<Self> {
+        let (jobs, todo) = unbounded();
+        let (done, outcomes) = unbounded();
+        let worker = Worker { disk, names };
+        let thread = thread::Builder::new().name("ministore-house".into()).spawn(move || {
+            for job in todo {
+                if done.send(worker.carry_out(job)).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { jobs: Some(jobs), outcomes, thread: Some(thread), in_flight: 0 })
+    }
+
+    pub(super) fn ask(&mut self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            // A thread that is gone shows when its outcome is waited for.
+            let _ = jobs.send(job);
+            self.in_flight += 1;
+        }
+    }
+
+    pub(super) fn outcomes(&self) -> &Receiver<Outcome> {
+        &self.outcomes
+    }
+
+    /// To be given whatever was received from [`outcomes`](Self::outcomes).
+    pub(super) fn received(&mut self, outcome: Result<Outcome, RecvError>) -> Outcome {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        outcome.unwrap_or_else(|_| {
+            // The thread is gone, which is a fault of this crate: nothing can come from it any more.
+            (self.outcomes, self.in_flight) = (never(), 0);
+            Outcome::Retired(Err(io::Error::other("the housekeeping thread is gone")))
+        })
+    }
+
+    /// An outcome that is there, or `None`.
+    pub(super) fn poll(&mut self) -> Option<Outcome> {
+        let outcome = self.outcomes.try_recv().ok()?;
+        Some(self.received(Ok(outcome)))
+    }
+
+    /// Waits for an outcome; `None` where nothing is under way.
+    pub(super) fn await_one(&mut self) -> Option<Outcome> {
+        if self.in_flight == 0 {
+            return None;
+        }
+        let outcome = self.outcomes.recv();
+        Some(self.received(outcome))
+    }
+
+    /// Waits until everything asked for is done, and ends the thread.
+    pub(super) fn finish(&mut self, mut note: impl FnMut(Outcome)) {
+        self.jobs = None;
+        while let Some(outcome) = self.await_one() {
+            note(outcome);
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Worker {
+    disk: Arc<dyn Disk>,
+    names: Names,
+}
+
+impl Worker {
+    fn carry_out(&self, job: Job) -> Outcome {
+        match job {
+            Job::Extend { file, cut, from, to } => Outcome::Extended(extend(&*file, cut, from, to)),
+            Job::Prepare { bytes } => Outcome::Prepared(self.prepare(bytes)),
+            Job::Archive { to } => Outcome::Archived(self.archive(&to)),
+            Job::Retire { file, data_end, sealed, segments_kept } => {
+                Outcome::Retired(self.retire(&*file, data_end, sealed, segments_kept))
+            }
+        }
+    }
+
+    fn prepare(&self, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let path = self.names.next();
+        let file = self.disk.open(&path, Open::New)?;
+        let prepared = pad(&*file, 0, bytes).and_then(|()| file.sync());
+        if let Err(error) = prepared.and_then(|()| self.disk.sync_dir(self.names.dir())) {
+            // Best effort: what is left of it is removed at the next open at the latest.
+            let _ = self.disk.remove(&path);
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    /// The new name is durable before the prepared segment can take the old one: whatever order a file system
+    /// makes renames durable in, no crash can leave the archived segment without a name.
+    fn archive(&self, to: &Path) -> io::Result<()> {
+        self.disk.rename(&self.names.active(), to)?;
+        self.disk.sync_dir(self.names.dir())
+    }
+
+    fn retire(
+        &self,
+        file: &dyn DiskFile,
+        data_end: u64,
+        sealed: bool,
+        segments_kept: usize,
+    ) -> io::Result<()> {
+        self.disk.sync_dir(self.names.dir())?;
+        close_segment(file, data_end, sealed)?;
+        self.retain(segments_kept)
+    }
+
+    /// Deletes the oldest archived segments, so that with the active one `segments_kept` are left. What cannot be
+    /// deleted now is tried again at the next rotation.
+    fn retain(&self, segments_kept: usize) -> io::Result<()> {
+        let archived = self.names.archived_in(&self.disk.list(self.names.dir())?);
+        let surplus = (archived.len() + 1).saturating_sub(segments_kept);
+        for (_, path) in &archived[..surplus] {
+            match self.disk.remove(path) {
+                Ok(()) => tracing::debug!(segment = %path.display(), "deleted an old segment"),
+                Err(error) => {
+                    tracing::warn!(segment = %path.display(), %error, "could not delete an old segment");
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn extend(file: &dyn DiskFile, cut: Option<u64>, from: u64, to: u64) -> io::Result<u64> {
+    if let Some(end) = cut {
+        file.set_len(end)?;
+    }
+    match pad(file, from, to) {
+        Ok(()) => Ok(to),
+        Err(error) => {
+            file.set_len(from)?;
+            Err(error)
+        }
+    }
+}
+
+/// Padding, durable.
+fn pad(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    let padding = vec![PADDING; PADDING_BYTES.min((to.saturating_sub(from)) as usize)];
+    let mut at = from;
+    while at < to {
+        let count = (padding.len() as u64).min(to - at) as usize;
+        file.write_at(&padding[..count], at)?;
+        file.sync()?;
+        at += count as u64;
+    }
+    Ok(())
+}

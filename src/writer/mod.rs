@@ -1,0 +1,228 @@
+//! The writer thread: the only one that commits. Owns the journal from open to close.
+//!
+//! It gathers what is pending, commits it as one group, wakes the callers, and repeats. What takes long and can be
+//! done beside the commits (writing ahead, preparing the next segment, archiving the last) it hands to the
+//! [`housekeeper`]. Nothing here may panic on what a disk says: every failure is an answer to somebody.
+
+mod gather;
+mod housekeeper;
+mod open;
+mod rotation;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+use std::{io, sync::Arc, time::Instant};
+
+use crossbeam_channel::{Receiver, select};
+use tokio::sync::oneshot;
+
+pub(crate) use open::spawn;
+#[cfg(test)]
+pub(crate) use open::spawn_on;
+
+use self::{
+    gather::Group,
+    housekeeper::{Housekeeper, Outcome},
+    rotation::Rotation,
+    segment::Segment,
+};
+use crate::{
+    JournalOptions, MiniStoreError, Result,
+    device::{CommitError, Disk, Lane, is_no_room},
+    lock::JournalLock,
+    names::Names,
+    request::{Append, Request},
+    shared::Shared,
+};
+
+/// The state of the writer thread.
+#[derive(Debug)]
+struct Writer {
+    options: JournalOptions,
+    names: Names,
+    disk: Arc<dyn Disk>,
+    lane: Box<dyn Lane>,
+    shared: Arc<Shared>,
+    requests: Receiver<Request>,
+    housekeeper: Housekeeper,
+    segment: Segment,
+    rotation: Rotation,
+    next_seq: u64,
+    /// Callers who wait for a rotation.
+    rotate_waiters: Vec<oneshot::Sender<Result<()>>>,
+    // Last: released when everything else is done.
+    _lock: JournalLock,
+}
+
+/// What woke the writer.
+enum Event {
+    Request(Request),
+    Outcome(Outcome),
+    /// Every handle is gone.
+    Abandoned,
+}
+
+impl Writer {
+    /// Runs until the journal is closed or abandoned.
+    fn run(mut self) {
+        let mut closing = None;
+        self.keep_house();
+        loop {
+            match self.wait() {
+                Event::Request(Request::Append(append)) => {
+                    let (group, control) = self.gather(append);
+                    self.commit_group(group);
+                    match control {
+                        Some(Request::Close(done)) => {
+                            closing = Some(done);
+                            break;
+                        }
+                        Some(Request::Rotate(done)) => self.rotate(done),
+                        Some(Request::Append(_)) | None => {}
+                    }
+                }
+                Event::Request(Request::Rotate(done)) => self.rotate(done),
+                Event::Request(Request::Close(done)) => {
+                    closing = Some(done);
+                    break;
+                }
+                Event::Outcome(outcome) => self.take_in(&outcome),
+                Event::Abandoned => break,
+            }
+            self.keep_house();
+        }
+        self.shut_down(closing);
+    }
+
+    fn wait(&mut self) -> Event {
+        select! {
+            recv(self.requests) -> request => request.map_or(Event::Abandoned, Event::Request),
+            recv(self.housekeeper.outcomes()) -> outcome => Event::Outcome(self.housekeeper.received(outcome)),
+        }
+    }
+
+    /// Makes a group durable and answers its callers.
+    fn commit_group(&mut self, group: Group) {
+        self.try_again();
+        self.settle_pending();
+        self.finish_overdue_rotation();
+        self.commit_or_split(group.appends);
+    }
+
+    /// Where there is no room for all of them, each is tried by itself: the smaller may fit.
+    fn commit_or_split(&mut self, appends: Vec<Append>) {
+        match self.commit(&appends) {
+            Ok(first) => self.acknowledge(appends, first),
+            Err(CommitError::NoRoom(_)) if appends.len() > 1 => {
+                for append in appends {
+                    self.commit_or_split(vec![append]);
+                }
+            }
+            Err(CommitError::NoRoom(error)) => {
+                let source = Arc::new(error);
+                for append in appends {
+                    let path = self.shared.path.clone();
+                    append.answer(Err(MiniStoreError::StorageFull { path, source: Arc::clone(&source) }));
+                }
+            }
+            Err(CommitError::Failed(error)) => {
+                self.shared.poison(error);
+                for append in appends {
+                    append.answer(Err(self.shared.refusal()));
+                }
+            }
+        }
+    }
+
+    /// One write, made durable; the sequence number of the first record.
+    fn commit(&mut self, appends: &[Append]) -> std::result::Result<u64, CommitError> {
+        if self.shared.poisoned().is_some() {
+            return Err(CommitError::Failed(io::Error::other("poisoned")));
+        }
+        let records: u64 = appends.iter().map(|append| append.records).sum();
+        if records == 0 && !self.segment.is_unborn() {
+            return Ok(self.next_seq);
+        }
+        let lines = appends.iter().filter(|append| append.records > 0).map(|append| append.lines.bytes());
+        let layout = self.segment.lay_out(lines);
+        let made = self.make_room(layout.end).and_then(|growing| {
+            let started = Instant::now();
+            self.segment.write(&mut *self.lane, layout, growing)?;
+            Ok(started.elapsed())
+        });
+        let latency = match made {
+            Ok(latency) => latency,
+            Err(CommitError::NoRoom(error)) => {
+                self.segment.cut_back().map_err(CommitError::Failed)?;
+                return Err(CommitError::NoRoom(error));
+            }
+            Err(failed) => return Err(failed),
+        };
+        self.name_newborn()?;
+        let first = self.next_seq;
+        self.next_seq += records;
+        self.segment.records += records;
+        self.shared.counters.direct(self.lane.is_direct());
+        if records > 0 {
+            let bytes = appends.iter().map(|append| append.lines.bytes().len() as u64).sum();
+            self.shared.counters.group(records, bytes, latency);
+        }
+        Ok(first)
+    }
+
+    /// Tells everybody, once the number is published.
+    fn acknowledge(&mut self, appends: Vec<Append>, first: u64) {
+        debug_assert_eq!(
+            first + appends.iter().map(|append| append.records).sum::<u64>(),
+            self.next_seq,
+            "what is acknowledged is what was numbered"
+        );
+        self.shared.publish(self.next_seq - 1);
+        let mut seq = first;
+        for append in appends {
+            let records = append.records;
+            append.answer(Ok(seq));
+            seq += records;
+        }
+    }
+
+    /// Answers who is still waiting, and leaves the journal closed.
+    fn shut_down(mut self, closing: Option<oneshot::Sender<Result<()>>>) {
+        let closed = self.close_journal();
+        if let Err(error) = &closed {
+            tracing::error!(journal = %self.shared.path.display(), %error, "could not close the journal");
+        }
+        self.shared.close();
+        let refusal = || self.shared.refusal();
+        for request in self.requests.try_iter() {
+            match request {
+                Request::Append(append) => append.answer(Err(refusal())),
+                Request::Rotate(done) | Request::Close(done) => drop(done.send(Err(refusal()))),
+            }
+        }
+        for done in self.rotate_waiters.drain(..) {
+            let _ = done.send(Err(refusal()));
+        }
+        // The lock goes before the answer, so that whoever awaited the closing finds the journal free.
+        drop(self);
+        if let Some(done) = closing {
+            let _ = done.send(closed);
+        }
+    }
+
+    fn close_journal(&mut self) -> Result<()> {
+        self.finish_rotation_before_closing();
+        self.housekeeper.finish(|outcome| self.rotation.note(&outcome, &self.shared));
+        if let Some(poisoned) = self.shared.poisoned() {
+            return Err(poisoned);
+        }
+        self.rotation.discard_prepared(&*self.disk, &self.names)?;
+        self.segment.close().map_err(MiniStoreError::file(&self.shared.path, "close"))
+    }
+}
+
+/// A failure of the housekeeper that is no reason to stop: there is no room, now.
+fn can_wait(error: &io::Error) -> bool {
+    is_no_room(error)
+}

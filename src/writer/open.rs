@@ -1,0 +1,177 @@
+//! Starting the writer thread: it opens and recovers the journal itself, so that no caller's thread is blocked.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use crossbeam_channel::{Sender, unbounded};
+use tokio::sync::oneshot;
+
+use super::{
+    Writer,
+    housekeeper::Housekeeper,
+    rotation::Rotation,
+    segment::{Origin, Segment},
+};
+use crate::{
+    Backend, BackendKind, JournalOptions, MiniStoreError, OpenReport, Result,
+    device::{Disk, Lane, RealDisk, UringLane, refusal_hint},
+    lock::{JournalLock, Releasing},
+    names::Names,
+    recovery::recover,
+    request::Request,
+    shared::Shared,
+};
+
+/// What a store needs to talk to its writer.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) requests: Sender<Request>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) report: OpenReport,
+    pub(crate) backend: BackendKind,
+    pub(crate) releasing: Releasing,
+}
+
+type Answer = oneshot::Receiver<Result<Opened>>;
+
+/// Opens the journal on its writer thread.
+pub(crate) fn spawn(options: JournalOptions, path: PathBuf, queue_bytes_max: u32) -> Result<Answer> {
+    let backend = options.backend;
+    spawn_on(options, path, queue_bytes_max, move || choose(backend))
+}
+
+/// What carries the commits, once it is known to work.
+pub(crate) type Chosen = (BackendKind, Arc<dyn Disk>, Box<dyn Lane>);
+
+/// As [`spawn`], on the disk that `choose` gives.
+pub(crate) fn spawn_on(
+    options: JournalOptions,
+    path: PathBuf,
+    queue_bytes_max: u32,
+    choose: impl FnOnce() -> Result<Chosen> + Send + 'static,
+) -> Result<Answer> {
+    let (answer, opened) = oneshot::channel();
+    thread::Builder::new().name("ministore-writer".into()).spawn(move || {
+        let started = choose().and_then(|chosen| start(options, &path, queue_bytes_max, chosen));
+        match started {
+            Ok((writer, opened)) => {
+                // The caller may be gone: then the handle inside is dropped, and the writer closes.
+                let _ = answer.send(Ok(opened));
+                writer.run();
+            }
+            Err(error) => drop(answer.send(Err(error))),
+        }
+    })?;
+    Ok(opened)
+}
+
+fn start(
+    options: JournalOptions,
+    path: &Path,
+    queue_bytes_max: u32,
+    (backend, disk, lane): Chosen,
+) -> Result<(Writer, Opened)> {
+    refuse_other_files(path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    create_dirs(parent.unwrap_or(Path::new(".")))?;
+    let names = Names::resolve(path)?;
+    let lock = JournalLock::acquire(&names)?;
+    let recovered = recover(&*disk, &names, &options)?;
+    let report = recovered.report.clone();
+    let shared = Arc::new(Shared::new(names.active(), queue_bytes_max)?);
+    shared.publish(report.next_seq - 1);
+    let origin = Origin {
+        file: recovered.file,
+        path: names.active(),
+        data_end: recovered.data_end,
+        records: recovered.records,
+        sealed: recovered.sealed,
+        chain: recovered.chain,
+        last_seal: recovered.last_seal,
+    };
+    let mut segment = Segment::recovered(origin, options.write_ahead);
+    let mut lane = lane;
+    segment
+        .attach(&mut *lane, options.direct)
+        .map_err(MiniStoreError::file(names.active(), "open for commits"))?;
+    shared.counters.direct(lane.is_direct());
+    tracing::info!(journal = %names.active().display(), %backend, direct = lane.is_direct(), ?report, "opened");
+    let (sender, requests) = unbounded();
+    let opened = Opened {
+        requests: sender,
+        shared: Arc::clone(&shared),
+        report,
+        backend,
+        releasing: lock.releasing(),
+    };
+    let housekeeper = Housekeeper::spawn(Arc::clone(&disk), names.clone())?;
+    let writer = Writer {
+        rotation: Rotation::new(recovered.newest_archived),
+        next_seq: opened.report.next_seq,
+        options,
+        names,
+        disk,
+        lane,
+        shared,
+        requests,
+        housekeeper,
+        segment,
+        rotate_waiters: Vec::new(),
+        _lock: lock,
+    };
+    Ok((writer, opened))
+}
+
+/// Finds out what runs here.
+fn choose(backend: Backend) -> Result<Chosen> {
+    let on = |backend| -> Result<Chosen> {
+        let disk = RealDisk { backend };
+        let lane = disk.lane()?;
+        Ok((backend, Arc::new(disk), lane))
+    };
+    match backend {
+        Backend::Blocking => on(BackendKind::Blocking),
+        Backend::Uring | Backend::Auto => match UringLane::new() {
+            Ok(lane) => {
+                let disk = RealDisk { backend: BackendKind::Uring };
+                Ok((BackendKind::Uring, Arc::new(disk), Box::new(lane)))
+            }
+            Err(source) => {
+                let hint = refusal_hint(&source);
+                if backend == Backend::Uring {
+                    return Err(MiniStoreError::BackendUnavailable { hint, source });
+                }
+                tracing::warn!(%source, hint, "io_uring is not available: using blocking system calls");
+                on(BackendKind::Blocking)
+            }
+        },
+    }
+}
+
+fn refuse_other_files(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() }),
+        _ => Ok(()),
+    }
+}
+
+/// Creates missing directories; their names are durable before anything is written into them.
+fn create_dirs(dir: &Path) -> Result<()> {
+    let fail = |action| MiniStoreError::file(dir, action);
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_dirs(parent)?;
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+    .map_err(fail("create the directory"))?;
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(fail("sync the parent of the directory"))
+}

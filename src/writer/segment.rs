@@ -1,0 +1,307 @@
+//! The active segment as the writer sees it: where its data ends, how far it is written ahead, and the buffer in
+//! which the next group is laid out.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use crate::{
+    device::{BLOCK_BYTES, CommitBuffer, CommitError, DiskFile, Lane},
+    format::{Chain, Header, LF, PADDING, seal},
+    recovery::close_segment,
+};
+
+/// Room that the buffer starts with.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Room that the buffer shrinks back to after a larger group.
+const BUFFER_BYTES_KEPT: usize = 4 << 20;
+
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) file: Arc<dyn DiskFile>,
+    /// The name it has now.
+    pub(super) path: PathBuf,
+    /// Records in it.
+    pub(super) records: u64,
+    /// Behind its last seal, or plain line.
+    data_end: u64,
+    /// Up to here it is written ahead, durably.
+    prepared_end: u64,
+    /// What of it is durable: all up to `data_end`, or nothing while it is unborn.
+    born: bool,
+    sealed: bool,
+    write_ahead: bool,
+    chain: Chain,
+    last_seal: Option<u32>,
+    /// Offsets of writes are multiples of this: [`BLOCK_BYTES`] where they bypass the page cache, else 1.
+    block: u64,
+    /// What stands in the file from `base` to `data_end`, to be written again with the next group.
+    buffer: CommitBuffer,
+    base: u64,
+    /// The file ends in LF (and perhaps the closed mark) behind `data_end`, to be cut before it is written ahead.
+    ended: bool,
+}
+
+/// A group as it will stand in the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    /// Behind its seal.
+    data_end: u64,
+    /// Behind the bytes written with it.
+    pub(super) end: u64,
+    chain: Chain,
+    last_seal: Option<u32>,
+}
+
+/// How [`Segment::write`] meets the end of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// The group lies within what is written ahead.
+    Within,
+    /// The write extends the file.
+    Extends,
+}
+
+/// What a segment starts from.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) path: PathBuf,
+    pub(super) data_end: u64,
+    pub(super) records: u64,
+    pub(super) sealed: bool,
+    pub(super) chain: Chain,
+    pub(super) last_seal: Option<u32>,
+}
+
+impl Segment {
+    /// One that recovery made ready.
+    pub(super) fn recovered(origin: Origin, write_ahead: bool) -> Self {
+        let Origin { file, path, data_end, records, sealed, chain, last_seal } = origin;
+        Self {
+            file,
+            path,
+            records,
+            data_end,
+            prepared_end: data_end,
+            born: true,
+            sealed,
+            write_ahead: write_ahead && sealed,
+            chain,
+            last_seal,
+            block: 1,
+            buffer: CommitBuffer::with_capacity(BUFFER_BYTES),
+            base: data_end,
+            ended: true,
+        }
+    }
+
+    /// One that was prepared up to `prepared_end`. Its header is written with its first group.
+    pub(super) fn unborn(
+        file: Arc<dyn DiskFile>,
+        path: PathBuf,
+        prepared_end: u64,
+        header: Header,
+        write_ahead: bool,
+    ) -> Self {
+        let text = header.compose();
+        let mut buffer = CommitBuffer::with_capacity(BUFFER_BYTES);
+        buffer.extend(&text);
+        let sealed = header != Header::Plain;
+        Self {
+            file,
+            path,
+            records: 0,
+            data_end: text.len() as u64,
+            prepared_end,
+            born: false,
+            sealed,
+            write_ahead: write_ahead && sealed,
+            chain: Chain::start(&text),
+            last_seal: None,
+            block: 1,
+            buffer,
+            base: 0,
+            ended: false,
+        }
+    }
+
+    /// Turns the lane to this segment.
+    pub(super) fn attach(&mut self, lane: &mut dyn Lane, direct: bool) -> io::Result<()> {
+        lane.attach(&self.path, direct && self.write_ahead)?;
+        self.block = if lane.is_direct() { BLOCK_BYTES } else { 1 };
+        if self.born {
+            self.load_image()?;
+        }
+        Ok(())
+    }
+
+    /// Reads back what must be written again with the next group.
+    fn load_image(&mut self) -> io::Result<()> {
+        self.base = self.data_end - self.data_end % self.block;
+        let mut image = vec![0; (self.data_end - self.base) as usize];
+        let mut filled = 0;
+        while filled < image.len() {
+            match self.file.read_at(&mut image[filled..], self.base + filled as u64)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => filled += count,
+            }
+        }
+        self.buffer.clear();
+        self.buffer.extend(&image);
+        Ok(())
+    }
+
+    /// Lays a group out behind the data: `LF lines seal`, and an LF where nothing is written ahead. Without lines,
+    /// only the header of an unborn segment.
+    pub(super) fn lay_out<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> Layout {
+        debug_assert_eq!(
+            self.base + self.buffer.len() as u64,
+            self.data_end,
+            "the image ends where the data does"
+        );
+        let (mut chain, mut last_seal) = (self.chain, self.last_seal);
+        let lines_at = self.buffer.len() + 1;
+        for line in lines {
+            self.buffer.extend(&[LF]);
+            self.buffer.extend(line);
+        }
+        if self.buffer.len() >= lines_at {
+            chain.push(&self.buffer.bytes()[lines_at..]);
+            if self.sealed {
+                let value = chain.seal();
+                self.buffer.extend(&seal::encode(value));
+                chain = Chain::after(value);
+                last_seal = Some(value);
+            }
+        }
+        let data_end = self.base + self.buffer.len() as u64;
+        if self.write_ahead {
+            self.fill_to_block(self.block);
+        } else {
+            self.buffer.extend(&[LF]);
+        }
+        Layout { data_end, end: self.base + self.buffer.len() as u64, chain, last_seal }
+    }
+
+    /// Writes what was laid out.
+    pub(super) fn write(
+        &mut self,
+        lane: &mut dyn Lane,
+        layout: Layout,
+        growth: Growth,
+    ) -> Result<(), CommitError> {
+        if growth == Growth::Extends && self.ended && self.write_ahead {
+            self.cut_ending().map_err(CommitError::Failed)?;
+        }
+        match lane.commit(&mut self.buffer, self.base) {
+            Err(CommitError::Failed(error)) if lane.is_direct() && is_unsupported(&error) => {
+                self.leave_direct(lane).map_err(CommitError::Failed)?;
+                lane.commit(&mut self.buffer, self.base)?;
+            }
+            outcome => outcome?,
+        }
+        self.settle(layout);
+        Ok(())
+    }
+
+    /// Makes the group just written part of the segment.
+    fn settle(&mut self, layout: Layout) {
+        debug_assert!(layout.data_end >= self.data_end, "the data never shrinks");
+        self.data_end = layout.data_end;
+        self.chain = layout.chain;
+        self.last_seal = layout.last_seal;
+        self.prepared_end = self.prepared_end.max(self.base + self.buffer.len() as u64);
+        self.born = true;
+        self.ended = !self.write_ahead;
+        self.buffer.truncate((self.data_end - self.base) as usize);
+        let base = self.data_end - self.data_end % self.block;
+        self.buffer.keep_from((base - self.base) as usize);
+        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        self.base = base;
+    }
+
+    /// Some file systems take the open flag and refuse the write: then the same bytes go through the page cache.
+    fn leave_direct(&mut self, lane: &mut dyn Lane) -> io::Result<()> {
+        tracing::info!(segment = %self.path.display(), "direct writes are refused here: writing through the page cache");
+        lane.attach(&self.path, false)?;
+        self.block = 1;
+        Ok(())
+    }
+
+    /// After a write that found no room: nothing of it may be left behind the data.
+    pub(super) fn cut_back(&mut self) -> io::Result<()> {
+        self.buffer.truncate((self.data_end - self.base) as usize);
+        let durable_end = if self.born { self.data_end } else { 0 };
+        if self.ended {
+            // Nothing was written yet that would have to go, or it began with the same LF.
+            self.file.set_len(durable_end)?;
+            self.file.write_at(&[LF], durable_end)?;
+        } else {
+            self.file.set_len(durable_end)?;
+        }
+        self.prepared_end = durable_end;
+        Ok(())
+    }
+
+    /// Lays out the rest of the last block, too: what lies behind it is then padding, whole.
+    fn fill_to_block(&mut self, block: u64) {
+        let end = (self.base + self.buffer.len() as u64).next_multiple_of(block);
+        self.buffer.fill_to((end - self.base) as usize, PADDING);
+    }
+
+    /// Removes LF and closed mark, for padding must not follow them.
+    fn cut_ending(&mut self) -> io::Result<()> {
+        self.file.set_len(self.data_end)?;
+        self.ended = false;
+        Ok(())
+    }
+
+    /// Pads what was laid out up to a multiple of `align`, before a write that extends the file.
+    pub(super) fn widen(&mut self, align: u64) {
+        self.fill_to_block(align.max(self.block));
+    }
+
+    /// Takes note of padding that the housekeeper wrote.
+    pub(super) fn prepared(&mut self, prepared_end: u64) {
+        self.prepared_end = self.prepared_end.max(prepared_end);
+        self.ended = false;
+    }
+
+    /// Marks it as complete. Its padding is cut.
+    pub(super) fn close(&mut self) -> io::Result<()> {
+        close_segment(&*self.file, self.data_end, self.sealed)
+    }
+
+    pub(super) fn data_end(&self) -> u64 {
+        self.data_end
+    }
+
+    pub(super) fn prepared_end(&self) -> u64 {
+        self.prepared_end
+    }
+
+    pub(super) fn is_unborn(&self) -> bool {
+        !self.born
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    pub(super) fn is_written_ahead(&self) -> bool {
+        self.write_ahead
+    }
+
+    /// Where the housekeeper must cut the file before it pads it.
+    pub(super) fn cut_before_padding(&self) -> Option<u64> {
+        self.ended.then_some(self.data_end)
+    }
+
+    pub(super) fn last_seal(&self) -> Option<u32> {
+        self.last_seal
+    }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
