@@ -59,6 +59,15 @@ impl<'a> Blocking<'a> {
         pollster::block_on(self.store.append_batch(records))
     }
 
+    /// Hands a batch over, waiting only for room in the queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::submit_batch`].
+    pub fn submit_batch<R: Serialize>(&self, records: impl IntoIterator<Item = R>) -> Result<Pending> {
+        pollster::block_on(self.store.submit_batch(records))
+    }
+
     /// Appends a line that is JSON already; returns its sequence number once it is durable.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod encode;
 mod error;
 mod format;
 mod lock;
+pub mod maintenance;
 mod names;
 mod options;
 mod reader;

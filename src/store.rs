@@ -172,6 +172,27 @@ impl MiniStore {
         }
     }
 
+    /// Hands a batch over and returns as soon as the queue has room for it; the [`Pending`] resolves to the sequence
+    /// number of its first record. See [`append_batch`](Self::append_batch).
+    ///
+    /// # Errors
+    ///
+    /// As [`append_batch`](Self::append_batch).
+    pub fn submit_batch<'a, R, I>(
+        &'a self,
+        records: I,
+    ) -> impl Future<Output = Result<Pending>> + Send + use<'a, R, I>
+    where
+        R: Serialize,
+        I: IntoIterator<Item = R>,
+    {
+        let batch = self.batch_lines(records);
+        async move {
+            let (lines, count) = batch?;
+            self.enqueue(lines, count).await
+        }
+    }
+
     /// Appends a line that is JSON already; returns its sequence number once it is durable.
     ///
     /// White space around the value is trimmed. Its bytes are kept as they are.

@@ -15,8 +15,8 @@ mod tests;
 use std::sync::Arc;
 
 pub(crate) use act::close_segment;
-pub(crate) use decide::{Step, decide};
-pub(crate) use observe::{Journal, scan_to_end};
+pub(crate) use decide::{ActiveState, ArchivedState, NextState, States, Step, decide};
+pub(crate) use observe::{Journal, check_plain_lines, scan_to_end};
 pub use report::{CutTail, OpenReport};
 
 use crate::{

@@ -108,6 +108,14 @@ impl Journal {
         }
     }
 
+    /// What does not verify at the end of the active segment.
+    pub(crate) fn active_tail(&self) -> Option<&Tail> {
+        match &self.active.as_ref()?.content {
+            Content::Scanned(scanned) => scanned.end.tail.as_ref(),
+            Content::Blank | Content::Unusable(_) => None,
+        }
+    }
+
     /// The error that names what is damaged.
     pub(crate) fn refusal(&self, culprit: Culprit) -> MiniStoreError {
         let corrupt = |segment: PathBuf, tail: Option<&Tail>, seq, reason: String| MiniStoreError::Corrupt {
@@ -181,7 +189,7 @@ impl Content {
         match scan_to_end(file)? {
             Ok(mut scanned) => {
                 if scanned.header == Header::Plain && scanned.end.last_seal.is_none() {
-                    check_plain_lines(file, &mut scanned)?;
+                    check_plain_lines(file, &mut scanned.records, &mut scanned.end)?;
                 }
                 Ok(Self::Scanned(scanned))
             }
@@ -263,9 +271,14 @@ pub(crate) fn scan_to_end(
 }
 
 /// Lines without a seal can only be checked for being JSON. From the first that is not, the same rule holds as
-/// for groups: if a good line follows, it is damage.
-fn check_plain_lines(file: &dyn DiskFile, scanned: &mut Scanned) -> io::Result<()> {
-    let mut lines = LineReader::with_limit(file, 0, scanned.end.data_end);
+/// for groups: if a good line follows, it is damage. Shortens the segment to the lines before it.
+pub(crate) fn check_plain_lines(
+    source: &(impl ReadAt + ?Sized),
+    records: &mut u64,
+    end: &mut End,
+) -> io::Result<()> {
+    let text_end = end.tail.as_ref().map_or(end.data_end, |tail| tail.offset + tail.bytes);
+    let mut lines = LineReader::with_limit(source, 0, end.data_end);
     let mut number = 0;
     let mut fault: Option<Tail> = None;
     let mut good_end = 0;
@@ -276,11 +289,11 @@ fn check_plain_lines(file: &dyn DiskFile, scanned: &mut Scanned) -> io::Result<(
             Some(fault) => fault.damaged |= good,
             None if good => good_end = line.offset + line.bytes.trim_ascii_end().len() as u64,
             None => {
-                scanned.records = number - 2;
+                *records = number - 2;
                 fault = Some(Tail {
                     offset: good_end,
                     line: number,
-                    bytes: scanned.end.data_end - good_end,
+                    bytes: text_end - good_end,
                     damaged: false,
                     reason: "a line is not JSON",
                 });
@@ -288,8 +301,8 @@ fn check_plain_lines(file: &dyn DiskFile, scanned: &mut Scanned) -> io::Result<(
         }
     }
     if fault.is_some() {
-        scanned.end.data_end = good_end;
-        scanned.end.tail = fault;
+        end.data_end = good_end;
+        end.tail = fault;
     }
     Ok(())
 }

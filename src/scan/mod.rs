@@ -5,6 +5,7 @@
 mod block;
 mod lines;
 mod scanner;
+mod sweep;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 pub(crate) use block::Block;
 pub(crate) use lines::LineReader;
 pub(crate) use scanner::{Collect, End, Scanner, Step, Tail};
+pub(crate) use sweep::Sweep;
 
 /// Where a scan reads from.
 pub(crate) trait ReadAt {

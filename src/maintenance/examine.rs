@@ -1,0 +1,289 @@
+//! Reading everything and checking every seal and link.
+
+use std::{
+    fmt,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::Fault;
+use crate::{
+    MiniStoreError, Result,
+    format::{Header, HeaderFault},
+    names::Names,
+    reader::Snapshot,
+    recovery::check_plain_lines,
+    scan::{Block, Collect, Scanner, Step, Sweep, Tail},
+};
+
+/// What a journal consists of, and what is wrong with it.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Examination {
+    /// Oldest first; the active one last.
+    pub segments: Vec<Segment>,
+    /// What does not verify though it was acknowledged. Empty for a sound journal.
+    pub faults: Vec<Fault>,
+    /// A commit that was cut off before it was acknowledged. Not a fault: the next open for writing cuts it.
+    pub torn_tail: Option<Fault>,
+    /// Records that verify.
+    pub records: u64,
+    /// Commit groups that verify.
+    pub groups: u64,
+}
+
+/// One file of a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Segment {
+    /// The file.
+    pub path: PathBuf,
+    /// Records that verify.
+    pub records: u64,
+    /// Sequence number of the first, where there is one.
+    pub first_seq: Option<u64>,
+    /// Sequence number of the last that verifies without a gap before it.
+    pub last_seq: Option<u64>,
+    /// Commit groups that verify.
+    pub groups: u64,
+    /// The size of the file.
+    pub file_bytes: u64,
+    /// Bytes of header, lines and seals that verify.
+    pub data_bytes: u64,
+    /// Bytes written ahead and not used.
+    pub padding_bytes: u64,
+    /// Whether its header says that every line is covered by a seal.
+    pub sealed: bool,
+    /// How it ends.
+    pub state: SegmentState,
+}
+
+/// How a segment ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SegmentState {
+    /// Complete.
+    Closed,
+    /// In use, or cut off between two commits.
+    Open,
+    /// Cut off in a commit.
+    TornTail,
+    /// Some of it does not verify.
+    Damaged,
+}
+
+impl fmt::Display for SegmentState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::TornTail => "torn tail",
+            Self::Damaged => "damaged",
+        })
+    }
+}
+
+/// Reads the whole journal at `path` and checks every seal and every link between segments. Never writes, never
+/// locks; the journal may be open for writing.
+///
+/// # Errors
+///
+/// [`Io`](MiniStoreError::Io) where a file cannot be read, of kind `NotFound` where there is no journal. What is wrong
+/// inside the files is no error here: it is in [`Examination::faults`].
+pub fn examine(path: impl AsRef<Path>) -> Result<Examination> {
+    let names = Names::resolve(path.as_ref())?;
+    let Snapshot { archived, active } = Snapshot::take(&names)?;
+    if archived.is_empty() && active.is_none() {
+        return Err(MiniStoreError::file(names.active(), "find a journal at")(
+            io::ErrorKind::NotFound.into(),
+        ));
+    }
+    let mut examiner = Examiner::default();
+    for (_, path) in archived {
+        let file = File::open(&path).map_err(MiniStoreError::file(&path, "open"))?;
+        examiner.segment(&path, &Arc::new(file), false).map_err(MiniStoreError::file(&path, "read"))?;
+    }
+    if let Some((path, file)) = active {
+        examiner.segment(&path, &file, true).map_err(MiniStoreError::file(&path, "read"))?;
+    }
+    Ok(examiner.finish())
+}
+
+#[derive(Debug, Default)]
+struct Examiner {
+    found: Examination,
+    /// What the next segment must continue.
+    expected: Option<Expected>,
+}
+
+#[derive(Debug)]
+struct Expected {
+    /// Unknown behind damage, and behind plain segments until one states its number.
+    next_seq: Option<u64>,
+    last_seal: Option<u32>,
+    torn: Option<Fault>,
+}
+
+impl Examiner {
+    fn segment(&mut self, path: &Path, file: &Arc<File>, active: bool) -> io::Result<()> {
+        let file_bytes = file.metadata()?.len();
+        if active && file_bytes == 0 {
+            return Ok(());
+        }
+        let mut segment = Segment {
+            path: path.into(),
+            records: 0,
+            first_seq: None,
+            last_seq: None,
+            groups: 0,
+            file_bytes,
+            data_bytes: 0,
+            padding_bytes: 0,
+            sealed: false,
+            state: SegmentState::Damaged,
+        };
+        match Scanner::open(Arc::clone(file), Collect::Nothing)? {
+            Ok(scanner) => self.scan(&mut segment, scanner, file)?,
+            Err(fault) => {
+                let reason = match fault {
+                    HeaderFault::NotAJournal => "it does not begin as a journal does".into(),
+                    HeaderFault::Damaged(reason) => reason,
+                };
+                self.found.faults.push(Fault::of_file(path, reason));
+                self.expected = Some(Expected { next_seq: None, last_seal: None, torn: None });
+            }
+        }
+        self.found.records += segment.records;
+        self.found.groups += segment.groups;
+        self.found.segments.push(segment);
+        Ok(())
+    }
+
+    fn scan(
+        &mut self,
+        segment: &mut Segment,
+        mut scanner: Scanner<Arc<File>>,
+        file: &Arc<File>,
+    ) -> io::Result<()> {
+        let header = scanner.header();
+        segment.sealed = header != Header::Plain;
+        let first = self.check_link(&segment.path, header);
+        let mut block = Block::default();
+        let mut end = loop {
+            match scanner.next(&mut block)? {
+                Step::Group(group) => {
+                    segment.records += group.records;
+                    segment.groups += u64::from(group.seal.is_some());
+                }
+                Step::End(end) => break end,
+            }
+        };
+        if header == Header::Plain && end.last_seal.is_none() {
+            check_plain_lines(file, &mut segment.records, &mut end)?;
+        }
+        segment.data_bytes = end.data_end;
+        let next_seq = first.map(|first| first + segment.records);
+        if segment.records > 0 {
+            segment.first_seq = first;
+            segment.last_seq = next_seq.map(|next| next - 1);
+        }
+        segment.state = match &end.tail {
+            Some(tail) if tail.damaged => SegmentState::Damaged,
+            Some(_) => SegmentState::TornTail,
+            None if end.marked || (end.last_seal.is_none() && !segment.sealed && end.terminated) => {
+                SegmentState::Closed
+            }
+            None => SegmentState::Open,
+        };
+        let fault = end.tail.as_ref().map(|tail| Fault::new(&segment.path, tail, next_seq));
+        if let (Some(tail), Some(fault)) = (end.tail.as_ref().filter(|tail| tail.damaged), &fault) {
+            self.found.faults.push(fault.clone());
+            self.sweep(segment, file, tail)?;
+        } else if fault.is_none() {
+            segment.padding_bytes = end.file_end.saturating_sub(end.data_end + u64::from(end.terminated));
+            segment.padding_bytes -= u64::from(end.marked);
+        }
+        let damaged = segment.state == SegmentState::Damaged;
+        self.expected = Some(Expected {
+            next_seq: next_seq.filter(|_| !damaged),
+            last_seal: end.last_seal.filter(|_| !damaged),
+            torn: fault.filter(|_| !damaged),
+        });
+        Ok(())
+    }
+
+    /// What stands behind damage: groups that verify are counted, further gaps are faults of their own.
+    fn sweep(&mut self, segment: &mut Segment, file: &Arc<File>, tail: &Tail) -> io::Result<()> {
+        let mut sweep = Sweep::new(Arc::clone(file), tail.offset, tail.line);
+        let mut block = Block::default();
+        let mut in_fault = true;
+        while let Some(swept) = sweep.next(&mut block)? {
+            block.clear();
+            if swept.verified {
+                segment.records += swept.records;
+                segment.groups += 1;
+            } else if !in_fault {
+                self.found.faults.push(Fault {
+                    segment: segment.path.clone(),
+                    offset: swept.offset,
+                    line: swept.line,
+                    seq: None,
+                    reason: tail.reason.into(),
+                });
+            }
+            in_fault = !swept.verified;
+        }
+        Ok(())
+    }
+
+    /// Holds a segment against the one before; the number of its first record, where it is known.
+    fn check_link(&mut self, path: &Path, header: Header) -> Option<u64> {
+        let expected = self.expected.take();
+        let Some(link) = header.link() else {
+            let Some(expected) = expected else { return None };
+            self.found.faults.extend(expected.torn);
+            return expected.next_seq;
+        };
+        if let Some(Expected { next_seq, last_seal, torn }) = expected {
+            let first_fits = next_seq.is_none_or(|next| next == link.first);
+            let seal_fits = next_seq.is_none() || link.prev == last_seal.unwrap_or(0);
+            if !first_fits || !seal_fits {
+                self.found.faults.extend(torn);
+                let next = next_seq.unwrap_or(link.first);
+                self.found.faults.push(Fault::of_file(
+                    path,
+                    format!(
+                        "it does not continue the segment before it: it begins with record {}, and {next} was to come",
+                        link.first
+                    ),
+                ));
+            } else if next_seq.is_none() {
+                self.number_plain(link.first);
+            }
+        }
+        Some(link.first)
+    }
+
+    /// Plain segments at the front of the journal get their numbers from the first that states its own.
+    fn number_plain(&mut self, mut next: u64) {
+        for segment in self.found.segments.iter_mut().rev() {
+            if segment.sealed || segment.first_seq.is_some() || segment.records == 0 {
+                break;
+            }
+            segment.last_seq = Some(next - 1);
+            next = next.saturating_sub(segment.records);
+            segment.first_seq = Some(next);
+        }
+    }
+
+    fn finish(mut self) -> Examination {
+        self.found.torn_tail = self.expected.take().and_then(|expected| expected.torn);
+        if self.found.segments.iter().all(|segment| !segment.sealed) {
+            let records: u64 = self.found.segments.iter().map(|segment| segment.records).sum();
+            self.number_plain(1 + records);
+        }
+        self.found
+    }
+}

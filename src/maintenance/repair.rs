@@ -1,0 +1,121 @@
+//! Mending the end of a journal in place.
+
+use std::path::{Path, PathBuf};
+
+use super::{Fault, examine};
+use crate::{
+    Backend, BackendKind, JournalOptions, RecoveryPolicy, Result,
+    device::RealDisk,
+    names::Names,
+    recovery::{ActiveState, ArchivedState, Journal, NextState, States, Step, decide},
+};
+
+/// Whether [`repair`] does it or only says what it would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepairMode {
+    /// Nothing is changed, not even the lock file.
+    DryRun,
+    /// It is done.
+    Apply,
+}
+
+/// What [`repair`] did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repair {
+    /// One sentence a step, in order. Empty where there is nothing to mend.
+    pub actions: Vec<String>,
+    /// Faults that cannot be mended in place, for they lie in archived segments or in a header:
+    /// [`salvage`](super::salvage) keeps what verifies.
+    pub left: Vec<Fault>,
+}
+
+/// Mends what can be mended in place: cuts everything behind the last verified commit group of the active segment
+/// (a copy is kept in `NAME.cut-<offset>`), completes a rotation that was cut off, and closes the journal.
+///
+/// # Errors
+///
+/// [`Locked`](crate::MiniStoreError::Locked) while the journal is open for writing; [`Io`](crate::MiniStoreError::Io).
+pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<Repair> {
+    let path = path.as_ref();
+    let found = examine(path)?;
+    let names = Names::resolve(path)?;
+    let disk = RealDisk { backend: BackendKind::Blocking };
+    let journal = Journal::observe(&disk, &names)?;
+    let (mut actions, refused) = plan(&journal, &names);
+    let left: Vec<Fault> =
+        found.faults.iter().filter(|fault| refused || fault.segment != names.active()).cloned().collect();
+    if refused {
+        return Ok(Repair { actions: Vec::new(), left });
+    }
+    let unclosed = found.segments.last().is_some_and(|last| last.state != super::SegmentState::Closed);
+    if unclosed || !actions.is_empty() {
+        actions.push(format!("close {}", names.active().display()));
+    }
+    if mode == RepairMode::Apply && !actions.is_empty() {
+        let plain = found.segments.last().is_some_and(|segment| !segment.sealed);
+        let store = JournalOptions::new()
+            .recovery(RecoveryPolicy::CutAtFirstError)
+            .backend(Backend::Blocking)
+            .seals(!plain)
+            .write_ahead(false)
+            .max_bytes_per_segment(u64::MAX)
+            .open_blocking(path)?;
+        store.blocking().close()?;
+    }
+    Ok(Repair { actions, left })
+}
+
+/// What recovery would do, step by step, without doing it; and whether it would refuse.
+fn plan(journal: &Journal, names: &Names) -> (Vec<String>, bool) {
+    let mut states = journal.states();
+    let mut actions = Vec::new();
+    loop {
+        let step = decide(states, RecoveryPolicy::CutAtFirstError);
+        match step {
+            Step::Ready => return (actions, false),
+            Step::Refuse(_) => return (actions, true),
+            _ => actions.push(describe(step, journal, names)),
+        }
+        states = after(step, states);
+    }
+}
+
+/// What the journal looks like once a step was taken.
+fn after(step: Step, states: States) -> States {
+    match step {
+        Step::Refuse(_) | Step::Ready => states,
+        Step::AdoptNext => States { active: ActiveState::Clean, next: NextState::Absent, ..states },
+        Step::RemoveNext | Step::SetNextAside => States { next: NextState::Absent, ..states },
+        Step::FinishArchived => States { archived: ArchivedState::Closed, ..states },
+        Step::CreateActive | Step::WriteHeader | Step::CutActive => {
+            States { active: ActiveState::Clean, ..states }
+        }
+    }
+}
+
+fn describe(step: Step, journal: &Journal, names: &Names) -> String {
+    let show = |path: PathBuf| path.display().to_string();
+    match step {
+        Step::Ready | Step::Refuse(_) => String::new(),
+        Step::AdoptNext => {
+            format!("complete the rotation: rename {} to {}", show(names.next()), show(names.active()))
+        }
+        Step::RemoveNext => format!("remove {}, which holds nothing", show(names.next())),
+        Step::SetNextAside => format!("rename {} to {}", show(names.next()), show(names.cut(0, 0))),
+        Step::FinishArchived => "complete the rotation: close the newest archived segment".into(),
+        Step::CreateActive => format!("create {}", show(names.active())),
+        Step::WriteHeader => format!("write the header of {}", show(names.active())),
+        Step::CutActive => match journal.active_tail() {
+            Some(tail) => format!(
+                "cut {} bytes of {} at byte {} ({}), and keep them in {}",
+                tail.bytes,
+                show(names.active()),
+                tail.offset,
+                tail.reason,
+                show(names.cut(tail.offset, 0)),
+            ),
+            None => format!("cut the end of {}", show(names.active())),
+        },
+    }
+}

@@ -1,0 +1,157 @@
+//! Copying what verifies into a new journal.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde_json::value::RawValue;
+
+use super::Fault;
+use crate::{
+    JournalOptions, MiniStore, MiniStoreError, Pending, Result,
+    format::HeaderFault,
+    names::Names,
+    options::LINE_BYTES_LIMIT,
+    reader::Snapshot,
+    scan::{Block, Collect, LineReader, Scanner, Step, Sweep, Tail},
+};
+
+/// Groups that may be on their way at a time.
+const PENDING_MAX: usize = 1024;
+
+/// A plain segment's lines, which belong to no group, are copied in portions of this many bytes.
+const PORTION_BYTES: usize = 1 << 20;
+
+/// What [`salvage`] copied, and what it could not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Salvage {
+    /// Records copied. They are numbered anew, from 1.
+    pub records: u64,
+    /// Commit groups copied, each whole.
+    pub groups: u64,
+    /// What was left behind.
+    pub faults: Vec<Fault>,
+}
+
+/// Copies every commit group that verifies, in order, from the journal at `from` into a new one at `to`. The old
+/// one is only read.
+///
+/// # Errors
+///
+/// [`Io`](MiniStoreError::Io), of kind `AlreadyExists` where there is a journal at `to`; as
+/// [`JournalOptions::open`] and [`MiniStore::append`] for the new one.
+pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvage> {
+    let found = super::examine(&from)?;
+    let to = to.as_ref();
+    let there = Snapshot::take(&Names::resolve(to)?)?;
+    if !there.archived.is_empty() || there.active.is_some() {
+        let error = io::ErrorKind::AlreadyExists.into();
+        return Err(MiniStoreError::file(to, "salvage into")(error));
+    }
+    let store = JournalOptions::new()
+        .max_record_bytes(LINE_BYTES_LIMIT)
+        .max_batch_bytes(LINE_BYTES_LIMIT)
+        .open_blocking(to)?;
+    let mut salvager = Salvager { store: &store, result: Salvage::default(), pending: VecDeque::new() };
+    salvager.result.faults = found.faults;
+    salvager.result.faults.extend(found.torn_tail);
+    for segment in found.segments {
+        salvager.segment(&segment.path)?;
+    }
+    let result = salvager.finish()?;
+    store.blocking().close()?;
+    Ok(result)
+}
+
+struct Salvager<'a> {
+    store: &'a MiniStore,
+    result: Salvage,
+    pending: VecDeque<Pending>,
+}
+
+impl Salvager<'_> {
+    fn segment(&mut self, path: &PathBuf) -> Result<()> {
+        let fail = || MiniStoreError::file(path, "read");
+        let file = Arc::new(File::open(path).map_err(fail())?);
+        let opened = Scanner::open(Arc::clone(&file), Collect::Lines).map_err(fail())?;
+        let tail = match opened {
+            Ok(scanner) => self.verified(scanner, &file, path)?,
+            // Its lines may be sound though its header is not; the second group on can still be checked.
+            Err(HeaderFault::Damaged(_) | HeaderFault::NotAJournal) => {
+                Some(Tail { offset: 0, line: 1, bytes: 0, damaged: true, reason: "" })
+            }
+        };
+        let Some(tail) = tail.filter(|tail| tail.damaged) else { return Ok(()) };
+        let mut sweep = Sweep::new(file, tail.offset, tail.line);
+        let mut block = Block::default();
+        while let Some(swept) = sweep.next(&mut block).map_err(fail())? {
+            if swept.verified {
+                self.copy(&block, true)?;
+            }
+            block.clear();
+        }
+        Ok(())
+    }
+
+    /// Copies up to the first fault, and says what it is.
+    fn verified(
+        &mut self,
+        mut scanner: Scanner<Arc<File>>,
+        file: &Arc<File>,
+        path: &Path,
+    ) -> Result<Option<Tail>> {
+        let fail = || MiniStoreError::file(path, "read");
+        let mut block = Block::default();
+        loop {
+            let group = match scanner.next(&mut block).map_err(fail())? {
+                Step::Group(group) => group,
+                Step::End(end) => return Ok(end.tail),
+            };
+            if group.on_disk {
+                let mut lines = LineReader::with_limit(Arc::clone(file), group.offset, group.end);
+                while let Some(line) = lines.next().map_err(fail())? {
+                    block.push(line.bytes.trim_ascii_end(), line.offset);
+                    if group.seal.is_none() && block.byte_len() > PORTION_BYTES {
+                        self.copy(&block, false)?;
+                        block.clear();
+                    }
+                }
+            }
+            self.copy(&block, group.seal.is_some())?;
+            block.clear();
+        }
+    }
+
+    /// A block becomes one batch. Lines that no seal vouched for must at least be JSON.
+    fn copy(&mut self, block: &Block, sealed: bool) -> Result<()> {
+        let lines = (0..block.len()).filter_map(|index| block.span(index));
+        let records: Vec<&RawValue> =
+            lines.filter_map(|span| serde_json::from_slice(block.value(span)).ok()).collect();
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.result.records += records.len() as u64;
+        self.result.groups += u64::from(sealed);
+        self.pending.push_back(self.store.blocking().submit_batch(records)?);
+        while self.pending.len() > PENDING_MAX {
+            self.await_oldest()?;
+        }
+        Ok(())
+    }
+
+    fn await_oldest(&mut self) -> Result<()> {
+        self.pending.pop_front().map_or(Ok(()), |pending| pending.wait().map(drop))
+    }
+
+    fn finish(mut self) -> Result<Salvage> {
+        while !self.pending.is_empty() {
+            self.await_oldest()?;
+        }
+        Ok(self.result)
+    }
+}

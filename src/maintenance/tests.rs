@@ -1,0 +1,148 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{RepairMode, SegmentState, examine, repair, salvage};
+use crate::{JournalOptions, MiniStore, MiniStoreError};
+
+/// A closed journal of `segments` segments with three groups of two records each.
+fn journal(dir: &Path, segments: u64) -> PathBuf {
+    let path = dir.join("j.jsonl");
+    let store = JournalOptions::new().open_blocking(&path).unwrap();
+    for segment in 0..segments {
+        for group in 0..3 {
+            let first = (segment * 3 + group) * 2;
+            store.blocking().append_batch([first, first + 1]).unwrap();
+        }
+        if segment + 1 < segments {
+            store.blocking().rotate().unwrap();
+        }
+    }
+    store.blocking().close().unwrap();
+    path
+}
+
+/// Changes the first digit behind the given line feed of a file.
+fn damage(path: &Path, line: usize) -> u64 {
+    let mut bytes = fs::read(path).unwrap();
+    let at = memchr::memchr_iter(b'\n', &bytes).nth(line - 2).unwrap() + 1;
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+    at as u64
+}
+
+fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+fn values(path: &Path) -> Vec<u64> {
+    MiniStore::records::<u64>(path).map(|record| record.unwrap().value).collect()
+}
+
+#[test]
+fn a_sound_journal_has_no_faults_and_its_sums_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let found = examine(journal(dir.path(), 3)).unwrap();
+    assert_eq!((found.faults.len(), found.torn_tail, found.records, found.groups), (0, None, 18, 9));
+    let numbers: Vec<_> = found.segments.iter().map(|s| (s.first_seq, s.last_seq, s.groups)).collect();
+    assert_eq!(numbers, [(Some(1), Some(6), 3), (Some(7), Some(12), 3), (Some(13), Some(18), 3)]);
+    for segment in found.segments {
+        assert_eq!((segment.state, segment.sealed, segment.padding_bytes), (SegmentState::Closed, true, 0));
+        assert_eq!(segment.file_bytes, segment.data_bytes + 2, "closed mark and LF");
+    }
+}
+
+#[test]
+fn every_fault_is_told_with_its_place_and_what_stands_behind_it_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = journal(dir.path(), 2);
+    let archived = dir.path().join("j.jsonl.001");
+    let at = damage(&archived, 4);
+    let found = examine(&path).unwrap();
+    let fault = &found.faults[0];
+    assert_eq!((&fault.segment, fault.offset, fault.line, fault.seq), (&archived, at, 4, Some(3)));
+    // The group behind the damaged one and those of the next segment still verify.
+    assert_eq!((found.faults.len(), found.records, found.groups), (1, 10, 5));
+    assert_eq!(found.segments[0].state, SegmentState::Damaged);
+}
+
+#[test]
+fn a_missing_segment_is_a_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = journal(dir.path(), 3);
+    fs::remove_file(dir.path().join("j.jsonl.002")).unwrap();
+    let found = examine(&path).unwrap();
+    assert_eq!((found.faults.len(), &found.faults[0].segment), (1, &path));
+    assert!(found.faults[0].reason.contains("begins with record 13, and 7 was to come"));
+}
+
+#[test]
+fn a_missing_journal_is_not_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = examine(dir.path().join("none"));
+    let Err(MiniStoreError::Io { source }) = missing else { panic!("{missing:?}") };
+    assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn repair_says_first_and_then_cuts_keeping_a_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = journal(dir.path(), 2);
+    let at = damage(&path, 4);
+    let before = files(dir.path());
+    let planned = repair(&path, RepairMode::DryRun).unwrap();
+    assert_eq!(files(dir.path()), before, "a dry run changes nothing");
+    let text = &before.iter().find(|(name, _)| *name == path).unwrap().1;
+
+    let done = repair(&path, RepairMode::Apply).unwrap();
+    assert_eq!(done, planned);
+    assert!(done.actions[0].contains(&format!("at byte {at}")), "{:?}", done.actions);
+    assert_eq!(values(&path), (0..8).collect::<Vec<_>>());
+    assert!(examine(&path).unwrap().faults.is_empty());
+    let kept = fs::read(dir.path().join(format!("j.jsonl.cut-{at}"))).unwrap();
+    assert_eq!(kept, text[at as usize..]);
+    assert_eq!(repair(&path, RepairMode::Apply).unwrap().actions, [""; 0]);
+}
+
+#[test]
+fn repair_leaves_archived_damage_to_salvage() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = journal(dir.path(), 3);
+    damage(&dir.path().join("j.jsonl.001"), 4);
+    let done = repair(&path, RepairMode::Apply).unwrap();
+    assert_eq!((done.actions.len(), done.left.len()), (0, 1));
+
+    let new = dir.path().join("new.jsonl");
+    let before = files(dir.path());
+    let salvaged = salvage(&path, &new).unwrap();
+    assert_eq!((salvaged.records, salvaged.groups, salvaged.faults.len()), (16, 8, 1));
+    assert_eq!(values(&new), [0, 1].into_iter().chain(4..18).collect::<Vec<_>>());
+    assert_eq!(files(dir.path())[..before.len()], before, "the old journal is as it was");
+    assert!(matches!(salvage(&path, &new), Err(MiniStoreError::Io { .. })), "never over another journal");
+}
+
+#[test]
+fn plain_journals_are_numbered_and_repaired_as_plain() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plain.jsonl");
+    fs::write(dir.path().join("plain.jsonl.000001"), "// MINISTORE JOURNAL v0.1.4\n1\n2\n").unwrap();
+    fs::write(&path, "// MINISTORE JOURNAL v0.1.4\n3\n{\"cut o").unwrap();
+    let found = examine(&path).unwrap();
+    let numbers: Vec<_> = found.segments.iter().map(|s| (s.first_seq, s.last_seq, s.state)).collect();
+    assert_eq!(
+        numbers,
+        [(Some(1), Some(2), SegmentState::Closed), (Some(3), Some(3), SegmentState::TornTail)]
+    );
+    repair(&path, RepairMode::Apply).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "// MINISTORE JOURNAL v0.1.4\n3\n");
+    assert_eq!(values(&path), [1, 2, 3]);
+}

@@ -1,0 +1,58 @@
+//! Reading on behind damage: commit groups that verify against the seal that *stands* before them.
+
+use std::io;
+
+use super::{Block, LineReader, ReadAt};
+use crate::format::{Chain, Ending, ending};
+
+/// Lines up to and including one that ends in a seal, or up to the end of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// Where its first line begins.
+    pub(crate) offset: u64,
+    /// Its first line, counted from 1 in the file.
+    pub(crate) line: u64,
+    pub(crate) records: u64,
+    pub(crate) verified: bool,
+}
+
+/// Goes through a damaged segment, from the first group that failed on.
+#[derive(Debug)]
+pub(crate) struct Sweep<S> {
+    lines: LineReader<S>,
+    line: u64,
+    /// The seal that stands before the next group, once one was seen.
+    chain: Option<Chain>,
+}
+
+impl<S: ReadAt> Sweep<S> {
+    pub(crate) fn new(source: S, offset: u64, line: u64) -> Self {
+        Self { lines: LineReader::new(source, offset), line, chain: None }
+    }
+
+    /// The next candidate, its lines appended to `block`; `None` at the end of the file.
+    pub(crate) fn next(&mut self, block: &mut Block) -> io::Result<Option<Swept>> {
+        let mut swept = Swept { offset: self.lines.position(), line: self.line, records: 0, verified: false };
+        let mut chain = self.chain;
+        while let Some(line) = self.lines.next()? {
+            let (value_len, ending) = ending(line.bytes);
+            let value = &line.bytes[..value_len];
+            let seal = match ending {
+                Ending::Unsealed => None,
+                Ending::Sealed(seal) | Ending::Closed(seal) => Some(seal),
+            };
+            block.push(value, line.offset);
+            swept.records += 1;
+            self.line += 1;
+            if let Some(chain) = &mut chain {
+                chain.push(if seal.is_some() { value } else { line.bytes });
+            }
+            if let Some(seal) = seal {
+                swept.verified = chain.is_some_and(|chain| chain.seal() == seal);
+                self.chain = Some(Chain::after(seal));
+                return Ok(Some(swept));
+            }
+        }
+        Ok((swept.records > 0).then_some(swept))
+    }
+}
