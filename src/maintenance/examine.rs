@@ -242,7 +242,7 @@ impl Examiner {
     fn check_link(&mut self, path: &Path, header: Header) -> Option<u64> {
         let expected = self.expected.take();
         let Some(link) = header.link() else {
-            let Some(expected) = expected else { return None };
+            let expected = expected?;
             self.found.faults.extend(expected.torn);
             return expected.next_seq;
         };

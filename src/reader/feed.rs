@@ -111,6 +111,9 @@ impl Feed {
 
     /// Drops whole segments before the one that holds `from_seq`, by their headers.
     fn skip_before(&mut self, from_seq: u64) {
+        if from_seq <= 1 {
+            return;
+        }
         let holds = |waiting: &Waiting| {
             waiting.header().and_then(Header::link).is_some_and(|link| link.first <= from_seq)
         };

@@ -40,7 +40,7 @@ pub struct Records<T> {
 #[derive(Debug)]
 enum State {
     Fresh,
-    Reading(Feed),
+    Reading(Box<Feed>),
     Ended,
 }
 
@@ -89,14 +89,13 @@ impl<T> Records<T> {
 
     /// The same records as a `futures::Stream` that needs no particular runtime: the files are read on a thread of its own,
     /// so that no runtime thread is blocked. Starts from the beginning.
-    #[must_use]
     pub fn into_stream(self) -> RecordStream<T> {
         RecordStream::new(self.path, self.from_seq)
     }
 
     fn refill(&mut self) -> Result<bool> {
         if matches!(self.state, State::Fresh) {
-            self.state = State::Reading(Feed::of_journal(&self.path, self.from_seq)?);
+            self.state = State::Reading(Box::new(Feed::of_journal(&self.path, self.from_seq)?));
         }
         let State::Reading(feed) = &mut self.state else { return Ok(false) };
         self.cursor.block.clear();

@@ -1,6 +1,11 @@
 //! What is there. Reads only.
 
-use std::{ffi::OsString, io, path::PathBuf, sync::Arc};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::de::IgnoredAny;
 
@@ -202,7 +207,7 @@ impl Content {
 
 impl Newest {
     /// `successor` is what the active segment's header says of this one.
-    fn observe(disk: &dyn Disk, path: &PathBuf, successor: Option<Link>) -> io::Result<Self> {
+    fn observe(disk: &dyn Disk, path: &Path, successor: Option<Link>) -> io::Result<Self> {
         let file = disk.open(path, Open::Existing)?;
         let closed = |last_seal: Option<u32>| match successor {
             Some(link) if last_seal.is_some_and(|seal| seal != link.prev) => Self::unlinked(),

@@ -1,0 +1,63 @@
+//! Two ways to a high rate: many tasks that append, and one task that submits. `cargo run --release --example ingest`.
+
+#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+
+use std::{collections::VecDeque, time::Instant};
+
+use ministore_uring::{JournalOptions, MiniStore, Pending};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Event {
+    task: usize,
+    number: usize,
+    text: &'static str,
+}
+
+const TEXT: &str = "an event of a size that events have, which is to say a hundred bytes or two";
+const TASKS: usize = 256;
+const EVENTS_A_TASK: usize = 400;
+const IN_FLIGHT: usize = 8192;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let dir = tempfile::tempdir_in(".")?;
+    let store = JournalOptions::new().open(dir.path().join("events.jsonl")).await?;
+
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..TASKS).map(|task| tokio::spawn(append_all(store.clone(), task))).collect();
+    for task in tasks {
+        task.await??;
+    }
+    report("appending tasks", started, &store);
+
+    let started = Instant::now();
+    let mut pending: VecDeque<Pending> = VecDeque::new();
+    for number in 0..TASKS * EVENTS_A_TASK {
+        pending.push_back(store.submit(&Event { task: 0, number, text: TEXT }).await?);
+        if pending.len() == IN_FLIGHT
+            && let Some(oldest) = pending.pop_front()
+        {
+            oldest.await?;
+        }
+    }
+    for record in pending {
+        record.await?;
+    }
+    report("submitting task", started, &store);
+    store.close().await?;
+    Ok(())
+}
+
+async fn append_all(store: MiniStore, task: usize) -> ministore_uring::Result<()> {
+    for number in 0..EVENTS_A_TASK {
+        store.append(&Event { task, number, text: TEXT }).await?;
+    }
+    Ok(())
+}
+
+fn report(what: &str, started: Instant, store: &MiniStore) {
+    let rate = (TASKS * EVENTS_A_TASK) as f64 / started.elapsed().as_secs_f64();
+    let stats = store.stats();
+    println!("{what}: {rate:.0} durable events/s, {} commits in all, {}", stats.groups, stats.backend);
+}
