@@ -32,6 +32,11 @@ pub(crate) struct Append {
 }
 
 impl Append {
+    /// Bytes of JSON: without the LFs between lines.
+    pub(crate) fn json_bytes(&self) -> u64 {
+        self.lines.bytes().len() as u64 - self.records.saturating_sub(1)
+    }
+
     pub(crate) fn answer(self, outcome: Result<u64>) {
         // Room first: a caller that was waiting for it can be served while this one wakes.
         drop(self.room);

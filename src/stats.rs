@@ -24,7 +24,7 @@ pub struct Stats {
     pub durable_seq: u64,
     /// Records made durable.
     pub records: u64,
-    /// Bytes of lines made durable: JSON, without seals and padding.
+    /// Bytes of JSON made durable: without line feeds, seals and padding.
     pub bytes: u64,
     /// Commit groups: each one write made durable.
     pub groups: u64,

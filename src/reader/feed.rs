@@ -30,6 +30,8 @@ pub(super) struct Feed {
     current: Option<Current>,
     /// What the next segment must continue, once a segment was read.
     expected: Option<Expected>,
+    /// Damage behind records that verified: they are handed out first.
+    fault: Option<MiniStoreError>,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,7 @@ impl Feed {
                 waiting.push_back(Waiting { path, file: Some(file) });
             }
         }
-        let mut feed = Self { waiting, current: None, expected: None };
+        let mut feed = Self { waiting, current: None, expected: None, fault: None };
         feed.skip_before(from_seq);
         Ok(feed)
     }
@@ -79,13 +81,16 @@ impl Feed {
     pub(super) fn of_file(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(MiniStoreError::file(path, "open"))?;
         let waiting = [Waiting { path: path.to_path_buf(), file: Some(Arc::new(file)) }].into();
-        let mut feed = Self { waiting, current: None, expected: None };
+        let mut feed = Self { waiting, current: None, expected: None, fault: None };
         feed.open_next()?;
         Ok(feed)
     }
 
     /// Appends the next records to `block`, all of one segment; `None` at the end of the journal.
     pub(super) fn fill(&mut self, block: &mut Block) -> Result<Option<Place>> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
         loop {
             let Some(current) = &mut self.current else {
                 if !self.open_next()? {
@@ -100,8 +105,13 @@ impl Feed {
             let filled = (block.len() - held) as u64;
             current.next_seq += filled;
             current.next_line += filled;
-            if let Some(end) = end {
-                self.end_segment(end)?;
+            if let Some(end) = end
+                && let Err(fault) = self.end_segment(end)
+            {
+                if filled == 0 {
+                    return Err(fault);
+                }
+                self.fault = Some(fault);
             }
             if filled > 0 {
                 return Ok(Some(place));

@@ -56,7 +56,8 @@ impl MiniStore {
         JournalStream::open(path.as_ref().to_path_buf()).await
     }
 
-    /// The records of the journal at `path`, lazily, over all segments, with their sequence numbers.
+    /// The records of the journal at `path`, lazily, over all segments, with their sequence numbers. What does not
+    /// exist, or is empty, gives no records.
     ///
     /// ```
     /// # fn main() -> ministore_uring::Result<()> {

@@ -165,7 +165,7 @@ impl Writer {
         self.segment.records += records;
         self.shared.counters.direct(self.lane.is_direct());
         if records > 0 {
-            let bytes = appends.iter().map(|append| append.lines.bytes().len() as u64).sum();
+            let bytes = appends.iter().map(Append::json_bytes).sum();
             self.shared.counters.group(records, bytes, latency);
         }
         Ok(first)

@@ -1,2 +1,77 @@
-//! placeholder
-fn main() {}
+//! The command-line program `ministore`: NDJSON into a journal and out of it, and tools that look at, check,
+//! mend and measure journals.
+//!
+//! This file owns nothing but the way from the arguments to a subcommand and from its outcome to an exit code.
+
+mod args;
+mod bench;
+mod exit;
+mod ingest;
+mod inspect;
+mod json;
+mod latency;
+mod output;
+mod repair;
+mod replay;
+mod salvage;
+mod signals;
+mod store;
+mod units;
+mod verify;
+
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use exit::{Code, Failure};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    log_to_stderr(cli.verbose);
+    match run(cli.command) {
+        Ok(code) => code.into(),
+        Err(failure) => failure.tell().into(),
+    }
+}
+
+fn run(command: Command) -> Result<Code, Failure> {
+    match command {
+        Command::Ingest(args) => ingest::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Repair(args) => repair::run(&args),
+        Command::Salvage(args) => salvage::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    }
+}
+
+/// Help and version are answers, not errors, though the parser hands them over as such.
+fn usage(error: &clap::Error) -> ExitCode {
+    let told = error.print();
+    match (error.use_stderr(), told) {
+        (true, _) => Code::Usage.into(),
+        (false, Err(error)) => Failure::output(error).tell().into(),
+        (false, Ok(())) => Code::Ok.into(),
+    }
+}
+
+/// Standard output belongs to data: what the engine has to say goes to standard error.
+fn log_to_stderr(verbose: bool) {
+    let level = if verbose { tracing::Level::INFO } else { tracing::Level::WARN };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .compact()
+        .init();
+}

@@ -1,0 +1,57 @@
+//! Owns the command line of `ingest`.
+
+use std::path::PathBuf;
+
+use super::bad::Policy;
+use crate::{store::WriteArgs, units};
+
+/// Append lines of JSON to a journal, each one durable before it is counted
+///
+/// Reads NDJSON (one JSON value a line) from the files given, in their order, or from standard input. Files named
+/// *.gz and *.zst are decompressed. Blank lines are passed over. The journal is created where it is missing.
+/// At the end, and after Ctrl-C, a summary tells how many records are durable and how long the commits took.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  ministore ingest events.jsonl day1.ndjson.zst day2.ndjson.gz
+  producer | ministore ingest events.jsonl --on-error quarantine=bad.ndjson
+  ministore ingest events.jsonl day1.ndjson --resume    # after a crash: no line lost, none twice
+
+What --resume needs is kept in JOURNAL.ingest. It reads the same input from its start, compares the
+lines that are already in the journal, and appends the rest.")]
+pub(crate) struct Args {
+    /// The journal
+    pub(super) journal: PathBuf,
+
+    /// The input files; `-`, or none, is standard input
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+
+    /// Go on with a run of the same input that was interrupted, however it was
+    #[arg(long)]
+    pub(super) resume: bool,
+
+    /// What becomes of a line that is not JSON: stop, skip, or quarantine=FILE (append it to FILE as it is)
+    /// [default: stop; with --resume, what the interrupted run did]
+    #[arg(long, value_name = "ACTION", value_parser = Policy::parse)]
+    pub(super) on_error: Option<Policy>,
+
+    /// Begin a new segment when one has reached this size (64MiB, 500M, 2G, …)
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, default_value = "64MiB")]
+    pub(super) segment_bytes: u64,
+
+    /// Keep at most so many segments, DELETING the oldest [default: keep all]
+    #[arg(long, value_name = "N")]
+    pub(super) max_segments: Option<usize>,
+
+    #[command(flatten)]
+    pub(super) write: WriteArgs,
+
+    /// Write no seals: the closed file is plain lines, and damage goes unnoticed
+    #[arg(long)]
+    pub(super) no_seals: bool,
+
+    /// The summary as one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}

@@ -1,0 +1,41 @@
+//! Owns how a latency histogram (nanoseconds) is shown: the same percentiles everywhere.
+
+use hdrhistogram::Histogram;
+use serde_json::{Map, Value};
+
+use crate::units;
+
+/// The name of a percentile, and the quantile it stands for.
+pub(crate) type Point = (&'static str, f64);
+
+/// What a summary of an ingest shows.
+pub(crate) const COMMIT_POINTS: [Point; 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+
+/// What a benchmark shows.
+pub(crate) const APPEND_POINTS: [Point; 6] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999), ("max", 1.0)];
+
+/// `p50 140 µs  p99 300 µs  …`, or a dash where nothing was measured.
+pub(crate) fn line(histogram: &Histogram<u64>, points: &[Point]) -> String {
+    if histogram.is_empty() {
+        return "-".to_owned();
+    }
+    let shown = points.iter().map(|&(name, at)| format!("{name} {}", units::nanos(value_at(histogram, at))));
+    shown.collect::<Vec<_>>().join("  ")
+}
+
+/// The same as an object of microseconds; empty where nothing was measured.
+pub(crate) fn json(histogram: &Histogram<u64>, points: &[Point]) -> Value {
+    let mut object = Map::new();
+    if !histogram.is_empty() {
+        for &(name, at) in points {
+            object.insert(name.to_owned(), units::ratio(value_at(histogram, at), 1e3).into());
+        }
+    }
+    object.into()
+}
+
+/// The greatest value is shown as it was measured, not as the upper end of its bucket.
+fn value_at(histogram: &Histogram<u64>, quantile: f64) -> u64 {
+    histogram.value_at_quantile(quantile).min(histogram.max())
+}

@@ -1,0 +1,42 @@
+//! Owns `ministore salvage`: everything that verifies, copied into a new journal.
+
+use std::path::PathBuf;
+
+use ministore_uring::maintenance::{self, Salvage};
+
+use crate::{
+    exit::{Code, Failure},
+    output, units, verify,
+};
+
+/// Copy every record that still verifies into a new journal; the damaged one is only read
+///
+/// A group is copied whole or not at all. Records get new sequence numbers in the new journal, counted from 1.
+/// Exits with 1 where something could not be salvaged; each fault is told as `verify` tells it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  ministore salvage events.jsonl salvaged.jsonl && ministore verify salvaged.jsonl")]
+pub(crate) struct Args {
+    /// The damaged journal
+    journal: PathBuf,
+
+    /// The journal to make; it must not exist
+    new: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
+    let salvage = maintenance::salvage(&args.journal, &args.new)
+        .map_err(|error| Failure::store(&args.journal, &error))?;
+    output::lines(report(args, &salvage))?;
+    Ok(if salvage.faults.is_empty() { Code::Ok } else { Code::Faults })
+}
+
+fn report(args: &Args, salvage: &Salvage) -> Vec<String> {
+    let (records, groups) =
+        (units::counted(salvage.records, "record"), units::counted(salvage.groups, "group"));
+    let (new, old) = (args.new.display(), args.journal.display());
+    let mut lines = vec![format!("{new}: {records} in {groups} salvaged from {old}")];
+    lines.extend(salvage.faults.iter().map(|fault| format!("lost: {}", verify::place(fault))));
+    lines
+}

@@ -1,0 +1,15 @@
+//! The program `ministore`, run as its users run it: arguments and bytes in, bytes and an exit code out.
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod compressed;
+mod damage;
+mod errors;
+mod full_disk;
+mod ingest;
+mod on_error;
+mod reading;
+mod resume;
+mod signals;
+mod support;

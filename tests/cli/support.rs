@@ -1,0 +1,193 @@
+//! Owns what every test of the program needs: a place for files, the program, and what it left behind.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use ministore_uring::MiniStore;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A test that has waited so long has found a fault.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A fresh directory with a journal in it.
+pub(crate) struct Place {
+    pub(crate) dir: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.path("journal.jsonl")
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// `ministore ingest JOURNAL`, with more to follow.
+    pub(crate) fn ingest(&self) -> Command {
+        self.command("ingest")
+    }
+
+    /// Any subcommand that begins with the journal.
+    pub(crate) fn command(&self, subcommand: &str) -> Command {
+        let mut command = ministore([subcommand]);
+        command.arg(self.journal());
+        command
+    }
+
+    pub(crate) fn replay(&self) -> String {
+        self.command("replay").run().ok().out
+    }
+
+    /// Every file with its bytes, in the order of the names.
+    pub(crate) fn snapshot(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let paths = fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    }
+
+    /// Records that a reader of the journal finds now.
+    pub(crate) fn durable(&self) -> usize {
+        MiniStore::records::<IgnoredAny>(self.journal()).map_while(Result::ok).count()
+    }
+
+    /// Waits until a reader of the journal finds so many records.
+    pub(crate) fn wait_for_durable(&self, records: usize) {
+        let begun = Instant::now();
+        while self.durable() < records {
+            assert!(begun.elapsed() < PATIENCE, "{} of {records} records", self.durable());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+pub(crate) fn ministore<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ministore"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What the program left behind.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        self.code(0)
+    }
+
+    #[track_caller]
+    pub(crate) fn code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap()
+    }
+
+    /// Standard error without what the engine has to say about this machine.
+    pub(crate) fn errors(&self) -> Vec<&str> {
+        self.err.lines().filter(|line| !line.contains("WARN")).collect()
+    }
+
+    /// The one line on standard error.
+    #[track_caller]
+    pub(crate) fn error(&self) -> &str {
+        let errors = self.errors();
+        assert_eq!(errors.len(), 1, "{self:?}");
+        errors[0]
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+pub(crate) trait Run {
+    fn run(&mut self) -> Ran;
+    /// With so much on standard input, and then its end.
+    fn run_with(&mut self, stdin: &[u8]) -> Ran;
+    /// With standard input kept open.
+    fn begin(&mut self) -> Child;
+}
+
+impl Run for Command {
+    fn run(&mut self) -> Ran {
+        self.output().unwrap().into()
+    }
+
+    fn run_with(&mut self, stdin: &[u8]) -> Ran {
+        let mut child = self.begin();
+        feed(&mut child, stdin);
+        child.wait_with_output().unwrap().into()
+    }
+
+    fn begin(&mut self) -> Child {
+        self.stdin(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+/// Writes to a child that may have stopped reading.
+pub(crate) fn feed(child: &mut Child, bytes: &[u8]) {
+    drop(child.stdin.as_mut().unwrap().write_all(bytes));
+}
+
+pub(crate) fn kill(child: &Child, signal: &str) {
+    let kill = format!("kill -{signal} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
+/// So many lines of JSON, each one different, of lengths from some 20 to some 300 bytes.
+pub(crate) fn lines(count: usize) -> String {
+    let filler = "äb\\\"c ".repeat(40);
+    let line = |n: usize| {
+        let text: String = filler.chars().take(n * 7 % 230).collect();
+        format!("{}\n", serde_json::json!({ "n": n, "text": text }))
+    };
+    (0..count).map(line).collect()
+}
+
+/// The first lines of a text.
+pub(crate) fn head(text: &str, count: usize) -> &str {
+    let end = text.match_indices('\n').nth(count.wrapping_sub(1)).map_or(0, |(at, _)| at + 1);
+    &text[..end]
+}
+
+/// Changes one byte in the first place where `text` stands in the file; returns the place.
+pub(crate) fn damage(path: &Path, text: &str) -> u64 {
+    let mut bytes = fs::read(path).unwrap();
+    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+    let at = at + text.len() - 1;
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+    at as u64
+}
