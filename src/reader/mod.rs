@@ -1,6 +1,7 @@
 //! Reading a journal. Readers never write and never lock; they may run while the journal is being written, in this
 //! process or another, and see every record that was acknowledged before they began.
 
+mod cursor;
 mod feed;
 mod pump;
 mod records;
@@ -8,7 +9,8 @@ mod replay;
 mod snapshot;
 mod stream;
 
-pub use records::{Record, Records};
+pub use cursor::Record;
+pub use records::Records;
 pub use stream::{JournalStream, RecordStream};
 
 pub(crate) use snapshot::Snapshot;

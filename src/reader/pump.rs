@@ -8,8 +8,8 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{feed::Feed, records::Cursor};
-use crate::{Result, scan::Block};
+use super::{cursor::Cursor, feed::Feed};
+use crate::Result;
 
 /// Blocks read ahead.
 const BLOCKS_AHEAD: usize = 4;
@@ -44,10 +44,10 @@ impl Pump {
                 return;
             }
             loop {
-                let mut block = Block::default();
-                let message = match feed.fill(&mut block) {
-                    Ok(Some(place)) => Ok(Message::Block(Cursor::new(block, place))),
-                    Ok(None) => return,
+                let mut cursor = Cursor::default();
+                let message = match cursor.refill(&mut feed) {
+                    Ok(true) => Ok(Message::Block(cursor)),
+                    Ok(false) => return,
                     Err(error) => Err(error),
                 };
                 let ended = message.is_err();

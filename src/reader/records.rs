@@ -9,25 +9,17 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    feed::{Feed, Place},
+    cursor::{Cursor, Record},
+    feed::Feed,
     stream::RecordStream,
 };
-use crate::{MiniStoreError, Result, scan::Block};
-
-/// A record and its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<T> {
-    /// Its sequence number: it never changes.
-    pub seq: u64,
-    /// What was appended.
-    pub value: T,
-}
+use crate::Result;
 
 /// The records of a journal, oldest first, over all segments, in bounded memory. See
 /// [`MiniStore::records`](crate::MiniStore::records).
 ///
 /// Nothing is opened before the first call of `next`. After an error of a single record
-/// ([`MiniStoreError::Record`]) it goes on with the next one; after any other error it ends.
+/// ([`MiniStoreError::Record`](crate::MiniStoreError::Record)) it goes on with the next one; after any other error it ends.
 #[must_use = "nothing is read before the first `next`"]
 pub struct Records<T> {
     pub(super) path: PathBuf,
@@ -42,43 +34,6 @@ enum State {
     Fresh,
     Reading(Box<Feed>),
     Ended,
-}
-
-/// A block that is being handed out, record by record.
-#[derive(Debug, Default)]
-pub(super) struct Cursor {
-    block: Block,
-    place: Option<Place>,
-    index: usize,
-}
-
-impl Cursor {
-    pub(super) fn new(block: Block, place: Place) -> Self {
-        Self { block, place: Some(place), index: 0 }
-    }
-
-    /// The next record from `from_seq` on; `None` where the block is used up.
-    pub(super) fn next<T: DeserializeOwned>(&mut self, from_seq: u64) -> Option<Result<Record<T>>> {
-        loop {
-            let place = self.place.as_ref()?;
-            let span = self.block.span(self.index)?;
-            let (seq, line) = (place.seq + self.index as u64, place.line + self.index as u64);
-            self.index += 1;
-            if seq < from_seq {
-                continue;
-            }
-            let decoded = serde_json::from_slice(self.block.value(span));
-            return Some(decoded.map(|value| Record { seq, value }).map_err(|source| {
-                MiniStoreError::Record {
-                    segment: place.segment.to_path_buf(),
-                    offset: span.offset,
-                    line,
-                    seq,
-                    source,
-                }
-            }));
-        }
-    }
 }
 
 impl<T> Records<T> {
@@ -98,10 +53,7 @@ impl<T> Records<T> {
             self.state = State::Reading(Box::new(Feed::of_journal(&self.path, self.from_seq)?));
         }
         let State::Reading(feed) = &mut self.state else { return Ok(false) };
-        self.cursor.block.clear();
-        self.cursor.index = 0;
-        self.cursor.place = feed.fill(&mut self.cursor.block)?;
-        Ok(self.cursor.place.is_some())
+        self.cursor.refill(feed)
     }
 }
 

@@ -13,9 +13,9 @@ use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
 use super::{
+    cursor::{Cursor, Record},
     feed::Feed,
     pump::Pump,
-    records::{Cursor, Record},
 };
 use crate::{MiniStoreError, Result};
 

@@ -14,8 +14,9 @@ use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 pub(crate) use block::Block;
 pub(crate) use lines::LineReader;
-pub(crate) use scanner::{Collect, End, Scanner, Step, Tail};
+pub(crate) use scanner::{Collect, End, Scanner, Step};
 pub(crate) use sweep::Sweep;
+pub(crate) use tail::Tail;
 
 /// Where a scan reads from.
 pub(crate) trait ReadAt {

@@ -5,7 +5,11 @@
 
 use std::io;
 
-use super::{Block, LineReader, ReadAt, lines::Line, tail};
+use super::{
+    Block, LineReader, ReadAt,
+    lines::Line,
+    tail::{self, Start, Tail},
+};
 use crate::format::{CLOSED_MARK, Chain, Ending, Header, HeaderFault, SEAL_LEN, ending};
 
 /// A group (or a plain segment's lines) of more bytes is not held in memory while it is verified.
@@ -36,20 +40,6 @@ pub(crate) struct Group {
     pub(crate) on_disk: bool,
 }
 
-/// What follows the last verified group and is not padding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tail {
-    /// Where it begins: the first byte that is not verified.
-    pub(crate) offset: u64,
-    /// The line its first line of text is on, counted from 1 in the file.
-    pub(crate) line: u64,
-    /// Bytes up to the last one that is not a space.
-    pub(crate) bytes: u64,
-    /// Whether acknowledged data is damaged; else these bytes were never acknowledged.
-    pub(crate) damaged: bool,
-    pub(crate) reason: &'static str,
-}
-
 /// How a segment ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct End {
@@ -73,14 +63,6 @@ pub(crate) struct End {
 pub(crate) enum Step {
     Group(Group),
     End(End),
-}
-
-/// Where a group begins, and the chain there.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Start {
-    pub(super) offset: u64,
-    pub(super) line: u64,
-    pub(super) chain: Chain,
 }
 
 /// Reads a segment group by group.

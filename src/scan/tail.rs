@@ -7,7 +7,7 @@ use std::io;
 
 use serde::de::IgnoredAny;
 
-use super::{LineReader, ReadAt, Tail, scanner::Start};
+use super::{LineReader, ReadAt};
 use crate::format::{CLOSED_MARK, Chain, Ending, LF, PADDING, SEAL_LEN, ending, line::embedded_seals, seal};
 
 /// Smallest unit that a disk writes whole: a torn write is torn between two of them.
@@ -18,6 +18,28 @@ const CLOSING_BYTES: usize = SEAL_LEN + 2;
 
 /// How many of the closing bytes may be damaged for a file to count as closed all the same.
 const CLOSING_FAULTS_MAX: usize = 2;
+
+/// What follows the last verified group and is not padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// Where it begins: the first byte that is not verified.
+    pub(crate) offset: u64,
+    /// The line its first line of text is on, counted from 1 in the file.
+    pub(crate) line: u64,
+    /// Bytes up to the last one that is not a space.
+    pub(crate) bytes: u64,
+    /// Whether acknowledged data is damaged; else these bytes were never acknowledged.
+    pub(crate) damaged: bool,
+    pub(crate) reason: &'static str,
+}
+
+/// Where a group begins, and the chain there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    pub(super) offset: u64,
+    pub(super) line: u64,
+    pub(super) chain: Chain,
+}
 
 /// What was found out about the bytes from a failed group on.
 pub(super) struct Judgement {
