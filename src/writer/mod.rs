@@ -4,6 +4,7 @@
 //! done beside the commits (writing ahead, preparing the next segment, archiving the last) it hands to the
 //! [`housekeeper`]. Nothing here may panic on what a disk says: every failure is an answer to somebody.
 
+mod ahead;
 mod gather;
 mod housekeeper;
 mod open;
@@ -22,6 +23,7 @@ pub(crate) use open::spawn;
 pub(crate) use open::spawn_on;
 
 use self::{
+    ahead::Extending,
     gather::Group,
     housekeeper::{Housekeeper, Outcome},
     rotation::Rotation,
@@ -29,7 +31,7 @@ use self::{
 };
 use crate::{
     JournalOptions, MiniStoreError, Result,
-    device::{CommitError, Disk, Lane, is_no_room},
+    device::{CommitError, Disk, Lane},
     lock::JournalLock,
     names::Names,
     request::{Append, Request},
@@ -48,6 +50,7 @@ struct Writer {
     housekeeper: Housekeeper,
     segment: Segment,
     rotation: Rotation,
+    extending: Extending,
     next_seq: u64,
     /// Callers who wait for a rotation.
     rotate_waiters: Vec<oneshot::Sender<Result<()>>>,
@@ -220,9 +223,4 @@ impl Writer {
         self.rotation.discard_prepared(&*self.disk, &self.names)?;
         self.segment.close().map_err(MiniStoreError::file(&self.shared.path, "close"))
     }
-}
-
-/// A failure of the housekeeper that is no reason to stop: there is no room, now.
-fn can_wait(error: &io::Error) -> bool {
-    is_no_room(error)
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Writer,
+    ahead::Extending,
     housekeeper::Housekeeper,
     rotation::Rotation,
     segment::{Origin, Segment},
@@ -112,6 +113,7 @@ fn start(
     let housekeeper = Housekeeper::spawn(Arc::clone(&disk), names.clone())?;
     let writer = Writer {
         rotation: Rotation::new(recovered.newest_archived),
+        extending: Extending::No,
         next_seq: opened.report.next_seq,
         options,
         names,

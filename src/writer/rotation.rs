@@ -1,11 +1,11 @@
-//! When a segment is extended, when the next is prepared, and how the writer turns to it.
+//! When the next segment is prepared, and how the writer turns to it.
 //!
 //! A rotation runs beside the commits:
 //!
 //! 1. Halfway through a segment the housekeeper prepares `NAME.next`: padding, durable, under a durable name.
 //! 2. When the segment is full it gets its archived name, and the directory is synced. Commits go on into it.
-//! 3. The writer turns to the prepared file: header and first group are one durable write.
-//! 4. The file is renamed to `NAME`; only then is the group acknowledged, so that every reader finds it.
+//! 3. The writer turns to the prepared file, and makes its header durable there.
+//! 4. The file is renamed to `NAME`; only then is anything in it acknowledged, so that every reader finds it.
 //! 5. The housekeeper syncs the directory, closes the archived segment, deletes the oldest.
 //!
 //! Wherever this is cut off, recovery finds every acknowledged record and completes it.
@@ -15,34 +15,23 @@ use std::{io, mem, path::PathBuf, sync::Arc};
 use tokio::sync::oneshot;
 
 use super::{
-    Writer, can_wait,
+    Writer,
     housekeeper::{Job, Outcome},
-    segment::{Growth, Segment},
+    segment::Segment,
 };
 use crate::{
     MiniStoreError, Result,
-    device::{CommitError, Disk, DiskFile},
+    device::{CommitError, Disk, DiskFile, is_no_room},
     format::{Header, Link},
     names::Names,
     shared::Shared,
 };
-
-/// Smallest step of writing ahead, and what steps are multiples of: the largest page size of the kernels we know
-/// (64 KiB, on some arm64), so that padding and commits never share a page.
-const STEP_BYTES_MIN: u64 = 64 << 10;
-
-/// Largest step of writing ahead.
-const STEP_BYTES_MAX: u64 = 16 << 20;
-
-/// A group that needs this much more room is not padded for: its own write extends the file.
-const LARGE_GROUP_BYTES: u64 = 4 << 20;
 
 /// Where a rotation stands.
 #[derive(Debug)]
 pub(super) struct Rotation {
     next: Next,
     archive: Archive,
-    extending: Extending,
     /// Somebody asked for a rotation, whatever the size.
     requested: bool,
     /// The housekeeper found no room: nothing is asked of it until somebody appends or rotates again.
@@ -66,25 +55,11 @@ enum Archive {
     Done { to: PathBuf },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extending {
-    No,
-    /// Padding is being written behind what commits touch.
-    Beside {
-        from: u64,
-    },
-    /// Padding is being written in a page that commits touch: they wait.
-    Alone {
-        from: u64,
-    },
-}
-
 impl Rotation {
     pub(super) fn new(newest_archived: u64) -> Self {
         Self {
             next: Next::Absent,
             archive: Archive::Not,
-            extending: Extending::No,
             requested: false,
             stalled: false,
             retire: None,
@@ -95,18 +70,16 @@ impl Rotation {
     /// Takes an outcome in. Whatever is not a lack of room stops the journal.
     pub(super) fn note(&mut self, outcome: &Outcome, shared: &Shared) {
         let failed = |error: &io::Error| {
-            if !can_wait(error) {
+            if !is_no_room(error) {
                 shared.poison(io::Error::new(error.kind(), error.to_string()));
             }
             tracing::warn!(journal = %shared.path.display(), %error, "could not prepare or rotate a segment");
         };
         match outcome {
-            Outcome::Extended(extended) => {
-                self.extending = Extending::No;
-                if let Err(error) = extended {
-                    self.stalled = true;
-                    failed(error);
-                }
+            Outcome::Extended(Ok(_)) | Outcome::Retired(Ok(())) => {}
+            Outcome::Extended(Err(error)) => {
+                self.stalled = true;
+                failed(error);
             }
             Outcome::Prepared(Ok(file)) => {
                 if let Next::Requested { bytes } = self.next {
@@ -128,9 +101,13 @@ impl Rotation {
                 self.archive = Archive::Not;
                 shared.poison(io::Error::new(error.kind(), error.to_string()));
             }
-            Outcome::Retired(Ok(())) => {}
             Outcome::Retired(Err(error)) => shared.poison(io::Error::new(error.kind(), error.to_string())),
         }
+    }
+
+    /// The housekeeper is to be left alone: it found no room, or the segment is being archived.
+    pub(super) fn holds_back(&self) -> bool {
+        self.stalled || !matches!(self.archive, Archive::Not)
     }
 
     /// At closing: a segment that was prepared and not needed.
@@ -163,78 +140,19 @@ impl Writer {
     }
 
     pub(super) fn take_in(&mut self, outcome: &Outcome) {
-        if let (Outcome::Extended(Ok(to)), Extending::Beside { from } | Extending::Alone { from }) =
-            (outcome, self.rotation.extending)
-        {
-            self.segment.prepared(*to);
-            self.shared.counters.written_ahead(to - from);
+        if let Outcome::Extended(extended) = outcome {
+            self.extended(extended.as_ref().ok().copied());
         }
         self.rotation.note(outcome, &self.shared);
     }
 
     /// Waits for one outcome. `false` where none is to come.
-    fn settle_one(&mut self) -> bool {
+    pub(super) fn settle_one(&mut self) -> bool {
         let outcome = self.housekeeper.await_one();
         outcome.is_some_and(|outcome| {
             self.take_in(&outcome);
             true
         })
-    }
-
-    /// Extends the padding before it runs out.
-    fn write_ahead(&mut self) {
-        let segment = &self.segment;
-        let left = segment.prepared_end().saturating_sub(segment.data_end());
-        let step = step_after(segment.prepared_end());
-        let archived = !matches!(self.rotation.archive, Archive::Not);
-        if !segment.is_written_ahead() || archived || self.rotation.stalled || left >= step / 2 {
-            return;
-        }
-        let to = (segment.prepared_end() + step).min(self.padded_end_max());
-        self.extend_to(to.next_multiple_of(STEP_BYTES_MIN));
-    }
-
-    fn extend_to(&mut self, to: u64) {
-        let from = self.segment.prepared_end();
-        if self.rotation.extending != Extending::No || to <= from {
-            return;
-        }
-        let shares_page = !from.is_multiple_of(STEP_BYTES_MIN);
-        self.rotation.extending =
-            if shares_page { Extending::Alone { from } } else { Extending::Beside { from } };
-        let cut = self.segment.cut_before_padding();
-        self.housekeeper.ask(Job::Extend { file: Arc::clone(&self.segment.file), cut, from, to });
-    }
-
-    /// Sees to it that a group that ends at `end` can be written; says whether its write extends the file.
-    pub(super) fn make_room(&mut self, end: u64) -> std::result::Result<Growth, CommitError> {
-        if !self.segment.is_written_ahead() {
-            return Ok(Growth::Extends);
-        }
-        let mut asked = false;
-        loop {
-            let fits = end <= self.segment.prepared_end();
-            match self.rotation.extending {
-                Extending::Beside { .. } if fits => return Ok(Growth::Within),
-                Extending::No if fits => return Ok(Growth::Within),
-                Extending::No if asked || end - self.segment.prepared_end() > LARGE_GROUP_BYTES => {
-                    // Large, or there was no room for the padding; there may be for the group.
-                    self.segment.widen(if asked { 1 } else { STEP_BYTES_MIN });
-                    return Ok(Growth::Extends);
-                }
-                Extending::No => {
-                    asked = true;
-                    let step = step_after(self.segment.prepared_end());
-                    self.extend_to((end + step / 2).next_multiple_of(STEP_BYTES_MIN));
-                }
-                Extending::Beside { .. } | Extending::Alone { .. } => {
-                    self.settle_one();
-                    if self.shared.poisoned().is_some() {
-                        return Err(CommitError::Failed(io::Error::other("writing ahead failed")));
-                    }
-                }
-            }
-        }
     }
 
     /// Prepares the next segment when half of this one is used up, or as soon as it is needed.
@@ -245,8 +163,7 @@ impl Writer {
         if !matches!(self.rotation.next, Next::Absent) || self.rotation.stalled || !wanted {
             return;
         }
-        let write_ahead = self.options.write_ahead && self.options.seals;
-        let bytes = if write_ahead { self.padded_end_max().min(STEP_BYTES_MAX) } else { 0 };
+        let bytes = self.next_prepared_bytes();
         self.rotation.next = Next::Requested { bytes };
         self.housekeeper.ask(Job::Prepare { bytes });
     }
@@ -372,18 +289,4 @@ impl Writer {
             let _ = done.send(outcome);
         }
     }
-
-    /// Padding does not go further than a full segment with what may be added to it while it is rotated.
-    fn padded_end_max(&self) -> u64 {
-        let full = self.options.max_bytes_per_segment;
-        full.saturating_add(full / 8)
-            .saturating_add(1)
-            .checked_next_multiple_of(STEP_BYTES_MIN)
-            .unwrap_or(full)
-    }
-}
-
-/// Steps grow with the segment: a small journal stays small.
-fn step_after(prepared_end: u64) -> u64 {
-    prepared_end.next_multiple_of(STEP_BYTES_MIN).clamp(STEP_BYTES_MIN, STEP_BYTES_MAX)
 }

@@ -1,0 +1,118 @@
+//! Writing ahead: padding for groups to come, so that a commit changes no file size.
+//!
+//! The housekeeper extends the padding before it runs out. A group that needs more than there is waits for it, or
+//! extends the file by its own write where padding does not pay or does not fit on the disk.
+
+use std::{io, sync::Arc};
+
+use super::{Writer, housekeeper::Job, segment::Growth};
+use crate::device::CommitError;
+
+/// Smallest step of writing ahead, and what steps are multiples of: the largest page size of the kernels we know
+/// (64 KiB, on some arm64), so that padding and commits never share a page.
+const STEP_BYTES_MIN: u64 = 64 << 10;
+
+/// Largest step of writing ahead.
+const STEP_BYTES_MAX: u64 = 16 << 20;
+
+/// A group that needs this much more room is not padded for: its own write extends the file.
+const LARGE_GROUP_BYTES: u64 = 4 << 20;
+
+/// Padding that is being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extending {
+    No,
+    /// Padding is being written behind what commits touch.
+    Beside {
+        from: u64,
+    },
+    /// Padding is being written in a page that commits touch: they wait.
+    Alone {
+        from: u64,
+    },
+}
+
+impl Writer {
+    /// Extends the padding before it runs out.
+    pub(super) fn write_ahead(&mut self) {
+        let segment = &self.segment;
+        let left = segment.prepared_end().saturating_sub(segment.data_end());
+        let step = step_after(segment.prepared_end());
+        if !segment.is_written_ahead() || self.rotation.holds_back() || left >= step / 2 {
+            return;
+        }
+        let to = (segment.prepared_end() + step).min(self.padded_end_max());
+        self.extend_to(to.next_multiple_of(STEP_BYTES_MIN));
+    }
+
+    fn extend_to(&mut self, to: u64) {
+        let from = self.segment.prepared_end();
+        if self.extending != Extending::No || to <= from {
+            return;
+        }
+        let shares_page = !from.is_multiple_of(STEP_BYTES_MIN);
+        self.extending = if shares_page { Extending::Alone { from } } else { Extending::Beside { from } };
+        let cut = self.segment.cut_before_padding();
+        self.housekeeper.ask(Job::Extend { file: Arc::clone(&self.segment.file), cut, from, to });
+    }
+
+    /// Sees to it that a group that ends at `end` can be written; says whether its write extends the file.
+    pub(super) fn make_room(&mut self, end: u64) -> Result<Growth, CommitError> {
+        if !self.segment.is_written_ahead() {
+            return Ok(Growth::Extends);
+        }
+        let mut asked = false;
+        loop {
+            let fits = end <= self.segment.prepared_end();
+            match self.extending {
+                Extending::Beside { .. } if fits => return Ok(Growth::Within),
+                Extending::No if fits => return Ok(Growth::Within),
+                Extending::No if asked || end - self.segment.prepared_end() > LARGE_GROUP_BYTES => {
+                    // Large, or there was no room for the padding; there may be for the group.
+                    self.segment.widen(if asked { 1 } else { STEP_BYTES_MIN });
+                    return Ok(Growth::Extends);
+                }
+                Extending::No => {
+                    asked = true;
+                    let step = step_after(self.segment.prepared_end());
+                    self.extend_to((end + step / 2).next_multiple_of(STEP_BYTES_MIN));
+                }
+                Extending::Beside { .. } | Extending::Alone { .. } => {
+                    self.settle_one();
+                    if self.shared.poisoned().is_some() {
+                        return Err(CommitError::Failed(io::Error::other("writing ahead failed")));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The housekeeper is done with the padding, up to `to` where there was room.
+    pub(super) fn extended(&mut self, to: Option<u64>) {
+        let extending = std::mem::replace(&mut self.extending, Extending::No);
+        if let (Some(to), Extending::Beside { from } | Extending::Alone { from }) = (to, extending) {
+            self.segment.prepared(to);
+            self.shared.counters.written_ahead(to - from);
+        }
+    }
+
+    /// How far the next segment is written ahead before it is needed.
+    pub(super) fn next_prepared_bytes(&self) -> u64 {
+        let write_ahead = self.options.write_ahead && self.options.seals;
+        if write_ahead { self.padded_end_max().min(STEP_BYTES_MAX) } else { 0 }
+    }
+
+    /// Padding does not go further than a full segment with what may be added to it while it is rotated.
+    fn padded_end_max(&self) -> u64 {
+        let full = self.options.max_bytes_per_segment;
+        full.saturating_add(full / 8)
+            .saturating_add(1)
+            .checked_next_multiple_of(STEP_BYTES_MIN)
+            .unwrap_or(full)
+    }
+}
+
+/// Steps grow with the segment: a small journal stays small.
+fn step_after(prepared_end: u64) -> u64 {
+    prepared_end.next_multiple_of(STEP_BYTES_MIN).clamp(STEP_BYTES_MIN, STEP_BYTES_MAX)
+}
