@@ -7,7 +7,8 @@ use super::{
     CutTail, OpenReport, Recovered,
     decide::Step,
     numbering::{Continuation, continuation_of},
-    observe::{Active, Content, Journal, Scanned},
+    observe::{Active, Content, Journal},
+    scanned::Scanned,
 };
 use crate::{
     JournalOptions, MiniStoreError, Result,

@@ -6,9 +6,11 @@
 
 mod act;
 mod decide;
+mod newest;
 mod numbering;
 mod observe;
 mod report;
+mod scanned;
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +18,9 @@ use std::sync::Arc;
 
 pub(crate) use act::close_segment;
 pub(crate) use decide::{ActiveState, ArchivedState, NextState, States, Step, decide};
-pub(crate) use observe::{Journal, check_plain_lines, scan_to_end};
+pub(crate) use observe::Journal;
 pub use report::{CutTail, OpenReport};
+pub(crate) use scanned::{check_plain_lines, scan_to_end};
 
 use crate::{
     JournalOptions, Result,

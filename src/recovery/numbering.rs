@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::observe::scan_to_end;
+use super::scanned::scan_to_end;
 use crate::{MiniStoreError, Result, format::HeaderFault, scan::ReadAt};
 
 /// Where the segment after these begins.

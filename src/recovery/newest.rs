@@ -1,0 +1,92 @@
+//! The newest archived segment: whether it was closed, and whether the active one continues it. Where its last bytes
+//! tell, no more of it is read.
+
+use std::{io, path::Path};
+
+use super::scanned::{Scanned, scan_to_end};
+use crate::{
+    device::{Disk, DiskFile, Open},
+    format::{CLOSED_MARK, Header, HeaderFault, LF, Link, SEAL_LEN, seal},
+    scan::{End, LineReader, Tail},
+};
+
+/// The newest archived segment, as far as it had to be read.
+#[derive(Debug)]
+pub(super) enum Newest {
+    Absent,
+    Closed { last_seal: Option<u32> },
+    Unfinished { scanned: Scanned },
+    Damaged { tail: Option<Tail>, reason: String },
+}
+
+impl Newest {
+    /// `successor` is what the active segment's header says of this one.
+    pub(super) fn observe(disk: &dyn Disk, path: &Path, successor: Option<Link>) -> io::Result<Self> {
+        let file = disk.open(path, Open::Existing)?;
+        let closed = |last_seal: Option<u32>| match successor {
+            Some(link) if last_seal.is_some_and(|seal| seal != link.prev) => Self::unlinked(),
+            _ => Self::Closed { last_seal },
+        };
+        if let Some(seal) = closing_seal(&*file)? {
+            return Ok(closed(Some(seal)));
+        }
+        if ends_plainly(&*file)? && successor.is_some() {
+            return Ok(closed(None));
+        }
+        let scanned = match scan_to_end(&*file)? {
+            Ok(scanned) => scanned,
+            Err(HeaderFault::NotAJournal) => return Ok(Self::damaged("it does not begin as a journal does")),
+            Err(HeaderFault::Damaged(reason)) => return Ok(Self::damaged(&reason)),
+        };
+        let End { last_seal, ref tail, terminated, data_end, file_end, marked, .. } = scanned.end;
+        if let Some(tail) = tail.as_ref().filter(|tail| tail.damaged) {
+            return Ok(Self::Damaged { reason: tail.reason.into(), tail: Some(tail.clone()) });
+        }
+        if successor.is_some_and(|link| last_seal.unwrap_or(0) != link.prev) {
+            return Ok(Self::unlinked());
+        }
+        let whole = tail.is_none() && terminated && file_end <= data_end + 2;
+        if whole && (marked || scanned.header == Header::Plain) {
+            return Ok(Self::Closed { last_seal });
+        }
+        Ok(Self::Unfinished { scanned })
+    }
+
+    fn damaged(reason: &str) -> Self {
+        Self::Damaged { tail: None, reason: reason.into() }
+    }
+
+    fn unlinked() -> Self {
+        Self::damaged(
+            "the active segment does not continue it: a segment is missing or is not of this journal",
+        )
+    }
+
+    pub(super) fn last_seal(&self) -> Option<u32> {
+        match self {
+            Self::Closed { last_seal } => *last_seal,
+            Self::Unfinished { scanned } => scanned.end.last_seal,
+            Self::Absent | Self::Damaged { .. } => None,
+        }
+    }
+}
+
+/// The seal of a file that ends as a closed one does.
+fn closing_seal(file: &dyn DiskFile) -> io::Result<Option<u32>> {
+    let mut closing = [0; SEAL_LEN + 2];
+    let Some(offset) = file.len()?.checked_sub(closing.len() as u64) else { return Ok(None) };
+    if file.read_at(&mut closing, offset)? != closing.len() || !closing.ends_with(&[CLOSED_MARK, LF]) {
+        return Ok(None);
+    }
+    Ok(seal::decode(&closing))
+}
+
+/// Whether it is plain and ends in LF, as the original leaves it.
+fn ends_plainly(file: &dyn DiskFile) -> io::Result<bool> {
+    let mut last = [0];
+    let Some(offset) = file.len()?.checked_sub(1) else { return Ok(false) };
+    file.read_at(&mut last, offset)?;
+    let mut lines = LineReader::new(file, 0);
+    let plain = lines.next()?.is_some_and(|line| Header::parse(line.bytes) == Ok(Header::Plain));
+    Ok(plain && last == [LF])
+}
