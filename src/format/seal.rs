@@ -62,6 +62,12 @@ impl Chain {
         self.open = true;
     }
 
+    /// Adds bytes as they stand in the file, LFs included.
+    pub(crate) fn push_raw(&mut self, bytes: &[u8]) {
+        self.running = crc32c::crc32c_append(self.running, bytes);
+        self.open |= !bytes.is_empty();
+    }
+
     /// The seal of the lines pushed so far.
     pub(crate) fn seal(self) -> u32 {
         self.running

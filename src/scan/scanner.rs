@@ -10,10 +10,11 @@ use super::{
     lines::Line,
     tail::{self, Start, Tail},
 };
-use crate::format::{CLOSED_MARK, Chain, Ending, Header, HeaderFault, SEAL_LEN, ending};
+use crate::format::{CLOSED_MARK, Chain, Ending, Header, HeaderFault, LF, SEAL_LEN, ending};
 
-/// A group (or a plain segment's lines) of more bytes is not held in memory while it is verified.
-const GROUP_BYTES_HELD: usize = 8 << 20;
+/// A group (or a plain segment's lines) of more bytes is not held in memory while it is verified. Few in unit
+/// tests, so that they need not be large.
+pub(super) const GROUP_BYTES_HELD: usize = if cfg!(test) { 16 << 10 } else { 8 << 20 };
 
 /// Whether a scan hands out the lines it verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,18 +119,13 @@ impl<S: ReadAt> Scanner<S> {
     /// What the source says.
     pub(crate) fn open(source: S, collect: Collect) -> io::Result<Result<Self, HeaderFault>> {
         let mut lines = LineReader::new(source, 0);
-        let Some(line) = lines.next()? else {
-            return Ok(Err(HeaderFault::NotAJournal));
-        };
-        let header = match Header::parse(line.bytes) {
-            Ok(header) => header,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let text = line.bytes.trim_ascii_end();
-        let (data_end, terminated) = (text.len() as u64, line.terminated);
-        let marked = terminated && line.bytes[text.len()..] == [CLOSED_MARK];
-        let group = Start { offset: line.end(), line: 2, chain: Chain::start(text) };
-        Ok(Ok(Self {
+        let mut first = FirstLine::read(&mut lines)?;
+        if first.is_err() {
+            // A file that is being written may have been read before and after an LF was put behind the header.
+            lines.rewind(0, u64::MAX);
+            first = FirstLine::read(&mut lines)?;
+        }
+        Ok(first.map(|FirstLine { header, group, data_end, terminated, marked }| Self {
             lines,
             header,
             collect,
@@ -260,7 +256,7 @@ impl<S: ReadAt> Scanner<S> {
         // later group's sake is read once more: by then it is whole, or damaged indeed.
         if judged.tail.damaged && self.retried_at != Some(self.group.offset) {
             self.retried_at = Some(self.group.offset);
-            self.lines.rewind(self.group.offset, u64::MAX);
+            self.find_place_again()?;
             return self.next(block);
         }
         match judged.verified_to {
@@ -270,6 +266,22 @@ impl<S: ReadAt> Scanner<S> {
                 Ok(Step::End(End { file_end: judged.file_end, ..end }))
             }
         }
+    }
+
+    /// Goes back to where the next group begins. Where the file ended when that was read, or ended in the closed
+    /// mark, it may have been continued meanwhile, and the group begins elsewhere.
+    fn find_place_again(&mut self) -> io::Result<()> {
+        let mut behind = [0; 2];
+        let count = self.lines.source().read_at(&mut behind, self.data_end)?;
+        if let Some((_, marked)) = [(&[LF][..], false), (&[CLOSED_MARK, LF], true)]
+            .into_iter()
+            .find(|(ending, _)| behind[..count].starts_with(ending))
+        {
+            self.group.offset = self.data_end + 1 + u64::from(marked);
+            (self.terminated, self.marked) = (true, marked);
+        }
+        self.lines.rewind(self.group.offset, u64::MAX);
+        Ok(())
     }
 
     /// Hands out what is valid up to `limit`, and keeps the end for the next call.
@@ -305,6 +317,31 @@ impl<S: ReadAt> Scanner<S> {
             chain: self.group.chain,
             last_seal: self.last_seal,
         }
+    }
+}
+
+/// The header's line, taken apart.
+struct FirstLine {
+    header: Header,
+    group: Start,
+    data_end: u64,
+    terminated: bool,
+    marked: bool,
+}
+
+impl FirstLine {
+    fn read(lines: &mut LineReader<impl ReadAt>) -> io::Result<Result<Self, HeaderFault>> {
+        let Some(line) = lines.next()? else {
+            return Ok(Err(HeaderFault::NotAJournal));
+        };
+        let text = line.bytes.trim_ascii_end();
+        Ok(Header::parse(text).map(|header| Self {
+            header,
+            group: Start { offset: line.end(), line: 2, chain: Chain::start(text) },
+            data_end: text.len() as u64,
+            terminated: line.terminated,
+            marked: line.terminated && line.bytes[text.len()..] == [CLOSED_MARK],
+        }))
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 
 use serde::de::IgnoredAny;
 
-use super::{LineReader, ReadAt};
+use super::{LineReader, ReadAt, lines::Line};
 use crate::format::{CLOSED_MARK, Chain, Ending, LF, PADDING, SEAL_LEN, ending, line::embedded_seals, seal};
 
 /// Smallest unit that a disk writes whole: a torn write is torn between two of them.
@@ -16,8 +16,8 @@ const SECTOR_BYTES: u64 = 512;
 /// Bytes of a seal, the closed mark and the last LF.
 const CLOSING_BYTES: usize = SEAL_LEN + 2;
 
-/// How many of the closing bytes may be damaged for a file to count as closed all the same.
-const CLOSING_FAULTS_MAX: usize = 2;
+/// How many bytes of a seal (and of what follows it) may be damaged for it to be recognized all the same.
+const SEAL_FAULTS_MAX: usize = 2;
 
 /// What follows the last verified group and is not padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub(super) fn judge<S: ReadAt>(source: &S, start: Start, plain: bool) -> io::Res
         Some("the byte after a commit group is not what was written")
     } else if rest.later_group_verifies {
         Some("a commit group does not verify, and a later one does")
+    } else if has_damaged_seal(source, start)? {
+        Some("a seal is not what was written")
     } else if rest.marked || nearly_closed(source, start, rest.file_end)? {
         Some("a commit group of a closed segment does not verify")
     } else if plain && embedded.is_none() && rest.sealed {
@@ -120,15 +122,14 @@ fn survey<S: ReadAt>(source: &S, start: Start) -> io::Result<Survey> {
     // the ones behind it.
     let mut chain: Option<Chain> = None;
     while let Some(line) = lines.next()? {
-        let (value_len, ending) = ending(line.bytes);
-        found.marked = line.terminated && matches!(ending, Ending::Closed(_));
+        found.marked = line.terminated && ends_closed(line.bytes);
         found.file_end = line.end();
         found.text_end = match line.bytes.iter().rposition(|&b| b != PADDING) {
             _ if line.terminated => line.end(),
             Some(last) => line.offset + last as u64 + 1,
             None => found.text_end,
         };
-        let (Ending::Sealed(seal) | Ending::Closed(seal)) = ending else {
+        let Some((value_len, seal)) = stored_seal(&line) else {
             if let Some(chain) = &mut chain {
                 chain.push(line.bytes);
             }
@@ -142,6 +143,24 @@ fn survey<S: ReadAt>(source: &S, start: Start) -> io::Result<Survey> {
         chain = Some(Chain::after(seal));
     }
     Ok(found)
+}
+
+/// Where a line's seal stands, and its value. A byte before it that was changed into white space does not hide it.
+fn stored_seal(line: &Line<'_>) -> Option<(usize, u32)> {
+    let before_lf = line.bytes.len().checked_sub(SEAL_LEN).filter(|_| line.terminated);
+    if let Some((at, seal)) = before_lf.and_then(|at| Some((at, seal::decode(&line.bytes[at..])?))) {
+        return Some((at, seal));
+    }
+    match ending(line.bytes) {
+        (value_len, Ending::Sealed(seal) | Ending::Closed(seal)) => Some((value_len, seal)),
+        (_, Ending::Unsealed) => None,
+    }
+}
+
+/// Whether a line ends as a closed segment's last one does.
+fn ends_closed(line: &[u8]) -> bool {
+    let sealed = line.split_last_chunk::<{ SEAL_LEN + 1 }>();
+    sealed.is_some_and(|(_, end)| end[SEAL_LEN] == CLOSED_MARK && seal::decode(end).is_some())
 }
 
 /// A group that is whole, whose last line goes on behind its seal.
@@ -163,12 +182,7 @@ fn find_embedded<S: ReadAt>(source: &S, start: Start) -> io::Result<Option<Embed
             with_line.push(&line.bytes[..at]);
             if with_line.seal() == seal {
                 let end = line.offset + (at + SEAL_LEN) as u64;
-                let can_be_torn = match line.bytes.get(at + SEAL_LEN) {
-                    // Padding, or what a file system shows of a block that was not written.
-                    None | Some(&(PADDING | 0)) => true,
-                    Some(&CLOSED_MARK) => (end + 1).is_multiple_of(SECTOR_BYTES),
-                    Some(_) => false,
-                };
+                let can_be_torn = is_unwritten(&line.bytes[at + SEAL_LEN..], end);
                 return Ok(Some(Embedded { end, line: number, can_be_torn }));
             }
         }
@@ -176,6 +190,36 @@ fn find_embedded<S: ReadAt>(source: &S, start: Start) -> io::Result<Option<Embed
         number += 1;
     }
     Ok(None)
+}
+
+/// Whether these bytes, from `offset` on, can stand where the sector with the next LF was not written.
+fn is_unwritten(bytes: &[u8], offset: u64) -> bool {
+    if bytes.first() == Some(&CLOSED_MARK) {
+        return (offset + 1).is_multiple_of(SECTOR_BYTES);
+    }
+    // Padding, or what a file system shows of a block that was not written.
+    let sector_rest = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize;
+    bytes.iter().take(sector_rest).all(|byte| matches!(byte, &PADDING | 0))
+}
+
+/// Whether a seal with a byte or two changed stands before an LF: only a group that was whole is followed by one.
+fn has_damaged_seal<S: ReadAt>(source: &S, start: Start) -> io::Result<bool> {
+    let mut lines = LineReader::new(source, start.offset);
+    let mut chain = start.chain;
+    // The last bytes before the next LF, for a byte changed into an LF splits the seal's line.
+    let mut recent = Vec::new();
+    while let Some(line) = lines.next()?.filter(|line| line.terminated) {
+        recent.extend_from_slice(line.bytes);
+        let settled = recent.len().saturating_sub(SEAL_LEN);
+        chain.push_raw(&recent[..settled]);
+        recent.drain(..settled);
+        let faults = count_faults(&recent, &seal::encode(chain.seal()));
+        if recent.len() == SEAL_LEN && (1..=SEAL_FAULTS_MAX).contains(&faults) {
+            return Ok(true);
+        }
+        recent.push(LF);
+    }
+    Ok(false)
 }
 
 /// Whether the file ends as a closed one does, save a byte or two: the seal that belongs there, the closed mark
@@ -195,6 +239,9 @@ fn nearly_closed<S: ReadAt>(source: &S, start: Start, file_end: u64) -> io::Resu
     }
     let mut expected = seal::encode(chain.seal()).to_vec();
     expected.extend_from_slice(&[CLOSED_MARK, LF]);
-    let faults = stored.iter().zip(&expected).filter(|(stored, expected)| stored != expected).count();
-    Ok(faults <= CLOSING_FAULTS_MAX)
+    Ok(count_faults(&stored, &expected) <= SEAL_FAULTS_MAX)
+}
+
+fn count_faults(stored: &[u8], expected: &[u8]) -> usize {
+    stored.iter().zip(expected).filter(|(stored, expected)| stored != expected).count()
 }
