@@ -22,4 +22,6 @@ pub(crate) const PADDING: u8 = b' ';
 pub(crate) const CLOSED_MARK: u8 = b'\t';
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@ use std::io;
 use super::ReadAt;
 use crate::{format::LF, format::PADDING, options::LINE_BYTES_LIMIT};
 
-/// Bytes asked for in one read.
-const READ_BYTES: usize = 256 * 1024;
+/// Bytes asked for in one read. Few in unit tests, so that lines straddle reads.
+pub(super) const READ_BYTES: usize = if cfg!(test) { 512 } else { 256 * 1024 };
 
 /// How many spaces of a run at the end of what was read are kept as bytes: more than the longest run of them
 /// that can end a seal.
@@ -69,6 +69,12 @@ impl<S: ReadAt> LineReader<S> {
 
     pub(crate) fn source(&self) -> &S {
         &self.source
+    }
+
+    /// Memory held.
+    #[cfg(test)]
+    pub(super) fn buffer_bytes(&self) -> usize {
+        self.buffer.capacity()
     }
 
     /// Where the next line begins.

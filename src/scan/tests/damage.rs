@@ -1,0 +1,135 @@
+//! Changed, missing, repeated and reordered bytes of what was acknowledged.
+
+use super::*;
+use crate::format::testing::FIRST;
+
+#[test]
+fn no_flipped_byte_of_a_closed_segment_gives_wrong_lines_or_fewer_unnoticed() {
+    let (segment, all) = three_groups();
+    let closed = segment.closed();
+    let header_len = FIRST.compose().len();
+    for at in 0..closed.len() {
+        for flip in 1..=255 {
+            let mut bad = closed.clone();
+            bad[at] ^= flip;
+            let Ok(Reading { lines, end, .. }) = try_read(bad.as_slice()) else {
+                assert!(at <= header_len, "byte {at} flipped by {flip:#x} hides the header");
+                continue;
+            };
+            assert!(is_prefix_of_whole_groups(&lines), "byte {at} flipped by {flip:#x}: {lines:?}");
+            let damaged = end.tail.as_ref().is_some_and(|tail| tail.damaged);
+            assert!(damaged || lines.len() == all.len(), "byte {at} flipped by {flip:#x}: {end:?}");
+            if let Some(tail) = end.tail.filter(|_| at >= header_len) {
+                assert!(tail.offset <= at as u64 + 1, "byte {at} flipped by {flip:#x}: {tail:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_flipped_byte_of_a_segment_in_use_gives_wrong_lines_or_fewer_unnoticed() {
+    let (segment, all) = three_groups();
+    let padded = segment.padded(40);
+    let last_group = group_starts()[2];
+    let bytes_that_mean_something = [b'\n', b'\t', b' ', b'\r', 0, b'"', b'0'];
+    for at in 0..padded.len() {
+        let flipped = (0..8).map(|bit| padded[at] ^ (1 << bit));
+        for byte in flipped.chain(bytes_that_mean_something).filter(|&byte| byte != padded[at]) {
+            let flip = padded[at] ^ byte;
+            let mut bad = padded.clone();
+            bad[at] = byte;
+            let Ok(Reading { lines, end, .. }) = try_read(bad.as_slice()) else { continue };
+            assert!(is_prefix_of_whole_groups(&lines), "byte {at} flipped by {flip:#x}: {lines:?}");
+            let tail = end.tail.as_ref();
+            assert!(tail.is_some() || lines.len() == all.len(), "byte {at} flipped by {flip:#x}: {end:?}");
+            // Only the last group may be taken for one that was never acknowledged.
+            let damaged = tail.is_some_and(|tail| tail.damaged);
+            assert!(damaged || at >= last_group - 1, "byte {at} flipped by {flip:#x}: {end:?}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_middle_group_is_damage_with_its_offset_and_line() {
+    let (segment, all) = three_groups();
+    let starts = group_starts();
+    for whole in [segment.clone().closed(), segment.clone().padded(5000), segment.ended()] {
+        let mut bad = whole.clone();
+        bad[starts[1] + 3] ^= 1;
+        let reading = read(bad.as_slice());
+        assert_eq!(reading.lines, [all[0].as_bytes()]);
+        let tail = reading.end.tail.unwrap();
+        assert_eq!((tail.offset, tail.line, tail.damaged), (starts[1] as u64, 3, true));
+        assert_eq!(reading.end.data_end, starts[1] as u64 - 1);
+    }
+}
+
+#[test]
+fn a_lost_lf_between_groups_is_damage_behind_the_group_before_it() {
+    let (segment, all) = three_groups();
+    let starts = group_starts();
+    let mut bad = segment.padded(100);
+    bad[starts[1] - 1] = b'x';
+    let reading = read(bad.as_slice());
+    assert_eq!(reading.lines, [all[0].as_bytes()]);
+    let tail = reading.end.tail.unwrap();
+    assert_eq!((tail.offset, tail.damaged), (starts[1] as u64 - 1, true));
+}
+
+#[test]
+fn a_last_group_of_a_closed_segment_that_fails_is_damage() {
+    let (segment, all) = three_groups();
+    let last = group_starts()[2];
+    let mut bad = segment.closed();
+    bad[last + 2] ^= 4;
+    let reading = read(bad.as_slice());
+    assert_eq!(reading.lines.len(), all.len() - 1);
+    let tail = reading.end.tail.unwrap();
+    assert_eq!((tail.offset, tail.line, tail.damaged), (last as u64, 5, true));
+    assert!(!reading.end.marked, "what does not verify is not complete");
+}
+
+#[test]
+fn missing_repeated_and_reordered_groups_are_damage() {
+    let (segment, _) = three_groups();
+    let closed = segment.closed();
+    let [first, second, third] = group_starts();
+    let end = closed.len() - 2;
+    let parts = [&closed[..first], &closed[first..second], &closed[second..third], &closed[third..end + 2]];
+    let last_lf = |bytes: &[u8]| [bytes, b"\n"].concat();
+    for (what, bytes) in [
+        ("missing", [parts[0], parts[2], parts[3]].concat()),
+        ("first missing", [parts[0], parts[3]].concat()),
+        ("repeated", [parts[0], parts[1], parts[1], parts[2], parts[3]].concat()),
+        ("last repeated", [parts[0], parts[1], parts[2], &last_lf(&closed[third..end]), parts[3]].concat()),
+        ("reordered", [parts[0], parts[2], parts[1], parts[3]].concat()),
+    ] {
+        let reading = read(bytes.as_slice());
+        assert!(is_prefix_of_whole_groups(&reading.lines), "{what}");
+        assert!(reading.end.tail.is_some_and(|tail| tail.damaged), "{what}");
+    }
+}
+
+#[test]
+fn nothing_behind_the_closed_mark_is_data() {
+    let (segment, all) = three_groups();
+    let next = segment.clone().group(&["5"]);
+    for behind in [&next.closed()[segment.data_end() + 1..], b"6\n", b"\n", b"{", b"    "] {
+        let bytes = [&segment.clone().closed(), behind].concat();
+        let reading = read(bytes.as_slice());
+        assert_eq!(reading.lines.len(), all.len(), "{behind:?}");
+        assert!(reading.end.tail.is_some() && !reading.end.marked, "{behind:?}");
+    }
+}
+
+#[test]
+fn a_group_of_another_journal_does_not_verify() {
+    let (segment, _) = three_groups();
+    let other = SegmentBytes::new(FIRST).group(&["0"]).group(&["1"]);
+    let start = read(other.clone().ended().as_slice()).groups[1].offset as usize;
+    let mut bytes = segment.ended();
+    bytes.extend_from_slice(&other.closed()[start..]);
+    let reading = read(bytes.as_slice());
+    assert!(is_prefix_of_whole_groups(&reading.lines));
+    assert!(reading.end.tail.unwrap().damaged);
+}

@@ -1,0 +1,136 @@
+//! What holds for any segment, however it was cut or damaged.
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::format::{CLOSED_MARK, LF, PADDING, testing::FIRST};
+
+/// Groups of JSON values.
+fn groups(counts: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Vec<String>>> {
+    let value = prop_oneof![
+        any::<i64>().prop_map(|n| n.to_string()),
+        "[ -!#-\\[\\]-~]{0,80}".prop_map(|text| format!("\"{text}\"")),
+        (0usize..6000).prop_map(|len| format!("[\"{}\"]", "x".repeat(len))),
+        (0usize..200).prop_map(|spaces| format!("[{}0]", " ".repeat(spaces))),
+    ];
+    vec(vec(value, 1..4), counts)
+}
+
+/// How the segment was left.
+fn behind() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        Just(vec![LF]),
+        Just(vec![CLOSED_MARK, LF]),
+        (0usize..9000).prop_map(|spaces| vec![PADDING; spaces])
+    ]
+}
+
+fn segment(groups: &[Vec<String>]) -> SegmentBytes {
+    groups.iter().fold(SegmentBytes::new(FIRST), |segment, group| segment.group(group))
+}
+
+/// How many lines the first groups have, for each number of groups.
+fn lines_of(groups: &[Vec<String>]) -> Vec<usize> {
+    (0..=groups.len()).map(|count| groups[..count].iter().map(Vec::len).sum()).collect()
+}
+
+/// Whatever the bytes are: only whole groups are given, and what is given can be continued.
+fn check(bytes: &[u8], groups: &[Vec<String>]) -> Result<Option<Reading>, TestCaseError> {
+    let Ok(reading) = try_read(bytes) else { return Ok(None) };
+    let all: Vec<_> = groups.concat().into_iter().map(String::into_bytes).collect();
+    prop_assert!(all.starts_with(&reading.lines), "lines that were never written");
+    prop_assert!(lines_of(groups).contains(&reading.lines.len()), "a group in part");
+    let (records, end) = count(bytes);
+    prop_assert_eq!((records as usize, &end), (reading.lines.len(), &reading.end));
+    prop_assert!(end.data_end <= end.file_end);
+    prop_assert_eq!(end.file_end, bytes.len() as u64);
+    if end.tail.is_some() || !end.marked {
+        let mut continued = bytes[..end.data_end as usize].to_vec();
+        let mut chain = end.chain;
+        chain.push(b"\"more\"");
+        continued.extend_from_slice(b"\n\"more\"");
+        continued.extend_from_slice(&crate::format::seal::encode(chain.seal()));
+        let continued = read(continued.as_slice());
+        prop_assert_eq!(continued.lines.len(), reading.lines.len() + 1, "it cannot be continued");
+        prop_assert_eq!(continued.end.tail, None);
+    }
+    Ok(Some(reading))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_written_is_read(groups in groups(0..6), behind in behind()) {
+        let bytes = segment(&groups).followed_by(&behind);
+        let reading = check(&bytes, &groups)?.expect("it has a header");
+        prop_assert_eq!(reading.groups.len(), groups.len());
+        prop_assert_eq!(reading.end.tail, None);
+        prop_assert_eq!(reading.end.marked, behind == [CLOSED_MARK, LF]);
+    }
+
+    #[test]
+    fn a_cut_leaves_a_prefix_and_no_damage(groups in groups(1..6), at in any::<prop::sample::Index>()) {
+        let whole = segment(&groups).bare();
+        // Header and LF are one write of one sector.
+        let header_len = FIRST.compose().len() + 1;
+        let len = header_len + at.index(whole.len() - header_len + 1);
+        for filler in [None, Some(PADDING), Some(0)] {
+            let mut bytes = whole[..len].to_vec();
+            if let Some(filler) = filler {
+                bytes.resize(whole.len() + 5000, filler);
+            }
+            let reading = check(&bytes, &groups)?.expect("it has a header");
+            prop_assert!(reading.end.tail.is_none_or(|tail| !tail.damaged));
+            // The end of a seal may look like padding.
+            let is_there = |count: &usize| {
+                let end = segment(&groups[..*count]).data_end();
+                bytes.get(..end) == Some(&whole[..end])
+            };
+            prop_assert_eq!(reading.groups.len(), (1..=groups.len()).filter(is_there).count());
+        }
+    }
+
+    #[test]
+    fn a_flipped_byte_is_never_returned_and_never_unnoticed(
+        groups in groups(1..6), behind in behind(), at in any::<prop::sample::Index>(), flip in 1u8..
+    ) {
+        let mut bytes = segment(&groups).followed_by(&behind);
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        if let Some(reading) = check(&bytes, &groups)? {
+            prop_assert!(reading.groups.len() == groups.len() || reading.end.tail.is_some());
+        }
+    }
+
+    #[test]
+    fn any_bytes_behind_a_header_are_read_without_a_panic(bytes in vec(prop::sample::select(b"\n\t \"1{}x\0".to_vec()), 0..400)) {
+        check(&SegmentBytes::new(FIRST).followed_by(&bytes), &[])?;
+        let _ = read([&b"// MINISTORE JOURNAL v0.1.4\n"[..], &bytes].concat().as_slice());
+    }
+
+    #[test]
+    fn lines_are_split_as_anybody_splits_them(parts in vec((prop::sample::select(b"\n\t x".to_vec()), 1usize..3000), 0..40)) {
+        let bytes: Vec<u8> = parts.iter().flat_map(|&(byte, count)| {
+            let count = if byte == LF { 1 + count % 3 } else { count };
+            std::iter::repeat_n(byte, count)
+        }).collect();
+        let mut expected: Vec<&[u8]> = bytes.split(|&b| b == LF).collect();
+        if expected.last().is_some_and(|rest| rest.is_empty()) {
+            expected.pop();
+        }
+        let mut reader = LineReader::new(bytes.as_slice(), 0);
+        let mut offset = 0;
+        for (number, expected) in expected.iter().enumerate() {
+            let line = reader.next().unwrap().expect("a line is missing");
+            prop_assert_eq!((number, line.offset), (number, offset));
+            prop_assert!(expected.starts_with(line.bytes));
+            let dropped = &expected[line.bytes.len()..];
+            prop_assert_eq!(line.more_padding, dropped.len() as u64);
+            prop_assert!(dropped.iter().all(|&b| b == PADDING));
+            offset = line.end();
+        }
+        prop_assert!(reader.next().unwrap().is_none());
+        prop_assert_eq!(reader.position(), bytes.len() as u64);
+    }
+}

@@ -1,0 +1,101 @@
+//! A group that was being written when the power went: some of its sectors are on the disk, some are not.
+
+use super::*;
+use crate::format::testing::FIRST;
+
+const SECTOR: usize = 512;
+
+/// A segment whose last seal ends at `data_end`.
+fn segment_up_to(data_end: usize) -> SegmentBytes {
+    let head = SegmentBytes::new(FIRST).group(&[r#"{"n":1}"#]);
+    let overhead = head.clone().group(&["\"\""]).data_end();
+    let segment = head.group(&[format!("\"{}\"", "x".repeat(data_end - overhead))]);
+    assert_eq!(segment.data_end(), data_end);
+    segment
+}
+
+/// What is on the disk when of all the sectors that `new` changes in `old` only those in `written` were written.
+fn torn(old: &[u8], new: &[u8], written: impl Fn(usize) -> bool) -> Vec<u8> {
+    let mut disk = new.to_vec();
+    for (number, sector) in disk.chunks_mut(SECTOR).enumerate() {
+        let at = number * SECTOR;
+        if !written(number) && sector != &old[at..at + sector.len()] {
+            sector.copy_from_slice(&old[at..at + sector.len()]);
+        }
+    }
+    disk
+}
+
+/// Tears the group that follows `before` in every way, over sectors that held `behind`.
+fn tear_in_every_way(before: &SegmentBytes, behind: &[u8], filler: u8, ended: bool) {
+    let lines = [format!("\"{}\"", "y".repeat(500)), format!("\"{}\"", "z".repeat(300)), "7".into()];
+    let after = before.clone().group(&lines);
+    let new_end = after.data_end();
+    let mut old = before.clone().followed_by(behind);
+    let mut new = if ended { after.ended() } else { after.bare() };
+    let len = new.len().next_multiple_of(SECTOR);
+    old.resize(len, filler);
+    new.resize(len, filler);
+    let first = before.data_end() / SECTOR;
+    let sectors = (new_end - 1) / SECTOR - first + 1;
+    for mask in 0..1u32 << sectors {
+        let written = |number: usize| number >= first && mask >> (number - first) & 1 == 1;
+        let disk = torn(&old, &new, written);
+        let context = format!("data ends at {}, sectors {mask:b} of {sectors}", before.data_end());
+        let reading = read(disk.as_slice());
+        assert!(reading.lines.len() >= 2, "{context}: an acknowledged group is lost: {:?}", reading.end);
+        let damaged = reading.end.tail.is_some_and(|tail| tail.damaged);
+        assert!(!damaged, "{context}: a torn group is taken for damage");
+        let whole = disk[..new_end] == new[..new_end];
+        assert_eq!(reading.lines.len(), if whole { 5 } else { 2 }, "{context}");
+        assert_eq!(
+            reading.end.data_end as usize,
+            if whole { new_end } else { before.data_end() },
+            "{context}"
+        );
+    }
+}
+
+#[test]
+fn the_group_before_a_torn_one_survives_at_every_alignment() {
+    for data_end in (700..700 + SECTOR).step_by(5).chain(1020..1030) {
+        tear_in_every_way(&segment_up_to(data_end), b"", b' ', false);
+    }
+}
+
+#[test]
+fn a_torn_group_that_extends_the_file_leaves_zeros_and_is_cut() {
+    for data_end in (700..700 + SECTOR).step_by(7).chain(1020..1030) {
+        tear_in_every_way(&segment_up_to(data_end), b"", 0, false);
+        tear_in_every_way(&segment_up_to(data_end), b"\n", 0, true);
+    }
+}
+
+#[test]
+fn a_torn_group_over_the_closed_mark_is_cut() {
+    for data_end in (700..700 + SECTOR).step_by(7).chain(1020..1030) {
+        tear_in_every_way(&segment_up_to(data_end), b"\t\n", 0, true);
+    }
+}
+
+#[test]
+fn the_seal_before_a_lost_lf_is_found_and_the_rest_is_the_tail() {
+    // The LF is the last byte of its sector, which was not written; the lines and the seal were.
+    let before = segment_up_to(1023);
+    let after = before.clone().group(&["{\"k\":2}"]);
+    let mut disk = after.padded(600);
+    disk[1023] = b' ';
+    let reading = read(disk.as_slice());
+    assert_eq!(reading.lines.len(), 2);
+    assert_eq!(reading.end.data_end, 1023);
+    let tail = reading.end.tail.unwrap();
+    assert_eq!((tail.offset, tail.line, tail.damaged), (1023, 3, false));
+    assert_eq!(
+        tail.bytes,
+        (before.group(&["{\"k\":2}"]).bare().trim_ascii_end().len() - 1023) as u64 + {
+            // The seal ends in as many TABs and spaces as it does: only spaces are not text.
+            let seal = &disk[1024 + 7..1024 + 7 + 33];
+            seal.iter().rposition(|&b| b != b' ').map_or(0, |at| at as u64 + 1)
+        }
+    );
+}
