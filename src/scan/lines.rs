@@ -5,7 +5,10 @@ use std::io;
 use super::ReadAt;
 use crate::{format::LF, format::PADDING, options::LINE_BYTES_LIMIT};
 
-/// Bytes asked for in one read. Few in unit tests, so that lines straddle reads.
+/// Bytes asked for in the first read: a small journal, or a header, needs no more.
+const READ_BYTES_MIN: usize = if cfg!(test) { 512 } else { 4 * 1024 };
+
+/// Bytes asked for in one read, after some. Few in unit tests, so that lines straddle reads.
 pub(super) const READ_BYTES: usize = if cfg!(test) { 512 } else { 256 * 1024 };
 
 /// How many spaces of a run at the end of what was read are kept as bytes: more than the longest run of them
@@ -45,6 +48,8 @@ pub(crate) struct LineReader<S> {
     spaces: u64,
     /// Stop here, as if the file ended.
     limit: u64,
+    /// Bytes to ask for in the next read.
+    read_bytes: usize,
 }
 
 impl<S: ReadAt> LineReader<S> {
@@ -55,7 +60,15 @@ impl<S: ReadAt> LineReader<S> {
 
     /// Reads from `offset` up to `limit`.
     pub(crate) fn with_limit(source: S, offset: u64, limit: u64) -> Self {
-        Self { source, buffer: Vec::new(), start: 0, read_to: offset, spaces: 0, limit }
+        Self {
+            source,
+            buffer: Vec::new(),
+            start: 0,
+            read_to: offset,
+            spaces: 0,
+            limit,
+            read_bytes: READ_BYTES_MIN,
+        }
     }
 
     /// Starts anew at `offset`, with a new `limit`.
@@ -127,7 +140,8 @@ impl<S: ReadAt> LineReader<S> {
         self.fold_spaces();
         let want = usize::try_from(self.limit.saturating_sub(self.read_to)).unwrap_or(usize::MAX);
         let held = self.buffer.len();
-        self.buffer.resize(held + want.min(READ_BYTES), 0);
+        self.buffer.resize(held + want.min(self.read_bytes), 0);
+        self.read_bytes = (self.read_bytes * 4).min(READ_BYTES);
         let count = read_some(&self.source, &mut self.buffer[held..], self.read_to);
         self.buffer.truncate(held + *count.as_ref().unwrap_or(&0));
         let count = count?;
