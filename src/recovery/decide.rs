@@ -83,7 +83,9 @@ pub(crate) enum Step {
 pub(crate) fn decide(states: States, policy: RecoveryPolicy) -> Step {
     use ActiveState as Active;
     use NextState as Next;
-    if states.active == Active::Unusable {
+    // What is refused is refused first: nothing was changed then.
+    let damage_refused = states.active == Active::Damaged && policy == RecoveryPolicy::Strict;
+    if states.active == Active::Unusable || damage_refused {
         return Step::Refuse(Culprit::Active);
     }
     if states.archived == ArchivedState::Damaged {
@@ -108,9 +110,8 @@ pub(crate) fn decide(states: States, policy: RecoveryPolicy) -> Step {
         (Active::Absent | Active::Blank, Next::Continues) => Step::AdoptNext,
         (Active::Absent, _) => Step::CreateActive,
         (Active::Blank, _) => Step::WriteHeader,
-        (Active::Torn, _) => Step::CutActive,
-        (Active::Damaged, _) if policy == RecoveryPolicy::CutAtFirstError => Step::CutActive,
-        (Active::Damaged | Active::Unusable, _) => Step::Refuse(Culprit::Active),
+        (Active::Torn | Active::Damaged, _) => Step::CutActive,
+        (Active::Unusable, _) => Step::Refuse(Culprit::Active),
         (Active::Clean, _) => Step::Ready,
     }
 }

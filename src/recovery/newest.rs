@@ -23,15 +23,15 @@ impl Newest {
     /// `successor` is what the active segment's header says of this one.
     pub(super) fn observe(disk: &dyn Disk, path: &Path, successor: Option<Link>) -> io::Result<Self> {
         let file = disk.open(path, Open::Existing)?;
-        let closed = |last_seal: Option<u32>| match successor {
-            Some(link) if last_seal.is_some_and(|seal| seal != link.prev) => Self::unlinked(),
-            _ => Self::Closed { last_seal },
-        };
-        if let Some(seal) = closing_seal(&*file)? {
-            return Ok(closed(Some(seal)));
-        }
-        if ends_plainly(&*file)? && successor.is_some() {
-            return Ok(closed(None));
+        // Where the active segment says what it follows, the end is enough to see. Else this one is to be read
+        // anyway, to give the next its numbers: better before anything is changed.
+        if let Some(link) = successor {
+            match closing_seal(&*file)? {
+                Some(seal) if seal != link.prev => return Ok(Self::unlinked()),
+                Some(seal) => return Ok(Self::Closed { last_seal: Some(seal) }),
+                None if ends_plainly(&*file)? => return Ok(Self::Closed { last_seal: None }),
+                None => {}
+            }
         }
         let scanned = match scan_to_end(&*file)? {
             Ok(scanned) => scanned,
