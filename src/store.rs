@@ -94,13 +94,23 @@ impl MiniStore {
     }
 
     pub(crate) async fn open_with(options: JournalOptions, path: &Path) -> Result<Self> {
+        let backend = options.backend;
+        Self::open_on(options, path, move || writer::choose(backend)).await
+    }
+
+    /// As [`open_with`](Self::open_with), on what `choose` gives.
+    pub(crate) async fn open_on(
+        options: JournalOptions,
+        path: &Path,
+        choose: impl FnOnce() -> Result<writer::Chosen> + Send + 'static,
+    ) -> Result<Self> {
         options.validate()?;
         let limits = Limits {
             record_bytes_max: options.max_record_bytes,
             batch_bytes_max: options.max_batch_bytes,
             queue_bytes_max: u32::try_from(options.max_queue_bytes).unwrap_or(u32::MAX),
         };
-        let opened = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max)?
+        let opened = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, choose)?
             .await
             .unwrap_or(Err(MiniStoreError::WriterGone))?;
         Ok(Self {

@@ -18,9 +18,7 @@ use std::{io, sync::Arc, time::Instant};
 use crossbeam_channel::{Receiver, select};
 use tokio::sync::oneshot;
 
-pub(crate) use open::spawn;
-#[cfg(test)]
-pub(crate) use open::spawn_on;
+pub(crate) use open::{Chosen, choose, spawn};
 
 use self::{
     ahead::Extending,

@@ -40,17 +40,11 @@ pub(crate) struct Opened {
 
 type Answer = oneshot::Receiver<Result<Opened>>;
 
-/// Opens the journal on its writer thread.
-pub(crate) fn spawn(options: JournalOptions, path: PathBuf, queue_bytes_max: u32) -> Result<Answer> {
-    let backend = options.backend;
-    spawn_on(options, path, queue_bytes_max, move || choose(backend))
-}
-
 /// What carries the commits, once it is known to work.
 pub(crate) type Chosen = (BackendKind, Arc<dyn Disk>, Box<dyn Lane>);
 
-/// As [`spawn`], on the disk that `choose` gives.
-pub(crate) fn spawn_on(
+/// Opens the journal on its writer thread, on what `choose` gives there.
+pub(crate) fn spawn(
     options: JournalOptions,
     path: PathBuf,
     queue_bytes_max: u32,
@@ -130,7 +124,7 @@ fn start(
 }
 
 /// Finds out what runs here.
-fn choose(backend: Backend) -> Result<Chosen> {
+pub(crate) fn choose(backend: Backend) -> Result<Chosen> {
     let on = |backend| -> Result<Chosen> {
         let disk = RealDisk { backend };
         let lane = disk.lane()?;
