@@ -1,0 +1,170 @@
+//! Disk, files and lane, each asking [`Faults`] before it does what it is told.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    os::{fd::AsRawFd, unix::fs::FileExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::io::Errno;
+
+use super::{Event, Faults, Op};
+use crate::{
+    device::{CommitBuffer, CommitError, Disk, DiskFile, Lane, Open, RealDisk},
+    scan::ReadAt,
+};
+
+#[derive(Debug)]
+pub(super) struct FaultDisk {
+    pub(super) inner: RealDisk,
+    pub(super) faults: Faults,
+}
+
+impl FaultDisk {
+    fn run<T>(&self, op: Op, path: &Path, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.faults.run(&Event { op, path, write: None }, act)
+    }
+}
+
+impl Disk for FaultDisk {
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        let open = || self.inner.open(path, how);
+        let inner = match how {
+            Open::Existing => open()?,
+            Open::New => self.run(Op::Create, path, || {
+                if self.faults.has_room() { open() } else { Err(Errno::NOSPC.into()) }
+            })?,
+        };
+        Ok(Arc::new(FaultFile { inner, path: path.into(), faults: self.faults.clone() }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.run(Op::Rename, to, || self.inner.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.run(Op::Remove, path, || {
+            let freed = fs::metadata(path)?.len();
+            self.inner.remove(path)?;
+            self.faults.give_room_back(freed);
+            Ok(())
+        })
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.run(Op::SyncDir, dir, || self.inner.sync_dir(dir))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        self.inner.list(dir)
+    }
+
+    fn lane(&self) -> io::Result<Box<dyn Lane>> {
+        self.faults.lane(self.inner.backend)
+    }
+}
+
+#[derive(Debug)]
+struct FaultFile {
+    inner: Arc<dyn DiskFile>,
+    /// The name it was opened by.
+    path: PathBuf,
+    faults: Faults,
+}
+
+impl FaultFile {
+    fn run(&self, op: Op, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.faults.run(&Event { op, path: &self.path, write: None }, act)
+    }
+}
+
+impl ReadAt for FaultFile {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.inner.read_at(into, offset)
+    }
+}
+
+impl DiskFile for FaultFile {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let event = Event { op: Op::Write, path: &self.path, write: Some((offset, bytes)) };
+        let outcome = self.faults.run(&event, || {
+            let granted = granted(&self.faults, self.inner.len()?, offset, bytes);
+            self.inner.write_at(granted, offset)?;
+            if granted.len() < bytes.len() { Err(Errno::NOSPC.into()) } else { Ok(()) }
+        });
+        if outcome.is_err() && self.faults.is_halting() {
+            self.inner.write_at(&bytes[..bytes.len() / 2], offset)?;
+        }
+        outcome
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.run(Op::SetLen, || {
+            let before = self.inner.len()?;
+            if self.faults.take_room(len.saturating_sub(before)) < len.saturating_sub(before) {
+                return Err(Errno::NOSPC.into());
+            }
+            self.inner.set_len(len)?;
+            self.faults.give_room_back(before.saturating_sub(len));
+            Ok(())
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.run(Op::SyncFile, || self.inner.sync())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct FaultLane {
+    pub(super) inner: Box<dyn Lane>,
+    /// The file attached.
+    pub(super) file: Option<File>,
+    pub(super) faults: Faults,
+}
+
+impl Lane for FaultLane {
+    fn attach(&mut self, path: &Path, direct: bool) -> io::Result<()> {
+        let faults = self.faults.clone();
+        faults.run(&Event { op: Op::Attach, path, write: None }, || {
+            self.file = Some(File::options().write(true).open(path)?);
+            self.inner.attach(path, direct)
+        })
+    }
+
+    fn is_direct(&self) -> bool {
+        self.inner.is_direct()
+    }
+
+    fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
+        let (Self { inner, file, faults }, bytes) = (self, buffer.bytes().to_vec());
+        let file = file.as_ref().ok_or_else(|| CommitError::Failed(Errno::BADF.into()))?;
+        // The name it has now.
+        let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let path = path.map_err(CommitError::Failed)?;
+        let event = Event { op: Op::Commit, path: &path, write: Some((offset, &bytes)) };
+        let made = faults.run(&event, || {
+            let granted = granted(faults, file.metadata()?.len(), offset, &bytes);
+            if granted.len() < bytes.len() {
+                file.write_all_at(granted, offset)?;
+                return Err(Errno::NOSPC.into());
+            }
+            Ok(inner.commit(buffer, offset))
+        });
+        made.unwrap_or_else(|error| Err(CommitError::of_write(error)))
+    }
+}
+
+/// What of `bytes` there is room for in a file of `len` bytes.
+fn granted<'a>(faults: &Faults, len: u64, offset: u64, bytes: &'a [u8]) -> &'a [u8] {
+    let growth = (offset + bytes.len() as u64).saturating_sub(len);
+    let missing = growth - faults.take_room(growth);
+    &bytes[..bytes.len() - (missing as usize).min(bytes.len())]
+}
