@@ -96,6 +96,11 @@ impl Writer {
         }
     }
 
+    /// Waits for padding that is under way: the file is about to be cut, and must not get padding behind a hole then.
+    pub(super) fn finish_extending(&mut self) {
+        while self.extending != Extending::No && self.settle_one() {}
+    }
+
     /// How far the next segment is written ahead before it is needed.
     pub(super) fn next_prepared_bytes(&self) -> u64 {
         let write_ahead = self.options.write_ahead && self.options.seals;

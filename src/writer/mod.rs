@@ -155,6 +155,7 @@ impl Writer {
         let latency = match made {
             Ok(latency) => latency,
             Err(CommitError::NoRoom(error)) => {
+                self.finish_extending();
                 self.segment.cut_back().map_err(CommitError::Failed)?;
                 return Err(CommitError::NoRoom(error));
             }
@@ -214,11 +215,19 @@ impl Writer {
 
     fn close_journal(&mut self) -> Result<()> {
         self.finish_rotation_before_closing();
+        if let Some(retire) = self.rotation.take_retire() {
+            self.housekeeper.ask(retire);
+        }
         self.housekeeper.finish(|outcome| self.rotation.note(&outcome, &self.shared));
         if let Some(poisoned) = self.shared.poisoned() {
             return Err(poisoned);
         }
         self.rotation.discard_prepared(&*self.disk, &self.names)?;
+        if self.segment.is_unborn() {
+            // There was no room for its header: it holds nothing, and the next open creates it anew.
+            let path = self.segment.path.clone();
+            return self.disk.remove(&path).map_err(MiniStoreError::file(path, "remove"));
+        }
         self.segment.close().map_err(MiniStoreError::file(&self.shared.path, "close"))
     }
 }

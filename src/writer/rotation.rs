@@ -110,6 +110,11 @@ impl Rotation {
         self.stalled || !matches!(self.archive, Archive::Not)
     }
 
+    /// What is still to be done with the archived segment, because the new one has not got its name.
+    pub(super) fn take_retire(&mut self) -> Option<Job> {
+        self.retire.take()
+    }
+
     /// At closing: a segment that was prepared and not needed.
     pub(super) fn discard_prepared(&mut self, disk: &dyn Disk, names: &Names) -> Result<()> {
         if let Next::Ready { .. } = mem::replace(&mut self.next, Next::Absent) {
@@ -251,7 +256,7 @@ impl Writer {
         }
         self.disk.rename(&self.segment.path, &active).map_err(CommitError::Failed)?;
         self.segment.path = active;
-        if let Some(retire) = self.rotation.retire.take() {
+        if let Some(retire) = self.rotation.take_retire() {
             self.housekeeper.ask(retire);
         }
         Ok(())
