@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What one queued append takes of `max_queue_bytes` beyond its lines: its place in the queue and its answer.
-const APPEND_OVERHEAD_BYTES: u64 = 256;
+pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
 
 /// A durable, append-only journal of records, open for writing.
 ///

@@ -19,9 +19,7 @@ pub(crate) struct Scanned {
 }
 
 /// Reads a segment to its end, collecting nothing.
-pub(crate) fn scan_to_end(
-    source: &(impl ReadAt + ?Sized),
-) -> io::Result<Result<Scanned, HeaderFault>> {
+pub(crate) fn scan_to_end(source: &(impl ReadAt + ?Sized)) -> io::Result<Result<Scanned, HeaderFault>> {
     let mut scanner = match Scanner::open(source, Collect::Nothing)? {
         Ok(scanner) => scanner,
         Err(fault) => return Ok(Err(fault)),

@@ -1,0 +1,209 @@
+//! A full disk fails what does not fit, loses nothing, and is no matter any more once there is room.
+
+use std::thread;
+
+use super::*;
+
+#[test]
+fn only_what_does_not_fit_fails() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        let first = rig.stall(0);
+        rig.faults.limit_room(100 << 10);
+        let small = rig.submit(&1u64);
+        let huge = rig.submit(&"x".repeat(600 << 10));
+        let last = rig.submit(&2u64);
+        rig.faults.release(Op::Commit);
+        assert_eq!((finish(first).unwrap(), finish(small).unwrap()), (1, 2));
+        assert!(is_full(&finish(huge)));
+        assert_eq!(finish(last).unwrap(), 3);
+        assert_eq!(values(&rig.path), [0, 1, 2]);
+
+        rig.faults.free_room();
+        assert_eq!(finish(rig.submit(&"x".repeat(600 << 10))).unwrap(), 4);
+        finish(rig.store.close()).unwrap();
+        assert!(is_closed(&rig.path));
+        assert_eq!(MiniStore::records::<serde_json::Value>(&rig.path).map(Result::unwrap).count(), 4);
+    }
+}
+
+/// Appends until there is no room; how many were acknowledged.
+fn fill_up(rig: &Rig) -> u64 {
+    let padding = "x".repeat(1000);
+    (0..1000).find(|_| is_full(&finish(rig.store.append(&padding)))).expect("it never gets full")
+}
+
+#[test]
+fn appends_work_again_once_there_is_room() {
+    for kind in lanes() {
+        for write_ahead in [true, false] {
+            let rig = Rig::open(kind, JournalOptions::new().write_ahead(write_ahead));
+            finish(rig.store.append("first")).unwrap();
+            rig.settle();
+            let mut expected = 1;
+            for room in [0, 3000, 70_000] {
+                rig.faults.limit_room(room);
+                expected += fill_up(&rig);
+                assert_eq!(rig.store.durable_seq(), expected);
+                assert!(is_full(&finish(rig.store.append(&"x".repeat(100_000)))));
+                rig.faults.free_room();
+                finish(rig.store.append("more")).unwrap();
+                expected += 1;
+            }
+            assert_eq!(MiniStore::records::<String>(&rig.path).map(Result::unwrap).count() as u64, expected);
+            finish(rig.store.close()).unwrap();
+            assert!(is_closed(&rig.path));
+            let records: Vec<_> = MiniStore::records::<String>(&rig.path).map(Result::unwrap).collect();
+            assert_eq!(records.last().map(|record| record.seq), Some(expected));
+        }
+    }
+}
+
+#[test]
+fn appends_go_on_where_there_is_no_room_for_the_next_segment() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(1000));
+        rig.append(0).unwrap();
+        rig.settle();
+        rig.faults.limit_room(0);
+        let attempts = rig.faults.count(Op::Create);
+        for record in 1..100 {
+            rig.append(record).unwrap();
+        }
+        assert_eq!(rig.rotations(), 0);
+        assert!(fs::metadata(&rig.path).unwrap().len() > 1000);
+        // Each append may try once; nobody tries in between.
+        rig.settle();
+        let tried = rig.faults.count(Op::Create) - attempts;
+        assert!(tried > 0 && tried <= 200, "{tried} attempts for 100 requests");
+
+        rig.faults.free_room();
+        rig.append(100).unwrap();
+        finish(rig.store.close()).unwrap();
+        assert_eq!(values(&rig.path), (0..=100).collect::<Vec<_>>());
+        assert!(rig.path.with_extension("001").exists(), "it was rotated once there was room");
+    }
+}
+
+#[test]
+fn nothing_is_tried_while_nobody_asks() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(1000));
+        rig.append(0).unwrap();
+        rig.settle();
+        rig.faults.limit_room(0);
+        for record in 1..100 {
+            rig.append(record).unwrap();
+        }
+        assert!(is_full(&finish(rig.store.rotate())));
+        let changes = rig.faults.changes();
+        for _ in 0..2000 {
+            thread::yield_now();
+        }
+        assert!(
+            rig.faults.changes() <= changes + 2,
+            "{} operations while idle",
+            rig.faults.changes() - changes
+        );
+    }
+}
+
+#[test]
+fn a_rotation_without_room_says_so_and_works_later() {
+    for kind in lanes() {
+        for write_ahead in [true, false] {
+            let rig = Rig::open(kind, JournalOptions::new().write_ahead(write_ahead));
+            rig.append(0).unwrap();
+            rig.settle();
+            rig.faults.limit_room(0);
+            assert!(is_full(&finish(rig.store.rotate())));
+            assert!(is_full(&finish(rig.store.rotate())), "it fails again");
+            assert_eq!(rig.rotations(), 0);
+            rig.faults.free_room();
+            rig.append(1).unwrap();
+            finish(rig.store.rotate()).unwrap();
+            assert_eq!(rig.rotations(), 1);
+            rig.append(2).unwrap();
+            finish(rig.store.close()).unwrap();
+            assert_eq!(values(&rig.path), [0, 1, 2]);
+        }
+    }
+}
+
+#[test]
+fn a_prepared_segment_without_room_for_its_padding_is_removed() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        rig.settle();
+        rig.faults.limit_room(3 << 20);
+        assert!(is_full(&finish(rig.store.rotate())));
+        assert!(!rig.path.with_extension("next").exists());
+        rig.append(1).unwrap();
+        assert_eq!(values(&rig.path), [0, 1]);
+    }
+}
+
+#[test]
+fn no_room_inside_the_padding_leaves_no_hole_while_more_is_being_written_ahead() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        rig.settle();
+        // Uses up so much that the housekeeper pads on, beside the commits.
+        rig.faults.hold(Op::Write);
+        let large = rig.submit(&"x".repeat(80_000));
+        finish(large).unwrap();
+        rig.faults.await_held(Op::Write);
+        rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
+        let failing = rig.submit(&1u64);
+        rig.faults.await_count(Op::Commit, 3);
+        rig.faults.release(Op::Write);
+        assert!(is_full(&finish(failing)));
+        rig.append(2).unwrap();
+        rig.settle();
+        let bytes = fs::read(&rig.path).unwrap();
+        assert!(!bytes.contains(&0), "zeros at {:?}", bytes.iter().position(|&b| b == 0));
+        rig.append(3).unwrap();
+        finish(rig.store.close()).unwrap();
+        assert_eq!(MiniStore::records::<serde_json::Value>(&rig.path).map(Result::unwrap).count(), 4);
+    }
+}
+
+#[test]
+fn a_new_segment_without_room_for_its_header_waits_for_it() {
+    for kind in lanes() {
+        for write_ahead in [true, false] {
+            let rig = Rig::open(kind, JournalOptions::new().write_ahead(write_ahead));
+            rig.append(0).unwrap();
+            // The header of the new segment.
+            rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
+            finish(rig.store.rotate()).unwrap();
+            assert_eq!(values(&rig.path), [0]);
+            rig.append(1).unwrap();
+            rig.append(2).unwrap();
+            assert_eq!(values(&rig.path), [0, 1, 2]);
+            finish(rig.store.close()).unwrap();
+            assert_eq!(values(&rig.path), [0, 1, 2]);
+        }
+    }
+}
+
+#[test]
+fn a_store_closed_before_its_new_segment_got_a_header_opens_again() {
+    for kind in lanes() {
+        for write_ahead in [true, false] {
+            let options = JournalOptions::new().write_ahead(write_ahead);
+            let rig = Rig::open(kind, options.clone());
+            rig.append(0).unwrap();
+            rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
+            finish(rig.store.rotate()).unwrap();
+            finish(rig.store.close()).unwrap();
+            assert_eq!(values(&rig.path), [0]);
+            let again = open_on(kind, options, &rig.path, &Faults::new()).unwrap();
+            finish(again.append(&1u64)).unwrap();
+            finish(again.close()).unwrap();
+            assert_eq!(values(&rig.path), [0, 1]);
+        }
+    }
+}
