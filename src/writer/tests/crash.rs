@@ -14,7 +14,7 @@ use super::*;
 use crate::device::fault::Event;
 
 const SECTOR: usize = 512;
-const RECORDS: u64 = 40;
+const RECORDS: u64 = 30;
 
 /// The disk as it was at some moment.
 struct Image {
@@ -143,7 +143,7 @@ fn check(Image { dir, acknowledged, what }: &Image) {
 #[test]
 fn a_crash_at_any_moment_loses_nothing_acknowledged() {
     for kind in lanes() {
-        run_and_crash(kind, &JournalOptions::new().max_bytes_per_segment(1500));
+        run_and_crash(kind, &JournalOptions::new().max_bytes_per_segment(1200));
     }
 }
 
@@ -151,11 +151,11 @@ fn a_crash_at_any_moment_loses_nothing_acknowledged() {
 fn a_crash_at_any_moment_loses_nothing_acknowledged_where_nothing_is_written_ahead() {
     run_and_crash(
         BackendKind::Blocking,
-        &JournalOptions::new().max_bytes_per_segment(1500).write_ahead(false),
+        &JournalOptions::new().max_bytes_per_segment(1200).write_ahead(false),
     );
 }
 
 #[test]
 fn a_crash_at_any_moment_loses_nothing_acknowledged_through_the_page_cache() {
-    run_and_crash(BackendKind::Blocking, &JournalOptions::new().max_bytes_per_segment(1500).direct(false));
+    run_and_crash(BackendKind::Blocking, &JournalOptions::new().max_bytes_per_segment(1200).direct(false));
 }
