@@ -29,7 +29,6 @@ static CHANGED: Condvar = Condvar::new();
 pub(crate) struct JournalLock {
     id: FileId,
     releasing: Releasing,
-    // Closing the file releases the lock.
     file: Option<File>,
 }
 
@@ -86,7 +85,11 @@ impl JournalLock {
 impl Drop for JournalLock {
     fn drop(&mut self) {
         let mut held = held();
-        self.file = None;
+        // Said explicitly: where another thread is starting a process, that process has this file open too until
+        // its program is loaded, and closing it here alone would not release the lock.
+        if let Some(Err(error)) = self.file.take().map(|file| file.unlock()) {
+            tracing::warn!(%error, "could not release the journal's lock");
+        }
         held.remove(&self.id);
         CHANGED.notify_all();
     }
