@@ -1,0 +1,116 @@
+//! What carries the commits, and what happens where io_uring is refused.
+
+use std::collections::BTreeMap;
+
+use ministore_uring::{Backend, BackendKind, JournalOptions, MiniStoreError};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
+use crate::support::{Journal, child, child_args, for_each_backend, on_each_backend, replay, tell, told};
+
+/// The same number on every architecture.
+const SYS_IO_URING_SETUP: i64 = 425;
+
+const EPERM: u32 = 1;
+
+/// As Docker's default profile does, for this thread and those it starts.
+fn refuse_io_uring() {
+    let filter = SeccompFilter::new(
+        BTreeMap::from([(SYS_IO_URING_SETUP, vec![])]),
+        SeccompAction::Allow,
+        SeccompAction::Errno(EPERM),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let program: BpfProgram = filter.unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+}
+
+/// Runs a test's other half in a process where io_uring is refused.
+fn in_refused_process(name: &str, half: impl FnOnce()) {
+    if child_args().is_some() {
+        refuse_io_uring();
+        half();
+        return tell("done");
+    }
+    let output = child(name, &[""]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.lines().any(|line| told(line) == Some("done")), "{output:?}");
+}
+
+#[test]
+fn uring_fails_with_the_likely_cause_where_it_is_refused() {
+    in_refused_process("backends::uring_fails_with_the_likely_cause_where_it_is_refused", || {
+        let journal = Journal::new();
+        let refused = JournalOptions::new().backend(Backend::Uring).open_blocking(journal.path());
+        let Err(error @ MiniStoreError::BackendUnavailable { .. }) = refused else { panic!("{refused:?}") };
+        let text = error.to_string();
+        assert!(text.contains("seccomp") && text.contains("kernel.io_uring_disabled"), "{text}");
+        assert_eq!(journal.names(), Vec::<String>::new(), "nothing was created");
+        // The journal is not locked by what failed.
+        JournalOptions::new().backend(Backend::Blocking).open_blocking(journal.path()).unwrap();
+    });
+}
+
+#[test]
+fn auto_falls_back_where_uring_is_refused() {
+    in_refused_process("backends::auto_falls_back_where_uring_is_refused", || {
+        let journal = Journal::new();
+        let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
+        assert_eq!(store.stats().backend, BackendKind::Blocking);
+        store.blocking().append_batch([1, 2]).unwrap();
+        store.blocking().rotate().unwrap();
+        store.blocking().append(&3).unwrap();
+        store.blocking().close().unwrap();
+        assert_eq!(replay::<u32>(journal.path()).unwrap(), [1, 2, 3]);
+    });
+}
+
+#[test]
+fn auto_takes_uring_where_it_runs() {
+    let journal = Journal::new();
+    let uring_runs = JournalOptions::new().backend(Backend::Uring).open_blocking(journal.path()).is_ok();
+    let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
+    let expected = if uring_runs { BackendKind::Uring } else { BackendKind::Blocking };
+    assert_eq!(store.stats().backend, expected);
+}
+
+#[test]
+fn the_backend_asked_for_is_the_one_that_runs() {
+    on_each_backend(|backend| {
+        let journal = Journal::new();
+        let store = JournalOptions::new().backend(backend).open_blocking(journal.path()).unwrap();
+        let runs = store.stats().backend;
+        assert_eq!(runs, if backend == Backend::Uring { BackendKind::Uring } else { BackendKind::Blocking });
+    });
+}
+
+#[test]
+fn buffered_and_direct_commits_write_the_same_bytes() {
+    for_each_backend(|options| {
+        let closed = |direct: bool| {
+            let journal = Journal::new();
+            let store = options.clone().direct(direct).open_blocking(journal.path()).unwrap();
+            for n in 0..200usize {
+                store.blocking().append(&"x".repeat(n * 7)).unwrap();
+            }
+            assert!(direct || !store.stats().direct);
+            store.blocking().close().unwrap();
+            journal.bytes()
+        };
+        assert!(closed(true) == closed(false));
+    });
+}
+
+#[test]
+fn a_journal_moves_between_backends_and_ways_to_write() {
+    let journal = Journal::new();
+    for write_ahead in [true, false, true] {
+        for_each_backend(|options| {
+            let store = options.write_ahead(write_ahead).open_blocking(journal.path()).unwrap();
+            let before = store.durable_seq();
+            store.blocking().append(&(before + 1)).unwrap();
+        });
+    }
+    let values = replay::<u64>(journal.path()).unwrap();
+    assert!(values.len() >= 3);
+    assert_eq!(values, (1..=values.len() as u64).collect::<Vec<_>>());
+}

@@ -1,0 +1,20 @@
+//! What users of the crate can rely on, on real files and on both backends: one module per guarantee.
+
+// Clippy's leave for tests (clippy.toml) covers test functions only, not what they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+mod api;
+mod backends;
+mod drop_in;
+mod exclusive;
+mod executors;
+// mod fixtures;
+mod format;
+mod killed;
+mod model;
+mod plain;
+mod readers;
+mod recovery;
+mod rotation;
+mod support;
+mod unfinished;

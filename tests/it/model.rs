@@ -1,0 +1,111 @@
+//! Random sequences of everything that can be done to a journal, against a model: a list of records.
+
+use ministore_uring::{Backend, JournalOptions, MiniStore};
+use proptest::{collection::vec, prelude::*};
+
+use crate::support::{Journal, numbered, original_replay};
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Append(String),
+    Batch(Vec<String>),
+    Submit(Vec<String>),
+    Rotate,
+    /// Close, and open again.
+    Reopen,
+    /// Drop without closing, and open again.
+    Drop,
+    /// Go on with a copy of the files, as a crash would leave them.
+    Crash,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let text = || prop_oneof![8 => "[ -~\\t\\n\u{e4}]{0,40}", 1 => "[a-z]{500,5000}"];
+    prop_oneof![
+        6 => text().prop_map(Operation::Append),
+        3 => vec(text(), 0..5).prop_map(Operation::Batch),
+        3 => vec(text(), 1..5).prop_map(Operation::Submit),
+        2 => Just(Operation::Rotate),
+        1 => Just(Operation::Reopen),
+        1 => Just(Operation::Drop),
+        2 => Just(Operation::Crash),
+    ]
+}
+
+fn options() -> impl Strategy<Value = JournalOptions> {
+    (any::<bool>(), any::<bool>(), prop_oneof![Just(300), Just(5000), Just(64 << 20)]).prop_map(
+        |(write_ahead, direct, segment_bytes)| {
+            JournalOptions::new()
+                .backend(Backend::Blocking)
+                .write_ahead(write_ahead)
+                .direct(direct)
+                .max_bytes_per_segment(segment_bytes)
+        },
+    )
+}
+
+/// Does to the journal and the model alike; gives back what the journal is from then on.
+fn apply(
+    operation: Operation,
+    options: &JournalOptions,
+    (journal, store): (Journal, MiniStore),
+    model: &mut Vec<String>,
+) -> (Journal, MiniStore) {
+    let next = model.len() as u64 + 1;
+    match operation {
+        Operation::Append(text) => {
+            store.blocking().append(&text).unwrap();
+            model.push(text);
+        }
+        Operation::Batch(texts) => {
+            let numbers = store.blocking().append_batch(&texts).unwrap();
+            assert_eq!(numbers, next..next + texts.len() as u64);
+            model.extend(texts);
+        }
+        Operation::Submit(texts) => {
+            let pending: Vec<_> = texts.iter().map(|text| store.blocking().submit(text).unwrap()).collect();
+            for (seq, pending) in (next..).zip(pending) {
+                assert_eq!(pending.wait().unwrap(), seq);
+            }
+            model.extend(texts);
+        }
+        Operation::Rotate => store.blocking().rotate().unwrap(),
+        Operation::Reopen => {
+            store.blocking().close().unwrap();
+            let store = options.clone().open_blocking(journal.path()).unwrap();
+            return (journal, store);
+        }
+        Operation::Drop => {
+            drop(store);
+            let store = options.clone().open_blocking(journal.path()).unwrap();
+            return (journal, store);
+        }
+        Operation::Crash => {
+            let copy = Journal::of(&journal.files());
+            let store = options.clone().open_blocking(copy.path()).unwrap();
+            assert_eq!(store.open_report().cut, None, "nothing was in flight");
+            return (copy, store);
+        }
+    }
+    (journal, store)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_journal_is_the_list_of_what_was_appended(options in options(), operations in vec(operation(), 1..25)) {
+        let journal = Journal::new();
+        let store = options.clone().open_blocking(journal.path()).unwrap();
+        let mut state = (journal, store);
+        let mut model = Vec::new();
+        for operation in operations {
+            state = apply(operation, &options, state, &mut model);
+            prop_assert_eq!(state.1.durable_seq(), model.len() as u64);
+            let expected: Vec<_> = (1..).zip(model.clone()).collect();
+            prop_assert_eq!(numbered::<String>(state.0.path()).unwrap(), expected);
+        }
+        state.1.blocking().close().unwrap();
+        prop_assert_eq!(original_replay::<String>(state.0.path()).unwrap(), model);
+    }
+}

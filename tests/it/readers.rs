@@ -1,0 +1,298 @@
+//! Readers of every kind, while the journal is open, closed, crashed, and being written.
+
+use std::{
+    io::{BufRead, Write},
+    path::Path,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use futures_lite::StreamExt;
+use ministore_uring::{JournalOptions, MiniStore};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Journal, NAME, block_on, for_each_backend, numbered, original_replay, replay, seal_ends, shout,
+};
+
+fn records() -> Vec<Value> {
+    let texts = (0..30).map(|n| json!({"n": n, "text": "ü\t\"\n\u{2028}".repeat(n)}));
+    texts.chain([json!(null), json!(1.5), json!("bare"), json!([])]).collect()
+}
+
+/// The same records in a journal that is open, one that is closed, one that crashed, and that one recovered.
+fn in_every_state(options: &JournalOptions, check: impl Fn(&str, &Path)) {
+    let open = Journal::new();
+    let store = options.clone().open_blocking(open.path()).unwrap();
+    for (index, record) in records().iter().enumerate() {
+        store.blocking().append(record).unwrap();
+        if index == 17 {
+            store.blocking().rotate().unwrap();
+        }
+    }
+    check("open", open.path());
+    let crashed = Journal::of(&open.files());
+    check("crashed", crashed.path());
+    store.blocking().close().unwrap();
+    check("closed", open.path());
+    // A reader of lines may not have read the file's last LF just before it gives way to padding: that happens once,
+    // at the first append.
+    let mut files = crashed.files();
+    cut_last_record(files.get_mut(NAME).unwrap());
+    let recovered = Journal::of(&files);
+    let store = options.clone().open_blocking(recovered.path()).unwrap();
+    assert!(store.open_report().cut.is_some());
+    store.blocking().append(records().last().unwrap()).unwrap();
+    check("recovered", recovered.path());
+}
+
+/// As if the crash had hit the last commit.
+fn cut_last_record(bytes: &mut [u8]) {
+    let end = seal_ends(bytes).pop().unwrap();
+    bytes[end - 20..end].fill(b' ');
+}
+
+/// Every line after the first of every file of the journal.
+fn record_lines(path: &Path) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for file in [path.with_extension("jsonl.001"), path.to_path_buf()] {
+        let bytes = std::fs::read(file).unwrap();
+        let start = bytes.iter().position(|&b| b == b'\n').map_or(bytes.len(), |at| at + 1);
+        lines.extend_from_slice(&bytes[start..]);
+        if lines.last() != Some(&b'\n') {
+            lines.push(b'\n');
+        }
+    }
+    lines
+}
+
+/// What a program makes of the lines, or `None` where it is not installed.
+fn through(program: &str, args: &[&str], lines: &[u8]) -> Option<Vec<Value>> {
+    let started = Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let Ok(mut child) = started else {
+        shout(&format!("NOT TESTED with {program}, which is not installed"));
+        return None;
+    };
+    let mut input = child.stdin.take().unwrap();
+    let lines = lines.to_vec();
+    let writer = thread::spawn(move || input.write_all(&lines));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "{program}: {output:?}");
+    Some(output.stdout.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect())
+}
+
+#[test]
+fn the_original_reads_a_journal_in_every_state() {
+    for_each_backend(|options| {
+        in_every_state(&options, |state, path| {
+            assert_eq!(original_replay::<Value>(path).unwrap(), records(), "{state}");
+        });
+    });
+}
+
+#[test]
+fn we_read_a_journal_in_every_state() {
+    for_each_backend(|options| {
+        in_every_state(&options, |state, path| {
+            assert_eq!(replay::<Value>(path).unwrap(), records(), "{state}");
+            let expected: Vec<_> = (1..).zip(records()).collect();
+            assert_eq!(numbered::<Value>(path).unwrap(), expected, "{state}");
+        });
+    });
+}
+
+#[test]
+fn jq_reads_every_line() {
+    for_each_backend(|options| {
+        in_every_state(&options, |state, path| {
+            if let Some(seen) = through("jq", &["-c", "."], &record_lines(path)) {
+                assert_eq!(seen, records(), "{state}");
+            }
+        });
+    });
+}
+
+#[test]
+fn python_reads_every_line() {
+    let script = "import sys, json\nfor line in sys.stdin.buffer: print(json.dumps(json.loads(line)))";
+    for_each_backend(|options| {
+        in_every_state(&options, |state, path| {
+            if let Some(seen) = through("python3", &["-c", script], &record_lines(path)) {
+                assert_eq!(seen, records(), "{state}");
+            }
+        });
+    });
+}
+
+#[test]
+fn a_line_reader_reads_every_line() {
+    for_each_backend(|options| {
+        in_every_state(&options, |state, path| {
+            let lines = record_lines(path);
+            let seen: Vec<Value> =
+                lines.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+            assert_eq!(seen, records(), "{state}");
+        });
+    });
+}
+
+/// Runs `poll` over and over on a thread of its own while `write` runs, and once after it.
+fn poll_while(poll: impl Fn() + Sync, write: impl FnOnce()) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let poller = scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                poll();
+            }
+            poll();
+        });
+        write();
+        done.store(true, Ordering::Release);
+        poller.join().unwrap();
+    });
+}
+
+#[test]
+fn what_is_durable_is_seen_by_every_reader_at_once() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        let poll = || {
+            let durable = store.durable_seq();
+            let seen = numbered::<u64>(journal.path()).unwrap();
+            assert!(seen.len() as u64 >= durable, "{} records seen, {durable} durable", seen.len());
+            assert!(seen.iter().zip(1..).all(|(&(seq, value), n)| seq == n && value == n), "{seen:?}");
+            let bytes = journal.bytes();
+            let lines: Vec<_> = bytes.split(|&b| b == b'\n').skip(1).take(durable as usize).collect();
+            assert_eq!(lines.len() as u64, durable);
+            for (line, n) in lines.iter().zip(1u64..) {
+                assert_eq!(serde_json::from_slice::<u64>(line).unwrap(), n);
+            }
+        };
+        poll_while(poll, || {
+            for n in 1..=400u64 {
+                store.blocking().append(&n).unwrap();
+            }
+        });
+    });
+}
+
+#[test]
+fn reading_while_segments_rotate_misses_and_repeats_nothing() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.max_bytes_per_segment(2000).open_blocking(journal.path()).unwrap();
+        let poll = || {
+            let durable = store.durable_seq();
+            let seen = numbered::<u64>(journal.path()).unwrap();
+            assert!(seen.len() as u64 >= durable, "{} records seen, {durable} durable", seen.len());
+            assert!(seen.iter().zip(1..).all(|(&(seq, value), n)| seq == n && value == n), "{seen:?}");
+        };
+        poll_while(poll, || {
+            for n in 1..=600u64 {
+                store.blocking().append(&n).unwrap();
+            }
+        });
+        assert!(store.stats().rotations >= 5, "{} rotations", store.stats().rotations);
+    });
+}
+
+#[test]
+fn reading_while_the_oldest_segments_go_sees_the_rest() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let options = options.max_bytes_per_segment(2000).max_segments(3);
+        let store = options.open_blocking(journal.path()).unwrap();
+        let poll = || {
+            let durable = store.durable_seq();
+            let seen = numbered::<u64>(journal.path()).unwrap();
+            assert!(seen.iter().all(|(seq, value)| seq == value), "{seen:?}");
+            assert!(seen.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0), "{seen:?}");
+            assert!(seen.last().map_or(0, |last| last.0) >= durable, "{seen:?}, {durable} durable");
+        };
+        poll_while(poll, || {
+            for n in 1..=600u64 {
+                store.blocking().append(&n).unwrap();
+            }
+        });
+    });
+}
+
+#[test]
+fn reading_starts_at_any_number() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        for n in 1..=12u64 {
+            store.blocking().append(&n).unwrap();
+            if n % 4 == 0 {
+                store.blocking().rotate().unwrap();
+            }
+        }
+        for from in 0..=14 {
+            let seen: Vec<_> = MiniStore::records_from::<u64>(journal.path(), from)
+                .map(|record| record.map(|record| (record.seq, record.value)).unwrap())
+                .collect();
+            let expected: Vec<_> = (from.max(1)..=12).map(|n| (n, n)).collect();
+            assert_eq!(seen, expected, "from {from}");
+        }
+    });
+}
+
+#[test]
+fn records_are_a_stream_on_any_executor() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        store.blocking().append_batch(1..=1000u64).unwrap();
+        let seen: Vec<u64> = block_on(
+            MiniStore::records_from::<u64>(journal.path(), 901)
+                .into_stream()
+                .map(|record| record.map(|record| record.seq).unwrap())
+                .collect(),
+        );
+        assert_eq!(seen, (901..=1000).collect::<Vec<_>>());
+        // Left before its end: its thread must not wait for a reader that is gone.
+        let mut abandoned = MiniStore::records::<u64>(journal.path()).into_stream();
+        assert_eq!(block_on(abandoned.next()).unwrap().unwrap().value, 1);
+        drop(abandoned);
+    });
+}
+
+#[test]
+fn a_record_that_does_not_fit_is_told_and_the_next_is_read() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        store.blocking().append_batch([json!(1), json!("two"), json!(3)]).unwrap();
+        let seen: Vec<_> = MiniStore::records::<u64>(journal.path())
+            .map(|record| match record {
+                Ok(record) => Ok(record.value),
+                Err(ministore_uring::MiniStoreError::Record { seq, line, segment, .. }) => {
+                    assert_eq!(segment, journal.path());
+                    Err((seq, line))
+                }
+                Err(other) => panic!("{other}"),
+            })
+            .collect();
+        assert_eq!(seen, [Ok(1), Err((2, 3)), Ok(3)]);
+    });
+}
+
+#[test]
+fn a_group_larger_than_a_reader_holds_is_read() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.max_bytes_per_segment(64 << 20).open_blocking(journal.path()).unwrap();
+        let text = |n: u8| char::from(b'a' + n).to_string().repeat(1 << 20);
+        store.blocking().append(&"before").unwrap();
+        assert_eq!(store.blocking().append_batch((0..9).map(text)).unwrap(), 2..11);
+        store.blocking().append(&"behind").unwrap();
+        let seen = numbered::<String>(journal.path()).unwrap();
+        assert_eq!(seen.len(), 11);
+        assert!((0..9).all(|n| seen[usize::from(n) + 1] == (u64::from(n) + 2, text(n))));
+        assert_eq!(seen[10], (11, "behind".into()));
+    });
+}

@@ -1,0 +1,143 @@
+//! Rotation and retention: numbers that never change, files that are kept or deleted as told.
+
+use ministore_uring::MiniStore;
+
+use crate::support::{Journal, NAME, for_each_backend, numbered, original_replay, replay};
+
+/// Appends the numbers that the records get.
+fn append(store: &MiniStore, count: u64) {
+    for _ in 0..count {
+        let next = store.durable_seq() + 1;
+        assert_eq!(store.blocking().submit(&next).unwrap().wait().unwrap(), next);
+    }
+}
+
+/// Whatever is still there stands under its own number, without a gap, up to `last`.
+fn check_numbers(journal: &Journal, last: u64) -> u64 {
+    let found = numbered::<u64>(journal.path()).unwrap();
+    assert!(found.iter().all(|(seq, value)| seq == value), "{found:?}");
+    let first = found[0].0;
+    assert_eq!(found.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (first..=last).collect::<Vec<_>>());
+    first
+}
+
+#[test]
+fn numbers_go_on_across_rotation_retention_and_reopening() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let options = options.max_bytes_per_segment(500).max_segments(3);
+        let mut last = 0;
+        for round in 1..=5 {
+            let store = options.clone().open_blocking(journal.path()).unwrap();
+            assert_eq!(store.open_report().next_seq, last + 1);
+            assert_eq!(store.open_report().created, round == 1);
+            append(&store, 30);
+            last += 30;
+            assert_eq!(store.stats().records, 30);
+            store.blocking().close().unwrap();
+            let first = check_numbers(&journal, last);
+            assert_eq!(first > 1, round > 1 || store.stats().rotations > 2, "{first}");
+            assert_eq!(journal.names().len(), 3, "{:?}", journal.names());
+        }
+        assert!(check_numbers(&journal, last) > 100);
+    });
+}
+
+#[test]
+fn one_segment_only_keeps_the_active_one() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.max_bytes_per_segment(500).max_segments(1).open_blocking(journal.path()).unwrap();
+        append(&store, 30);
+        store.blocking().rotate().unwrap();
+        append(&store, 1);
+        store.blocking().close().unwrap();
+        assert_eq!(journal.names(), [NAME]);
+        assert_eq!(check_numbers(&journal, 31), 31);
+    });
+}
+
+#[test]
+fn everything_is_kept_unless_told_otherwise() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.max_bytes_per_segment(300).open_blocking(journal.path()).unwrap();
+        append(&store, 100);
+        let rotations = store.stats().rotations;
+        store.blocking().close().unwrap();
+        assert!(rotations >= 5, "{rotations}");
+        assert_eq!(check_numbers(&journal, 100), 1);
+        let archived = journal.names().len() as u64 - 1;
+        assert!(archived >= rotations, "{archived} archived, {rotations} rotations");
+        assert_eq!(original_replay::<u64>(journal.path()).unwrap(), (1..=100).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_rotation_on_demand_archives_what_there_is() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        for round in 1..=4u64 {
+            append(&store, 2);
+            store.blocking().rotate().unwrap();
+            assert_eq!(store.stats().rotations, round);
+            assert_eq!(replay::<u64>(journal.path()).unwrap().len() as u64, 2 * round);
+        }
+        append(&store, 1);
+        store.blocking().close().unwrap();
+        let archived: Vec<_> = (1..=4).map(|n| format!("{NAME}.{n:03}")).collect();
+        assert_eq!(journal.names()[1..], archived);
+        assert_eq!(check_numbers(&journal, 9), 1);
+    });
+}
+
+#[test]
+fn rotating_an_empty_segment_does_nothing() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        store.blocking().rotate().unwrap();
+        assert_eq!((store.stats().rotations, journal.names()), (0, vec![NAME.to_owned()]));
+        append(&store, 1);
+        store.blocking().rotate().unwrap();
+        store.blocking().rotate().unwrap();
+        assert_eq!(store.stats().rotations, 1);
+        store.blocking().close().unwrap();
+        assert_eq!(journal.names(), [NAME, "journal.jsonl.001"]);
+        assert_eq!(check_numbers(&journal, 1), 1);
+    });
+}
+
+#[test]
+fn appends_go_on_while_segments_rotate() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.max_bytes_per_segment(1000).open_blocking(journal.path()).unwrap();
+        let pending: Vec<_> = (1..=400u64).map(|n| store.blocking().submit(&n).unwrap()).collect();
+        let rotating: Vec<_> = (0..5).map(|_| store.blocking().rotate()).collect();
+        for (n, pending) in (1..).zip(pending) {
+            assert_eq!(pending.wait().unwrap(), n);
+        }
+        assert!(rotating.into_iter().all(|outcome| outcome.is_ok()));
+        store.blocking().close().unwrap();
+        assert_eq!(check_numbers(&journal, 400), 1);
+    });
+}
+
+#[test]
+fn a_closed_journal_has_only_closed_segments_and_nothing_prepared() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.max_bytes_per_segment(1000).open_blocking(journal.path()).unwrap();
+        // Somewhat more than half a segment: the next one is prepared by now, or about to be.
+        for count in [12, 4, 9] {
+            append(&store, count);
+        }
+        store.blocking().close().unwrap();
+        for (name, bytes) in journal.files() {
+            assert!(name == NAME || name[NAME.len() + 1..].parse::<u32>().is_ok(), "{name}");
+            assert!(bytes.ends_with(b"\t\n"), "{name} is closed");
+        }
+    });
+}

@@ -1,0 +1,233 @@
+//! Rotations that were cut off at every step, and journals with segments missing or out of place.
+
+use std::fs;
+
+use ministore_uring::{JournalOptions, MiniStore, MiniStoreError, RecoveryPolicy};
+
+use crate::support::{Files, Journal, NAME, for_each_backend, numbered, original_replay, replay};
+
+const NEXT: &str = "journal.jsonl.next";
+const ARCHIVED: &str = "journal.jsonl.001";
+
+/// What the files of a rotation look like before and after it.
+struct Parts {
+    /// The full segment, written ahead and not closed: records 1 to 3.
+    full: Vec<u8>,
+    /// The same, closed.
+    closed: Vec<u8>,
+    /// Its successor, written ahead: records 4 and 5.
+    successor: Vec<u8>,
+}
+
+fn parts(options: &JournalOptions) -> Parts {
+    let journal = Journal::new();
+    let store = options.clone().open_blocking(journal.path()).unwrap();
+    store.blocking().append_batch([1, 2]).unwrap();
+    store.blocking().append(&3).unwrap();
+    let full = journal.bytes();
+    store.blocking().rotate().unwrap();
+    store.blocking().append(&4).unwrap();
+    store.blocking().append(&5).unwrap();
+    let successor = journal.bytes();
+    store.blocking().close().unwrap();
+    let closed = fs::read(journal.file(".001")).unwrap();
+    assert!(full.ends_with(b"  ") && successor.ends_with(b"  ") && closed.ends_with(b"\t\n"));
+    Parts { full, closed, successor }
+}
+
+fn blank() -> Vec<u8> {
+    vec![b' '; 4096]
+}
+
+fn padded(text: &[u8]) -> Vec<u8> {
+    let mut bytes = blank();
+    bytes[..text.len()].copy_from_slice(text);
+    bytes
+}
+
+fn header(segment: &[u8]) -> &[u8] {
+    segment.split(|&b| b == b'\n').next().unwrap()
+}
+
+fn numbers(upto: u64) -> Vec<(u64, u64)> {
+    (1..=upto).map(|n| (n, n)).collect()
+}
+
+/// A reader finds all records in these files, and so does the writer, which leaves a whole journal.
+fn check<const N: usize>(options: &JournalOptions, what: &str, files: [(&str, &[u8]); N], records: u64) {
+    let files: Files = files.map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).into();
+    let journal = Journal::of(&files);
+    assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(records), "{what}: read before recovery");
+    assert_eq!(journal.files(), files, "{what}: reading changes nothing");
+    let store =
+        options.clone().open_blocking(journal.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(store.open_report().next_seq, records + 1, "{what}");
+    assert_eq!(store.open_report().cut, None, "{what}");
+    assert!(!journal.file(".next").exists(), "{what}: {:?}", journal.names());
+    store.blocking().append(&(records + 1)).unwrap();
+    assert_eq!(
+        original_replay::<u64>(journal.path()).unwrap(),
+        (1..=records + 1).collect::<Vec<_>>(),
+        "{what}"
+    );
+    store.blocking().close().unwrap();
+    if let Ok(archived) = fs::read(journal.file(".001")) {
+        assert!(archived.ends_with(b"\t\n"), "{what}: the archived segment is closed");
+    }
+    let store = options.clone().open_blocking(journal.path()).unwrap();
+    let report = store.open_report();
+    assert!(!report.rotation_completed && !report.created && report.cut.is_none(), "{what}: {report:?}");
+    assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(records + 1), "{what}");
+}
+
+#[test]
+fn a_rotation_cut_off_at_any_step_is_completed() {
+    for_each_backend(|options| {
+        let Parts { full, closed, successor } = &parts(&options);
+        let check = |what: &str, files: [(&str, &[u8]); 2], records| check(&options, what, files, records);
+        check("prepared", [(NAME, full), (NEXT, &blank())], 3);
+        check("prepared, empty", [(NAME, full), (NEXT, b"")], 3);
+        check("prepared after a clean close", [(NAME, closed), (NEXT, &blank())], 3);
+        check("archived, blank successor", [(ARCHIVED, full), (NEXT, &blank())], 3);
+        check("archived, empty successor", [(ARCHIVED, full), (NEXT, b"")], 3);
+        let head = header(successor);
+        check("archived, torn header", [(ARCHIVED, full), (NEXT, &padded(&head[..head.len() - 5]))], 3);
+        check("archived, torn magic", [(ARCHIVED, full), (NEXT, &padded(&head[..9]))], 3);
+        check("archived, header", [(ARCHIVED, full), (NEXT, &padded(head))], 3);
+        check("archived, header and records", [(ARCHIVED, full), (NEXT, successor)], 5);
+        check("named", [(ARCHIVED, full), (NAME, successor)], 5);
+        check("named, header only", [(ARCHIVED, full), (NAME, &padded(head))], 3);
+        check("retired", [(ARCHIVED, closed), (NAME, successor)], 5);
+        check("closed, header and records", [(ARCHIVED, closed), (NEXT, successor)], 5);
+        check("closed, empty active", [(ARCHIVED, closed), (NAME, b"")], 3);
+    });
+}
+
+#[test]
+fn a_missing_active_file_is_created_anew() {
+    for_each_backend(|options| {
+        let Parts { full, closed, .. } = &parts(&options);
+        check(&options, "archived, nothing prepared", [(ARCHIVED, full)], 3);
+        check(&options, "closed, nothing prepared", [(ARCHIVED, closed)], 3);
+    });
+}
+
+#[test]
+fn a_first_segment_that_was_cut_off_is_created_anew() {
+    for_each_backend(|options| {
+        let head = header(&parts(&options).full).to_vec();
+        check(&options, "header under construction", [(NEXT, &head[..20])], 0);
+        check(&options, "header without its name", [(NEXT, &head)], 0);
+        check(&options, "blank", [(NAME, b"")], 0);
+    });
+}
+
+#[test]
+fn a_prepared_segment_with_records_beside_the_active_one_is_refused() {
+    for_each_backend(|options| {
+        let Parts { full, successor, .. } = parts(&options);
+        let files = Files::from([(NAME.into(), full), (NEXT.into(), successor)]);
+        let journal = Journal::of(&files);
+        let refused = options.clone().open_blocking(journal.path());
+        assert!(matches!(refused, Err(MiniStoreError::Corrupt { .. })), "{refused:?}");
+        assert_eq!(journal.files(), files);
+        let options = options.recovery(RecoveryPolicy::CutAtFirstError);
+        drop(options.clone().open_blocking(journal.path()).unwrap());
+        drop(options.open_blocking(journal.path()).unwrap());
+        assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(3));
+        let kept = journal.files().into_iter().find(|(name, _)| name.contains(".cut-")).unwrap();
+        assert_eq!(kept.1, files[NEXT], "set aside, not deleted");
+    });
+}
+
+/// Three archived segments and an active one, two records each.
+fn four_segments(options: &JournalOptions, first_value: u64) -> Files {
+    let journal = Journal::new();
+    let store = options.clone().open_blocking(journal.path()).unwrap();
+    for value in first_value..first_value + 8 {
+        store.blocking().append(&value).unwrap();
+        if matches!(value - first_value, 1 | 3 | 5) {
+            store.blocking().rotate().unwrap();
+        }
+    }
+    store.blocking().close().unwrap();
+    let files = journal.files();
+    assert_eq!(files.len(), 4);
+    files
+}
+
+fn assert_unreadable(files: &Files, what: &str) {
+    let journal = Journal::of(files);
+    let read = replay::<u64>(journal.path());
+    assert!(matches!(read, Err(MiniStoreError::Corrupt { .. })), "{what}: {read:?}");
+    let first = MiniStore::records::<u64>(journal.path()).find_map(Result::err);
+    assert!(matches!(first, Some(MiniStoreError::Corrupt { .. })), "{what}: {first:?}");
+}
+
+fn assert_refused(options: &JournalOptions, files: &Files, what: &str) {
+    let journal = Journal::of(files);
+    let opened = options.clone().open_blocking(journal.path());
+    assert!(matches!(opened, Err(MiniStoreError::Corrupt { .. })), "{what}: {opened:?}");
+    assert_eq!(journal.files(), *files, "{what}: nothing changed");
+}
+
+#[test]
+fn a_segment_missing_in_the_middle_is_damage() {
+    for_each_backend(|options| {
+        for missing in ["journal.jsonl.002", "journal.jsonl.003"] {
+            let mut files = four_segments(&options, 0);
+            files.remove(missing);
+            assert_unreadable(&files, missing);
+            if missing.ends_with('3') {
+                assert_refused(&options, &files, missing);
+            }
+        }
+    });
+}
+
+#[test]
+fn swapped_segments_are_damage() {
+    for_each_backend(|options| {
+        for (one, other) in [(".001", ".002"), (".002", ".003"), (".003", "")] {
+            let mut files = four_segments(&options, 0);
+            let (one, other) = (format!("{NAME}{one}"), format!("{NAME}{other}"));
+            let (first, second) = (files[&one].clone(), files[&other].clone());
+            files.insert(one.clone(), second);
+            files.insert(other, first);
+            assert_unreadable(&files, &one);
+            if !one.ends_with('1') {
+                assert_refused(&options, &files, &one);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_segment_of_another_journal_is_damage() {
+    for_each_backend(|options| {
+        let other = four_segments(&options, 100);
+        for name in ["journal.jsonl.002", "journal.jsonl.003", NAME] {
+            let mut files = four_segments(&options, 0);
+            files.insert(name.into(), other[name].clone());
+            assert_unreadable(&files, name);
+            if !name.ends_with('2') {
+                assert_refused(&options, &files, name);
+            }
+        }
+    });
+}
+
+#[test]
+fn the_oldest_segments_may_be_gone() {
+    for_each_backend(|options| {
+        let mut files = four_segments(&options, 1);
+        for (gone, first) in [(".001", 3), (".002", 5), (".003", 7)] {
+            files.remove(&format!("{NAME}{gone}"));
+            let journal = Journal::of(&files);
+            assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(8)[first - 1..]);
+            let store = options.clone().open_blocking(journal.path()).unwrap();
+            assert_eq!(store.blocking().submit(&9).unwrap().wait().unwrap(), 9);
+            assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(9)[first - 1..]);
+        }
+    });
+}
