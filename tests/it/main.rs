@@ -8,7 +8,7 @@ mod backends;
 mod drop_in;
 mod exclusive;
 mod executors;
-// mod fixtures;
+mod fixtures;
 mod format;
 mod killed;
 mod model;
