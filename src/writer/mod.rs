@@ -145,6 +145,10 @@ impl Writer {
         if records == 0 && !self.segment.is_unborn() {
             return Ok(self.next_seq);
         }
+        if records > 0 && self.segment.is_unborn() {
+            // Alone: a group torn in one write with its segment's header could take the header along.
+            self.commit(&[])?;
+        }
         let lines = appends.iter().filter(|append| append.records > 0).map(|append| append.lines.bytes());
         let layout = self.segment.lay_out(lines);
         let made = self.make_room(layout.end).and_then(|growing| {
