@@ -7,7 +7,7 @@ use crate::{
     MiniStoreError, Result,
     format::{Header, HeaderFault},
     names::Names,
-    scan::{Block, Collect, End, LineReader, Scanner, Step},
+    scan::{Block, Collect, End, LineReader, Scanner, Step, read_header},
 };
 
 /// A block is handed on when it holds this many bytes.
@@ -223,8 +223,7 @@ impl Waiting {
             Some(file) => Arc::clone(file),
             None => Arc::new(File::open(&self.path).ok()?),
         };
-        let mut lines = LineReader::new(file, 0);
-        Header::parse(lines.next().ok()??.bytes).ok()
+        read_header(file).ok()?.ok()
     }
 }
 

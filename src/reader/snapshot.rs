@@ -2,12 +2,7 @@
 
 use std::{fs::File, io, path::PathBuf, sync::Arc};
 
-use crate::{
-    MiniStoreError, Result,
-    format::Header,
-    names::Names,
-    scan::{LineReader, ReadAt},
-};
+use crate::{MiniStoreError, Result, names::Names, scan::read_header};
 
 /// A rotation takes far longer than looking twice; this many in a row do not happen.
 const ATTEMPTS_MAX: u32 = 100;
@@ -49,13 +44,8 @@ fn successor_without_its_name(names: &Names) -> Result<Option<(PathBuf, Arc<File
         // It may just have got its name.
         return open_if_there(names.active());
     };
-    let has_header = begins_with_header(&*file).map_err(MiniStoreError::file(&path, "read"))?;
-    Ok(has_header.then_some((path, file)))
-}
-
-fn begins_with_header(file: &impl ReadAt) -> io::Result<bool> {
-    let mut lines = LineReader::new(file, 0);
-    Ok(lines.next()?.is_some_and(|line| Header::parse(line.bytes).is_ok()))
+    let header = read_header(&*file).map_err(MiniStoreError::file(&path, "read"))?;
+    Ok(header.is_ok().then_some((path, file)))
 }
 
 fn list_archived(names: &Names) -> Result<Vec<(u64, PathBuf)>> {

@@ -12,7 +12,7 @@ use crate::{
     device::{Disk, DiskFile, Open},
     format::{Header, HeaderFault, Link, header},
     names::Names,
-    scan::{End, LineReader, Tail},
+    scan::{End, LineReader, Tail, read_header},
 };
 
 /// The files of a journal, as found.
@@ -198,13 +198,9 @@ fn observe_next(disk: &dyn Disk, names: &Names, newest: &Newest) -> io::Result<N
     if is_blank(&*file)? {
         return Ok(NextState::Blank);
     }
-    let mut lines = LineReader::new(&*file, 0);
-    let header = lines.next()?.map(|line| Header::parse(line.bytes));
-    Ok(match header {
-        Some(Ok(Header::Plain)) => NextState::Continues,
-        Some(Ok(Header::Sealed(link))) if link.prev == newest.last_seal().unwrap_or(0) => {
-            NextState::Continues
-        }
+    Ok(match read_header(&*file)? {
+        Ok(Header::Plain) => NextState::Continues,
+        Ok(Header::Sealed(link)) if link.prev == newest.last_seal().unwrap_or(0) => NextState::Continues,
         _ => NextState::Foreign,
     })
 }

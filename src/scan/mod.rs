@@ -3,6 +3,7 @@
 //! which journal it reads.
 
 mod block;
+mod first_line;
 mod lines;
 mod scanner;
 mod sweep;
@@ -13,6 +14,7 @@ mod tests;
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 pub(crate) use block::Block;
+pub(crate) use first_line::read_header;
 pub(crate) use lines::LineReader;
 pub(crate) use scanner::{Collect, End, Scanner, Step};
 pub(crate) use sweep::Sweep;

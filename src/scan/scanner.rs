@@ -7,6 +7,7 @@ use std::io;
 
 use super::{
     Block, LineReader, ReadAt,
+    first_line::FirstLine,
     lines::Line,
     tail::{self, Start, Tail},
 };
@@ -119,23 +120,19 @@ impl<S: ReadAt> Scanner<S> {
     /// What the source says.
     pub(crate) fn open(source: S, collect: Collect) -> io::Result<Result<Self, HeaderFault>> {
         let mut lines = LineReader::new(source, 0);
-        let mut first = FirstLine::read(&mut lines)?;
-        if first.is_err() {
-            // A file that is being written may have been read before and after an LF was put behind the header.
-            lines.rewind(0, u64::MAX);
-            first = FirstLine::read(&mut lines)?;
-        }
-        Ok(first.map(|FirstLine { header, group, data_end, terminated, marked }| Self {
-            lines,
-            header,
-            collect,
-            last_seal: None,
-            group,
-            data_end,
-            terminated,
-            marked,
-            retried_at: None,
-            pending_end: None,
+        Ok(FirstLine::read(&mut lines)?.map(|FirstLine { header, group, data_end, terminated, marked }| {
+            Self {
+                lines,
+                header,
+                collect,
+                last_seal: None,
+                group,
+                data_end,
+                terminated,
+                marked,
+                retried_at: None,
+                pending_end: None,
+            }
         }))
     }
 
@@ -317,31 +314,6 @@ impl<S: ReadAt> Scanner<S> {
             chain: self.group.chain,
             last_seal: self.last_seal,
         }
-    }
-}
-
-/// The header's line, taken apart.
-struct FirstLine {
-    header: Header,
-    group: Start,
-    data_end: u64,
-    terminated: bool,
-    marked: bool,
-}
-
-impl FirstLine {
-    fn read(lines: &mut LineReader<impl ReadAt>) -> io::Result<Result<Self, HeaderFault>> {
-        let Some(line) = lines.next()? else {
-            return Ok(Err(HeaderFault::NotAJournal));
-        };
-        let text = line.bytes.trim_ascii_end();
-        Ok(Header::parse(text).map(|header| Self {
-            header,
-            group: Start { offset: line.end(), line: 2, chain: Chain::start(text) },
-            data_end: text.len() as u64,
-            terminated: line.terminated,
-            marked: line.terminated && line.bytes[text.len()..] == [CLOSED_MARK],
-        }))
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::io;
 
-use super::{Block, LineReader, ReadAt};
-use crate::format::{Chain, Ending, ending};
+use super::{
+    Block, LineReader, ReadAt,
+    tail::{stored_seals, verifies},
+};
+use crate::format::Chain;
 
 /// Lines up to and including one that ends in a seal, or up to the end of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,22 +38,20 @@ impl<S: ReadAt> Sweep<S> {
         let mut swept = Swept { offset: self.lines.position(), line: self.line, records: 0, verified: false };
         let mut chain = self.chain;
         while let Some(line) = self.lines.next()? {
-            let (value_len, ending) = ending(line.bytes);
-            let value = &line.bytes[..value_len];
-            let seal = match ending {
-                Ending::Unsealed => None,
-                Ending::Sealed(seal) | Ending::Closed(seal) => Some(seal),
-            };
-            block.push(value, line.offset);
+            let verified =
+                stored_seals(&line).find(|&seal| chain.is_some_and(|chain| verifies(chain, &line, seal)));
+            let seal = verified.or_else(|| stored_seals(&line).next());
+            let value_len = seal.map_or(line.bytes.len(), |(value_len, _)| value_len);
+            block.push(line.bytes[..value_len].trim_ascii_end(), line.offset);
             swept.records += 1;
             self.line += 1;
-            if let Some(chain) = &mut chain {
-                chain.push(if seal.is_some() { value } else { line.bytes });
-            }
-            if let Some(seal) = seal {
-                swept.verified = chain.is_some_and(|chain| chain.seal() == seal);
+            if let Some((_, seal)) = seal {
+                swept.verified = verified.is_some();
                 self.chain = Some(Chain::after(seal));
                 return Ok(Some(swept));
+            }
+            if let Some(chain) = &mut chain {
+                chain.push(line.bytes);
             }
         }
         Ok((swept.records > 0).then_some(swept))

@@ -129,32 +129,35 @@ fn survey<S: ReadAt>(source: &S, start: Start) -> io::Result<Survey> {
             Some(last) => line.offset + last as u64 + 1,
             None => found.text_end,
         };
-        let Some((value_len, seal)) = stored_seal(&line) else {
-            if let Some(chain) = &mut chain {
-                chain.push(line.bytes);
-            }
-            continue;
-        };
-        if let Some(mut chain) = chain {
-            chain.push(&line.bytes[..value_len]);
-            found.later_group_verifies |= chain.seal() == seal;
+        let stored = stored_seals(&line).next();
+        if let Some(chain) = &mut chain {
+            found.later_group_verifies |= stored_seals(&line).any(|seal| verifies(*chain, &line, seal));
+            chain.push(line.bytes);
         }
-        found.sealed = true;
-        chain = Some(Chain::after(seal));
+        if let Some((_, seal)) = stored {
+            found.sealed = true;
+            chain = Some(Chain::after(seal));
+        }
     }
     Ok(found)
 }
 
-/// Where a line's seal stands, and its value. A byte before it that was changed into white space does not hide it.
-fn stored_seal(line: &Line<'_>) -> Option<(usize, u32)> {
+/// Where a line's seal may stand, and its value: before its LF, whatever white space a changed byte put before it; or
+/// where its white space begins.
+pub(super) fn stored_seals(line: &Line<'_>) -> impl Iterator<Item = (usize, u32)> {
     let before_lf = line.bytes.len().checked_sub(SEAL_LEN).filter(|_| line.terminated);
-    if let Some((at, seal)) = before_lf.and_then(|at| Some((at, seal::decode(&line.bytes[at..])?))) {
-        return Some((at, seal));
-    }
-    match ending(line.bytes) {
+    let before_lf = before_lf.and_then(|at| Some((at, seal::decode(&line.bytes[at..])?)));
+    let behind_value = match ending(line.bytes) {
         (value_len, Ending::Sealed(seal) | Ending::Closed(seal)) => Some((value_len, seal)),
         (_, Ending::Unsealed) => None,
-    }
+    };
+    before_lf.into_iter().chain(behind_value)
+}
+
+/// Whether a group that this line ends has this seal.
+pub(super) fn verifies(mut chain: Chain, line: &Line<'_>, (value_len, seal): (usize, u32)) -> bool {
+    chain.push(&line.bytes[..value_len]);
+    chain.seal() == seal
 }
 
 /// Whether a line ends as a closed segment's last one does.
@@ -193,7 +196,7 @@ fn find_embedded<S: ReadAt>(source: &S, start: Start) -> io::Result<Option<Embed
 }
 
 /// Whether these bytes, from `offset` on, can stand where the sector with the next LF was not written.
-fn is_unwritten(bytes: &[u8], offset: u64) -> bool {
+pub(super) fn is_unwritten(bytes: &[u8], offset: u64) -> bool {
     if bytes.first() == Some(&CLOSED_MARK) {
         return (offset + 1).is_multiple_of(SECTOR_BYTES);
     }

@@ -1,0 +1,80 @@
+//! The first line of a segment.
+
+use std::io;
+
+use super::{
+    LineReader, ReadAt,
+    lines::Line,
+    tail::{Start, is_unwritten},
+};
+use crate::format::{CLOSED_MARK, Chain, Header, HeaderFault};
+
+/// The header's line, taken apart.
+#[derive(Debug)]
+pub(super) struct FirstLine {
+    pub(super) header: Header,
+    /// Where the first group begins.
+    pub(super) group: Start,
+    pub(super) data_end: u64,
+    pub(super) terminated: bool,
+    pub(super) marked: bool,
+}
+
+/// What the first line of a segment says. `Ok(Err(fault))` where it is not a header.
+///
+/// # Errors
+///
+/// What the source says.
+pub(crate) fn read_header(source: impl ReadAt) -> io::Result<Result<Header, HeaderFault>> {
+    let first = FirstLine::read(&mut LineReader::new(source, 0))?;
+    Ok(first.map(|first| first.header))
+}
+
+impl FirstLine {
+    /// Reads it from the start of the file.
+    pub(super) fn read(lines: &mut LineReader<impl ReadAt>) -> io::Result<Result<Self, HeaderFault>> {
+        let Some(line) = lines.next()? else {
+            return Ok(Err(HeaderFault::NotAJournal));
+        };
+        if let Ok(first) = Self::parse(&line) {
+            return Ok(Ok(first));
+        }
+        // A file that is being written may have been read before and after an LF was put behind the header.
+        lines.rewind(0, u64::MAX);
+        let Some(line) = lines.next()? else {
+            return Ok(Err(HeaderFault::NotAJournal));
+        };
+        let first = Self::parse(&line).or_else(|fault| Self::parse_run_on(&line).ok_or(fault));
+        if let Ok(first) = &first {
+            lines.rewind(first.group.offset, u64::MAX);
+        }
+        Ok(first)
+    }
+
+    fn parse(line: &Line<'_>) -> Result<Self, HeaderFault> {
+        let text = line.bytes.trim_ascii_end();
+        Ok(Self {
+            header: Header::parse(text)?,
+            group: Start { offset: line.end(), line: 2, chain: Chain::start(text) },
+            data_end: text.len() as u64,
+            terminated: line.terminated,
+            marked: line.terminated && line.bytes[text.len()..] == [CLOSED_MARK],
+        })
+    }
+
+    /// Where the first group was torn, the sector with the header may be as it was before: what was written of the group
+    /// then runs on behind it.
+    fn parse_run_on(line: &Line<'_>) -> Option<Self> {
+        let end = memchr::memchr(b'}', line.bytes)? + 1;
+        let (text, rest) = line.bytes.split_at(end);
+        let header = Header::parse(text).ok()?;
+        let data_end = end as u64;
+        is_unwritten(rest, data_end).then(|| Self {
+            header,
+            group: Start { offset: data_end, line: 2, chain: Chain::start(text) },
+            data_end,
+            terminated: false,
+            marked: false,
+        })
+    }
+}
