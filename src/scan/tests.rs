@@ -11,7 +11,7 @@ mod properties;
 mod torn;
 
 use super::{
-    Block, Collect, End, LineReader, ReadAt, Scanner, Step,
+    Block, Collect, End, LineReader, ReadAt, Scanner, Step, Sweep,
     scanner::{GROUP_BYTES_HELD, Group},
 };
 use crate::format::{HeaderFault, testing::SegmentBytes};

@@ -133,3 +133,25 @@ fn a_group_of_another_journal_does_not_verify() {
     assert!(is_prefix_of_whole_groups(&reading.lines));
     assert!(reading.end.tail.unwrap().damaged);
 }
+
+#[test]
+fn behind_a_damaged_group_the_later_ones_are_found_again() {
+    let (segment, all) = three_groups();
+    let starts = group_starts();
+    let closed = segment.closed();
+    // Its lines: a damaged seal is all that the next group could be held against.
+    for at in starts[1]..starts[2] - 1 - crate::format::SEAL_LEN {
+        for byte in (0..=255).filter(|&byte| byte != closed[at]) {
+            let mut bad = closed.clone();
+            bad[at] = byte;
+            let (mut sweep, mut verified) = (Sweep::new(bad.as_slice(), starts[1] as u64, 3), Vec::new());
+            let mut block = Block::default();
+            while let Some(swept) = sweep.next(&mut block).unwrap() {
+                verified.extend(swept.verified.then_some((swept.offset, swept.records)));
+            }
+            assert_eq!(verified, [(starts[2] as u64, 1)], "byte {at} changed into {byte:#x}");
+            let last = block.span(block.len() - 1).unwrap();
+            assert_eq!(block.value(last), all[3].as_bytes());
+        }
+    }
+}

@@ -37,17 +37,18 @@ fn tear_in_every_way(before: &SegmentBytes, behind: &[u8], filler: u8, ended: bo
     old.resize(len, filler);
     new.resize(len, filler);
     let first = before.data_end() / SECTOR;
+    let kept = read(old.as_slice()).lines.len();
     let sectors = (new_end - 1) / SECTOR - first + 1;
     for mask in 0..1u32 << sectors {
         let written = |number: usize| number >= first && mask >> (number - first) & 1 == 1;
         let disk = torn(&old, &new, written);
         let context = format!("data ends at {}, sectors {mask:b} of {sectors}", before.data_end());
         let reading = read(disk.as_slice());
-        assert!(reading.lines.len() >= 2, "{context}: an acknowledged group is lost: {:?}", reading.end);
+        assert!(reading.lines.len() >= kept, "{context}: an acknowledged group is lost: {:?}", reading.end);
         let damaged = reading.end.tail.is_some_and(|tail| tail.damaged);
         assert!(!damaged, "{context}: a torn group is taken for damage");
         let whole = disk[..new_end] == new[..new_end];
-        assert_eq!(reading.lines.len(), if whole { 5 } else { 2 }, "{context}");
+        assert_eq!(reading.lines.len(), if whole { kept + 3 } else { kept }, "{context}");
         assert_eq!(
             reading.end.data_end as usize,
             if whole { new_end } else { before.data_end() },
@@ -98,4 +99,14 @@ fn the_seal_before_a_lost_lf_is_found_and_the_rest_is_the_tail() {
             seal.iter().rposition(|&b| b != b' ').map_or(0, |at| at as u64 + 1)
         }
     );
+}
+
+#[test]
+fn the_header_before_a_torn_group_survives() {
+    let header = SegmentBytes::new(FIRST);
+    for filler in [b' ', 0] {
+        tear_in_every_way(&header, b"", filler, false);
+    }
+    tear_in_every_way(&header, b"\n", 0, true);
+    tear_in_every_way(&header, b"\t\n", 0, true);
 }

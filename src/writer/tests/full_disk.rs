@@ -46,6 +46,8 @@ fn appends_work_again_once_there_is_room() {
                 expected += fill_up(&rig);
                 assert_eq!(rig.store.durable_seq(), expected);
                 assert!(is_full(&finish(rig.store.append(&"x".repeat(100_000)))));
+                let found = crate::maintenance::examine(&rig.path).unwrap();
+                assert_eq!((found.torn_tail, found.records), (None, expected), "something is left of it");
                 rig.faults.free_room();
                 finish(rig.store.append("more")).unwrap();
                 expected += 1;
