@@ -141,10 +141,12 @@ impl<S: ReadAt> LineReader<S> {
         let want = usize::try_from(self.limit.saturating_sub(self.read_to)).unwrap_or(usize::MAX);
         let held = self.buffer.len();
         self.buffer.resize(held + want.min(self.read_bytes), 0);
-        self.read_bytes = (self.read_bytes * 4).min(READ_BYTES);
         let count = read_some(&self.source, &mut self.buffer[held..], self.read_to);
         self.buffer.truncate(held + *count.as_ref().unwrap_or(&0));
         let count = count?;
+        if count == self.read_bytes {
+            self.read_bytes = (self.read_bytes * 4).min(READ_BYTES);
+        }
         self.read_to += count as u64;
         if self.spaces > 0 && count > 0 {
             self.unfold_spaces(held)?;
