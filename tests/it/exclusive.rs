@@ -5,7 +5,9 @@ use std::{
     io::{BufRead, BufReader, Read},
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
-    process::{Child, ChildStdout},
+    process::{Child, ChildStdout, Command},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 use ministore_uring::{MiniStore, MiniStoreError, Result};
@@ -56,11 +58,36 @@ fn an_open_that_was_dropped_leaves_no_lock_behind() {
             loop {
                 match options.clone().open_blocking(journal.path()) {
                     Ok(_) => break,
-                    Err(MiniStoreError::Locked { .. }) => std::thread::yield_now(),
+                    Err(MiniStoreError::Locked { .. }) => thread::yield_now(),
                     Err(other) => panic!("{other}"),
                 }
             }
         }
+    });
+}
+
+#[test]
+fn processes_that_are_being_started_do_not_hold_the_lock() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            // Until its program is loaded, a new process has every file open that this one has.
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    assert!(Command::new("true").status().unwrap().success());
+                }
+            });
+            for _ in 0..50 {
+                let store = options.clone().open_blocking(journal.path());
+                let closed = store.and_then(|store| store.blocking().close());
+                if closed.is_err() {
+                    done.store(true, Ordering::Release);
+                }
+                closed.unwrap();
+            }
+            done.store(true, Ordering::Release);
+        });
     });
 }
 
