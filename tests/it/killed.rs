@@ -117,7 +117,8 @@ fn no_acknowledged_record_is_lost() {
             // Readers see everything before recovery, too.
             check(&journal, &acknowledged);
         }
-        drop(JournalOptions::new().backend(backend).open_blocking(journal.path()).unwrap());
+        let store = JournalOptions::new().backend(backend).open_blocking(journal.path()).unwrap();
+        store.blocking().close().unwrap();
         let found = check(&journal, &acknowledged);
         assert!(journal.names().len() > 5, "rotations were hit: {:?}", journal.names());
         assert_eq!(original_replay::<Entry>(journal.path()).unwrap(), found);

@@ -33,7 +33,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 fn options() -> impl Strategy<Value = JournalOptions> {
-    (any::<bool>(), any::<bool>(), prop_oneof![Just(300), Just(5000), Just(64 << 20)]).prop_map(
+    (any::<bool>(), any::<bool>(), prop_oneof![Just(300), Just(5000), Just(1 << 20)]).prop_map(
         |(write_ahead, direct, segment_bytes)| {
             JournalOptions::new()
                 .backend(Backend::Blocking)

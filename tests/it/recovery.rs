@@ -126,6 +126,8 @@ fn a_group_written_in_part_over_padding_or_zeros_is_cut() {
 #[test]
 fn a_closed_journal_cut_at_any_byte_opens_to_whole_groups() {
     for_each_backend(|options| {
+        // Without padding, here: how a journal is continued makes no difference to what is left of it.
+        let options = options.write_ahead(false);
         let original = closed_sample(&options);
         let journal = Journal::new();
         for len in 0..=original.len() {
