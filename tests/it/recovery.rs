@@ -249,6 +249,27 @@ fn a_missing_or_repeated_group_is_refused() {
 }
 
 #[test]
+fn groups_behind_a_closed_mark_are_refused() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        write_sample(&options, &journal).blocking().close().unwrap();
+        let closed = journal.bytes();
+        let store = options.clone().open_blocking(journal.path()).unwrap();
+        store.blocking().append(&"next").unwrap();
+        store.blocking().close().unwrap();
+        // What continued it took the place of the mark.
+        let more = &journal.bytes()[closed.len() - 1..];
+        let bytes = [&closed[..], more].concat();
+        let journal = Journal::of_bytes(&bytes);
+        let read = replay::<String>(journal.path());
+        assert!(matches!(read, Err(MiniStoreError::Corrupt { .. })), "{read:?}");
+        let opened = options.open_blocking(journal.path());
+        assert!(matches!(opened, Err(MiniStoreError::Corrupt { .. })), "{opened:?}");
+        assert_eq!(journal.bytes(), bytes);
+    });
+}
+
+#[test]
 fn damage_is_cut_where_the_user_chose_that() {
     for_each_backend(|options| {
         let mut bytes = closed_sample(&options);
