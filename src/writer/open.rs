@@ -55,8 +55,10 @@ pub(crate) fn spawn(
         let started = choose().and_then(|chosen| start(options, &path, queue_bytes_max, chosen));
         match started {
             Ok((writer, opened)) => {
-                // The caller may be gone: then the handle inside is dropped, and the writer closes.
-                let _ = answer.send(Ok(opened));
+                // The caller may be gone: then nobody holds the journal, and the writer closes it at once.
+                if let Err(Ok(opened)) = answer.send(Ok(opened)) {
+                    opened.releasing.announce();
+                }
                 writer.run();
             }
             Err(error) => drop(answer.send(Err(error))),
