@@ -11,7 +11,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvError, Sender, never, unbounded};
 
 use crate::{
-    device::{Disk, DiskFile, Open},
+    device::{Disk, DiskFile, Open, is_no_room},
     format::PADDING,
     names::Names,
     recovery::close_segment,
@@ -38,8 +38,16 @@ pub(super) enum Job {
 pub(super) enum Outcome {
     Extended(io::Result<u64>),
     Prepared(io::Result<Arc<dyn DiskFile>>),
-    Archived(io::Result<()>),
+    Archived(io::Result<Archived>),
     Retired(io::Result<()>),
+}
+
+/// How [`Job::Archive`] can end well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Archived {
+    Renamed,
+    /// The directory has no room for another name: nothing was changed.
+    NoRoom,
 }
 
 #[derive(Debug)]
@@ -146,9 +154,13 @@ impl Worker {
 
     /// The new name is durable before the prepared segment can take the old one: whatever order a file system
     /// makes renames durable in, no crash can leave the archived segment without a name.
-    fn archive(&self, to: &Path) -> io::Result<()> {
-        self.disk.rename(&self.names.active(), to)?;
-        self.disk.sync_dir(self.names.dir())
+    fn archive(&self, to: &Path) -> io::Result<Archived> {
+        match self.disk.rename(&self.names.active(), to) {
+            Err(error) if is_no_room(&error) => return Ok(Archived::NoRoom),
+            renamed => renamed?,
+        }
+        self.disk.sync_dir(self.names.dir())?;
+        Ok(Archived::Renamed)
     }
 
     fn retire(

@@ -16,7 +16,8 @@ use tokio::sync::oneshot;
 
 use super::{
     Writer,
-    housekeeper::{Job, Outcome},
+    ahead::Extending,
+    housekeeper::{Archived, Job, Outcome},
     segment::Segment,
 };
 use crate::{
@@ -71,7 +72,7 @@ impl Rotation {
     pub(super) fn note(&mut self, outcome: &Outcome, shared: &Shared) {
         let failed = |error: &io::Error| {
             if !is_no_room(error) {
-                shared.poison(io::Error::new(error.kind(), error.to_string()));
+                shared.poison(copy_of(error));
             }
             tracing::warn!(journal = %shared.path.display(), %error, "could not prepare or rotate a segment");
         };
@@ -91,7 +92,11 @@ impl Rotation {
                 self.stalled = true;
                 failed(error);
             }
-            Outcome::Archived(Ok(())) => {
+            Outcome::Archived(Ok(Archived::NoRoom)) => {
+                self.archive = Archive::Not;
+                self.stalled = true;
+            }
+            Outcome::Archived(Ok(Archived::Renamed)) => {
                 if let Archive::Requested { to } = mem::replace(&mut self.archive, Archive::Not) {
                     self.archive = Archive::Done { to };
                 }
@@ -99,15 +104,21 @@ impl Rotation {
             // Whether the name changed is not known: that is no state to go on from.
             Outcome::Archived(Err(error)) => {
                 self.archive = Archive::Not;
-                shared.poison(io::Error::new(error.kind(), error.to_string()));
+                shared.poison(copy_of(error));
             }
-            Outcome::Retired(Err(error)) => shared.poison(io::Error::new(error.kind(), error.to_string())),
+            Outcome::Retired(Err(error)) => shared.poison(copy_of(error)),
         }
     }
 
     /// The housekeeper is to be left alone: it found no room, or the segment is being archived.
     pub(super) fn holds_back(&self) -> bool {
         self.stalled || !matches!(self.archive, Archive::Not)
+    }
+
+    /// The rotation cannot go on before somebody tries again.
+    fn gave_up(&self) -> bool {
+        self.stalled
+            && matches!((&self.next, &self.archive), (Next::Absent | Next::Ready { .. }, Archive::Not))
     }
 
     /// What is still to be done with the archived segment, because the new one has not got its name.
@@ -179,7 +190,7 @@ impl Writer {
             return;
         }
         match (&self.rotation.next, &self.rotation.archive) {
-            (Next::Ready { .. }, Archive::Not) => {
+            (Next::Ready { .. }, Archive::Not) if !self.rotation.stalled => {
                 let to = self.names.archived(self.rotation.newest_archived + 1);
                 self.rotation.archive = Archive::Requested { to: to.clone() };
                 self.housekeeper.ask(Job::Archive { to });
@@ -213,14 +224,14 @@ impl Writer {
             return false;
         }
         self.keep_house();
-        let stalled = self.rotation.stalled && matches!(self.rotation.next, Next::Absent);
-        self.rotation_is_due() && !stalled && self.settle_one()
+        self.rotation_is_due() && !self.rotation.gave_up() && self.settle_one()
     }
 
     /// Makes the prepared file the segment that is written to. The old one is left to the housekeeper.
     fn turn_to_next(&mut self) {
         let Next::Ready { file, bytes } = mem::replace(&mut self.rotation.next, Next::Absent) else { return };
         let Archive::Done { to } = mem::replace(&mut self.rotation.archive, Archive::Not) else { return };
+        debug_assert_eq!(self.extending, Extending::No, "padding was asked for before the archived name was");
         let link = Link { first: self.next_seq, prev: self.segment.last_seal().unwrap_or(0) };
         let header = if self.options.seals { Header::Sealed(link) } else { Header::Plain };
         let write_ahead = self.options.write_ahead;
@@ -241,8 +252,8 @@ impl Writer {
             sealed: old.is_sealed(),
             segments_kept: self.options.max_segments,
         });
-        // Header first: nobody must ever find the active name without one. Without room for it, the next group
-        // tries again: it brings the header along.
+        // Header first: nobody must ever find the active name without one. Without room for it, the next commit
+        // tries again.
         if let Err(CommitError::Failed(error)) = self.commit(&[]) {
             self.shared.poison(error);
         }
@@ -276,7 +287,7 @@ impl Writer {
 
     fn answer_rotate_waiters(&mut self) {
         let poisoned = self.shared.poisoned().is_some();
-        let stalled = self.rotation.stalled && matches!(self.rotation.next, Next::Absent);
+        let stalled = self.rotation.gave_up();
         if self.segment.records > 0 && self.rotation.requested && !stalled && !poisoned {
             return;
         }
@@ -293,5 +304,13 @@ impl Writer {
             };
             let _ = done.send(outcome);
         }
+    }
+}
+
+/// The same error a second time: the first stays with the outcome.
+fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }

@@ -133,6 +133,21 @@ fn a_rotation_without_room_says_so_and_works_later() {
 }
 
 #[test]
+fn a_directory_without_room_for_the_archived_name_only_puts_the_rotation_off() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        rig.settle();
+        rig.faults.fail(Op::Rename, 1, Errno::NOSPC);
+        assert!(is_full(&finish(rig.store.rotate())));
+        rig.append(1).unwrap();
+        finish(rig.store.rotate()).unwrap();
+        finish(rig.store.close()).unwrap();
+        assert_eq!((rig.rotations(), values(&rig.path)), (1, vec![0, 1]));
+    }
+}
+
+#[test]
 fn a_prepared_segment_without_room_for_its_padding_is_removed() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
