@@ -11,6 +11,7 @@ mod executors;
 mod fixtures;
 mod format;
 mod killed;
+mod live;
 mod model;
 mod plain;
 mod readers;
