@@ -2,7 +2,7 @@
 //! file. Writer, reader, recovery and maintenance share it.
 //!
 //! A segment is a header line and record lines, separated by LF. The last line of every commit group ends in a
-//! [seal](seal); the last line of a closed segment also ends in the [closed mark](CLOSED_MARK).
+//! [`seal`]; the last line of a closed segment also ends in the [closed mark](CLOSED_MARK).
 
 pub(crate) mod header;
 pub(crate) mod line;

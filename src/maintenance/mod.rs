@@ -1,7 +1,7 @@
 //! Looking at, checking and mending journals: what the program `ministore` does, for programs.
 //!
-//! [`examine`] reads and never writes. [`repair`] mends the end of a journal in place, keeping a copy of every
-//! byte it cuts. [`salvage`] copies whatever verifies into a new journal, and leaves the old one as it is.
+//! [`examine()`] reads and never writes. [`repair()`] mends the end of a journal in place, keeping a copy of every
+//! byte it cuts. [`salvage()`] copies whatever verifies into a new journal, and leaves the old one as it is.
 //!
 //! ```
 //! # fn main() -> ministore_uring::Result<()> {

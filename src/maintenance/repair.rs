@@ -26,7 +26,7 @@ pub struct Repair {
     /// One sentence a step, in order. Empty where there is nothing to mend.
     pub actions: Vec<String>,
     /// Faults that cannot be mended in place, for they lie in archived segments or in a header:
-    /// [`salvage`](super::salvage) keeps what verifies.
+    /// [`salvage`](super::salvage()) keeps what verifies.
     pub left: Vec<Fault>,
 }
 
