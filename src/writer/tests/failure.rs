@@ -52,7 +52,7 @@ fn a_failed_sync_of_the_directory_poisons() {
                 }
                 failed => Some(failed),
             });
-            assert_eq!(poison(failed.expect("it goes on after a failed sync")), None, "its kind is kept");
+            assert_eq!(poison(failed.expect("it goes on after a failed sync")), Some(Errno::IO));
             poison(finish(rig.store.close()));
             drop(open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap());
             assert!(values(&rig.path).starts_with(&acknowledged), "sync {nth}");
