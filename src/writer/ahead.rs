@@ -101,10 +101,11 @@ impl Writer {
         while self.extending != Extending::No && self.settle_one() {}
     }
 
-    /// How far the next segment is written ahead before it is needed.
+    /// How far the next segment is written ahead before it is needed: about as far as this one was used, so that
+    /// small segments, rotated on request, stay small.
     pub(super) fn next_prepared_bytes(&self) -> u64 {
         let write_ahead = self.options.write_ahead && self.options.seals;
-        if write_ahead { self.padded_end_max().min(STEP_BYTES_MAX) } else { 0 }
+        if write_ahead { self.padded_end_max().min(step_after(self.segment.data_end())) } else { 0 }
     }
 
     /// Padding does not go further than a full segment with what may be added to it while it is rotated.

@@ -153,7 +153,7 @@ fn a_prepared_segment_without_room_for_its_padding_is_removed() {
         let rig = Rig::open(kind, JournalOptions::new());
         rig.append(0).unwrap();
         rig.settle();
-        rig.faults.limit_room(3 << 20);
+        rig.faults.limit_room(32 << 10);
         assert!(is_full(&finish(rig.store.rotate())));
         assert!(!rig.path.with_extension("next").exists());
         rig.append(1).unwrap();
