@@ -1,7 +1,7 @@
 //! A write-ahead log for Linux that makes every record durable before it says so, and stays readable: one
 //! line of JSON a record, group-committed with io_uring.
 //!
-//! It is a drop-in for the crate [`ministore`](https://crates.io/crates/ministore) 0.1.7:
+//! It is a drop-in for the crate `ministore` 0.1.7:
 //!
 //! ```toml
 //! [dependencies]
