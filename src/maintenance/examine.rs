@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use rustix::io::Errno;
+
 use super::Fault;
 use crate::{
     MiniStoreError, Result,
@@ -96,9 +98,7 @@ pub fn examine(path: impl AsRef<Path>) -> Result<Examination> {
     let names = Names::resolve(path.as_ref())?;
     let Snapshot { archived, active } = Snapshot::take(&names)?;
     if archived.is_empty() && active.is_none() {
-        return Err(MiniStoreError::file(names.active(), "find a journal at")(
-            io::ErrorKind::NotFound.into(),
-        ));
+        return Err(MiniStoreError::file(names.active(), "find the journal")(Errno::NOENT.into()));
     }
     let mut examiner = Examiner::default();
     for (_, path) in archived {

@@ -3,11 +3,11 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use rustix::io::Errno;
 use serde_json::value::RawValue;
 
 use super::Fault;
@@ -50,8 +50,7 @@ pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvage> 
     let to = to.as_ref();
     let there = Snapshot::take(&Names::resolve(to)?)?;
     if !there.archived.is_empty() || there.active.is_some() {
-        let error = io::ErrorKind::AlreadyExists.into();
-        return Err(MiniStoreError::file(to, "salvage into")(error));
+        return Err(MiniStoreError::file(to, "create the new journal")(Errno::EXIST.into()));
     }
     let store = JournalOptions::new()
         .max_record_bytes(LINE_BYTES_LIMIT)
