@@ -95,7 +95,7 @@ impl Segment {
         }
     }
 
-    /// One that was prepared up to `prepared_end`. Its header is written with its first group.
+    /// One that was prepared up to `prepared_end`. Its header is still to be written.
     pub(super) fn unborn(
         file: Arc<dyn DiskFile>,
         path: PathBuf,
@@ -232,15 +232,13 @@ impl Segment {
     pub(super) fn cut_back(&mut self) -> io::Result<()> {
         self.buffer.truncate((self.data_end - self.base) as usize);
         let durable_end = if self.born { self.data_end } else { 0 };
-        if self.ended {
-            // Nothing was written yet that would have to go, or it began with the same LF.
-            self.file.set_len(durable_end)?;
-            self.file.write_at(&[LF], durable_end)?;
-        } else {
-            self.file.set_len(durable_end)?;
-        }
         self.prepared_end = durable_end;
-        Ok(())
+        if !self.ended {
+            return self.file.set_len(durable_end);
+        }
+        // The LF first: a plain line is whole only with it, and where it stands there is room for it.
+        self.file.write_at(&[LF], durable_end)?;
+        self.file.set_len(durable_end + 1)
     }
 
     /// Lays out the rest of the last block, too: what lies behind it is then padding, whole.

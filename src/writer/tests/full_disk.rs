@@ -2,6 +2,8 @@
 
 use std::thread;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::*;
 
 #[test]
@@ -158,6 +160,30 @@ fn a_prepared_segment_without_room_for_its_padding_is_removed() {
         assert!(!rig.path.with_extension("next").exists());
         rig.append(1).unwrap();
         assert_eq!(values(&rig.path), [0, 1]);
+    }
+}
+
+/// A bare number is whole only with its LF: no crash may find it without one while a failed group is cut away.
+#[test]
+fn cutting_away_what_did_not_fit_never_takes_the_lf_of_a_plain_line() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new().seals(false));
+        rig.append(12).unwrap();
+        let (path, copies) = (rig.path.clone(), tempfile::tempdir().unwrap());
+        let (to, count) = (copies.path().to_path_buf(), AtomicU64::new(0));
+        rig.faults.before_each(move |_| {
+            let copy = to.join(count.fetch_add(1, Ordering::Relaxed).to_string());
+            fs::copy(&path, copy).unwrap();
+        });
+        rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
+        assert!(is_full(&rig.append(345)));
+        rig.append(6).unwrap();
+        let copies: Vec<_> = fs::read_dir(copies.path()).unwrap().map(|copy| copy.unwrap().path()).collect();
+        assert!(copies.len() >= 3, "the cutting away and a commit");
+        for copy in copies {
+            drop(open_on(kind, JournalOptions::new().seals(false), &copy, &Faults::new()).unwrap());
+            assert_eq!(values(&copy)[0], 12, "{}", copy.display());
+        }
     }
 }
 
