@@ -30,11 +30,12 @@ pub(crate) enum Header {
 }
 
 /// Why a first line is not a header.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeaderFault {
-    /// It does not begin as a journal does.
+    #[error("it does not begin as a journal does")]
     NotAJournal,
     /// It begins as one, and what follows makes no sense.
+    #[error("{0}")]
     Damaged(String),
 }
 

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::Fault;
 use crate::{
     MiniStoreError, Result,
-    format::{Header, HeaderFault},
+    format::Header,
     names::Names,
     reader::Snapshot,
     recovery::check_plain_lines,
@@ -147,11 +147,7 @@ impl Examiner {
         match Scanner::open(Arc::clone(file), Collect::Nothing)? {
             Ok(scanner) => self.scan(&mut segment, scanner, file)?,
             Err(fault) => {
-                let reason = match fault {
-                    HeaderFault::NotAJournal => "it does not begin as a journal does".into(),
-                    HeaderFault::Damaged(reason) => reason,
-                };
-                self.found.faults.push(Fault::of_file(path, reason));
+                self.found.faults.push(Fault::of_file(path, fault.to_string()));
                 self.expected = Some(Expected { next_seq: None, last_seal: None, torn: None });
             }
         }

@@ -19,7 +19,8 @@ use crate::Result;
 /// [`MiniStore::records`](crate::MiniStore::records).
 ///
 /// Nothing is opened before the first call of `next`. After an error of a single record
-/// ([`MiniStoreError::Record`](crate::MiniStoreError::Record)) it goes on with the next one; after any other error it ends.
+/// ([`MiniStoreError::Record`](crate::MiniStoreError::Record)) it goes on with the next one; after any other error
+/// it ends.
 #[must_use = "nothing is read before the first `next`"]
 pub struct Records<T> {
     pub(super) path: PathBuf,

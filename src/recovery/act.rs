@@ -1,7 +1,11 @@
 //! Doing what was decided: the one place of recovery that changes files. Each step leaves a journal that the
 //! next open understands, wherever it is cut off.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     CutTail, OpenReport, Recovered,
@@ -79,39 +83,38 @@ pub(super) fn make_ready(
     disk: &dyn Disk,
     options: &JournalOptions,
     journal: Journal,
-    mut report: OpenReport,
+    report: OpenReport,
 ) -> Result<Recovered> {
-    let before = journal.archived.clone();
     let Some(Active { path, file, content: Content::Scanned(scanned) }) = journal.active else {
         return Err(MiniStoreError::MissingInitialState);
     };
+    let sealed = scanned.is_sealed();
     let Scanned { header, records, end } = scanned;
     let fail = |action| MiniStoreError::file(&path, action);
-    let unsealed = header == Header::Plain && end.last_seal.is_none();
-    let first = match header.link() {
-        Some(link) => link.first,
-        None => continue_after(disk, &before)?.next_seq,
+    let link = match header.link() {
+        Some(link) => link,
+        // It does not say what it follows: the segments before it do.
+        None => link_after(disk, &journal.archived)?,
     };
     let mut recovered = Recovered {
         file: Arc::clone(&file),
         data_end: end.data_end,
         chain: end.chain,
-        sealed: !unsealed,
+        sealed,
         last_seal: end.last_seal,
         records,
-        newest_archived: before.last().map_or(0, |(number, _)| *number),
-        report: OpenReport { next_seq: first + records, ..std::mem::take(&mut report) },
+        newest_archived: journal.archived.last().map_or(0, |(number, _)| *number),
+        report: OpenReport { next_seq: link.first + records, ..report },
     };
     let ends_as_it_should = end.terminated && end.file_end == end.data_end + 1 + u64::from(end.marked);
-    if unsealed && options.seals && records == 0 {
-        let Continuation { next_seq, last_seal } = continue_after(disk, &before)?;
-        let header = Header::Sealed(Link { first: next_seq, prev: last_seal.unwrap_or(0) });
+    if !sealed && options.seals && records == 0 {
+        let header = Header::Sealed(link);
         write_header(&*file, header).map_err(fail("write"))?;
         let text = header.compose();
         recovered.data_end = text.len() as u64;
         recovered.chain = Chain::start(&text);
         recovered.sealed = true;
-    } else if unsealed && options.seals {
+    } else if !sealed && options.seals {
         let seal = end.chain.seal();
         seal_plain_lines(&*file, end.data_end, seal).map_err(fail("write"))?;
         recovered.data_end += seal::encode(seal).len() as u64;
@@ -120,7 +123,7 @@ pub(super) fn make_ready(
         recovered.sealed = true;
         recovered.report.plain_sealed = true;
     } else if !ends_as_it_should {
-        end_in(&*file, end.data_end, &[LF], !unsealed).map_err(fail("cut the padding of"))?;
+        end_in(&*file, end.data_end, &[LF], sealed).map_err(fail("cut the padding of"))?;
     }
     Ok(recovered)
 }
@@ -168,8 +171,8 @@ fn seal_plain_lines(file: &dyn DiskFile, data_end: u64, seal: u32) -> io::Result
 fn finish_archived(disk: &dyn Disk, names: &Names, path: &Path, scanned: &Scanned) -> Result<()> {
     let file = disk.open(path, Open::Existing).map_err(MiniStoreError::file(path, "open"))?;
     cut_tail(disk, names, path, &*file, scanned)?;
-    let sealed = scanned.header != Header::Plain || scanned.end.last_seal.is_some();
-    close_segment(&*file, scanned.end.data_end, sealed).map_err(MiniStoreError::file(path, "close"))
+    close_segment(&*file, scanned.end.data_end, scanned.is_sealed())
+        .map_err(MiniStoreError::file(path, "close"))
 }
 
 /// Cuts what does not verify, after a copy of it was made durable.
@@ -188,8 +191,8 @@ fn cut_tail(
     } else {
         None
     };
-    let sealed = scanned.header != Header::Plain || scanned.end.last_seal.is_some();
-    end_in(file, scanned.end.data_end, &[LF], sealed).map_err(MiniStoreError::file(path, "cut"))?;
+    end_in(file, scanned.end.data_end, &[LF], scanned.is_sealed())
+        .map_err(MiniStoreError::file(path, "cut"))?;
     let (offset, bytes, reason) = (tail.offset, tail.bytes, tail.reason.to_owned());
     tracing::warn!(segment = %path.display(), offset, bytes, reason, "cut the end of a segment");
     Ok(kept_in.map(|kept| CutTail { segment: path.into(), offset, bytes, kept_in: Some(kept), reason }))
@@ -219,9 +222,9 @@ fn keep_copy(
 }
 
 /// A name for bytes cut at `offset` that nothing has yet.
-fn free_name(disk: &dyn Disk, names: &Names, offset: u64) -> Result<std::path::PathBuf> {
+fn free_name(disk: &dyn Disk, names: &Names, offset: u64) -> Result<PathBuf> {
     let listed = disk.list(names.dir()).map_err(MiniStoreError::file(names.dir(), "list the directory"))?;
-    let is_free = |path: &std::path::PathBuf| !listed.iter().any(|name| path.file_name() == Some(name));
+    let is_free = |path: &PathBuf| !listed.iter().any(|name| path.file_name() == Some(name));
     let free = (0..).map(|copy| names.cut(offset, copy)).find(is_free);
     Ok(free.unwrap_or_else(|| names.cut(offset, u32::MAX)))
 }
@@ -231,12 +234,14 @@ fn next_header(disk: &dyn Disk, options: &JournalOptions, journal: &Journal) -> 
     if !options.seals {
         return Ok(Header::Plain);
     }
-    let Continuation { next_seq, last_seal } = continue_after(disk, &journal.archived)?;
-    Ok(Header::Sealed(Link { first: next_seq, prev: last_seal.unwrap_or(0) }))
+    link_after(disk, &journal.archived).map(Header::Sealed)
 }
 
-fn continue_after(disk: &dyn Disk, archived: &[(u64, std::path::PathBuf)]) -> Result<Continuation> {
-    continuation_of(archived, |path| disk.open(path, Open::Existing))
+/// How a segment continues these.
+fn link_after(disk: &dyn Disk, archived: &[(u64, PathBuf)]) -> Result<Link> {
+    let open = |path: &PathBuf| disk.open(path, Open::Existing);
+    let Continuation { next_seq, last_seal } = continuation_of(archived, open)?;
+    Ok(Link { first: next_seq, prev: last_seal.unwrap_or(0) })
 }
 
 fn rename(disk: &dyn Disk, names: &Names, from: &Path, to: &Path) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! Opening a journal for writing: what is there ([`observe`]), what to do about it ([`decide`](mod@decide), which never sees a
-//! file), and doing it ([`act`], the one place that cuts a file).
+//! Opening a journal for writing: what is there ([`observe`]), what to do about it ([`decide`](mod@decide), which
+//! never sees a file), and doing it ([`act`], the one place that cuts a file).
 //!
 //! Recovery goes step by step: look, decide on one step, take it, look again, until nothing is left to do. A crash
 //! between two steps is therefore nothing new: the next open goes on from there.

@@ -6,8 +6,8 @@ use std::{io, path::Path};
 use super::scanned::{Scanned, scan_to_end};
 use crate::{
     device::{Disk, DiskFile, Open},
-    format::{CLOSED_MARK, Header, HeaderFault, LF, Link, SEAL_LEN, seal},
-    scan::{End, LineReader, Tail},
+    format::{CLOSED_MARK, Header, LF, Link, SEAL_LEN, seal},
+    scan::{End, Tail, read_header},
 };
 
 /// The newest archived segment, as far as it had to be read.
@@ -35,8 +35,7 @@ impl Newest {
         }
         let scanned = match scan_to_end(&*file)? {
             Ok(scanned) => scanned,
-            Err(HeaderFault::NotAJournal) => return Ok(Self::damaged("it does not begin as a journal does")),
-            Err(HeaderFault::Damaged(reason)) => return Ok(Self::damaged(&reason)),
+            Err(fault) => return Ok(Self::damaged(&fault.to_string())),
         };
         let End { last_seal, ref tail, terminated, data_end, file_end, marked, .. } = scanned.end;
         if let Some(tail) = tail.as_ref().filter(|tail| tail.damaged) {
@@ -86,7 +85,5 @@ fn ends_plainly(file: &dyn DiskFile) -> io::Result<bool> {
     let mut last = [0];
     let Some(offset) = file.len()?.checked_sub(1) else { return Ok(false) };
     file.read_at(&mut last, offset)?;
-    let mut lines = LineReader::new(file, 0);
-    let plain = lines.next()?.is_some_and(|line| Header::parse(line.bytes) == Ok(Header::Plain));
-    Ok(plain && last == [LF])
+    Ok(last == [LF] && read_header(file)? == Ok(Header::Plain))
 }

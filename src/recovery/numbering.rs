@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use super::scanned::scan_to_end;
-use crate::{MiniStoreError, Result, format::HeaderFault, scan::ReadAt};
+use crate::{MiniStoreError, Result, scan::ReadAt};
 
 /// Where the segment after these begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +30,7 @@ pub(crate) fn continuation_of<R: ReadAt>(
             reason,
         };
         let scanned = scan_to_end(&file).map_err(MiniStoreError::file(path, "read"))?;
-        let scanned = scanned.map_err(|fault| match fault {
-            HeaderFault::NotAJournal => corrupt(0, 1, "it does not begin as a journal does".into()),
-            HeaderFault::Damaged(reason) => corrupt(0, 1, reason),
-        })?;
+        let scanned = scanned.map_err(|fault| corrupt(0, 1, fault.to_string()))?;
         if let Some(tail) = scanned.end.tail {
             return Err(corrupt(tail.offset, tail.line, tail.reason.into()));
         }

@@ -37,15 +37,8 @@ pub(super) struct Active {
 #[derive(Debug)]
 pub(super) enum Content {
     Blank,
-    /// The reason why it cannot be used.
-    Unusable(Unusable),
+    Unusable(HeaderFault),
     Scanned(Scanned),
-}
-
-#[derive(Debug)]
-pub(super) enum Unusable {
-    NotAJournal,
-    Damaged(String),
 }
 
 impl Journal {
@@ -111,8 +104,8 @@ impl Journal {
         };
         match (culprit, &self.active, &self.newest) {
             (Culprit::Active, Some(active), _) => match &active.content {
-                Content::Unusable(Unusable::NotAJournal) => MiniStoreError::MissingInitialState,
-                Content::Unusable(Unusable::Damaged(reason)) => {
+                Content::Unusable(HeaderFault::NotAJournal) => MiniStoreError::MissingInitialState,
+                Content::Unusable(HeaderFault::Damaged(reason)) => {
                     corrupt(active.path.clone(), None, None, reason.clone())
                 }
                 Content::Scanned(Scanned { header, records, end: End { tail: Some(tail), .. } }) => {
@@ -172,14 +165,13 @@ impl Content {
         }
         match scan_to_end(file)? {
             Ok(mut scanned) => {
-                if scanned.header == Header::Plain && scanned.end.last_seal.is_none() {
+                if !scanned.is_sealed() {
                     check_plain_lines(file, &mut scanned.records, &mut scanned.end)?;
                 }
                 Ok(Self::Scanned(scanned))
             }
             Err(_) if is_blank(file)? => Ok(Self::Blank),
-            Err(HeaderFault::NotAJournal) => Ok(Self::Unusable(Unusable::NotAJournal)),
-            Err(HeaderFault::Damaged(reason)) => Ok(Self::Unusable(Unusable::Damaged(reason))),
+            Err(fault) => Ok(Self::Unusable(fault)),
         }
     }
 }

@@ -18,6 +18,13 @@ pub(crate) struct Scanned {
     pub(crate) end: End,
 }
 
+impl Scanned {
+    /// Its lines need seals: its header says so, or a plain segment was continued with one.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.header != Header::Plain || self.end.last_seal.is_some()
+    }
+}
+
 /// Reads a segment to its end, collecting nothing.
 pub(crate) fn scan_to_end(source: &(impl ReadAt + ?Sized)) -> io::Result<Result<Scanned, HeaderFault>> {
     let mut scanner = match Scanner::open(source, Collect::Nothing)? {
