@@ -6,17 +6,15 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions, TryLockError},
-    os::unix::fs::MetadataExt,
-    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{MiniStoreError, Result, names::Names};
-
-/// A file, whatever its name: device and inode.
-type FileId = (u64, u64);
+use crate::{
+    MiniStoreError, Result,
+    device::{Disk, FileId, LockFile},
+    names::Names,
+};
 
 /// The locks that this process holds, and whether each is about to be released.
 static HELD: LazyLock<Mutex<HashMap<FileId, Arc<AtomicBool>>>> = LazyLock::new(Mutex::default);
@@ -27,9 +25,8 @@ static CHANGED: Condvar = Condvar::new();
 /// The exclusive right to write a journal; released on drop.
 #[derive(Debug)]
 pub(crate) struct JournalLock {
-    id: FileId,
     releasing: Releasing,
-    file: Option<File>,
+    file: Box<dyn LockFile>,
 }
 
 /// Says that a lock will be released without anybody asking again.
@@ -50,31 +47,33 @@ impl JournalLock {
     /// # Errors
     ///
     /// [`MiniStoreError::Locked`], or what the operating system says.
-    pub(crate) fn acquire(names: &Names) -> Result<Self> {
+    pub(crate) fn acquire(disk: &dyn Disk, names: &Names) -> Result<Self> {
         let path = names.lock();
         let fail = |action| MiniStoreError::file(&path, action);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(&path).map_err(fail("open the lock file"))?;
-        let meta = file.metadata().map_err(fail("look at the lock file"))?;
-        let id = (meta.dev(), meta.ino());
+        let open = || disk.lock_file(&path).map_err(fail("open the lock file"));
         let locked = |pid| Err(MiniStoreError::Locked { path: names.active(), pid });
-
+        let mut file = open()?;
         let mut held = held();
-        while let Some(releasing) = held.get(&id) {
-            if !releasing.load(Ordering::Relaxed) {
-                return locked(Some(std::process::id()));
+        loop {
+            while let Some(releasing) = held.get(&file.id()) {
+                if !releasing.load(Ordering::Relaxed) {
+                    return locked(Some(std::process::id()));
+                }
+                held = CHANGED.wait(held).unwrap_or_else(PoisonError::into_inner);
             }
-            held = CHANGED.wait(held).unwrap_or_else(PoisonError::into_inner);
-        }
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return locked(holder(id)),
-            Err(TryLockError::Error(error)) => return Err(fail("lock")(error)),
+            if !file.try_lock().map_err(fail("lock"))? {
+                return locked(file.holder());
+            }
+            // Somebody may have removed the file, and somebody else locked a new one, since it was opened.
+            let named = open()?;
+            if named.id() == file.id() {
+                break;
+            }
+            file = named;
         }
         let releasing = Releasing(Arc::default());
-        held.insert(id, Arc::clone(&releasing.0));
-        Ok(Self { id, releasing, file: Some(file) })
+        held.insert(file.id(), Arc::clone(&releasing.0));
+        Ok(Self { releasing, file })
     }
 
     pub(crate) fn releasing(&self) -> Releasing {
@@ -87,10 +86,10 @@ impl Drop for JournalLock {
         let mut held = held();
         // Said explicitly: where another thread is starting a process, that process has this file open too until
         // its program is loaded, and closing it here alone would not release the lock.
-        if let Some(Err(error)) = self.file.take().map(|file| file.unlock()) {
+        if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, "could not release the journal's lock");
         }
-        held.remove(&self.id);
+        held.remove(&self.file.id());
         CHANGED.notify_all();
     }
 }
@@ -99,51 +98,24 @@ fn held() -> MutexGuard<'static, HashMap<FileId, Arc<AtomicBool>>> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The process that holds the lock, as far as `/proc/locks` tells.
-fn holder(id: FileId) -> Option<u32> {
-    holder_in(&fs::read_to_string(Path::new("/proc/locks")).ok()?, id)
-}
-
-/// Reads lines like `1: FLOCK  ADVISORY  WRITE 4711 08:01:131090 0 EOF` (proc(5)).
-fn holder_in(locks: &str, (dev, inode): FileId) -> Option<u32> {
-    let device = (rustix::fs::major(dev), rustix::fs::minor(dev));
-    locks.lines().find_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let [_, "FLOCK", _, "WRITE", pid, place, ..] = fields[..] else { return None };
-        let [major, minor, ino] = place.split(':').collect::<Vec<_>>()[..] else { return None };
-        let major = u32::from_str_radix(major, 16).ok()?;
-        let minor = u32::from_str_radix(minor, 16).ok()?;
-        ((major, minor) == device && ino.parse() == Ok(inode)).then(|| pid.parse().ok())?
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_holder_is_found_in_the_kernels_list() {
-        let locks = "1: POSIX  ADVISORY  WRITE 1 08:01:77 0 EOF\n\
-                     2: FLOCK  ADVISORY  READ  2 08:01:77 0 EOF\n\
-                     3: FLOCK  ADVISORY  WRITE 4711 08:01:77 0 EOF\n";
-        let dev = rustix::fs::makedev(8, 1);
-        assert_eq!(holder_in(locks, (dev, 77)), Some(4711));
-        assert_eq!(holder_in(locks, (dev, 78)), None);
-    }
+    use crate::device::real;
 
     #[test]
     fn a_second_lock_waits_for_one_that_is_being_released() {
         let dir = tempfile::tempdir().unwrap();
-        let names = Names::resolve(&dir.path().join("j")).unwrap();
-        let first = JournalLock::acquire(&names).unwrap();
+        let names = Names::resolve(&*real(), &dir.path().join("j")).unwrap();
+        let first = JournalLock::acquire(&*real(), &names).unwrap();
         assert!(matches!(
-            JournalLock::acquire(&names),
+            JournalLock::acquire(&*real(), &names),
             Err(MiniStoreError::Locked { pid: Some(pid), .. }) if pid == std::process::id()
         ));
         first.releasing().announce();
         let second = std::thread::spawn({
             let names = names.clone();
-            move || JournalLock::acquire(&names).map(drop)
+            move || JournalLock::acquire(&*real(), &names).map(drop)
         });
         drop(first);
         second.join().unwrap().unwrap();

@@ -10,12 +10,12 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs, io,
+    io,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
 
-use crate::{MiniStoreError, Result};
+use crate::{MiniStoreError, Result, device::Disk};
 
 /// How many digits the number of an archived segment has at least.
 const DIGITS_MIN: usize = 3;
@@ -33,8 +33,8 @@ pub(crate) struct Names {
 impl Names {
     /// For a reader or a writer: the path is made absolute, symbolic links resolved, so that two ways to the same
     /// journal give the same names. Nothing needs to exist.
-    pub(crate) fn resolve(path: &Path) -> Result<Self> {
-        let resolved = match fs::canonicalize(path) {
+    pub(crate) fn resolve(disk: &dyn Disk, path: &Path) -> Result<Self> {
+        let resolved = match disk.canonicalize(path) {
             Ok(resolved) => resolved,
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
             Err(error) => return Err(MiniStoreError::file(path, "resolve the path")(error)),
@@ -44,7 +44,7 @@ impl Names {
         };
         let parent = resolved.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
-        let dir = fs::canonicalize(parent).unwrap_or_else(|_| parent.to_path_buf());
+        let dir = disk.canonicalize(parent).unwrap_or_else(|_| parent.to_path_buf());
         Ok(Self { dir, base: base.to_os_string() })
     }
 

@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::{MiniStore, MiniStoreError, Result};
+use crate::{MiniStore, MiniStoreError, Result, device::MODE_DEFAULT};
 
 /// 1 MiB, the unit that the limits are told in.
 const MIB: u64 = 1024 * 1024;
@@ -132,6 +132,7 @@ pub struct JournalOptions {
     pub(crate) direct: bool,
     pub(crate) backend: Backend,
     pub(crate) recovery: RecoveryPolicy,
+    pub(crate) mode: u32,
     pub(crate) commit_delay: Duration,
     pub(crate) max_group_bytes: u64,
     pub(crate) max_record_bytes: u64,
@@ -140,7 +141,8 @@ pub struct JournalOptions {
 }
 
 impl JournalOptions {
-    /// 64 MiB per segment, every segment kept, sealed, written ahead, the fastest backend there is.
+    /// 64 MiB per segment, every segment kept, sealed, written ahead, readable by their owner only, the fastest
+    /// backend there is.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -151,6 +153,7 @@ impl JournalOptions {
             direct: true,
             backend: Backend::Auto,
             recovery: RecoveryPolicy::Strict,
+            mode: MODE_DEFAULT,
             commit_delay: Duration::ZERO,
             max_group_bytes: MIB,
             max_record_bytes: 16 * MIB,
@@ -213,6 +216,15 @@ impl JournalOptions {
     #[must_use]
     pub fn recovery(mut self, policy: RecoveryPolicy) -> Self {
         self.recovery = policy;
+        self
+    }
+
+    /// Sets the permission bits of new files (default: `0o600`, readable and writable by their owner only), before the
+    /// process's umask. Segments, the lock file and what recovery keeps of a cut all get them; files that exist
+    /// keep theirs.
+    #[must_use]
+    pub fn mode(mut self, bits: u32) -> Self {
+        self.mode = bits;
         self
     }
 
@@ -299,6 +311,12 @@ impl JournalOptions {
             if bytes == 0 || bytes > LINE_BYTES_LIMIT {
                 return invalid(format!("{name} must be from 1 to {LINE_BYTES_LIMIT}, not {bytes}"));
             }
+        }
+        if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
+            let mode = self.mode;
+            return invalid(format!(
+                "mode must be within 0o777 and let the owner read and write, not 0o{mode:o}"
+            ));
         }
         if self.commit_delay > Duration::from_secs(1) {
             return invalid("commit_delay must be at most 1 s".into());

@@ -74,6 +74,16 @@ struct Limits {
     queue_bytes_max: u32,
 }
 
+impl Limits {
+    fn of(options: &JournalOptions) -> Self {
+        Self {
+            record_bytes_max: options.max_record_bytes,
+            batch_bytes_max: options.max_batch_bytes,
+            queue_bytes_max: u32::try_from(options.max_queue_bytes).unwrap_or(u32::MAX),
+        }
+    }
+}
+
 impl MiniStore {
     /// Opens the journal at `path` with the original's options: [`MiniStoreOptions::new`], which **delete** the
     /// oldest of more than 3 segments of 64 MiB.
@@ -95,8 +105,8 @@ impl MiniStore {
     }
 
     pub(crate) async fn open_with(options: JournalOptions, path: &Path) -> Result<Self> {
-        let backend = options.backend;
-        Self::open_on(options, path, move || writer::choose(backend)).await
+        let (backend, mode) = (options.backend, options.mode);
+        Self::open_on(options, path, move || writer::choose(backend, mode)).await
     }
 
     /// As [`open_with`](Self::open_with), on what `choose` gives.
@@ -106,24 +116,29 @@ impl MiniStore {
         choose: impl FnOnce() -> Result<writer::Chosen> + Send + 'static,
     ) -> Result<Self> {
         options.validate()?;
-        let limits = Limits {
-            record_bytes_max: options.max_record_bytes,
-            batch_bytes_max: options.max_batch_bytes,
-            queue_bytes_max: u32::try_from(options.max_queue_bytes).unwrap_or(u32::MAX),
-        };
+        let limits = Limits::of(&options);
         let opened = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, choose)?
             .await
             .unwrap_or(Err(MiniStoreError::WriterGone))?;
-        Ok(Self {
-            handle: Arc::new(Handle {
-                requests: opened.requests,
-                shared: opened.shared,
-                report: opened.report,
-                backend: opened.backend,
-                limits,
-                releasing: opened.releasing,
-            }),
-        })
+        Ok(Self::of(opened, limits))
+    }
+
+    /// As [`open_on`](Self::open_on), without a thread: the writer works only as it is told to.
+    #[cfg(any(test, feature = "testkit"))]
+    pub(crate) fn open_stepped(
+        options: JournalOptions,
+        path: &Path,
+        chosen: writer::Chosen,
+    ) -> Result<(Self, writer::Stepped)> {
+        options.validate()?;
+        let limits = Limits::of(&options);
+        let (writer, opened) = writer::Stepped::start(options, path, limits.queue_bytes_max, chosen)?;
+        Ok((Self::of(opened, limits), writer))
+    }
+
+    fn of(opened: writer::Opened, limits: Limits) -> Self {
+        let writer::Opened { requests, shared, report, backend, releasing } = opened;
+        Self { handle: Arc::new(Handle { requests, shared, report, backend, limits, releasing }) }
     }
 
     /// Appends a record; returns once it is durable.

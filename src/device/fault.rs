@@ -78,7 +78,7 @@ impl Faults {
     }
 
     pub(crate) fn disk(&self) -> Arc<dyn Disk> {
-        let inner = RealDisk { backend: BackendKind::Blocking };
+        let inner = RealDisk::default();
         Arc::new(wrap::FaultDisk { inner, faults: self.clone() })
     }
 

@@ -1,29 +1,93 @@
-//! [`Disk`] on real files, through the standard library.
+//! [`Disk`] on real files, through the standard library. The one place that says how a file is opened: never
+//! through a symbolic link for writing, never waiting for a FIFO, readable by its owner only unless told otherwise.
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::Path,
-    sync::Arc,
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
-use rustix::fs::OFlags;
+use rustix::{
+    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    io::Errno,
+};
 
-use super::{BackendKind, BlockingLane, Disk, DiskFile, Lane, Open, UringLane};
+use super::{
+    BackendKind, BlockingLane, Disk, DiskFile, FileId, Hands, Kind, Lane, LockFile, Open, ThreadHands,
+    UringLane,
+};
+
+/// Who may read and write a new file: its owner.
+pub(crate) const MODE_DEFAULT: u32 = 0o600;
 
 /// Real files, committed to by one of the real lanes.
 #[derive(Debug)]
 pub(crate) struct RealDisk {
-    pub(crate) backend: BackendKind,
+    backend: BackendKind,
+    /// The permission bits of new files, before the process's umask.
+    mode: u32,
+    /// The journal's directory, held open: what is synced is the directory that was opened, and an error that
+    /// the kernel noticed since is not missed.
+    dir: OnceLock<(PathBuf, File)>,
+}
+
+impl RealDisk {
+    pub(crate) fn new(backend: BackendKind, mode: u32) -> Self {
+        Self { backend, mode, dir: OnceLock::new() }
+    }
+}
+
+impl Default for RealDisk {
+    fn default() -> Self {
+        Self::new(BackendKind::Blocking, MODE_DEFAULT)
+    }
 }
 
 impl Disk for RealDisk {
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Kind> {
+        let kind = fs::metadata(path)?.file_type();
+        Ok(if kind.is_file() {
+            Kind::File
+        } else if kind.is_dir() {
+            Kind::Directory
+        } else {
+            Kind::Other
+        })
+    }
+
+    fn create_dirs(&self, dir: &Path) -> io::Result<()> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        self.create_dirs(parent)?;
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => created?,
+        }
+        File::open(parent)?.sync_all()
+    }
+
+    fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).mode(self.mode);
+        let file = open_regular(path, &options, OFlags::NOFOLLOW)?;
+        let meta = file.metadata()?;
+        Ok(Box::new(RealLockFile { id: (meta.dev(), meta.ino()), file }))
+    }
+
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(how == Open::New);
-        Ok(Arc::new(options.open(path)?))
+        options.read(true).write(how != Open::Read).create_new(how == Open::New).mode(self.mode);
+        let flags = if how == Open::Read { OFlags::empty() } else { OFlags::NOFOLLOW };
+        Ok(Arc::new(open_regular(path, &options, flags)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -35,7 +99,13 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+        if self.dir.get().is_none() {
+            let _ = self.dir.set((dir.to_path_buf(), File::open(dir)?));
+        }
+        match self.dir.get() {
+            Some((held, file)) if held == dir => file.sync_all(),
+            _ => File::open(dir)?.sync_all(),
+        }
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
@@ -48,6 +118,31 @@ impl Disk for RealDisk {
             BackendKind::Blocking => Box::new(BlockingLane::default()),
         })
     }
+
+    fn hands(&self) -> io::Result<Box<dyn Hands>> {
+        Ok(Box::new(ThreadHands::spawn()?))
+    }
+}
+
+/// Opens a regular file. Anything else answers at once: opening a FIFO would wait for somebody at its other end.
+fn open_regular(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<File> {
+    let mut options = options.clone();
+    options.custom_flags((flags | OFlags::NONBLOCK).bits() as i32);
+    let file = match options.open(path) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => return Err(not_a_regular_file()),
+        opened => opened?,
+    };
+    if !file.metadata()?.is_file() {
+        return Err(not_a_regular_file());
+    }
+    // io_uring takes the flag seriously for regular files, too, and would answer EAGAIN.
+    let flags = fcntl_getfl(&file)?;
+    fcntl_setfl(&file, flags & !OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+fn not_a_regular_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }
 
 impl DiskFile for File {
@@ -68,6 +163,47 @@ impl DiskFile for File {
     }
 }
 
+#[derive(Debug)]
+struct RealLockFile {
+    id: FileId,
+    file: File,
+}
+
+impl LockFile for RealLockFile {
+    fn id(&self) -> FileId {
+        self.id
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
+
+    fn holder(&self) -> Option<u32> {
+        holder_in(&fs::read_to_string("/proc/locks").ok()?, self.id)
+    }
+}
+
+/// Reads lines like `1: FLOCK  ADVISORY  WRITE 4711 08:01:131090 0 EOF` (proc(5)).
+fn holder_in(locks: &str, (dev, inode): FileId) -> Option<u32> {
+    let device = (rustix::fs::major(dev), rustix::fs::minor(dev));
+    locks.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, "WRITE", pid, place, ..] = fields[..] else { return None };
+        let [major, minor, ino] = place.split(':').collect::<Vec<_>>()[..] else { return None };
+        let major = u32::from_str_radix(major, 16).ok()?;
+        let minor = u32::from_str_radix(minor, 16).ok()?;
+        ((major, minor) == device && ino.parse() == Ok(inode)).then(|| pid.parse().ok())?
+    })
+}
+
 /// A file opened for commits, and whether its writes bypass the page cache and are durable by themselves.
 #[derive(Debug)]
 pub(super) struct CommitFile {
@@ -81,14 +217,27 @@ impl CommitFile {
         let mut options = OpenOptions::new();
         options.write(true);
         if direct {
-            let mut past_cache = options.clone();
-            past_cache.custom_flags((OFlags::DIRECT | OFlags::DSYNC).bits() as i32);
-            match past_cache.open(path) {
+            match open_regular(path, &options, OFlags::NOFOLLOW | OFlags::DIRECT | OFlags::DSYNC) {
                 Ok(file) => return Ok(Self { file, direct: true }),
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { file: options.open(path)?, direct: false })
+        Ok(Self { file: open_regular(path, &options, OFlags::NOFOLLOW)?, direct: false })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_is_found_in_the_kernels_list() {
+        let locks = "1: POSIX  ADVISORY  WRITE 1 08:01:77 0 EOF\n\
+                     2: FLOCK  ADVISORY  READ  2 08:01:77 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 4711 08:01:77 0 EOF\n";
+        let dev = rustix::fs::makedev(8, 1);
+        assert_eq!(holder_in(locks, (dev, 77)), Some(4711));
+        assert_eq!(holder_in(locks, (dev, 78)), None);
     }
 }

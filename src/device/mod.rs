@@ -9,13 +9,20 @@ mod buffer;
 #[cfg(test)]
 pub(crate) mod fault;
 mod files;
+mod hands;
 mod uring;
 
-use std::{ffi::OsString, fmt, io, path::Path, sync::Arc};
+use std::{
+    ffi::OsString,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub(crate) use blocking::BlockingLane;
 pub(crate) use buffer::CommitBuffer;
-pub(crate) use files::RealDisk;
+pub(crate) use files::{MODE_DEFAULT, RealDisk};
+pub(crate) use hands::{Hands, ThreadHands};
 pub(crate) use uring::{UringLane, refusal_hint};
 
 use crate::scan::ReadAt;
@@ -25,7 +32,19 @@ pub(crate) const BLOCK_BYTES: u64 = 4096;
 
 /// Files and names.
 pub(crate) trait Disk: Send + Sync + fmt::Debug {
-    /// Opens a file for reading and writing.
+    /// The path made absolute, symbolic links resolved; `NotFound` where nothing stands there.
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// What stands at a path, symbolic links followed.
+    fn kind(&self, path: &Path) -> io::Result<Kind>;
+
+    /// Creates missing directories; their names are durable before anything is written into them.
+    fn create_dirs(&self, dir: &Path) -> io::Result<()>;
+
+    /// Opens a file that only serves to be locked; creates it where it is missing.
+    fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>>;
+
+    /// Opens a regular file. Whatever else stands there is an error, and never waited for.
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>>;
 
     /// Replaces `to`, atomically. Durable once the directory is synced.
@@ -42,14 +61,50 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
 
     /// The commit path. Called on the writer thread, which keeps it.
     fn lane(&self) -> io::Result<Box<dyn Lane>>;
+
+    /// What runs the work beside the commits.
+    fn hands(&self) -> io::Result<Box<dyn Hands>>;
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    /// A device, a FIFO, a socket.
+    Other,
 }
 
 /// How [`Disk::open`] opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Open {
+    /// For reading only, through a symbolic link if need be.
+    Read,
+    /// For reading and writing. A symbolic link is an error: what is written to is what is named.
     Existing,
-    /// Creates it empty; what stood there is an error.
+    /// For reading and writing; creates it empty. What stood there is an error.
     New,
+}
+
+/// A file, whatever its name: device and inode.
+pub(crate) type FileId = (u64, u64);
+
+/// A file that serves to be locked. Its lock ends with the process, however that ends.
+pub(crate) trait LockFile: Send + fmt::Debug {
+    fn id(&self) -> FileId;
+
+    /// Takes the lock; `false` where somebody else has it.
+    fn try_lock(&self) -> io::Result<bool>;
+
+    fn unlock(&self) -> io::Result<()>;
+
+    /// The process that has it, where that can be known.
+    fn holder(&self) -> Option<u32>;
+}
+
+/// Real files, for whoever only reads.
+pub(crate) fn real() -> Arc<dyn Disk> {
+    Arc::new(RealDisk::default())
 }
 
 /// An open file. Reads and writes go through the page cache.

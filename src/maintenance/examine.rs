@@ -1,9 +1,7 @@
 //! Reading everything and checking every seal and link.
 
 use std::{
-    fmt,
-    fs::File,
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,6 +11,7 @@ use rustix::io::Errno;
 use super::Fault;
 use crate::{
     MiniStoreError, Result,
+    device::{self, Disk, DiskFile, Open},
     format::Header,
     names::Names,
     reader::Snapshot,
@@ -95,15 +94,20 @@ impl fmt::Display for SegmentState {
 /// [`Io`](MiniStoreError::Io) where a file cannot be read, of kind `NotFound` where there is no journal. What is wrong
 /// inside the files is no error here: it is in [`Examination::faults`].
 pub fn examine(path: impl AsRef<Path>) -> Result<Examination> {
-    let names = Names::resolve(path.as_ref())?;
-    let Snapshot { archived, active } = Snapshot::take(&names)?;
+    examine_on(&*device::real(), path.as_ref())
+}
+
+/// As [`examine`], on `disk`.
+pub(crate) fn examine_on(disk: &dyn Disk, path: &Path) -> Result<Examination> {
+    let names = Names::resolve(disk, path)?;
+    let Snapshot { archived, active } = Snapshot::take(disk, &names)?;
     if archived.is_empty() && active.is_none() {
         return Err(MiniStoreError::file(names.active(), "find the journal")(Errno::NOENT.into()));
     }
     let mut examiner = Examiner::default();
     for (_, path) in archived {
-        let file = File::open(&path).map_err(MiniStoreError::file(&path, "open"))?;
-        examiner.segment(&path, &Arc::new(file), false).map_err(MiniStoreError::file(&path, "read"))?;
+        let file = disk.open(&path, Open::Read).map_err(MiniStoreError::file(&path, "open"))?;
+        examiner.segment(&path, &file, false).map_err(MiniStoreError::file(&path, "read"))?;
     }
     if let Some((path, file)) = active {
         examiner.segment(&path, &file, true).map_err(MiniStoreError::file(&path, "read"))?;
@@ -127,8 +131,8 @@ struct Expected {
 }
 
 impl Examiner {
-    fn segment(&mut self, path: &Path, file: &Arc<File>, active: bool) -> io::Result<()> {
-        let file_bytes = file.metadata()?.len();
+    fn segment(&mut self, path: &Path, file: &Arc<dyn DiskFile>, active: bool) -> io::Result<()> {
+        let file_bytes = file.len()?;
         if active && file_bytes == 0 {
             return Ok(());
         }
@@ -160,8 +164,8 @@ impl Examiner {
     fn scan(
         &mut self,
         segment: &mut Segment,
-        mut scanner: Scanner<Arc<File>>,
-        file: &Arc<File>,
+        mut scanner: Scanner<Arc<dyn DiskFile>>,
+        file: &Arc<dyn DiskFile>,
     ) -> io::Result<()> {
         let header = scanner.header();
         segment.sealed = header != Header::Plain;
@@ -211,7 +215,7 @@ impl Examiner {
     }
 
     /// What stands behind damage: groups that verify are counted, further gaps are faults of their own.
-    fn sweep(&mut self, segment: &mut Segment, file: &Arc<File>, tail: &Tail) -> io::Result<()> {
+    fn sweep(&mut self, segment: &mut Segment, file: &Arc<dyn DiskFile>, tail: &Tail) -> io::Result<()> {
         let mut sweep = Sweep::new(Arc::clone(file), tail.offset, tail.line);
         let mut block = Block::default();
         let mut in_fault = true;

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Fault, examine};
 use crate::{
-    Backend, BackendKind, JournalOptions, RecoveryPolicy, Result,
-    device::RealDisk,
+    Backend, JournalOptions, RecoveryPolicy, Result, device,
     names::Names,
     recovery::{ActiveState, ArchivedState, Journal, NextState, States, Step, decide},
 };
@@ -39,9 +38,9 @@ pub struct Repair {
 pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<Repair> {
     let path = path.as_ref();
     let found = examine(path)?;
-    let names = Names::resolve(path)?;
-    let disk = RealDisk { backend: BackendKind::Blocking };
-    let journal = Journal::observe(&disk, &names)?;
+    let disk = device::real();
+    let names = Names::resolve(&*disk, path)?;
+    let journal = Journal::observe(&*disk, &names)?;
     let (mut actions, refused) = plan(&journal, &names);
     let left: Vec<Fault> =
         found.faults.iter().filter(|fault| refused || fault.segment != names.active()).cloned().collect();

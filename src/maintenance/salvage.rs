@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,6 +12,7 @@ use serde_json::value::RawValue;
 use super::Fault;
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Pending, Result,
+    device::{self, DiskFile, Open},
     format::HeaderFault,
     names::Names,
     options::LINE_BYTES_LIMIT,
@@ -48,7 +48,8 @@ pub struct Salvage {
 pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvage> {
     let found = super::examine(&from)?;
     let to = to.as_ref();
-    let there = Snapshot::take(&Names::resolve(to)?)?;
+    let disk = device::real();
+    let there = Snapshot::take(&*disk, &Names::resolve(&*disk, to)?)?;
     if !there.archived.is_empty() || there.active.is_some() {
         return Err(MiniStoreError::file(to, "create the new journal")(Errno::EXIST.into()));
     }
@@ -76,7 +77,7 @@ struct Salvager<'a> {
 impl Salvager<'_> {
     fn segment(&mut self, path: &PathBuf) -> Result<()> {
         let fail = || MiniStoreError::file(path, "read");
-        let file = Arc::new(File::open(path).map_err(fail())?);
+        let file = device::real().open(path, Open::Read).map_err(fail())?;
         let opened = Scanner::open(Arc::clone(&file), Collect::Lines).map_err(fail())?;
         let tail = match opened {
             Ok(scanner) => self.verified(scanner, &file, path)?,
@@ -100,8 +101,8 @@ impl Salvager<'_> {
     /// Copies up to the first fault, and says what it is.
     fn verified(
         &mut self,
-        mut scanner: Scanner<Arc<File>>,
-        file: &Arc<File>,
+        mut scanner: Scanner<Arc<dyn DiskFile>>,
+        file: &Arc<dyn DiskFile>,
         path: &Path,
     ) -> Result<Option<Tail>> {
         let fail = || MiniStoreError::file(path, "read");

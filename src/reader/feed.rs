@@ -1,13 +1,14 @@
 //! Verified records of a journal, segment after segment, a block at a time.
 
-use std::{collections::VecDeque, fs::File, io, path::Path, path::PathBuf, sync::Arc};
+use std::{collections::VecDeque, io, path::Path, path::PathBuf, sync::Arc};
 
 use super::Snapshot;
 use crate::{
     MiniStoreError, Result,
+    device::{Disk, DiskFile, Open},
     format::{Header, HeaderFault},
     names::Names,
-    scan::{Block, Collect, End, LineReader, Scanner, Step, read_header},
+    scan::{Block, Collect, End, LineReader, ReadAt, Scanner, Step, read_header},
 };
 
 /// A block is handed on when it holds this many bytes.
@@ -26,6 +27,7 @@ pub(super) struct Place {
 /// A journal that is being read.
 #[derive(Debug)]
 pub(super) struct Feed {
+    disk: Arc<dyn Disk>,
     waiting: VecDeque<Waiting>,
     current: Option<Current>,
     /// What the next segment must continue, once a segment was read.
@@ -38,18 +40,18 @@ pub(super) struct Feed {
 struct Waiting {
     path: PathBuf,
     /// The active file is open already.
-    file: Option<Arc<File>>,
+    file: Option<Arc<dyn DiskFile>>,
 }
 
 #[derive(Debug)]
 struct Current {
     path: Arc<Path>,
-    file: Arc<File>,
-    scanner: Scanner<Arc<File>>,
+    file: Arc<dyn DiskFile>,
+    scanner: Scanner<Arc<dyn DiskFile>>,
     next_seq: u64,
     next_line: u64,
     /// A group too large for a block, on its second reading.
-    large: Option<LineReader<Arc<File>>>,
+    large: Option<LineReader<Arc<dyn DiskFile>>>,
 }
 
 #[derive(Debug)]
@@ -62,26 +64,26 @@ struct Expected {
 
 impl Feed {
     /// All segments that hold records from `from_seq` on (and perhaps some before).
-    pub(super) fn of_journal(path: &Path, from_seq: u64) -> Result<Self> {
-        let Snapshot { archived, active } = Snapshot::take(&Names::resolve(path)?)?;
+    pub(super) fn of_journal(disk: Arc<dyn Disk>, path: &Path, from_seq: u64) -> Result<Self> {
+        let Snapshot { archived, active } = Snapshot::take(&*disk, &Names::resolve(&*disk, path)?)?;
         let mut waiting: VecDeque<_> =
             archived.into_iter().map(|(_, path)| Waiting { path, file: None }).collect();
         if let Some((path, file)) = active {
-            let empty = file.metadata().map_err(MiniStoreError::file(&path, "look at"))?.len() == 0;
+            let empty = file.len().map_err(MiniStoreError::file(&path, "look at"))? == 0;
             if !empty {
                 waiting.push_back(Waiting { path, file: Some(file) });
             }
         }
-        let mut feed = Self { waiting, current: None, expected: None, fault: None };
+        let mut feed = Self { disk, waiting, current: None, expected: None, fault: None };
         feed.skip_before(from_seq);
         Ok(feed)
     }
 
     /// One file, whatever it is called.
-    pub(super) fn of_file(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(MiniStoreError::file(path, "open"))?;
-        let waiting = [Waiting { path: path.to_path_buf(), file: Some(Arc::new(file)) }].into();
-        let mut feed = Self { waiting, current: None, expected: None, fault: None };
+    pub(super) fn of_file(disk: Arc<dyn Disk>, path: &Path) -> Result<Self> {
+        let file = disk.open(path, Open::Read).map_err(MiniStoreError::file(path, "open"))?;
+        let waiting = [Waiting { path: path.to_path_buf(), file: Some(file) }].into();
+        let mut feed = Self { disk, waiting, current: None, expected: None, fault: None };
         feed.open_next()?;
         Ok(feed)
     }
@@ -125,7 +127,7 @@ impl Feed {
             return;
         }
         let holds = |waiting: &Waiting| {
-            waiting.header().and_then(Header::link).is_some_and(|link| link.first <= from_seq)
+            waiting.header(&*self.disk).and_then(Header::link).is_some_and(|link| link.first <= from_seq)
         };
         if let Some(start) = self.waiting.iter().rposition(holds) {
             self.waiting.drain(..start);
@@ -137,7 +139,7 @@ impl Feed {
         let Some(Waiting { path, file }) = self.waiting.pop_front() else {
             return Ok(false);
         };
-        let file = match file.map_or_else(|| File::open(&path).map(Arc::new), Ok) {
+        let file = match file.map_or_else(|| self.disk.open(&path, Open::Read), Ok) {
             Ok(file) => file,
             // Retention deletes the oldest segments at any time.
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.expected.is_none() => {
@@ -159,7 +161,7 @@ impl Feed {
     }
 
     /// The sequence number that a segment begins with.
-    fn first_seq(&mut self, path: &Path, file: &Arc<File>, header: Header) -> Result<u64> {
+    fn first_seq(&mut self, path: &Path, file: &Arc<dyn DiskFile>, header: Header) -> Result<u64> {
         let expected = self.expected.take();
         match (expected, header.link()) {
             (None, Some(link)) => Ok(link.first),
@@ -184,12 +186,15 @@ impl Feed {
     }
 
     /// Plain segments do not state their numbers: they count back from the first segment that does, else from 1.
-    fn first_of_plain(&self, file: &Arc<File>) -> io::Result<u64> {
+    fn first_of_plain(&self, file: &Arc<dyn DiskFile>) -> io::Result<u64> {
         let mut records = count_records(file)?;
         for waiting in &self.waiting {
-            match waiting.header() {
+            match waiting.header(&*self.disk) {
                 Some(Header::Sealed(link)) => return Ok(link.first.saturating_sub(records).max(1)),
-                _ => records += File::open(&waiting.path).and_then(|file| count_records(&file)).unwrap_or(0),
+                _ => {
+                    let file = self.disk.open(&waiting.path, Open::Read);
+                    records += file.and_then(|file| count_records(&file)).unwrap_or(0);
+                }
             }
         }
         Ok(1)
@@ -218,10 +223,10 @@ impl Feed {
 }
 
 impl Waiting {
-    fn header(&self) -> Option<Header> {
+    fn header(&self, disk: &dyn Disk) -> Option<Header> {
         let file = match &self.file {
             Some(file) => Arc::clone(file),
-            None => Arc::new(File::open(&self.path).ok()?),
+            None => disk.open(&self.path, Open::Read).ok()?,
         };
         read_header(file).ok()?.ok()
     }
@@ -255,7 +260,7 @@ impl Current {
     }
 }
 
-fn count_records(file: &File) -> io::Result<u64> {
+fn count_records(file: &impl ReadAt) -> io::Result<u64> {
     Ok(crate::recovery::scan_to_end(file)?.map_or(0, |scanned| scanned.records))
 }
 

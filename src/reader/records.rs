@@ -4,6 +4,7 @@ use std::{
     fmt,
     marker::PhantomData,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::de::DeserializeOwned;
@@ -13,7 +14,7 @@ use super::{
     feed::Feed,
     stream::RecordStream,
 };
-use crate::Result;
+use crate::{Result, device::Disk};
 
 /// The records of a journal, oldest first, over all segments, in bounded memory. See
 /// [`MiniStore::records`](crate::MiniStore::records).
@@ -23,6 +24,7 @@ use crate::Result;
 /// it ends.
 #[must_use = "nothing is read before the first `next`"]
 pub struct Records<T> {
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) path: PathBuf,
     pub(super) from_seq: u64,
     state: State,
@@ -38,20 +40,21 @@ enum State {
 }
 
 impl<T> Records<T> {
-    pub(crate) fn new(path: &Path, from_seq: u64) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, path: &Path, from_seq: u64) -> Self {
         let path = path.to_path_buf();
-        Self { path, from_seq, state: State::Fresh, cursor: Cursor::default(), value: PhantomData }
+        Self { disk, path, from_seq, state: State::Fresh, cursor: Cursor::default(), value: PhantomData }
     }
 
     /// The same records as a `futures::Stream` that needs no particular runtime: the files are read on a thread of its own,
     /// so that no runtime thread is blocked. Starts from the beginning.
     pub fn into_stream(self) -> RecordStream<T> {
-        RecordStream::new(self.path, self.from_seq)
+        RecordStream::new(self.disk, self.path, self.from_seq)
     }
 
     fn refill(&mut self) -> Result<bool> {
         if matches!(self.state, State::Fresh) {
-            self.state = State::Reading(Box::new(Feed::of_journal(&self.path, self.from_seq)?));
+            let feed = Feed::of_journal(Arc::clone(&self.disk), &self.path, self.from_seq)?;
+            self.state = State::Reading(Box::new(feed));
         }
         let State::Reading(feed) = &mut self.state else { return Ok(false) };
         self.cursor.refill(feed)

@@ -1,11 +1,18 @@
 //! The reading side of [`MiniStore`].
 
-use std::{future::poll_fn, path::Path};
+use std::{
+    future::poll_fn,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::de::DeserializeOwned;
 
 use super::{JournalStream, Records, feed::Feed, pump::Pump};
-use crate::{MiniStore, MiniStoreError, Result};
+use crate::{
+    MiniStore, MiniStoreError, Result,
+    device::{self, Disk},
+};
 
 impl MiniStore {
     /// All records of the journal at `path`, over all segments. What does not exist, or is empty, gives no records.
@@ -24,23 +31,7 @@ impl MiniStore {
         R: DeserializeOwned,
         P: AsRef<Path>,
     {
-        let path = path.as_ref().to_path_buf();
-        let mut pump = Pump::start(move || Feed::of_journal(&path, 0))?;
-        let mut records = Vec::new();
-        while let Some(block) = poll_fn(|context| pump.poll_next(context)).await {
-            let mut block = block?;
-            while let Some(record) = block.next(0) {
-                match record {
-                    Ok(record) => records.push(record.value),
-                    Err(MiniStoreError::Record { source, .. }) => {
-                        // As the original counts: the first header is line 1, later ones are not counted.
-                        return Err(MiniStoreError::Deserialize { line: records.len() + 2, source });
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(records)
+        replay_on(device::real(), path.as_ref().to_path_buf()).await
     }
 
     /// The records of **one file** of a journal, line by line. [`records`](Self::records) reads all segments.
@@ -53,7 +44,7 @@ impl MiniStore {
     where
         T: DeserializeOwned,
     {
-        JournalStream::open(path.as_ref().to_path_buf()).await
+        JournalStream::open(device::real(), path.as_ref().to_path_buf()).await
     }
 
     /// The records of the journal at `path`, lazily, over all segments, with their sequence numbers. What does not
@@ -73,12 +64,32 @@ impl MiniStore {
     /// # }
     /// ```
     pub fn records<T: DeserializeOwned>(path: impl AsRef<Path>) -> Records<T> {
-        Records::new(path.as_ref(), 0)
+        Records::new(device::real(), path.as_ref(), 0)
     }
 
     /// As [`records`](Self::records), from sequence number `seq` on. Segments that hold only older records are not
     /// read.
     pub fn records_from<T: DeserializeOwned>(path: impl AsRef<Path>, seq: u64) -> Records<T> {
-        Records::new(path.as_ref(), seq)
+        Records::new(device::real(), path.as_ref(), seq)
     }
+}
+
+/// All records of the journal at `path` on `disk`.
+pub(crate) async fn replay_on<R: DeserializeOwned>(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Vec<R>> {
+    let mut pump = Pump::start(move || Feed::of_journal(disk, &path, 0))?;
+    let mut records = Vec::new();
+    while let Some(block) = poll_fn(|context| pump.poll_next(context)).await {
+        let mut block = block?;
+        while let Some(record) = block.next(0) {
+            match record {
+                Ok(record) => records.push(record.value),
+                Err(MiniStoreError::Record { source, .. }) => {
+                    // As the original counts: the first header is line 1, later ones are not counted.
+                    return Err(MiniStoreError::Deserialize { line: records.len() + 2, source });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(records)
 }

@@ -1,8 +1,13 @@
 //! Which files make up a journal at one moment, though it may be rotated at that moment.
 
-use std::{fs::File, io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
-use crate::{MiniStoreError, Result, names::Names, scan::read_header};
+use crate::{
+    MiniStoreError, Result,
+    device::{Disk, DiskFile, Open},
+    names::Names,
+    scan::read_header,
+};
 
 /// A rotation takes far longer than looking twice; this many in a row do not happen.
 const ATTEMPTS_MAX: u32 = 100;
@@ -13,23 +18,23 @@ pub(crate) struct Snapshot {
     /// Oldest first.
     pub(crate) archived: Vec<(u64, PathBuf)>,
     /// Opened, so that a rotation does not take it away.
-    pub(crate) active: Option<(PathBuf, Arc<File>)>,
+    pub(crate) active: Option<(PathBuf, Arc<dyn DiskFile>)>,
 }
 
 impl Snapshot {
     /// Looks at the directory before and after the active file is opened: if no segment was archived in between,
     /// the file opened is the one that follows the newest archived segment.
-    pub(crate) fn take(names: &Names) -> Result<Self> {
-        let mut before = list_archived(names)?;
+    pub(crate) fn take(disk: &dyn Disk, names: &Names) -> Result<Self> {
+        let mut before = list_archived(disk, names)?;
         let mut attempts = 0;
         loop {
-            let active = open_if_there(names.active())?;
-            let after = list_archived(names)?;
+            let active = open_if_there(disk, names.active())?;
+            let after = list_archived(disk, names)?;
             attempts += 1;
             if before.last() == after.last() || attempts == ATTEMPTS_MAX {
                 let active = match active {
                     Some(active) => Some(active),
-                    None => successor_without_its_name(names)?,
+                    None => successor_without_its_name(disk, names)?,
                 };
                 return Ok(Self { archived: after, active });
             }
@@ -39,28 +44,29 @@ impl Snapshot {
 }
 
 /// Between the last two steps of a rotation (or after a power cut there) the newest records stand in `NAME.next`.
-fn successor_without_its_name(names: &Names) -> Result<Option<(PathBuf, Arc<File>)>> {
-    let Some((path, file)) = open_if_there(names.next())? else {
+fn successor_without_its_name(
+    disk: &dyn Disk,
+    names: &Names,
+) -> Result<Option<(PathBuf, Arc<dyn DiskFile>)>> {
+    let Some((path, file)) = open_if_there(disk, names.next())? else {
         // It may just have got its name.
-        return open_if_there(names.active());
+        return open_if_there(disk, names.active());
     };
     let header = read_header(&*file).map_err(MiniStoreError::file(&path, "read"))?;
     Ok(header.is_ok().then_some((path, file)))
 }
 
-fn list_archived(names: &Names) -> Result<Vec<(u64, PathBuf)>> {
-    let listed = std::fs::read_dir(names.dir())
-        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>());
-    match listed {
+fn list_archived(disk: &dyn Disk, names: &Names) -> Result<Vec<(u64, PathBuf)>> {
+    match disk.list(names.dir()) {
         Ok(listed) => Ok(names.archived_in(&listed)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(MiniStoreError::file(names.dir(), "list the directory")(error)),
     }
 }
 
-fn open_if_there(path: PathBuf) -> Result<Option<(PathBuf, Arc<File>)>> {
-    match File::open(&path) {
-        Ok(file) => Ok(Some((path, Arc::new(file)))),
+fn open_if_there(disk: &dyn Disk, path: PathBuf) -> Result<Option<(PathBuf, Arc<dyn DiskFile>)>> {
+    match disk.open(&path, Open::Read) {
+        Ok(file) => Ok(Some((path, file))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(MiniStoreError::file(path, "open")(error)),
     }

@@ -6,6 +6,7 @@ use std::{
     marker::PhantomData,
     path::PathBuf,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -17,11 +18,12 @@ use super::{
     feed::Feed,
     pump::Pump,
 };
-use crate::{MiniStoreError, Result};
+use crate::{MiniStoreError, Result, device::Disk};
 
 /// The records of a journal as a `futures::Stream`. See [`Records::into_stream`](crate::Records::into_stream).
 #[must_use = "streams do nothing unless polled"]
 pub struct RecordStream<T> {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     from_seq: u64,
     pump: Option<Pump>,
@@ -31,14 +33,14 @@ pub struct RecordStream<T> {
 }
 
 impl<T> RecordStream<T> {
-    pub(super) fn new(path: PathBuf, from_seq: u64) -> Self {
-        Self { path, from_seq, pump: None, cursor: Cursor::default(), ended: false, value: PhantomData }
+    pub(super) fn new(disk: Arc<dyn Disk>, path: PathBuf, from_seq: u64) -> Self {
+        Self { disk, path, from_seq, pump: None, cursor: Cursor::default(), ended: false, value: PhantomData }
     }
 
     fn pump(&mut self) -> Result<&mut Pump> {
         if self.pump.is_none() {
-            let (path, from_seq) = (self.path.clone(), self.from_seq);
-            self.pump = Some(Pump::start(move || Feed::of_journal(&path, from_seq))?);
+            let (disk, path, from_seq) = (Arc::clone(&self.disk), self.path.clone(), self.from_seq);
+            self.pump = Some(Pump::start(move || Feed::of_journal(disk, &path, from_seq))?);
         }
         self.pump.as_mut().ok_or(MiniStoreError::WriterGone)
     }
@@ -85,8 +87,8 @@ pub struct JournalStream<T> {
 }
 
 impl<T> JournalStream<T> {
-    pub(super) async fn open(path: PathBuf) -> Result<Self> {
-        let mut pump = Pump::start(move || Feed::of_file(&path))?;
+    pub(super) async fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self> {
+        let mut pump = Pump::start(move || Feed::of_file(disk, &path))?;
         pump.opened().await?;
         Ok(Self { pump, cursor: Cursor::default(), value: PhantomData })
     }

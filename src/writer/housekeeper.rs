@@ -1,17 +1,16 @@
-//! What is done beside the commits, on a thread of its own: writing ahead, preparing the next segment, archiving and
+//! What is done beside the commits: writing ahead, preparing the next segment, archiving and
 //! closing the last one, retention. One job at a time, in the order asked for.
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    thread::{self, JoinHandle},
 };
 
-use crossbeam_channel::{Receiver, RecvError, Sender, never, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::{
-    device::{Disk, DiskFile, Open, is_no_room},
+    device::{Disk, DiskFile, Hands, Open, is_no_room},
     format::PADDING,
     names::Names,
     recovery::close_segment,
@@ -52,53 +51,43 @@ pub(super) enum Archived {
 
 #[derive(Debug)]
 pub(super) struct Housekeeper {
-    jobs: Option<Sender<Job>>,
+    hands: Box<dyn Hands>,
+    worker: Arc<Worker>,
+    done: Sender<Outcome>,
     outcomes: Receiver<Outcome>,
-    thread: Option<JoinHandle<()>>,
     in_flight: usize,
 }
 
 impl Housekeeper {
-    pub(super) fn spawn(disk: Arc<dyn Disk>, names: Names) -> io::Result<Self> {
-        let (jobs, todo) = unbounded();
+    pub(super) fn new(hands: Box<dyn Hands>, disk: Arc<dyn Disk>, names: Names) -> Self {
         let (done, outcomes) = unbounded();
-        let worker = Worker { disk, names };
-        let thread = thread::Builder::new().name("ministore-house".into()).spawn(move || {
-            for job in todo {
-                if done.send(worker.carry_out(job)).is_err() {
-                    break;
-                }
-            }
-        })?;
-        Ok(Self { jobs: Some(jobs), outcomes, thread: Some(thread), in_flight: 0 })
+        Self { hands, worker: Arc::new(Worker { disk, names }), done, outcomes, in_flight: 0 }
     }
 
     pub(super) fn ask(&mut self, job: Job) {
-        if let Some(jobs) = &self.jobs {
-            // A thread that is gone shows when its outcome is waited for.
-            let _ = jobs.send(job);
-            self.in_flight += 1;
-        }
+        let (worker, report) = (Arc::clone(&self.worker), Report { done: self.done.clone(), outcome: None });
+        self.in_flight += 1;
+        self.hands.run(Box::new(move || {
+            let mut report = report;
+            report.outcome = Some(worker.carry_out(job));
+        }));
     }
 
     pub(super) fn outcomes(&self) -> &Receiver<Outcome> {
         &self.outcomes
     }
 
-    /// To be given whatever was received from [`outcomes`](Self::outcomes).
-    pub(super) fn received(&mut self, outcome: Result<Outcome, RecvError>) -> Outcome {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        outcome.unwrap_or_else(|_| {
-            // The thread is gone, which is a fault of this crate: nothing can come from it any more.
-            (self.outcomes, self.in_flight) = (never(), 0);
-            Outcome::Retired(Err(io::Error::other("the housekeeping thread is gone")))
-        })
+    /// To be told of whatever was received from [`outcomes`](Self::outcomes).
+    pub(super) fn received(&mut self) {
+        debug_assert!(self.in_flight > 0, "an outcome without a job");
+        self.in_flight -= 1;
     }
 
     /// An outcome that is there, or `None`.
     pub(super) fn poll(&mut self) -> Option<Outcome> {
         let outcome = self.outcomes.try_recv().ok()?;
-        Some(self.received(Ok(outcome)))
+        self.received();
+        Some(outcome)
     }
 
     /// Waits for an outcome; `None` where nothing is under way.
@@ -106,19 +95,34 @@ impl Housekeeper {
         if self.in_flight == 0 {
             return None;
         }
-        let outcome = self.outcomes.recv();
-        Some(self.received(outcome))
+        if self.outcomes.is_empty() {
+            self.hands.finish_one();
+        }
+        let outcome = self.outcomes.recv().ok();
+        self.received();
+        outcome
     }
 
-    /// Waits until everything asked for is done, and ends the thread.
+    /// Waits until everything asked for is done.
     pub(super) fn finish(&mut self, mut note: impl FnMut(Outcome)) {
-        self.jobs = None;
         while let Some(outcome) = self.await_one() {
             note(outcome);
         }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.hands.finish();
+    }
+}
+
+/// Tells the outcome of a job when it is dropped: also where the job was never run, or panicked.
+#[derive(Debug)]
+struct Report {
+    done: Sender<Outcome>,
+    outcome: Option<Outcome>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let gone = || Outcome::Retired(Err(io::Error::other("the housekeeping thread is gone")));
+        let _ = self.done.send(self.outcome.take().unwrap_or_else(gone));
     }
 }
 

@@ -10,15 +10,19 @@ mod housekeeper;
 mod open;
 mod rotation;
 mod segment;
+#[cfg(any(test, feature = "testkit"))]
+mod stepped;
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc, time::Instant};
+use std::{io, ops::ControlFlow, sync::Arc, time::Instant};
 
 use crossbeam_channel::{Receiver, select};
 use tokio::sync::oneshot;
 
-pub(crate) use open::{Chosen, choose, spawn};
+pub(crate) use open::{Chosen, Opened, choose, spawn};
+#[cfg(any(test, feature = "testkit"))]
+pub(crate) use stepped::{Stepped, Turn};
 
 use self::{
     ahead::Extending,
@@ -56,6 +60,9 @@ struct Writer {
     _lock: JournalLock,
 }
 
+/// Whoever waits for the journal to be closed.
+type Closing = oneshot::Sender<Result<()>>;
+
 /// What woke the writer.
 enum Event {
     Request(Request),
@@ -67,40 +74,48 @@ enum Event {
 impl Writer {
     /// Runs until the journal is closed or abandoned.
     fn run(mut self) {
-        let mut closing = None;
         self.keep_house();
-        loop {
-            match self.wait() {
-                Event::Request(Request::Append(append)) => {
-                    let (group, control) = self.gather(append);
-                    self.commit_group(group);
-                    match control {
-                        Some(Request::Close(done)) => {
-                            closing = Some(done);
-                            break;
-                        }
-                        Some(Request::Rotate(done)) => self.rotate(done),
-                        Some(Request::Append(_)) | None => {}
-                    }
-                }
-                Event::Request(Request::Rotate(done)) => self.rotate(done),
-                Event::Request(Request::Close(done)) => {
-                    closing = Some(done);
-                    break;
-                }
-                Event::Outcome(outcome) => self.take_in(&outcome),
-                Event::Abandoned => break,
+        let closing = loop {
+            let event = self.wait();
+            if let ControlFlow::Break(closing) = self.handle(event) {
+                break closing;
             }
             self.keep_house();
-        }
+        };
         self.shut_down(closing);
     }
 
     fn wait(&mut self) -> Event {
         select! {
             recv(self.requests) -> request => request.map_or(Event::Abandoned, Event::Request),
-            recv(self.housekeeper.outcomes()) -> outcome => Event::Outcome(self.housekeeper.received(outcome)),
+            recv(self.housekeeper.outcomes()) -> outcome => match outcome {
+                Ok(outcome) => {
+                    self.housekeeper.received();
+                    Event::Outcome(outcome)
+                }
+                Err(_) => Event::Abandoned,
+            },
         }
+    }
+
+    /// Does what an event asks for. Breaks when it is time to shut down, with whoever asked for it.
+    fn handle(&mut self, event: Event) -> ControlFlow<Option<Closing>> {
+        match event {
+            Event::Request(Request::Append(append)) => {
+                let (group, control) = self.gather(append);
+                self.commit_group(group);
+                match control {
+                    Some(Request::Close(done)) => return ControlFlow::Break(Some(done)),
+                    Some(Request::Rotate(done)) => self.rotate(done),
+                    Some(Request::Append(_)) | None => {}
+                }
+            }
+            Event::Request(Request::Rotate(done)) => self.rotate(done),
+            Event::Request(Request::Close(done)) => return ControlFlow::Break(Some(done)),
+            Event::Outcome(outcome) => self.take_in(&outcome),
+            Event::Abandoned => return ControlFlow::Break(None),
+        }
+        ControlFlow::Continue(())
     }
 
     /// Makes a group durable and answers its callers.
@@ -194,7 +209,7 @@ impl Writer {
     }
 
     /// Answers who is still waiting, and leaves the journal closed.
-    fn shut_down(mut self, closing: Option<oneshot::Sender<Result<()>>>) {
+    fn shut_down(mut self, closing: Option<Closing>) {
         let closed = self.close_journal();
         if let Err(error) = &closed {
             tracing::error!(journal = %self.shared.path.display(), %error, "could not close the journal");

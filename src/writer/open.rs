@@ -1,8 +1,6 @@
 //! Starting the writer thread: it opens and recovers the journal itself, so that no caller's thread is blocked.
 
 use std::{
-    fs::{self, File},
-    io,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -20,7 +18,7 @@ use super::{
 };
 use crate::{
     Backend, BackendKind, JournalOptions, MiniStoreError, OpenReport, Result,
-    device::{Disk, Lane, RealDisk, UringLane, refusal_hint},
+    device::{Disk, Kind, Lane, RealDisk, UringLane, refusal_hint},
     lock::{JournalLock, Releasing},
     names::Names,
     recovery::recover,
@@ -67,17 +65,17 @@ pub(crate) fn spawn(
     Ok(opened)
 }
 
-fn start(
+pub(super) fn start(
     options: JournalOptions,
     path: &Path,
     queue_bytes_max: u32,
     (backend, disk, lane): Chosen,
 ) -> Result<(Writer, Opened)> {
-    refuse_other_files(path)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    create_dirs(parent.unwrap_or(Path::new(".")))?;
-    let names = Names::resolve(path)?;
-    let lock = JournalLock::acquire(&names)?;
+    refuse_other_files(&*disk, path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    disk.create_dirs(parent).map_err(MiniStoreError::file(parent, "create the directory"))?;
+    let names = Names::resolve(&*disk, path)?;
+    let lock = JournalLock::acquire(&*disk, &names)?;
     let recovered = recover(&*disk, &names, &options)?;
     let report = recovered.report.clone();
     let shared = Arc::new(Shared::new(names.active(), queue_bytes_max)?);
@@ -106,7 +104,7 @@ fn start(
         backend,
         releasing: lock.releasing(),
     };
-    let housekeeper = Housekeeper::spawn(Arc::clone(&disk), names.clone())?;
+    let housekeeper = Housekeeper::new(disk.hands()?, Arc::clone(&disk), names.clone());
     let writer = Writer {
         rotation: Rotation::new(recovered.newest_archived),
         extending: Extending::No,
@@ -126,9 +124,9 @@ fn start(
 }
 
 /// Finds out what runs here.
-pub(crate) fn choose(backend: Backend) -> Result<Chosen> {
+pub(crate) fn choose(backend: Backend, mode: u32) -> Result<Chosen> {
     let on = |backend| -> Result<Chosen> {
-        let disk = RealDisk { backend };
+        let disk = RealDisk::new(backend, mode);
         let lane = disk.lane()?;
         Ok((backend, Arc::new(disk), lane))
     };
@@ -136,7 +134,7 @@ pub(crate) fn choose(backend: Backend) -> Result<Chosen> {
         Backend::Blocking => on(BackendKind::Blocking),
         Backend::Uring | Backend::Auto => match UringLane::new() {
             Ok(lane) => {
-                let disk = RealDisk { backend: BackendKind::Uring };
+                let disk = RealDisk::new(BackendKind::Uring, mode);
                 Ok((BackendKind::Uring, Arc::new(disk), Box::new(lane)))
             }
             Err(source) => {
@@ -151,25 +149,9 @@ pub(crate) fn choose(backend: Backend) -> Result<Chosen> {
     }
 }
 
-fn refuse_other_files(path: &Path) -> Result<()> {
-    match fs::metadata(path) {
-        Ok(meta) if !meta.is_file() => Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() }),
-        _ => Ok(()),
+fn refuse_other_files(disk: &dyn Disk, path: &Path) -> Result<()> {
+    match disk.kind(path) {
+        Ok(Kind::Directory | Kind::Other) => Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() }),
+        Ok(Kind::File) | Err(_) => Ok(()),
     }
-}
-
-/// Creates missing directories; their names are durable before anything is written into them.
-fn create_dirs(dir: &Path) -> Result<()> {
-    let fail = |action| MiniStoreError::file(dir, action);
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    create_dirs(parent)?;
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result,
-    }
-    .map_err(fail("create the directory"))?;
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(fail("sync the parent of the directory"))
 }

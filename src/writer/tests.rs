@@ -9,6 +9,7 @@ mod full_disk;
 mod grouping;
 mod queue;
 mod rotation;
+mod stepped;
 
 use std::{
     fs,

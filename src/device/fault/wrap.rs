@@ -13,7 +13,8 @@ use rustix::io::Errno;
 
 use super::{Event, Faults, Op};
 use crate::{
-    device::{CommitBuffer, CommitError, Disk, DiskFile, Lane, Open, RealDisk},
+    BackendKind,
+    device::{CommitBuffer, CommitError, Disk, DiskFile, Hands, Kind, Lane, LockFile, Open, RealDisk},
     scan::ReadAt,
 };
 
@@ -30,10 +31,26 @@ impl FaultDisk {
 }
 
 impl Disk for FaultDisk {
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        self.inner.canonicalize(path)
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Kind> {
+        self.inner.kind(path)
+    }
+
+    fn create_dirs(&self, dir: &Path) -> io::Result<()> {
+        self.inner.create_dirs(dir)
+    }
+
+    fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>> {
+        self.inner.lock_file(path)
+    }
+
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let open = || self.inner.open(path, how);
         let inner = match how {
-            Open::Existing => open()?,
+            Open::Read | Open::Existing => open()?,
             Open::New => self.run(Op::Create, path, || {
                 if self.faults.has_room() { open() } else { Err(Errno::NOSPC.into()) }
             })?,
@@ -63,7 +80,11 @@ impl Disk for FaultDisk {
     }
 
     fn lane(&self) -> io::Result<Box<dyn Lane>> {
-        self.faults.lane(self.inner.backend)
+        self.faults.lane(BackendKind::Blocking)
+    }
+
+    fn hands(&self) -> io::Result<Box<dyn Hands>> {
+        self.inner.hands()
     }
 }
 

@@ -148,7 +148,8 @@ fn all_left() -> Vec<Left> {
 }
 
 fn recover_on(faults: &Faults, left: &Left, path: &Path) -> Result<Recovered> {
-    recover(&*faults.disk(), &Names::resolve(path).unwrap(), &left.options)
+    let disk = faults.disk();
+    recover(&*disk, &Names::resolve(&*disk, path).unwrap(), &left.options)
 }
 
 fn records(path: &Path) -> Vec<(u64, Value)> {

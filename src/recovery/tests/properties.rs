@@ -29,7 +29,7 @@ fn recovered(bytes: &[u8], policy: RecoveryPolicy) -> Result<Option<(Vec<Value>,
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("j");
     fs::write(&path, bytes)?;
-    let names = Names::resolve(&path).expect("a path");
+    let names = Names::resolve(&*crate::device::real(), &path).expect("a path");
     let faults = Faults::new();
     let options = JournalOptions::new().recovery(policy);
     let recovered = match recover(&*faults.disk(), &names, &options) {

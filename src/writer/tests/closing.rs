@@ -1,7 +1,7 @@
 //! Closing, and being dropped.
 
 use super::*;
-use crate::{lock::JournalLock, names::Names};
+use crate::{device::real, lock::JournalLock, names::Names};
 
 #[test]
 fn what_was_accepted_is_durable_and_the_journal_closed_when_the_last_handle_is_dropped() {
@@ -17,7 +17,7 @@ fn what_was_accepted_is_durable_and_the_journal_closed_when_the_last_handle_is_d
             finish(caller).unwrap();
         }
         // Waits until the writer is done.
-        let lock = JournalLock::acquire(&Names::resolve(&path).unwrap()).unwrap();
+        let lock = JournalLock::acquire(&*real(), &Names::resolve(&*real(), &path).unwrap()).unwrap();
         assert!(is_closed(&path));
         assert_eq!(values(&path), (0..10).collect::<Vec<_>>());
         drop((lock, dir));

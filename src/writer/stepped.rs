@@ -1,0 +1,75 @@
+//! A writer without a thread: whoever holds it takes its steps, one by one, on one thread with the callers. What runs
+//! is the same code; only the waiting is left out. For simulated disks.
+
+use std::{ops::ControlFlow, path::Path};
+
+use super::{
+    Event, Writer,
+    open::{Chosen, Opened, start},
+};
+use crate::{JournalOptions, Result};
+
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Something was done.
+    Busy,
+    /// Nothing is there to be done.
+    Idle,
+    /// The journal is closed.
+    Ended,
+}
+
+/// A writer that does nothing by itself.
+#[derive(Debug)]
+pub(crate) struct Stepped {
+    writer: Option<Writer>,
+}
+
+impl Stepped {
+    /// Opens and recovers the journal on the calling thread.
+    pub(crate) fn start(
+        options: JournalOptions,
+        path: &Path,
+        queue_bytes_max: u32,
+        chosen: Chosen,
+    ) -> Result<(Self, Opened)> {
+        let (mut writer, opened) = start(options, path, queue_bytes_max, chosen)?;
+        writer.keep_house();
+        Ok((Self { writer: Some(writer) }, opened))
+    }
+
+    /// Takes in one request, or one outcome of a job (`outcomes_first` where both are there).
+    pub(crate) fn step(&mut self, outcomes_first: bool) -> Turn {
+        let Some(mut writer) = self.writer.take() else { return Turn::Ended };
+        let Some(event) = writer.waiting_event(outcomes_first) else {
+            self.writer = Some(writer);
+            return Turn::Idle;
+        };
+        match writer.handle(event) {
+            ControlFlow::Continue(()) => {
+                writer.keep_house();
+                self.writer = Some(writer);
+                Turn::Busy
+            }
+            ControlFlow::Break(closing) => {
+                writer.shut_down(closing);
+                Turn::Ended
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// An event that need not be waited for.
+    fn waiting_event(&mut self, outcomes_first: bool) -> Option<Event> {
+        let request = |writer: &Self| match writer.requests.try_recv() {
+            Ok(request) => Some(Event::Request(request)),
+            Err(error) => error.is_disconnected().then_some(Event::Abandoned),
+        };
+        if outcomes_first {
+            return self.housekeeper.poll().map(Event::Outcome).or_else(|| request(self));
+        }
+        request(self).or_else(|| self.housekeeper.poll().map(Event::Outcome))
+    }
+}

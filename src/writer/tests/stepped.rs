@@ -1,0 +1,29 @@
+//! The writer without its thread.
+
+use super::*;
+use crate::writer::{Stepped, Turn};
+
+#[test]
+fn a_stepped_writer_does_nothing_by_itself_and_everything_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j");
+    let faults = Faults::new();
+    let lane = faults.lane(BackendKind::Blocking).unwrap();
+    let options = JournalOptions::new().write_ahead(false);
+    let (store, mut writer): (MiniStore, Stepped) =
+        MiniStore::open_stepped(options, &path, (BackendKind::Blocking, faults.disk(), lane)).unwrap();
+    let commits = faults.count(Op::Commit);
+    let mut pending: Vec<_> = (0..3u64).map(|record| finish(store.submit(&record)).unwrap()).collect();
+    assert!(pending.iter_mut().all(is_waiting));
+    assert_eq!(faults.count(Op::Commit), commits);
+    assert_eq!(writer.step(false), Turn::Busy);
+    assert_eq!(faults.count(Op::Commit), commits + 1, "one group");
+    for (index, pending) in pending.into_iter().enumerate() {
+        assert_eq!(finish(pending).unwrap(), index as u64 + 1);
+    }
+    assert_eq!(writer.step(true), Turn::Idle);
+    drop(store);
+    assert_eq!(writer.step(false), Turn::Ended);
+    assert!(is_closed(&path));
+    assert_eq!(values(&path), [0, 1, 2]);
+}
