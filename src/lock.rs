@@ -1,18 +1,21 @@
 //! One writer per journal: an advisory lock (`flock`) on `NAME.lock`, which the kernel releases when the
-//! process ends, however it ends. The file itself stays and holds nothing.
+//! process ends, however it ends. The file itself stays and holds nothing: what a process that is gone left in it
+//! or beside it cannot keep anybody out. The active segment is locked, too, so that a second writer is refused who
+//! comes by another name (a hard link), or after somebody removed the lock file.
 //!
 //! A store whose last handle was dropped closes in the background; opening the journal again in the same
 //! process waits for that instead of failing.
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
     MiniStoreError, Result,
-    device::{Disk, FileId, LockFile},
+    device::{Disk, DiskFile, FileId, LockFile},
     names::Names,
 };
 
@@ -27,6 +30,8 @@ static CHANGED: Condvar = Condvar::new();
 pub(crate) struct JournalLock {
     releasing: Releasing,
     file: Box<dyn LockFile>,
+    /// The active segment, once it is known.
+    segment: Option<Arc<dyn DiskFile>>,
 }
 
 /// Says that a lock will be released without anybody asking again.
@@ -73,7 +78,27 @@ impl JournalLock {
         }
         let releasing = Releasing(Arc::default());
         held.insert(file.id(), Arc::clone(&releasing.0));
-        Ok(Self { releasing, file })
+        Ok(Self { releasing, file, segment: None })
+    }
+
+    /// Locks the file that is the active segment from now on, and lets go of the one before.
+    ///
+    /// # Errors
+    ///
+    /// [`MiniStoreError::Locked`], or what the operating system says.
+    pub(crate) fn cover(&mut self, path: &Path, segment: Arc<dyn DiskFile>) -> Result<()> {
+        self.uncover();
+        if !segment.try_lock().map_err(MiniStoreError::file(path, "lock"))? {
+            return Err(MiniStoreError::Locked { path: path.to_path_buf(), pid: None });
+        }
+        self.segment = Some(segment);
+        Ok(())
+    }
+
+    fn uncover(&mut self) {
+        if let Some(Err(error)) = self.segment.take().map(|segment| segment.unlock()) {
+            tracing::warn!(%error, "could not release the lock of a segment");
+        }
     }
 
     pub(crate) fn releasing(&self) -> Releasing {
@@ -86,6 +111,7 @@ impl Drop for JournalLock {
         let mut held = held();
         // Said explicitly: where another thread is starting a process, that process has this file open too until
         // its program is loaded, and closing it here alone would not release the lock.
+        self.uncover();
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, "could not release the journal's lock");
         }

@@ -119,6 +119,16 @@ pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
 
     /// Makes data and length durable.
     fn sync(&self) -> io::Result<()>;
+
+    /// Takes a lock on the file itself, whatever its name; `false` where somebody else has it. Where files have no
+    /// other names there is nothing to do.
+    fn try_lock(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The commit path of the writer thread.

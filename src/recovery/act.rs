@@ -239,7 +239,7 @@ fn next_header(disk: &dyn Disk, options: &JournalOptions, journal: &Journal) -> 
 
 /// How a segment continues these.
 fn link_after(disk: &dyn Disk, archived: &[(u64, PathBuf)]) -> Result<Link> {
-    let open = |path: &PathBuf| disk.open(path, Open::Existing);
+    let open = |path: &PathBuf| disk.open(path, Open::Read);
     let Continuation { next_seq, last_seal } = continuation_of(archived, open)?;
     Ok(Link { first: next_seq, prev: last_seal.unwrap_or(0) })
 }

@@ -22,7 +22,7 @@ pub(super) enum Newest {
 impl Newest {
     /// `successor` is what the active segment's header says of this one.
     pub(super) fn observe(disk: &dyn Disk, path: &Path, successor: Option<Link>) -> io::Result<Self> {
-        let file = disk.open(path, Open::Existing)?;
+        let file = disk.open(path, Open::Read)?;
         // Where the active segment says what it follows, the end is enough to see. Else this one is to be read
         // anyway, to give the next its numbers: better before anything is changed.
         if let Some(link) = successor {

@@ -57,7 +57,7 @@ struct Writer {
     /// Callers who wait for a rotation.
     rotate_waiters: Vec<oneshot::Sender<Result<()>>>,
     // Last: released when everything else is done.
-    _lock: JournalLock,
+    lock: JournalLock,
 }
 
 /// Whoever waits for the journal to be closed.

@@ -1,6 +1,7 @@
 //! Starting the writer thread: it opens and recovers the journal itself, so that no caller's thread is blocked.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     Backend, BackendKind, JournalOptions, MiniStoreError, OpenReport, Result,
-    device::{Disk, Kind, Lane, RealDisk, UringLane, refusal_hint},
+    device::{Disk, Kind, Lane, Open, RealDisk, UringLane, refusal_hint},
     lock::{JournalLock, Releasing},
     names::Names,
     recovery::recover,
@@ -75,8 +76,14 @@ pub(super) fn start(
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     disk.create_dirs(parent).map_err(MiniStoreError::file(parent, "create the directory"))?;
     let names = Names::resolve(&*disk, path)?;
-    let lock = JournalLock::acquire(&*disk, &names)?;
+    let mut lock = JournalLock::acquire(&*disk, &names)?;
+    let active = names.active();
+    match disk.open(&active, Open::Existing) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => lock.cover(&active, opened.map_err(MiniStoreError::file(&active, "open"))?)?,
+    }
     let recovered = recover(&*disk, &names, &options)?;
+    lock.cover(&active, Arc::clone(&recovered.file))?;
     let report = recovered.report.clone();
     let shared = Arc::new(Shared::new(names.active(), queue_bytes_max)?);
     shared.publish(report.next_seq - 1);
@@ -118,7 +125,7 @@ pub(super) fn start(
         housekeeper,
         segment,
         rotate_waiters: Vec::new(),
-        _lock: lock,
+        lock,
     };
     Ok((writer, opened))
 }

@@ -240,6 +240,10 @@ impl Writer {
             self.shared.poison(error);
             return;
         }
+        if let Err(error) = self.lock.cover(&newborn.path, Arc::clone(&newborn.file)) {
+            self.shared.poison(io::Error::other(error));
+            return;
+        }
         let old = mem::replace(&mut self.segment, newborn);
         self.rotation.newest_archived += 1;
         self.rotation.requested = false;

@@ -141,6 +141,14 @@ impl DiskFile for FaultFile {
     fn sync(&self) -> io::Result<()> {
         self.run(Op::SyncFile, || self.inner.sync())
     }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        self.inner.try_lock()
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.inner.unlock()
+    }
 }
 
 #[derive(Debug)]
