@@ -18,7 +18,7 @@ const POLICIES: [RecoveryPolicy; 2] = [Strict, CutAtFirstError];
 /// More steps than this are never needed.
 const STEPS_MAX: usize = 6;
 
-fn all_states() -> Vec<States> {
+pub(super) fn all_states() -> Vec<States> {
     let with_active = |active| {
         let with_archived = move |archived| NEXT.map(|next| States { active, archived, next });
         ARCHIVED.map(with_archived).concat()
@@ -54,7 +54,7 @@ fn paths(states: States, policy: RecoveryPolicy) -> Vec<Vec<Step>> {
     finished
 }
 
-fn is_refused(states: States, policy: RecoveryPolicy) -> bool {
+pub(super) fn is_refused(states: States, policy: RecoveryPolicy) -> bool {
     paths(states, policy).iter().any(|steps| !steps.ends_with(&[Ready]))
 }
 
@@ -182,4 +182,47 @@ fn the_rows_that_matter() {
         assert_eq!(decide(states, Strict), strict, "{states:?}");
         assert_eq!(decide(states, CutAtFirstError), cut, "{states:?}");
     }
+}
+
+fn describe(step: Step) -> &'static str {
+    match step {
+        Ready => "**ready**",
+        Refuse(Culprit::Active) => "refuse: active",
+        Refuse(Culprit::Archived) => "refuse: archived",
+        Refuse(Culprit::Next) => "refuse: next",
+        AdoptNext => "adopt next",
+        RemoveNext => "remove next",
+        SetNextAside => "set next aside",
+        FinishArchived => "finish archived",
+        CreateActive => "create active",
+        WriteHeader => "write header",
+        CutActive => "cut active",
+    }
+}
+
+/// One row for what the active and the newest archived segment are, one column for the prepared one.
+fn render() -> String {
+    let head = "| active | archived | next: absent | blank | continues | foreign |\n| --- | --- | --- | --- | --- | --- |\n";
+    let states = all_states();
+    let rows = states.chunks(NEXT.len()).map(|row| {
+        let cells = row.iter().map(|&states| {
+            let (strict, cut) = (decide(states, Strict), decide(states, CutAtFirstError));
+            if strict == cut {
+                describe(strict).to_owned()
+            } else {
+                format!("{} / {}", describe(strict), describe(cut))
+            }
+        });
+        let name = |state: String| state.to_lowercase();
+        let (active, archived) =
+            (name(format!("{:?}", row[0].active)), name(format!("{:?}", row[0].archived)));
+        format!("| {active} | {archived} | {} |\n", cells.collect::<Vec<_>>().join(" | "))
+    });
+    rows.fold(head.to_owned(), |table, row| table + &row)
+}
+
+#[test]
+fn the_documented_table_is_the_one_in_force() {
+    let documented = include_str!("../../../docs/recovery.md");
+    assert!(documented.contains(&render()), "docs/recovery.md is to hold this table:\n\n{}", render());
 }

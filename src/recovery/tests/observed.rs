@@ -1,0 +1,141 @@
+//! The table, on real files: for every combination there is a journal that shows it, and recovery does with it what
+//! the table says.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::table::{all_states, is_refused};
+use crate::{
+    JournalOptions, MiniStore,
+    RecoveryPolicy::{self, CutAtFirstError, Strict},
+    device::{Disk, real},
+    format::{
+        Header, Link,
+        testing::{FIRST, SegmentBytes},
+    },
+    names::Names,
+    recovery::{
+        ActiveState as Active, ArchivedState as Archived, Journal, NextState as Next, States, recover,
+    },
+};
+
+/// Records in each segment that verifies.
+const RECORDS: u64 = 3;
+
+fn two_groups(header: Header) -> SegmentBytes {
+    SegmentBytes::new(header).group(&["1", "{\"two\":2}"]).group(&["\"three\""])
+}
+
+/// The first group does not verify, the second does.
+fn damaged(header: Header) -> Vec<u8> {
+    let mut bytes = two_groups(header).padded(99);
+    bytes[header.compose().len() + 1] = b'9';
+    bytes
+}
+
+fn padding() -> Vec<u8> {
+    vec![b' '; 4096]
+}
+
+/// What the segment behind the newest archived one is to say of it.
+fn link(archived: Archived) -> Link {
+    match archived {
+        Archived::Absent | Archived::Damaged => Link { first: 1, prev: 0 },
+        Archived::Closed | Archived::Unfinished => {
+            Link { first: 1 + RECORDS, prev: two_groups(FIRST).last_seal() }
+        }
+    }
+}
+
+/// Files that show this, by their suffix.
+fn files(states: States) -> Vec<(&'static str, Vec<u8>)> {
+    let header = Header::Sealed(link(states.archived));
+    let foreign = || b"what?\n".to_vec();
+    let archived = match states.archived {
+        Archived::Absent => None,
+        Archived::Closed => Some(two_groups(FIRST).closed()),
+        Archived::Unfinished => Some(two_groups(FIRST).padded(99)),
+        Archived::Damaged => Some(damaged(FIRST)),
+    };
+    let next = match states.next {
+        Next::Absent => None,
+        Next::Blank => Some(padding()),
+        Next::Continues => Some(SegmentBytes::new(header).padded(99)),
+        Next::Foreign => Some(foreign()),
+    };
+    let active = match states.active {
+        Active::Absent => None,
+        Active::Blank => Some(padding()),
+        Active::Clean => Some(two_groups(header).padded(99)),
+        Active::Torn => Some(two_groups(header).line("{\"torn\":").padded(99)),
+        Active::Damaged => Some(damaged(header)),
+        Active::Unusable => Some(foreign()),
+    };
+    let all = [(".001", archived), (".next", next), ("", active)];
+    all.into_iter().filter_map(|(suffix, bytes)| Some((suffix, bytes?))).collect()
+}
+
+/// Records that the table lets survive.
+fn surviving(states: States) -> u64 {
+    let archived = matches!(states.archived, Archived::Closed | Archived::Unfinished);
+    let active = matches!(states.active, Active::Clean | Active::Torn);
+    RECORDS * (u64::from(archived) + u64::from(active))
+}
+
+fn lay_out(states: States, dir: &Path) -> PathBuf {
+    for (suffix, bytes) in files(states) {
+        fs::write(dir.join(format!("j{suffix}")), bytes).unwrap();
+    }
+    dir.join("j")
+}
+
+fn content(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut content: Vec<_> = paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    content.sort();
+    content
+}
+
+fn observe(disk: &dyn Disk, path: &Path) -> States {
+    Journal::observe(disk, &Names::resolve(disk, path).unwrap()).unwrap().states()
+}
+
+#[test]
+fn every_combination_is_seen_for_what_it_is() {
+    for states in all_states() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(observe(&*real(), &lay_out(states, dir.path())), states);
+    }
+}
+
+fn check(states: States, policy: RecoveryPolicy) {
+    let context = format!("{states:?}, {policy:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = lay_out(states, dir.path());
+    let before = content(dir.path());
+    let disk = real();
+    let names = Names::resolve(&*disk, &path).unwrap();
+    let outcome = recover(&*disk, &names, &JournalOptions::new().recovery(policy));
+    if is_refused(states, policy) {
+        outcome.expect_err(&context);
+        assert_eq!(content(dir.path()), before, "{context}");
+        return;
+    }
+    assert_eq!(outcome.expect(&context).report.next_seq, surviving(states) + 1, "{context}");
+    let numbers: Vec<_> =
+        MiniStore::records::<serde_json::Value>(&path).map(|record| record.expect(&context).seq).collect();
+    assert_eq!(numbers, (1..=surviving(states)).collect::<Vec<_>>(), "{context}");
+    let after = observe(&*disk, &path);
+    assert_eq!((after.active, after.next), (Active::Clean, Next::Absent), "{context}");
+    assert!(matches!(after.archived, Archived::Absent | Archived::Closed), "{context}: {after:?}");
+}
+
+#[test]
+fn recovery_does_with_every_combination_what_the_table_says() {
+    for states in all_states() {
+        check(states, Strict);
+        check(states, CutAtFirstError);
+    }
+}
