@@ -78,9 +78,11 @@ pub(super) fn take(
     }
 }
 
-/// The last step: the active segment is whole; ends it in LF and puts its lines under a seal.
+/// The last step: the active segment is whole; makes sure that it is durable, ends it in LF and puts its lines under a
+/// seal.
 pub(super) fn make_ready(
     disk: &dyn Disk,
+    names: &Names,
     options: &JournalOptions,
     journal: Journal,
     report: OpenReport,
@@ -89,8 +91,10 @@ pub(super) fn make_ready(
         return Err(MiniStoreError::MissingInitialState);
     };
     let sealed = scanned.is_sealed();
-    let Scanned { header, records, end } = scanned;
     let fail = |action| MiniStoreError::file(&path, action);
+    write_again(&*file, &scanned).map_err(fail("write again the end of"))?;
+    disk.sync_dir(names.dir()).map_err(MiniStoreError::file(names.dir(), "sync the directory"))?;
+    let Scanned { header, records, end, .. } = scanned;
     let link = match header.link() {
         Some(link) => link,
         // It does not say what it follows: the segments before it do.
@@ -134,6 +138,19 @@ pub(crate) fn close_segment(file: &dyn DiskFile, data_end: u64, sealed: bool) ->
     end_in(file, data_end, ending, sealed)
 }
 
+/// Makes the last group durable, from whose writing the journal may have been cut off: the write may not have
+/// been synced, or its sync may have failed. Such a group is still read from the page cache, as whole as any, and no
+/// later sync writes it; a power cut would take it from under the groups that follow. So it is written once more,
+/// in place, with the LF before it, which was written with it. (What stands before that was synced earlier.)
+fn write_again(file: &dyn DiskFile, scanned: &Scanned) -> io::Result<()> {
+    let Scanned { last_group, ref end, .. } = *scanned;
+    let start = last_group.min(end.data_end).saturating_sub(1);
+    let ending = u64::from(end.terminated) + u64::from(end.marked);
+    copy_range(file, start, end.data_end + ending, file, start)?;
+    file.set_len(file.len()?)?;
+    file.sync()
+}
+
 /// Creates the active segment. It gets its name only when its header is durable.
 fn create_segment(disk: &dyn Disk, names: &Names, header: Header) -> io::Result<()> {
     let file = disk.open(&names.next(), Open::New)?;
@@ -171,6 +188,8 @@ fn seal_plain_lines(file: &dyn DiskFile, data_end: u64, seal: u32) -> io::Result
 fn finish_archived(disk: &dyn Disk, names: &Names, path: &Path, scanned: &Scanned) -> Result<()> {
     let file = disk.open(path, Open::Existing).map_err(MiniStoreError::file(path, "open"))?;
     cut_tail(disk, names, path, &*file, scanned)?;
+    // On its own, before the mark: one that stands there says that everything before it is durable.
+    write_again(&*file, scanned).map_err(MiniStoreError::file(path, "write again the end of"))?;
     close_segment(&*file, scanned.end.data_end, scanned.is_sealed())
         .map_err(MiniStoreError::file(path, "close"))
 }
@@ -206,19 +225,24 @@ fn keep_copy(
     copy: &Path,
 ) -> io::Result<()> {
     let kept = disk.open(copy, Open::New)?;
-    let mut buffer = vec![0; COPY_BYTES.min(tail.bytes as usize)];
+    copy_range(file, tail.offset, tail.offset + tail.bytes, &*kept, 0)?;
+    kept.sync()?;
+    disk.sync_dir(names.dir())
+}
+
+fn copy_range(from: &dyn DiskFile, start: u64, end: u64, to: &dyn DiskFile, at: u64) -> io::Result<()> {
+    let mut buffer = vec![0; COPY_BYTES.min(end.saturating_sub(start) as usize)];
     let mut done = 0;
-    while done < tail.bytes {
-        let want = buffer.len().min((tail.bytes - done) as usize);
-        let count = file.read_at(&mut buffer[..want], tail.offset + done)?;
+    while start + done < end {
+        let want = buffer.len().min((end - start - done) as usize);
+        let count = from.read_at(&mut buffer[..want], start + done)?;
         if count == 0 {
             break;
         }
-        kept.write_at(&buffer[..count], done)?;
+        to.write_at(&buffer[..count], at + done)?;
         done += count as u64;
     }
-    kept.sync()?;
-    disk.sync_dir(names.dir())
+    Ok(())
 }
 
 /// A name for bytes cut at `offset` that nothing has yet.

@@ -57,7 +57,7 @@ pub(crate) fn recover(disk: &dyn Disk, names: &Names, options: &JournalOptions) 
     loop {
         let journal = Journal::observe(disk, names)?;
         match decide(journal.states(), options.recovery) {
-            Step::Ready => return act::make_ready(disk, options, journal, report),
+            Step::Ready => return act::make_ready(disk, names, options, journal, report),
             step => act::take(step, disk, names, options, &journal, &mut report)?,
         }
     }

@@ -108,7 +108,7 @@ impl Journal {
                 Content::Unusable(HeaderFault::Damaged(reason)) => {
                     corrupt(active.path.clone(), None, None, reason.clone())
                 }
-                Content::Scanned(Scanned { header, records, end: End { tail: Some(tail), .. } }) => {
+                Content::Scanned(Scanned { header, records, end: End { tail: Some(tail), .. }, .. }) => {
                     let seq = header.link().map(|link| link.first + records);
                     corrupt(active.path.clone(), Some(tail), seq, tail.reason.into())
                 }

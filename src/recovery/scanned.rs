@@ -15,6 +15,9 @@ pub(crate) struct Scanned {
     pub(crate) header: Header,
     /// Records that verify.
     pub(crate) records: u64,
+    /// Where the last group that verifies begins (a plain segment's lines, where no seal covers them); 0 where there
+    /// is none.
+    pub(crate) last_group: u64,
     pub(crate) end: End,
 }
 
@@ -32,11 +35,14 @@ pub(crate) fn scan_to_end(source: &(impl ReadAt + ?Sized)) -> io::Result<Result<
         Err(fault) => return Ok(Err(fault)),
     };
     let mut block = Block::default();
-    let mut records = 0;
+    let (mut records, mut last_group) = (0, 0);
     loop {
         match scanner.next(&mut block)? {
-            Step::Group(group) => records += group.records,
-            Step::End(end) => return Ok(Ok(Scanned { header: scanner.header(), records, end })),
+            Step::Group(group) => {
+                records += group.records;
+                last_group = group.offset;
+            }
+            Step::End(end) => return Ok(Ok(Scanned { header: scanner.header(), records, last_group, end })),
         }
     }
 }
