@@ -120,6 +120,23 @@ fn a_closed_segment_that_is_continued_meanwhile_is_no_damage() {
 }
 
 #[test]
+fn a_closed_segment_that_is_padded_meanwhile_is_no_damage() {
+    let (segment, _) = three_groups();
+    for step in [700, 64 << 10] {
+        let padded = padded_to(&segment, step);
+        check_one_change([segment.clone().closed(), padded.clone()], "written ahead");
+        check_one_change([segment.clone().ended(), padded.clone()], "ended, written ahead");
+        check_one_change([segment.clone().closed(), segment.clone().bare()], "cut");
+        let versions = [segment.clone().closed(), segment.clone().bare(), padded];
+        for reads in 1..4 {
+            for from in 0..3 {
+                check(&versions, &|read| (from + read) / reads, &format!("{reads} reads a version, {from}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_torn_tail_that_is_cut_and_overwritten_meanwhile_is_no_damage() {
     let (segment, _) = three_groups();
     let torn = segment.clone().line(value(9)).padded(3000);
