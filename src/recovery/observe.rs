@@ -170,24 +170,27 @@ impl Content {
                 }
                 Ok(Self::Scanned(scanned))
             }
-            Err(_) if is_blank(file)? => Ok(Self::Blank),
+            Err(_) if is_blank(file, b' ')? => Ok(Self::Blank),
             Err(fault) => Ok(Self::Unusable(fault)),
         }
     }
 }
 
-/// Whether there is nothing in it but padding, or a header that was cut off.
-fn is_blank(file: &dyn DiskFile) -> io::Result<bool> {
+/// Whether there is nothing in it but padding, or a header that was cut off. `filler` counts as padding, too.
+fn is_blank(file: &dyn DiskFile, filler: u8) -> io::Result<bool> {
+    let is_padding = |byte: &u8| byte.is_ascii_whitespace() || *byte == filler;
     let mut lines = LineReader::new(file, 0);
     let blank = lines.next()?.is_none_or(|line| {
-        !line.terminated && (line.bytes.trim_ascii().is_empty() || header::is_torn_header(line.bytes))
+        !line.terminated && (line.bytes.iter().all(is_padding) || header::is_torn_header(line.bytes))
     });
     Ok(blank)
 }
 
 fn observe_next(disk: &dyn Disk, names: &Names, newest: &Newest) -> io::Result<NextState> {
     let file = disk.open(&names.next(), Open::Existing)?;
-    if is_blank(&*file)? {
+    // Its size may be durable before its bytes are: the file system fills in zeros. Only here: the active name is given
+    // to durable bytes alone.
+    if is_blank(&*file, 0)? {
         return Ok(NextState::Blank);
     }
     Ok(match read_header(&*file)? {

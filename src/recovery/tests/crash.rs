@@ -82,6 +82,11 @@ fn padding() -> Vec<u8> {
     vec![b' '; 4096]
 }
 
+/// A size that is durable before the bytes are: a file system fills in zeros.
+fn zeros(bytes: usize) -> Vec<u8> {
+    vec![0; bytes]
+}
+
 /// All that can be found, save what is refused.
 fn all_left() -> Vec<Left> {
     let torn = |segment: SegmentBytes| segment.line("{\"torn\":").padded(900);
@@ -104,6 +109,15 @@ fn all_left() -> Vec<Left> {
         left("an LF behind the data", 3, &[("", two_groups().followed_by(b"\n   "))]),
         left("the next prepared", 3, &[("", two_groups().padded(99)), (".next", padding())]),
         left("torn, the next prepared", 3, &[("", torn(two_groups())), (".next", padding())]),
+        left("a creation whose header was lost", 0, &[(".next", zeros(76))]),
+        left("the next prepared, padding lost", 3, &[("", two_groups().padded(99)), (".next", zeros(4096))]),
+        left(
+            "the next prepared, padding lost in part",
+            3,
+            &[("", two_groups().padded(99)), (".next", [padding(), zeros(512), padding()].concat())],
+        ),
+        left("archived, padding lost", 3, &[(".001", two_groups().padded(99)), (".next", zeros(4096))]),
+        left("archived, the header lost", 3, &[(".001", two_groups().closed()), (".next", zeros(76))]),
         left("archived", 3, &[(".001", two_groups().padded(99)), (".next", padding())]),
         left("archived, torn", 3, &[(".001", torn(two_groups())), (".next", padding())]),
         left("archived, no next", 3, &[(".001", two_groups().closed())]),
