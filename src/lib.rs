@@ -96,6 +96,9 @@ mod device;
 mod encode;
 mod error;
 mod format;
+#[cfg(any(test, feature = "_fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod lock;
 pub mod maintenance;
 mod names;

@@ -6,10 +6,10 @@ use super::ReadAt;
 use crate::{format::LF, format::PADDING, options::LINE_BYTES_LIMIT};
 
 /// Bytes asked for in the first read: a small journal, or a header, needs no more.
-const READ_BYTES_MIN: usize = if cfg!(test) { 512 } else { 4 * 1024 };
+const READ_BYTES_MIN: usize = if cfg!(any(test, feature = "_fuzz")) { 512 } else { 4 * 1024 };
 
 /// Bytes asked for in one read, after some. Few in unit tests, so that lines straddle reads.
-pub(super) const READ_BYTES: usize = if cfg!(test) { 512 } else { 256 * 1024 };
+pub(super) const READ_BYTES: usize = if cfg!(any(test, feature = "_fuzz")) { 512 } else { 256 * 1024 };
 
 /// How many spaces of a run at the end of what was read are kept as bytes: more than the longest run of them
 /// that can end a seal.

@@ -16,6 +16,8 @@ use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 pub(crate) use block::Block;
 pub(crate) use first_line::read_header;
 pub(crate) use lines::LineReader;
+#[cfg(any(test, feature = "_fuzz"))]
+pub(crate) use scanner::Group;
 pub(crate) use scanner::{Collect, End, Scanner, Step};
 pub(crate) use sweep::Sweep;
 pub(crate) use tail::Tail;

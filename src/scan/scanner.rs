@@ -15,7 +15,8 @@ use crate::format::{CLOSED_MARK, Chain, Ending, Header, HeaderFault, LF, SEAL_LE
 
 /// A group (or a plain segment's lines) of more bytes is not held in memory while it is verified. Few in unit
 /// tests, so that they need not be large.
-pub(super) const GROUP_BYTES_HELD: usize = if cfg!(test) { 16 << 10 } else { 8 << 20 };
+pub(super) const GROUP_BYTES_HELD: usize =
+    if cfg!(any(test, feature = "_fuzz")) { 16 << 10 } else { 8 << 20 };
 
 /// Whether a scan hands out the lines it verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,127 @@
+//! Headers, seals and lines: taken apart as the naive reader takes them apart, and put together again.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::{
+    naive,
+    script::{self, Script},
+};
+use crate::{
+    MiniStoreError,
+    encode::{checked_line, to_line},
+    format::{Chain, Ending, Header, Link, SEAL_LEN, ending, header, line::embedded_seals, seal},
+};
+
+/// Any bytes as a first line and as a line; then numbers as a header and as a seal.
+pub fn codec(data: &[u8]) {
+    let line = data.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    first_line(line);
+    any_line(line);
+    let mut script = Script::new(data);
+    let link = Link { first: script.number().max(1), prev: script.number() as u32 };
+    composed(link);
+    let made = script::segment(&mut script, link);
+    chained(&made.bytes);
+}
+
+/// What one hands in as JSON becomes a line that says the same, or is refused.
+pub fn encode(data: &[u8]) {
+    match checked_line(&Bytes::copy_from_slice(data)) {
+        Ok(line) => {
+            assert!(serde_json::from_slice::<&RawValue>(&line).is_ok());
+            says_the_same(data, &line);
+        }
+        Err(MiniStoreError::InvalidJson { offset, .. }) => {
+            assert!(offset <= data.len());
+            let is_value = serde_json::from_slice::<&RawValue>(data).is_ok();
+            assert!(!is_value || data.trim_ascii().contains(&b'\n'), "JSON on one line, and refused");
+        }
+        Err(other) => panic!("{other}"),
+    }
+    if let Ok(raw) = serde_json::from_slice::<&RawValue>(data) {
+        says_the_same(data, &to_line(raw).unwrap());
+    }
+}
+
+fn says_the_same(json: &[u8], line: &[u8]) {
+    assert!(!line.contains(&b'\n') && line.trim_ascii().len() == line.len() && !line.is_empty());
+    assert_eq!(ending(line), (line.len(), Ending::Unsealed));
+    let parse = serde_json::from_slice::<serde_json::Value>;
+    // A value that nests too deep for `Value` is a value all the same.
+    if let Ok(value) = parse(json) {
+        assert_eq!(parse(line).unwrap(), value);
+    }
+}
+
+fn first_line(line: &[u8]) {
+    let magic = line.starts_with(b"// MINISTORE JOURNAL v");
+    match Header::parse(line) {
+        Ok(parsed) => {
+            assert!(magic);
+            assert_eq!(Header::parse(&parsed.compose()), Ok(parsed));
+            let object = line.iter().position(|&byte| byte == b'{').map(|at| &line[at..]);
+            assert_eq!(parsed.link(), object.map(|object| link_in(object.trim_ascii_end())));
+        }
+        Err(fault) => assert_eq!(fault == crate::format::HeaderFault::NotAJournal, !magic),
+    }
+    header::is_torn_header(line);
+}
+
+fn link_in(object: &[u8]) -> Link {
+    let object: serde_json::Value = serde_json::from_slice(object).unwrap();
+    let prev = object["prev"].as_str().unwrap();
+    assert_eq!((object["seal"].as_str(), prev.len()), (Some("crc32c"), 8));
+    Link { first: object["first"].as_u64().unwrap(), prev: u32::from_str_radix(prev, 16).unwrap() }
+}
+
+fn any_line(line: &[u8]) {
+    let (value_len, expected) = naive::ending(line);
+    let expected = match expected {
+        None => Ending::Unsealed,
+        Some((seal, false)) => Ending::Sealed(seal),
+        Some((seal, true)) => Ending::Closed(seal),
+    };
+    assert_eq!(ending(line), (value_len, expected));
+    let is_embedded = |&at: &usize| !line[at - 1].is_ascii_whitespace();
+    let expected = (1..line.len()).filter(is_embedded).filter_map(|at| Some((at, naive::seal(&line[at..])?)));
+    assert!(embedded_seals(line).eq(expected));
+    assert_eq!(seal::decode(line), naive::seal(line));
+}
+
+fn composed(link: Link) {
+    let text = Header::Sealed(link).compose();
+    assert_eq!(Header::parse(&text), Ok(Header::Sealed(link)));
+    for len in 0..text.len() {
+        let bare = &text[..len] == Header::Plain.compose().as_slice();
+        assert!(header::is_torn_header(&text[..len]) || Header::parse(&text[..len]).is_ok(), "cut at {len}");
+        assert!(!bare || Header::parse(&text[..len]) == Ok(Header::Plain));
+    }
+    assert_eq!(seal::encode(link.prev).as_slice(), naive::seal_bytes(link.prev));
+    assert_eq!(seal::decode(&seal::encode(link.prev)), Some(link.prev));
+}
+
+/// The engine's running seals against those of whole groups.
+fn chained(bytes: &[u8]) {
+    let mut lines = bytes.split(|&byte| byte == b'\n');
+    let header = lines.next().unwrap_or_default();
+    let mut chain = Chain::start(header);
+    let mut raw = chain;
+    assert_eq!(chain.seal(), Chain::after(naive::crc32c(&[header.trim_ascii_end()])).seal());
+    let (mut group, mut prev) = (Vec::new(), naive::crc32c(&[header.trim_ascii_end()]));
+    for line in lines {
+        let (value_len, sealed) = naive::ending(line);
+        chain.push(&line[..value_len]);
+        if !group.is_empty() {
+            raw.push_raw(b"\n");
+        }
+        raw.push_raw(&line[..value_len]);
+        group.push(&line[..value_len]);
+        let Some((_, _)) = sealed else { continue };
+        let expected = naive::crc32c(&[&prev.to_le_bytes(), &group.join(&b'\n')]);
+        assert_eq!((chain.seal(), raw.seal()), (expected, expected));
+        assert!(line.len() >= value_len + SEAL_LEN);
+        (chain, raw) = (Chain::after(expected), Chain::after(expected));
+        (prev, group) = (expected, Vec::new());
+    }
+}

@@ -1,0 +1,105 @@
+//! The format once more, written down as simply as possible from its description, without the engine's code.
+
+const SEAL_LEN: usize = 33;
+
+/// CRC-32C, bit by bit (reflected, polynomial 0x82f63b78).
+pub(super) fn crc32c(parts: &[&[u8]]) -> u32 {
+    let table: [u32; 256] = std::array::from_fn(|byte| {
+        (0..8).fold(byte as u32, |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 })
+    });
+    let step = |crc: u32, &byte: &u8| crc >> 8 ^ table[((crc ^ u32::from(byte)) & 0xff) as usize];
+    !parts.iter().flat_map(|part| part.iter()).fold(!0, step)
+}
+
+/// What stands as a seal at the start of these bytes.
+pub(super) fn seal(bytes: &[u8]) -> Option<u32> {
+    let bytes = bytes.get(..SEAL_LEN)?;
+    let legal = bytes[0] == b'\t' && bytes.iter().all(|byte| b" \t".contains(byte));
+    let bits: String = bytes[1..].iter().map(|&byte| if byte == b'\t' { '1' } else { '0' }).collect();
+    legal.then(|| u32::from_str_radix(&bits, 2).unwrap())
+}
+
+/// The bytes of a seal.
+pub(super) fn seal_bytes(value: u32) -> Vec<u8> {
+    let bits = format!("{value:032b}");
+    std::iter::once(b'\t').chain(bits.bytes().map(|bit| if bit == b'1' { b'\t' } else { b' ' })).collect()
+}
+
+/// The length of a line's value, and the seal and the closed mark behind it.
+pub(super) fn ending(line: &[u8]) -> (usize, Option<(u32, bool)>) {
+    let value_len = line.trim_ascii_end().len();
+    let Some(value) = seal(&line[value_len..]) else { return (value_len, None) };
+    let behind = &line[value_len + SEAL_LEN..];
+    match behind {
+        b"\t" => (value_len, Some((value, true))),
+        _ if behind.iter().all(|&byte| byte == b' ') => (value_len, Some((value, false))),
+        _ => (value_len, None),
+    }
+}
+
+/// A commit group that verifies.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) offset: usize,
+    /// Behind its seal.
+    pub(super) end: usize,
+    pub(super) records: u64,
+    pub(super) seal: u32,
+}
+
+/// Whether the lines from `offset` to the seal that ends at `end` are a group behind the seal `prev`.
+pub(super) fn verifies(bytes: &[u8], prev: u32, offset: usize, end: usize) -> bool {
+    let Some(at) = end.checked_sub(SEAL_LEN).filter(|&at| at >= offset) else { return false };
+    seal(&bytes[at..end]) == Some(crc32c(&[&prev.to_le_bytes(), &bytes[offset..at]]))
+}
+
+/// Lines of bytes, each with its place; an empty rest is no line.
+pub(super) fn lines(bytes: &[u8], from: usize) -> Vec<(usize, &[u8])> {
+    let mut offset = from;
+    let mut found = Vec::new();
+    for line in bytes[from..].split(|&byte| byte == b'\n') {
+        found.push((offset, line));
+        offset += line.len() + 1;
+    }
+    found.pop_if(|(_, line)| line.is_empty());
+    found
+}
+
+/// The groups that verify, one behind the other, up to the first line that does not fit in or to a closed mark.
+pub(super) fn groups(bytes: &[u8]) -> Vec<Group> {
+    let header = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let mut offset = header.len() + 1;
+    let mut prev = crc32c(&[header.trim_ascii_end()]);
+    let mut found = Vec::new();
+    let mut records = 0;
+    if offset > bytes.len() || header.trim_ascii_end().len() + 1 < header.len() && header.ends_with(b"\t") {
+        return found;
+    }
+    for (at, line) in lines(bytes, offset) {
+        records += 1;
+        let (value_len, Some((seal, marked))) = ending(line) else { continue };
+        let end = at + value_len + SEAL_LEN;
+        if !verifies(bytes, prev, offset, end) {
+            break;
+        }
+        found.push(Group { offset, end, records, seal });
+        if marked {
+            break;
+        }
+        (offset, prev, records) = (at + line.len() + 1, seal, 0);
+    }
+    found
+}
+
+/// Whether some group from `from` on verifies against the seal that stands before it.
+pub(super) fn a_group_verifies_behind(bytes: &[u8], from: usize) -> bool {
+    let mut before: Option<(usize, u32)> = None;
+    for (at, line) in lines(bytes, from) {
+        let (value_len, Some((seal, _))) = ending(line) else { continue };
+        if before.is_some_and(|(offset, prev)| verifies(bytes, prev, offset, at + value_len + SEAL_LEN)) {
+            return true;
+        }
+        before = Some((at + line.len() + 1, seal));
+    }
+    false
+}
