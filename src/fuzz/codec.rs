@@ -21,7 +21,7 @@ pub fn codec(data: &[u8]) {
     let mut script = Script::new(data);
     let link = Link { first: script.number().max(1), prev: script.number() as u32 };
     composed(link);
-    let made = script::segment(&mut script, link);
+    let made = script::segment(&mut script, link, false);
     chained(&made.bytes);
 }
 

@@ -7,11 +7,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken promise is to be found")]
 
 mod codec;
+mod journal;
+mod mending;
 mod naive;
+mod reading;
+mod recovery;
 mod scan;
 mod script;
 #[cfg(test)]
 mod tests;
 
 pub use codec::{codec, encode};
+pub use mending::maintenance;
+pub use reading::reading;
+pub use recovery::recovery;
 pub use scan::scan;

@@ -21,7 +21,7 @@ pub fn scan(data: &[u8]) {
         1 => [b"// MINISTORE JOURNAL v0.1.4\n", script.rest()].concat(),
         _ => {
             let link = Link { first: 1 + u64::from(script.byte()), prev: 0 };
-            let mut bytes = script::segment(&mut script, link).bytes;
+            let mut bytes = script::segment(&mut script, link, false).bytes;
             script::spoil(&mut script, &mut bytes);
             bytes
         }
@@ -126,7 +126,11 @@ fn end(bytes: &[u8], reading: &Reading) {
         Some(tail) => {
             assert!(tail.offset >= end.data_end && tail.offset + tail.bytes <= end.file_end);
             let told = &bytes[tail.offset as usize..];
-            assert!(told[tail.bytes as usize..].iter().all(|&byte| byte == b' '), "told too short: {tail:?} {}", bytes.escape_ascii());
+            assert!(
+                told[tail.bytes as usize..].iter().all(|&byte| byte == b' '),
+                "told too short: {tail:?} {}",
+                bytes.escape_ascii()
+            );
             let newline = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
             let line = 1 + newline(&bytes[..tail.offset as usize]);
             assert!(tail.line == line || tail.line == line + 1, "line {} and not {line}", tail.line);

@@ -33,10 +33,6 @@ impl<'a> Script<'a> {
         self.take(usize::MAX)
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     pub(super) fn number(&mut self) -> u64 {
         let mut number = [0; 8];
         let taken = self.take(8);
@@ -55,7 +51,7 @@ pub(super) struct Made {
 }
 
 /// A segment as the engine (or the original) leaves it, or nearly so.
-pub(super) fn segment(script: &mut Script<'_>, link: Link) -> Made {
+pub(super) fn segment(script: &mut Script<'_>, link: Link, closed: bool) -> Made {
     let header = match script.byte() % 8 {
         0 => Header::Plain,
         1 => Header::Sealed(Link { first: script.number().max(1), prev: link.prev }),
@@ -79,7 +75,8 @@ pub(super) fn segment(script: &mut Script<'_>, link: Link) -> Made {
             bytes.extend_from_slice(&seal::encode(last_seal));
         }
     }
-    match script.byte() % 6 {
+    let ending = script.byte();
+    match if closed && ending < 200 { 2 } else { ending % 6 } {
         0 => {}
         1 => bytes.push(LF),
         2 | 3 => bytes.extend_from_slice(&[CLOSED_MARK, LF]),

@@ -46,3 +46,23 @@ fn kept_inputs_of_encode_hold() {
 fn kept_inputs_of_scan_hold() {
     replay("scan", super::scan);
 }
+
+/// As above, for a body that needs a directory.
+fn replay_in_directory(target: &str, body: impl Fn(&[u8], &Path)) {
+    replay(target, |data| body(data, tempfile::tempdir().unwrap().path()));
+}
+
+#[test]
+fn kept_inputs_of_recovery_hold() {
+    replay_in_directory("recovery", super::recovery);
+}
+
+#[test]
+fn kept_inputs_of_maintenance_hold() {
+    replay_in_directory("maintenance", super::maintenance);
+}
+
+#[test]
+fn kept_inputs_of_reading_hold() {
+    replay_in_directory("reading", super::reading);
+}

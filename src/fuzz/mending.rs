@@ -1,0 +1,92 @@
+//! Verify, repair and salvage of whatever stands in a directory.
+
+use std::path::Path;
+
+use super::{
+    journal::{Files, Journal, records},
+    script::Script,
+};
+use crate::{
+    MiniStoreError,
+    maintenance::{Examination, RepairMode, examine, repair, salvage},
+};
+
+/// Looks at, mends and salvages what a script makes in `dir`.
+pub fn maintenance(data: &[u8], dir: &Path) {
+    let journal = Journal::made(&mut Script::new(data), dir);
+    let before = journal.files();
+    let found = match examine(journal.path()) {
+        Ok(found) => found,
+        Err(MiniStoreError::Io { source }) => {
+            assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    readers_agree(&journal, &found);
+    salvaged(&journal, &found, &before);
+    mended(&journal, &found, &before);
+}
+
+/// A journal without a fault is one that reads to its end, and the sums agree.
+fn readers_agree(journal: &Journal, found: &Examination) {
+    let (read, fault) = journal.records();
+    if matches!(fault, Some(MiniStoreError::Record { .. })) {
+        return;
+    }
+    assert_eq!(fault.is_some(), !found.faults.is_empty(), "{fault:?} {:?}", found.faults);
+    if fault.is_none() {
+        assert_eq!(read.len() as u64, found.records);
+    }
+    let sums = found.segments.iter().map(|segment| (segment.records, segment.groups));
+    let sums = sums.fold((0, 0), |sums, (records, groups)| (sums.0 + records, sums.1 + groups));
+    assert_eq!(sums, (found.records, found.groups));
+    for segment in &found.segments {
+        assert!(segment.data_bytes + segment.padding_bytes <= segment.file_bytes, "{segment:?}");
+    }
+}
+
+/// The new journal is sound, and holds nothing that the old one does not.
+fn salvaged(journal: &Journal, found: &Examination, before: &Files) {
+    let to = journal.beside();
+    let salvage = salvage(journal.path(), &to).unwrap();
+    assert_eq!(&journal.files(), before, "the old journal is only read");
+    let new = examine(&to).unwrap();
+    assert!(new.faults.is_empty() && new.torn_tail.is_none(), "{new:?}");
+    let (copied, fault) = records(&to, 0);
+    assert!(fault.is_none(), "{fault:?}");
+    assert_eq!((copied.len() as u64, new.records), (salvage.records, salvage.records));
+    for (_, value) in &copied {
+        let stands = |bytes: &Vec<u8>| memchr::memmem::find(bytes, value.as_bytes()).is_some();
+        assert!(before.values().any(stands), "never written: {value}");
+    }
+    let (read, fault) = journal.records();
+    if fault.is_none() {
+        assert!(found.faults.is_empty());
+        let values =
+            |records: Vec<(u64, String)>| records.into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+        assert_eq!(values(copied), values(read), "something of a sound journal was left behind");
+    }
+}
+
+/// Repair does what it says it would; what is not sound then was named.
+fn mended(journal: &Journal, found: &Examination, before: &Files) {
+    let planned = repair(journal.path(), RepairMode::DryRun).unwrap();
+    assert_eq!(&journal.files(), before, "a dry run changes nothing");
+    let (read, fault) = journal.records();
+    let done = repair(journal.path(), RepairMode::Apply).unwrap();
+    assert_eq!(done.left, planned.left);
+    assert_eq!(done.actions.len(), planned.actions.len());
+    assert!(found.faults.is_empty() <= done.left.is_empty());
+    if done.actions.is_empty() {
+        assert_eq!(&journal.files(), before, "nothing was said to be done");
+    }
+    let after = examine(journal.path()).unwrap();
+    assert_eq!(after.faults.is_empty(), done.left.is_empty(), "{after:?} {done:?}");
+    assert!(!done.left.is_empty() || after.torn_tail.is_none(), "{after:?}");
+    if fault.is_none() {
+        assert_eq!(journal.records().0, read, "a record is gone");
+    }
+    let again = repair(journal.path(), RepairMode::Apply).unwrap();
+    assert_eq!((again.actions.len(), again.left.is_empty()), (0, done.left.is_empty()), "{again:?}");
+}

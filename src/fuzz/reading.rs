@@ -1,0 +1,74 @@
+//! Every way to read, over whatever stands there: they agree, and they end.
+
+use std::{future::poll_fn, path::Path, pin::Pin};
+
+use futures_core::Stream;
+use serde_json::value::RawValue;
+
+use super::{
+    journal::{Journal, records},
+    script::Script,
+};
+use crate::{MiniStore, MiniStoreError};
+
+/// Reads what a script makes in `dir`, or the bytes as they are.
+pub fn reading(data: &[u8], dir: &Path) {
+    let mut script = Script::new(data);
+    let journal = match script.byte() % 3 {
+        0 => Journal::of_bytes(script.rest(), dir),
+        1 => Journal::of_bytes(&[b"// MINISTORE JOURNAL v0.1.4\n", script.rest()].concat(), dir),
+        _ => Journal::made(&mut script, dir),
+    };
+    let before = journal.files();
+    let (read, fault) = journal.records();
+    assert!(read.is_sorted_by(|(one, _), (two, _)| one + 1 == *two), "numbers with a gap: {read:?}");
+    replayed(&journal, &read, fault.as_ref());
+    streamed(&journal, &read, fault.is_some());
+    if fault.is_none() {
+        for (index, (seq, _)) in read.iter().enumerate() {
+            assert_eq!(records(&journal.path(), *seq).0, read[index..], "from {seq} on");
+        }
+    }
+    let last = MiniStore::records::<Box<RawValue>>(journal.path()).filter(Result::is_ok).count();
+    assert!(last >= read.len());
+    one_file(&journal);
+    assert_eq!(journal.files(), before, "reading never writes");
+}
+
+fn replayed(journal: &Journal, read: &[(u64, String)], fault: Option<&MiniStoreError>) {
+    match pollster::block_on(MiniStore::replay::<Box<RawValue>, _>(journal.path())) {
+        Ok(replayed) => {
+            assert!(fault.is_none(), "replay sees no fault: {fault:?}");
+            assert!(
+                replayed.iter().map(|value| value.get()).eq(read.iter().map(|(_, value)| value.as_str()))
+            );
+        }
+        Err(error) => assert!(fault.is_some(), "replay alone sees a fault: {error}"),
+    }
+}
+
+fn streamed(journal: &Journal, read: &[(u64, String)], faulty: bool) {
+    let mut stream = MiniStore::records::<Box<RawValue>>(journal.path()).into_stream();
+    let mut found = 0;
+    while let Some(record) = pollster::block_on(poll_fn(|context| Pin::new(&mut stream).poll_next(context))) {
+        let Ok(record) = record else {
+            assert!(faulty);
+            break;
+        };
+        assert_eq!((record.seq, record.value.get()), (read[found].0, read[found].1.as_str()));
+        found += 1;
+    }
+    assert_eq!(found, read.len());
+}
+
+/// As `ministore` 0.1.7 reads: one file, without the others.
+fn one_file(journal: &Journal) {
+    let Ok(mut stream) = pollster::block_on(MiniStore::stream::<Box<RawValue>>(journal.path())) else {
+        return;
+    };
+    while let Some(record) = pollster::block_on(stream.next()) {
+        if !matches!(record, Ok(_) | Err(MiniStoreError::Deserialize { .. })) {
+            break;
+        }
+    }
+}
