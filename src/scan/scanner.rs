@@ -238,7 +238,7 @@ impl<S: ReadAt> Scanner<S> {
         let tail = Tail {
             offset: limit,
             line: self.group.line + gathered.records - 1,
-            bytes: (gathered.last_line + last.value.len() as u64).saturating_sub(limit),
+            bytes: (gathered.last_line + last.text_len).saturating_sub(limit),
             damaged: false,
             reason: "the last line is incomplete",
         };

@@ -81,6 +81,8 @@ pub(super) fn judge<S: ReadAt>(source: &S, start: Start, plain: bool) -> io::Res
 pub(super) struct PlainLast {
     /// Without the white space at its end.
     pub(super) value: Vec<u8>,
+    /// How many of its bytes are not padding: what may have been begun of a seal included.
+    pub(super) text_len: u64,
     /// How many of its bytes are a whole JSON value, if it begins with one. A number may have been cut off
     /// between two digits: it counts as whole only where the TAB of a seal was begun behind it.
     pub(super) complete_len: Option<usize>,
@@ -96,7 +98,8 @@ pub(super) fn plain_last<S: ReadAt>(source: &S, line_offset: u64) -> io::Result<
     let is_number = value[..len].last().is_some_and(u8::is_ascii_digit);
     let delimited = !is_number || line.get(len) == Some(&seal::ONE);
     let complete_len = (whole && delimited).then_some(len);
-    Ok(PlainLast { value, complete_len })
+    let text_len = line.iter().rposition(|&b| b != PADDING).map_or(0, |last| last as u64 + 1);
+    Ok(PlainLast { value, text_len, complete_len })
 }
 
 /// What stands from a failed group to the end of the file.
