@@ -10,14 +10,13 @@ use std::{
 use super::{
     CutTail, OpenReport, Recovered,
     decide::Step,
-    numbering::{Continuation, continuation_of},
     observe::{Active, Content, Journal},
     scanned::Scanned,
 };
 use crate::{
     JournalOptions, MiniStoreError, Result,
     device::{Disk, DiskFile, Open},
-    format::{CLOSED_MARK, Chain, Header, LF, Link, seal},
+    format::{CLOSED_MARK, Chain, Header, LF, seal},
     names::Names,
     scan::Tail,
 };
@@ -58,11 +57,11 @@ pub(super) fn take(
         Step::CreateActive => {
             report.created |= journal.archived.is_empty();
             report.rotation_completed |= !journal.archived.is_empty();
-            let header = next_header(disk, options, journal)?;
+            let header = next_header(options, journal)?;
             create_segment(disk, names, header).map_err(fail("create"))
         }
         Step::WriteHeader => {
-            let header = next_header(disk, options, journal)?;
+            let header = next_header(options, journal)?;
             let active = journal.active.as_ref();
             active.map_or(Ok(()), |active| write_header(&*active.file, header)).map_err(fail("write"))?;
             disk.sync_dir(names.dir()).map_err(fail("sync the directory of"))
@@ -87,6 +86,7 @@ pub(super) fn make_ready(
     journal: Journal,
     report: OpenReport,
 ) -> Result<Recovered> {
+    let link = journal.link()?;
     let Some(Active { path, file, content: Content::Scanned(scanned) }) = journal.active else {
         return Err(MiniStoreError::MissingInitialState);
     };
@@ -94,12 +94,7 @@ pub(super) fn make_ready(
     let fail = |action| MiniStoreError::file(&path, action);
     write_again(&*file, &scanned).map_err(fail("write again the end of"))?;
     disk.sync_dir(names.dir()).map_err(MiniStoreError::file(names.dir(), "sync the directory"))?;
-    let Scanned { header, records, end, .. } = scanned;
-    let link = match header.link() {
-        Some(link) => link,
-        // It does not say what it follows: the segments before it do.
-        None => link_after(disk, &journal.archived)?,
-    };
+    let Scanned { records, end, .. } = scanned;
     let mut recovered = Recovered {
         file: Arc::clone(&file),
         data_end: end.data_end,
@@ -254,18 +249,11 @@ fn free_name(disk: &dyn Disk, names: &Names, offset: u64) -> Result<PathBuf> {
 }
 
 /// The header of a segment that follows the newest archived one.
-fn next_header(disk: &dyn Disk, options: &JournalOptions, journal: &Journal) -> Result<Header> {
+fn next_header(options: &JournalOptions, journal: &Journal) -> Result<Header> {
     if !options.seals {
         return Ok(Header::Plain);
     }
-    link_after(disk, &journal.archived).map(Header::Sealed)
-}
-
-/// How a segment continues these.
-fn link_after(disk: &dyn Disk, archived: &[(u64, PathBuf)]) -> Result<Link> {
-    let open = |path: &PathBuf| disk.open(path, Open::Read);
-    let Continuation { next_seq, last_seal } = continuation_of(archived, open)?;
-    Ok(Link { first: next_seq, prev: last_seal.unwrap_or(0) })
+    journal.link().map(Header::Sealed)
 }
 
 fn rename(disk: &dyn Disk, names: &Names, from: &Path, to: &Path) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::{ffi::OsString, io, path::PathBuf, sync::Arc};
 use super::{
     decide::{ActiveState, ArchivedState, Culprit, NextState, States},
     newest::Newest,
+    numbering::{Continuation, Uncounted, continuation_of},
     scanned::{Scanned, check_plain_lines, scan_to_end},
 };
 use crate::{
@@ -22,6 +23,9 @@ pub(crate) struct Journal {
     /// Oldest first.
     pub(super) archived: Vec<(u64, PathBuf)>,
     newest: Newest,
+    /// What follows the archived segments, where the active one does not say so. Known before anything is changed:
+    /// what cannot be numbered is refused.
+    continuation: std::result::Result<Continuation, Uncounted>,
     next: NextState,
     next_path: PathBuf,
 }
@@ -60,7 +64,12 @@ impl Journal {
         } else {
             NextState::Absent
         };
-        Ok(Self { active, archived, newest, next, next_path: names.next() })
+        let open = |path: &PathBuf| disk.open(path, Open::Read);
+        let continuation = match successor {
+            Some(link) => Ok(Continuation { next_seq: link.first, last_seal: Some(link.prev) }),
+            None => continuation_of(&archived, open)?,
+        };
+        Ok(Self { active, archived, newest, continuation, next, next_path: names.next() })
     }
 
     pub(crate) fn states(&self) -> States {
@@ -69,6 +78,7 @@ impl Journal {
             Some(active) => active.state(),
         };
         let archived = match &self.newest {
+            _ if self.continuation.is_err() => ArchivedState::Damaged,
             Newest::Absent => ArchivedState::Absent,
             Newest::Closed { .. } => ArchivedState::Closed,
             Newest::Unfinished { .. } => ArchivedState::Unfinished,
@@ -82,6 +92,16 @@ impl Journal {
         match (&self.newest, self.archived.last()) {
             (Newest::Unfinished { scanned }, Some((_, path))) => Some((path, scanned)),
             _ => None,
+        }
+    }
+
+    /// How the active segment continues the archived ones.
+    pub(super) fn link(&self) -> Result<Link> {
+        match &self.continuation {
+            Ok(Continuation { next_seq, last_seal }) => {
+                Ok(Link { first: *next_seq, prev: last_seal.unwrap_or(0) })
+            }
+            Err(_) => Err(self.refusal(Culprit::Archived)),
         }
     }
 
@@ -118,6 +138,16 @@ impl Journal {
                 let path = self.archived.last().map(|(_, path)| path.clone()).unwrap_or_default();
                 corrupt(path, tail.as_ref(), None, reason.clone())
             }
+            (Culprit::Archived, ..) => match &self.continuation {
+                Err(Uncounted { segment, offset, line, reason }) => MiniStoreError::Corrupt {
+                    segment: segment.clone(),
+                    offset: *offset,
+                    line: *line,
+                    seq: None,
+                    reason: reason.clone(),
+                },
+                Ok(_) => corrupt(self.next_path.clone(), None, None, "it cannot be read".into()),
+            },
             _ => corrupt(
                 self.next_path.clone(),
                 None,
