@@ -8,6 +8,9 @@ pub(crate) const MAGIC: &[u8] = b"// MINISTORE JOURNAL v";
 /// The version written into new segments: that of `ministore` 0.1.7, whose readers check [`MAGIC`] only.
 const VERSION: &str = "0.1.4";
 
+/// No segment begins with a higher number: behind it, what one file can hold must still be counted without an overflow.
+const FIRST_MAX: u64 = 1 << 62;
+
 /// The only seal there is.
 const SEAL_KIND: &str = "crc32c";
 
@@ -88,8 +91,8 @@ fn parse_link(object: &[u8]) -> Result<Link, HeaderFault> {
     if fields.seal != SEAL_KIND {
         return Err(damaged(format!("the header names an unknown seal, {:?}", fields.seal)));
     }
-    if fields.first == 0 {
-        return Err(damaged("the header's first sequence number is 0".into()));
+    if !(1..=FIRST_MAX).contains(&fields.first) {
+        return Err(damaged("the header's first sequence number is out of range".into()));
     }
     let is_hex = fields.prev.len() == 8 && fields.prev.bytes().all(|b| b.is_ascii_hexdigit());
     let prev = u32::from_str_radix(fields.prev, 16).ok().filter(|_| is_hex);

@@ -19,7 +19,7 @@ pub fn codec(data: &[u8]) {
     first_line(line);
     any_line(line);
     let mut script = Script::new(data);
-    let link = Link { first: script.number().max(1), prev: script.number() as u32 };
+    let link = Link { first: (script.number() >> 2).max(1), prev: script.number() as u32 };
     composed(link);
     let made = script::segment(&mut script, link, false);
     chained(&made.bytes);
