@@ -72,7 +72,8 @@ pub(super) fn groups(bytes: &[u8]) -> Vec<Group> {
     let mut prev = crc32c(&[header.trim_ascii_end()]);
     let mut found = Vec::new();
     let mut records = 0;
-    if offset > bytes.len() || header.trim_ascii_end().len() + 1 < header.len() && header.ends_with(b"\t") {
+    let marked = header[header.trim_ascii_end().len()..] == *b"\t";
+    if offset > bytes.len() || marked {
         return found;
     }
     for (at, line) in lines(bytes, offset) {

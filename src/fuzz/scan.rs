@@ -107,7 +107,11 @@ fn verified_groups(bytes: &[u8], reading: &Reading) {
         let found = reading.groups.iter().filter(|group| group.seal.is_some());
         let found: Vec<_> = found.map(|group| (group.end as usize, group.records)).collect();
         assert!(found.starts_with(&naive), "left out: {found:?} of {naive:?}");
-        assert!(found.len() <= naive.len() + 1, "more than verify: {found:?} of {naive:?}");
+        assert!(
+            found.len() <= naive.len() + 1,
+            "more than verify: {found:?} of {naive:?} in {}",
+            bytes.escape_ascii()
+        );
     }
 }
 
