@@ -247,11 +247,12 @@ impl Examiner {
             return expected.next_seq;
         };
         if let Some(Expected { next_seq, last_seal, torn }) = expected {
-            let first_fits = next_seq.is_none_or(|next| next == link.first);
+            let unnumbered = 1 + self.unnumbered();
+            let first_fits = next_seq.map_or(link.first >= unnumbered, |next| next == link.first);
             let seal_fits = next_seq.is_none() || link.prev == last_seal.unwrap_or(0);
             if !first_fits || !seal_fits {
                 self.found.faults.extend(torn);
-                let next = next_seq.unwrap_or(link.first);
+                let next = next_seq.unwrap_or(unnumbered);
                 self.found.faults.push(Fault::of_file(
                     path,
                     format!(
@@ -266,13 +267,24 @@ impl Examiner {
         Some(link.first)
     }
 
+    /// Records of the plain segments at the front of the journal, whose numbers are not known yet.
+    fn unnumbered(&self) -> u64 {
+        let plain = self
+            .found
+            .segments
+            .iter()
+            .rev()
+            .take_while(|segment| !segment.sealed && segment.first_seq.is_none());
+        plain.map(|segment| segment.records).sum()
+    }
+
     /// Plain segments at the front of the journal get their numbers from the first that states its own.
     fn number_plain(&mut self, mut next: u64) {
         for segment in self.found.segments.iter_mut().rev() {
             if segment.sealed || segment.first_seq.is_some() || segment.records == 0 {
                 break;
             }
-            segment.last_seq = Some(next - 1);
+            segment.last_seq = Some(next.saturating_sub(1));
             next = next.saturating_sub(segment.records);
             segment.first_seq = Some(next);
         }

@@ -41,12 +41,15 @@ pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<Repair> {
     let disk = device::real();
     let names = Names::resolve(&*disk, path)?;
     let journal = Journal::observe(&*disk, &names)?;
-    let (mut actions, refused) = plan(&journal, &names);
-    let left: Vec<Fault> =
-        found.faults.iter().filter(|fault| refused || fault.segment != names.active()).cloned().collect();
+    let (steps, refused) = plan(&journal);
+    let mended: Vec<PathBuf> = steps.iter().filter_map(|step| journal.file_of(*step)).collect();
+    // What concerns a whole file is not mended by cutting its end.
+    let is_left = |fault: &&Fault| refused || fault.offset == 0 || !mended.contains(&fault.segment);
+    let left: Vec<Fault> = found.faults.iter().filter(is_left).cloned().collect();
     if refused {
         return Ok(Repair { actions: Vec::new(), left });
     }
+    let mut actions: Vec<String> = steps.iter().map(|step| describe(*step, &journal, &names)).collect();
     let unclosed = found.segments.last().is_some_and(|last| last.state != super::SegmentState::Closed);
     if unclosed || !actions.is_empty() {
         actions.push(format!("close {}", names.active().display()));
@@ -66,15 +69,15 @@ pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<Repair> {
 }
 
 /// What recovery would do, step by step, without doing it; and whether it would refuse.
-fn plan(journal: &Journal, names: &Names) -> (Vec<String>, bool) {
+fn plan(journal: &Journal) -> (Vec<Step>, bool) {
     let mut states = journal.states();
-    let mut actions = Vec::new();
+    let mut steps = Vec::new();
     loop {
         let step = decide(states, RecoveryPolicy::CutAtFirstError);
         match step {
-            Step::Ready => return (actions, false),
-            Step::Refuse(_) => return (actions, true),
-            _ => actions.push(describe(step, journal, names)),
+            Step::Ready => return (steps, false),
+            Step::Refuse(_) => return (steps, true),
+            _ => steps.push(step),
         }
         states = after(step, states);
     }

@@ -146,3 +146,46 @@ fn plain_journals_are_numbered_and_repaired_as_plain() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "// MINISTORE JOURNAL v0.1.4\n3\n");
     assert_eq!(values(&path), [1, 2, 3]);
 }
+
+#[test]
+fn plain_segments_before_a_number_too_small_for_them_are_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j");
+    for (name, lines) in [("j.001", "1\n2\n"), ("j.002", "3\n4\n")] {
+        fs::write(dir.path().join(name), format!("// MINISTORE JOURNAL v0.1.4\n{lines}")).unwrap();
+    }
+    let header = r#"// MINISTORE JOURNAL v0.1.4 {"seal":"crc32c","first":2,"prev":"00000000"}"#;
+    fs::write(&path, format!("{header}\n")).unwrap();
+    assert_eq!(examine(&path).unwrap().faults[0].segment, path);
+    assert!(MiniStore::records::<u64>(&path).any(|record| record.is_err()));
+}
+
+#[test]
+fn an_archived_segment_that_repair_finishes_is_not_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = journal(dir.path(), 2);
+    // As a power cut in a rotation leaves it: the older segment is not closed, the newer has no name yet.
+    fs::remove_file(&path).unwrap();
+    let archived = dir.path().join("j.jsonl.001");
+    let bytes = fs::read(&archived).unwrap();
+    fs::write(&archived, &bytes[..bytes.len() - 20]).unwrap();
+    let done = repair(&path, RepairMode::Apply).unwrap();
+    assert!(done.left.is_empty() && !done.actions.is_empty(), "{done:?}");
+    assert_eq!(examine(&path).unwrap().faults, []);
+    assert_eq!(values(&path), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_broken_link_cannot_be_repaired_and_stays_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j");
+    fs::write(dir.path().join("j.001"), "// MINISTORE JOURNAL v0.1.4\n1\n2\n").unwrap();
+    let header = r#"// MINISTORE JOURNAL v0.1.4 {"seal":"crc32c","first":2,"prev":"00000000"}"#;
+    fs::write(&path, format!("{header}\n")).unwrap();
+    let told = examine(&path).unwrap().faults;
+    assert_eq!(told.len(), 1);
+    for mode in [RepairMode::DryRun, RepairMode::Apply, RepairMode::Apply] {
+        assert_eq!(repair(&path, mode).unwrap().left, told);
+    }
+    assert_eq!(examine(&path).unwrap().faults, told);
+}

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, io, path::PathBuf, sync::Arc};
 
 use super::{
-    decide::{ActiveState, ArchivedState, Culprit, NextState, States},
+    decide::{ActiveState, ArchivedState, Culprit, NextState, States, Step},
     newest::Newest,
     numbering::{Continuation, Uncounted, continuation_of},
     scanned::{Scanned, check_plain_lines, scan_to_end},
@@ -91,6 +91,17 @@ impl Journal {
     pub(super) fn unfinished(&self) -> Option<(&PathBuf, &Scanned)> {
         match (&self.newest, self.archived.last()) {
             (Newest::Unfinished { scanned }, Some((_, path))) => Some((path, scanned)),
+            _ => None,
+        }
+    }
+
+    /// The file whose end a step makes whole.
+    pub(crate) fn file_of(&self, step: Step) -> Option<PathBuf> {
+        match step {
+            Step::CutActive => self.active.as_ref().map(|active| active.path.clone()),
+            Step::FinishArchived => self.unfinished().map(|(path, _)| path.clone()),
+            // Once it has its name, what does not verify at its end is cut.
+            Step::AdoptNext => Some(self.next_path.clone()),
             _ => None,
         }
     }
