@@ -14,7 +14,7 @@ pub type Result<T> = std::result::Result<T, MiniStoreError>;
 ///
 /// After [`Poisoned`](Self::Poisoned) and [`WriterGone`](Self::WriterGone) the fate of a record whose append
 /// returned it is *unknown*: it may be found at the next open, whole, or not at all. After every other error
-/// of an append the record was *not* written.
+/// of an append the record was *not* written. ([`Forked`](Self::Forked) has a case of its own: see there.)
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MiniStoreError {
@@ -150,6 +150,17 @@ pub enum MiniStoreError {
     /// The writer thread ended without an answer (it panicked): a fault of this crate.
     #[error("the writer thread is gone")]
     WriterGone,
+
+    /// This process is a fork of the one that opened the journal. A fork has no writer thread: only the process that
+    /// opened the journal can write it, and it goes on undisturbed. A record handed over here was not written; one
+    /// that was handed over before the fork is written by the other process, and its outcome is known there.
+    #[error("{}: opened by process {pid}, and this is a fork of it: only that process can write", path.display())]
+    Forked {
+        /// The journal.
+        path: PathBuf,
+        /// The process that opened it.
+        pid: u32,
+    },
 
     /// The backend that was asked for cannot run here.
     #[error("io_uring is not available: {source}; {hint}")]

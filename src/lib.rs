@@ -103,6 +103,7 @@ mod lock;
 pub mod maintenance;
 mod names;
 mod options;
+mod process;
 mod reader;
 mod recovery;
 mod request;

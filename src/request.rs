@@ -1,16 +1,19 @@
 //! What travels from a caller to the writer thread, and the answer that travels back.
 
 use std::{
+    fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use crossbeam_channel::{SendError, Sender};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, oneshot};
 
-use crate::{MiniStoreError, Result, shared::Shared};
+use crate::{Result, lock::Releasing, process::Process, shared::Shared};
 
 /// What the writer thread is asked to do.
 #[derive(Debug)]
@@ -67,13 +70,14 @@ impl Lines {
 ///
 /// # Errors
 ///
-/// [`StorageFull`](MiniStoreError::StorageFull): the record was not written.
-/// [`Poisoned`](MiniStoreError::Poisoned), [`WriterGone`](MiniStoreError::WriterGone): whether it was is not known.
+/// [`StorageFull`](crate::MiniStoreError::StorageFull): the record was not written.
+/// [`Poisoned`](crate::MiniStoreError::Poisoned), [`WriterGone`](crate::MiniStoreError::WriterGone): whether it was is
+/// not known.
+/// [`Forked`](crate::MiniStoreError::Forked): the record was handed over before the fork, and is written by the other process.
 #[derive(Debug)]
 #[must_use = "the outcome of an append is in its Pending"]
 pub struct Pending {
-    pub(crate) outcome: oneshot::Receiver<Result<u64>>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) answer: Answer<u64>,
 }
 
 impl Pending {
@@ -91,8 +95,105 @@ impl Future for Pending {
     type Output = Result<u64>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = ready!(Pin::new(&mut self.outcome).poll(context));
-        // A sender that is gone without a word: the writer ended, and `shared` tells why.
-        Poll::Ready(outcome.unwrap_or_else(|_| Err::<u64, MiniStoreError>(self.shared.refusal())))
+        Pin::new(&mut self.answer).poll(context)
+    }
+}
+
+/// What the writer has to say to a request.
+#[derive(Debug)]
+pub(crate) struct Answer<T> {
+    pub(crate) outcome: oneshot::Receiver<Result<T>>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl<T> Future for Answer<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match Pin::new(&mut self.outcome).poll(context) {
+            Poll::Ready(Ok(outcome)) => Poll::Ready(outcome),
+            // A sender that is gone without a word: the writer ended, and `shared` tells why.
+            Poll::Ready(Err(_)) => Poll::Ready(Err(self.shared.refusal())),
+            // Nobody would ever wake a fork.
+            Poll::Pending => {
+                self.shared.check_process().map_or_else(|forked| Poll::Ready(Err(forked)), |()| Poll::Pending)
+            }
+        }
+    }
+}
+
+/// The way to the writer thread. When it goes, the writer closes the journal; whoever opens it anew waits for that
+/// instead of failing.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    /// Taken on drop only.
+    sender: Option<Sender<Request>>,
+    process: Process,
+    releasing: Releasing,
+}
+
+impl Requests {
+    pub(crate) fn new(sender: Sender<Request>, process: Process, releasing: Releasing) -> Self {
+        Self { sender: Some(sender), process, releasing }
+    }
+
+    pub(crate) fn send(&self, request: Request) -> std::result::Result<(), SendError<Request>> {
+        match &self.sender {
+            Some(sender) => sender.send(request),
+            None => Err(SendError(request)),
+        }
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        if self.process.is_elsewhere() {
+            // Not ours to close: and the locks in there may be held by threads that a fork does not have.
+            mem::forget(self.sender.take());
+        } else {
+            // Before the sender goes, which tells the writer.
+            self.releasing.announce();
+        }
+    }
+}
+
+type Acquire = dyn Future<Output = std::result::Result<OwnedSemaphorePermit, AcquireError>> + Send;
+
+/// Waits for room in the queue.
+pub(crate) struct Room {
+    /// Taken on drop only.
+    acquire: Option<Pin<Box<Acquire>>>,
+    shared: Arc<Shared>,
+}
+
+impl Room {
+    pub(crate) fn wait(shared: &Arc<Shared>, bytes: u32) -> Self {
+        let acquire = Arc::clone(&shared.room).acquire_many_owned(bytes);
+        Self { acquire: Some(Box::pin(acquire)), shared: Arc::clone(shared) }
+    }
+}
+
+impl Future for Room {
+    type Output = Result<OwnedSemaphorePermit>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.shared.check_process()?;
+        let polled = self.acquire.as_mut().map(|acquire| acquire.as_mut().poll(context));
+        polled.unwrap_or(Poll::Pending).map_err(|_| self.shared.refusal())
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.shared.process.is_elsewhere() {
+            // It would leave a queue that a thread of the other process may have locked.
+            mem::forget(self.acquire.take());
+        }
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room").finish_non_exhaustive()
     }
 }

@@ -11,12 +11,14 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use crate::{MiniStoreError, Result, stats::Counters};
+use crate::{MiniStoreError, Result, process::Process, stats::Counters};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// The journal's path, for errors.
     pub(crate) path: PathBuf,
+    /// Where the writer thread runs.
+    pub(crate) process: Process,
     pub(crate) counters: Counters,
     /// Room in the queue, in bytes. Closed when nothing is accepted any more.
     pub(crate) room: Arc<Semaphore>,
@@ -26,9 +28,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(path: PathBuf, queue_bytes_max: u32) -> Result<Self> {
+    pub(crate) fn new(path: PathBuf, process: Process, queue_bytes_max: u32) -> Result<Self> {
         Ok(Self {
             path,
+            process,
             counters: Counters::new()?,
             room: Arc::new(Semaphore::new(queue_bytes_max as usize)),
             durable_seq: AtomicU64::default(),
@@ -64,6 +67,14 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.room.close();
+    }
+
+    /// Called before anything is sent, waited for or locked: see [`Process`].
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if self.process.is_elsewhere() {
+            return Err(MiniStoreError::Forked { path: self.path.clone(), pid: self.process.id });
+        }
+        Ok(())
     }
 
     /// Why nothing is accepted any more.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, PoisonError, TryLockError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 
 use hdrhistogram::Histogram;
 
-use crate::BackendKind;
+use crate::{BackendKind, process::Process};
 
 /// A reading of a store's counters, all since it was opened. See [`MiniStore::stats`](crate::MiniStore::stats).
 #[derive(Debug, Clone)]
@@ -52,13 +52,16 @@ pub(crate) struct Counters {
     rotations: AtomicU64,
     written_ahead_bytes: AtomicU64,
     commit_latency: Mutex<Histogram<u64>>,
+    /// Stays empty.
+    no_latency: Histogram<u64>,
 }
 
 impl Counters {
     pub(crate) fn new() -> crate::Result<Self> {
         let latency_max = u64::try_from(LATENCY_MAX.as_nanos()).unwrap_or(u64::MAX);
-        let histogram = Histogram::new_with_max(latency_max, LATENCY_DIGITS)
-            .map_err(|error| crate::MiniStoreError::InvalidArgument(error.to_string()))?;
+        let invalid =
+            |error: hdrhistogram::CreationError| crate::MiniStoreError::InvalidArgument(error.to_string());
+        let histogram = Histogram::new_with_max(latency_max, LATENCY_DIGITS).map_err(invalid)?;
         Ok(Self {
             direct: AtomicBool::default(),
             records: AtomicU64::default(),
@@ -67,6 +70,7 @@ impl Counters {
             rotations: AtomicU64::default(),
             written_ahead_bytes: AtomicU64::default(),
             commit_latency: Mutex::new(histogram),
+            no_latency: Histogram::new(1).map_err(invalid)?,
         })
     }
 
@@ -90,7 +94,7 @@ impl Counters {
         self.direct.store(direct, Ordering::Relaxed);
     }
 
-    pub(crate) fn read(&self, backend: BackendKind, durable_seq: u64) -> Stats {
+    pub(crate) fn read(&self, backend: BackendKind, durable_seq: u64, process: &Process) -> Stats {
         Stats {
             backend,
             direct: self.direct.load(Ordering::Relaxed),
@@ -100,7 +104,19 @@ impl Counters {
             groups: self.groups.load(Ordering::Relaxed),
             rotations: self.rotations.load(Ordering::Relaxed),
             written_ahead_bytes: self.written_ahead_bytes.load(Ordering::Relaxed),
-            commit_latency: self.commit_latency.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            commit_latency: self.latency(process),
+        }
+    }
+
+    fn latency(&self, process: &Process) -> Histogram<u64> {
+        if !process.is_elsewhere() {
+            return self.commit_latency.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        }
+        // A fork may have been made while the writer was counting; nobody would ever let go of the lock.
+        match self.commit_latency.try_lock() {
+            Ok(histogram) => histogram.clone(),
+            Err(TryLockError::Poisoned(error)) => error.into_inner().clone(),
+            Err(TryLockError::WouldBlock) => self.no_latency.clone(),
         }
     }
 }

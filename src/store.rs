@@ -3,16 +3,14 @@
 use std::{future::Future, ops::Range, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use crossbeam_channel::Sender;
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{TryAcquireError, oneshot};
 
 use crate::{
     BackendKind, Blocking, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Pending, Result,
     Stats, encode,
     format::LF,
-    lock::Releasing,
-    request::{Append, Lines, Request},
+    request::{Answer, Append, Lines, Request, Requests, Room},
     shared::Shared,
     writer,
 };
@@ -44,6 +42,16 @@ pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
 /// When the last handle is dropped, what was accepted is made durable and the journal is closed in the
 /// background. [`close`](Self::close) does the same and waits for it. Opening the journal again at once works:
 /// it waits for the closing.
+///
+/// # Forking
+///
+/// A child made by `fork` (without `exec`) has no writer thread. Through a handle that it inherited every append,
+/// rotation and closing fails with [`Forked`](MiniStoreError::Forked); dropping it touches nothing; the journal can be
+/// read, and another one opened. The process that opened the journal goes on undisturbed. Its lock is held as long as
+/// it, or a child forked from it, has the journal's files open: if it is killed, the journal is free when its forked
+/// children have ended or called `exec` too. Processes that a program starts (`fork` and `exec`) inherit nothing.
+///
+/// Forks are noticed where the C library makes them (`pthread_atfork`): not a bare `clone` system call.
 #[derive(Debug, Clone)]
 pub struct MiniStore {
     handle: Arc<Handle>,
@@ -52,19 +60,11 @@ pub struct MiniStore {
 /// What all clones share.
 #[derive(Debug)]
 struct Handle {
-    requests: Sender<Request>,
+    requests: Requests,
     shared: Arc<Shared>,
     report: OpenReport,
     backend: BackendKind,
     limits: Limits,
-    releasing: Releasing,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        // Before `requests` goes, which tells the writer: whoever opens the journal anew is to wait, not to fail.
-        self.releasing.announce();
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -117,9 +117,7 @@ impl MiniStore {
     ) -> Result<Self> {
         options.validate()?;
         let limits = Limits::of(&options);
-        let opened = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, choose)?
-            .await
-            .unwrap_or(Err(MiniStoreError::WriterGone))?;
+        let opened = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, choose)?.await?;
         Ok(Self::of(opened, limits))
     }
 
@@ -137,8 +135,8 @@ impl MiniStore {
     }
 
     fn of(opened: writer::Opened, limits: Limits) -> Self {
-        let writer::Opened { requests, shared, report, backend, releasing } = opened;
-        Self { handle: Arc::new(Handle { requests, shared, report, backend, limits, releasing }) }
+        let writer::Opened { requests, shared, report, backend } = opened;
+        Self { handle: Arc::new(Handle { requests, shared, report, backend, limits }) }
     }
 
     /// Appends a record; returns once it is durable.
@@ -279,7 +277,8 @@ impl MiniStore {
     /// What was done since the store was opened, and what does it.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.handle.shared.counters.read(self.handle.backend, self.durable_seq())
+        let Handle { shared, backend, .. } = &*self.handle;
+        shared.counters.read(*backend, self.durable_seq(), &shared.process)
     }
 
     /// What opening found and did.
@@ -325,20 +324,26 @@ impl MiniStore {
         let Handle { requests, shared, limits, .. } = &*self.handle;
         let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(limits.queue_bytes_max);
-        let room = Arc::clone(&shared.room).acquire_many_owned(bytes).await;
-        let room = room.map_err(|_| shared.refusal())?;
+        shared.check_process()?;
+        // It gives nothing to a newcomer while others wait.
+        let room = match Arc::clone(&shared.room).try_acquire_many_owned(bytes) {
+            Ok(room) => room,
+            Err(TryAcquireError::NoPermits) => Room::wait(shared, bytes).await?,
+            Err(TryAcquireError::Closed) => return Err(shared.refusal()),
+        };
         let (done, outcome) = oneshot::channel();
         requests
             .send(Request::Append(Append { lines, records, room, done }))
             .map_err(|_| shared.refusal())?;
-        Ok(Pending { outcome, shared: Arc::clone(shared) })
+        Ok(Pending { answer: Answer { outcome, shared: Arc::clone(shared) } })
     }
 
     async fn control(&self, request: impl FnOnce(oneshot::Sender<Result<()>>) -> Request) -> Result<()> {
         let Handle { requests, shared, .. } = &*self.handle;
+        shared.check_process()?;
         let (done, outcome) = oneshot::channel();
         requests.send(request(done)).map_err(|_| shared.refusal())?;
-        outcome.await.unwrap_or_else(|_| Err(shared.refusal()))
+        Answer { outcome, shared: Arc::clone(shared) }.await
     }
 }
 

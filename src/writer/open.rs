@@ -1,13 +1,16 @@
 //! Starting the writer thread: it opens and recovers the journal itself, so that no caller's thread is blocked.
 
 use std::{
+    future::Future,
     io,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     thread,
 };
 
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::unbounded;
 use tokio::sync::oneshot;
 
 use super::{
@@ -20,24 +23,45 @@ use super::{
 use crate::{
     Backend, BackendKind, JournalOptions, MiniStoreError, OpenReport, Result,
     device::{Disk, Kind, Lane, Open, RealDisk, UringLane, refusal_hint},
-    lock::{JournalLock, Releasing},
+    lock::JournalLock,
     names::Names,
+    process::Process,
     recovery::recover,
-    request::Request,
+    request::Requests,
     shared::Shared,
 };
 
 /// What a store needs to talk to its writer.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) requests: Sender<Request>,
+    pub(crate) requests: Requests,
     pub(crate) shared: Arc<Shared>,
     pub(crate) report: OpenReport,
     pub(crate) backend: BackendKind,
-    pub(crate) releasing: Releasing,
 }
 
-type Answer = oneshot::Receiver<Result<Opened>>;
+/// Waits for the writer thread to open the journal.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    opened: oneshot::Receiver<Result<Opened>>,
+    process: Process,
+    path: PathBuf,
+}
+
+impl Future for Opening {
+    type Output = Result<Opened>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match Pin::new(&mut self.opened).poll(context) {
+            Poll::Ready(opened) => Poll::Ready(opened.unwrap_or(Err(MiniStoreError::WriterGone))),
+            // Nobody would ever wake a fork.
+            Poll::Pending if self.process.is_elsewhere() => {
+                Poll::Ready(Err(MiniStoreError::Forked { path: self.path.clone(), pid: self.process.id }))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
 
 /// What carries the commits, once it is known to work.
 pub(crate) type Chosen = (BackendKind, Arc<dyn Disk>, Box<dyn Lane>);
@@ -48,28 +72,29 @@ pub(crate) fn spawn(
     path: PathBuf,
     queue_bytes_max: u32,
     choose: impl FnOnce() -> Result<Chosen> + Send + 'static,
-) -> Result<Answer> {
+) -> Result<Opening> {
     let (answer, opened) = oneshot::channel();
+    let process = Process::current()?;
+    let opening = Opening { opened, process: process.clone(), path: path.clone() };
     thread::Builder::new().name("ministore-writer".into()).spawn(move || {
-        let started = choose().and_then(|chosen| start(options, &path, queue_bytes_max, chosen));
+        let started = choose().and_then(|chosen| start(options, &path, queue_bytes_max, process, chosen));
         match started {
             Ok((writer, opened)) => {
                 // The caller may be gone: then nobody holds the journal, and the writer closes it at once.
-                if let Err(Ok(opened)) = answer.send(Ok(opened)) {
-                    opened.releasing.announce();
-                }
+                drop(answer.send(Ok(opened)));
                 writer.run();
             }
             Err(error) => drop(answer.send(Err(error))),
         }
     })?;
-    Ok(opened)
+    Ok(opening)
 }
 
 pub(super) fn start(
     options: JournalOptions,
     path: &Path,
     queue_bytes_max: u32,
+    process: Process,
     (backend, disk, lane): Chosen,
 ) -> Result<(Writer, Opened)> {
     refuse_other_files(&*disk, path)?;
@@ -85,7 +110,7 @@ pub(super) fn start(
     let recovered = recover(&*disk, &names, &options)?;
     lock.cover(&active, Arc::clone(&recovered.file))?;
     let report = recovered.report.clone();
-    let shared = Arc::new(Shared::new(names.active(), queue_bytes_max)?);
+    let shared = Arc::new(Shared::new(names.active(), process.clone(), queue_bytes_max)?);
     shared.publish(report.next_seq - 1);
     let origin = Origin {
         file: recovered.file,
@@ -105,11 +130,10 @@ pub(super) fn start(
     tracing::info!(journal = %names.active().display(), %backend, direct = lane.is_direct(), ?report, "opened");
     let (sender, requests) = unbounded();
     let opened = Opened {
-        requests: sender,
+        requests: Requests::new(sender, process, lock.releasing()),
         shared: Arc::clone(&shared),
         report,
         backend,
-        releasing: lock.releasing(),
     };
     let housekeeper = Housekeeper::new(disk.hands()?, Arc::clone(&disk), names.clone());
     let writer = Writer {
