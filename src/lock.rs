@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
-    sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use crate::{
@@ -19,11 +19,40 @@ use crate::{
     names::Names,
 };
 
-/// The locks that this process holds, and whether each is about to be released.
-static HELD: LazyLock<Mutex<HashMap<FileId, Arc<AtomicBool>>>> = LazyLock::new(Mutex::default);
+/// Of the process that first opened a journal.
+static FIRST: OnceLock<Held> = OnceLock::new();
 
-/// Told whenever something in [`HELD`] changes.
-static CHANGED: Condvar = Condvar::new();
+/// What one process holds.
+#[derive(Debug)]
+struct Held {
+    process: u32,
+    /// Whether each lock is about to be released.
+    locks: Mutex<HashMap<FileId, Arc<AtomicBool>>>,
+    /// Told whenever something in `locks` changes.
+    changed: Condvar,
+    /// A fork finds here what its parent held, and begins anew behind it: nobody releases those locks in the fork,
+    /// and the mutex may have been locked by a thread that is not there.
+    fork: OnceLock<Box<Held>>,
+}
+
+impl Held {
+    fn of(process: u32) -> Self {
+        Self { process, locks: Mutex::default(), changed: Condvar::new(), fork: OnceLock::new() }
+    }
+
+    fn by_this_process() -> &'static Self {
+        let process = std::process::id();
+        let mut held = FIRST.get_or_init(|| Self::of(process));
+        while held.process != process {
+            held = held.fork.get_or_init(|| Box::new(Self::of(process)));
+        }
+        held
+    }
+
+    fn locks(&self) -> MutexGuard<'_, HashMap<FileId, Arc<AtomicBool>>> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The exclusive right to write a journal; released on drop.
 #[derive(Debug)]
@@ -40,9 +69,10 @@ pub(crate) struct Releasing(Arc<AtomicBool>);
 
 impl Releasing {
     pub(crate) fn announce(&self) {
-        let _held = held();
+        let held = Held::by_this_process();
+        let _locks = held.locks();
         self.0.store(true, Ordering::Relaxed);
-        CHANGED.notify_all();
+        held.changed.notify_all();
     }
 }
 
@@ -58,13 +88,14 @@ impl JournalLock {
         let open = || disk.lock_file(&path).map_err(fail("open the lock file"));
         let locked = |pid| Err(MiniStoreError::Locked { path: names.active(), pid });
         let mut file = open()?;
-        let mut held = held();
+        let held = Held::by_this_process();
+        let mut locks = held.locks();
         loop {
-            while let Some(releasing) = held.get(&file.id()) {
+            while let Some(releasing) = locks.get(&file.id()) {
                 if !releasing.load(Ordering::Relaxed) {
-                    return locked(Some(std::process::id()));
+                    return locked(Some(held.process));
                 }
-                held = CHANGED.wait(held).unwrap_or_else(PoisonError::into_inner);
+                locks = held.changed.wait(locks).unwrap_or_else(PoisonError::into_inner);
             }
             if !file.try_lock().map_err(fail("lock"))? {
                 return locked(file.holder());
@@ -77,7 +108,7 @@ impl JournalLock {
             file = named;
         }
         let releasing = Releasing(Arc::default());
-        held.insert(file.id(), Arc::clone(&releasing.0));
+        locks.insert(file.id(), Arc::clone(&releasing.0));
         Ok(Self { releasing, file, segment: None })
     }
 
@@ -108,20 +139,17 @@ impl JournalLock {
 
 impl Drop for JournalLock {
     fn drop(&mut self) {
-        let mut held = held();
+        let held = Held::by_this_process();
+        let mut locks = held.locks();
         // Said explicitly: where another thread is starting a process, that process has this file open too until
         // its program is loaded, and closing it here alone would not release the lock.
         self.uncover();
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, "could not release the journal's lock");
         }
-        held.remove(&self.file.id());
-        CHANGED.notify_all();
+        locks.remove(&self.file.id());
+        held.changed.notify_all();
     }
-}
-
-fn held() -> MutexGuard<'static, HashMap<FileId, Arc<AtomicBool>>> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
