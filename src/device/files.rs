@@ -195,7 +195,9 @@ impl LockFile for RealLockFile {
     }
 
     fn holder(&self) -> Option<u32> {
-        holder_in(&fs::read_to_string("/proc/locks").ok()?, self.id)
+        let holder = holder_in(&fs::read_to_string("/proc/locks").ok()?, self.id)?;
+        // A process that is gone may have left the lock to a fork, whose number is not told.
+        Path::new(&format!("/proc/{holder}")).exists().then_some(holder)
     }
 }
 
