@@ -151,8 +151,7 @@ impl Crashed {
         let whole = data_end(&fs::read(place.path()).expect("it can be read"));
         store.blocking().append_batch((RECORDS..2 * RECORDS).map(record)).expect("it is appended");
         let mut bytes = fs::read(place.path()).expect("it can be read");
-        drop(store);
-        drop(JournalOptions::new().open_blocking(place.path()).expect("it was being closed"));
+        store.blocking().close().expect("it can be closed");
         // Its last bytes never reached the disk.
         let end = data_end(&bytes);
         bytes[end - 5000..end].fill(b' ');

@@ -54,7 +54,7 @@ fn a_killed_process_holds_the_lock_as_long_as_its_fork_lives() {
         let stdin = process.child.stdin.take();
         process.kill();
         process.child.wait().unwrap();
-        assert_eq!(try_to_open(&place), "locked 0", "by a process that is gone, so that it has no number");
+        assert_eq!(try_to_open(&place), "locked 0", "the number of a process that is gone is not told");
         drop(stdin);
         // Its files are closed one by one when it ends: some tries may come too early.
         assert!((0..1000).any(|_| try_to_open(&place) == "free"));
