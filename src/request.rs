@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     mem,
+    panic::{self, AssertUnwindSafe},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -41,10 +42,26 @@ impl Append {
     }
 
     pub(crate) fn answer(self, outcome: Result<u64>) {
+        let Self { room, done, .. } = self;
         // Room first: a caller that was waiting for it can be served while this one wakes.
-        drop(self.room);
-        let _ = self.done.send(outcome);
+        outliving_wakers(|| drop(room));
+        answer(done, outcome);
     }
+}
+
+/// Tells a caller the outcome. It may be gone.
+pub(crate) fn answer<T>(done: oneshot::Sender<Result<T>>, outcome: Result<T>) {
+    outliving_wakers(|| drop(done.send(outcome)));
+}
+
+/// Does something that wakes callers: their wakers run right here, on the writer's thread, and are not ours. One that
+/// panics is that caller's own misfortune. `false` where that happened.
+pub(crate) fn outliving_wakers(wake: impl FnOnce()) -> bool {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(wake));
+    if outcome.is_err() {
+        tracing::error!("a caller's waker panicked");
+    }
+    outcome.is_ok()
 }
 
 /// Lines with the LFs between them.

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use crate::{MiniStoreError, Result, process::Process, stats::Counters};
+use crate::{MiniStoreError, Result, process::Process, request::outliving_wakers, stats::Counters};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -54,7 +54,13 @@ impl Shared {
     pub(crate) fn poison(&self, cause: io::Error) {
         tracing::error!(journal = %self.path.display(), %cause, "a write or a sync failed: stopped");
         let _ = self.poison.set(Arc::new(cause));
-        self.room.close();
+        self.close_room();
+    }
+
+    /// Who waits for room is woken, and refused.
+    fn close_room(&self) {
+        // Again where a waker panicked, for those behind it: each time at least one fewer is waiting.
+        while !outliving_wakers(|| self.room.close()) {}
     }
 
     /// The error of a poisoned store.
@@ -66,7 +72,7 @@ impl Shared {
     /// Nothing is accepted any more.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.room.close();
+        self.close_room();
     }
 
     /// Called before anything is sent, waited for or locked: see [`Process`].

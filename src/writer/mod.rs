@@ -36,7 +36,7 @@ use crate::{
     device::{CommitError, Disk, Lane},
     lock::JournalLock,
     names::Names,
-    request::{Append, Request},
+    request::{Append, Request, answer},
     shared::Shared,
 };
 
@@ -210,6 +210,8 @@ impl Writer {
 
     /// Answers who is still waiting, and leaves the journal closed.
     fn shut_down(mut self, closing: Option<Closing>) {
+        // Whoever is told that the journal is closed may open it at once, though others still hold a handle.
+        self.lock.releasing().announce();
         let closed = self.close_journal();
         if let Err(error) = &closed {
             tracing::error!(journal = %self.shared.path.display(), %error, "could not close the journal");
@@ -219,16 +221,16 @@ impl Writer {
         for request in self.requests.try_iter() {
             match request {
                 Request::Append(append) => append.answer(Err(refusal())),
-                Request::Rotate(done) | Request::Close(done) => drop(done.send(Err(refusal()))),
+                Request::Rotate(done) | Request::Close(done) => answer(done, Err(refusal())),
             }
         }
         for done in self.rotate_waiters.drain(..) {
-            let _ = done.send(Err(refusal()));
+            answer(done, Err(refusal()));
         }
         // The lock goes before the answer, so that whoever awaited the closing finds the journal free.
         drop(self);
         if let Some(done) = closing {
-            let _ = done.send(closed);
+            answer(done, closed);
         }
     }
 

@@ -25,6 +25,7 @@ use crate::{
     device::{CommitError, Disk, DiskFile, is_no_room},
     format::{Header, Link},
     names::Names,
+    request::answer,
     shared::Shared,
 };
 
@@ -306,7 +307,7 @@ impl Writer {
                 None if stalled => Err(no_room()),
                 None => Ok(()),
             };
-            let _ = done.send(outcome);
+            answer(done, outcome);
         }
     }
 }
