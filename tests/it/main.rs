@@ -3,6 +3,7 @@
 // Clippy's leave for tests (clippy.toml) covers test functions only, not what they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod abandoned;
 mod access;
 mod api;
 mod backends;
