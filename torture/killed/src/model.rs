@@ -128,7 +128,7 @@ impl Look {
         self.last = seq;
         match self.writers.insert((mark.round, mark.writer), mark) {
             Some(before) => assert_eq!(mark, before.next(), "record {seq}: out of order, lost or repeated"),
-            None if self.first == Some(1) || self.from > 1 => {
+            None if self.first == Some(self.from) => {
                 assert_eq!(
                     (mark.count, mark.place),
                     (0, 0),

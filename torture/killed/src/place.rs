@@ -49,6 +49,22 @@ impl Place {
         self.dir.path().join(format!("journal.jsonl{suffix}"))
     }
 
+    /// The names of all files but the lock, in their order.
+    ///
+    /// # Panics
+    ///
+    /// Where they cannot be listed.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(self.dir())
+            .expect("the directory is there")
+            .map(|entry| entry.expect("it can be listed").file_name().into_string().expect("our own names"))
+            .filter(|name| !name.ends_with(".lock"))
+            .collect();
+        names.sort();
+        names
+    }
+
     /// Every file but the lock, with its bytes, in the order of the names.
     ///
     /// # Panics
@@ -56,14 +72,8 @@ impl Place {
     /// Where one cannot be read.
     #[must_use]
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
-        let mut files: Vec<_> = fs::read_dir(self.dir())
-            .expect("the directory is there")
-            .map(|entry| entry.expect("it can be listed").file_name().into_string().expect("our own names"))
-            .filter(|name| !name.ends_with(".lock"))
-            .map(|name| (name.clone(), fs::read(self.dir().join(name)).expect("it can be read")))
-            .collect();
-        files.sort();
-        files
+        let read = |name: String| (name.clone(), fs::read(self.dir().join(name)).expect("it can be read"));
+        self.names().into_iter().map(read).collect()
     }
 }
 

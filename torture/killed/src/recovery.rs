@@ -1,7 +1,6 @@
 //! SIGKILL while recovery runs, again and again, over states in which it has much to do.
 
 use std::{
-    ffi::OsString,
     fmt, fs,
     path::PathBuf,
     time::{Duration, Instant},
@@ -16,7 +15,7 @@ use crate::{
 };
 
 /// Records in the journal: so many that reading them takes recovery a while.
-const RECORDS: u64 = 2000;
+const RECORDS: u64 = 500;
 
 /// Opens that are cut off before one is left in peace, at most.
 const KILLS_IN_A_ROW: u64 = 4;
@@ -114,18 +113,13 @@ fn wait_for_the_moment(place: &Place, random: &mut Random, opening: Duration) {
     let begun = Instant::now();
     let mut delay = Duration::from_micros(random.below(micros(opening)));
     if random.once_in(2) {
-        let before = names(place);
-        while names(place) == before && begun.elapsed() < opening * 2 {}
-        delay = begun.elapsed() + Duration::from_micros(random.below(micros(opening) / 4));
+        let before = place.names();
+        while place.names() == before && begun.elapsed() < opening * 2 {}
+        delay = begun.elapsed() + Duration::from_micros(random.below(micros(opening) / 12));
     }
     while begun.elapsed() < delay {
         std::hint::spin_loop();
     }
-}
-
-fn names(place: &Place) -> Vec<OsString> {
-    let listed = fs::read_dir(place.dir()).expect("the directory is there");
-    listed.map(|entry| entry.expect("it can be listed").file_name()).collect()
 }
 
 fn start(run: &Run, place: &Place) -> Talking {

@@ -6,6 +6,7 @@
 
 use std::{
     fmt, fs,
+    io::Write,
     path::{Path, PathBuf},
     str::FromStr,
     time::{Duration, Instant},
@@ -161,26 +162,26 @@ impl fmt::Display for Figures {
 #[must_use]
 pub fn run(run: &Run) -> Figures {
     let place = Place::new(&run.parent);
+    let reader = Talking::start(&run.program, ["read", place.path().to_str().expect("our own name")]);
     let mut rounds = Rounds {
         run,
+        reader,
         random: Random::new(run.seed),
         model: Model::new(),
         figures: Figures::default(),
         opening: Duration::from_millis(3),
         place,
     };
-    let mut reader = Talking::start(&run.program, ["read", rounds.path()]);
-    reader.expect("reading");
     for round in 0..run.rounds {
         // Shown where the round fails.
         eprintln!("{}, seed {}, round {round}", run.on, run.seed);
         rounds.round(round);
-        assert!(reader.child.try_wait().expect("our own child").is_none(), "the reader failed");
+        assert!(rounds.reader.child.try_wait().expect("our own child").is_none(), "the reader failed");
     }
     rounds.finish();
+    let Rounds { mut figures, model, reader, place: _place, .. } = rounds;
     let read = reader.finish().pop().expect("it tells how much it read");
     let readings = read.split(' ').nth(1).and_then(|count| count.parse().ok());
-    let Rounds { mut figures, model, .. } = rounds;
     figures.readings = readings.expect("a count");
     (figures.acknowledged, figures.written) = (model.len(), model.newest());
     figures
@@ -189,6 +190,7 @@ pub fn run(run: &Run) -> Figures {
 struct Rounds<'a> {
     run: &'a Run,
     place: Place,
+    reader: Talking,
     random: Random,
     model: Model,
     figures: Figures,
@@ -197,10 +199,6 @@ struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    fn path(&self) -> &str {
-        self.place.path().to_str().expect("our own name")
-    }
-
     fn round(&mut self, round: u32) {
         let writing = Writing::draw(self.run.on, round, &mut self.random);
         if writing.segments_kept != usize::MAX {
@@ -215,7 +213,7 @@ impl Rounds<'_> {
             self.model.check_new(self.place.path());
         }
         // They pile up: one for every torn group.
-        for (name, _) in self.place.files() {
+        for name in self.place.names() {
             if name.contains(".cut-") {
                 fs::remove_file(self.place.dir().join(name)).expect("our own file");
             }
@@ -238,6 +236,7 @@ impl Rounds<'_> {
     fn kill(&mut self, writing: Writing, moment: Moment) -> bool {
         let mut writer = Talking::start(&self.run.program, writing.args(self.place.path()));
         writer.expect("opening");
+        self.read_beside();
         let mut left = match moment {
             Moment::Acknowledged(records) => Some(records),
             Moment::After(delay) => {
@@ -256,6 +255,7 @@ impl Rounds<'_> {
             match words[0] {
                 "opened" => {
                     opened = true;
+                    self.read_beside();
                     self.opened(Duration::from_micros(number(1)), number(2), number(3), words[4] == "true");
                 }
                 "ack" => {
@@ -263,6 +263,9 @@ impl Rounds<'_> {
                     let mark = Mark { round: part(2), writer: part(3), count: part(4), place: part(5) };
                     self.model.acknowledge(number(1), mark);
                     left = left.map(|left| left.saturating_sub(1));
+                    if number(1) % 4 == 0 {
+                        self.read_beside();
+                    }
                     if left == Some(0) {
                         writer.kill();
                         left = None;
@@ -277,6 +280,12 @@ impl Rounds<'_> {
         opened
     }
 
+    /// Has the other process read the journal, beside what comes now.
+    fn read_beside(&mut self) {
+        let asked = self.reader.child.stdin.as_mut().map(|stdin| stdin.write_all(b"."));
+        asked.expect("it was asked for").expect("the reader is there");
+    }
+
     /// Recovery keeps what readers saw before it, and nothing else.
     fn opened(&mut self, took: Duration, next_seq: u64, cut: u64, rotation_completed: bool) {
         self.opening = (self.opening * 3 + took) / 4;
@@ -286,12 +295,13 @@ impl Rounds<'_> {
     }
 
     fn classify(&mut self, opened: bool) {
-        let files = self.place.files();
-        let active = files.iter().any(|(name, _)| name == "journal.jsonl");
-        let next = files.iter().any(|(name, _)| name.ends_with(".next"));
+        let names = self.place.names();
+        let active = names.iter().any(|name| name == "journal.jsonl");
+        let next = names.iter().any(|name| name.ends_with(".next"));
         let number = |name: &str| name.strip_prefix("journal.jsonl.").and_then(|n| n.parse::<u64>().ok());
-        let newest = files.iter().filter_map(|(name, bytes)| Some((number(name)?, bytes))).max();
-        let unfinished = newest.is_some_and(|(_, bytes)| !bytes.ends_with(b"\t\n"));
+        let newest = names.iter().filter_map(|name| Some((number(name)?, name))).max();
+        let bytes = newest.map(|(_, name)| fs::read(self.place.dir().join(name)).expect("it can be read"));
+        let unfinished = bytes.is_some_and(|bytes| !bytes.ends_with(b"\t\n"));
         let figures = &mut self.figures;
         match () {
             () if !opened => figures.in_open += 1,

@@ -3,32 +3,22 @@
 use std::{
     collections::HashMap,
     io::{Read, stdin},
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
 };
 
 use killed::{child::tell, entry::Entry, entry::Mark};
 use ministore_uring::{MiniStore, MiniStoreError};
 
-/// Reads until its standard input ends: never an error, never half a record, never another record under a number
-/// that it has seen, and never fewer than before.
+/// Reads whenever it is asked to (once for all that was asked meanwhile), until its standard input ends: never an
+/// error, never half a record, never another record under a number that it has seen, and never fewer than before.
 pub(crate) fn run(path: &str) {
-    let done = &AtomicBool::new(false);
     let (mut readings, mut records) = (0, 0);
     let mut seen = Seen::default();
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            drop(stdin().read_to_end(&mut Vec::new()));
-            done.store(true, Ordering::Relaxed);
-        });
-        tell("reading");
-        while !done.load(Ordering::Relaxed) {
-            // All of it now and then, else the end: reading all of it would take ever longer.
-            let from = if readings % 50 == 0 { 1 } else { seen.newest.saturating_sub(30).max(1) };
-            records += seen.read(path, from);
-            readings += 1;
-        }
-    });
+    while stdin().lock().read(&mut [0; 4096]).expect("it can be read") > 0 {
+        // All of it now and then, else the end: reading all of it would take ever longer.
+        let from = if readings % 100 == 0 { 1 } else { seen.newest.saturating_sub(30).max(1) };
+        records += seen.read(path, from);
+        readings += 1;
+    }
     tell(&format!("read {readings} {records}"));
 }
 
