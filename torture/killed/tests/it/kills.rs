@@ -16,7 +16,7 @@ fn number(name: &str, default: u32) -> u32 {
 }
 
 fn no_acknowledged_record_is_lost_over_hundreds_of_kills(on: Backend) {
-    let rounds = number("KILLED_ROUNDS", 250);
+    let rounds = number("KILLED_ROUNDS", 100);
     let seed = number("KILLED_SEED", 1).into();
     let (program, parent) = (program().into(), parent().into());
     let on = On(on);
@@ -54,7 +54,7 @@ fn a_recovery_that_is_killed_again_and_again_comes_to_its_end() {
                 parent: parent().into(),
                 on,
                 crash,
-                kills: number("KILLED_ROUNDS", 160) / 4,
+                kills: number("KILLED_ROUNDS", 100) / 10,
                 seed: number("KILLED_SEED", 1).into(),
             };
             let figures = recovery::run(&run);
