@@ -38,12 +38,12 @@ fn check(place: &Place, text: &str) -> usize {
     count
 }
 
+#[expect(clippy::print_stderr, reason = "shown where the test fails")]
 fn killed_over_and_over(backend: &str) {
     let (place, text) = (Place::new(), lines(LINES));
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let mut durable = 0;
     for round in 0..ROUNDS {
-        // Shown where the round fails.
         eprintln!("{backend}, round {round}, {durable} lines in the journal");
         let mut command = place.ingest();
         command.args(["--resume", "--backend", backend]);

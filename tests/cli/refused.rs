@@ -67,7 +67,7 @@ fn what_permissions_forbid_is_77_and_names_the_file() {
     place.ingest().run_with(b"1\n").ok();
     let permit = |mode| fs::set_permissions(place.journal(), fs::Permissions::from_mode(mode)).unwrap();
     let path = place.journal().display().to_string();
-    permit(0);
+    permit(0o000);
     for subcommand in ["replay", "verify", "inspect", "ingest"] {
         let ran = without_privileges(|| place.command(subcommand).run()).code(77);
         assert!(ran.error().contains(&path), "{subcommand}: {ran:?}");
@@ -80,7 +80,7 @@ fn what_permissions_forbid_is_77_and_names_the_file() {
 fn an_input_that_permissions_forbid_is_77_and_nothing_is_begun() {
     let place = Place::new();
     let input = place.write("in", "1\n");
-    fs::set_permissions(&input, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&input, fs::Permissions::from_mode(0o000)).unwrap();
     let ran = without_privileges(|| place.ingest().arg(&input).run()).code(77);
     assert!(ran.error().contains(&input.display().to_string()), "{ran:?}");
 }

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 /// Where nobody listens.
 pub fn tell(text: &str) {
     let mut out = io::stdout().lock();
-    write!(out, "> {text}\n").and_then(|()| out.flush()).expect("somebody listens");
+    writeln!(out, "> {text}").and_then(|()| out.flush()).expect("somebody listens");
 }
 
 /// A process of ours.
@@ -47,7 +47,7 @@ impl Talking {
     /// # Panics
     ///
     /// Where reading fails.
-    pub fn next(&mut self) -> Option<String> {
+    pub fn told(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
             let read = self.lines.read_line(&mut line).expect("its output can be read");
@@ -68,7 +68,7 @@ impl Talking {
     /// Where the process ends first.
     pub fn expect(&mut self, begins: &str) -> String {
         loop {
-            let line = self.next().unwrap_or_else(|| panic!("it ended before it told {begins:?}"));
+            let line = self.told().unwrap_or_else(|| panic!("it ended before it told {begins:?}"));
             if let Some(rest) = line.strip_prefix(begins) {
                 return rest.trim_start().to_owned();
             }
@@ -103,7 +103,7 @@ impl Talking {
     /// Where it failed.
     pub fn finish(mut self) -> Vec<String> {
         drop(self.child.stdin.take());
-        let told: Vec<_> = std::iter::from_fn(|| self.next()).collect();
+        let told: Vec<_> = std::iter::from_fn(|| self.told()).collect();
         let status = self.child.wait().expect("our own child");
         assert!(status.success(), "{status}: {told:?}");
         told

@@ -1,5 +1,14 @@
 //! Every process that the tests kill, fork, abort or ask; and the long runs, for people: `killed rounds 5000`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::exit,
+    reason = "tests"
+)]
+
 mod roles;
 
 use std::{

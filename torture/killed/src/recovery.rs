@@ -89,7 +89,7 @@ pub fn run(run: &Run) -> Figures {
             let mut process = start(run, &place);
             wait_for_the_moment(&place, &mut random, opening);
             process.kill();
-            let opened = process.next().is_some();
+            let opened = process.told().is_some();
             figures.kills += u32::from(process.reap());
             figures.in_recovery += u32::from(!opened);
             figures.after_a_change += u32::from(!opened && place.files() != crashed.files);

@@ -249,7 +249,7 @@ impl Rounds<'_> {
             }
         };
         let mut opened = false;
-        while let Some(line) = writer.next() {
+        while let Some(line) = writer.told() {
             let words: Vec<_> = line.split(' ').collect();
             let number = |index: usize| words[index].parse::<u64>().expect("a number");
             match words[0] {

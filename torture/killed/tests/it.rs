@@ -1,5 +1,5 @@
 //! What a journal must survive of its processes, on every backend that runs here.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 #[path = "it/ends.rs"]
 mod ends;

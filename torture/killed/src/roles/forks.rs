@@ -137,9 +137,14 @@ fn under_load(options: JournalOptions, path: &Path) {
         stop.store(true, Relaxed);
     });
     store.blocking().close().expect("it can be closed");
+    let expected = acknowledged.load(Relaxed) + issued;
+    assert_eq!(newest(path), expected, "nothing of a fork's, everything of ours");
+}
+
+/// The number of the newest record.
+fn newest(path: &Path) -> u64 {
     let records = MiniStore::records::<serde::de::IgnoredAny>(path);
-    let found = records.map(|record| record.expect("it can be read").seq).max();
-    assert_eq!(found, Some(acknowledged.load(Relaxed) + issued), "nothing of a fork's, everything of ours");
+    records.map(|record| record.expect("it can be read").seq).max().unwrap_or(0)
 }
 
 /// In the fork nothing is left that holds the journal, and the fork ends.
@@ -177,7 +182,7 @@ fn last_handle(options: JournalOptions, path: &Path) {
     let store = store.expect("the fork took a copy");
     store.blocking().append(&0u64).expect("the parent goes on undisturbed");
     store.blocking().close().expect("it can be closed");
-    assert_eq!(MiniStore::records::<u64>(path).map(|record| record.expect("it can be read")).count(), 21);
+    assert_eq!(newest(path), 21);
 }
 
 /// Until the segment that was archived is closed, and the new one written ahead.
@@ -228,7 +233,7 @@ fn opening(options: &JournalOptions, path: &Path) {
         assert_eq!(fork.said(), WELL);
         store.blocking().close().expect("it can be closed");
     }
-    assert_eq!(MiniStore::records::<u32>(path).map(|record| record.expect("it can be read")).count(), 40);
+    assert_eq!(newest(path), u64::from(FORKS));
 }
 
 /// Forked while the journal is being closed: in the fork nobody closes it.

@@ -15,7 +15,7 @@ fn end(how: &str, code: Option<i32>, signal: Option<i32>) {
         let path = place.path().to_str().unwrap();
         let mut process = Talking::start(program(), ["end", how, &on.to_string(), path]);
         let mut model = Model::new();
-        while let Some(line) = process.next() {
+        while let Some(line) = process.told() {
             let words: Vec<_> = line.split(' ').collect();
             if words[0] == "ack" {
                 let [seq, round, writer, count, place] =
