@@ -129,8 +129,14 @@ pub(super) fn make_ready(
 
 /// Marks a segment as complete: nothing is to be written behind `data_end` any more.
 pub(crate) fn close_segment(file: &dyn DiskFile, data_end: u64, sealed: bool) -> io::Result<()> {
+    mark_closed(file, data_end, sealed)?;
+    file.sync()
+}
+
+/// The same, not durable yet.
+pub(crate) fn mark_closed(file: &dyn DiskFile, data_end: u64, sealed: bool) -> io::Result<()> {
     let ending: &[u8] = if sealed { &[CLOSED_MARK, LF] } else { &[LF] };
-    end_in(file, data_end, ending, sealed)
+    put_ending(file, data_end, ending, sealed)
 }
 
 /// Makes the last group durable, from whose writing the journal may have been cut off: the write may not have
@@ -156,13 +162,17 @@ fn create_segment(disk: &dyn Disk, names: &Names, header: Header) -> io::Result<
 
 /// Cuts everything behind `data_end`, puts `ending` there, and makes it durable.
 fn end_in(file: &dyn DiskFile, data_end: u64, ending: &[u8], sealed: bool) -> io::Result<()> {
+    put_ending(file, data_end, ending, sealed)?;
+    file.sync()
+}
+
+fn put_ending(file: &dyn DiskFile, data_end: u64, ending: &[u8], sealed: bool) -> io::Result<()> {
     // A sealed group needs no LF to be whole, so that no reader ever sees a line of padding. A plain line does.
     if sealed {
         file.set_len(data_end)?;
     }
     file.write_at(ending, data_end)?;
-    file.set_len(data_end + ending.len() as u64)?;
-    file.sync()
+    file.set_len(data_end + ending.len() as u64)
 }
 
 fn write_header(file: &dyn DiskFile, header: Header) -> io::Result<()> {

@@ -16,7 +16,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub(crate) use act::close_segment;
+pub(crate) use act::{close_segment, mark_closed};
 pub(crate) use decide::{ActiveState, ArchivedState, NextState, States, Step, decide};
 pub(crate) use observe::Journal;
 pub use report::{CutTail, OpenReport};

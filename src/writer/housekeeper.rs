@@ -13,7 +13,7 @@ use crate::{
     device::{Disk, DiskFile, Hands, Open, is_no_room},
     format::PADDING,
     names::Names,
-    recovery::close_segment,
+    recovery::mark_closed,
 };
 
 /// Padding written and made durable at a time: a commit's sync that has to wait for it waits for no more.
@@ -29,7 +29,16 @@ pub(super) enum Job {
     /// Give the active segment its archived name.
     Archive { to: PathBuf },
     /// Close an archived segment, whose successor has the active name by now; then delete the oldest segments.
-    Retire { file: Arc<dyn DiskFile>, data_end: u64, sealed: bool, segments_kept: usize },
+    Retire(Retiring),
+}
+
+/// What is to be done with a segment that was archived.
+#[derive(Debug, Clone)]
+pub(super) struct Retiring {
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) data_end: u64,
+    pub(super) sealed: bool,
+    pub(super) segments_kept: usize,
 }
 
 /// What became of a job.
@@ -39,6 +48,8 @@ pub(super) enum Outcome {
     Prepared(io::Result<Arc<dyn DiskFile>>),
     Archived(io::Result<Archived>),
     Retired(io::Result<()>),
+    /// There was no room for the last bytes of the archived segment. It is read as it is; to be tried again.
+    Unretired(Retiring),
 }
 
 /// How [`Job::Archive`] can end well.
@@ -138,9 +149,10 @@ impl Worker {
             Job::Extend { file, cut, from, to } => Outcome::Extended(extend(&*file, cut, from, to)),
             Job::Prepare { bytes } => Outcome::Prepared(self.prepare(bytes)),
             Job::Archive { to } => Outcome::Archived(self.archive(&to)),
-            Job::Retire { file, data_end, sealed, segments_kept } => {
-                Outcome::Retired(self.retire(&*file, data_end, sealed, segments_kept))
-            }
+            Job::Retire(retiring) => match self.retire(&retiring) {
+                Ok(false) => Outcome::Unretired(retiring),
+                retired => Outcome::Retired(retired.map(drop)),
+            },
         }
     }
 
@@ -167,16 +179,13 @@ impl Worker {
         Ok(Archived::Renamed)
     }
 
-    fn retire(
-        &self,
-        file: &dyn DiskFile,
-        data_end: u64,
-        sealed: bool,
-        segments_kept: usize,
-    ) -> io::Result<()> {
+    /// `false` where there is no room to close it.
+    fn retire(&self, retiring: &Retiring) -> io::Result<bool> {
         self.disk.sync_dir(self.names.dir())?;
-        close_segment(file, data_end, sealed)?;
-        self.retain(segments_kept)
+        let closed = retiring.close()?;
+        self.retain(retiring.segments_kept)?;
+        // What was deleted may have made room.
+        Ok(closed || retiring.close()?)
     }
 
     /// Deletes the oldest archived segments, so that with the active one `segments_kept` are left. What cannot be
@@ -194,6 +203,18 @@ impl Worker {
             }
         }
         Ok(())
+    }
+}
+
+impl Retiring {
+    /// `false` where there is no room. A sync that fails for want of room is a failed sync all the same.
+    fn close(&self) -> io::Result<bool> {
+        match mark_closed(&*self.file, self.data_end, self.sealed) {
+            Err(error) if is_no_room(&error) => return Ok(false),
+            marked => marked?,
+        }
+        self.file.sync()?;
+        Ok(true)
     }
 }
 

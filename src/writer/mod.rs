@@ -236,7 +236,8 @@ impl Writer {
 
     fn close_journal(&mut self) -> Result<()> {
         self.finish_rotation_before_closing();
-        if let Some(retire) = self.rotation.take_retire() {
+        while self.settle_one() {}
+        for retire in self.rotation.take_retire() {
             self.housekeeper.ask(retire);
         }
         self.housekeeper.finish(|outcome| self.rotation.note(&outcome, &self.shared));

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::{
     Writer,
     ahead::Extending,
-    housekeeper::{Archived, Job, Outcome},
+    housekeeper::{Archived, Job, Outcome, Retiring},
     segment::Segment,
 };
 use crate::{
@@ -39,7 +39,9 @@ pub(super) struct Rotation {
     /// The housekeeper found no room: nothing is asked of it until somebody appends or rotates again.
     stalled: bool,
     /// What is to be done with the old segment once the new one has its name.
-    retire: Option<Job>,
+    retire: Option<Retiring>,
+    /// Archived segments that there was no room to close, oldest first.
+    unretired: Vec<Retiring>,
     newest_archived: u64,
 }
 
@@ -65,6 +67,7 @@ impl Rotation {
             requested: false,
             stalled: false,
             retire: None,
+            unretired: Vec::new(),
             newest_archived,
         }
     }
@@ -108,6 +111,10 @@ impl Rotation {
                 shared.poison(copy_of(error));
             }
             Outcome::Retired(Err(error)) => shared.poison(copy_of(error)),
+            Outcome::Unretired(retiring) => {
+                tracing::warn!(journal = %shared.path.display(), "no room to close an archived segment");
+                self.unretired.push(retiring.clone());
+            }
         }
     }
 
@@ -122,9 +129,11 @@ impl Rotation {
             && matches!((&self.next, &self.archive), (Next::Absent | Next::Ready { .. }, Archive::Not))
     }
 
-    /// What is still to be done with the archived segment, because the new one has not got its name.
-    pub(super) fn take_retire(&mut self) -> Option<Job> {
-        self.retire.take()
+    /// What is still to be done with archived segments: those that there was no room to close, and the one
+    /// whose successor had not got its name.
+    pub(super) fn take_retire(&mut self) -> Vec<Job> {
+        let unretired = mem::take(&mut self.unretired).into_iter();
+        unretired.chain(self.retire.take()).map(Job::Retire).collect()
     }
 
     /// At closing: a segment that was prepared and not needed.
@@ -251,7 +260,7 @@ impl Writer {
         self.shared.counters.rotation();
         self.shared.counters.written_ahead(bytes);
         tracing::debug!(segment = %to.display(), next_seq = self.next_seq, "archived a segment");
-        self.rotation.retire = Some(Job::Retire {
+        self.rotation.retire = Some(Retiring {
             file: Arc::clone(&old.file),
             data_end: old.data_end(),
             sealed: old.is_sealed(),
@@ -272,7 +281,7 @@ impl Writer {
         }
         self.disk.rename(&self.segment.path, &active).map_err(CommitError::Failed)?;
         self.segment.path = active;
-        if let Some(retire) = self.rotation.take_retire() {
+        for retire in self.rotation.take_retire() {
             self.housekeeper.ask(retire);
         }
         Ok(())

@@ -253,7 +253,12 @@ fn the_last_group_is_written_again_and_synced_before_it_counts() {
             (Op::SyncFile, None),
             (Op::SyncDir, None),
         ];
-        assert_eq!((seen.lock().unwrap().as_slice(), segments(&path)), (&expected[..], before), "{}", left.what);
+        assert_eq!(
+            (seen.lock().unwrap().as_slice(), segments(&path)),
+            (&expected[..], before),
+            "{}",
+            left.what
+        );
     }
 }
 

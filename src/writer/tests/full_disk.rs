@@ -250,3 +250,64 @@ fn a_store_closed_before_its_new_segment_got_a_header_opens_again() {
         }
     }
 }
+
+#[test]
+fn an_archived_segment_without_room_for_its_closing_is_closed_at_the_next_rotation() {
+    for kind in lanes() {
+        // Without writing ahead, only the closing of a segment cuts it and writes to it beside the commits.
+        for op in [Op::SetLen, Op::Write] {
+            let rig = Rig::open(kind, JournalOptions::new().write_ahead(false).max_segments(2));
+            rig.append(0).unwrap();
+            let tried = rig.faults.count(op);
+            rig.faults.fail(op, 1, Errno::NOSPC);
+            rig.faults.fail(op, 2, Errno::NOSPC);
+            finish(rig.store.rotate()).unwrap();
+            rig.faults.await_count(op, tried + 2);
+            rig.append(1).unwrap();
+            assert!(!is_closed(&rig.path.with_extension("001")));
+            assert_eq!(values(&rig.path), [0, 1], "it is read as it is");
+            finish(rig.store.rotate()).unwrap();
+            rig.append(2).unwrap();
+            finish(rig.store.close()).unwrap();
+            assert!(is_closed(&rig.path.with_extension("002")) && is_closed(&rig.path));
+            let kept: Vec<_> =
+                MiniStore::records::<u64>(&rig.path).map(|record| record.unwrap().value).collect();
+            assert_eq!(kept, [1, 2], "{op:?}: the oldest segment is deleted all the same");
+        }
+    }
+}
+
+#[test]
+fn an_archived_segment_without_room_for_its_closing_is_closed_with_the_journal() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new().write_ahead(false));
+        rig.append(0).unwrap();
+        let tried = rig.faults.count(Op::Write);
+        rig.faults.fail(Op::Write, 1, Errno::DQUOT);
+        rig.faults.fail(Op::Write, 2, Errno::DQUOT);
+        finish(rig.store.rotate()).unwrap();
+        rig.faults.await_count(Op::Write, tried + 2);
+        rig.append(1).unwrap();
+        finish(rig.store.close()).unwrap();
+        assert!(is_closed(&rig.path.with_extension("001")) && is_closed(&rig.path));
+        assert_eq!(values(&rig.path), [0, 1]);
+    }
+}
+
+/// The second attempt comes after the oldest segments were deleted, which made room.
+#[test]
+fn a_full_disk_does_not_keep_the_oldest_segments_from_being_deleted() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new().write_ahead(false).max_segments(1));
+        rig.append(0).unwrap();
+        rig.faults.fail(Op::Write, 1, Errno::NOSPC);
+        finish(rig.store.rotate()).unwrap();
+        rig.append(1).unwrap();
+        finish(rig.store.close()).unwrap();
+        assert!(!rig.path.with_extension("001").exists());
+        assert_eq!(
+            MiniStore::records::<u64>(&rig.path).map(|record| record.unwrap().value).collect::<Vec<_>>(),
+            [1]
+        );
+    }
+}
