@@ -110,6 +110,7 @@ mod scan;
 mod shared;
 mod stats;
 mod store;
+mod sync;
 mod writer;
 
 pub use blocking::Blocking;

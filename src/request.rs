@@ -8,9 +8,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::{MiniStoreError, Result, shared::Shared};
+use crate::{
+    MiniStoreError, Result,
+    shared::Shared,
+    sync::{OwnedSemaphorePermit, block_on, broken, oneshot},
+};
 
 /// What the writer thread is asked to do.
 #[derive(Debug)]
@@ -39,7 +42,11 @@ impl Append {
 
     pub(crate) fn answer(self, outcome: Result<u64>) {
         // Room first: a caller that was waiting for it can be served while this one wakes.
-        drop(self.room);
+        if broken!(KeepsItsRoom) {
+            std::mem::forget(self.room)
+        } else {
+            drop(self.room)
+        }
         let _ = self.done.send(outcome);
     }
 }
@@ -83,7 +90,7 @@ impl Pending {
     ///
     /// As for awaiting it.
     pub fn wait(self) -> Result<u64> {
-        pollster::block_on(self)
+        block_on(self)
     }
 }
 

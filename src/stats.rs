@@ -1,16 +1,13 @@
 //! What a store has done so far.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::BackendKind;
+use crate::{
+    BackendKind,
+    sync::{AtomicBool, AtomicU64, Mutex, Ordering, PoisonError},
+};
 
 /// A reading of a store's counters, all since it was opened. See [`MiniStore::stats`](crate::MiniStore::stats).
 #[derive(Debug, Clone)]

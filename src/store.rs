@@ -3,9 +3,7 @@
 use std::{future::Future, ops::Range, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use crossbeam_channel::Sender;
 use serde::Serialize;
-use tokio::sync::oneshot;
 
 use crate::{
     BackendKind, Blocking, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Pending, Result,
@@ -14,6 +12,7 @@ use crate::{
     lock::Releasing,
     request::{Append, Lines, Request},
     shared::Shared,
+    sync::{Sender, block_on, broken, oneshot},
     writer,
 };
 
@@ -63,7 +62,9 @@ struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         // Before `requests` goes, which tells the writer: whoever opens the journal anew is to wait, not to fail.
-        self.releasing.announce();
+        if !broken!(GoesWithoutAWord) {
+            self.releasing.announce();
+        }
     }
 }
 
@@ -101,7 +102,7 @@ impl MiniStore {
     ///
     /// As [`JournalOptions::open`].
     pub fn open_blocking<P: AsRef<Path>>(path: P) -> Result<Self> {
-        pollster::block_on(Self::open(path))
+        block_on(Self::open(path))
     }
 
     pub(crate) async fn open_with(options: JournalOptions, path: &Path) -> Result<Self> {
@@ -325,6 +326,7 @@ impl MiniStore {
         let Handle { requests, shared, limits, .. } = &*self.handle;
         let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(limits.queue_bytes_max);
+        let bytes = if broken!(TakesNoRoom) { 0 } else { bytes };
         let room = Arc::clone(&shared.room).acquire_many_owned(bytes).await;
         let room = room.map_err(|_| shared.refusal())?;
         let (done, outcome) = oneshot::channel();

@@ -4,11 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
 };
-
-use crossbeam_channel::{Sender, unbounded};
-use tokio::sync::oneshot;
 
 use super::{
     Writer,
@@ -25,6 +21,7 @@ use crate::{
     recovery::recover,
     request::Request,
     shared::Shared,
+    sync::{Sender, broken, oneshot, thread, unbounded},
 };
 
 /// What a store needs to talk to its writer.
@@ -55,7 +52,9 @@ pub(crate) fn spawn(
         match started {
             Ok((writer, opened)) => {
                 // The caller may be gone: then nobody holds the journal, and the writer closes it at once.
-                if let Err(Ok(opened)) = answer.send(Ok(opened)) {
+                if let Err(Ok(opened)) = answer.send(Ok(opened))
+                    && !broken!(OpensForNobody)
+                {
                     opened.releasing.announce();
                 }
                 writer.run();
