@@ -6,11 +6,7 @@
 //! A store whose last handle was dropped closes in the background; opening the journal again in the same
 //! process waits for that instead of failing.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use crate::{
     MiniStoreError, Result,
@@ -30,14 +26,13 @@ process_wide! {
 /// The exclusive right to write a journal; released on drop.
 #[derive(Debug)]
 pub(crate) struct JournalLock {
-    releasing: Releasing,
     file: Box<dyn LockFile>,
     /// The active segment, once it is known.
     segment: Option<Arc<dyn DiskFile>>,
 }
 
 /// Says that a lock will be released without anybody asking again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Releasing(Arc<AtomicBool>);
 
 impl Releasing {
@@ -49,12 +44,13 @@ impl Releasing {
 }
 
 impl JournalLock {
-    /// Takes the lock, after a store of this process that is closing has let go of it.
+    /// Takes the lock, after a store of this process that is closing has let go of it. `releasing` may be announced
+    /// already: whoever asked for the lock gave up meanwhile.
     ///
     /// # Errors
     ///
     /// [`MiniStoreError::Locked`], or what the operating system says.
-    pub(crate) fn acquire(disk: &dyn Disk, names: &Names) -> Result<Self> {
+    pub(crate) fn acquire(disk: &dyn Disk, names: &Names, releasing: Releasing) -> Result<Self> {
         let path = names.lock();
         let fail = |action| MiniStoreError::file(&path, action);
         let open = || disk.lock_file(&path).map_err(fail("open the lock file"));
@@ -78,9 +74,8 @@ impl JournalLock {
             }
             file = named;
         }
-        let releasing = Releasing(Arc::default());
         held.insert(file.id(), Arc::clone(&releasing.0));
-        Ok(Self { releasing, file, segment: None })
+        Ok(Self { file, segment: None })
     }
 
     /// Locks the file that is the active segment from now on, and lets go of the one before.
@@ -101,10 +96,6 @@ impl JournalLock {
         if let Some(Err(error)) = self.segment.take().map(|segment| segment.unlock()) {
             tracing::warn!(%error, "could not release the lock of a segment");
         }
-    }
-
-    pub(crate) fn releasing(&self) -> Releasing {
-        self.releasing.clone()
     }
 }
 
@@ -137,15 +128,16 @@ mod tests {
     fn a_second_lock_waits_for_one_that_is_being_released() {
         let dir = tempfile::tempdir().unwrap();
         let names = Names::resolve(&*real(), &dir.path().join("j")).unwrap();
-        let first = JournalLock::acquire(&*real(), &names).unwrap();
+        let releasing = Releasing::default();
+        let first = JournalLock::acquire(&*real(), &names, releasing.clone()).unwrap();
         assert!(matches!(
-            JournalLock::acquire(&*real(), &names),
+            JournalLock::acquire(&*real(), &names, Releasing::default()),
             Err(MiniStoreError::Locked { pid: Some(pid), .. }) if pid == std::process::id()
         ));
-        first.releasing().announce();
+        releasing.announce();
         let second = std::thread::spawn({
             let names = names.clone();
-            move || JournalLock::acquire(&*real(), &names).map(drop)
+            move || JournalLock::acquire(&*real(), &names, Releasing::default()).map(drop)
         });
         drop(first);
         second.join().unwrap().unwrap();

@@ -118,10 +118,8 @@ impl MiniStore {
     ) -> Result<Self> {
         options.validate()?;
         let limits = Limits::of(&options);
-        let opened = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, choose)?
-            .await
-            .unwrap_or(Err(MiniStoreError::WriterGone))?;
-        Ok(Self::of(opened, limits))
+        let opening = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, choose)?;
+        Ok(Self::of(opening.finish().await?, limits))
     }
 
     /// As [`open_on`](Self::open_on), without a thread: the writer works only as it is told to.

@@ -34,35 +34,56 @@ pub(crate) struct Opened {
     pub(crate) releasing: Releasing,
 }
 
-type Answer = oneshot::Receiver<Result<Opened>>;
+/// A journal that is being opened on its writer thread.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    answer: oneshot::Receiver<Result<Opened>>,
+    releasing: Releasing,
+    answered: bool,
+}
+
+impl Opening {
+    pub(crate) async fn finish(mut self) -> Result<Opened> {
+        let opened = (&mut self.answer).await;
+        self.answered = true;
+        opened.unwrap_or(Err(MiniStoreError::WriterGone))
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        // Nobody will hold the journal: whoever opens it next is to wait for its closing, not to fail.
+        if !self.answered && !broken!(OpensForNobody) {
+            self.releasing.announce();
+        }
+    }
+}
 
 /// What carries the commits, once it is known to work.
 pub(crate) type Chosen = (BackendKind, Arc<dyn Disk>, Box<dyn Lane>);
 
-/// Opens the journal on its writer thread, on what `choose` gives there.
+/// Opens the journal on its writer thread, on what `choose` gives there. Where nobody waits for the answer any more, the
+/// journal is closed at once.
 pub(crate) fn spawn(
     options: JournalOptions,
     path: PathBuf,
     queue_bytes_max: u32,
     choose: impl FnOnce() -> Result<Chosen> + Send + 'static,
-) -> Result<Answer> {
-    let (answer, opened) = oneshot::channel();
+) -> Result<Opening> {
+    let (sender, answer) = oneshot::channel();
+    let releasing = Releasing::default();
+    let opening = Opening { answer, releasing: releasing.clone(), answered: false };
     thread::Builder::new().name("ministore-writer".into()).spawn(move || {
-        let started = choose().and_then(|chosen| start(options, &path, queue_bytes_max, chosen));
+        let started = choose().and_then(|chosen| start(options, &path, queue_bytes_max, chosen, releasing));
         match started {
             Ok((writer, opened)) => {
-                // The caller may be gone: then nobody holds the journal, and the writer closes it at once.
-                if let Err(Ok(opened)) = answer.send(Ok(opened))
-                    && !broken!(OpensForNobody)
-                {
-                    opened.releasing.announce();
-                }
+                drop(sender.send(Ok(opened)));
                 writer.run();
             }
-            Err(error) => drop(answer.send(Err(error))),
+            Err(error) => drop(sender.send(Err(error))),
         }
     })?;
-    Ok(opened)
+    Ok(opening)
 }
 
 pub(super) fn start(
@@ -70,12 +91,13 @@ pub(super) fn start(
     path: &Path,
     queue_bytes_max: u32,
     (backend, disk, lane): Chosen,
+    releasing: Releasing,
 ) -> Result<(Writer, Opened)> {
     refuse_other_files(&*disk, path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     disk.create_dirs(parent).map_err(MiniStoreError::file(parent, "create the directory"))?;
     let names = Names::resolve(&*disk, path)?;
-    let mut lock = JournalLock::acquire(&*disk, &names)?;
+    let mut lock = JournalLock::acquire(&*disk, &names, releasing.clone())?;
     let active = names.active();
     match disk.open(&active, Open::Existing) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -103,13 +125,7 @@ pub(super) fn start(
     shared.counters.direct(lane.is_direct());
     tracing::info!(journal = %names.active().display(), %backend, direct = lane.is_direct(), ?report, "opened");
     let (sender, requests) = unbounded();
-    let opened = Opened {
-        requests: sender,
-        shared: Arc::clone(&shared),
-        report,
-        backend,
-        releasing: lock.releasing(),
-    };
+    let opened = Opened { requests: sender, shared: Arc::clone(&shared), report, backend, releasing };
     let housekeeper = Housekeeper::new(disk.hands()?, Arc::clone(&disk), names.clone());
     let writer = Writer {
         rotation: Rotation::new(recovered.newest_archived),
