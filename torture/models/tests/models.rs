@@ -22,7 +22,10 @@ use shuttle::{
 use tempfile::TempDir;
 
 /// Interleavings of a model that are tried with each of the two schedulers, unless `MODEL_EXECUTIONS` says otherwise.
-const EXECUTIONS: u64 = 100;
+const EXECUTIONS: usize = 60;
+
+/// The same for a model that is to notice a bug, and ends when it does.
+const EXECUTIONS_TO_NOTICE: usize = 1000;
 
 /// Preemptions at the worst moment that the priority-driven scheduler looks for.
 const PREEMPTIONS: usize = 3;
@@ -90,7 +93,8 @@ fn every_deliberate_bug_is_noticed() {
     let mut missed = Vec::new();
     for (bug, name) in NOTICED_BY {
         let count = Arc::new(AtomicU64::new(0));
-        let broken = catch_unwind(AssertUnwindSafe(|| bug.during(|| run(model(name), &count))));
+        let broken =
+            catch_unwind(AssertUnwindSafe(|| bug.during(|| run(model(name), EXECUTIONS_TO_NOTICE, &count))));
         let executions = count.load(Ordering::Relaxed);
         match broken {
             Ok(()) => missed.push((bug, name, executions)),
@@ -108,7 +112,7 @@ fn model(name: &str) -> Model {
 fn hold(name: &str) {
     let count = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
-    let outcome = catch_unwind(AssertUnwindSafe(|| run(model(name), &count)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(model(name), executions_wanted(), &count)));
     let executions = count.load(Ordering::Relaxed);
     if let Err(panic) = outcome {
         eprintln!(
@@ -120,9 +124,11 @@ fn hold(name: &str) {
     eprintln!("{name}: {executions} interleavings in {:.1} s", started.elapsed().as_secs_f64());
 }
 
-fn run(model: Model, count: &Arc<AtomicU64>) {
-    let executions =
-        std::env::var("MODEL_EXECUTIONS").map_or(EXECUTIONS, |text| text.parse().unwrap()) as usize;
+fn executions_wanted() -> usize {
+    std::env::var("MODEL_EXECUTIONS").map_or(EXECUTIONS, |text| text.parse().unwrap())
+}
+
+fn run(model: Model, executions: usize, count: &Arc<AtomicU64>) {
     run_under(RandomScheduler::new_from_seed(SEED, executions), model, count);
     if std::env::var_os("SHUTTLE_RANDOM_SEED").is_none() {
         run_under(PctScheduler::new_from_seed(SEED, PREEMPTIONS, executions), model, count);
