@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{MiniStore, Pending, Result};
+use crate::{MiniStore, Pending, Result, sync::block_on};
 
 /// A view of a [`MiniStore`] whose methods block the calling thread. See [`MiniStore::blocking`].
 ///
@@ -38,7 +38,7 @@ impl<'a> Blocking<'a> {
     ///
     /// As [`MiniStore::append`].
     pub fn append<R: Serialize + ?Sized>(&self, record: &R) -> Result<()> {
-        pollster::block_on(self.store.append(record))
+        block_on(self.store.append(record))
     }
 
     /// Hands a record over, waiting only for room in the queue.
@@ -47,7 +47,7 @@ impl<'a> Blocking<'a> {
     ///
     /// As [`MiniStore::submit`].
     pub fn submit<R: Serialize + ?Sized>(&self, record: &R) -> Result<Pending> {
-        pollster::block_on(self.store.submit(record))
+        block_on(self.store.submit(record))
     }
 
     /// Appends records as one.
@@ -56,7 +56,7 @@ impl<'a> Blocking<'a> {
     ///
     /// As [`MiniStore::append_batch`].
     pub fn append_batch<R: Serialize>(&self, records: impl IntoIterator<Item = R>) -> Result<Range<u64>> {
-        pollster::block_on(self.store.append_batch(records))
+        block_on(self.store.append_batch(records))
     }
 
     /// Hands a batch over, waiting only for room in the queue.
@@ -65,7 +65,7 @@ impl<'a> Blocking<'a> {
     ///
     /// As [`MiniStore::submit_batch`].
     pub fn submit_batch<R: Serialize>(&self, records: impl IntoIterator<Item = R>) -> Result<Pending> {
-        pollster::block_on(self.store.submit_batch(records))
+        block_on(self.store.submit_batch(records))
     }
 
     /// Appends a line that is JSON already; returns its sequence number once it is durable.
@@ -74,7 +74,7 @@ impl<'a> Blocking<'a> {
     ///
     /// As [`MiniStore::append_json`].
     pub fn append_json(&self, line: Bytes) -> Result<u64> {
-        pollster::block_on(self.store.append_json(line))
+        block_on(self.store.append_json(line))
     }
 
     /// Hands over a line that is JSON already, waiting only for room in the queue.
@@ -83,7 +83,7 @@ impl<'a> Blocking<'a> {
     ///
     /// As [`MiniStore::submit_json`].
     pub fn submit_json(&self, line: Bytes) -> Result<Pending> {
-        pollster::block_on(self.store.submit_json(line))
+        block_on(self.store.submit_json(line))
     }
 
     /// Archives the active segment and begins a new one.
@@ -92,7 +92,7 @@ impl<'a> Blocking<'a> {
     ///
     /// As [`MiniStore::rotate`].
     pub fn rotate(&self) -> Result<()> {
-        pollster::block_on(self.store.rotate())
+        block_on(self.store.rotate())
     }
 
     /// Makes durable what was accepted, closes the journal and releases it.
@@ -101,6 +101,6 @@ impl<'a> Blocking<'a> {
     ///
     /// As [`MiniStore::close`].
     pub fn close(&self) -> Result<()> {
-        pollster::block_on(self.store.close())
+        block_on(self.store.close())
     }
 }

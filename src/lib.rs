@@ -101,6 +101,9 @@ mod format;
 pub mod fuzz;
 mod lock;
 pub mod maintenance;
+#[cfg(shuttle)]
+#[path = "../torture/models/src/models/mod.rs"]
+pub mod models;
 mod names;
 mod options;
 mod process;
@@ -111,6 +114,7 @@ mod scan;
 mod shared;
 mod stats;
 mod store;
+mod sync;
 mod writer;
 
 pub use blocking::Blocking;

@@ -6,21 +6,19 @@
 //! A store whose last handle was dropped closes in the background; opening the journal again in the same
 //! process waits for that instead of failing.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    sync::atomic::{AtomicBool, Ordering},
-    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
-};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use crate::{
     MiniStoreError, Result,
     device::{Disk, DiskFile, FileId, LockFile},
     names::Names,
+    sync::{AtomicBool, Condvar, Mutex, MutexGuard, OnceLock, Ordering, PoisonError, broken, process_wide},
 };
 
-/// Of the process that first opened a journal.
-static FIRST: OnceLock<Held> = OnceLock::new();
+process_wide! {
+    /// Of the process that first opened a journal.
+    FIRST: Held;
+}
 
 /// What one process holds.
 #[derive(Debug)]
@@ -35,6 +33,12 @@ struct Held {
     fork: OnceLock<Box<Held>>,
 }
 
+impl Default for Held {
+    fn default() -> Self {
+        Self::of(std::process::id())
+    }
+}
+
 impl Held {
     fn of(process: u32) -> Self {
         Self { process, locks: Mutex::default(), changed: Condvar::new(), fork: OnceLock::new() }
@@ -42,7 +46,7 @@ impl Held {
 
     fn by_this_process() -> &'static Self {
         let process = std::process::id();
-        let mut held = FIRST.get_or_init(|| Self::of(process));
+        let mut held: &'static Self = &FIRST;
         while held.process != process {
             held = held.fork.get_or_init(|| Box::new(Self::of(process)));
         }
@@ -64,7 +68,7 @@ pub(crate) struct JournalLock {
 }
 
 /// Says that a lock will be released without anybody asking again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Releasing(Arc<AtomicBool>);
 
 impl Releasing {
@@ -77,12 +81,13 @@ impl Releasing {
 }
 
 impl JournalLock {
-    /// Takes the lock, after a store of this process that is closing has let go of it.
+    /// Takes the lock, after a store of this process that is closing has let go of it. `releasing` may be announced
+    /// already: whoever asked for the lock gave up meanwhile.
     ///
     /// # Errors
     ///
     /// [`MiniStoreError::Locked`], or what the operating system says.
-    pub(crate) fn acquire(disk: &dyn Disk, names: &Names) -> Result<Self> {
+    pub(crate) fn acquire(disk: &dyn Disk, names: &Names, releasing: Releasing) -> Result<Self> {
         let path = names.lock();
         let fail = |action| MiniStoreError::file(&path, action);
         let open = || disk.lock_file(&path).map_err(fail("open the lock file"));
@@ -107,7 +112,6 @@ impl JournalLock {
             }
             file = named;
         }
-        let releasing = Releasing(Arc::default());
         locks.insert(file.id(), Arc::clone(&releasing.0));
         Ok(Self { releasing, file, segment: None })
     }
@@ -126,14 +130,14 @@ impl JournalLock {
         Ok(())
     }
 
+    pub(crate) fn releasing(&self) -> &Releasing {
+        &self.releasing
+    }
+
     fn uncover(&mut self) {
         if let Some(Err(error)) = self.segment.take().map(|segment| segment.unlock()) {
             tracing::warn!(%error, "could not release the lock of a segment");
         }
-    }
-
-    pub(crate) fn releasing(&self) -> Releasing {
-        self.releasing.clone()
     }
 }
 
@@ -148,7 +152,9 @@ impl Drop for JournalLock {
             tracing::warn!(%error, "could not release the journal's lock");
         }
         locks.remove(&self.file.id());
-        held.changed.notify_all();
+        if !broken!(UnlocksSilently) {
+            held.changed.notify_all();
+        }
     }
 }
 
@@ -161,15 +167,16 @@ mod tests {
     fn a_second_lock_waits_for_one_that_is_being_released() {
         let dir = tempfile::tempdir().unwrap();
         let names = Names::resolve(&*real(), &dir.path().join("j")).unwrap();
-        let first = JournalLock::acquire(&*real(), &names).unwrap();
+        let releasing = Releasing::default();
+        let first = JournalLock::acquire(&*real(), &names, releasing.clone()).unwrap();
         assert!(matches!(
-            JournalLock::acquire(&*real(), &names),
+            JournalLock::acquire(&*real(), &names, Releasing::default()),
             Err(MiniStoreError::Locked { pid: Some(pid), .. }) if pid == std::process::id()
         ));
-        first.releasing().announce();
+        releasing.announce();
         let second = std::thread::spawn({
             let names = names.clone();
-            move || JournalLock::acquire(&*real(), &names).map(drop)
+            move || JournalLock::acquire(&*real(), &names, Releasing::default()).map(drop)
         });
         drop(first);
         second.join().unwrap().unwrap();

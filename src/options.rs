@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::{MiniStore, MiniStoreError, Result, device::MODE_DEFAULT};
+use crate::{MiniStore, MiniStoreError, Result, device::MODE_DEFAULT, sync::block_on};
 
 /// 1 MiB, the unit that the limits are told in.
 const MIB: u64 = 1024 * 1024;
@@ -293,7 +293,7 @@ impl JournalOptions {
     ///
     /// As [`open`](Self::open).
     pub fn open_blocking<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
-        pollster::block_on(self.open(path))
+        block_on(self.open(path))
     }
 
     /// The one place where limits are checked.

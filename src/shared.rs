@@ -1,17 +1,14 @@
 //! What handles, pending appends and the writer thread share.
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+use std::{io, path::PathBuf, sync::Arc};
+
+use crate::{
+    MiniStoreError, Result,
+    process::Process,
+    request::outliving_wakers,
+    stats::Counters,
+    sync::{AtomicBool, AtomicU64, OnceLock, Ordering, Semaphore, broken},
 };
-
-use tokio::sync::Semaphore;
-
-use crate::{MiniStoreError, Result, process::Process, request::outliving_wakers, stats::Counters};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -53,6 +50,9 @@ impl Shared {
     /// Stops everything for good. The first cause is kept.
     pub(crate) fn poison(&self, cause: io::Error) {
         tracing::error!(journal = %self.path.display(), %cause, "a write or a sync failed: stopped");
+        if broken!(FailsBeforeSayingWhy) {
+            self.room.close();
+        }
         let _ = self.poison.set(Arc::new(cause));
         self.close_room();
     }
@@ -71,6 +71,9 @@ impl Shared {
 
     /// Nothing is accepted any more.
     pub(crate) fn close(&self) {
+        if broken!(ClosesBeforeSayingWhy) {
+            self.room.close();
+        }
         self.closed.store(true, Ordering::Release);
         self.close_room();
     }

@@ -1,16 +1,14 @@
 //! What a store has done so far.
 
-use std::{
-    sync::{
-        Mutex, PoisonError, TryLockError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::{BackendKind, process::Process};
+use crate::{
+    BackendKind,
+    process::Process,
+    sync::{AtomicBool, AtomicU64, Mutex, Ordering, PoisonError, TryLockError},
+};
 
 /// A reading of a store's counters, all since it was opened. See [`MiniStore::stats`](crate::MiniStore::stats).
 #[derive(Debug, Clone)]

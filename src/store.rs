@@ -4,7 +4,6 @@ use std::{future::Future, ops::Range, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::sync::{TryAcquireError, oneshot};
 
 use crate::{
     BackendKind, Blocking, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Pending, Result,
@@ -12,6 +11,7 @@ use crate::{
     format::LF,
     request::{Answer, Append, Lines, Request, Requests, Room},
     shared::Shared,
+    sync::{TryAcquireError, block_on, broken, oneshot},
     writer,
 };
 
@@ -101,7 +101,7 @@ impl MiniStore {
     ///
     /// As [`JournalOptions::open`].
     pub fn open_blocking<P: AsRef<Path>>(path: P) -> Result<Self> {
-        pollster::block_on(Self::open(path))
+        block_on(Self::open(path))
     }
 
     pub(crate) async fn open_with(options: JournalOptions, path: &Path) -> Result<Self> {
@@ -117,8 +117,8 @@ impl MiniStore {
     ) -> Result<Self> {
         options.validate()?;
         let limits = Limits::of(&options);
-        let opened = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, choose)?.await?;
-        Ok(Self::of(opened, limits))
+        let opening = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, choose)?;
+        Ok(Self::of(opening.await?, limits))
     }
 
     /// As [`open_on`](Self::open_on), without a thread: the writer works only as it is told to.
@@ -324,6 +324,7 @@ impl MiniStore {
         let Handle { requests, shared, limits, .. } = &*self.handle;
         let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(limits.queue_bytes_max);
+        let bytes = if broken!(TakesNoRoom) { 0 } else { bytes };
         shared.check_process()?;
         // It gives nothing to a newcomer while others wait.
         let room = match Arc::clone(&shared.room).try_acquire_many_owned(bytes) {

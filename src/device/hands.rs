@@ -1,12 +1,13 @@
 //! What runs the work beside the commits. A real disk has a thread for it; a simulated one runs it step by step,
 //! between the commits' own operations.
 
-use std::{
-    fmt, io,
-    thread::{self, JoinHandle},
-};
+use std::{fmt, io};
 
-use crossbeam_channel::{Sender, unbounded};
+use crate::sync::{
+    Sender,
+    thread::{self, JoinHandle},
+    unbounded,
+};
 
 /// A piece of work. Dropped without being run where nothing runs it any more.
 pub(crate) type Task = Box<dyn FnOnce() + Send>;

@@ -1,4 +1,4 @@
-//! The commit path over io_uring. The only file that names `tokio_uring`.
+//! The commit path over io_uring. The only file that names `tokio_uring` and `io_uring`.
 //!
 //! The ring lives on the writer thread and carries one commit at a time; every operation is awaited to its end,
 //! so that a buffer is never dropped under the kernel's hands. `tokio_uring::start` would panic where
@@ -26,6 +26,8 @@ impl UringLane {
     ///
     /// What the kernel says where io_uring is missing or refused.
     pub(crate) fn new() -> io::Result<Self> {
+        // tokio-uring leaks its runtime, three descriptors with it, where the kernel refuses the ring: ask first.
+        drop(io_uring::IoUring::new(RING_ENTRIES)?);
         let mut builder = tokio_uring::builder();
         builder.entries(RING_ENTRIES);
         let runtime = Runtime::new(&builder)?;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A block is handed on when it holds this many bytes.
-const BLOCK_BYTES: usize = 256 << 10;
+const BLOCK_BYTES: usize = if cfg!(shuttle) { 4 << 10 } else { 256 << 10 };
 
 /// Where the records of a block stand.
 #[derive(Debug, Clone)]

@@ -1,15 +1,13 @@
 //! A thread that reads ahead for an async reader: files are never read on a runtime's thread, and at most a few
 //! blocks wait in memory.
 
-use std::{
-    task::{Context, Poll},
-    thread,
-};
-
-use tokio::sync::mpsc;
+use std::task::{Context, Poll};
 
 use super::{cursor::Cursor, feed::Feed};
-use crate::Result;
+use crate::{
+    Result,
+    sync::{broken, mpsc, thread},
+};
 
 /// Blocks read ahead.
 const BLOCKS_AHEAD: usize = 4;
@@ -48,6 +46,7 @@ impl Pump {
                 let message = match cursor.refill(&mut feed) {
                     Ok(true) => Ok(Message::Block(cursor)),
                     Ok(false) => return,
+                    Err(_) if broken!(EndsInsteadOfFailing) => return,
                     Err(error) => Err(error),
                 };
                 let ended = message.is_err();

@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use super::Writer;
-use crate::request::{Append, Request};
+use crate::{
+    request::{Append, Request},
+    sync::broken,
+};
 
 /// Appends that will be committed together, in the order in which they were issued.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ impl Writer {
             };
             match request {
                 Request::Append(append) => group.add(append),
+                _ if broken!(ForgetsWhatEndsAGroup) => {}
                 control => return (group, Some(control)),
             }
         }

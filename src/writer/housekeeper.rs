@@ -7,13 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-
 use crate::{
     device::{Disk, DiskFile, Hands, Open, is_no_room},
     format::PADDING,
     names::Names,
     recovery::mark_closed,
+    sync::{Receiver, Sender, unbounded},
 };
 
 /// Padding written and made durable at a time: a commit's sync that has to wait for it waits for no more.

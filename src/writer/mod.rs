@@ -17,9 +17,6 @@ mod tests;
 
 use std::{io, ops::ControlFlow, sync::Arc, time::Instant};
 
-use crossbeam_channel::{Receiver, select};
-use tokio::sync::oneshot;
-
 pub(crate) use open::{Chosen, Opened, choose, spawn};
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use stepped::{Stepped, Turn};
@@ -38,6 +35,7 @@ use crate::{
     names::Names,
     request::{Append, Request, answer},
     shared::Shared,
+    sync::{Receiver, broken, oneshot, select},
 };
 
 /// The state of the writer thread.
@@ -153,7 +151,7 @@ impl Writer {
 
     /// One write, made durable; the sequence number of the first record.
     fn commit(&mut self, appends: &[Append]) -> std::result::Result<u64, CommitError> {
-        if self.shared.poisoned().is_some() {
+        if self.shared.poisoned().is_some() && !broken!(GoesOnAfterAFailure) {
             return Err(CommitError::Failed(io::Error::other("poisoned")));
         }
         let records: u64 = appends.iter().map(|append| append.records).sum();
@@ -199,12 +197,17 @@ impl Writer {
             self.next_seq,
             "what is acknowledged is what was numbered"
         );
-        self.shared.publish(self.next_seq - 1);
+        if !broken!(AnswersBeforePublishing) {
+            self.shared.publish(self.next_seq - 1);
+        }
         let mut seq = first;
         for append in appends {
             let records = append.records;
             append.answer(Ok(seq));
             seq += records;
+        }
+        if broken!(AnswersBeforePublishing) {
+            self.shared.publish(self.next_seq - 1);
         }
     }
 
@@ -228,6 +231,10 @@ impl Writer {
             answer(done, Err(refusal()));
         }
         // The lock goes before the answer, so that whoever awaited the closing finds the journal free.
+        if broken!(AnswersBeforeUnlocking) {
+            closing.map(|done| done.send(Ok(())));
+            return;
+        }
         drop(self);
         if let Some(done) = closing {
             answer(done, closed);

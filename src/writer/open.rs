@@ -7,11 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    thread,
 };
-
-use crossbeam_channel::unbounded;
-use tokio::sync::oneshot;
 
 use super::{
     Writer,
@@ -23,12 +19,13 @@ use super::{
 use crate::{
     Backend, BackendKind, JournalOptions, MiniStoreError, OpenReport, Result,
     device::{Disk, Kind, Lane, Open, RealDisk, UringLane, refusal_hint},
-    lock::JournalLock,
+    lock::{JournalLock, Releasing},
     names::Names,
     process::Process,
     recovery::recover,
     request::Requests,
     shared::Shared,
+    sync::{broken, oneshot, thread, unbounded},
 };
 
 /// What a store needs to talk to its writer.
@@ -40,20 +37,25 @@ pub(crate) struct Opened {
     pub(crate) backend: BackendKind,
 }
 
-/// Waits for the writer thread to open the journal.
+/// A journal that is being opened on its writer thread.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    opened: oneshot::Receiver<Result<Opened>>,
+    answer: oneshot::Receiver<Result<Opened>>,
     process: Process,
     path: PathBuf,
+    releasing: Releasing,
+    answered: bool,
 }
 
 impl Future for Opening {
     type Output = Result<Opened>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match Pin::new(&mut self.opened).poll(context) {
-            Poll::Ready(opened) => Poll::Ready(opened.unwrap_or(Err(MiniStoreError::WriterGone))),
+        match Pin::new(&mut self.answer).poll(context) {
+            Poll::Ready(opened) => {
+                self.answered = true;
+                Poll::Ready(opened.unwrap_or(Err(MiniStoreError::WriterGone)))
+            }
             // Nobody would ever wake a fork.
             Poll::Pending if self.process.is_elsewhere() => {
                 Poll::Ready(Err(MiniStoreError::Forked { path: self.path.clone(), pid: self.process.id }))
@@ -63,28 +65,44 @@ impl Future for Opening {
     }
 }
 
+impl Drop for Opening {
+    fn drop(&mut self) {
+        // Nobody will hold the journal: whoever opens it next is to wait for its closing, not to fail.
+        if !self.answered && !broken!(OpensForNobody) {
+            self.releasing.announce();
+        }
+    }
+}
+
 /// What carries the commits, once it is known to work.
 pub(crate) type Chosen = (BackendKind, Arc<dyn Disk>, Box<dyn Lane>);
 
-/// Opens the journal on its writer thread, on what `choose` gives there.
+/// Opens the journal on its writer thread, on what `choose` gives there. Where nobody waits for the answer any more, the
+/// journal is closed at once.
 pub(crate) fn spawn(
     options: JournalOptions,
     path: PathBuf,
     queue_bytes_max: u32,
     choose: impl FnOnce() -> Result<Chosen> + Send + 'static,
 ) -> Result<Opening> {
-    let (answer, opened) = oneshot::channel();
-    let process = Process::current()?;
-    let opening = Opening { opened, process: process.clone(), path: path.clone() };
+    let (sender, answer) = oneshot::channel();
+    let (process, releasing) = (Process::current()?, Releasing::default());
+    let opening = Opening {
+        answer,
+        process: process.clone(),
+        path: path.clone(),
+        releasing: releasing.clone(),
+        answered: false,
+    };
     thread::Builder::new().name("ministore-writer".into()).spawn(move || {
-        let started = choose().and_then(|chosen| start(options, &path, queue_bytes_max, process, chosen));
+        let started =
+            choose().and_then(|chosen| start(options, &path, queue_bytes_max, chosen, process, releasing));
         match started {
             Ok((writer, opened)) => {
-                // The caller may be gone: then nobody holds the journal, and the writer closes it at once.
-                drop(answer.send(Ok(opened)));
+                drop(sender.send(Ok(opened)));
                 writer.run();
             }
-            Err(error) => drop(answer.send(Err(error))),
+            Err(error) => drop(sender.send(Err(error))),
         }
     })?;
     Ok(opening)
@@ -94,14 +112,15 @@ pub(super) fn start(
     options: JournalOptions,
     path: &Path,
     queue_bytes_max: u32,
-    process: Process,
     (backend, disk, lane): Chosen,
+    process: Process,
+    releasing: Releasing,
 ) -> Result<(Writer, Opened)> {
     refuse_other_files(&*disk, path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     disk.create_dirs(parent).map_err(MiniStoreError::file(parent, "create the directory"))?;
     let names = Names::resolve(&*disk, path)?;
-    let mut lock = JournalLock::acquire(&*disk, &names)?;
+    let mut lock = JournalLock::acquire(&*disk, &names, releasing.clone())?;
     let active = names.active();
     match disk.open(&active, Open::Existing) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -130,7 +149,7 @@ pub(super) fn start(
     tracing::info!(journal = %names.active().display(), %backend, direct = lane.is_direct(), ?report, "opened");
     let (sender, requests) = unbounded();
     let opened = Opened {
-        requests: Requests::new(sender, process, lock.releasing()),
+        requests: Requests::new(sender, process, releasing),
         shared: Arc::clone(&shared),
         report,
         backend,

@@ -12,8 +12,6 @@
 
 use std::{io, mem, path::PathBuf, sync::Arc};
 
-use tokio::sync::oneshot;
-
 use super::{
     Writer,
     ahead::Extending,
@@ -27,6 +25,7 @@ use crate::{
     names::Names,
     request::answer,
     shared::Shared,
+    sync::{broken, oneshot},
 };
 
 /// Where a rotation stands.
@@ -202,8 +201,13 @@ impl Writer {
         match (&self.rotation.next, &self.rotation.archive) {
             (Next::Ready { .. }, Archive::Not) if !self.rotation.stalled => {
                 let to = self.names.archived(self.rotation.newest_archived + 1);
-                self.rotation.archive = Archive::Requested { to: to.clone() };
+                let requested = to.clone();
                 self.housekeeper.ask(Job::Archive { to });
+                self.rotation.archive = if broken!(TurnsBeforeArchived) {
+                    Archive::Done { to: requested }
+                } else {
+                    Archive::Requested { to: requested }
+                };
             }
             (Next::Ready { .. }, Archive::Done { .. }) => self.turn_to_next(),
             _ => {}

@@ -7,7 +7,7 @@ use super::{
     Event, Writer,
     open::{Chosen, Opened, start},
 };
-use crate::{JournalOptions, Result, process::Process};
+use crate::{JournalOptions, Result, lock::Releasing, process::Process};
 
 /// What became of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,8 @@ impl Stepped {
         queue_bytes_max: u32,
         chosen: Chosen,
     ) -> Result<(Self, Opened)> {
-        let (mut writer, opened) = start(options, path, queue_bytes_max, Process::current()?, chosen)?;
+        let (process, releasing) = (Process::current()?, Releasing::default());
+        let (mut writer, opened) = start(options, path, queue_bytes_max, chosen, process, releasing)?;
         writer.keep_house();
         Ok((Self { writer: Some(writer) }, opened))
     }

@@ -65,6 +65,24 @@ fn auto_falls_back_where_uring_is_refused() {
 }
 
 #[test]
+fn a_refused_ring_leaves_no_descriptor_behind() {
+    in_refused_process("backends::a_refused_ring_leaves_no_descriptor_behind", || {
+        let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let journal = Journal::new();
+        let reopen = || {
+            let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
+            store.blocking().close().unwrap();
+        };
+        reopen();
+        let before = descriptors();
+        for _ in 0..10 {
+            reopen();
+        }
+        assert_eq!(descriptors(), before, "descriptors open after ten stores were opened and closed");
+    });
+}
+
+#[test]
 fn auto_takes_uring_where_it_runs() {
     let journal = Journal::new();
     let uring_runs = JournalOptions::new().backend(Backend::Uring).open_blocking(journal.path()).is_ok();

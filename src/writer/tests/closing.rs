@@ -1,7 +1,44 @@
 //! Closing, and being dropped.
 
 use super::*;
-use crate::{device::real, lock::JournalLock, names::Names};
+use crate::{
+    device::real,
+    lock::{JournalLock, Releasing},
+    names::Names,
+};
+
+/// However far it got: before the answer, and with the answer on its way.
+#[test]
+fn an_opening_that_was_given_up_on_is_waited_for_by_the_next() {
+    for kind in lanes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        let faults = Faults::new();
+        let open = |faults: &Faults| {
+            let faults = faults.clone();
+            MiniStore::open_on(JournalOptions::new(), &path, move || {
+                Ok((kind, faults.disk(), faults.lane(kind)?))
+            })
+        };
+        faults.hold(Op::Create);
+        let mut given_up = Box::pin(open(&faults));
+        assert!(is_waiting(&mut given_up));
+        faults.await_held(Op::Create);
+        drop(given_up);
+        let next = std::thread::spawn({
+            let (path, healthy) = (path.clone(), Faults::new());
+            move || open_on(kind, JournalOptions::new(), &path, &healthy)
+        });
+        faults.release(Op::Create);
+        drop(next.join().unwrap().unwrap());
+
+        let mut unread = Box::pin(open(&faults));
+        assert!(is_waiting(&mut unread));
+        faults.await_count(Op::Attach, 2);
+        drop(unread);
+        drop(open_on(kind, JournalOptions::new(), &path, &faults).unwrap());
+    }
+}
 
 #[test]
 fn what_was_accepted_is_durable_and_the_journal_closed_when_the_last_handle_is_dropped() {
@@ -17,7 +54,8 @@ fn what_was_accepted_is_durable_and_the_journal_closed_when_the_last_handle_is_d
             finish(caller).unwrap();
         }
         // Waits until the writer is done.
-        let lock = JournalLock::acquire(&*real(), &Names::resolve(&*real(), &path).unwrap()).unwrap();
+        let names = Names::resolve(&*real(), &path).unwrap();
+        let lock = JournalLock::acquire(&*real(), &names, Releasing::default()).unwrap();
         assert!(is_closed(&path));
         assert_eq!(values(&path), (0..10).collect::<Vec<_>>());
         drop((lock, dir));

@@ -1,0 +1,43 @@
+//! Every primitive by which the threads and tasks of a store meet, in one place, so that a model checker can slip its
+//! own under the real code: `torture/models` compiles this crate with `--cfg shuttle`.
+//!
+//! The rest of the crate names no primitive of `std::sync`, `std::thread`, tokio or crossbeam itself, `Arc` apart.
+
+#[cfg(not(shuttle))]
+mod primitives {
+    pub(crate) use std::{
+        sync::{
+            Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
+            atomic::{AtomicBool, AtomicU64, Ordering},
+        },
+        thread,
+    };
+
+    pub(crate) use crossbeam_channel::{Receiver, SendError, Sender, select, unbounded};
+    pub(crate) use pollster::block_on;
+    pub(crate) use tokio::sync::{
+        AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot,
+    };
+
+    /// Statics that begin as their type's default.
+    macro_rules! process_wide {
+        ($($(#[$attribute:meta])* $name:ident: $type:ty;)*) => {
+            $($(#[$attribute])* static $name: std::sync::LazyLock<$type> = std::sync::LazyLock::new(Default::default);)*
+        };
+    }
+
+    /// Whether a model asks the code to be wrong here, to see that it would notice: nothing but a model can.
+    macro_rules! broken {
+        ($bug:ident) => {
+            false
+        };
+    }
+
+    pub(crate) use {broken, process_wide};
+}
+
+#[cfg(shuttle)]
+#[path = "../torture/models/src/primitives/mod.rs"]
+mod primitives;
+
+pub(crate) use primitives::*;

@@ -1,0 +1,168 @@
+//! Every model under thousands of interleavings; then the engine is broken on purpose, one bug at a time, and a model
+//! must notice.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
+
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use ministore_modelled::models::{ALL, Bug, Model};
+use shuttle::{
+    Config, Runner,
+    scheduler::{PctScheduler, RandomScheduler, Scheduler},
+};
+use tempfile::TempDir;
+
+/// Interleavings of a model that are tried with each of the two schedulers, unless `MODEL_EXECUTIONS` says otherwise.
+const EXECUTIONS: usize = 60;
+
+/// The same for a model that is to notice a bug, and ends when it does.
+const EXECUTIONS_TO_NOTICE: usize = 1000;
+
+/// Preemptions at the worst moment that the priority-driven scheduler looks for.
+const PREEMPTIONS: usize = 3;
+
+/// Where the first execution of a model begins, unless `SHUTTLE_RANDOM_SEED` says otherwise.
+const SEED: u64 = 0x6d69_6e69_7374_6f72;
+
+macro_rules! tests {
+    ($($name:ident)+) => {
+        $(#[test]
+        fn $name() {
+            hold(stringify!($name));
+        })+
+
+        #[test]
+        fn every_model_is_run() {
+            let here = [$(stringify!($name)),+];
+            assert_eq!(ALL.iter().map(|model| model.name).collect::<Vec<_>>(), here);
+        }
+    };
+}
+
+tests! {
+    every_append_is_answered_once_and_in_order
+    whoever_gives_up_hurts_nobody
+    no_more_is_accepted_than_there_is_room_for
+    room_is_granted_in_the_order_it_was_asked_for
+    whoever_waits_for_room_learns_that_there_will_be_none
+    whoever_waits_for_room_at_a_close_is_written_or_refused
+    nothing_is_acknowledged_after_a_failed_commit
+    a_failure_racing_a_close_answers_everybody
+    what_races_a_close_is_written_or_refused
+    the_last_handle_may_go_before_the_answers_come
+    a_closed_journal_is_free_at_once
+    a_cancelled_open_leaves_the_journal_free
+    one_of_two_openers_gets_the_journal
+    a_lock_is_waited_for_while_it_is_being_released
+    a_stream_gives_every_record_or_may_be_dropped
+    a_stream_tells_an_error_from_the_end
+    no_record_is_lost_between_segments
+    segments_written_ahead_lose_no_record
+    a_failed_rename_answers_everybody
+}
+
+/// The model that is to notice each bug.
+const NOTICED_BY: &[(Bug, &str)] = &[
+    (Bug::TakesNoRoom, "no_more_is_accepted_than_there_is_room_for"),
+    (Bug::KeepsItsRoom, "whoever_gives_up_hurts_nobody"),
+    (Bug::FailsBeforeSayingWhy, "whoever_waits_for_room_learns_that_there_will_be_none"),
+    (Bug::ClosesBeforeSayingWhy, "whoever_waits_for_room_at_a_close_is_written_or_refused"),
+    (Bug::AnswersBeforePublishing, "every_append_is_answered_once_and_in_order"),
+    (Bug::GoesOnAfterAFailure, "nothing_is_acknowledged_after_a_failed_commit"),
+    (Bug::ForgetsWhatEndsAGroup, "what_races_a_close_is_written_or_refused"),
+    (Bug::GoesWithoutAWord, "the_last_handle_may_go_before_the_answers_come"),
+    (Bug::AnswersBeforeUnlocking, "a_closed_journal_is_free_at_once"),
+    (Bug::UnlocksSilently, "a_lock_is_waited_for_while_it_is_being_released"),
+    (Bug::TurnsBeforeArchived, "no_record_is_lost_between_segments"),
+    (Bug::EndsInsteadOfFailing, "a_stream_tells_an_error_from_the_end"),
+    (Bug::OpensForNobody, "a_cancelled_open_leaves_the_journal_free"),
+];
+
+#[test]
+fn every_deliberate_bug_is_noticed() {
+    assert_eq!(Bug::ALL, NOTICED_BY.iter().map(|(bug, _)| *bug).collect::<Vec<_>>());
+    let mut missed = Vec::new();
+    for (bug, name) in NOTICED_BY {
+        let count = Arc::new(AtomicU64::new(0));
+        let broken =
+            catch_unwind(AssertUnwindSafe(|| bug.during(|| run(model(name), EXECUTIONS_TO_NOTICE, &count))));
+        let executions = count.load(Ordering::Relaxed);
+        match broken {
+            Ok(()) => missed.push((bug, name, executions)),
+            Err(_) => eprintln!("*** {bug:?}: noticed by {name} in execution {executions}"),
+        }
+    }
+    assert!(missed.is_empty(), "not noticed: {missed:?}");
+}
+
+fn model(name: &str) -> Model {
+    *ALL.iter().find(|model| model.name == name).unwrap()
+}
+
+/// Checks that a model holds.
+fn hold(name: &str) {
+    let count = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(model(name), executions_wanted(), &count)));
+    let executions = count.load(Ordering::Relaxed);
+    if let Err(panic) = outcome {
+        eprintln!(
+            "replay with the seed above: SHUTTLE_RANDOM_SEED=... cargo test -p ministore-models {name}"
+        );
+        std::panic::resume_unwind(panic);
+    }
+    assert!(executions > 0, "{name} did not run");
+    eprintln!("{name}: {executions} interleavings in {:.1} s", started.elapsed().as_secs_f64());
+}
+
+fn executions_wanted() -> usize {
+    std::env::var("MODEL_EXECUTIONS").map_or(EXECUTIONS, |text| text.parse().unwrap())
+}
+
+fn run(model: Model, executions: usize, count: &Arc<AtomicU64>) {
+    run_under(RandomScheduler::new_from_seed(SEED, executions), model, count);
+    if std::env::var_os("SHUTTLE_RANDOM_SEED").is_none() {
+        run_under(PctScheduler::new_from_seed(SEED, PREEMPTIONS, executions), model, count);
+    }
+}
+
+fn run_under(scheduler: impl Scheduler + 'static, model: Model, count: &Arc<AtomicU64>) {
+    let mut config = Config::new();
+    config.stack_size = 512 << 10;
+    config.silence_warnings = true;
+    let directory = Directory::new();
+    let (path, count) = (directory.path(), Arc::clone(count));
+    Runner::new(scheduler, config).run(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        empty(&path);
+        (model.body)(&path);
+    });
+}
+
+/// Where one execution after another keeps its journal: in memory, where the system has such a place.
+struct Directory(TempDir);
+
+impl Directory {
+    fn new() -> Self {
+        let memory = Path::new("/dev/shm");
+        Self(tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("journal")
+    }
+}
+
+fn empty(dir: &Path) {
+    let _ = fs::remove_dir_all(dir);
+    fs::create_dir(dir).unwrap();
+}
