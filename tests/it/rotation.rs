@@ -1,6 +1,6 @@
 //! Rotation and retention: numbers that never change, files that are kept or deleted as told.
 
-use ministore_uring::MiniStore;
+use ministore_uring::{MiniStore, MiniStoreError};
 
 use crate::support::{Journal, NAME, for_each_backend, numbered, original_replay, replay};
 
@@ -139,5 +139,33 @@ fn a_closed_journal_has_only_closed_segments_and_nothing_prepared() {
             assert!(name == NAME || name[NAME.len() + 1..].parse::<u32>().is_ok(), "{name}");
             assert!(bytes.ends_with(b"\t\n"), "{name} is closed");
         }
+    });
+}
+
+#[test]
+fn a_reader_that_retention_overtakes_is_told_which_segment_is_gone() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let options = options.max_bytes_per_segment(500);
+        let store = options.clone().open_blocking(journal.path()).unwrap();
+        for n in 1..=200u64 {
+            store.blocking().append(&n).unwrap();
+        }
+        store.blocking().close().unwrap();
+        let mut reader = MiniStore::records::<u64>(journal.path());
+        let first: Vec<_> = reader.by_ref().take(3).map(|record| record.unwrap().seq).collect();
+        assert_eq!(first, [1, 2, 3]);
+        let store = options.max_segments(2).open_blocking(journal.path()).unwrap();
+        for n in 201..=300u64 {
+            store.blocking().append(&n).unwrap();
+        }
+        store.blocking().close().unwrap();
+        // What it had open it reads to the end; then it says what is gone, instead of passing over it.
+        let mut rest: Vec<_> = reader.map(|record| record.map(|record| record.seq)).collect();
+        let Some(Err(MiniStoreError::Io { source })) = rest.pop() else { panic!("{rest:?}") };
+        assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+        assert!(source.to_string().contains("journal.jsonl.0"), "{source}");
+        let read: Vec<_> = rest.into_iter().map(Result::unwrap).collect();
+        assert!(read.iter().copied().eq(4..4 + read.len() as u64), "{read:?}");
     });
 }
