@@ -231,10 +231,6 @@ impl Writer {
             answer(done, Err(refusal()));
         }
         // The lock goes before the answer, so that whoever awaited the closing finds the journal free.
-        if broken!(AnswersBeforeUnlocking) {
-            closing.map(|done| done.send(Ok(())));
-            return;
-        }
         drop(self);
         if let Some(done) = closing {
             answer(done, closed);

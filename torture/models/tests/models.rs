@@ -80,7 +80,6 @@ const NOTICED_BY: &[(Bug, &str)] = &[
     (Bug::GoesOnAfterAFailure, "nothing_is_acknowledged_after_a_failed_commit"),
     (Bug::ForgetsWhatEndsAGroup, "what_races_a_close_is_written_or_refused"),
     (Bug::GoesWithoutAWord, "the_last_handle_may_go_before_the_answers_come"),
-    (Bug::AnswersBeforeUnlocking, "a_closed_journal_is_free_at_once"),
     (Bug::UnlocksSilently, "a_lock_is_waited_for_while_it_is_being_released"),
     (Bug::TurnsBeforeArchived, "no_record_is_lost_between_segments"),
     (Bug::EndsInsteadOfFailing, "a_stream_tells_an_error_from_the_end"),

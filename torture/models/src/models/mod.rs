@@ -63,8 +63,6 @@ pub enum Bug {
     ForgetsWhatEndsAGroup,
     /// The last handle goes without announcing that the lock will be released.
     GoesWithoutAWord,
-    /// A close is answered while the journal is still locked.
-    AnswersBeforeUnlocking,
     /// A released lock is not made known to those who wait for it.
     UnlocksSilently,
     /// The writer turns to the next segment before the last one has its archived name.
@@ -86,7 +84,6 @@ impl Bug {
         Self::GoesOnAfterAFailure,
         Self::ForgetsWhatEndsAGroup,
         Self::GoesWithoutAWord,
-        Self::AnswersBeforeUnlocking,
         Self::UnlocksSilently,
         Self::TurnsBeforeArchived,
         Self::EndsInsteadOfFailing,
