@@ -58,6 +58,8 @@ pub(super) fn judge<S: ReadAt>(source: &S, start: Start, plain: bool) -> io::Res
         Some("the byte after a commit group is not what was written")
     } else if rest.later_group_verifies {
         Some("a commit group does not verify, and a later one does")
+    } else if rest.lines_follow_space {
+        Some("lines follow white space that only the end of a commit group has")
     } else if has_damaged_seal(source, start)? {
         Some("a seal is not what was written")
     } else if rest.marked || nearly_closed(source, start, rest.file_end)? {
@@ -105,6 +107,9 @@ pub(super) fn plain_last<S: ReadAt>(source: &S, line_offset: u64) -> io::Result<
 /// What stands from a failed group to the end of the file.
 struct Survey {
     later_group_verifies: bool,
+    /// Inside a group no line ends in white space. Behind the end of one stands at most one more group; an editor
+    /// leaves such lines everywhere (CRLF, tabs turned into spaces).
+    lines_follow_space: bool,
     sealed: bool,
     marked: bool,
     /// Behind the last byte that is not a space.
@@ -116,6 +121,7 @@ fn survey<S: ReadAt>(source: &S, start: Start) -> io::Result<Survey> {
     let mut lines = LineReader::new(source, start.offset);
     let mut found = Survey {
         later_group_verifies: false,
+        lines_follow_space: false,
         sealed: false,
         marked: false,
         text_end: start.offset,
@@ -124,7 +130,11 @@ fn survey<S: ReadAt>(source: &S, start: Start) -> io::Result<Survey> {
     // Each group is checked against the seal that *stands* before it, so that one damaged group does not hide
     // the ones behind it.
     let mut chain: Option<Chain> = None;
+    let mut ended_in_space = false;
     while let Some(line) = lines.next()? {
+        found.lines_follow_space |=
+            ended_in_space && !line.bytes.iter().all(|byte| b" \t\r\0".contains(byte));
+        ended_in_space |= ends_in_space(&line);
         found.marked = line.terminated && ends_closed(line.bytes);
         found.file_end = line.end();
         found.text_end = match line.bytes.iter().rposition(|&b| b != PADDING) {
@@ -143,6 +153,13 @@ fn survey<S: ReadAt>(source: &S, start: Start) -> io::Result<Survey> {
         }
     }
     Ok(found)
+}
+
+/// Whether a line ends in white space that a torn write cannot have left there: what was not written of a group goes
+/// on to the end of a sector.
+fn ends_in_space(line: &Line<'_>) -> bool {
+    let spaced = line.terminated && line.bytes.last().is_some_and(u8::is_ascii_whitespace);
+    spaced && !(line.end() - 1).is_multiple_of(SECTOR_BYTES)
 }
 
 /// Where a line's seal may stand, and its value: before its LF, whatever white space a changed byte put before it; or
@@ -183,9 +200,12 @@ fn find_embedded<S: ReadAt>(source: &S, start: Start) -> io::Result<Option<Embed
     let mut chain = start.chain;
     let mut number = start.line;
     while let Some(line) = lines.next()? {
+        // Read once, however many seals there are.
+        let (mut with_line, mut pushed) = (chain, 0);
+        with_line.push(&[]);
         for (at, seal) in embedded_seals(line.bytes) {
-            let mut with_line = chain;
-            with_line.push(&line.bytes[..at]);
+            with_line.push_raw(&line.bytes[pushed..at]);
+            pushed = at;
             if with_line.seal() == seal {
                 let end = line.offset + (at + SEAL_LEN) as u64;
                 let can_be_torn = is_unwritten(&line.bytes[at + SEAL_LEN..], end);

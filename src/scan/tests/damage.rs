@@ -155,3 +155,24 @@ fn behind_a_damaged_group_the_later_ones_are_found_again() {
         }
     }
 }
+
+#[test]
+fn lines_as_an_editor_leaves_them_are_damage_and_never_a_torn_tail() {
+    let segment = SegmentBytes::new(FIRST).group(&["1", "2"]).group(&["3", "4"]);
+    for bytes in [segment.clone().closed(), segment.clone().ended(), segment.padded(700)] {
+        let lines: Vec<_> = bytes.split(|&byte| byte == b'\n').collect();
+        let spaces = bytes.iter().map(|&byte| if byte == b'\t' { b' ' } else { byte }).collect();
+        for edited in [lines.join(&b"\r\n"[..]), lines.join(&b" \n"[..]), spaces] {
+            let reading = read(edited.as_slice());
+            assert!(reading.lines.is_empty() && reading.end.tail.is_some_and(|tail| tail.damaged));
+        }
+    }
+}
+
+#[test]
+fn a_header_broken_in_two_is_damage_where_nothing_else_tells_it() {
+    let mut bytes = SegmentBytes::new(FIRST).ended();
+    let at = bytes.iter().rposition(|&byte| byte == b' ').unwrap();
+    bytes[at] = b'\n';
+    assert!(matches!(try_read(bytes.as_slice()), Err(HeaderFault::Damaged(_))));
+}
