@@ -100,6 +100,11 @@ fn parse_link(object: &[u8]) -> Result<Link, HeaderFault> {
     Ok(Link { first: fields.first, prev })
 }
 
+/// Whether this is what a sealed header ends in.
+pub(crate) fn is_object(text: &[u8]) -> bool {
+    parse_link(text).is_ok()
+}
+
 /// Whether these bytes can be a header that was cut off while it was being written: nothing follows it.
 pub(crate) fn is_torn_header(bytes: &[u8]) -> bool {
     let bytes = bytes.trim_ascii_end();

@@ -7,7 +7,7 @@ use super::{
     lines::Line,
     tail::{Start, is_unwritten},
 };
-use crate::format::{CLOSED_MARK, Chain, Header, HeaderFault};
+use crate::format::{CLOSED_MARK, Chain, Header, HeaderFault, header};
 
 /// The header's line, taken apart.
 #[derive(Debug)]
@@ -30,14 +30,40 @@ pub(crate) fn read_header(source: impl ReadAt) -> io::Result<Result<Header, Head
     Ok(first.map(|first| first.header))
 }
 
+/// Whether its first bytes are those of a journal, or all there are begin as those do. Something else need not be
+/// searched for the end of its first line: it may be very large.
+///
+/// # Errors
+///
+/// What the source says.
+pub(crate) fn begins_as_a_journal(source: impl ReadAt) -> io::Result<bool> {
+    let mut first = [0; header::MAGIC.len()];
+    let mut count = 0;
+    while count < first.len() {
+        match source.read_at(&mut first[count..], count as u64) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let text = first[..count].trim_ascii_end();
+    Ok(header::MAGIC.starts_with(text) && !text.is_empty())
+}
+
 impl FirstLine {
     /// Reads it from the start of the file.
     pub(super) fn read(lines: &mut LineReader<impl ReadAt>) -> io::Result<Result<Self, HeaderFault>> {
+        if !begins_as_a_journal(lines.source())? {
+            return Ok(Err(HeaderFault::NotAJournal));
+        }
         let Some(line) = lines.next()? else {
             return Ok(Err(HeaderFault::NotAJournal));
         };
         if let Ok(first) = Self::parse(&line) {
-            return Ok(Ok(first));
+            let broken = first.header == Header::Plain && is_only_a_link(lines.source(), first.group.offset)?;
+            let fault = || HeaderFault::Damaged("the header is broken in two lines".into());
+            return Ok(if broken { Err(fault()) } else { Ok(first) });
         }
         // A file that is being written may have been read before and after an LF was put behind the header.
         lines.rewind(0, u64::MAX);
@@ -77,4 +103,12 @@ impl FirstLine {
             marked: false,
         })
     }
+}
+
+/// Whether nothing but a header's object stands from here on: a plain segment with such a record alone is not to be
+/// expected, a header whose space was turned into an LF looks like that.
+fn is_only_a_link(source: &impl ReadAt, offset: u64) -> io::Result<bool> {
+    let mut start = [0; 512];
+    let count = source.read_at(&mut start, offset)?;
+    Ok(header::is_object(start[..count].trim_ascii_end()))
 }

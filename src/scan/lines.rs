@@ -152,12 +152,14 @@ impl<S: ReadAt> LineReader<S> {
             self.unfold_spaces(held)?;
         }
         if self.buffer.len() as u64 > LINE_BYTES_LIMIT + READ_BYTES as u64 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a line is longer than any record may be",
-            ));
+            return Err(self.too_long());
         }
         Ok(count > 0)
+    }
+
+    fn too_long(&self) -> io::Error {
+        let text = format!("the line from byte {} on is longer than any record may be", self.position());
+        io::Error::new(io::ErrorKind::InvalidData, text)
     }
 
     /// Moves a long run of spaces at the end of the unfinished line out of the buffer.
@@ -177,10 +179,7 @@ impl<S: ReadAt> LineReader<S> {
             return Ok(());
         }
         if self.spaces > LINE_BYTES_LIMIT {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a line is longer than any record may be",
-            ));
+            return Err(self.too_long());
         }
         let spaces = std::mem::take(&mut self.spaces) as usize;
         self.buffer.resize(held + spaces, PADDING);

@@ -14,7 +14,7 @@ mod tests;
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 pub(crate) use block::Block;
-pub(crate) use first_line::read_header;
+pub(crate) use first_line::{begins_as_a_journal, read_header};
 pub(crate) use lines::LineReader;
 #[cfg(any(test, feature = "_fuzz"))]
 pub(crate) use scanner::Group;

@@ -5,6 +5,9 @@ use std::io;
 use super::{super::lines::READ_BYTES, *};
 use crate::format::testing::FIRST;
 
+/// Far more than is read at a time.
+const MUCH: u64 = 8 << 20;
+
 /// Some bytes, then spaces that stand nowhere.
 struct WithPadding {
     text: Vec<u8>,
@@ -96,4 +99,32 @@ fn plain_lines_larger_than_memory_allows_are_left_on_disk_save_an_incomplete_las
     assert!(reading.groups[0].on_disk);
     let tail = reading.end.tail.unwrap();
     assert_eq!((tail.offset as usize, tail.bytes, tail.line), (bytes.len() - 5, 5, count as u64 + 2));
+}
+
+#[test]
+fn much_white_space_costs_no_memory_whatever_it_follows() {
+    let segment = three_groups().0;
+    for text in [segment.clone().bare(), segment.line("[").bare(), FIRST.compose(), b"x".to_vec(), Vec::new()]
+    {
+        let file = WithPadding { text, len: MUCH };
+        let mut reader = LineReader::new(&file, 0);
+        while reader.next().unwrap().is_some() {}
+        assert_eq!(reader.position(), MUCH);
+        assert!(reader.buffer_bytes() <= 4 * READ_BYTES, "{} bytes", reader.buffer_bytes());
+    }
+}
+
+#[test]
+fn what_is_no_journal_is_not_searched_for_the_end_of_its_first_line() {
+    struct Zeros(std::cell::Cell<u64>);
+    impl ReadAt for Zeros {
+        fn read_at(&self, into: &mut [u8], _: u64) -> io::Result<usize> {
+            into.fill(0);
+            self.0.set(self.0.get() + into.len() as u64);
+            Ok(into.len())
+        }
+    }
+    let zeros = Zeros(Default::default());
+    assert_eq!(Scanner::open(&zeros, Collect::Nothing).unwrap().err(), Some(HeaderFault::NotAJournal));
+    assert!(zeros.0.get() <= READ_BYTES as u64, "{} bytes read", zeros.0.get());
 }
