@@ -20,8 +20,8 @@ use crate::{MiniStoreError, Result, device::Disk};
 /// How many digits the number of an archived segment has at least.
 const DIGITS_MIN: usize = 3;
 
-/// More digits than a `u64` surely holds are no segment number.
-const DIGITS_MAX: usize = 18;
+/// A segment of a higher number is read, and not continued: enough must be left for those to come.
+pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
 
 /// Where a journal lives and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,10 +86,17 @@ impl Names {
         found
     }
 
+    /// Whether a file of this journal, there or to come, has this path.
+    pub(crate) fn owns(&self, path: &Path) -> bool {
+        let name = path.file_name().filter(|_| path.parent() == Some(&self.dir));
+        let is_archived = name.is_some_and(|name| self.archived_number(name).is_some());
+        is_archived || [self.active(), self.next(), self.lock()].iter().any(|own| own == path)
+    }
+
     fn archived_number(&self, name: &OsStr) -> Option<u64> {
         let digits = name.as_bytes().strip_prefix(self.base.as_bytes())?.strip_prefix(b".")?;
-        let plausible = (1..=DIGITS_MAX).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-        std::str::from_utf8(digits).ok().filter(|_| plausible)?.parse().ok()
+        let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
     }
 
     fn with_suffix(&self, suffix: &str) -> PathBuf {
@@ -119,9 +126,10 @@ mod tests {
 
     #[test]
     fn any_number_of_digits_is_read_and_sorted_by_value() {
-        let listed = ["j.log.10", "j.log.000002", "j.log.001", "j.log"].map(OsString::from);
+        let zeros = format!("j.log.{}3", "0".repeat(40));
+        let listed = ["j.log.10", "j.log.000002", &zeros, "j.log.001", "j.log"].map(OsString::from);
         let numbers: Vec<_> = names().archived_in(&listed).into_iter().map(|(number, _)| number).collect();
-        assert_eq!(numbers, [1, 2, 10]);
+        assert_eq!(numbers, [1, 2, 3, 10]);
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Newest {
         Ok(Self::Unfinished { scanned })
     }
 
-    fn damaged(reason: &str) -> Self {
+    pub(super) fn damaged(reason: &str) -> Self {
         Self::Damaged { tail: None, reason: reason.into() }
     }
 

@@ -11,9 +11,9 @@ use super::{
 use crate::{
     MiniStoreError, Result,
     device::{Disk, DiskFile, Open},
-    format::{Header, HeaderFault, Link, header},
-    names::Names,
-    scan::{End, LineReader, Tail, read_header},
+    format::{HeaderFault, Link, PADDING, header},
+    names::{NUMBER_MAX, Names},
+    scan::{End, LineReader, Tail, begins_as_a_journal},
 };
 
 /// The files of a journal, as found.
@@ -54,6 +54,9 @@ impl Journal {
         let active = if has(names.active()) { Some(Active::observe(disk, names.active())?) } else { None };
         let successor = active.as_ref().and_then(Active::link);
         let newest = match archived.last() {
+            Some((number, _)) if *number > NUMBER_MAX => {
+                Newest::damaged("no number is left for the segments that are to follow it")
+            }
             Some((_, path)) => {
                 Newest::observe(disk, path, successor).map_err(MiniStoreError::file(path, "read"))?
             }
@@ -95,13 +98,13 @@ impl Journal {
         }
     }
 
-    /// The file whose end a step makes whole.
+    /// The file that a step mends.
     pub(crate) fn file_of(&self, step: Step) -> Option<PathBuf> {
         match step {
-            Step::CutActive => self.active.as_ref().map(|active| active.path.clone()),
+            Step::CutActive | Step::WriteHeader => self.active.as_ref().map(|active| active.path.clone()),
             Step::FinishArchived => self.unfinished().map(|(path, _)| path.clone()),
             // Once it has its name, what does not verify at its end is cut.
-            Step::AdoptNext => Some(self.next_path.clone()),
+            Step::AdoptNext | Step::SetNextAside => Some(self.next_path.clone()),
             _ => None,
         }
     }
@@ -211,32 +214,50 @@ impl Content {
                 }
                 Ok(Self::Scanned(scanned))
             }
-            Err(_) if is_blank(file, b' ')? => Ok(Self::Blank),
+            Err(_) if is_blank(file)? => Ok(Self::Blank),
             Err(fault) => Ok(Self::Unusable(fault)),
         }
     }
 }
 
-/// Whether there is nothing in it but padding, or a header that was cut off. `filler` counts as padding, too.
-fn is_blank(file: &dyn DiskFile, filler: u8) -> io::Result<bool> {
-    let is_padding = |byte: &u8| byte.is_ascii_whitespace() || *byte == filler;
+/// Whether there is nothing in it but padding, or a header that was cut off.
+fn is_blank(file: &dyn DiskFile) -> io::Result<bool> {
+    let mut first = [0];
+    if file.read_at(&mut first, 0)? > 0 && first[0] != PADDING && !begins_as_a_journal(file)? {
+        return Ok(false);
+    }
     let mut lines = LineReader::new(file, 0);
     let blank = lines.next()?.is_none_or(|line| {
-        !line.terminated && (line.bytes.iter().all(is_padding) || header::is_torn_header(line.bytes))
+        !line.terminated && (line.bytes.trim_ascii().is_empty() || header::is_torn_header(line.bytes))
     });
     Ok(blank)
 }
 
 fn observe_next(disk: &dyn Disk, names: &Names, newest: &Newest) -> io::Result<NextState> {
     let file = disk.open(&names.next(), Open::Existing)?;
-    // Its size may be durable before its bytes are: the file system fills in zeros. Only here: the active name is given
-    // to durable bytes alone.
-    if is_blank(&*file, 0)? {
+    if is_blank(&*file)? || is_unwritten(&*file)? {
         return Ok(NextState::Blank);
     }
-    Ok(match read_header(&*file)? {
-        Ok(Header::Plain) => NextState::Continues,
-        Ok(Header::Sealed(link)) if link.prev == newest.last_seal().unwrap_or(0) => NextState::Continues,
-        _ => NextState::Foreign,
-    })
+    let Content::Scanned(scanned) = Content::observe(&*file)? else { return Ok(NextState::Foreign) };
+    let fits = scanned.header.link().is_none_or(|link| link.prev == newest.last_seal().unwrap_or(0));
+    // Nothing in it was acknowledged under this name: what is damaged did not come from a rotation.
+    let damaged = scanned.end.tail.is_some_and(|tail| tail.damaged);
+    Ok(if fits && !damaged { NextState::Continues } else { NextState::Foreign })
+}
+
+/// Whether it is what a power cut leaves of padding: its size may be durable before its bytes are, and the file system
+/// fills in zeros. Only of a prepared file: the active name is given to durable bytes alone.
+fn is_unwritten(file: &dyn DiskFile) -> io::Result<bool> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut offset = 0;
+    loop {
+        let count = file.read_at(&mut buffer, offset)?;
+        if !buffer[..count].iter().all(|byte| matches!(byte, &PADDING | 0)) {
+            return Ok(false);
+        }
+        if count == 0 {
+            return Ok(true);
+        }
+        offset += count as u64;
+    }
 }
