@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Fault, examine};
+use super::{Examination, Fault, examine};
 use crate::{
     Backend, JournalOptions, RecoveryPolicy, Result, device,
     names::Names,
@@ -42,9 +42,12 @@ pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<Repair> {
     let names = Names::resolve(&*disk, path)?;
     let journal = Journal::observe(&*disk, &names)?;
     let (steps, refused) = plan(&journal);
-    let mended: Vec<PathBuf> = steps.iter().filter_map(|step| journal.file_of(*step)).collect();
     // What concerns a whole file is not mended by cutting its end.
-    let is_left = |fault: &&Fault| refused || fault.offset == 0 || !mended.contains(&fault.segment);
+    let mends = |step: &Step, fault: &Fault| {
+        let whole = matches!(step, Step::WriteHeader | Step::SetNextAside);
+        (whole || fault.offset > 0) && journal.file_of(*step).as_ref() == Some(&fault.segment)
+    };
+    let is_left = |fault: &&Fault| refused || !steps.iter().any(|step| mends(step, fault));
     let left: Vec<Fault> = found.faults.iter().filter(is_left).cloned().collect();
     if refused {
         return Ok(Repair { actions: Vec::new(), left });
@@ -55,17 +58,26 @@ pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<Repair> {
         actions.push(format!("close {}", names.active().display()));
     }
     if mode == RepairMode::Apply && !actions.is_empty() {
-        let plain = found.segments.last().is_some_and(|segment| !segment.sealed);
         let store = JournalOptions::new()
             .recovery(RecoveryPolicy::CutAtFirstError)
             .backend(Backend::Blocking)
-            .seals(!plain)
+            .seals(!stays_plain(&found, &steps))
             .write_ahead(false)
             .max_bytes_per_segment(u64::MAX)
             .open_blocking(path)?;
         store.blocking().close()?;
     }
     Ok(Repair { actions, left })
+}
+
+/// Whether the active segment is plain, or a new one follows segments that all are.
+fn stays_plain(found: &Examination, steps: &[Step]) -> bool {
+    let made = steps.iter().any(|step| matches!(step, Step::WriteHeader | Step::CreateActive));
+    match found.segments.last() {
+        Some(_) if made => !found.segments.iter().any(|segment| segment.sealed),
+        Some(last) => !last.sealed,
+        None => false,
+    }
 }
 
 /// What recovery would do, step by step, without doing it; and whether it would refuse.

@@ -49,7 +49,13 @@ pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvage> 
     let found = super::examine(&from)?;
     let to = to.as_ref();
     let disk = device::real();
-    let there = Snapshot::take(&*disk, &Names::resolve(&*disk, to)?)?;
+    let (old, new) = (Names::resolve(&*disk, from.as_ref())?, Names::resolve(&*disk, to)?);
+    if old.owns(&new.active()) || new.owns(&old.active()) {
+        let text =
+            format!("{} and {} cannot be two journals", old.active().display(), new.active().display());
+        return Err(MiniStoreError::InvalidArgument(text));
+    }
+    let there = Snapshot::take(&*disk, &new)?;
     if !there.archived.is_empty() || there.active.is_some() {
         return Err(MiniStoreError::file(to, "create the new journal")(Errno::EXIST.into()));
     }
