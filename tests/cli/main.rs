@@ -7,6 +7,7 @@ mod compressed;
 mod damage;
 mod errors;
 mod full_disk;
+mod hostile;
 mod ingest;
 mod killed;
 mod on_error;

@@ -12,6 +12,7 @@ mod exclusive;
 mod executors;
 mod fixtures;
 mod format;
+mod hostile;
 mod killed;
 mod live;
 mod model;
