@@ -1,0 +1,34 @@
+//! Numbers that look random and come from a seed. Nothing here may depend on time or on the machine.
+
+/// SplitMix64: small, and good enough to choose sectors with.
+#[derive(Debug, Clone)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// The same `parts` give the same numbers.
+    pub(crate) fn new(parts: &[u64]) -> Self {
+        let mut random = Self(0x9e37_79b9_7f4a_7c15);
+        for part in parts {
+            random.0 ^= *part;
+            random.0 = random.next();
+        }
+        random
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// One of `0..end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end.max(1)
+    }
+
+    pub(crate) fn percent(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
