@@ -14,6 +14,7 @@ pub(crate) const USAGE: &str = "\
 usage: ministore-powercut [--fs ext4,xfs,btrfs] [--minutes N | --points N] [--seed S]
                           [--workers N] [--keep DIR] [--expedite]
        ministore-powercut replay FS RECORDING AT KEPT [--ignore-flushes N]
+       ministore-powercut extract RECORDING AT KEPT IMAGE
 
 --minutes N   for so long on each file system
 --points N    so many crash points on each file system (default 200)
@@ -28,6 +29,12 @@ pub(crate) enum Command {
         file_system: FileSystem,
         file: PathBuf,
         crash: Crash,
+    },
+    /// Write what a power cut left to a file, to be mounted and looked at.
+    Extract {
+        file: PathBuf,
+        crash: Crash,
+        image: PathBuf,
     },
     /// Inner: serve the recorded disk.
     Serve {
@@ -61,19 +68,28 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, S
             serde_json::from_str(&plan).map(Command::Work).map_err(|error| format!("PLAN: {error}"))
         }
         Some("replay") => parse_replay(&mut args),
+        Some("extract") => {
+            let file = value("RECORDING", &mut args)?;
+            let crash = parse_crash(&mut args)?;
+            Ok(Command::Extract { file, crash, image: value("IMAGE", &mut args)? })
+        }
         _ => parse_attack(first.into_iter().chain(args)),
     }
 }
 
 fn parse_replay(args: &mut impl Iterator<Item = String>) -> Result<Command, String> {
     let (file_system, file) = (value("FS", args)?, value("RECORDING", args)?);
-    let mut crash = Crash { at: value("AT", args)?, kept: value::<Kept>("KEPT", args)?, flushes_ignored: 0 };
+    let mut crash = parse_crash(args)?;
     match args.next().as_deref() {
         None => {}
         Some("--ignore-flushes") => crash.flushes_ignored = value("--ignore-flushes", args)?,
         Some(other) => return Err(format!("{other}: not known")),
     }
     Ok(Command::Replay { file_system, file, crash })
+}
+
+fn parse_crash(args: &mut impl Iterator<Item = String>) -> Result<Crash, String> {
+    Ok(Crash { at: value("AT", args)?, kept: value::<Kept>("KEPT", args)?, flushes_ignored: 0 })
 }
 
 fn parse_attack(mut args: impl Iterator<Item = String>) -> Result<Command, String> {

@@ -1,7 +1,9 @@
 //! One file system under attack: recordings, power cuts in each, the controls, and what is counted.
 
 use std::{
+    fs::File,
     io,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -13,6 +15,7 @@ use crate::{
     crash::{Builder, Crash, Kept, Moments, crashes_at, pending_bytes},
     crew::{Findings, Limits, try_all},
     filesystem::FileSystem,
+    image::PAGE_BYTES,
     mark::Mark,
     promise,
     random::Random,
@@ -284,4 +287,13 @@ pub(crate) fn replay(
     let marks = promise::marks(&recording.events).map_err(io::Error::other)?;
     let mut bench = Bench::new(file_system, recording.base.bytes(), 0, uring)?;
     Ok(bench.try_crash(&mut Builder::new(&recording), &mut promise::Promises::new(&marks), crash))
+}
+
+/// Writes what a power cut left to the file `image`.
+pub(crate) fn extract(file: &Path, crash: Crash, image: &Path) -> io::Result<()> {
+    let recording = Recording::load(file)?;
+    let left = Builder::new(&recording).image(crash);
+    let file = File::create(image)?;
+    file.set_len(left.bytes())?;
+    left.written().try_for_each(|(index, page)| file.write_all_at(page, (index * PAGE_BYTES) as u64))
 }

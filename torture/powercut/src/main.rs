@@ -47,6 +47,9 @@ fn main() -> ExitCode {
         Command::Serve { dir, base } => serve(&dir, &base),
         Command::Work(plan) => work(&plan),
         Command::Replay { file_system, file, crash } => replay(file_system, &file, crash),
+        Command::Extract { file, crash, image } => {
+            attack::extract(&file, crash, &image).map(|()| ExitCode::SUCCESS)
+        }
         Command::Attack(options) => attack(options),
     };
     outcome.unwrap_or_else(|error| {
