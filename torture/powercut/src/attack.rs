@@ -133,6 +133,7 @@ impl Attack<'_> {
             }
             let crashes = self.choose(&recording, begins, &mut random);
             let findings = self.run(&recording, &marks, &crashes, TROUBLES_MAX);
+            self.tally.moments += findings.moments.len();
             self.report(&setting, &recording, findings)?;
             before = Some(power_cut(&recording, &crashes, &mut random));
         }
@@ -187,7 +188,6 @@ impl Attack<'_> {
             Amount::Time(_) => MOMENTS,
         };
         let moments = Moments::of(&recording.events, begins).sample(wanted, random);
-        self.tally.moments += moments.len();
         let at_stake =
             moments.iter().map(|at| pending_bytes(&recording.events, *at)).max().unwrap_or_default();
         self.tally.pending_bytes_max = self.tally.pending_bytes_max.max(at_stake);
@@ -249,6 +249,9 @@ impl Attack<'_> {
             self.orders.keep.join(format!("powercut-{file_system}-seed{seed}-generation{generation}.rec"));
         recording.save(&file)?;
         for (crash, trouble) in troubles {
+            if let Trouble::Instrument { .. } = trouble {
+                return Err(io::Error::other(trouble.to_string()));
+            }
             self.tally.troubles.push(format!(
                 "{file_system}, seed {seed}, generation {generation}: {trouble}\n  replay: {}",
                 replay_command(*file_system, &file, crash)

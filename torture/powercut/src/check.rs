@@ -22,6 +22,9 @@ use crate::{
 /// The original reads one journal in so many: it reads slowly.
 const ORIGINAL_READS_ONE_IN: u64 = 6;
 
+/// A record with its sequence number.
+type Numbered = (u64, Line);
+
 /// Why a power cut is not survived, or not tried.
 #[derive(Debug)]
 pub(crate) enum Trouble {
@@ -96,13 +99,13 @@ impl Asked<'_> {
         if !exists && !self.promise.was_opened() {
             return Ok(());
         }
-        let readable = self.check_before_recovery()?;
-        let next_seq = self.recover_and_append(readable)?;
-        self.check_closed(next_seq)
+        let before = self.check_before_recovery()?;
+        let next_seq = self.recover_and_append(before.as_deref().map(next_of))?;
+        self.check_closed(before.as_deref(), next_seq)
     }
 
     /// Read by a reader that never writes: what it finds is what recovery must find. None where there is no journal yet.
-    fn check_before_recovery(&self) -> Result<Option<u64>, String> {
+    fn check_before_recovery(&self) -> Result<Option<Vec<Numbered>>, String> {
         let examined = match examine(&self.path) {
             Err(_) if !self.promise.was_opened() => return Ok(None),
             examined => examined.map_err(|error| format!("examine after the power cut: {error}"))?,
@@ -110,7 +113,7 @@ impl Asked<'_> {
         no_faults(&examined, "after the power cut")?;
         let records = self.records("after the power cut")?;
         self.promise.check(&Found { records: &records, segments: self.segments()? })?;
-        Ok(Some(next_of(&records)))
+        Ok(Some(records))
     }
 
     /// Appends a record and a batch; the sequence number to come.
@@ -137,8 +140,8 @@ impl Asked<'_> {
         Ok(seqs.end)
     }
 
-    /// After a clean close everything is as if nothing had happened.
-    fn check_closed(&self, next_seq: u64) -> Result<(), String> {
+    /// After a clean close everything is as if nothing had happened. `before` is what readers found before recovery.
+    fn check_closed(&self, before: Option<&[Numbered]>, next_seq: u64) -> Result<(), String> {
         let examined = examine(&self.path).map_err(|error| format!("examine after recovery: {error}"))?;
         no_faults(&examined, "after recovery")?;
         if let Some(tail) = &examined.torn_tail {
@@ -159,10 +162,15 @@ impl Asked<'_> {
         {
             return Err(format!("what was appended after recovery is not there: {appended:?}"));
         }
-        self.promise.check(&Found { records: &records, segments: examined.segments.len() })
+        let found = Found { records: &records, segments: examined.segments.len() };
+        match before {
+            None => self.promise.check(&found),
+            Some(before) if before.ends_with(&records) => self.promise.check_numbers(&found),
+            Some(_) => Err("LOST: recovery changed what readers had found".into()),
+        }
     }
 
-    fn check_original(&self, records: &[(u64, Line)]) -> Result<(), String> {
+    fn check_original(&self, records: &[Numbered]) -> Result<(), String> {
         let replay = ministore::MiniStore::replay::<Line, _>(&self.path);
         let read = self.checker.runtime.block_on(replay);
         let read = read.map_err(|error| format!("the original cannot replay: {error}"))?;
@@ -176,7 +184,7 @@ impl Asked<'_> {
         Ok(())
     }
 
-    fn records(&self, when: &str) -> Result<Vec<(u64, Line)>, String> {
+    fn records(&self, when: &str) -> Result<Vec<Numbered>, String> {
         let records: Records<Line> = MiniStore::records(&self.path);
         let records = records.map(|record| record.map(|record| (record.seq, record.value)));
         records.collect::<Result<_, _>>().map_err(|error| format!("LOST: {when}, a reader says: {error}"))
@@ -194,7 +202,7 @@ impl Asked<'_> {
     }
 }
 
-fn next_of(records: &[(u64, Line)]) -> u64 {
+fn next_of(records: &[Numbered]) -> u64 {
     records.last().map_or(1, |(seq, _)| seq + 1)
 }
 

@@ -1,6 +1,7 @@
 //! Many power cuts of one recording, tried by several workers at once: most of a mount is waiting.
 
 use std::{
+    collections::HashSet,
     ops::Range,
     sync::{
         Mutex, PoisonError,
@@ -38,6 +39,8 @@ pub(crate) struct Limits<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) images: usize,
+    /// The moments of these images.
+    pub(crate) moments: HashSet<usize>,
     pub(crate) troubles: Vec<(Crash, Trouble)>,
 }
 
@@ -97,6 +100,7 @@ impl Queue<'_> {
     fn note(&self, crash: Crash, outcome: Result<(), Trouble>, took: Duration) {
         let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         findings.images += 1;
+        findings.moments.insert(crash.at);
         match outcome {
             Err(trouble) => findings.troubles.push((crash, trouble)),
             Ok(()) if took > LONG => {

@@ -22,11 +22,20 @@ mod recording;
 mod report;
 mod workload;
 
-use std::{io, process::ExitCode, sync::Arc, sync::atomic::AtomicBool};
+use std::{
+    io,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use args::Command;
 use attack::Orders;
 use expedite::Expedited;
+use filesystem::FileSystem;
 use ministore_uring::{Backend, JournalOptions};
 
 /// Exit status where something was lost.
@@ -58,7 +67,7 @@ fn main() -> ExitCode {
     })
 }
 
-fn serve(dir: &std::path::Path, base: &std::path::Path) -> io::Result<ExitCode> {
+fn serve(dir: &Path, base: &Path) -> io::Result<ExitCode> {
     recorder::serve(recording::Recording::load(base)?.base, dir)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -85,11 +94,7 @@ fn prepare() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn replay(
-    file_system: filesystem::FileSystem,
-    file: &std::path::Path,
-    crash: crash::Crash,
-) -> io::Result<ExitCode> {
+fn replay(file_system: FileSystem, file: &Path, crash: crash::Crash) -> io::Result<ExitCode> {
     prepare()?;
     Ok(match attack::replay(file_system, file, crash, uring_runs())? {
         Ok(()) => {
@@ -118,7 +123,7 @@ fn attack(options: args::Attack) -> io::Result<ExitCode> {
         rows.push((file_system, attack::attack(file_system, &orders, &stop)));
     }
     report::table(&rows, seed, uring)?;
-    Ok(report::verdict(&rows))
+    Ok(report::verdict(&rows, stop.load(Ordering::Relaxed)))
 }
 
 /// Whether the kernel lets us have io_uring; says so where not.

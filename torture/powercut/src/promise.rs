@@ -107,7 +107,7 @@ impl Promise {
     }
 
     /// In order and without a gap; at the front only what retention may delete is missing.
-    fn check_numbers(&self, found: &Found<'_>) -> Result<(), String> {
+    pub(crate) fn check_numbers(&self, found: &Found<'_>) -> Result<(), String> {
         let records = found.records;
         let first = records.first().map_or(1, |(seq, _)| *seq);
         for (expected, (seq, _)) in (first..).zip(records) {

@@ -208,7 +208,7 @@ impl<'a> Caller<'a> {
     /// quick to check.
     fn append_large_batch(&mut self, store: &MiniStore) -> Outcome<()> {
         match self.who.0 {
-            0 => self.append_batch(store, 24, 40_000),
+            0 => self.append_batch(store, 24, 12_000),
             _ => self.append_batch(store, 60, 300),
         }
     }
