@@ -154,7 +154,7 @@ impl Asked<'_> {
         if next_of(&records) != next_seq {
             return Err(format!("{next_seq} was to come after recovery, {} is", next_of(&records)));
         }
-        if self.variant % ORIGINAL_READS_ONE_IN == 0 {
+        if self.variant.is_multiple_of(ORIGINAL_READS_ONE_IN) {
             self.check_original(&records)?;
         }
         let appended = records.split_off(records.len().saturating_sub(4));

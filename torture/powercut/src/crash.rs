@@ -172,8 +172,8 @@ fn for_each_kept<'a>(pending: &'a [Event], kept: Kept, mut keep: impl FnMut(usiz
 
 /// Index of the first event behind the last flush before `at` that was not ignored.
 fn last_flush(events: &[Event], at: usize, flushes_ignored: usize) -> usize {
-    let flushes = (0..at).rev().filter(|index| events[*index] == Event::Flush);
-    flushes.skip(flushes_ignored).next().map_or(0, |index| index + 1)
+    let mut flushes = (0..at).rev().filter(|index| events[*index] == Event::Flush);
+    flushes.nth(flushes_ignored).map_or(0, |index| index + 1)
 }
 
 /// How many bytes were at stake.
