@@ -1,10 +1,8 @@
 //! One file system under attack: recordings, power cuts in each, the controls, and what is counted.
 
 use std::{
-    fs::File,
     io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -15,12 +13,12 @@ use crate::{
     crash::{Builder, Crash, Kept, Moments, crashes_at, pending_bytes},
     crew::{Findings, Limits, try_all},
     filesystem::FileSystem,
-    image::PAGE_BYTES,
     mark::Mark,
     promise,
     random::Random,
     record::{Before, Failed, Setting, record},
     recording::{Event, Recording},
+    replay,
 };
 
 /// Moments tried of one recording.
@@ -254,7 +252,7 @@ impl Attack<'_> {
             }
             self.tally.troubles.push(format!(
                 "{file_system}, seed {seed}, generation {generation}: {trouble}\n  replay: {}",
-                replay_command(*file_system, &file, crash)
+                replay::command(*file_system, &file, crash)
             ));
         }
         Ok(())
@@ -268,35 +266,4 @@ fn power_cut(recording: &Recording, crashes: &[Crash], random: &mut Random) -> B
     let crash = crashes.get(index).copied().unwrap_or(everything);
     let said = recording.events[..crash.at].iter().filter(|event| matches!(event, Event::Mark(_)));
     Before { image: Builder::new(recording).image(crash), said: said.cloned().collect() }
-}
-
-fn replay_command(file_system: FileSystem, file: &Path, crash: Crash) -> String {
-    let Crash { at, kept, .. } = crash;
-    let file = file.display();
-    format!("cargo run --release -p ministore-powercut -- replay {file_system} {file} {at} {kept}")
-}
-
-/// Tries one power cut of a recording that was kept.
-pub(crate) fn replay(
-    file_system: FileSystem,
-    file: &Path,
-    crash: Crash,
-    uring: bool,
-) -> io::Result<Result<(), Trouble>> {
-    let recording = Recording::load(file)?;
-    if crash.at > recording.events.len() {
-        return Err(io::Error::other(format!("the recording has {} events", recording.events.len())));
-    }
-    let marks = promise::marks(&recording.events).map_err(io::Error::other)?;
-    let mut bench = Bench::new(file_system, recording.base.bytes(), 0, uring)?;
-    Ok(bench.try_crash(&mut Builder::new(&recording), &mut promise::Promises::new(&marks), crash))
-}
-
-/// Writes what a power cut left to the file `image`.
-pub(crate) fn extract(file: &Path, crash: Crash, image: &Path) -> io::Result<()> {
-    let recording = Recording::load(file)?;
-    let left = Builder::new(&recording).image(crash);
-    let file = File::create(image)?;
-    file.set_len(left.bytes())?;
-    left.written().try_for_each(|(index, page)| file.write_all_at(page, (index * PAGE_BYTES) as u64))
 }

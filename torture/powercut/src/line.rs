@@ -35,7 +35,7 @@ impl Line {
         self.place < self.batch && self.text == self.text_of(self.text.len())
     }
 
-    /// Eight bytes of text for each eight bytes: no two records have them in common.
+    /// Hexadecimal digits that no other record has, nor the same one at another length.
     fn text_of(&self, bytes: usize) -> String {
         let mut random =
             Random::new(&[self.journal, self.generation, self.caller, self.number, bytes as u64]);

@@ -19,6 +19,7 @@ mod random;
 mod record;
 mod recorder;
 mod recording;
+mod replay;
 mod report;
 mod workload;
 
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
         Command::Work(plan) => work(&plan),
         Command::Replay { file_system, file, crash } => replay(file_system, &file, crash),
         Command::Extract { file, crash, image } => {
-            attack::extract(&file, crash, &image).map(|()| ExitCode::SUCCESS)
+            replay::extract(&file, crash, &image).map(|()| ExitCode::SUCCESS)
         }
         Command::Attack(options) => attack(options),
     };
@@ -96,7 +97,7 @@ fn prepare() -> io::Result<Arc<AtomicBool>> {
 
 fn replay(file_system: FileSystem, file: &Path, crash: crash::Crash) -> io::Result<ExitCode> {
     prepare()?;
-    Ok(match attack::replay(file_system, file, crash, uring_runs())? {
+    Ok(match replay::replay(file_system, file, crash, uring_runs())? {
         Ok(()) => {
             report::print("nothing is missing")?;
             ExitCode::SUCCESS

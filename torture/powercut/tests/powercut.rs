@@ -1,5 +1,7 @@
 //! A short run of the program: every file system that is here, every workload, the controls.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
 use std::{
     io::{self, Write},
     process::{Command, Output},
