@@ -66,6 +66,8 @@ pub(crate) struct Tally {
     pub(crate) flushes: usize,
     pub(crate) moments: usize,
     pub(crate) images: usize,
+    /// Those of them whose file system did not survive being torn inside its own blocks.
+    pub(crate) unmountable: usize,
     /// Most bytes at stake at one moment.
     pub(crate) pending_bytes_max: u64,
     pub(crate) checking: Duration,
@@ -204,6 +206,7 @@ impl Attack<'_> {
         let findings = try_all(&mut self.benches, recording, marks, crashes, limits);
         self.tally.checking += begun.elapsed();
         self.tally.images += findings.images;
+        self.tally.unmountable += findings.unmountable;
         findings
     }
 

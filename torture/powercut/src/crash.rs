@@ -24,6 +24,17 @@ pub(crate) enum Kept {
     },
 }
 
+/// What file systems write their own metadata in, in bytes.
+const BLOCK_BYTES: u64 = 4096;
+
+impl Kept {
+    /// Whether a block of a file system may be there in part. Journals must survive that; the file systems themselves
+    /// do not always: the checksum of a superblock does not fit then.
+    pub(crate) fn tears_blocks(self) -> bool {
+        matches!(self, Self::Some { unit_bytes: 1..BLOCK_BYTES, .. })
+    }
+}
+
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -124,7 +135,7 @@ pub(crate) fn crashes_at(events: &[Event], at: usize, random: &mut Random) -> Ve
     let mut crashes = vec![crash(Kept::Nothing), crash(Kept::Everything)];
     let mut seen: HashSet<Vec<(u64, u64)>> =
         crashes.iter().map(|crash| pieces(pending, crash.kept)).collect();
-    for unit_bytes in [512, 4096, 0, 512] {
+    for unit_bytes in [512, BLOCK_BYTES, 0, 512] {
         let percent = [10, 50, 90][usize::try_from(random.below(3)).unwrap_or_default()];
         let kept = Kept::Some { unit_bytes, percent, seed: random.below(1 << 32) };
         if seen.insert(pieces(pending, kept)) {

@@ -42,6 +42,8 @@ pub(crate) struct Findings {
     /// The moments of these images.
     pub(crate) moments: HashSet<usize>,
     pub(crate) troubles: Vec<(Crash, Trouble)>,
+    /// Images whose file system did not survive its own metadata blocks torn inside: they say nothing of journals.
+    pub(crate) unmountable: usize,
 }
 
 /// Tries `crashes`, which ascend, on all of `benches`.
@@ -102,6 +104,7 @@ impl Queue<'_> {
         findings.images += 1;
         findings.moments.insert(crash.at);
         match outcome {
+            Err(Trouble::NotMounted(_)) if crash.kept.tears_blocks() => findings.unmountable += 1,
             Err(trouble) => findings.troubles.push((crash, trouble)),
             Ok(()) if took > LONG => {
                 let what = format!("one image took {} s", took.as_secs());

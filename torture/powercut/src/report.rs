@@ -11,6 +11,9 @@ use crate::{LOST, NOT_CHECKED, attack::Tally, filesystem::FileSystem, mounts};
 /// One file system and what came of it.
 type Row = (FileSystem, io::Result<Tally>);
 
+/// Where more than one image in so many cannot be mounted, the run shows too little.
+const UNMOUNTABLE_ONE_IN: usize = 20;
+
 /// To a person, on stderr. Where even that fails there is nobody to tell.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
@@ -39,7 +42,7 @@ pub(crate) fn check_machine() -> Result<(), String> {
 pub(crate) fn table(rows: &[Row], seed: u64, uring: bool) -> io::Result<()> {
     let workload = if uring { "uring+blocking" } else { "blocking" };
     print(&format!(
-        "{:<6} {:<14} {:>5} {:>8} {:>8} {:>8} {:>7} {:>8} {:>8} {:>6} {:>9} {:>9} {:>8}",
+        "{:<6} {:<14} {:>5} {:>8} {:>8} {:>8} {:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>9} {:>8}",
         "fs",
         "workload",
         "runs",
@@ -50,6 +53,7 @@ pub(crate) fn table(rows: &[Row], seed: u64, uring: bool) -> io::Result<()> {
         "images",
         "pending",
         "lost",
+        "fs torn",
         "too early",
         "no flush",
         "images/s"
@@ -71,7 +75,7 @@ pub(crate) fn table(rows: &[Row], seed: u64, uring: bool) -> io::Result<()> {
 fn row(file_system: FileSystem, workload: &str, tally: &Tally) -> String {
     let images_per_second = tally.images as f64 / tally.checking.as_secs_f64().max(f64::MIN_POSITIVE);
     format!(
-        "{:<6} {:<14} {:>5} {:>8} {:>8} {:>8} {:>7} {:>8} {:>7}K {:>6} {:>9} {:>9} {:>8.1}",
+        "{:<6} {:<14} {:>5} {:>8} {:>8} {:>8} {:>7} {:>8} {:>7}K {:>6} {:>7} {:>9} {:>9} {:>8.1}",
         file_system,
         workload,
         tally.recordings,
@@ -82,6 +86,7 @@ fn row(file_system: FileSystem, workload: &str, tally: &Tally) -> String {
         tally.images,
         tally.pending_bytes_max >> 10,
         tally.troubles.len(),
+        tally.unmountable,
         tally.control_early,
         tally.control_ignored,
         images_per_second
@@ -94,7 +99,10 @@ pub(crate) fn verdict(rows: &[Row], stopped: bool) -> ExitCode {
     if tallies.iter().any(|tally| !tally.troubles.is_empty()) {
         return LOST.into();
     }
-    let checked = |tally: &&Tally| tally.moments > 0 && tally.control_early > 0 && tally.control_ignored > 0;
+    let mounted = |tally: &Tally| tally.unmountable * UNMOUNTABLE_ONE_IN <= tally.images;
+    let checked = |tally: &&Tally| {
+        tally.moments > 0 && mounted(tally) && tally.control_early > 0 && tally.control_ignored > 0
+    };
     if stopped || rows.is_empty() || tallies.len() < rows.len() || !tallies.iter().all(checked) {
         say(
             "NOT TESTED HERE: the run was stopped, a file system was not checked, or a loss was not found that had to be",

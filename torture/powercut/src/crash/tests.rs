@@ -75,6 +75,13 @@ fn units_of_4096_are_kept_or_lost_whole() {
 }
 
 #[test]
+fn only_units_smaller_than_a_block_tear_one() {
+    let tears = |unit_bytes| Kept::Some { unit_bytes, percent: 50, seed: 0 }.tears_blocks();
+    assert_eq!([512, 4096, 0].map(tears), [true, false, false]);
+    assert!(!Kept::Nothing.tears_blocks() && !Kept::Everything.tears_blocks());
+}
+
+#[test]
 fn an_ignored_flush_makes_older_writes_pending() {
     let recording = recording();
     let lying = Crash { at: 7, kept: Kept::Nothing, flushes_ignored: 1 };
