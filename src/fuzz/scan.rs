@@ -176,10 +176,10 @@ fn sweep(bytes: &[u8], offset: u64, line: u64) {
     while let Some(swept) = sweep.next(&mut block).unwrap() {
         assert_eq!((swept.line, swept.offset, swept.records), (next_line, from, block.len() as u64));
         let lines = naive::lines(bytes, swept.offset as usize);
-        for index in 0..block.len() {
+        for (index, (at, line)) in lines.iter().take(block.len()).enumerate() {
             let span = block.span(index).unwrap();
-            assert_eq!(span.offset, lines[index].0 as u64);
-            assert!(lines[index].1.starts_with(block.value(span)));
+            assert_eq!(span.offset, *at as u64);
+            assert!(line.starts_with(block.value(span)));
         }
         let (at, last) = lines[block.len() - 1];
         from = (at + last.len() + 1).min(bytes.len()) as u64;
