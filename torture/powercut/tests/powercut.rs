@@ -10,7 +10,7 @@ use std::{
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ministore-powercut");
 
 /// Crash points on each file system, and how many must have been tried at least: enough is counted between recordings.
-const POINTS: u64 = 45;
+const POINTS: u64 = 30;
 
 /// What the program says where the machine has not what it needs.
 const NOT_HERE: &str = "NOT TESTED HERE: power cuts need";
