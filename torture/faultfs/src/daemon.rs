@@ -1,0 +1,45 @@
+//! The program: mounts, says so, and serves until it is unmounted or killed.
+
+use std::{ffi::OsString, fs, io, io::Write, os::unix::net::UnixListener, path::PathBuf, sync::Arc};
+
+use fuser::{Config, MountOption, Session, SessionACL};
+
+use crate::{
+    control,
+    fs::{Core, Passthrough},
+    protocol::socket_path,
+};
+
+/// What is told on standard output once the file system is there.
+pub(crate) const READY: &str = "mounted";
+
+/// Threads that take requests from the kernel. None of them ever waits for a rule.
+const THREADS: usize = 2;
+
+/// Runs the program.
+///
+/// # Errors
+///
+/// Wrong arguments, or what the operating system says to mounting.
+pub fn run(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
+    let (Some(backing), Some(mount_point), None) = (args.next(), args.next(), args.next()) else {
+        return Err(io::Error::other("usage: ministore-faultfs BACKING MOUNTPOINT"));
+    };
+    let (backing, mount_point) = (fs::canonicalize(backing)?, PathBuf::from(mount_point));
+    // Whoever is stuck in an operation that is held back cannot end, nor tell us to: its end ends us, and that ends
+    // the operation.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    let core = Arc::new(Core::new(&backing)?);
+    let listener = UnixListener::bind(socket_path(&mount_point))?;
+    control::serve(listener, Arc::clone(&core));
+    let mut config = Config::default();
+    config.mount_options = vec![MountOption::FSName("faultfs".into()), MountOption::DefaultPermissions];
+    config.acl = SessionACL::All;
+    config.n_threads = Some(THREADS);
+    let session = Session::new(Passthrough(core), &mount_point, &config)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{READY}")?;
+    out.flush()?;
+    drop(out);
+    session.run()
+}

@@ -1,0 +1,116 @@
+//! What is done to the content of files.
+
+use std::{fs::File, io, os::unix::fs::FileExt};
+
+use fuser::{FileHandle, INodeNo};
+use rustix::io::Errno;
+
+use super::{Core, Handle};
+use crate::{protocol::AfterFailure, unsynced::Change};
+
+/// What direct reads and writes are made of: a real disk refuses anything else.
+const SECTOR_BYTES: u64 = 512;
+
+impl Core {
+    pub(super) fn open(&self, ino: INodeNo, writing: bool, direct: bool) -> io::Result<FileHandle> {
+        let inode = self.inode(ino)?;
+        let file = inode.open_file(writing)?;
+        Ok(self.add_handle(Handle::File { file, inode: inode.number, direct }))
+    }
+
+    pub(super) fn read(&self, handle: FileHandle, offset: u64, count: usize) -> io::Result<Vec<u8>> {
+        self.with_file(handle, |file, _, direct| {
+            check_alignment(direct, offset, count)?;
+            let mut bytes = vec![0; count];
+            let mut filled = 0;
+            while filled < count {
+                match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
+                    0 => break,
+                    more => filled += more,
+                }
+            }
+            // Never longer than asked for: the kernel turns that into an error.
+            bytes.truncate(filled);
+            Ok(bytes)
+        })
+    }
+
+    /// How many bytes were written: at most `limit`, and no more than there is room for.
+    pub(super) fn write(
+        &self,
+        handle: FileHandle,
+        offset: u64,
+        bytes: &[u8],
+        limit: usize,
+    ) -> io::Result<u32> {
+        self.with_file(handle, |file, inode, direct| {
+            check_alignment(direct, offset, bytes.len())?;
+            let mut unsynced = self.unsynced();
+            let len = file.metadata()?.len();
+            let mut count = bytes.len().min(limit) as u64;
+            let growth = (offset + count).saturating_sub(len.max(offset));
+            let (granted, refusal) = self.faults.take_room(growth);
+            count -= growth - granted;
+            match refusal {
+                // The kernel would make an EIO of a short direct write: a disk says that there is no room.
+                Some(errno) if direct || count == 0 => {
+                    self.faults.give_room_back(granted);
+                    return Err(errno.into());
+                }
+                _ => {}
+            }
+            let bytes = bytes[..count as usize].to_vec();
+            unsynced.make(file, inode, Change::Write { offset, bytes })?;
+            Ok(count as u32)
+        })
+    }
+
+    pub(super) fn sync(&self, handle: FileHandle) -> io::Result<()> {
+        self.with_file(handle, |file, inode, _| {
+            let mut unsynced = self.unsynced();
+            file.sync_data()?;
+            unsynced.sync(inode);
+            Ok(())
+        })
+    }
+
+    pub(super) fn set_len(&self, ino: INodeNo, len: u64) -> io::Result<()> {
+        let inode = self.inode(ino)?;
+        let file = inode.open_file(true)?;
+        let mut unsynced = self.unsynced();
+        let before = file.metadata()?.len();
+        unsynced.make(&file, inode.number, Change::SetLen(len))?;
+        self.faults.give_room_back(before.saturating_sub(len));
+        Ok(())
+    }
+
+    /// What a failed writeback does.
+    pub(super) fn abandon(&self, ino: INodeNo, what: AfterFailure) -> io::Result<()> {
+        let inode = self.inode(ino)?;
+        let mut unsynced = self.unsynced();
+        match what {
+            AfterFailure::Kept => Ok(()),
+            AfterFailure::Forgotten => {
+                unsynced.lose(inode.number);
+                Ok(())
+            }
+            AfterFailure::Reverted => unsynced.revert(&inode.open_file(true)?, inode.number),
+        }
+    }
+
+    fn with_file<T>(
+        &self,
+        handle: FileHandle,
+        act: impl FnOnce(&File, u64, bool) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match &*self.handle(handle)? {
+            Handle::File { file, inode, direct } => act(file, *inode, *direct),
+            Handle::Dir { .. } => Err(Errno::ISDIR.into()),
+        }
+    }
+}
+
+fn check_alignment(direct: bool, offset: u64, count: usize) -> io::Result<()> {
+    let aligned = offset.is_multiple_of(SECTOR_BYTES) && (count as u64).is_multiple_of(SECTOR_BYTES);
+    if direct && !aligned { Err(Errno::INVAL.into()) } else { Ok(()) }
+}

@@ -1,0 +1,277 @@
+//! What the kernel asks for, and the answers. Nothing is decided here.
+
+use std::{
+    ffi::OsStr,
+    time::{Duration, SystemTime},
+};
+
+use fuser::{
+    BsdFileFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, LockOwner, OpenFlags, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
+    ReplyWrite, Request, TimeOrNow, WriteFlags,
+};
+use rustix::fs::AtFlags;
+
+use super::{Handle, Passthrough, is_direct, is_writing};
+use crate::protocol::Op;
+
+/// Nothing is to be believed for any time: others change the backing directory.
+const TTL: Duration = Duration::ZERO;
+
+/// Answers with what came out.
+macro_rules! answer {
+    ($reply:ident, $outcome:expr, $value:pat => $answer:expr) => {
+        match $outcome {
+            Ok($value) => $answer,
+            Err(errno) => $reply.error(errno),
+        }
+    };
+}
+
+impl Passthrough {
+    /// On names in a directory.
+    fn on_names(op: Op, parent: INodeNo, names: &[&OsStr]) -> (Op, INodeNo, Vec<String>) {
+        (op, parent, names.iter().map(|name| name.to_string_lossy().into_owned()).collect())
+    }
+}
+
+impl Filesystem for Passthrough {
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let found = self.0.look_up(parent, name).map_err(fuser::Errno::from);
+        answer!(reply, found, attr => reply.entry(&TTL, &attr, Generation(0)));
+    }
+
+    fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
+        self.0.inodes().forget(ino, lookups);
+    }
+
+    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        let found = self.0.attributes(ino).map_err(fuser::Errno::from);
+        answer!(reply, found, attr => reply.attr(&TTL, &attr));
+    }
+
+    /// Length and mode; owners and times are not passed on.
+    fn setattr(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        _uid: Option<u32>,
+        _gid: Option<u32>,
+        size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        _mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let finish = move |outcome: Result<_, _>| answer!(reply, outcome, attr => reply.attr(&TTL, &attr));
+        let Some(len) = size else {
+            let mode = mode.map_or(Ok(()), |mode| self.0.set_mode(ino, mode));
+            return finish(mode.and_then(|()| self.0.attributes(ino)).map_err(fuser::Errno::from));
+        };
+        let act = move |core: &super::Core, _| core.set_len(ino, len).and_then(|()| core.attributes(ino));
+        self.meet(self.on(Op::SetLen, ino), true, act, finish);
+    }
+
+    fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
+        let (on, name) = (Self::on_names(Op::Create, parent, &[name]), name.to_owned());
+        self.meet(
+            on,
+            true,
+            move |core, _| core.make_dir(parent, &name, mode & !umask),
+            move |made| answer!(reply, made, attr => reply.entry(&TTL, &attr, Generation(0))),
+        );
+    }
+
+    fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (on, name) = (Self::on_names(Op::Remove, parent, &[name]), name.to_owned());
+        self.meet(
+            on,
+            true,
+            move |core, _| core.remove(parent, &name, AtFlags::empty()),
+            move |removed| answer!(reply, removed, () => reply.ok()),
+        );
+    }
+
+    fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (on, name) = (Self::on_names(Op::Remove, parent, &[name]), name.to_owned());
+        self.meet(
+            on,
+            true,
+            move |core, _| core.remove(parent, &name, AtFlags::REMOVEDIR),
+            move |removed| answer!(reply, removed, () => reply.ok()),
+        );
+    }
+
+    fn rename(
+        &self,
+        _: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        to_parent: INodeNo,
+        to: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        if !flags.is_empty() {
+            return reply.error(fuser::Errno::EINVAL);
+        }
+        let on = Self::on_names(Op::Rename, parent, &[name, to]);
+        let (name, to) = (name.to_owned(), to.to_owned());
+        self.meet(
+            on,
+            true,
+            move |core, _| core.rename((parent, &name), (to_parent, &to)),
+            move |renamed| answer!(reply, renamed, () => reply.ok()),
+        );
+    }
+
+    fn create(
+        &self,
+        _: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let (on, name) = (Self::on_names(Op::Create, parent, &[name]), name.to_owned());
+        self.meet(
+            on,
+            true,
+            move |core, _| core.create(parent, &name, mode & !umask, is_direct(flags)),
+            move |created| {
+                answer!(reply, created, (attr, handle) =>
+                    reply.created(&TTL, &attr, Generation(0), handle, FopenFlags::empty()));
+            },
+        );
+    }
+
+    fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let writing = is_writing(flags.0);
+        self.meet(
+            self.on(Op::Open, ino),
+            writing,
+            move |core, _| core.open(ino, writing, is_direct(flags.0)),
+            move |opened| answer!(reply, opened, handle => reply.opened(handle, FopenFlags::empty())),
+        );
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        self.meet(
+            self.on(Op::Read, ino),
+            false,
+            move |core, _| core.read(handle, offset, size as usize),
+            move |read| answer!(reply, read, bytes => reply.data(&bytes)),
+        );
+    }
+
+    fn write(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let data = data.to_vec();
+        self.meet(
+            self.on(Op::Write, ino),
+            true,
+            move |core, limit| core.write(handle, offset, &data, limit),
+            move |written| answer!(reply, written, count => reply.written(count)),
+        );
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.0.forget_handle(handle);
+        reply.ok();
+    }
+
+    fn fsync(&self, _: &Request, ino: INodeNo, handle: FileHandle, _: bool, reply: ReplyEmpty) {
+        self.meet(
+            self.on(Op::Sync, ino),
+            false,
+            move |core, _| core.sync(handle),
+            move |synced| answer!(reply, synced, () => reply.ok()),
+        );
+    }
+
+    fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.meet(
+            self.on(Op::List, ino),
+            false,
+            move |core, _| core.open_dir(ino),
+            move |opened| answer!(reply, opened, handle => reply.opened(handle, FopenFlags::empty())),
+        );
+    }
+
+    fn readdir(&self, _: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let dir = match self.0.dir(handle) {
+            Ok(dir) => dir,
+            Err(error) => return reply.error(error.into()),
+        };
+        if let Handle::Dir { entries } = &*dir {
+            for (index, entry) in entries.iter().enumerate().skip(offset as usize) {
+                if reply.add(INodeNo(entry.ino), index as u64 + 1, entry.kind, &entry.name) {
+                    break;
+                }
+            }
+        }
+        reply.ok();
+    }
+
+    fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        self.0.forget_handle(handle);
+        reply.ok();
+    }
+
+    fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        self.meet(
+            self.on(Op::SyncDir, ino),
+            false,
+            move |core, _| core.sync_dir(ino),
+            move |synced| answer!(reply, synced, () => reply.ok()),
+        );
+    }
+
+    fn statfs(&self, _: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        let found = self.0.statfs(ino).map_err(fuser::Errno::from);
+        answer!(reply, found, fs => reply.statfs(
+            fs.f_blocks, fs.f_bfree, fs.f_bavail, fs.f_files, fs.f_ffree, fs.f_bsize as u32, 255, fs.f_bsize as u32
+        ));
+    }
+}

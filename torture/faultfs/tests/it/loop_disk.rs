@@ -1,0 +1,118 @@
+//! A small real disk: an image in memory behind a loop device, with a file system of its own on it.
+
+use std::{
+    fmt,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use tempfile::TempDir;
+
+use crate::rig::{enter_private_namespace, may_mount, not_tested};
+
+/// A file system, and the smallest disk it takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    mib: u64,
+    mkfs: &'static [&'static str],
+}
+
+/// What is tried.
+pub(crate) const KINDS: [Kind; 3] = [
+    Kind { name: "ext4", mib: 16, mkfs: &["mkfs.ext4", "-q", "-F"] },
+    Kind { name: "xfs", mib: 320, mkfs: &["mkfs.xfs", "-q", "-f", "-K"] },
+    Kind { name: "btrfs", mib: 128, mkfs: &["mkfs.btrfs", "-q", "-f", "-K"] },
+];
+
+/// Mounted; unmounted and detached when it is dropped.
+pub(crate) struct LoopDisk {
+    mount_point: PathBuf,
+    device: Device,
+    _dir: TempDir,
+}
+
+impl LoopDisk {
+    /// `None`, and said why, where this machine has no such thing.
+    pub(crate) fn new(kind: Kind) -> Option<Self> {
+        let lacks = |why: &str| {
+            not_tested(&format!("a full disk with {}", kind.name), why);
+            None
+        };
+        if let Err(error) = may_mount() {
+            return lacks(&format!("a private mount namespace: {error}"));
+        }
+        for tool in [kind.mkfs[0], "losetup"] {
+            if Command::new(tool).arg("-V").output().is_err() {
+                return lacks(&format!("there is no {tool}"));
+            }
+        }
+        if !Path::new("/dev/loop-control").exists() {
+            return lacks("there are no loop devices");
+        }
+        enter_private_namespace().unwrap();
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let (image, mount_point) = (dir.path().join("image"), dir.path().join("disk"));
+        File::create(&image).unwrap().set_len(kind.mib << 20).unwrap();
+        fs::create_dir(&mount_point).unwrap();
+        run(Command::new(kind.mkfs[0]).args(&kind.mkfs[1..]).arg(&image));
+        let attached = run(Command::new("losetup").args(["--find", "--show"]).arg(&image));
+        let device = Device(String::from_utf8(attached.stdout).unwrap().trim().into());
+        mount(&*device.0, &mount_point, kind.name, MountFlags::empty(), None).unwrap();
+        Some(Self { mount_point, device, _dir: dir })
+    }
+
+    /// Nothing is written any more, as after an error that the file system cannot stand. `false`, and said why, where
+    /// the tool for it is missing.
+    pub(crate) fn shut_down(&self) -> bool {
+        let command = ["-x", "-c", "shutdown"];
+        match Command::new("xfs_io").args(command).arg(&self.mount_point).output() {
+            Ok(output) => {
+                assert!(output.status.success(), "xfs_io: {}", String::from_utf8_lossy(&output.stderr));
+                true
+            }
+            Err(error) => {
+                not_tested("a file system that shuts down", &format!("xfs_io: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Once nobody has a file open on it.
+    pub(crate) fn mount_again(&self, kind: Kind) {
+        unmount(&self.mount_point, UnmountFlags::empty()).unwrap();
+        mount(&*self.device.0, &self.mount_point, kind.name, MountFlags::empty(), None).unwrap();
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.mount_point
+    }
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        let _ = unmount(&self.mount_point, UnmountFlags::DETACH);
+    }
+}
+
+impl fmt::Display for LoopDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.mount_point.display(), self.device.0)
+    }
+}
+
+struct Device(String);
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["--detach", &self.0]).status();
+    }
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}

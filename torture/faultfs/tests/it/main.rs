@@ -1,0 +1,21 @@
+//! The log on file systems that fail, on disks that are full, and under files that others change.
+//!
+//! What needs the right to mount says `NOT TESTED HERE` where it has none; as root on a kernel with FUSE and loop
+//! devices everything runs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod callers;
+mod disk;
+mod foreign;
+mod full;
+mod held;
+mod limit;
+mod loop_disk;
+mod power;
+mod read_only;
+mod reading;
+mod rig;
+mod rotation;
+mod sweep;
+mod sync;
