@@ -1,0 +1,174 @@
+//! Runs the same faults against ministore-uring and five other write-ahead logs and prints what they did.
+//!
+//! Ends with exit code 1 only where ministore-uring lost, doubled or invented an acknowledged record, or went on after a failed
+//! sync; with 2 where the program itself could not do its work.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use ministore_peers::{
+    contestant::{Kind, Settings},
+    faults::{self, Context, child, report},
+};
+
+const USAGE: &str = "\
+usage: faults [--markdown | --json] [--rounds N] [--seed N] [--dir DIR] [--only CONTESTANT]... [FAULT]...
+
+Without --markdown or --json, both are written, to stdout and to stderr. DIR is where the logs live (a directory on a
+real file system; default: the temporary directory). Faults: ";
+
+/// Says that the program already runs in a mount namespace of its own.
+const PRIVATE: &str = "MINISTORE_PEERS_PRIVATE_MOUNTS";
+
+struct Arguments {
+    markdown: bool,
+    json: bool,
+    rounds: u64,
+    seed: u64,
+    dir: PathBuf,
+    kinds: Vec<Kind>,
+    faults: Vec<faults::Fault>,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let done = match arguments.first().and_then(|first| first.to_str()) {
+        Some("child") => serve(&arguments).map(|()| true),
+        _ => isolate(&arguments).and_then(|()| parse(&arguments)).and_then(|arguments| run(&arguments)),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            // Where standard error is gone there is nobody to tell.
+            writeln!(io::stderr(), "faults: {error}").ok();
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// `child CONTESTANT DIR SEGMENT_BYTES`
+fn serve(arguments: &[OsString]) -> io::Result<()> {
+    let text = |index: usize| arguments.get(index).and_then(|argument| argument.to_str());
+    let kind = text(1).and_then(Kind::named).ok_or_else(|| invalid("no such contestant"))?;
+    let dir = PathBuf::from(arguments.get(2).ok_or_else(|| invalid("no directory"))?);
+    let segment_bytes = text(3).and_then(|bytes| bytes.parse().ok()).ok_or_else(|| invalid("no size"))?;
+    child::serve(kind, &dir, Settings { segment_bytes })
+}
+
+fn invalid(text: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text.into())
+}
+
+/// As root, goes on in a mount namespace of its own: its mounts end with it, and no other process holds on to them.
+fn isolate(arguments: &[OsString]) -> io::Result<()> {
+    if std::env::var_os(PRIVATE).is_some() || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let own = std::env::current_exe()?;
+    let error = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "--"])
+        .arg(own)
+        .args(arguments)
+        .env(PRIVATE, "yes")
+        .exec();
+    writeln!(io::stderr(), "faults: no mount namespace of its own ({error}): going on without")
+}
+
+fn parse(arguments: &[OsString]) -> io::Result<Arguments> {
+    let mut parsed = Arguments {
+        markdown: false,
+        json: false,
+        rounds: 100,
+        seed: 1,
+        dir: std::env::temp_dir(),
+        kinds: Vec::new(),
+        faults: Vec::new(),
+    };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().and_then(|value| value.to_str()).ok_or_else(|| invalid(usage()));
+        match argument.to_str() {
+            Some("--markdown") => parsed.markdown = true,
+            Some("--json") => parsed.json = true,
+            Some("--rounds") => parsed.rounds = value()?.parse().map_err(|_| invalid(usage()))?,
+            Some("--seed") => parsed.seed = value()?.parse().map_err(|_| invalid(usage()))?,
+            Some("--dir") => parsed.dir = PathBuf::from(value()?),
+            Some("--only") => parsed.kinds.push(Kind::named(value()?).ok_or_else(|| invalid(usage()))?),
+            Some(name) => {
+                let fault = faults::ALL.into_iter().find(|(id, _)| *id == name);
+                parsed.faults.push(fault.ok_or_else(|| invalid(usage()))?);
+            }
+            None => return Err(invalid(usage())),
+        }
+    }
+    if parsed.kinds.is_empty() {
+        parsed.kinds = Kind::ALL.to_vec();
+    }
+    if parsed.faults.is_empty() {
+        parsed.faults = faults::ALL.to_vec();
+    }
+    if parsed.rounds == 0 {
+        return Err(invalid("--rounds must be at least 1: a run that tried nothing shows nothing"));
+    }
+    Ok(parsed)
+}
+
+fn usage() -> String {
+    let faults: Vec<&str> = faults::ALL.iter().map(|(id, _)| *id).collect();
+    let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    format!("{USAGE}{}\nContestants: {}", faults.join(", "), kinds.join(", "))
+}
+
+/// Whether ours did nothing that it must not do.
+fn run(arguments: &Arguments) -> io::Result<bool> {
+    let dir = tempfile::Builder::new().prefix("ministore-peers-").tempdir_in(&arguments.dir)?;
+    let context = Context {
+        kinds: arguments.kinds.clone(),
+        dir: dir.path().to_path_buf(),
+        seed: arguments.seed,
+        rounds: arguments.rounds,
+    };
+    let versions = report::versions_line(&context.kinds);
+    let both = arguments.markdown == arguments.json;
+    if arguments.markdown || both {
+        writeln!(io::stdout(), "Versions: {versions}.\n")?;
+    }
+    let mut tables = Vec::new();
+    for (id, fault) in &arguments.faults {
+        writeln!(io::stderr(), "faults: {id} …")?;
+        let started = std::time::Instant::now();
+        let table = fault(&context)?;
+        writeln!(io::stderr(), "faults: {id}: {} s", started.elapsed().as_secs())?;
+        if let Some(why) = &table.not_tested {
+            writeln!(io::stderr(), "NOT TESTED HERE: {id}, because {why}")?;
+        }
+        if arguments.markdown || both {
+            writeln!(io::stdout(), "{}", table.markdown())?;
+        }
+        tables.push(table);
+    }
+    if arguments.json || both {
+        let json = serde_json::json!({
+            "versions": versions, "seed": context.seed, "rounds": context.rounds, "tables": tables,
+        });
+        if arguments.json && !arguments.markdown {
+            writeln!(io::stdout(), "{json:#}")?;
+        } else {
+            writeln!(io::stderr(), "{json}")?;
+        }
+    }
+    let broken: Vec<&String> = tables.iter().flat_map(|table| &table.ours_broken).collect();
+    for what in &broken {
+        writeln!(io::stderr(), "BROKEN: ministore-uring: {what}")?;
+    }
+    if tables.iter().all(|table| table.not_tested.is_some()) {
+        return Err(io::Error::other("no fault could be tested here"));
+    }
+    Ok(broken.is_empty())
+}

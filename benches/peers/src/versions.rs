@@ -1,0 +1,33 @@
+//! Which versions are compared: read from the lock file this program was built with, so that no result can name
+//! others.
+
+const LOCK: &str = include_str!("../Cargo.lock");
+
+/// The version of `package` in the lock file.
+#[must_use]
+pub fn of(package: &str) -> &'static str {
+    let name = format!("name = \"{package}\"");
+    let mut lines = LOCK.lines();
+    while let Some(line) = lines.next() {
+        if line == name {
+            let version = lines.next().and_then(|line| line.strip_prefix("version = \""));
+            return version.and_then(|line| line.strip_suffix('"')).unwrap_or("?");
+        }
+    }
+    "?"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of;
+    use crate::contestant::Kind;
+
+    #[test]
+    fn every_contestant_has_its_version_in_the_lock_file() {
+        for kind in Kind::ALL {
+            let version = of(kind.package());
+            assert!(version.split('.').count() == 3, "{}: {version}", kind.package());
+        }
+        assert_eq!(of("no-such-package"), "?");
+    }
+}
