@@ -7,3 +7,4 @@ pub mod contestant;
 pub mod contestants;
 pub mod faults;
 pub mod versions;
+pub mod volatile;

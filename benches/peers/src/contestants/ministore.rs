@@ -30,9 +30,8 @@ impl Log {
     pub fn open(dir: &Path, settings: Settings) -> Answer<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).build().map_err(Refusal::of)?;
         let path = dir.join("journal.jsonl");
-        let options = MiniStoreOptions::new()
-            .max_bytes_per_segment(settings.segment_bytes)
-            .max_segments(usize::MAX);
+        let options =
+            MiniStoreOptions::new().max_bytes_per_segment(settings.segment_bytes).max_segments(usize::MAX);
         let store = runtime.block_on(options.open(&path)).map_err(Refusal::of)?;
         Ok(Self { store: Mutex::new(store), path, runtime })
     }
@@ -48,7 +47,8 @@ impl Contestant for Log {
     }
 
     fn replay(&self) -> Answer<Vec<Found>> {
-        let records = self.runtime.block_on(MiniStore::replay::<Record, _>(&self.path)).map_err(Refusal::of)?;
+        let records =
+            self.runtime.block_on(MiniStore::replay::<Record, _>(&self.path)).map_err(Refusal::of)?;
         Ok(records.into_iter().map(Found::Record).collect())
     }
 

@@ -95,14 +95,17 @@ impl Contestant for Log {
     fn replay(&self) -> Answer<Vec<Found>> {
         let mut found = Vec::new();
         for group in self.engine.raft_groups() {
-            let (Some(first), Some(last)) = (self.engine.first_index(group), self.engine.last_index(group)) else {
+            let (Some(first), Some(last)) = (self.engine.first_index(group), self.engine.last_index(group))
+            else {
                 continue;
             };
             let mut entries = Vec::new();
             self.engine
                 .fetch_entries_to::<Entries>(group, first, last + 1, None, &mut entries)
                 .map_err(Refusal::of)?;
-            found.extend(entries.iter().map(|entry| Found::of_bytes(entry.value.get(8..).unwrap_or_default())));
+            found.extend(
+                entries.iter().map(|entry| Found::of_bytes(entry.value.get(8..).unwrap_or_default())),
+            );
         }
         Ok(found)
     }

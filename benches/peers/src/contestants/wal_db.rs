@@ -58,7 +58,9 @@ impl Contestant for Log {
 
     fn replay(&self) -> Answer<Vec<Found>> {
         let records = self.wal.iter().map_err(Refusal::of)?;
-        records.map(|record| record.map(|record| Found::of_bytes(record.data())).map_err(Refusal::of)).collect()
+        records
+            .map(|record| record.map(|record| Found::of_bytes(record.data())).map_err(Refusal::of))
+            .collect()
     }
 
     fn told(&self) -> Option<String> {

@@ -89,7 +89,12 @@ fn append(
 ) -> io::Result<()> {
     for number in numbers {
         let record = record(appender, number, fill_bytes);
-        say(&outcome(appender, number, guarded(|| log.append(&record))))?;
+        let outcome = outcome(appender, number, guarded(|| log.append(&record)));
+        say(&outcome)?;
+        if let Said::Panicked(panic) = outcome {
+            // A panic is the end of the process: what a caller that catches it would see is not asked.
+            return Err(io::Error::other(panic));
+        }
     }
     Ok(())
 }

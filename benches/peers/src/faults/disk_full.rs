@@ -8,9 +8,10 @@ use std::{
 
 use super::{
     Context,
-    judge::{Handed, Judgement, Returned},
+    judge::{Handed, Judgement},
     report::{Table, Tally, words},
     served::{Event, Opening, Served},
+    template::{self, Fate},
     wire::{Order, Said},
 };
 use crate::contestant::{Kind, Settings};
@@ -196,9 +197,11 @@ fn fill(kind: Kind, mounted: &Path, table: &mut Table) -> io::Result<Vec<String>
         table.blame(kind, format!("disk-full: after room was made: {}", freed.outcomes.told()));
     }
     let (judgement, reopened, after) = reopen(kind, &log, &mut handed)?;
-    if judgement.is_broken() || !reopened.starts_with("read") {
+    if judgement.as_ref().is_none_or(Judgement::is_broken) {
         table.blame(kind, format!("disk-full: {reopened}: {judgement:?}"));
     }
+    let count =
+        |count: fn(&Judgement) -> u64| judgement.as_ref().map_or("-".into(), |of| count(of).to_string());
     Ok(vec![
         filling.acked.to_string(),
         filling.first_error.unwrap_or("none: all were acknowledged".to_string()),
@@ -206,29 +209,26 @@ fn fill(kind: Kind, mounted: &Path, table: &mut Table) -> io::Result<Vec<String>
         freed.outcomes.told(),
         close,
         reopened,
-        judgement.missing.to_string(),
-        judgement.invented.to_string(),
+        count(|judgement| judgement.missing),
+        count(|judgement| judgement.invented),
         after,
     ])
 }
 
-fn reopen(kind: Kind, log: &Path, handed: &mut Handed) -> io::Result<(Judgement, String, String)> {
-    let mut served = Served::start(kind, log, SETTINGS)?;
-    let nothing = |handed: &Handed| Judgement::of(handed, &Returned::default());
-    match served.opened() {
-        Opening::Open(_) => {}
-        Opening::Refused(error) => {
-            return Ok((nothing(handed), format!("refused: {}", words(&error)), "-".to_string()));
+/// What was given back, where it could be read, how that went, and what became of more appends.
+fn reopen(kind: Kind, log: &Path, handed: &mut Handed) -> io::Result<(Option<Judgement>, String, String)> {
+    let (mut served, fate) = template::open_and_read(kind, log, SETTINGS, handed)?;
+    let (judgement, reopened) = match fate {
+        Fate::Read(_, judgement) => {
+            let there = judgement.refused_yet_there;
+            (Some(judgement), format!("read ({there} refused records there)"))
         }
-        Opening::Broke(how) => return Ok((nothing(handed), format!("broke: {}", words(&how)), "-".to_string())),
-    }
-    let returned = served.replay();
-    let judgement = Judgement::of(handed, &returned);
-    let reopened = match (&returned.broke, &returned.error) {
-        (Some(how), _) => format!("reading broke: {}", words(how)),
-        (_, Some(error)) => format!("reading failed: {}", words(error)),
-        _ => format!("read, {} refused records there", judgement.refused_yet_there),
+        Fate::Refused(error) => (None, format!("refused: {}", words(&error))),
+        Fate::Broke(how) => (None, format!("broke: {}", words(&how))),
     };
-    let after = appends(&mut served, handed, 30_001, AFTERWARDS, false);
-    Ok((judgement, reopened, after.outcomes.told()))
+    let after = match judgement {
+        Some(_) => appends(&mut served, handed, 30_001, AFTERWARDS, false).outcomes.told(),
+        None => "-".to_string(),
+    };
+    Ok((judgement, reopened, after))
 }

@@ -81,7 +81,10 @@ pub fn run(context: &Context) -> io::Result<Table> {
         }
         run.check()?;
         if run.missing > 0 || run.worst.is_broken() || run.broken.told() != "-" {
-            table.blame(kind, format!("killed: {} missing, {:?}, {}", run.missing, run.worst, run.broken.told()));
+            table.blame(
+                kind,
+                format!("killed: {} missing, {:?}, {}", run.missing, run.worst, run.broken.told()),
+            );
         }
         let worst = run.worst;
         let counts = [run.kills, run.acked, run.missing, worst.doubled, worst.out_of_order, worst.invented];

@@ -53,7 +53,8 @@ pub fn holding(dir: &Path, records: &[Record]) -> io::Result<Vec<LogFile>> {
     let mut files = Vec::new();
     for name in names(dir)? {
         let extents = extents(&dir.join(&name))?;
-        let mut places: Vec<Place> = lines.iter().filter_map(|(number, line)| find(&extents, *number, line)).collect();
+        let mut places: Vec<Place> =
+            lines.iter().filter_map(|(number, line)| find(&extents, *number, line)).collect();
         places.sort_by_key(|place| place.start);
         if !places.is_empty() {
             files.push(LogFile { name, places, data_end: data_end(&extents) });

@@ -37,19 +37,22 @@ pub fn run(context: &Context) -> io::Result<Table> {
             template::write(kind, &whole, SMALL_FILES, session * RECORDS + 1, RECORDS, End::Closed)?;
         }
         let files = logfiles::holding(&whole, &template::records(1..=SESSIONS * RECORDS))?;
+        if files.is_empty() {
+            return Err(io::Error::other(format!("{}: no file holds the records", kind.name())));
+        }
         let mut cells = vec![files.len().to_string()];
-        for index in [0, files.len() / 2, files.len() - 1] {
-            if files.len() < 3 && index != files.len() - 1 {
+        let last = files.len() - 1;
+        for index in [(last > 0).then_some(0), (last > 1).then_some(last / 2), Some(last)] {
+            let Some(index) = index else {
                 cells.push("no such file".to_string());
                 continue;
-            }
+            };
             let damaged = dir.join(format!("without-{index}"));
             logfiles::copy(&whole, &damaged)?;
             std::fs::remove_file(damaged.join(&files[index].name))?;
             let mut handed = Handed::default();
             (1..=SESSIONS * RECORDS).for_each(|number| handed.ack(0, number));
             let (_served, fate) = template::open_and_read(kind, &damaged, SMALL_FILES, &handed)?;
-            let first = index == 0;
             cells.push(match fate {
                 Fate::Refused(error) => format!("refused: {}", words(&error)),
                 Fate::Broke(how) => {
@@ -58,7 +61,7 @@ pub fn run(context: &Context) -> io::Result<Table> {
                 }
                 Fate::Read(told, judgement) => {
                     // Older segments may be gone, by retention, and the newest file may have been a new one: documented.
-                    if judgement.invented > 0 || (!first && index + 1 < files.len()) {
+                    if judgement.invented > 0 || (index != 0 && index != last) {
                         table.blame(kind, format!("missing-file {index}: {judgement:?}"));
                     }
                     let how = if told.is_some() { "opened and told" } else { "opened silently" };

@@ -4,13 +4,16 @@ pub mod changed_byte;
 pub mod child;
 pub mod directory_sync;
 pub mod disk_full;
+pub mod failed_sync;
 pub mod judge;
 pub mod killed;
 pub mod logfiles;
 pub mod missing_file;
+pub mod power_cut;
 pub mod random;
 pub mod report;
 pub mod served;
+pub mod stuck_sync;
 pub mod template;
 pub mod torn_tail;
 pub mod two_writers;
@@ -73,12 +76,15 @@ pub const SMALL_FILES: Settings = Settings { segment_bytes: 4 << 10 };
 pub type Fault = (&'static str, fn(&Context) -> io::Result<Table>);
 
 /// All of them, in the order of the report.
-pub const ALL: [Fault; 7] = [
+pub const ALL: [Fault; 10] = [
     ("killed", killed::run),
+    ("power-cut", power_cut::run),
+    ("failed-sync", failed_sync::run),
     ("disk-full", disk_full::run),
     ("torn-tail", torn_tail::run),
     ("changed-byte", changed_byte::run),
     ("missing-file", missing_file::run),
     ("two-writers", two_writers::run),
     ("directory-sync", directory_sync::run),
+    ("stuck-sync", stuck_sync::run),
 ];

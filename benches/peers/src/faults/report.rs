@@ -90,11 +90,18 @@ fn escaped(cell: &str) -> String {
     cell.replace('|', "\\|").replace('\n', " ")
 }
 
-/// A contestant's words, cut to what a cell can hold, without the directory they name.
+/// A contestant's words, cut to what a cell can hold; of a path, the last part.
 #[must_use]
 pub fn words(text: &str) -> String {
     const MAX: usize = 110;
-    let plain: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let mut plain = String::new();
+    for word in text.split_inclusive(|letter: char| letter.is_whitespace() || "[]()\"'`,".contains(letter)) {
+        // Where this program keeps its logs, or a crate its source, is no news.
+        let shown = if word.starts_with('/') { word.rsplit('/').next().unwrap_or(word) } else { word };
+        plain.extend(
+            shown.chars().map(|letter| if letter.is_control() || letter == '`' { ' ' } else { letter }),
+        );
+    }
     let short: String = plain.chars().take(MAX).collect();
     if plain.chars().count() > MAX { format!("`{short}…`") } else { format!("`{short}`") }
 }
@@ -126,5 +133,16 @@ impl Tally {
         counts.sort_by_key(|(what, count)| (std::cmp::Reverse(**count), (*what).clone()));
         let named: Vec<String> = counts.iter().map(|(what, count)| format!("{count} × {what}")).collect();
         if named.is_empty() { "-".to_string() } else { named.join("; ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn a_path_is_told_by_its_last_part() {
+        assert_eq!(words("/tmp/x/journal: damaged at 7"), "`journal: damaged at 7`");
+        assert_eq!(words("error [/home/a/src/util.rs:12]: no"), "`error [util.rs:12]: no`");
     }
 }

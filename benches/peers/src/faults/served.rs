@@ -17,7 +17,7 @@ use super::{
 use crate::contestant::{Kind, Settings};
 
 /// How long a child may be silent before it counts as hanging.
-pub const SILENCE: Duration = Duration::from_secs(20);
+pub const SILENCE: Duration = Duration::from_secs(15);
 
 /// What came of waiting for a child.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,23 +24,22 @@ pub enum End {
 /// # Errors
 ///
 /// The contestant did not acknowledge them all: without a fault, that is the program's failure.
-pub fn write(
-    kind: Kind,
-    dir: &Path,
-    settings: Settings,
-    from: u64,
-    count: u64,
-    end: End,
-) -> io::Result<()> {
+pub fn write(kind: Kind, dir: &Path, settings: Settings, from: u64, count: u64, end: End) -> io::Result<()> {
     let mut served = Served::start(kind, dir, settings)?;
     let opening = served.opened();
     if !matches!(opening, Opening::Open(_)) {
-        return Err(io::Error::other(format!("{}: an undamaged log does not open: {opening:?}", kind.name())));
+        return Err(io::Error::other(format!(
+            "{}: an undamaged log does not open: {opening:?}",
+            kind.name()
+        )));
     }
     let events = served.carry_out(&Order::Append { appender: 0, from, count, fill_bytes: 0 });
     let acked = events.iter().filter(|event| matches!(event, Event::Said(Said::Acked(..)))).count();
     if acked as u64 != count {
-        return Err(io::Error::other(format!("{}: not acknowledged without a fault: {events:?}", kind.name())));
+        return Err(io::Error::other(format!(
+            "{}: not acknowledged without a fault: {events:?}",
+            kind.name()
+        )));
     }
     match end {
         End::Closed => drop(served.carry_out(&Order::Close)),
@@ -84,7 +83,12 @@ impl Fate {
 /// # Errors
 ///
 /// The child cannot be started.
-pub fn open_and_read(kind: Kind, dir: &Path, settings: Settings, handed: &Handed) -> io::Result<(Served, Fate)> {
+pub fn open_and_read(
+    kind: Kind,
+    dir: &Path,
+    settings: Settings,
+    handed: &Handed,
+) -> io::Result<(Served, Fate)> {
     let mut served = Served::start(kind, dir, settings)?;
     let told = match served.opened() {
         Opening::Open(told) => told,

@@ -144,7 +144,11 @@ fn judge(
                 .iter()
                 .any(|event| matches!(event, super::served::Event::Said(Said::Acked(..))));
             drop(served.kill());
-            outcome.later.add(if acked { after(kind, dir, handed, table, what)? } else { "not acknowledged" });
+            outcome.later.add(if acked {
+                after(kind, dir, handed, table, what)?
+            } else {
+                "not acknowledged"
+            });
         }
         Fate::Refused(error) => outcome.refusals.add(words(&without_numbers(&error))),
         Fate::Broke(how) => table.blame(kind, format!("torn-tail: {what}: {how}")),

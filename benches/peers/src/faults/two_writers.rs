@@ -1,12 +1,13 @@
 //! Two processes open the same log for writing.
 
-use std::io;
+use std::{io, path::Path};
 
 use super::{
     Context, SMALL_FILES,
-    judge::{Handed, Judgement, Returned},
+    judge::{Handed, Judgement},
     report::{Table, words},
     served::{Event, Opening, Served},
+    template::{self, Fate},
     wire::{Order, Said},
 };
 use crate::contestant::Kind;
@@ -57,16 +58,18 @@ pub fn run(context: &Context) -> io::Result<Table> {
         second.carry_out(&Order::Close);
         drop((first, second));
         let (judgement, reading) = read(kind, &dir, &handed)?;
-        if judgement.is_broken() {
-            table.blame(kind, format!("two-writers: {judgement:?}"));
+        if judgement.as_ref().is_none_or(Judgement::is_broken) {
+            table.blame(kind, format!("two-writers: {reading}: {judgement:?}"));
         }
+        let count =
+            |count: fn(&Judgement) -> u64| judgement.as_ref().map_or("-".into(), |of| count(of).to_string());
         table.row(
             kind,
             vec![
                 open,
                 handed.acked.len().to_string(),
-                judgement.missing.to_string(),
-                judgement.invented.to_string(),
+                count(|judgement| judgement.missing),
+                count(|judgement| judgement.invented),
                 reading,
             ],
         );
@@ -93,22 +96,14 @@ fn turn(served: &mut Served, appender: u32, round: u64, handed: &mut Handed) {
     }
 }
 
-fn read(kind: Kind, dir: &std::path::Path, handed: &Handed) -> io::Result<(Judgement, String)> {
-    let mut served = Served::start(kind, dir, SMALL_FILES)?;
-    match served.opened() {
-        Opening::Open(_) => {}
-        Opening::Refused(error) => {
-            return Ok((Judgement::of(handed, &Returned::default()), format!("open refused: {}", words(&error))));
+/// What was given back, where it could be read, and how reading went.
+fn read(kind: Kind, dir: &Path, handed: &Handed) -> io::Result<(Option<Judgement>, String)> {
+    let (_served, fate) = template::open_and_read(kind, dir, SMALL_FILES, handed)?;
+    Ok(match fate {
+        Fate::Read(told, judgement) => {
+            (Some(judgement), told.map_or("read".into(), |told| format!("read, told: {told}")))
         }
-        Opening::Broke(how) => {
-            return Ok((Judgement::of(handed, &Returned::default()), format!("open broke: {}", words(&how))));
-        }
-    }
-    let returned = served.replay();
-    let reading = match (&returned.broke, &returned.error) {
-        (Some(how), _) => format!("broke: {}", words(how)),
-        (_, Some(error)) => format!("failed: {}", words(error)),
-        _ => "read".to_string(),
-    };
-    Ok((Judgement::of(handed, &returned), reading))
+        Fate::Refused(error) => (None, format!("refused: {}", words(&error))),
+        Fate::Broke(how) => (None, format!("broke: {}", words(&how))),
+    })
 }

@@ -1,0 +1,214 @@
+//! The power goes at random moments under load: what was not synced is gone, there, or there in part.
+
+use std::{collections::BTreeSet, io, path::Path, time::Duration};
+
+use super::{
+    Context,
+    judge::{Handed, Judgement, Returned},
+    random::Random,
+    report::{Table, Tally, words},
+    served::{Event, Opening, SILENCE, Served},
+    wire::{Order, Said},
+};
+use crate::{
+    contestant::{Kind, Settings},
+    volatile::{
+        model::{Disk, Keep, Names},
+        mounted::Mounted,
+    },
+};
+
+/// How many callers append at once.
+const APPENDERS: usize = 4;
+
+/// Small enough for several files in every run.
+const SETTINGS: Settings = Settings { segment_bytes: 16 << 10 };
+
+/// What became of a contestant's disks.
+#[derive(Default)]
+struct Outcome {
+    cuts: u64,
+    acked: u64,
+    losing: u64,
+    missing_most: u64,
+    invented: u64,
+    doubled: u64,
+    out_of_order: u64,
+    failed: Tally,
+}
+
+/// A disk as it is found, and what had been acknowledged before.
+struct Found {
+    disk: Disk,
+    acked: Vec<(u32, u64)>,
+    keep: Keep,
+}
+
+/// Cuts the power of every contestant's disk.
+///
+/// # Errors
+///
+/// A child cannot be started.
+pub fn run(context: &Context) -> io::Result<Table> {
+    let mut table = Table::new(
+        "power-cut",
+        format!(
+            "{APPENDERS} callers append at once to a new log on a file system in memory (FUSE) that knows what is durable. At \
+             {} random moments, each after the acknowledgements seen so far, the disk is taken as a power cut would leave it: \
+             without anything unsynced, with all of it, or with any sectors of 512 bytes, sizes and first changes of names \
+             (seed {}); it is mounted, the log opened and read. Twice: a sync of a file makes its name durable too, as ext4, xfs \
+             and btrfs do; or only a sync of the directory does, as `fsync(2)` says.",
+            context.rounds, context.seed
+        ),
+        &[
+            "names",
+            "power cuts",
+            "acknowledged at the last cut",
+            "cuts with acknowledged records missing (most)",
+            "doubled",
+            "out of order",
+            "invented",
+            "opening or reading failed",
+        ],
+    );
+    for &kind in &context.kinds {
+        for (names, name) in
+            [(Names::WithTheFile, "with the file"), (Names::WithTheDirectory, "with the directory")]
+        {
+            let dir = context.fresh("power-cut", kind)?;
+            let mut random = Random::new(context.seed);
+            let (found, over) = match record(kind, names, &dir, context.rounds, &mut random) {
+                Ok(found) => found,
+                Err(error) if table.rows.is_empty() => {
+                    table.not_tested = Some(format!("a file system in memory cannot be mounted: {error}"));
+                    return Ok(table);
+                }
+                Err(error) => return Err(error),
+            };
+            let outcome = open_all(kind, names, &dir, found, &over)?;
+            if outcome.losing + outcome.invented + outcome.doubled + outcome.out_of_order > 0
+                || outcome.failed.told() != "-"
+            {
+                table.blame(
+                    kind,
+                    format!("power-cut ({name}): {} lost, {}", outcome.losing, outcome.failed.told()),
+                );
+            }
+            table.row(
+                kind,
+                vec![
+                    name.to_string(),
+                    outcome.cuts.to_string(),
+                    outcome.acked.to_string(),
+                    format!("{} ({})", outcome.losing, outcome.missing_most),
+                    outcome.doubled.to_string(),
+                    outcome.out_of_order.to_string(),
+                    outcome.invented.to_string(),
+                    outcome.failed.told(),
+                ],
+            );
+        }
+    }
+    table.notes.push(
+        "The model: a sector of 512 bytes is written whole or not at all; changes of names keep their order; nothing else is in \
+         order before a sync. wal-db-strict documents that it may refuse a log that several callers were appending to."
+            .to_string(),
+    );
+    Ok(table)
+}
+
+/// Runs a load and takes the disk at random moments, in each of the three ways in turn; and everything that was handed over.
+fn record(
+    kind: Kind,
+    names: Names,
+    dir: &Path,
+    cuts: u64,
+    random: &mut Random,
+) -> io::Result<(Vec<Found>, BTreeSet<(u32, u64)>)> {
+    let mounted = Mounted::mount(Disk::default(), names, &dir.join("live"))?;
+    let mut served = Served::start(kind, mounted.path(), SETTINGS)?;
+    let opened = served.opened();
+    if !matches!(opened, Opening::Open(_)) {
+        return Err(io::Error::other(format!("{}: does not open on the model: {opened:?}", kind.name())));
+    }
+    served.order(&Order::Load { from: vec![1; APPENDERS] });
+    let (mut found, mut acked) = (Vec::new(), Vec::new());
+    while (found.len() as u64) < cuts {
+        acked.extend(next_acked(&mut served, SILENCE).map_err(|how| broke(kind, &how))?);
+        if random.below(3) == 0 {
+            // Everything that was said before this moment counts.
+            while let Some(more) = next_acked(&mut served, Duration::ZERO).map_err(|how| broke(kind, &how))? {
+                acked.push(more);
+            }
+            let keep = [Keep::Nothing, Keep::All, Keep::Any][found.len() % 3];
+            let disk = mounted.disk().cut(keep, random);
+            found.push(Found { disk, acked: acked.clone(), keep });
+        }
+    }
+    let mut over: BTreeSet<(u32, u64)> = (0..).take(APPENDERS).map(|appender| (appender, 1)).collect();
+    let rest = served.kill().into_iter().filter_map(|said| match said {
+        Said::Acked(appender, number) => Some((appender, number)),
+        _ => None,
+    });
+    // Each caller had at most one record in flight beyond what was acknowledged.
+    for (appender, number) in acked.into_iter().chain(rest) {
+        over.extend([(appender, number), (appender, number + 1)]);
+    }
+    Ok((found, over))
+}
+
+/// The next acknowledgement, if there is one in time.
+fn next_acked(served: &mut Served, patience: Duration) -> Result<Option<(u32, u64)>, String> {
+    match served.next(patience) {
+        Event::Said(Said::Acked(appender, number)) => Ok(Some((appender, number))),
+        Event::Silent if patience.is_zero() => Ok(None),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+fn broke(kind: Kind, how: &str) -> io::Error {
+    io::Error::other(format!("{}: under load on the model: {how}", kind.name()))
+}
+
+fn open_all(
+    kind: Kind,
+    names: Names,
+    dir: &Path,
+    found: Vec<Found>,
+    over: &BTreeSet<(u32, u64)>,
+) -> io::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    for (index, Found { disk, acked, keep }) in found.into_iter().enumerate() {
+        let mut handed = Handed { over: over.clone(), ..Handed::default() };
+        outcome.acked = acked.len() as u64;
+        acked.into_iter().for_each(|(appender, number)| handed.ack(appender, number));
+        let mounted = Mounted::mount(disk, names, &dir.join(format!("cut-{index}")))?;
+        let mut served = Served::start(kind, mounted.path(), SETTINGS)?;
+        outcome.cuts += 1;
+        let failed = match served.opened() {
+            Opening::Refused(error) => Some(format!("open refused: {}", words(&error))),
+            Opening::Broke(how) => Some(format!("open broke: {}", words(&how))),
+            Opening::Open(_) => match served.replay() {
+                Returned { broke: Some(how), .. } => Some(format!("reading broke: {}", words(&how))),
+                Returned { error: Some(error), .. } => Some(format!("reading failed: {}", words(&error))),
+                returned => {
+                    note(&mut outcome, &Judgement::of(&handed, &returned));
+                    None
+                }
+            },
+        };
+        if let Some(failed) = failed {
+            outcome.failed.add(format!("{failed} (kept: {keep:?})"));
+        }
+        drop(served);
+    }
+    Ok(outcome)
+}
+
+fn note(outcome: &mut Outcome, judgement: &Judgement) {
+    outcome.losing += u64::from(judgement.missing > 0);
+    outcome.missing_most = outcome.missing_most.max(judgement.missing);
+    outcome.invented += judgement.invented;
+    outcome.doubled += judgement.doubled;
+    outcome.out_of_order += judgement.out_of_order;
+}

@@ -1,0 +1,385 @@
+//! The files, twice: as programs see them, and as they are on the medium.
+//!
+//! What a program writes is *volatile* until a sync of that file succeeds: sectors of 512 bytes, and the file's size. A name
+//! that is made, moved or removed is volatile until its directory is synced; what was done to the names of the whole file
+//! system stays in order, as on a journaling file system. A sync that fails leaves the volatile data where it is and forgets
+//! that it still has to be written, as Linux does: no later sync writes it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::{OsStr, OsString},
+};
+
+use crate::faults::random::Random;
+
+/// What is written whole or not at all.
+pub const SECTOR_BYTES: u64 = 512;
+
+/// The number of the root directory.
+pub const ROOT: u64 = 1;
+
+type Sector = [u8; SECTOR_BYTES as usize];
+
+/// Whether a sync of a file also makes its name durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// It does, as on ext4, xfs and btrfs.
+    WithTheFile,
+    /// It does not: only a sync of the directory does, as `fsync(2)` says.
+    WithTheDirectory,
+}
+
+/// What a power cut leaves of what was not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing.
+    Nothing,
+    /// Everything.
+    All,
+    /// Any sectors, sizes, and any number of the first changes of names.
+    Any,
+}
+
+/// The bytes of a file, by sector; what is not there is zero.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Content {
+    size: u64,
+    sectors: BTreeMap<u64, Box<Sector>>,
+}
+
+impl Content {
+    fn sector(&self, index: u64) -> Sector {
+        self.sectors.get(&index).map_or([0; SECTOR_BYTES as usize], |sector| **sector)
+    }
+
+    fn set(&mut self, index: u64, sector: Option<Box<Sector>>) {
+        match sector {
+            Some(sector) => self.sectors.insert(index, sector),
+            None => self.sectors.remove(&index),
+        };
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct File {
+    volatile: Content,
+    durable: Content,
+    /// The sectors that the next sync writes.
+    dirty: BTreeSet<u64>,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    File(File),
+    Directory,
+}
+
+/// A change of a name.
+#[derive(Debug, Clone)]
+struct Change {
+    /// The directory whose sync makes it durable; a move between directories names the target's.
+    directory: u64,
+    steps: Vec<(u64, OsString, Option<u64>)>,
+}
+
+type Entries = BTreeMap<(u64, OsString), u64>;
+
+/// What kind of thing a number names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file of so many bytes.
+    File(u64),
+    /// A directory.
+    Directory,
+}
+
+/// A disk.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    nodes: BTreeMap<u64, Node>,
+    entries: Entries,
+    durable_entries: Entries,
+    changes: Vec<Change>,
+    next: u64,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            nodes: BTreeMap::from([(ROOT, Node::Directory)]),
+            entries: Entries::new(),
+            durable_entries: Entries::new(),
+            changes: Vec::new(),
+            next: ROOT + 1,
+        }
+    }
+}
+
+impl Disk {
+    /// What the number names.
+    #[must_use]
+    pub fn kind(&self, node: u64) -> Option<Kind> {
+        Some(match self.nodes.get(&node)? {
+            Node::File(file) => Kind::File(file.volatile.size),
+            Node::Directory => Kind::Directory,
+        })
+    }
+
+    /// What `name` in `directory` names.
+    #[must_use]
+    pub fn lookup(&self, directory: u64, name: &OsStr) -> Option<u64> {
+        self.entries.get(&(directory, name.to_os_string())).copied()
+    }
+
+    /// The names in `directory`.
+    #[must_use]
+    pub fn list(&self, directory: u64) -> Vec<(OsString, u64)> {
+        let inside = self.entries.iter().filter(|((parent, _), _)| *parent == directory);
+        inside.map(|((_, name), node)| (name.clone(), *node)).collect()
+    }
+
+    /// Makes a file or directory; its name must be free.
+    pub fn make(&mut self, directory: u64, name: &OsStr, is_directory: bool) -> u64 {
+        let node = self.next;
+        self.next += 1;
+        self.nodes.insert(node, if is_directory { Node::Directory } else { Node::File(File::default()) });
+        self.change(Change { directory, steps: vec![(directory, name.to_os_string(), Some(node))] });
+        node
+    }
+
+    /// Removes a name.
+    pub fn unlink(&mut self, directory: u64, name: &OsStr) {
+        self.change(Change { directory, steps: vec![(directory, name.to_os_string(), None)] });
+    }
+
+    /// Moves a name, over another one if there is one. False where there is nothing to move.
+    pub fn rename(&mut self, from: (u64, &OsStr), to: (u64, &OsStr)) -> bool {
+        let Some(node) = self.lookup(from.0, from.1) else { return false };
+        let away = (from.0, from.1.to_os_string(), None);
+        let there = (to.0, to.1.to_os_string(), Some(node));
+        self.change(Change { directory: to.0, steps: vec![away, there] });
+        true
+    }
+
+    fn change(&mut self, change: Change) {
+        apply(&mut self.entries, &change);
+        self.changes.push(change);
+    }
+
+    /// Reads.
+    #[must_use]
+    pub fn read(&self, node: u64, offset: u64, bytes: usize) -> Option<Vec<u8>> {
+        let Node::File(file) = self.nodes.get(&node)? else { return None };
+        let end = file.volatile.size.min(offset + bytes as u64);
+        let mut data = Vec::with_capacity(bytes);
+        let mut at = offset;
+        while at < end {
+            let (index, within) = (at / SECTOR_BYTES, at % SECTOR_BYTES);
+            let count = (SECTOR_BYTES - within).min(end - at);
+            data.extend_from_slice(&file.volatile.sector(index)[within as usize..(within + count) as usize]);
+            at += count;
+        }
+        Some(data)
+    }
+
+    /// Writes. False where there is no such file.
+    pub fn write(&mut self, node: u64, offset: u64, data: &[u8]) -> bool {
+        let Some(Node::File(file)) = self.nodes.get_mut(&node) else { return false };
+        let (mut at, mut rest) = (offset, data);
+        while !rest.is_empty() {
+            let (index, within) = (at / SECTOR_BYTES, (at % SECTOR_BYTES) as usize);
+            let count = (SECTOR_BYTES as usize - within).min(rest.len());
+            let sector =
+                file.volatile.sectors.entry(index).or_insert_with(|| Box::new([0; SECTOR_BYTES as usize]));
+            sector[within..within + count].copy_from_slice(&rest[..count]);
+            file.dirty.insert(index);
+            rest = &rest[count..];
+            at += count as u64;
+        }
+        file.volatile.size = file.volatile.size.max(offset + data.len() as u64);
+        true
+    }
+
+    /// Sets the size. False where there is no such file.
+    pub fn resize(&mut self, node: u64, size: u64) -> bool {
+        let Some(Node::File(file)) = self.nodes.get_mut(&node) else { return false };
+        if size < file.volatile.size {
+            let gone: Vec<u64> =
+                file.volatile.sectors.range(size.div_ceil(SECTOR_BYTES)..).map(|(index, _)| *index).collect();
+            for index in gone {
+                file.volatile.sectors.remove(&index);
+                file.dirty.insert(index);
+            }
+            if let Some(last) = file.volatile.sectors.get_mut(&(size / SECTOR_BYTES)) {
+                last[(size % SECTOR_BYTES) as usize..].fill(0);
+                file.dirty.insert(size / SECTOR_BYTES);
+            }
+        }
+        file.volatile.size = size;
+        true
+    }
+
+    /// A sync of a file that succeeds.
+    pub fn sync(&mut self, node: u64, names: Names) {
+        if let Some(Node::File(file)) = self.nodes.get_mut(&node) {
+            for index in std::mem::take(&mut file.dirty) {
+                file.durable.set(index, file.volatile.sectors.get(&index).cloned());
+            }
+            file.durable.size = file.volatile.size;
+        }
+        if names == Names::WithTheFile {
+            self.settle(|change| change.steps.iter().any(|(_, _, named)| *named == Some(node)));
+        }
+    }
+
+    /// A sync of a file that fails: what was to be written is forgotten.
+    pub fn fail_sync(&mut self, node: u64) {
+        if let Some(Node::File(file)) = self.nodes.get_mut(&node) {
+            file.dirty.clear();
+        }
+    }
+
+    /// A sync of a directory.
+    pub fn sync_directory(&mut self, directory: u64) {
+        self.settle(|change| change.directory == directory);
+    }
+
+    /// Makes the changes of names durable, up to the last that `concerned` picks.
+    fn settle(&mut self, concerned: impl Fn(&Change) -> bool) {
+        let Some(last) = self.changes.iter().rposition(concerned) else { return };
+        for change in self.changes.drain(..=last) {
+            apply(&mut self.durable_entries, &change);
+        }
+    }
+
+    /// The disk as it is found after a power cut at this moment.
+    #[must_use]
+    pub fn cut(&self, keep: Keep, random: &mut Random) -> Self {
+        let mut kept = |count: u64| match keep {
+            Keep::Nothing => 0,
+            Keep::All => count,
+            Keep::Any => random.below(count + 1),
+        };
+        let mut entries = self.durable_entries.clone();
+        let changes = kept(self.changes.len() as u64);
+        for change in &self.changes[..usize::try_from(changes).unwrap_or(usize::MAX)] {
+            apply(&mut entries, change);
+        }
+        let mut nodes = BTreeMap::new();
+        for (number, node) in &self.nodes {
+            let left = match node {
+                Node::Directory => Node::Directory,
+                Node::File(file) => {
+                    let mut content = file.durable.clone();
+                    if kept(1) == 1 {
+                        content.size = file.volatile.size;
+                    }
+                    for index in &file.dirty {
+                        if kept(1) == 1 {
+                            content.set(*index, file.volatile.sectors.get(index).cloned());
+                        }
+                    }
+                    let end = content.size.div_ceil(SECTOR_BYTES);
+                    content.sectors.retain(|index, _| *index < end);
+                    Node::File(File { volatile: content.clone(), durable: content, dirty: BTreeSet::new() })
+                }
+            };
+            nodes.insert(*number, left);
+        }
+        Self { nodes, durable_entries: entries.clone(), entries, changes: Vec::new(), next: self.next }
+    }
+}
+
+fn apply(entries: &mut Entries, change: &Change) {
+    for (directory, name, node) in &change.steps {
+        match node {
+            Some(node) => entries.insert((*directory, name.clone()), *node),
+            None => entries.remove(&(*directory, name.clone())),
+        };
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::{Disk, Keep, Names, ROOT};
+    use crate::faults::random::Random;
+
+    fn after(disk: &Disk, keep: Keep) -> Disk {
+        disk.cut(keep, &mut Random::new(1))
+    }
+
+    fn written() -> (Disk, u64) {
+        let mut disk = Disk::default();
+        let file = disk.make(ROOT, OsStr::new("a"), false);
+        disk.write(file, 0, &[1; 2000]);
+        (disk, file)
+    }
+
+    #[test]
+    fn what_was_not_synced_may_be_gone_or_there() {
+        let (disk, _) = written();
+        assert_eq!(after(&disk, Keep::Nothing).lookup(ROOT, OsStr::new("a")), None);
+        let all = after(&disk, Keep::All);
+        let file = all.lookup(ROOT, OsStr::new("a")).unwrap();
+        assert_eq!(all.read(file, 0, 4096).unwrap(), [1; 2000]);
+    }
+
+    #[test]
+    fn a_name_needs_its_directory_synced_or_its_file_as_chosen() {
+        let (mut disk, file) = written();
+        let mut other = disk.clone();
+        disk.sync(file, Names::WithTheDirectory);
+        assert_eq!(after(&disk, Keep::Nothing).lookup(ROOT, OsStr::new("a")), None);
+        disk.sync_directory(ROOT);
+        assert_eq!(after(&disk, Keep::Nothing).read(file, 0, 4096).unwrap(), [1; 2000]);
+        other.sync(file, Names::WithTheFile);
+        assert_eq!(after(&other, Keep::Nothing).lookup(ROOT, OsStr::new("a")), Some(file));
+    }
+
+    #[test]
+    fn what_a_failed_sync_dropped_is_seen_and_never_written() {
+        let (mut disk, file) = written();
+        disk.sync_directory(ROOT);
+        disk.fail_sync(file);
+        disk.sync(file, Names::WithTheFile);
+        assert_eq!(disk.read(file, 0, 10).unwrap(), [1; 10]);
+        assert_eq!(after(&disk, Keep::All).read(file, 0, 10).unwrap(), [0; 10]);
+    }
+
+    #[test]
+    fn sectors_tear_and_synced_ones_do_not() {
+        let (mut disk, file) = written();
+        disk.sync_directory(ROOT);
+        disk.sync(file, Names::WithTheFile);
+        disk.write(file, 0, &[2; 2000]);
+        let mut random = Random::new(7);
+        let mut torn = 0;
+        for _ in 0..50 {
+            let data = disk.cut(Keep::Any, &mut random).read(file, 0, 2000).unwrap();
+            assert!(data.chunks(512).all(|sector| sector.iter().all(|byte| *byte == sector[0])));
+            torn += u32::from(data.contains(&1) && data.contains(&2));
+        }
+        assert!(torn > 10, "{torn}");
+        assert_eq!(after(&disk, Keep::Nothing).read(file, 0, 2000).unwrap(), [1; 2000]);
+    }
+
+    #[test]
+    fn a_rename_is_whole_and_a_truncation_volatile() {
+        let (mut disk, file) = written();
+        disk.sync(file, Names::WithTheFile);
+        assert!(disk.rename((ROOT, OsStr::new("a")), (ROOT, OsStr::new("b"))));
+        disk.resize(file, 100);
+        let before = after(&disk, Keep::Nothing);
+        assert_eq!(before.lookup(ROOT, OsStr::new("a")), Some(file));
+        assert_eq!(before.read(file, 0, 4096).unwrap(), [1; 2000]);
+        let moved = after(&disk, Keep::All);
+        assert_eq!(
+            (moved.lookup(ROOT, OsStr::new("a")), moved.lookup(ROOT, OsStr::new("b"))),
+            (None, Some(file))
+        );
+        assert_eq!(moved.read(file, 0, 4096).unwrap(), [1; 100]);
+    }
+}
