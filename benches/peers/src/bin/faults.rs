@@ -17,7 +17,7 @@ use ministore_peers::{
 };
 
 const USAGE: &str = "\
-usage: faults [--markdown | --json] [--rounds N] [--seed N] [--dir DIR] [--only CONTESTANT]... [FAULT]...
+usage: faults [--markdown | --json] [--rounds N] [--appenders N] [--seed N] [--dir DIR] [--only CONTESTANT]... [FAULT]...
 
 Without --markdown or --json, both are written, to stdout and to stderr. DIR is where the logs live (a directory on a
 real file system; default: the temporary directory). Faults: ";
@@ -29,6 +29,7 @@ struct Arguments {
     markdown: bool,
     json: bool,
     rounds: u64,
+    appenders: usize,
     seed: u64,
     dir: PathBuf,
     kinds: Vec<Kind>,
@@ -85,6 +86,7 @@ fn parse(arguments: &[OsString]) -> io::Result<Arguments> {
         markdown: false,
         json: false,
         rounds: 100,
+        appenders: 4,
         seed: 1,
         dir: std::env::temp_dir(),
         kinds: Vec::new(),
@@ -97,6 +99,7 @@ fn parse(arguments: &[OsString]) -> io::Result<Arguments> {
             Some("--markdown") => parsed.markdown = true,
             Some("--json") => parsed.json = true,
             Some("--rounds") => parsed.rounds = value()?.parse().map_err(|_| invalid(usage()))?,
+            Some("--appenders") => parsed.appenders = value()?.parse().map_err(|_| invalid(usage()))?,
             Some("--seed") => parsed.seed = value()?.parse().map_err(|_| invalid(usage()))?,
             Some("--dir") => parsed.dir = PathBuf::from(value()?),
             Some("--only") => parsed.kinds.push(Kind::named(value()?).ok_or_else(|| invalid(usage()))?),
@@ -113,8 +116,10 @@ fn parse(arguments: &[OsString]) -> io::Result<Arguments> {
     if parsed.faults.is_empty() {
         parsed.faults = faults::ALL.to_vec();
     }
-    if parsed.rounds == 0 {
-        return Err(invalid("--rounds must be at least 1: a run that tried nothing shows nothing"));
+    if parsed.rounds == 0 || parsed.appenders == 0 {
+        return Err(invalid(
+            "--rounds and --appenders must be at least 1: a run that tried nothing shows nothing",
+        ));
     }
     Ok(parsed)
 }
@@ -133,6 +138,7 @@ fn run(arguments: &Arguments) -> io::Result<bool> {
         dir: dir.path().to_path_buf(),
         seed: arguments.seed,
         rounds: arguments.rounds,
+        appenders: arguments.appenders,
     };
     let versions = report::versions_line(&context.kinds);
     let both = arguments.markdown == arguments.json;
@@ -155,7 +161,11 @@ fn run(arguments: &Arguments) -> io::Result<bool> {
     }
     if arguments.json || both {
         let json = serde_json::json!({
-            "versions": versions, "seed": context.seed, "rounds": context.rounds, "tables": tables,
+            "versions": versions,
+            "seed": context.seed,
+            "rounds": context.rounds,
+            "appenders": context.appenders,
+            "tables": tables,
         });
         if arguments.json && !arguments.markdown {
             writeln!(io::stdout(), "{json:#}")?;

@@ -6,9 +6,8 @@ use super::{
     Context, ONE_FILE,
     judge::Handed,
     logfiles,
-    report::{Table, Tally, words},
+    report::{Table, Tally, kind_of_words},
     template::{self, End, Fate},
-    torn_tail::without_numbers,
 };
 use crate::contestant::Kind;
 
@@ -107,10 +106,10 @@ fn judge(kind: Kind, dir: &Path, offset: u64, outcome: &mut Outcome, table: &mut
     match fate {
         Fate::Refused(error) => {
             outcome.refused += 1;
-            outcome.refusals.add(words(&without_numbers(&error)));
+            outcome.refusals.add(kind_of_words(&error));
         }
         Fate::Broke(how) => {
-            outcome.broke.add(words(&without_numbers(&how)));
+            outcome.broke.add(kind_of_words(&how));
             table.blame(kind, format!("changed-byte at {offset}: {how}"));
         }
         Fate::Read(told, judgement) => {

@@ -17,7 +17,7 @@ use super::wire::{Order, Said, varied_fill_bytes};
 use crate::contestant::{Answer, Contestant, Found, Kind, Record, Settings};
 
 /// No child may take more address space than this: damage must not be able to take the machine along.
-const ADDRESS_SPACE_BYTES: u64 = 8 << 30;
+const ADDRESS_SPACE_BYTES: u64 = 4 << 30;
 
 /// How often the timer beside an async append goes off.
 const TICK: Duration = Duration::from_millis(20);

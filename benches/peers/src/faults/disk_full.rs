@@ -148,9 +148,9 @@ fn appends(served: &mut Served, handed: &mut Handed, from: u64, count: u64, unti
                     format!("panic: {}", words(&panic))
                 }
                 Event::Said(_) => continue,
-                Event::Silent => {
-                    stretch.outcomes.add("hangs");
-                    stretch.first_error.get_or_insert("hangs".to_string());
+                Event::Silent(how) => {
+                    stretch.outcomes.add(how.as_str());
+                    stretch.first_error.get_or_insert(how);
                     return stretch;
                 }
                 Event::Ended(how) => {
@@ -186,8 +186,9 @@ fn fill(kind: Kind, mounted: &Path, table: &mut Table) -> io::Result<Vec<String>
     let freed = appends(&mut served, &mut handed, 20_001, AFTERWARDS, false);
     let close = match served.carry_out(&Order::Close).pop() {
         None => "closed".to_string(),
-        Some(Event::Silent) => "hangs".to_string(),
-        Some(other) => words(&format!("{other:?}")),
+        Some(Event::Silent(how)) => how,
+        Some(Event::Ended(_)) => "process gone".to_string(),
+        Some(Event::Said(other)) => words(&format!("{other:?}")),
     };
     drop(served);
     if filling.first_error.is_none() {

@@ -4,10 +4,11 @@ use std::{io, path::Path};
 
 use super::{
     Context, ONE_FILE,
-    judge::{Handed, Judgement, Returned},
+    judge::Handed,
     random::Random,
-    report::{Table, Tally, words},
+    report::{Table, Tally, kind_of_words},
     served::{Event, Opening, Served},
+    template,
     wire::{Order, Said},
 };
 use crate::{
@@ -137,17 +138,8 @@ fn fail(kind: Kind, path: &Path, good: u64, outcome: &mut Outcome) -> io::Result
     drop(served);
     drop(mounted);
     let mounted = Mounted::mount(left, Names::WithTheFile, &path.join("cut"))?;
-    let mut served = Served::start(kind, mounted.path(), ONE_FILE)?;
-    let read = match served.opened() {
-        Opening::Refused(error) => Err(format!("open refused: {}", words(&error))),
-        Opening::Broke(how) => Err(format!("open broke: {}", words(&how))),
-        Opening::Open(_) => match served.replay() {
-            Returned { broke: Some(how), .. } => Err(format!("reading broke: {}", words(&how))),
-            Returned { error: Some(error), .. } => Err(format!("reading failed: {}", words(&error))),
-            returned => Ok(Judgement::of(&handed, &returned)),
-        },
-    };
-    match read {
+    let (_served, fate) = template::open_and_read(kind, mounted.path(), ONE_FILE, &handed)?;
+    match fate.judged() {
         Ok(judgement) => {
             outcome.reopened.add("read");
             outcome.losing += u64::from(judgement.missing > 0);
@@ -156,7 +148,6 @@ fn fail(kind: Kind, path: &Path, good: u64, outcome: &mut Outcome) -> io::Result
         }
         Err(failed) => outcome.reopened.add(failed),
     }
-    drop(served);
     Ok(())
 }
 
@@ -177,15 +168,17 @@ fn tally(events: &[Event], failed: bool, outcome: &mut Outcome) {
     for event in events {
         let (what, told) = match event {
             Event::Said(Said::Acked(..)) => ("acknowledged", None),
-            Event::Said(Said::Refused(_, _, error)) => ("error", Some(format!("error: {}", words(error)))),
-            Event::Said(Said::Panicked(panic)) => ("panic", Some(format!("panic: {}", words(panic)))),
+            Event::Said(Said::Refused(_, _, error)) => {
+                ("error", Some(format!("error: {}", kind_of_words(error))))
+            }
+            Event::Said(Said::Panicked(panic)) => ("panic", Some(format!("panic: {}", kind_of_words(panic)))),
             Event::Said(_) => continue,
             // It was told: a panic ends the process.
             Event::Ended(_) if first.as_ref().is_some_and(|told: &String| told.starts_with("panic")) => {
                 continue;
             }
-            Event::Silent => ("hangs", Some("hangs".to_string())),
-            Event::Ended(how) => ("process gone", Some(format!("process gone: {}", words(how)))),
+            Event::Silent(how) => ("no answer", Some(how.clone())),
+            Event::Ended(how) => ("process gone", Some(format!("process gone: {}", kind_of_words(how)))),
         };
         outcome.appends.add(what);
         acked_after += u64::from(first.is_some() && what == "acknowledged");

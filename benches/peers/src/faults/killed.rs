@@ -8,16 +8,14 @@ use std::{
 
 use super::{
     Context,
-    judge::{Handed, Judgement, Returned},
+    judge::{Handed, Judgement},
     random::Random,
-    report::{Table, Tally, words},
-    served::{Event, Opening, SILENCE, Served},
+    report::{Table, Tally, kind_of_words},
+    served::{Event, SILENCE, Served},
+    template,
     wire::{Order, Said},
 };
 use crate::contestant::{Kind, Settings};
-
-/// How many callers append at once.
-const APPENDERS: usize = 4;
 
 /// The longest that a load runs before it is killed, after its first acknowledgement.
 const LOAD_MS_MAX: u64 = 60;
@@ -30,11 +28,10 @@ struct Run {
     kind: Kind,
     dirs: Vec<PathBuf>,
     handed: Handed,
-    next: [u64; APPENDERS],
+    next: Vec<u64>,
     acked: u64,
     kills: u64,
     worst: Judgement,
-    missing: u64,
     broken: Tally,
 }
 
@@ -48,10 +45,10 @@ pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "killed",
         format!(
-            "{APPENDERS} callers append at once, each its own records, to one log; SIGKILL at a random moment up to \
+            "{} callers append at once, each its own records, to one log; SIGKILL at a random moment up to \
              {LOAD_MS_MAX} ms after the first acknowledgement; the log is opened again and read, and the load goes on: \
              {rounds} kills, seed {}. A log that does not open or read any more is set aside and a new one begun.",
-            context.seed
+            context.appenders, context.seed
         ),
         &[
             "kills",
@@ -68,11 +65,10 @@ pub fn run(context: &Context) -> io::Result<Table> {
             kind,
             dirs: vec![context.fresh("killed", kind)?],
             handed: Handed::default(),
-            next: [1; APPENDERS],
+            next: vec![1; context.appenders],
             acked: 0,
             kills: 0,
             worst: Judgement::default(),
-            missing: 0,
             broken: Tally::default(),
         };
         let mut random = Random::new(context.seed);
@@ -80,14 +76,11 @@ pub fn run(context: &Context) -> io::Result<Table> {
             run.round(Duration::from_micros(random.below(LOAD_MS_MAX * 1000)))?;
         }
         run.check()?;
-        if run.missing > 0 || run.worst.is_broken() || run.broken.told() != "-" {
-            table.blame(
-                kind,
-                format!("killed: {} missing, {:?}, {}", run.missing, run.worst, run.broken.told()),
-            );
+        if run.worst.is_broken() || run.broken.told() != "-" {
+            table.blame(kind, format!("killed: {:?}, {}", run.worst, run.broken.told()));
         }
         let worst = run.worst;
-        let counts = [run.kills, run.acked, run.missing, worst.doubled, worst.out_of_order, worst.invented];
+        let counts = [run.kills, run.acked, worst.missing, worst.doubled, worst.out_of_order, worst.invented];
         let mut cells: Vec<String> = counts.iter().map(u64::to_string).collect();
         cells.push(run.broken.told());
         table.row(kind, cells);
@@ -108,7 +101,7 @@ impl Run {
     /// Opens and reads what the kill before left, then loads and kills.
     fn round(&mut self, load: Duration) -> io::Result<()> {
         let Some(mut served) = self.check()? else { return Ok(()) };
-        served.order(&Order::Load { from: self.next.to_vec() });
+        served.order(&Order::Load { from: self.next.clone() });
         let mut deadline = None;
         loop {
             let left = deadline.map_or(SILENCE, |at: Instant| at.saturating_duration_since(Instant::now()));
@@ -116,14 +109,17 @@ impl Run {
                 Event::Said(said) => {
                     deadline.get_or_insert_with(|| Instant::now() + load);
                     self.note(&said);
+                    if left.is_zero() {
+                        break;
+                    }
                 }
-                Event::Silent if deadline.is_some() => break,
-                Event::Silent => {
-                    self.broken.add("hangs under load");
+                Event::Silent(_) if deadline.is_some() => break,
+                Event::Silent(how) => {
+                    self.broken.add(format!("under load: {how}"));
                     break;
                 }
                 Event::Ended(how) => {
-                    self.broken.add(format!("ended under load: {}", words(&how)));
+                    self.broken.add(format!("ended under load: {}", kind_of_words(&how)));
                     break;
                 }
             }
@@ -150,32 +146,26 @@ impl Run {
             Said::Refused(appender, number, error) => {
                 self.handed.refuse(*appender, *number);
                 self.next[*appender as usize] = number + 1;
-                self.broken.add(format!("append failed: {}", words(error)));
+                self.broken.add(format!("append failed: {}", kind_of_words(error)));
             }
-            Said::Panicked(panic) => self.broken.add(format!("panic: {}", words(panic))),
+            Said::Panicked(panic) => self.broken.add(format!("panic: {}", kind_of_words(panic))),
             _ => {}
         }
     }
 
     /// Opens and reads the log; nothing where it cannot be: then a new one is begun.
     fn check(&mut self) -> io::Result<Option<Served>> {
-        let mut served = Served::start(self.kind, &self.dir(), SETTINGS)?;
-        let failed = match served.opened() {
-            Opening::Refused(error) => Some(format!("open refused: {}", words(&error))),
-            Opening::Broke(how) => Some(format!("open broke: {}", words(&how))),
-            Opening::Open(_) => match served.replay() {
-                Returned { broke: Some(how), .. } => Some(format!("reading broke: {}", words(&how))),
-                Returned { error: Some(error), .. } => Some(format!("reading failed: {}", words(&error))),
-                returned => {
-                    self.compare(&returned);
-                    None
-                }
-            },
+        let (served, fate) = template::open_and_read(self.kind, &self.dir(), SETTINGS, &self.handed)?;
+        let failed = match fate.judged() {
+            Ok(judgement) => {
+                self.add(&judgement);
+                return Ok(Some(served));
+            }
+            Err(failed) => failed,
         };
-        let Some(failed) = failed else { return Ok(Some(served)) };
         self.broken.add(failed);
         self.handed = Handed::default();
-        self.next = [1; APPENDERS];
+        self.next.fill(1);
         let set_aside = self.dir();
         let fresh = set_aside.with_file_name(format!("{}-{}", self.kind.name(), self.dirs.len()));
         super::remove(&fresh)?;
@@ -184,14 +174,12 @@ impl Run {
         Ok(None)
     }
 
-    fn compare(&mut self, returned: &Returned) {
-        let judgement = Judgement::of(&self.handed, returned);
-        self.missing += judgement.missing;
-        self.worst.doubled = self.worst.doubled.max(judgement.doubled);
-        self.worst.out_of_order = self.worst.out_of_order.max(judgement.out_of_order);
-        self.worst.invented = self.worst.invented.max(judgement.invented);
-        // What is missing once is counted once.
-        let there = returned.records.iter().map(|(appender, number, _)| (*appender, *number)).collect();
-        self.handed.acked = self.handed.acked.intersection(&there).copied().collect();
+    /// What is wrong stays wrong: the most that was seen at once counts.
+    fn add(&mut self, seen: &Judgement) {
+        let worst = &mut self.worst;
+        worst.missing = worst.missing.max(seen.missing);
+        worst.doubled = worst.doubled.max(seen.doubled);
+        worst.out_of_order = worst.out_of_order.max(seen.out_of_order);
+        worst.invented = worst.invented.max(seen.invented);
     }
 }

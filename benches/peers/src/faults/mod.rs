@@ -38,6 +38,8 @@ pub struct Context {
     pub seed: u64,
     /// How much is tried: the number of kills, and of power cuts; the others follow.
     pub rounds: u64,
+    /// How many callers append at once before a kill or a power cut.
+    pub appenders: usize,
 }
 
 impl Context {

@@ -106,6 +106,20 @@ pub fn words(text: &str) -> String {
     if plain.chars().count() > MAX { format!("`{short}…`") } else { format!("`{short}`") }
 }
 
+/// As [`words`], every number told as N: the same error at another place is the same.
+#[must_use]
+pub fn kind_of_words(text: &str) -> String {
+    let mut kind = String::new();
+    for letter in words(text).chars() {
+        match letter {
+            '0'..='9' if kind.ends_with('N') => {}
+            '0'..='9' => kind.push('N'),
+            other => kind.push(other),
+        }
+    }
+    kind
+}
+
 /// The versions, as the first lines of every report.
 #[must_use]
 pub fn versions_line(kinds: &[Kind]) -> String {
@@ -138,11 +152,12 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::words;
+    use super::{kind_of_words, words};
 
     #[test]
-    fn a_path_is_told_by_its_last_part() {
+    fn a_path_is_told_by_its_last_part_and_a_kind_of_error_without_numbers() {
         assert_eq!(words("/tmp/x/journal: damaged at 7"), "`journal: damaged at 7`");
+        assert_eq!(kind_of_words("bad byte 170 of 2"), "`bad byte N of N`");
         assert_eq!(words("error [/home/a/src/util.rs:12]: no"), "`error [util.rs:12]: no`");
     }
 }

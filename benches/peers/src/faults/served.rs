@@ -1,7 +1,7 @@
 //! A contestant in a child process, as the program sees it. Every wait has a limit; the child ends with its handle.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead, BufReader, Read, Seek, Write},
     os::unix::process::ExitStatusExt,
     path::Path,
@@ -17,7 +17,7 @@ use super::{
 use crate::contestant::{Kind, Settings};
 
 /// How long a child may be silent before it counts as hanging.
-pub const SILENCE: Duration = Duration::from_secs(15);
+pub const SILENCE: Duration = Duration::from_secs(30);
 
 /// What came of waiting for a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub enum Event {
     Said(Said),
     /// It ended without saying so before: how, and the last it wrote on standard error.
     Ended(String),
-    /// It said nothing for too long.
-    Silent,
+    /// It said nothing for too long: for how long, and whether it is at work or waits.
+    Silent(String),
 }
 
 /// How an opening went.
@@ -117,12 +117,27 @@ impl Served {
     pub fn next(&mut self, silence: Duration) -> Event {
         match self.said.recv_timeout(silence) {
             Ok(said) => Event::Said(said),
-            Err(RecvTimeoutError::Timeout) => Event::Silent,
+            Err(RecvTimeoutError::Timeout) => Event::Silent(self.silent(silence)),
             Err(RecvTimeoutError::Disconnected) => match self.child.wait() {
                 Ok(status) => Event::Ended(self.describe(status)),
                 Err(error) => Event::Ended(error.to_string()),
             },
         }
+    }
+
+    /// A child that computes is told from one that waits.
+    fn silent(&self, silence: Duration) -> String {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid()));
+        let running = tasks.is_ok_and(|mut tasks| {
+            tasks.any(|task| {
+                let stat =
+                    task.and_then(|task| fs::read_to_string(task.path().join("stat"))).unwrap_or_default();
+                // The state is the first word behind the name, which is in parentheses.
+                stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('R'))
+            })
+        });
+        let doing = if running { "at work" } else { "waiting" };
+        format!("no answer in {} s ({doing})", silence.as_secs())
     }
 
     fn describe(&mut self, status: ExitStatus) -> String {
@@ -148,7 +163,7 @@ impl Served {
             Event::Said(Said::Panicked(panic)) => Opening::Broke(format!("panic: {panic}")),
             Event::Said(other) => Opening::Broke(format!("{other:?}")),
             Event::Ended(how) => Opening::Broke(how),
-            Event::Silent => Opening::Broke("hangs".to_string()),
+            Event::Silent(how) => Opening::Broke(how),
         }
     }
 
@@ -182,7 +197,7 @@ impl Served {
                 Event::Said(Said::Panicked(panic)) => returned.broke = Some(format!("panic: {panic}")),
                 Event::Said(_) => {}
                 Event::Ended(how) => returned.broke = Some(how),
-                Event::Silent => returned.broke = Some("hangs".to_string()),
+                Event::Silent(how) => returned.broke = Some(how),
             }
         }
         returned

@@ -75,7 +75,7 @@ fn hold(kind: Kind, dir: &Path, table: &mut Table) -> io::Result<Vec<String>> {
             Event::Said(Said::NotAsync) => {
                 return Ok(vec!["no: every call blocks".to_string(), "-".into(), "-".into(), "-".into()]);
             }
-            Event::Said(Said::Done) | Event::Silent => break,
+            Event::Said(Said::Done) | Event::Silent(_) => break,
             Event::Said(said) => answered = Some(said),
             Event::Ended(how) => return Err(io::Error::other(format!("{}: {how}", kind.name()))),
         }
@@ -102,7 +102,7 @@ fn outcome(served: &mut Served) -> String {
             Event::Said(Said::Ticked) => {}
             Event::Said(Said::Acked(..)) => return "acknowledged".to_string(),
             Event::Said(other) => return words(&format!("{other:?}")),
-            Event::Silent => return "hangs".to_string(),
+            Event::Silent(how) => return how,
             Event::Ended(how) => return words(&how),
         }
     }

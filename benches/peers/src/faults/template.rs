@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use super::{
     judge::{Handed, Judgement, Returned},
-    report::words,
+    report::kind_of_words,
     served::{Event, Opening, Served},
     wire::{Order, Said, varied_fill_bytes},
 };
@@ -73,7 +73,20 @@ impl Fate {
             Self::Read(None, _) => "opened".to_string(),
             Self::Read(Some(_), _) => "opened and told".to_string(),
             Self::Refused(_) => "refused".to_string(),
-            Self::Broke(how) => format!("broke: {}", words(how)),
+            Self::Broke(how) => format!("broke: {}", kind_of_words(how)),
+        }
+    }
+
+    /// The difference where it was read, else what happened instead.
+    ///
+    /// # Errors
+    ///
+    /// It could not be read: how it refused or broke.
+    pub fn judged(self) -> Result<Judgement, String> {
+        match self {
+            Self::Read(_, judgement) => Ok(judgement),
+            Self::Refused(error) => Err(format!("refused: {}", kind_of_words(&error))),
+            Self::Broke(how) => Err(format!("broke: {}", kind_of_words(&how))),
         }
     }
 }
@@ -92,12 +105,12 @@ pub fn open_and_read(
     let mut served = Served::start(kind, dir, settings)?;
     let told = match served.opened() {
         Opening::Open(told) => told,
-        Opening::Refused(error) => return Ok((served, Fate::Refused(error))),
+        Opening::Refused(error) => return Ok((served, Fate::Refused(format!("opening: {error}")))),
         Opening::Broke(how) => return Ok((served, Fate::Broke(how))),
     };
     let fate = match served.replay() {
         Returned { broke: Some(how), .. } => Fate::Broke(how),
-        Returned { error: Some(error), .. } => Fate::Refused(error),
+        Returned { error: Some(error), .. } => Fate::Refused(format!("reading: {error}")),
         returned => Fate::Read(told, Judgement::of(handed, &returned)),
     };
     Ok((served, fate))

@@ -7,7 +7,7 @@ use super::{
     judge::{Handed, Judgement},
     logfiles::{self, LogFile},
     random::Random,
-    report::{Table, Tally, words},
+    report::{Table, Tally, kind_of_words},
     template::{self, End, Fate},
     wire::{Order, Said},
 };
@@ -150,7 +150,7 @@ fn judge(
                 "not acknowledged"
             });
         }
-        Fate::Refused(error) => outcome.refusals.add(words(&without_numbers(&error))),
+        Fate::Refused(error) => outcome.refusals.add(kind_of_words(&error)),
         Fate::Broke(how) => table.blame(kind, format!("torn-tail: {what}: {how}")),
     }
     Ok(())
@@ -182,17 +182,4 @@ fn after(kind: Kind, dir: &Path, handed: &Handed, table: &mut Table, what: &str)
         }
         Fate::Broke(_) => "broke",
     })
-}
-
-/// Errors name offsets: the same error at another place is the same.
-pub(super) fn without_numbers(error: &str) -> String {
-    let mut text = String::new();
-    for letter in error.chars() {
-        match letter {
-            '0'..='9' if text.ends_with('N') => {}
-            '0'..='9' => text.push('N'),
-            other => text.push(other),
-        }
-    }
-    text
 }
