@@ -15,6 +15,7 @@ use tokio::{
 use crate::contestant::{Answer, Contestant, Eventually, Found, Record, Refusal, Settings};
 
 /// An open journal, and the runtime that it needs.
+#[derive(Debug)]
 pub struct Log {
     store: Mutex<MiniStore>,
     path: PathBuf,

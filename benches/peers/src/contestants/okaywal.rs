@@ -21,6 +21,7 @@ use okaywal::{Configuration, Entry, EntryId, LogManager, ReadChunkResult, Segmen
 use crate::contestant::{Answer, Contestant, Found, Record, Refusal};
 
 /// An open log, and what was in it.
+#[derive(Debug)]
 pub struct Log {
     log: WriteAheadLog,
     recovered: Arc<Mutex<Recovered>>,

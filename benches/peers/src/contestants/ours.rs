@@ -10,6 +10,7 @@ use ministore_uring::{JournalOptions, MiniStore};
 use crate::contestant::{Answer, Contestant, Eventually, Found, Record, Refusal, Settings};
 
 /// An open journal.
+#[derive(Debug)]
 pub struct Log {
     store: MiniStore,
 }

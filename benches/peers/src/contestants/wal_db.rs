@@ -24,6 +24,7 @@ pub enum Policy {
 }
 
 /// An open log.
+#[derive(Debug)]
 pub struct Log {
     wal: Wal<SegmentedStore>,
 }

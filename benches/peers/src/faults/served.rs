@@ -42,6 +42,7 @@ pub enum Opening {
 }
 
 /// A child that serves a log.
+#[derive(Debug)]
 pub struct Served {
     child: Child,
     orders: Option<ChildStdin>,

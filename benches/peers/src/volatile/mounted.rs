@@ -44,6 +44,7 @@ struct State {
 struct Requests(Arc<Mutex<State>>);
 
 /// A mounted disk; unmounted when dropped.
+#[derive(Debug)]
 pub struct Mounted {
     state: Arc<Mutex<State>>,
     session: Option<BackgroundSession>,
