@@ -1,7 +1,7 @@
 //! Runs the same faults against ministore-uring and five other write-ahead logs and prints what they did.
 //!
-//! Ends with exit code 1 only where ministore-uring lost, doubled or invented an acknowledged record, or went on after a failed
-//! sync; with 2 where the program itself could not do its work.
+//! Ends with exit code 1 only where ministore-uring lost, doubled or invented an acknowledged record, went on after a failed
+//! sync, or broke another of its promises; with 2 where the program itself could not do its work.
 
 use std::{
     ffi::OsString,

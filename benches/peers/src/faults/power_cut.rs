@@ -35,14 +35,19 @@ struct Outcome {
     failed: Tally,
 }
 
-/// Records by appender and number.
-type Numbers = BTreeSet<(u32, u64)>;
-
-/// A disk as it is found, and what had been acknowledged before.
+/// A disk as it is found, and how many records had been acknowledged before.
 struct Found {
     disk: Disk,
-    acked: Vec<(u32, u64)>,
+    acked: usize,
     keep: Keep,
+}
+
+/// What a load left: disks, and the records by appender and number.
+struct Recorded {
+    found: Vec<Found>,
+    /// In the order in which they were acknowledged.
+    acked: Vec<(u32, u64)>,
+    over: BTreeSet<(u32, u64)>,
 }
 
 /// Cuts the power of every contestant's disk.
@@ -78,15 +83,15 @@ pub fn run(context: &Context) -> io::Result<Table> {
         {
             let dir = context.fresh("power-cut", kind)?;
             let mut random = Random::new(context.seed);
-            let (found, over) = match record(context, kind, names, &dir, &mut random) {
-                Ok(found) => found,
+            let recorded = match record(context, kind, names, &dir, &mut random) {
+                Ok(recorded) => recorded,
                 Err(error) if table.rows.is_empty() => {
                     table.not_tested = Some(format!("a file system in memory cannot be mounted: {error}"));
                     return Ok(table);
                 }
                 Err(error) => return Err(error),
             };
-            let outcome = open_all(kind, names, &dir, found, &over)?;
+            let outcome = open_all(kind, names, &dir, recorded)?;
             if outcome.losing + outcome.invented + outcome.doubled + outcome.out_of_order > 0
                 || outcome.failed.told() != "-"
             {
@@ -130,7 +135,7 @@ fn record(
     names: Names,
     dir: &Path,
     random: &mut Random,
-) -> io::Result<(Vec<Found>, Numbers)> {
+) -> io::Result<Recorded> {
     let mounted = Mounted::mount(Disk::default(), names, &dir.join("live"))?;
     let mut served = Served::start(kind, mounted.path(), SETTINGS)?;
     let opened = served.opened();
@@ -148,19 +153,19 @@ fn record(
             }
             let keep = [Keep::Nothing, Keep::All, Keep::Any][found.len() % 3];
             let disk = mounted.disk().cut(keep, random);
-            found.push(Found { disk, acked: acked.clone(), keep });
+            found.push(Found { disk, acked: acked.len(), keep });
         }
     }
-    let mut over: Numbers = (0..).take(context.appenders).map(|appender| (appender, 1)).collect();
+    let mut over: BTreeSet<_> = (0..).take(context.appenders).map(|appender| (appender, 1)).collect();
     let rest = served.kill().into_iter().filter_map(|said| match said {
         Said::Acked(appender, number) => Some((appender, number)),
         _ => None,
     });
     // Each caller had at most one record in flight beyond what was acknowledged.
-    for (appender, number) in acked.into_iter().chain(rest) {
+    for (appender, number) in acked.iter().copied().chain(rest) {
         over.extend([(appender, number), (appender, number + 1)]);
     }
-    Ok((found, over))
+    Ok(Recorded { found, acked, over })
 }
 
 /// The next acknowledgement, if there is one in time.
@@ -176,12 +181,13 @@ fn broke(kind: Kind, how: &str) -> io::Error {
     io::Error::other(format!("{}: under load on the model: {how}", kind.name()))
 }
 
-fn open_all(kind: Kind, names: Names, dir: &Path, found: Vec<Found>, over: &Numbers) -> io::Result<Outcome> {
+fn open_all(kind: Kind, names: Names, dir: &Path, recorded: Recorded) -> io::Result<Outcome> {
+    let Recorded { found, acked: all, over } = recorded;
     let mut outcome = Outcome::default();
     for (index, Found { disk, acked, keep }) in found.into_iter().enumerate() {
         let mut handed = Handed { over: over.clone(), ..Handed::default() };
-        outcome.acked = acked.len() as u64;
-        acked.into_iter().for_each(|(appender, number)| handed.ack(appender, number));
+        outcome.acked = acked as u64;
+        all[..acked].iter().for_each(|(appender, number)| handed.ack(*appender, *number));
         let mounted = Mounted::mount(disk, names, &dir.join(format!("cut-{index}")))?;
         let (_served, fate) = template::open_and_read(kind, mounted.path(), SETTINGS, &handed)?;
         outcome.cuts += 1;

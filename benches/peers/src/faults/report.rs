@@ -93,7 +93,7 @@ fn escaped(cell: &str) -> String {
 /// A contestant's words, cut to what a cell can hold; of a path, the last part.
 #[must_use]
 pub fn words(text: &str) -> String {
-    const MAX: usize = 110;
+    const MAX: usize = 120;
     let mut plain = String::new();
     for word in text.split_inclusive(|letter: char| letter.is_whitespace() || "[]()\"'`,".contains(letter)) {
         // Where this program keeps its logs, or a crate its source, is no news.
@@ -110,14 +110,14 @@ pub fn words(text: &str) -> String {
 #[must_use]
 pub fn kind_of_words(text: &str) -> String {
     let mut kind = String::new();
-    for letter in words(text).chars() {
+    for letter in text.chars() {
         match letter {
             '0'..='9' if kind.ends_with('N') => {}
             '0'..='9' => kind.push('N'),
             other => kind.push(other),
         }
     }
-    kind
+    words(&kind)
 }
 
 /// The versions, as the first lines of every report.
