@@ -19,6 +19,9 @@ use crate::contestant::{Kind, Settings};
 /// How long a child may be silent before it counts as hanging.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
+/// How much longer one may be that computes: damage can make a log check gibibytes.
+const AT_WORK: Duration = Duration::from_secs(120);
+
 /// What came of waiting for a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -116,9 +119,18 @@ impl Served {
 
     /// The next that the child says.
     pub fn next(&mut self, silence: Duration) -> Event {
-        match self.said.recv_timeout(silence) {
+        let mut said = self.said.recv_timeout(silence);
+        let mut waited = silence;
+        if said == Err(RecvTimeoutError::Timeout) && silence >= SILENCE && self.is_running() {
+            said = self.said.recv_timeout(AT_WORK);
+            waited += AT_WORK;
+        }
+        match said {
             Ok(said) => Event::Said(said),
-            Err(RecvTimeoutError::Timeout) => Event::Silent(self.silent(silence)),
+            Err(RecvTimeoutError::Timeout) => {
+                let doing = if self.is_running() { "at work" } else { "waiting" };
+                Event::Silent(format!("no answer in {} s ({doing})", waited.as_secs()))
+            }
             Err(RecvTimeoutError::Disconnected) => match self.child.wait() {
                 Ok(status) => Event::Ended(self.describe(status)),
                 Err(error) => Event::Ended(error.to_string()),
@@ -126,19 +138,17 @@ impl Served {
         }
     }
 
-    /// A child that computes is told from one that waits.
-    fn silent(&self, silence: Duration) -> String {
+    /// Whether any of the child's threads computes, rather than waits.
+    fn is_running(&self) -> bool {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid()));
-        let running = tasks.is_ok_and(|mut tasks| {
+        tasks.is_ok_and(|mut tasks| {
             tasks.any(|task| {
                 let stat =
                     task.and_then(|task| fs::read_to_string(task.path().join("stat"))).unwrap_or_default();
                 // The state is the first word behind the name, which is in parentheses.
                 stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('R'))
             })
-        });
-        let doing = if running { "at work" } else { "waiting" };
-        format!("no answer in {} s ({doing})", silence.as_secs())
+        })
     }
 
     fn describe(&mut self, status: ExitStatus) -> String {
