@@ -150,6 +150,11 @@ impl DiskFile for File {
         Ok(self.metadata()?.len())
     }
 
+    fn named_len(&self) -> io::Result<Option<u64>> {
+        let meta = self.metadata()?;
+        Ok((meta.nlink() > 0).then_some(meta.len()))
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.write_all_at(bytes, offset)
     }

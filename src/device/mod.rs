@@ -111,6 +111,11 @@ pub(crate) fn real() -> Arc<dyn Disk> {
 pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
     fn len(&self) -> io::Result<u64>;
 
+    /// Its length; `None` where it has no name any more.
+    fn named_len(&self) -> io::Result<Option<u64>> {
+        self.len().map(Some)
+    }
+
     /// Writes all of `bytes`, or fails.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 

@@ -162,6 +162,7 @@ impl Writer {
             // Alone: a group torn in one write with its segment's header could take the header along.
             self.commit(&[])?;
         }
+        self.segment.check_in_place().map_err(CommitError::Failed)?;
         let lines = appends.iter().filter(|append| append.records > 0).map(|append| append.lines.bytes());
         let layout = self.segment.lay_out(lines);
         let made = self.make_room(layout.end).and_then(|growing| {
@@ -253,6 +254,7 @@ impl Writer {
             let path = self.segment.path.clone();
             return self.disk.remove(&path).map_err(MiniStoreError::file(path, "remove"));
         }
-        self.segment.close().map_err(MiniStoreError::file(&self.shared.path, "close"))
+        let closed = self.segment.check_in_place().and_then(|()| self.segment.close());
+        closed.map_err(MiniStoreError::file(&self.shared.path, "close"))
     }
 }

@@ -265,6 +265,18 @@ impl Segment {
         self.ended = false;
     }
 
+    /// Somebody else may have deleted or cut the file: what is written into it then would be lost with it.
+    pub(super) fn check_in_place(&self) -> io::Result<()> {
+        let expected = if self.born { self.data_end } else { 0 };
+        match self.file.named_len()? {
+            None => Err(io::Error::other("the active segment was deleted by somebody else")),
+            Some(len) if len < expected => Err(io::Error::other(format!(
+                "the active segment was cut by somebody else: it has {len} bytes, and {expected} were written"
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Marks it as complete. Its padding is cut.
     pub(super) fn close(&mut self) -> io::Result<()> {
         close_segment(&*self.file, self.data_end, self.sealed)

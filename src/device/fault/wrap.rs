@@ -113,6 +113,10 @@ impl DiskFile for FaultFile {
         self.inner.len()
     }
 
+    fn named_len(&self) -> io::Result<Option<u64>> {
+        self.inner.named_len()
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let event = Event { op: Op::Write, path: &self.path, write: Some((offset, bytes)) };
         let outcome = self.faults.run(&event, || {

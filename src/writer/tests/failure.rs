@@ -38,6 +38,37 @@ fn a_failed_commit_answers_everybody_with_the_first_cause() {
 }
 
 #[test]
+fn nothing_is_acknowledged_in_a_file_that_somebody_else_deleted_or_cut() {
+    let cut = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap();
+    let delete = |path: &Path| fs::remove_file(path).unwrap();
+    for kind in lanes() {
+        for write_ahead in [true, false] {
+            for (deed, word) in [(&cut as &dyn Fn(&Path), "cut by"), (&delete, "deleted by")] {
+                let rig = Rig::open(kind, JournalOptions::new().write_ahead(write_ahead));
+                (0..3).for_each(|record| rig.append(record).unwrap());
+                deed(&rig.path);
+                for outcome in [rig.append(3), rig.append(4), finish(rig.store.close())] {
+                    let told = outcome.unwrap_err().to_string();
+                    assert!(told.contains(word), "{told}");
+                }
+                assert_eq!(rig.store.durable_seq(), 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_journal_that_was_deleted_is_not_closed_as_if_it_were_there() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        fs::remove_file(&rig.path).unwrap();
+        let told = finish(rig.store.close()).unwrap_err().to_string();
+        assert!(told.contains("deleted by somebody else"), "{told}");
+    }
+}
+
+#[test]
 fn a_failed_sync_of_the_directory_poisons() {
     for kind in lanes() {
         // Preparing, archiving and retiring a segment each sync it.

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 
-use killed::{
+use ministore_killed::{
     place,
     rounds::{self, Run},
 };

@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use killed::{
+use ministore_killed::{
     child::{Talking, tell},
     fork::Forked,
     place::On,

@@ -5,7 +5,7 @@ use std::{
     io::{ErrorKind::NotFound, Read, stdin},
 };
 
-use killed::{child::tell, entry::Entry, entry::Mark};
+use ministore_killed::{child::tell, entry::Entry, entry::Mark};
 use ministore_uring::{MiniStore, MiniStoreError};
 
 /// Reads whenever it is asked to (once for all that was asked meanwhile), until its standard input ends: never an

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Instant};
 
-use killed::{
+use ministore_killed::{
     child::tell,
     entry::{Entry, Mark},
     place::On,
