@@ -91,6 +91,10 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("ministore-uring runs on Linux only: linux-only.md in its repository says why");
 
+// An example that is a test, too, names the crate.
+#[cfg(test)]
+extern crate self as ministore_uring;
+
 mod blocking;
 mod device;
 mod encode;
@@ -106,6 +110,7 @@ pub mod maintenance;
 pub mod models;
 mod names;
 mod options;
+mod planted;
 mod process;
 mod reader;
 mod recovery;
@@ -115,6 +120,8 @@ mod shared;
 mod stats;
 mod store;
 mod sync;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 mod writer;
 
 pub use blocking::Blocking;

@@ -122,7 +122,7 @@ impl MiniStore {
     }
 
     /// As [`open_on`](Self::open_on), without a thread: the writer works only as it is told to.
-    #[cfg(any(test, feature = "testkit"))]
+    #[cfg(any(test, feature = "_sim"))]
     pub(crate) fn open_stepped(
         options: JournalOptions,
         path: &Path,

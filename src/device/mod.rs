@@ -22,6 +22,8 @@ use std::{
 pub(crate) use blocking::BlockingLane;
 pub(crate) use buffer::CommitBuffer;
 pub(crate) use files::{MODE_DEFAULT, RealDisk};
+#[cfg(any(test, feature = "testkit"))]
+pub(crate) use hands::Task;
 pub(crate) use hands::{Hands, ThreadHands};
 pub(crate) use uring::{UringLane, refusal_hint};
 

@@ -4,6 +4,8 @@
 //! previous seal's value (4 bytes, little-endian) and the group's lines with the LFs between them. The chain
 //! starts with the CRC-32C of the header line.
 
+use crate::planted::{Bug, planted};
+
 /// Bytes of a seal on disk.
 pub(crate) const SEAL_LEN: usize = 33;
 
@@ -45,11 +47,16 @@ pub(crate) struct Chain {
 impl Chain {
     /// The chain of a segment with this header line (without white space at its end).
     pub(crate) fn start(header: &[u8]) -> Self {
-        Self::after(crc32c::crc32c(header.trim_ascii_end()))
+        let of_header = crc32c::crc32c(header.trim_ascii_end());
+        Self::behind(if planted(Bug::ChainWithoutHeader) { 0 } else { of_header })
     }
 
     /// The chain right after a seal of this value.
     pub(crate) fn after(seal: u32) -> Self {
+        Self::behind(if planted(Bug::SealWithoutChain) { 0 } else { seal })
+    }
+
+    fn behind(seal: u32) -> Self {
         Self { running: crc32c::crc32c(&seal.to_le_bytes()), open: false }
     }
 

@@ -28,6 +28,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(any(test, feature = "testkit"))]
+pub(crate) use examine::examine_on;
 pub use examine::{Examination, Segment, SegmentState, examine};
 pub use repair::{Repair, RepairMode, repair};
 pub use salvage::{Salvage, salvage};

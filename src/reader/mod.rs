@@ -11,6 +11,8 @@ mod stream;
 
 pub use cursor::Record;
 pub use records::Records;
+#[cfg(any(test, feature = "testkit"))]
+pub(crate) use replay::replay_on;
 pub use stream::{JournalStream, RecordStream};
 
 pub(crate) use snapshot::Snapshot;

@@ -11,13 +11,14 @@ use super::{
     CutTail, OpenReport, Recovered,
     decide::Step,
     observe::{Active, Content, Journal},
-    scanned::Scanned,
+    scanned::{Scanned, scan_to_end},
 };
 use crate::{
     JournalOptions, MiniStoreError, Result,
     device::{Disk, DiskFile, Open},
     format::{CLOSED_MARK, Chain, Header, LF, seal},
     names::Names,
+    planted::{Bug, planted},
     scan::Tail,
 };
 
@@ -38,6 +39,11 @@ pub(super) fn take(
         Step::Ready => Ok(()),
         Step::Refuse(culprit) => Err(journal.refusal(culprit)),
         Step::AdoptNext => {
+            if !secure_next(disk, names)
+                .map_err(MiniStoreError::file(names.next(), "write again the end of"))?
+            {
+                return Ok(());
+            }
             report.rotation_completed |= !journal.archived.is_empty();
             report.created |= journal.archived.is_empty();
             rename(disk, names, &names.next(), &names.active()).map_err(fail("complete the rotation of"))
@@ -77,11 +83,26 @@ pub(super) fn take(
     }
 }
 
-/// The last step: the active segment is whole; makes sure that it is durable, ends it in LF and puts its lines under a
-/// seal.
+/// Makes sure that what was found of the active segment, which is whole, is durable. `false`: it is not what it was
+/// any more, and is to be looked at again.
+pub(super) fn secure(disk: &dyn Disk, names: &Names, journal: &Journal) -> Result<bool> {
+    let Some(Active { path, file, content: Content::Scanned(scanned) }) = &journal.active else {
+        return Err(MiniStoreError::MissingInitialState);
+    };
+    if planted(Bug::TrustUnsyncedData) {
+        return Ok(true);
+    }
+    let secured =
+        write_again(&**file, scanned).map_err(MiniStoreError::file(path, "write again the end of"))?;
+    if planted(Bug::NoDirSyncAfterCreating) || planted(Bug::TrustUnsyncedNames) {
+        return Ok(secured);
+    }
+    disk.sync_dir(names.dir()).map_err(MiniStoreError::file(names.dir(), "sync the directory"))?;
+    Ok(secured)
+}
+
+/// The last step: the active segment is whole, and durable; ends it in LF and puts its lines under a seal.
 pub(super) fn make_ready(
-    disk: &dyn Disk,
-    names: &Names,
     options: &JournalOptions,
     journal: Journal,
     report: OpenReport,
@@ -92,8 +113,6 @@ pub(super) fn make_ready(
     };
     let sealed = scanned.is_sealed();
     let fail = |action| MiniStoreError::file(&path, action);
-    write_again(&*file, &scanned).map_err(fail("write again the end of"))?;
-    disk.sync_dir(names.dir()).map_err(MiniStoreError::file(names.dir(), "sync the directory"))?;
     let Scanned { records, end, .. } = scanned;
     let mut recovered = Recovered {
         file: Arc::clone(&file),
@@ -121,6 +140,8 @@ pub(super) fn make_ready(
         recovered.last_seal = Some(seal);
         recovered.sealed = true;
         recovered.report.plain_sealed = true;
+    } else if planted(Bug::RecoveryCutsTooLittle) && end.tail.is_some() {
+        file.write_at(&[LF], end.data_end).map_err(fail("write"))?;
     } else if !ends_as_it_should {
         end_in(&*file, end.data_end, &[LF], sealed).map_err(fail("cut the padding of"))?;
     }
@@ -143,19 +164,42 @@ pub(crate) fn mark_closed(file: &dyn DiskFile, data_end: u64, sealed: bool) -> i
 /// been synced, or its sync may have failed. Such a group is still read from the page cache, as whole as any, and no
 /// later sync writes it; a power cut would take it from under the groups that follow. So it is written once more,
 /// in place, with the LF before it, which was written with it. (What stands before that was synced earlier.)
-fn write_again(file: &dyn DiskFile, scanned: &Scanned) -> io::Result<()> {
+///
+/// The page cache may forget such a group at any time, also between two looks at it: it is looked at once more, for it
+/// stays as it is now. `false` where it was gone.
+fn write_again(file: &dyn DiskFile, scanned: &Scanned) -> io::Result<bool> {
     let Scanned { last_group, ref end, .. } = *scanned;
     let start = last_group.min(end.data_end).saturating_sub(1);
     let ending = u64::from(end.terminated) + u64::from(end.marked);
     copy_range(file, start, end.data_end + ending, file, start)?;
     file.set_len(file.len()?)?;
-    file.sync()
+    file.sync()?;
+    if end.marked {
+        // Whatever stands before a closed mark was synced before the mark was written.
+        return Ok(true);
+    }
+    Ok(scan_to_end(file)?.is_ok_and(|again| again.end.data_end >= end.data_end))
+}
+
+/// The active name is given to durable bytes alone. `false` where they were gone.
+fn secure_next(disk: &dyn Disk, names: &Names) -> io::Result<bool> {
+    if planted(Bug::TrustUnsyncedData) {
+        return Ok(true);
+    }
+    let file = disk.open(&names.next(), Open::Existing)?;
+    match scan_to_end(&*file)? {
+        Ok(scanned) => write_again(&*file, &scanned),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Creates the active segment. It gets its name only when its header is durable.
 fn create_segment(disk: &dyn Disk, names: &Names, header: Header) -> io::Result<()> {
     let file = disk.open(&names.next(), Open::New)?;
     write_header(&*file, header)?;
+    if planted(Bug::NoDirSyncAfterCreating) {
+        return disk.rename(&names.next(), &names.active());
+    }
     disk.sync_dir(names.dir())?;
     rename(disk, names, &names.next(), &names.active())
 }
@@ -194,7 +238,10 @@ fn finish_archived(disk: &dyn Disk, names: &Names, path: &Path, scanned: &Scanne
     let file = disk.open(path, Open::Existing).map_err(MiniStoreError::file(path, "open"))?;
     cut_tail(disk, names, path, &*file, scanned)?;
     // On its own, before the mark: one that stands there says that everything before it is durable.
-    write_again(&*file, scanned).map_err(MiniStoreError::file(path, "write again the end of"))?;
+    let secured = write_again(&*file, scanned);
+    if !secured.map_err(MiniStoreError::file(path, "write again the end of"))? {
+        return Ok(());
+    }
     close_segment(&*file, scanned.end.data_end, scanned.is_sealed())
         .map_err(MiniStoreError::file(path, "close"))
 }
@@ -215,8 +262,9 @@ fn cut_tail(
     } else {
         None
     };
-    end_in(file, scanned.end.data_end, &[LF], scanned.is_sealed())
-        .map_err(MiniStoreError::file(path, "cut"))?;
+    let too_much = planted(Bug::RecoveryCutsTooMuch) && scanned.last_group > 0;
+    let data_end = if too_much { scanned.last_group - 1 } else { scanned.end.data_end };
+    end_in(file, data_end, &[LF], scanned.is_sealed()).map_err(MiniStoreError::file(path, "cut"))?;
     let (offset, bytes, reason) = (tail.offset, tail.bytes, tail.reason.to_owned());
     tracing::warn!(segment = %path.display(), offset, bytes, reason, "cut the end of a segment");
     Ok(kept_in.map(|kept| CutTail { segment: path.into(), offset, bytes, kept_in: Some(kept), reason }))

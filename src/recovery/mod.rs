@@ -14,7 +14,7 @@ mod scanned;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 pub(crate) use act::{close_segment, mark_closed};
 pub(crate) use decide::{ActiveState, ArchivedState, NextState, States, Step, decide};
@@ -23,10 +23,11 @@ pub use report::{CutTail, OpenReport};
 pub(crate) use scanned::{check_plain_lines, scan_to_end};
 
 use crate::{
-    JournalOptions, Result,
-    device::{Disk, DiskFile},
+    JournalOptions, MiniStoreError, Result,
+    device::{Disk, DiskFile, Open},
     format::Chain,
     names::Names,
+    planted::{Bug, planted},
 };
 
 /// The active segment, ready to be continued: it ends in LF behind `data_end` (or the closed mark and LF).
@@ -54,11 +55,51 @@ pub(crate) struct Recovered {
 /// `Corrupt` and `MissingInitialState` change nothing; others are what the operating system says.
 pub(crate) fn recover(disk: &dyn Disk, names: &Names, options: &JournalOptions) -> Result<Recovered> {
     let mut report = OpenReport::default();
+    let mut settled = false;
     loop {
         let journal = Journal::observe(disk, names)?;
-        match decide(journal.states(), options.recovery) {
-            Step::Ready => return act::make_ready(disk, names, options, journal, report),
+        let step = decide(journal.states(), options.recovery);
+        // What is refused is not touched.
+        if !settled && !matches!(step, Step::Refuse(_)) {
+            settle(disk, names)?;
+            settled = true;
+        }
+        match step {
+            Step::CutActive if planted(Bug::RecoveryCutsTooLittle) => {
+                return act::make_ready(options, journal, report);
+            }
+            Step::Ready if act::secure(disk, names, &journal)? => {
+                return act::make_ready(options, journal, report);
+            }
+            Step::Ready => {}
             step => act::take(step, disk, names, options, &journal, &mut report)?,
         }
+    }
+}
+
+/// Makes durable what is about to be trusted: after a process was killed its files are seen as it wrote them, names and
+/// bytes that it never synced included, and a power cut may still take those away. The older segments were synced
+/// before the newest got its archived name.
+fn settle(disk: &dyn Disk, names: &Names) -> Result<()> {
+    let fail = |action| MiniStoreError::file(names.dir(), action);
+    let listed = disk.list(names.dir()).map_err(fail("list the directory"))?;
+    let newest = names.archived_in(&listed).pop().map(|(_, path)| path);
+    let in_use = [Some(names.active()), Some(names.next()), newest];
+    let mut found = false;
+    for path in in_use.into_iter().flatten() {
+        match disk.open(&path, Open::Existing) {
+            Ok(_) if planted(Bug::TrustUnsyncedData) => found = true,
+            Ok(file) => {
+                found = true;
+                file.sync().map_err(MiniStoreError::file(path, "sync"))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(MiniStoreError::file(path, "open")(error)),
+        }
+    }
+    if found && !planted(Bug::TrustUnsyncedNames) {
+        disk.sync_dir(names.dir()).map_err(fail("sync the directory"))
+    } else {
+        Ok(())
     }
 }

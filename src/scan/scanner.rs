@@ -11,7 +11,10 @@ use super::{
     lines::Line,
     tail::{self, Start, Tail},
 };
-use crate::format::{CLOSED_MARK, Chain, Ending, Header, HeaderFault, LF, SEAL_LEN, ending};
+use crate::{
+    format::{CLOSED_MARK, Chain, Ending, Header, HeaderFault, LF, SEAL_LEN, ending},
+    planted::{Bug, planted},
+};
 
 /// A group (or a plain segment's lines) of more bytes is not held in memory while it is verified. Few in unit
 /// tests, so that they need not be large.
@@ -338,7 +341,7 @@ impl Gathered {
         self.end = line.offset + text.len() as u64;
         if let Some(seal) = seal {
             self.end += SEAL_LEN as u64;
-            let verified = self.chain.seal() == seal;
+            let verified = self.chain.seal() == seal || planted(Bug::TornTailAsData);
             self.verdict = if verified { Verdict::Verified { seal, marked } } else { Verdict::Failed };
         }
         value

@@ -220,12 +220,11 @@ fn find_embedded<S: ReadAt>(source: &S, start: Start) -> io::Result<Option<Embed
 
 /// Whether these bytes, from `offset` on, can stand where the sector with the next LF was not written.
 pub(super) fn is_unwritten(bytes: &[u8], offset: u64) -> bool {
-    if bytes.first() == Some(&CLOSED_MARK) {
-        return (offset + 1).is_multiple_of(SECTOR_BYTES);
-    }
-    // Padding, or what a file system shows of a block that was not written.
-    let sector_rest = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize;
-    bytes.iter().take(sector_rest).all(|byte| matches!(byte, &PADDING | 0))
+    // Padding, or what a file system shows of a block that was not written; perhaps behind a closed mark whose LF was
+    // not written.
+    let marked = usize::from(bytes.first() == Some(&CLOSED_MARK));
+    let sector_rest = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize - marked;
+    bytes[marked..].iter().take(sector_rest).all(|byte| matches!(byte, &PADDING | 0))
 }
 
 /// Whether a seal with a byte or two changed stands before an LF: only a group that was whole is followed by one.
@@ -249,7 +248,7 @@ fn has_damaged_seal<S: ReadAt>(source: &S, start: Start) -> io::Result<bool> {
 }
 
 /// Whether the file ends as a closed one does, save a byte or two: the seal that belongs there, the closed mark
-/// and an LF.
+/// and an LF. Where only the last two are missing, and nothing else stands there, the closing itself was cut off.
 fn nearly_closed<S: ReadAt>(source: &S, start: Start, file_end: u64) -> io::Result<bool> {
     let Some(text_end) = file_end.checked_sub(CLOSING_BYTES as u64).filter(|&end| end > start.offset) else {
         return Ok(false);
@@ -265,6 +264,11 @@ fn nearly_closed<S: ReadAt>(source: &S, start: Start, file_end: u64) -> io::Resu
     }
     let mut expected = seal::encode(chain.seal()).to_vec();
     expected.extend_from_slice(&[CLOSED_MARK, LF]);
+    let is_unwritten = |(stored, expected): (&u8, &u8)| stored == expected || matches!(stored, &PADDING | 0);
+    let closing_begun = stored[SEAL_LEN..].iter().zip(&expected[SEAL_LEN..]).all(is_unwritten);
+    if closing_begun && stored[..SEAL_LEN] == expected[..SEAL_LEN] {
+        return Ok(false);
+    }
     Ok(count_faults(&stored, &expected) <= SEAL_FAULTS_MAX)
 }
 

@@ -6,7 +6,10 @@
 use std::{io, sync::Arc};
 
 use super::{Writer, housekeeper::Job, segment::Growth};
-use crate::device::CommitError;
+use crate::{
+    device::CommitError,
+    planted::{Bug, planted},
+};
 
 /// Smallest step of writing ahead, and what steps are multiples of: the largest page size of the kernels we know
 /// (64 KiB, on some arm64), so that padding and commits never share a page.
@@ -53,6 +56,7 @@ impl Writer {
         let shares_page = !from.is_multiple_of(STEP_BYTES_MIN);
         self.extending = if shares_page { Extending::Alone { from } } else { Extending::Beside { from } };
         let cut = self.segment.cut_before_padding();
+        let from = if planted(Bug::PaddingOverCommits) { self.segment.data_end() } else { from };
         self.housekeeper.ask(Job::Extend { file: Arc::clone(&self.segment.file), cut, from, to });
     }
 

@@ -11,6 +11,7 @@ use crate::{
     device::{Disk, DiskFile, Hands, Open, is_no_room},
     format::PADDING,
     names::Names,
+    planted::{Bug, planted},
     recovery::mark_closed,
     sync::{Receiver, Sender, unbounded},
 };
@@ -38,6 +39,16 @@ pub(super) struct Retiring {
     pub(super) data_end: u64,
     pub(super) sealed: bool,
     pub(super) segments_kept: usize,
+}
+
+impl Job {
+    /// The same, deleting nothing.
+    pub(super) fn without_retention(self) -> Self {
+        match self {
+            Self::Retire(retiring) => Self::Retire(Retiring { segments_kept: usize::MAX, ..retiring }),
+            other => other,
+        }
+    }
 }
 
 /// What became of a job.
@@ -174,7 +185,9 @@ impl Worker {
             Err(error) if is_no_room(&error) => return Ok(Archived::NoRoom),
             renamed => renamed?,
         }
-        self.disk.sync_dir(self.names.dir())?;
+        if !planted(Bug::NoDirSyncAfterArchiving) {
+            self.disk.sync_dir(self.names.dir())?;
+        }
         Ok(Archived::Renamed)
     }
 
@@ -191,8 +204,15 @@ impl Worker {
     /// deleted now is tried again at the next rotation.
     fn retain(&self, segments_kept: usize) -> io::Result<()> {
         let archived = self.names.archived_in(&self.disk.list(self.names.dir())?);
-        let surplus = (archived.len() + 1).saturating_sub(segments_kept);
-        for (_, path) in &archived[..surplus] {
+        let mut surplus = (archived.len() + 1).saturating_sub(segments_kept);
+        if planted(Bug::RetentionOneTooMany) && segments_kept < usize::MAX {
+            surplus = (surplus + 1).min(archived.len());
+        }
+        for (deleted, (_, path)) in archived[..surplus].iter().enumerate() {
+            if deleted > 0 {
+                // In this order: a crash that keeps one deletion and loses the one before it would leave a gap.
+                self.disk.sync_dir(self.names.dir())?;
+            }
             match self.disk.remove(path) {
                 Ok(()) => tracing::debug!(segment = %path.display(), "deleted an old segment"),
                 Err(error) => {

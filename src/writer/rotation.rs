@@ -23,6 +23,7 @@ use crate::{
     device::{CommitError, Disk, DiskFile, is_no_room},
     format::{Header, Link},
     names::Names,
+    planted::{Bug, planted},
     request::answer,
     shared::Shared,
     sync::{broken, oneshot},
@@ -202,6 +203,7 @@ impl Writer {
             (Next::Ready { .. }, Archive::Not) if !self.rotation.stalled => {
                 let to = self.names.archived(self.rotation.newest_archived + 1);
                 let requested = to.clone();
+                self.segment.archived_as = Some(to.clone());
                 self.housekeeper.ask(Job::Archive { to });
                 self.rotation.archive = if broken!(TurnsBeforeArchived) {
                     Archive::Done { to: requested }
@@ -246,7 +248,9 @@ impl Writer {
         let Next::Ready { file, bytes } = mem::replace(&mut self.rotation.next, Next::Absent) else { return };
         let Archive::Done { to } = mem::replace(&mut self.rotation.archive, Archive::Not) else { return };
         debug_assert_eq!(self.extending, Extending::No, "padding was asked for before the archived name was");
-        let link = Link { first: self.next_seq, prev: self.segment.last_seal().unwrap_or(0) };
+        let counted =
+            if planted(Bug::NumberNotCarriedOver) { self.segment.records + 1 } else { self.next_seq };
+        let link = Link { first: counted, prev: self.segment.last_seal().unwrap_or(0) };
         let header = if self.options.seals { Header::Sealed(link) } else { Header::Plain };
         let write_ahead = self.options.write_ahead;
         let mut newborn = Segment::unborn(file, self.names.next(), bytes, header, write_ahead);
@@ -270,6 +274,14 @@ impl Writer {
             sealed: old.is_sealed(),
             segments_kept: self.options.max_segments,
         });
+        if planted(Bug::HeaderWithFirstGroup) {
+            return;
+        }
+        if planted(Bug::NamedBeforeHeader)
+            && let Err(CommitError::Failed(error)) = self.name_newborn()
+        {
+            self.shared.poison(error);
+        }
         // Header first: nobody must ever find the active name without one. Without room for it, the next commit
         // tries again.
         if let Err(CommitError::Failed(error)) = self.commit(&[]) {

@@ -6,6 +6,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use crate::{
     device::{BLOCK_BYTES, CommitBuffer, CommitError, DiskFile, Lane},
     format::{Chain, Header, LF, PADDING, seal},
+    planted::{Bug, planted},
     recovery::close_segment,
 };
 
@@ -20,6 +21,8 @@ pub(super) struct Segment {
     pub(super) file: Arc<dyn DiskFile>,
     /// The name it has now.
     pub(super) path: PathBuf,
+    /// The name it is being given, or has been given meanwhile.
+    pub(super) archived_as: Option<PathBuf>,
     /// Records in it.
     pub(super) records: u64,
     /// Behind its last seal, or plain line.
@@ -80,6 +83,7 @@ impl Segment {
         Self {
             file,
             path,
+            archived_as: None,
             records,
             data_end,
             prepared_end: data_end,
@@ -110,6 +114,7 @@ impl Segment {
         Self {
             file,
             path,
+            archived_as: None,
             records: 0,
             data_end: text.len() as u64,
             prepared_end,
@@ -161,9 +166,22 @@ impl Segment {
         );
         let (mut chain, mut last_seal) = (self.chain, self.last_seal);
         let lines_at = self.buffer.len() + 1;
+        let mut lines_at = lines_at;
         for line in lines {
             self.buffer.extend(&[LF]);
             self.buffer.extend(line);
+            if planted(Bug::BatchSplit)
+                && self.sealed
+                && let Some(first_len) = line.iter().position(|byte| *byte == LF)
+            {
+                self.buffer.truncate(self.buffer.len() - line.len() + first_len);
+                chain.push(&self.buffer.bytes()[lines_at..]);
+                let value = chain.seal();
+                chain = Chain::after(value);
+                self.buffer.extend(&seal::encode(value));
+                lines_at = self.buffer.len() + 1;
+                self.buffer.extend(&line[first_len..]);
+            }
         }
         if self.buffer.len() >= lines_at {
             chain.push(&self.buffer.bytes()[lines_at..]);
@@ -223,7 +241,12 @@ impl Segment {
     /// Some file systems take the open flag and refuse the write: then the same bytes go through the page cache.
     fn leave_direct(&mut self, lane: &mut dyn Lane) -> io::Result<()> {
         tracing::info!(segment = %self.path.display(), "direct writes are refused here: writing through the page cache");
-        lane.attach(&self.path, false)?;
+        match (lane.attach(&self.path, false), &self.archived_as) {
+            (Err(error), Some(archived)) if error.kind() == io::ErrorKind::NotFound => {
+                lane.attach(archived, false)?;
+            }
+            (attached, _) => attached?,
+        }
         self.block = 1;
         Ok(())
     }
@@ -233,6 +256,9 @@ impl Segment {
         self.buffer.truncate((self.data_end - self.base) as usize);
         let durable_end = if self.born { self.data_end } else { 0 };
         self.prepared_end = durable_end;
+        if planted(Bug::NoCutAfterNoRoom) {
+            return Ok(());
+        }
         if !self.ended {
             return self.file.set_len(durable_end);
         }

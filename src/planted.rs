@@ -1,0 +1,117 @@
+//! Deliberate bugs, so that the simulation can show that it would have found them. Without the hidden feature `_sim`
+//! none of them is compiled: [`planted`] is `false`, and known to be.
+
+#![cfg_attr(
+    not(any(test, feature = "_sim")),
+    allow(dead_code, unreachable_pub, reason = "only the simulation plants them, and some in its disk")
+)]
+
+/// Something that a log must not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bug {
+    /// The name of an archived segment is not durable when the next segment takes the active name.
+    NoDirSyncAfterArchiving,
+    /// The name of a new journal is not durable when its records are.
+    NoDirSyncAfterCreating,
+    /// A commit through the page cache is not synced.
+    AcknowledgeBeforeSync,
+    /// A commit is written when the next one comes.
+    AcknowledgeBeforeWrite,
+    /// A seal covers its own group and nothing before it.
+    SealWithoutChain,
+    /// The first seal of a segment does not cover the header.
+    ChainWithoutHeader,
+    /// Recovery cuts the last group that verifies, together with the torn tail.
+    RecoveryCutsTooMuch,
+    /// Recovery leaves the torn tail where it is, and goes on in front of it.
+    RecoveryCutsTooLittle,
+    /// A sync that failed is made once more, and taken for success when it says so.
+    RetryFailedSync,
+    /// The first record of a batch gets a seal of its own.
+    BatchSplit,
+    /// The header of a new segment and its first group are one write.
+    HeaderWithFirstGroup,
+    /// A new segment takes the active name before its header is written.
+    NamedBeforeHeader,
+    /// Recovery takes what it sees for durable.
+    TrustUnsyncedData,
+    /// Recovery takes the names it sees for durable.
+    TrustUnsyncedNames,
+    /// A rotation counts from the start of the segment.
+    NumberNotCarriedOver,
+    /// Retention deletes one segment more than it may.
+    RetentionOneTooMany,
+    /// What a full disk took of a group is left where it is.
+    NoCutAfterNoRoom,
+    /// Padding is written from where the data ended when it was asked for.
+    PaddingOverCommits,
+    /// The last group is taken for whole whatever its seal says.
+    TornTailAsData,
+    /// What was prepared as the next segment is adopted whatever it continues.
+    NextUnchecked,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::NoDirSyncAfterArchiving,
+        Self::NoDirSyncAfterCreating,
+        Self::AcknowledgeBeforeSync,
+        Self::AcknowledgeBeforeWrite,
+        Self::SealWithoutChain,
+        Self::ChainWithoutHeader,
+        Self::RecoveryCutsTooMuch,
+        Self::RecoveryCutsTooLittle,
+        Self::RetryFailedSync,
+        Self::BatchSplit,
+        Self::HeaderWithFirstGroup,
+        Self::NamedBeforeHeader,
+        Self::TrustUnsyncedData,
+        Self::TrustUnsyncedNames,
+        Self::NumberNotCarriedOver,
+        Self::RetentionOneTooMany,
+        Self::NoCutAfterNoRoom,
+        Self::PaddingOverCommits,
+        Self::TornTailAsData,
+        Self::NextUnchecked,
+    ];
+}
+
+/// Whether this bug is to be shown.
+#[cfg(not(any(test, feature = "_sim")))]
+pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}
+
+#[cfg(any(test, feature = "_sim"))]
+pub use switch::plant;
+#[cfg(any(test, feature = "_sim"))]
+pub(crate) use switch::{carry_over, planted};
+
+/// Which bug is planted: a matter of each thread, so that tests can run side by side.
+#[cfg(any(test, feature = "_sim"))]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Bug;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Whether this bug is to be shown.
+    pub(crate) fn planted(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+
+    /// Plants a bug for this thread and the threads its journals start; `None` weeds it out.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+
+    /// To be called on a thread that this one starts.
+    pub(crate) fn carry_over() -> impl FnOnce() + Send + 'static {
+        let bug = PLANTED.get();
+        move || PLANTED.set(bug)
+    }
+}

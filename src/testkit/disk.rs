@@ -1,0 +1,444 @@
+//! The engine's view of the simulated machine: [`Disk`], its files and its [`Lane`]. Every operation is counted, may be
+//! the one at which everything ends, and is a moment at which others may run.
+
+use std::{
+    ffi::OsString,
+    fmt, io,
+    path::{Component, Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rustix::io::Errno;
+
+use super::{
+    directory::Inode,
+    machine::{self, Machine, Verdict},
+    pace::{AtOnce, LockStep, Pace},
+    plan::{DirectIo, Stop},
+};
+use crate::{
+    device::{
+        BLOCK_BYTES, CommitBuffer, CommitError, Disk, DiskFile, FileId, Hands, Kind, Lane, LockFile, Open,
+    },
+    planted::{Bug, planted},
+    scan::ReadAt,
+};
+
+/// Called on the writer's side before each of its operations.
+pub(super) type Watcher = Box<dyn FnMut() + Send>;
+
+/// The machine, and who may operate on it when.
+pub(super) struct Host {
+    machine: Mutex<Machine>,
+    pub(super) pace: Arc<Pace>,
+    watcher: Mutex<Option<Watcher>>,
+    /// Whether the work beside has a thread in lock-step; else it is done at once.
+    pub(super) lock_step: bool,
+    /// Tells the disks of one process apart.
+    id: u64,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    pub(super) fn new(seed: u64, lock_step: bool) -> Self {
+        static DISKS: AtomicU64 = AtomicU64::new(0);
+        Self {
+            machine: Mutex::new(Machine::new(seed)),
+            pace: Arc::default(),
+            watcher: Mutex::default(),
+            lock_step,
+            id: DISKS.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(any(test, feature = "_sim"))]
+    pub(super) fn watch(&self, watcher: Option<Watcher>) {
+        *self.watcher() = watcher;
+    }
+
+    fn watcher(&self) -> MutexGuard<'_, Option<Watcher>> {
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Before every operation that changes something: others may run, and somebody may look.
+    fn pause(&self) {
+        if !self.pace.is_ahead() {
+            return;
+        }
+        let steps = if self.pace.is_busy() { self.machine().steps_beside() } else { 0 };
+        for _ in 0..steps {
+            self.pace.advance();
+        }
+        // Taken out while it runs, for it reads from this disk.
+        let watcher = self.watcher().take();
+        if let Some(mut watcher) = watcher {
+            watcher();
+            *self.watcher() = Some(watcher);
+        }
+    }
+
+    /// Before a read: others may run.
+    fn glance(&self) {
+        if !self.pace.is_beside() && self.pace.is_busy() && self.machine().rng.chance(15) {
+            self.pace.advance();
+        }
+    }
+
+    /// One operation; `make` changes the machine. A crash in the middle of it may leave it made or not.
+    fn operate<T>(
+        &self,
+        life: u64,
+        kind: machine::Kind,
+        make: impl FnOnce(&mut Machine) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.pause();
+        let mut machine = self.machine();
+        match machine.begin(life, kind) {
+            Verdict::Make => make(&mut machine),
+            Verdict::Crash(_) => {
+                if machine.rng.chance(50) {
+                    let _ = make(&mut machine);
+                }
+                Err(Errno::IO.into())
+            }
+            Verdict::Fail(errno) => Err(errno.into()),
+        }
+    }
+}
+
+/// The disk during one life of a process.
+#[derive(Debug, Clone)]
+pub(super) struct LifeDisk {
+    pub(super) host: Arc<Host>,
+    pub(super) life: u64,
+}
+
+impl LifeDisk {
+    fn names<T>(
+        &self,
+        kind: machine::Kind,
+        make: impl FnOnce(&mut Machine) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.host.operate(self.life, kind, make)
+    }
+}
+
+impl Disk for LifeDisk {
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        let path = absolute(path);
+        let machine = self.host.machine();
+        machine.alive(self.life)?;
+        machine.find(&path).map(|_| path)
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Kind> {
+        self.canonicalize(path).map(|_| Kind::File)
+    }
+
+    fn create_dirs(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>> {
+        let (host, life) = (Arc::clone(&self.host), self.life);
+        host.machine().alive(life)?;
+        let number = host.machine().lock_number(&absolute(path));
+        Ok(Box::new(SimLock { host, life, path: absolute(path), number }))
+    }
+
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        let path = absolute(path);
+        let inode = match how {
+            Open::Read | Open::Existing => {
+                self.host.glance();
+                let machine = self.host.machine();
+                machine.alive(self.life)?;
+                machine.find(&path)?
+            }
+            Open::New => self.names(machine::Kind::Names, |machine| machine.create(&path))?,
+        };
+        let told = Mutex::new(self.host.machine().failures(inode));
+        Ok(Arc::new(SimFile { disk: self.clone(), inode, told, writable: how != Open::Read }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.names(machine::Kind::Names, |machine| machine.rename(&absolute(from), &absolute(to)))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.names(machine::Kind::Names, |machine| machine.remove(&absolute(path)))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.names(machine::Kind::SyncNames, |machine| {
+            machine.sync_names(&absolute(dir));
+            Ok(())
+        })
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        self.host.glance();
+        let machine = self.host.machine();
+        machine.alive(self.life)?;
+        Ok(machine.list(&absolute(dir)))
+    }
+
+    fn lane(&self) -> io::Result<Box<dyn Lane>> {
+        Ok(Box::new(SimLane { disk: self.clone(), file: None, late: None }))
+    }
+
+    fn hands(&self) -> io::Result<Box<dyn Hands>> {
+        if !self.host.lock_step {
+            return Ok(Box::new(AtOnce));
+        }
+        #[cfg(any(test, feature = "_sim"))]
+        let begin = crate::planted::carry_over();
+        #[cfg(not(any(test, feature = "_sim")))]
+        let begin = || {};
+        Ok(Box::new(LockStep::spawn(Arc::clone(&self.host.pace), begin)?))
+    }
+}
+
+/// A file that was opened.
+#[derive(Debug)]
+struct SimFile {
+    disk: LifeDisk,
+    inode: Inode,
+    /// Failed syncs that this opener knows of.
+    told: Mutex<u64>,
+    writable: bool,
+}
+
+impl SimFile {
+    fn check_writable(&self) -> io::Result<()> {
+        if self.writable { Ok(()) } else { Err(Errno::BADF.into()) }
+    }
+}
+
+impl ReadAt for SimFile {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.host.glance();
+        let machine = self.disk.host.machine();
+        machine.alive(self.disk.life)?;
+        Ok(machine.read_at(self.inode, into, offset))
+    }
+}
+
+impl DiskFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        let machine = self.disk.host.machine();
+        machine.alive(self.disk.life)?;
+        Ok(machine.len(self.inode))
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.check_writable()?;
+        write(&self.disk, self.inode, bytes, offset, false)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check_writable()?;
+        self.disk
+            .host
+            .operate(self.disk.life, machine::Kind::SetLen, |machine| machine.set_len(self.inode, len))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        sync(&self.disk, self.inode, &mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A write in pieces, as the kernel may make it.
+fn write(disk: &LifeDisk, inode: Inode, bytes: &[u8], offset: u64, direct: bool) -> io::Result<()> {
+    let pieces = {
+        let mut machine = disk.host.machine();
+        let mut rng = machine.rng.fork();
+        machine.plan.pieces(bytes.len(), &mut rng)
+    };
+    let mut done = 0;
+    for end in pieces {
+        write_piece(disk, inode, &bytes[done..end], offset + done as u64, direct)?;
+        done = end;
+    }
+    Ok(())
+}
+
+fn write_piece(disk: &LifeDisk, inode: Inode, bytes: &[u8], at: u64, direct: bool) -> io::Result<()> {
+    disk.host.pause();
+    let mut machine = disk.host.machine();
+    match machine.begin(disk.life, machine::Kind::Write) {
+        Verdict::Make => {
+            let granted = machine.grant(inode, at, bytes.len() as u64, direct) as usize;
+            let (made, refused) = bytes.split_at(granted);
+            if direct {
+                machine.write_through(inode, at, made);
+            } else {
+                machine.write(inode, at, made);
+            }
+            if refused.is_empty() { Ok(()) } else { Err(Errno::NOSPC.into()) }
+        }
+        Verdict::Crash(Stop::PowerCut) => {
+            // Any of its sectors may be on the disk: as if it were in the cache, not synced.
+            machine.write(inode, at, bytes);
+            Err(Errno::IO.into())
+        }
+        Verdict::Crash(Stop::Kill) => {
+            if machine.rng.chance(50) && direct {
+                machine.write_through(inode, at, bytes);
+            } else if machine.rng.chance(50) {
+                machine.write(inode, at, bytes);
+            }
+            Err(Errno::IO.into())
+        }
+        Verdict::Fail(errno) => {
+            if machine.alive(disk.life).is_ok() {
+                let made = machine.rng.below(bytes.len() as u64 + 1) as usize;
+                if direct {
+                    machine.fail_write_through(inode, at, bytes);
+                } else {
+                    machine.write(inode, at, &bytes[..made]);
+                }
+            }
+            Err(errno.into())
+        }
+    }
+}
+
+fn sync(disk: &LifeDisk, inode: Inode, told: &mut u64) -> io::Result<()> {
+    disk.host.pause();
+    let mut machine = disk.host.machine();
+    match machine.begin(disk.life, machine::Kind::Sync) {
+        Verdict::Make => machine.sync(inode, told),
+        Verdict::Crash(_) => {
+            if machine.rng.chance(50) {
+                let _ = machine.sync(inode, told);
+            }
+            Err(Errno::IO.into())
+        }
+        Verdict::Fail(errno) => {
+            if machine.alive(disk.life).is_ok() {
+                machine.fail_sync(inode);
+                *told = machine.failures(inode);
+            }
+            Err(errno.into())
+        }
+    }
+}
+
+/// The commit path.
+#[derive(Debug)]
+struct SimLane {
+    disk: LifeDisk,
+    file: Option<LaneFile>,
+    /// A commit that a planted bug acknowledged and did not write.
+    late: Option<(Inode, Vec<u8>, u64)>,
+}
+
+#[derive(Debug)]
+struct LaneFile {
+    inode: Inode,
+    told: u64,
+    direct: bool,
+}
+
+impl Lane for SimLane {
+    fn attach(&mut self, path: &Path, direct: bool) -> io::Result<()> {
+        self.disk.host.pause();
+        let mut machine = self.disk.host.machine();
+        machine.alive(self.disk.life)?;
+        machine.note(|_| format!("attach {}", path.display()));
+        let inode = machine.find(&absolute(path))?;
+        let direct = direct && machine.plan.direct_io != DirectIo::RefusedAtOpen;
+        self.file = Some(LaneFile { inode, told: machine.failures(inode), direct });
+        Ok(())
+    }
+
+    fn is_direct(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.direct)
+    }
+
+    fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
+        let Some(LaneFile { inode, told, direct }) = &mut self.file else {
+            return Err(CommitError::Failed(Errno::BADF.into()));
+        };
+        let bytes = buffer.bytes();
+        if *direct {
+            check_direct(&self.disk, bytes, offset).map_err(CommitError::Failed)?;
+        }
+        if planted(Bug::AcknowledgeBeforeWrite) {
+            let late = self.late.replace((*inode, bytes.to_vec(), offset));
+            return late.map_or(Ok(()), |(inode, bytes, offset)| {
+                write(&self.disk, inode, &bytes, offset, true).map_err(CommitError::of_write)
+            });
+        }
+        write(&self.disk, *inode, bytes, offset, *direct).map_err(CommitError::of_write)?;
+        if *direct || planted(Bug::AcknowledgeBeforeSync) {
+            return Ok(());
+        }
+        let mut synced = sync(&self.disk, *inode, told);
+        if planted(Bug::RetryFailedSync) && synced.is_err() {
+            synced = sync(&self.disk, *inode, told);
+        }
+        synced.map_err(CommitError::Failed)
+    }
+}
+
+/// What a file system refuses of a direct write; that it is not aligned is noted, for the engine falls back.
+fn check_direct(disk: &LifeDisk, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut machine = disk.host.machine();
+    let places = [offset, bytes.len() as u64, bytes.as_ptr().addr() as u64];
+    if !places.iter().all(|place| place.is_multiple_of(BLOCK_BYTES)) {
+        machine.violations.push(format!("a direct write is not aligned: {} bytes at {offset}", bytes.len()));
+        return Err(Errno::INVAL.into());
+    }
+    if machine.plan.direct_io == DirectIo::RefusedAtWrite { Err(Errno::INVAL.into()) } else { Ok(()) }
+}
+
+/// The writer's lock: a name that one life holds.
+#[derive(Debug)]
+struct SimLock {
+    host: Arc<Host>,
+    life: u64,
+    path: PathBuf,
+    number: u64,
+}
+
+impl LockFile for SimLock {
+    fn id(&self) -> FileId {
+        // No device has such a number.
+        (u64::MAX - self.host.id, self.life << 32 | self.number)
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        let mut machine = self.host.machine();
+        machine.alive(self.life)?;
+        Ok(machine.claim(&self.path))
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.host.machine().release(&self.path, self.life);
+        Ok(())
+    }
+
+    fn holder(&self) -> Option<u32> {
+        None
+    }
+}
+
+/// One spelling for each path: the working directory is the root.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    let parts = path.components().filter(|part| matches!(part, Component::Normal(_)));
+    Path::new("/").join(parts.collect::<PathBuf>())
+}

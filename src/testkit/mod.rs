@@ -1,0 +1,284 @@
+//! A simulated disk, for programs that crash-test their own recovery. Nothing here touches a real file.
+//!
+//! [`SimDisk`] is an operating system's page cache over a disk with sectors of 512 bytes, in memory. It can cut the power
+//! after any operation, kill the process, fail a write or a sync, and run full. After a power cut it holds one of the
+//! states that a real disk could be left in, chosen by its seed: of what was not synced any sectors may be lost, a write
+//! may be torn, sizes may be the old ones, names of files may be missing.
+//!
+//! A program that keeps its state in a journal opens it on the disk, works until the power is cut, and opens it again:
+//! everything that was acknowledged must be there.
+//!
+//! ```
+//! use ministore_uring::{JournalOptions, testkit::SimDisk};
+//!
+//! # fn main() -> ministore_uring::Result<()> {
+//! for seed in 0..20 {
+//!     let disk = SimDisk::new(seed);
+//!     disk.cut_power_at(20 + seed);
+//!     let mut acknowledged = 0;
+//!     if let Ok(store) = disk.open_blocking(JournalOptions::new(), "counter.jsonl") {
+//!         while store.blocking().append(&(acknowledged + 1)).is_ok() {
+//!             acknowledged += 1;
+//!         }
+//!     }
+//!     disk.restart();
+//!     // The store recovers when it is opened for writing; readers need not wait for that.
+//!     let store = disk.open_blocking(JournalOptions::new(), "counter.jsonl")?;
+//!     let found = disk.records::<u64>("counter.jsonl").count();
+//!     assert!(found == acknowledged || found == acknowledged + 1, "seed {seed}: {found} of {acknowledged}");
+//!     store.blocking().close()?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Repeating a failure
+//!
+//! A store on this disk has its writer thread as always, and does on that thread, one thing after another, what it
+//! otherwise does beside it. So a program that awaits each append before it makes the next one makes the same
+//! operations in every run, and a seed and the number of an operation repeat a failure. Where several appends are on
+//! their way at a time, how many of them share a commit depends on the threads, and so do the operations that follow.
+//!
+//! # What is not simulated
+//!
+//! Directories besides the one that files are in, permissions, links, and reads that fail. Time does not pass.
+
+#![cfg_attr(
+    not(any(test, feature = "_sim")),
+    allow(dead_code, unreachable_pub, reason = "some of it only the project's own simulation uses")
+)]
+
+mod content;
+mod directory;
+mod disk;
+mod machine;
+mod pace;
+mod plan;
+mod rng;
+#[cfg(any(test, feature = "_sim"))]
+mod stepped;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub use directory::NamesAfterCut;
+pub use plan::DirectIo;
+use plan::Stop;
+use serde::de::DeserializeOwned;
+
+use self::disk::{Host, LifeDisk, absolute};
+use crate::{
+    BackendKind, JournalOptions, MiniStore, MiniStoreError, Records, Result,
+    device::Disk,
+    maintenance::{Examination, examine_on},
+    reader::replay_on,
+};
+
+#[cfg(any(test, feature = "_sim"))]
+#[doc(hidden)]
+pub mod sim {
+    //! What the project's own simulation needs beyond what programs do.
+    pub use super::{
+        plan::{Beside, Stop},
+        rng::Rng,
+        stepped::{Stepped, Turn},
+    };
+    pub use crate::planted::{Bug, plant};
+}
+
+/// A disk in memory. Clones are the same disk.
+#[derive(Debug, Clone)]
+pub struct SimDisk {
+    host: Arc<Host>,
+}
+
+impl SimDisk {
+    /// An empty disk, in working order. What a crash leaves of unsynced data follows from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { host: Arc::new(Host::new(seed, false)) }
+    }
+
+    /// Opens a journal on this disk, as [`JournalOptions::open`] does on a real one. The backend chosen by the options is
+    /// of no consequence.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalOptions::open`].
+    pub async fn open<P: AsRef<Path>>(&self, options: JournalOptions, path: P) -> Result<MiniStore> {
+        let disk = self.now();
+        let choose = move || {
+            let lane = disk.lane()?;
+            Ok((BackendKind::Blocking, Arc::new(disk) as Arc<dyn Disk>, lane))
+        };
+        MiniStore::open_on(options, path.as_ref(), choose).await
+    }
+
+    /// [`open`](Self::open), for programs without an async runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalOptions::open`].
+    pub fn open_blocking<P: AsRef<Path>>(&self, options: JournalOptions, path: P) -> Result<MiniStore> {
+        pollster::block_on(self.open(options, path))
+    }
+
+    /// As [`MiniStore::replay`].
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::replay`].
+    pub async fn replay<R: DeserializeOwned>(&self, path: impl AsRef<Path>) -> Result<Vec<R>> {
+        replay_on(Arc::new(self.now()), path.as_ref().to_path_buf()).await
+    }
+
+    /// As [`MiniStore::records`].
+    pub fn records<T: DeserializeOwned>(&self, path: impl AsRef<Path>) -> Records<T> {
+        self.records_from(path, 0)
+    }
+
+    /// As [`MiniStore::records_from`].
+    pub fn records_from<T: DeserializeOwned>(&self, path: impl AsRef<Path>, seq: u64) -> Records<T> {
+        Records::new(Arc::new(self.now()), path.as_ref(), seq)
+    }
+
+    /// As [`maintenance::examine`](crate::maintenance::examine()).
+    ///
+    /// # Errors
+    ///
+    /// As [`maintenance::examine`](crate::maintenance::examine()).
+    pub fn examine(&self, path: impl AsRef<Path>) -> Result<Examination> {
+        examine_on(&self.now(), path.as_ref())
+    }
+
+    /// Operations so far that changed something: writes, syncs, changes of sizes and of names. A write may be several.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.host.machine().operations
+    }
+
+    /// Cuts the power in the middle of the operation with this number, counted from 1 since the disk was made. That one
+    /// and every later one fails until [`restart`](Self::restart).
+    pub fn cut_power_at(&self, operation: u64) {
+        self.host.machine().plan.stop_at = Some((operation, Stop::PowerCut));
+    }
+
+    /// Kills the process in the middle of the operation with this number. What it wrote stays in the page cache: it is
+    /// seen after [`restart`](Self::restart), and no more durable than it was.
+    pub fn kill_at(&self, operation: u64) {
+        self.host.machine().plan.stop_at = Some((operation, Stop::Kill));
+    }
+
+    /// As [`cut_power_at`](Self::cut_power_at), so many operations from now: 1 is the next.
+    pub fn cut_power_after(&self, operations: u64) {
+        let mut machine = self.host.machine();
+        machine.plan.stop_at = Some((machine.operations + operations, Stop::PowerCut));
+    }
+
+    /// As [`kill_at`](Self::kill_at), so many operations from now: 1 is the next.
+    pub fn kill_after(&self, operations: u64) {
+        let mut machine = self.host.machine();
+        machine.plan.stop_at = Some((machine.operations + operations, Stop::Kill));
+    }
+
+    /// Whether the power was cut, or the process killed, since the last [`restart`](Self::restart).
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.host.machine().stopped.is_some()
+    }
+
+    /// Starts anew after a power cut or a kill; where there was none, cuts the power now. Stores that are still open are of
+    /// no use any more: whatever they do fails.
+    pub fn restart(&self) {
+        let mut machine = self.host.machine();
+        let stop = machine.stopped.unwrap_or(Stop::PowerCut);
+        machine.restart(stop);
+    }
+
+    /// Lets a write fail with an I/O error, so many writes from now: 1 is the next. Some of it may be on the disk.
+    pub fn fail_write(&self, nth: u64) {
+        let mut machine = self.host.machine();
+        let at = machine.counts().0 + nth;
+        machine.plan.failing_writes.push(at);
+    }
+
+    /// Lets a sync of a file or a directory fail with an I/O error, so many syncs from now: 1 is the next. As on Linux,
+    /// the dirty pages are dropped: the next sync succeeds, and what they held may never reach the disk.
+    pub fn fail_sync(&self, nth: u64) {
+        let mut machine = self.host.machine();
+        let at = machine.counts().1 + nth;
+        machine.plan.failing_syncs.push(at);
+    }
+
+    /// Lets files grow by so many bytes more, all together; what is cut or removed is room again.
+    pub fn limit_room(&self, bytes: u64) {
+        self.host.machine().plan.room = Some(bytes);
+    }
+
+    /// There is room again.
+    pub fn free_room(&self) {
+        self.host.machine().plan.room = None;
+    }
+
+    /// Whether only a sync finds out that the disk is full, and not already the write (default: the write).
+    pub fn allocate_late(&self, yes: bool) {
+        self.host.machine().plan.allocates_late = yes;
+    }
+
+    /// Lets writes be made in up to so many pieces (default: 1), each an operation of its own.
+    pub fn split_writes(&self, pieces_max: u64) {
+        self.host.machine().plan.pieces_max = pieces_max.max(1);
+    }
+
+    /// Whether files can be written past the page cache (default: they can).
+    pub fn direct_io(&self, how: DirectIo) {
+        self.host.machine().plan.direct_io = how;
+    }
+
+    /// What a power cut does to names (default: [`NamesAfterCut::Any`]).
+    pub fn names_after_cut(&self, how: NamesAfterCut) {
+        self.host.machine().plan.names_after_cut = how;
+    }
+
+    /// The files on the disk, as processes see them.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.host.machine().paths()
+    }
+
+    /// The bytes of a file, as processes see them.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](MiniStoreError::Io), of kind `NotFound`.
+    pub fn read(&self, path: impl AsRef<Path>) -> Result<Vec<u8>> {
+        let machine = self.host.machine();
+        let inode = machine.find(&absolute(path.as_ref())).map_err(not_there(path.as_ref()))?;
+        Ok(machine.cached(inode).to_vec())
+    }
+
+    /// Replaces bytes of a file on the disk itself, behind everybody's back.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](MiniStoreError::Io), of kind `NotFound`.
+    pub fn damage(&self, path: impl AsRef<Path>, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut machine = self.host.machine();
+        let inode = machine.find(&absolute(path.as_ref())).map_err(not_there(path.as_ref()))?;
+        machine.damage(inode, offset, bytes);
+        Ok(())
+    }
+
+    /// The disk as processes started from now on see it.
+    fn now(&self) -> LifeDisk {
+        LifeDisk { life: self.host.machine().life, host: Arc::clone(&self.host) }
+    }
+}
+
+fn not_there(path: &Path) -> impl FnOnce(std::io::Error) -> MiniStoreError {
+    MiniStoreError::file(path, "find")
+}

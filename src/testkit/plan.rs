@@ -1,0 +1,115 @@
+//! What is to go wrong, and when.
+
+use super::{directory::NamesAfterCut, rng::Rng};
+
+/// How a life ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The power is cut: what was not synced may be lost, in any part.
+    PowerCut,
+    /// The process is killed: the page cache stays, and is no more durable than before.
+    Kill,
+}
+
+/// Whether files can be written past the page cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirectIo {
+    /// They can.
+    Works,
+    /// Opening them so is refused, as some file systems do.
+    RefusedAtOpen,
+    /// Opening them so works, and the first write is refused.
+    RefusedAtWrite,
+}
+
+/// How fast the work beside the commits gets on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// Only when it is waited for.
+    Starved,
+    /// An operation now and then.
+    Slow,
+    /// About as fast as the commits.
+    Even,
+    /// Much faster.
+    Eager,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// The operation in the middle of which the life ends, counted from 1.
+    pub(super) stop_at: Option<(u64, Stop)>,
+    /// Writes that fail, counted from 1.
+    pub(super) failing_writes: Vec<u64>,
+    /// Syncs that fail, of files and directories, counted from 1.
+    pub(super) failing_syncs: Vec<u64>,
+    /// Bytes by which files may still grow.
+    pub(super) room: Option<u64>,
+    /// A write finds room in memory, and only a sync finds that the disk has none.
+    pub(super) allocates_late: bool,
+    /// A write is made in up to so many pieces, with operations of others in between.
+    pub(super) pieces_max: u64,
+    pub(super) direct_io: DirectIo,
+    pub(super) names_after_cut: NamesAfterCut,
+    pub(super) beside: Beside,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            stop_at: None,
+            failing_writes: Vec::new(),
+            failing_syncs: Vec::new(),
+            room: None,
+            allocates_late: false,
+            pieces_max: 1,
+            direct_io: DirectIo::Works,
+            names_after_cut: NamesAfterCut::Any,
+            beside: Beside::Even,
+        }
+    }
+}
+
+impl Plan {
+    pub(super) fn stops(&self, operation: u64) -> Option<Stop> {
+        self.stop_at.filter(|(at, _)| *at <= operation).map(|(_, stop)| stop)
+    }
+
+    pub(super) fn write_fails(&self, nth: u64) -> bool {
+        self.failing_writes.contains(&nth)
+    }
+
+    pub(super) fn sync_fails(&self, nth: u64) -> bool {
+        self.failing_syncs.contains(&nth)
+    }
+
+    /// On a full disk a directory may or may not have room for another name.
+    pub(super) fn names_are_full(&self, rng: &mut Rng) -> bool {
+        self.room == Some(0) && rng.chance(50)
+    }
+
+    /// How many of `bytes` there is room for.
+    pub(super) fn take_room(&mut self, bytes: u64) -> u64 {
+        let Some(room) = &mut self.room else { return bytes };
+        let granted = bytes.min(*room);
+        *room -= granted;
+        granted
+    }
+
+    pub(super) fn give_room_back(&mut self, bytes: u64) {
+        if let Some(room) = &mut self.room {
+            *room += bytes;
+        }
+    }
+
+    /// Where a write of `count` bytes is divided: the ends of its pieces.
+    pub(super) fn pieces(&self, count: usize, rng: &mut Rng) -> Vec<usize> {
+        let pieces = if self.pieces_max > 1 && rng.chance(40) { rng.range(1, self.pieces_max) } else { 1 };
+        let mut ends: Vec<usize> = (1..pieces).map(|_| rng.below(count as u64) as usize).collect();
+        ends.retain(|end| *end > 0);
+        ends.push(count);
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+}

@@ -1,0 +1,196 @@
+//! The simulated disk against what is known of disks, and the engine on it where a real one shows a fault too rarely.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod recovery;
+mod walmq;
+
+use std::{collections::HashSet, path::Path, sync::Arc};
+
+use super::{content::Content, rng::Rng, *};
+use crate::device::{DiskFile, Open};
+
+const SEEDS: u64 = 300;
+const DIR: &str = "/d";
+const FILE: &str = "/d/f";
+
+fn create(disk: &SimDisk, path: &str) -> Arc<dyn DiskFile> {
+    disk.now().open(Path::new(path), Open::New).unwrap()
+}
+
+/// What the power cuts of many seeds leave of a file.
+fn left(prepare: impl Fn(&SimDisk)) -> HashSet<Option<Vec<u8>>> {
+    let one = |seed| {
+        let disk = SimDisk::new(seed);
+        prepare(&disk);
+        disk.restart();
+        disk.read(FILE).ok()
+    };
+    (0..SEEDS).map(one).collect()
+}
+
+#[test]
+fn what_was_synced_with_its_name_survives_every_power_cut() {
+    let left = left(|disk| {
+        let file = create(disk, FILE);
+        file.write_at(&[1; 3000], 0).unwrap();
+        file.sync().unwrap();
+        disk.now().sync_dir(Path::new(DIR)).unwrap();
+    });
+    assert_eq!(left, HashSet::from([Some(vec![1; 3000])]));
+}
+
+#[test]
+fn syncing_a_file_does_not_make_its_name_durable() {
+    let left = left(|disk| {
+        let file = create(disk, FILE);
+        file.write_at(&[1; 10], 0).unwrap();
+        file.sync().unwrap();
+    });
+    assert_eq!(left, HashSet::from([None, Some(vec![1; 10])]));
+}
+
+#[test]
+fn of_unsynced_sectors_any_may_be_lost_and_none_is_torn() {
+    let left = left(|disk| {
+        let file = create(disk, FILE);
+        file.write_at(&[1; 2048], 0).unwrap();
+        file.sync().unwrap();
+        disk.now().sync_dir(Path::new(DIR)).unwrap();
+        file.write_at(&[2; 2048], 0).unwrap();
+    });
+    let mut kept = HashSet::new();
+    for bytes in left.into_iter().map(Option::unwrap) {
+        assert_eq!(bytes.len(), 2048);
+        assert!(bytes.chunks(512).all(|sector| sector.iter().all(|byte| *byte == sector[0])));
+        kept.insert(bytes.chunks(512).map(|sector| sector[0] == 2).collect::<Vec<_>>());
+    }
+    assert_eq!(kept.len(), 16, "every subset of four sectors");
+}
+
+#[test]
+fn bytes_that_were_cut_off_come_back_only_where_the_cut_was_lost() {
+    let left = left(|disk| {
+        let file = create(disk, FILE);
+        file.write_at(&[1; 600], 0).unwrap();
+        file.sync().unwrap();
+        disk.now().sync_dir(Path::new(DIR)).unwrap();
+        file.set_len(100).unwrap();
+        file.write_at(&[2; 500], 500).unwrap();
+    });
+    for bytes in left.iter().flatten() {
+        let resurrected = bytes[100.min(bytes.len())..].contains(&1);
+        // Where the cut was lost the file still has its old size.
+        assert!(!resurrected || bytes.len() == 600, "{} bytes", bytes.len());
+        assert!(matches!(bytes.len(), 100 | 600 | 1000), "{} bytes", bytes.len());
+    }
+    assert!(left.len() > 4);
+}
+
+#[test]
+fn a_direct_write_is_durable_and_what_was_pending_around_it_stays_so() {
+    for seed in 0..SEEDS {
+        let mut content = Content::default();
+        content.write(0, &[1; 8192]);
+        content.write_through(4096, &[2; 4096]);
+        content.cut_power(&mut Rng::new(seed));
+        assert_eq!(content.len(), 8192);
+        assert_eq!(content.cached()[4096..], [2; 4096]);
+        assert!(content.cached()[..4096].iter().all(|byte| matches!(byte, 0 | 1)));
+    }
+}
+
+#[test]
+fn a_failed_sync_drops_pages_and_the_next_one_says_that_all_is_well() {
+    let mut lost = 0;
+    for seed in 0..SEEDS {
+        let disk = SimDisk::new(seed);
+        let file = create(&disk, FILE);
+        disk.now().sync_dir(Path::new(DIR)).unwrap();
+        file.write_at(&[1; 512], 0).unwrap();
+        disk.fail_sync(1);
+        file.sync().unwrap_err();
+        file.sync().unwrap();
+        disk.restart();
+        lost += u64::from(disk.read(FILE).unwrap() != [1; 512]);
+    }
+    assert!(lost > 0 && lost < SEEDS, "{lost}");
+}
+
+#[test]
+fn a_failed_sync_is_told_to_everybody_who_has_the_file_open() {
+    let disk = SimDisk::new(1);
+    let first = create(&disk, FILE);
+    let second = disk.now().open(Path::new(FILE), Open::Existing).unwrap();
+    first.write_at(&[1; 10], 0).unwrap();
+    disk.fail_sync(1);
+    first.sync().unwrap_err();
+    first.sync().unwrap();
+    second.sync().unwrap_err();
+    second.sync().unwrap();
+}
+
+#[test]
+fn names_are_lost_in_order_or_in_any_order_as_told() {
+    for how in [NamesAfterCut::Ordered, NamesAfterCut::Any] {
+        let mut seen = HashSet::new();
+        for seed in 0..SEEDS {
+            let disk = SimDisk::new(seed);
+            disk.names_after_cut(how);
+            for path in ["/d/a", "/d/b"] {
+                create(&disk, path);
+            }
+            disk.restart();
+            seen.insert(disk.files().len() * 10 + usize::from(disk.read("/d/b").is_ok()));
+        }
+        // None; the first; both; and the second alone only where there is no order.
+        let second_alone = seen.contains(&11);
+        assert_eq!(
+            (second_alone, seen.len()),
+            if how == NamesAfterCut::Any { (true, 4) } else { (false, 3) }
+        );
+    }
+}
+
+#[test]
+fn a_kill_leaves_the_page_cache_which_is_no_more_durable_than_before() {
+    let mut lost = 0;
+    for seed in 0..SEEDS {
+        let disk = SimDisk::new(seed);
+        let file = create(&disk, FILE);
+        file.write_at(&[1; 10], 0).unwrap();
+        disk.kill_after(1);
+        file.set_len(0).unwrap_err();
+        disk.restart();
+        file.sync().expect_err("what the dead process had open is of no use");
+        assert!(disk.read(FILE).is_ok());
+        disk.restart();
+        lost += u64::from(disk.read(FILE).is_err());
+    }
+    assert!(lost > 0 && lost < SEEDS, "{lost}");
+}
+
+#[test]
+fn a_full_disk_takes_what_it_has_room_for() {
+    let disk = SimDisk::new(1);
+    let file = create(&disk, FILE);
+    disk.limit_room(700);
+    file.write_at(&[1; 1000], 0).unwrap_err();
+    assert_eq!(file.len().unwrap(), 700);
+    file.set_len(100).unwrap();
+    file.write_at(&[2; 600], 100).unwrap();
+    disk.free_room();
+    file.write_at(&[3; 1000], 700).unwrap();
+}
+
+#[test]
+fn a_program_that_awaits_its_appends_makes_the_same_operations_every_time() {
+    let operations = || {
+        let disk = SimDisk::new(7);
+        let store = disk.open_blocking(JournalOptions::new().max_bytes_per_segment(300), "j").unwrap();
+        (0..40).for_each(|number| store.blocking().append(&number).unwrap());
+        store.blocking().close().unwrap();
+        disk.operations()
+    };
+    assert_eq!(operations(), operations());
+}

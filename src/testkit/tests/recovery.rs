@@ -1,0 +1,83 @@
+//! Faults of the engine that lives on the simulated disk have shown, each by itself.
+
+use super::*;
+
+#[test]
+fn what_recovery_shows_after_a_kill_is_durable() {
+    for seed in 0..100 {
+        let disk = SimDisk::new(seed);
+        let options = JournalOptions::new().direct(false).write_ahead(false);
+        let store = disk.open_blocking(options.clone(), "j").unwrap();
+        store.blocking().append(&1).unwrap();
+        disk.kill_after(2);
+        store.blocking().append(&2).unwrap_err();
+        disk.restart();
+        let _store = disk.open_blocking(options.clone(), "j").unwrap();
+        let shown = disk.records::<u64>("j").count();
+        disk.restart();
+        let _store = disk.open_blocking(options, "j").unwrap();
+        assert_eq!(disk.records::<u64>("j").count(), shown, "seed {seed}");
+    }
+}
+
+#[test]
+fn segments_are_deleted_in_their_order_whatever_a_power_cut_keeps_of_it() {
+    for seed in 0..60 {
+        let disk = SimDisk::new(seed);
+        let many = JournalOptions::new().max_bytes_per_segment(100);
+        let store = disk.open_blocking(many.clone(), "j").unwrap();
+        (0..30).for_each(|number| store.blocking().append(&(number, "a".repeat(60))).unwrap());
+        store.blocking().close().unwrap();
+        let store = disk.open_blocking(many.max_segments(2), "j").unwrap();
+        disk.cut_power_after(20 + seed % 40);
+        while store.blocking().append(&(99, "a".repeat(60))).is_ok() {}
+        disk.restart();
+        let _store = disk.open_blocking(JournalOptions::new(), "j").unwrap();
+        let found: Vec<_> = disk.records::<(u64, String)>("j").map(Result::unwrap).collect();
+        assert!(found.windows(2).all(|pair| pair[0].seq + 1 == pair[1].seq), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_closing_that_was_cut_off_is_no_damage() {
+    for seed in 0..200 {
+        let disk = SimDisk::new(seed);
+        let store = disk.open_blocking(JournalOptions::new(), "j").unwrap();
+        store.blocking().append(&1).unwrap();
+        disk.cut_power_after(1 + seed % 4);
+        let _ = store.blocking().close();
+        disk.restart();
+        let found: Vec<_> = disk.records::<u64>("j").map(|record| record.unwrap().value).collect();
+        assert_eq!(found, [1], "seed {seed}");
+        disk.open_blocking(JournalOptions::new(), "j").unwrap();
+    }
+}
+
+#[test]
+fn direct_writes_that_are_refused_in_a_rotation_are_made_otherwise() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        disk.direct_io(DirectIo::RefusedAtWrite);
+        let store = disk.open_blocking(JournalOptions::new().max_bytes_per_segment(100), "j").unwrap();
+        for number in 0..20 {
+            store.blocking().append(&(number, "a".repeat(60))).unwrap();
+        }
+        store.blocking().close().unwrap();
+    }
+}
+
+#[test]
+fn numbers_go_on_where_there_was_no_room_for_a_new_segment() {
+    for room in 0..80 {
+        let disk = SimDisk::new(room);
+        let options = JournalOptions::new().max_segments(1).write_ahead(false);
+        let store = disk.open_blocking(options.clone(), "j").unwrap();
+        (0..5).for_each(|number| store.blocking().append(&number).unwrap());
+        disk.limit_room(room);
+        let _ = store.blocking().rotate();
+        let _ = store.blocking().close();
+        disk.free_room();
+        let store = disk.open_blocking(options, "j").unwrap();
+        assert_eq!(store.open_report().next_seq, 6, "room for {room} bytes");
+    }
+}

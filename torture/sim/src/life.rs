@@ -1,0 +1,393 @@
+//! One life of a store: opened, used by its callers, and ended, well or badly.
+
+use std::{
+    future::Future,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use ministore_uring::{
+    MiniStore, MiniStoreError, Pending, Result,
+    testkit::{
+        SimDisk,
+        sim::{Rng, Stepped, Turn},
+    },
+};
+
+use crate::{
+    model::{Checked, Model, Told, Violation, violated},
+    reading::{read, text_of},
+    settings::{Run, Trouble},
+};
+
+type Promise<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+/// A model that a watcher looks at, too.
+#[derive(Clone)]
+pub struct Shared {
+    model: Arc<Mutex<Model>>,
+    /// What the watcher saw.
+    seen: Arc<Mutex<Option<Violation>>>,
+    reads: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Shared {
+    pub fn new(model: Model) -> Self {
+        Self { model: Arc::new(Mutex::new(model)), seen: Arc::default(), reads: Arc::default() }
+    }
+
+    pub fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn reads(&self) -> u64 {
+        self.reads.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// What the watcher saw, once.
+    pub fn complain(&self) -> Checked {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+
+    /// A reader of another process, at this very moment: sees every acknowledged record and nothing else.
+    pub fn look(&self, disk: &SimDisk, path: &Path, store: &MiniStore, when: &str) -> Checked {
+        let durable = store.durable_seq();
+        self.reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (found, error) = read(disk, path);
+        if disk.is_stopped() {
+            return Ok(());
+        }
+        if let Some(error) = error {
+            return violated(format!("a reader {when}, after {} records: {error}", found.len()));
+        }
+        let checked = self.model().check(&found, durable);
+        checked.map_err(|Violation(text)| Violation(format!("a reader {when}: {text}")))
+    }
+
+    fn see(&self, violation: Violation) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(violation);
+    }
+}
+
+/// A store and its callers.
+pub struct Callers<'a> {
+    pub disk: &'a SimDisk,
+    path: &'a Path,
+    run: Run,
+    pub rng: Rng,
+    shared: Shared,
+    pub store: MiniStore,
+    pub writer: Stepped,
+    /// Appends that wait for room in the queue, in order.
+    waiting: Vec<(Vec<u64>, Promise<Pending>)>,
+    /// Appends on their way: which, and what will tell.
+    pending: Vec<(usize, Pending)>,
+    rotations: Vec<Promise<()>>,
+    /// Somebody was told that the store gave up.
+    pub poisoned: bool,
+    pub refused: u64,
+    pub acknowledged: u64,
+    room_is_limited: bool,
+    /// Faults that had struck when this life began.
+    pub faults_before: u64,
+}
+
+impl<'a> Callers<'a> {
+    pub fn new(
+        disk: &'a SimDisk,
+        path: &'a Path,
+        run: Run,
+        mut rng: Rng,
+        shared: &Shared,
+        faults_before: u64,
+        (store, writer): (MiniStore, Stepped),
+    ) -> Self {
+        let watcher = Self::watcher(disk, path, rng.fork(), shared, &store);
+        disk.watch(Some(watcher));
+        Self {
+            disk,
+            path,
+            run,
+            rng,
+            shared: shared.clone(),
+            store,
+            writer,
+            waiting: Vec::new(),
+            pending: Vec::new(),
+            rotations: Vec::new(),
+            poisoned: false,
+            refused: 0,
+            acknowledged: 0,
+            room_is_limited: false,
+            faults_before,
+        }
+    }
+
+    /// Reads the journal now and then, before an operation of the writer.
+    fn watcher(
+        disk: &SimDisk,
+        path: &Path,
+        mut rng: Rng,
+        shared: &Shared,
+        store: &MiniStore,
+    ) -> Box<dyn FnMut() + Send> {
+        // The store is held by a clone of its handle only while somebody looks: the last handle closes it.
+        let (disk, path, shared, store) = (disk.clone(), path.to_path_buf(), shared.clone(), store.clone());
+        let chance = rng.pick(&[0, 2, 5, 20]);
+        Box::new(move || {
+            if rng.chance(chance) {
+                shared.model().answers_are_on_their_way = true;
+                if let Err(violation) = shared.look(&disk, &path, &store, "before an operation") {
+                    shared.see(violation);
+                }
+                shared.model().answers_are_on_their_way = false;
+            }
+        })
+    }
+
+    /// Whether something struck in this life.
+    pub fn was_struck(&self) -> bool {
+        self.disk.faults() > self.faults_before
+    }
+
+    /// Callers and writer do this and that.
+    pub fn act(&mut self, actions: u64) -> Checked {
+        for _ in 0..actions {
+            match self.rng.below(100) {
+                0..30 => self.submit(1),
+                30..42 => {
+                    let count = self.rng.range(1, 7);
+                    self.submit(count);
+                }
+                42..70 => self.step(),
+                70..78 => self.settle()?,
+                78..84 => self.work_beside(),
+                84..87 if self.run.seals => self.rotate(),
+                87..90 => self.shared.look(self.disk, self.path, &self.store, "between two steps")?,
+                90..92 => self.go_away(),
+                92..93 => self.submit_nothing(),
+                _ => self.trouble()?,
+            }
+            self.listen()?;
+            self.shared.complain()?;
+            if self.disk.is_stopped() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, count: u64) {
+        let (mut ids, mut records) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let id = self.shared.model().new_id();
+            let often = if self.run.large { 60 } else { 20 };
+            let bytes_max = if self.rng.chance(often) { self.run.text_bytes_max } else { 40 };
+            let bytes = self.rng.below(bytes_max);
+            ids.push(id);
+            records.push((id, text_of(id, bytes)));
+        }
+        let store = self.store.clone();
+        let single = count == 1 && self.rng.chance(80);
+        let promise: Promise<Pending> = Box::pin(async move {
+            if single { store.submit(&records[0]).await } else { store.submit_batch(records).await }
+        });
+        self.waiting.push((ids, promise));
+    }
+
+    /// An empty batch is acknowledged like any other, and writes nothing.
+    fn submit_nothing(&mut self) {
+        let store = self.store.clone();
+        let mut promise: Promise<Pending> = Box::pin(async move { store.submit_batch::<u64, _>([]).await });
+        let _ = poll(&mut promise);
+    }
+
+    fn rotate(&mut self) {
+        let store = self.store.clone();
+        let mut promise: Promise<()> = Box::pin(async move { store.rotate().await });
+        if poll(&mut promise).is_none() {
+            self.rotations.push(promise);
+        }
+    }
+
+    /// A caller drops its future: what it appended may be written all the same.
+    fn go_away(&mut self) {
+        if self.rng.chance(30) {
+            self.waiting.pop();
+        } else if !self.pending.is_empty() {
+            let which = self.rng.below(self.pending.len() as u64) as usize;
+            let (append, _) = self.pending.remove(which);
+            let _ = self.shared.model().tell(append, Told::Gone);
+        }
+    }
+
+    fn trouble(&mut self) -> Checked {
+        match self.run.trouble {
+            Trouble::None => {}
+            Trouble::Faults if self.rng.chance(30) => {
+                let nth = self.rng.range(1, 12);
+                if self.rng.chance(60) { self.disk.fail_sync(nth) } else { self.disk.fail_write(nth) }
+            }
+            Trouble::Faults => {}
+            Trouble::NoRoom if self.room_is_limited => self.find_room_again()?,
+            Trouble::NoRoom => {
+                self.room_is_limited = true;
+                self.shared.model().room_was_limited = true;
+                let room = self.rng.pick(&[0, 1, 30, 100, 1000, 5000, 70_000, 200_000]);
+                self.disk.limit_room(self.rng.below(room + 1));
+            }
+        }
+        Ok(())
+    }
+
+    /// Once there is room the store must work again.
+    pub fn find_room_again(&mut self) -> Checked {
+        self.room_is_limited = false;
+        self.disk.free_room();
+        self.settle()?;
+        if self.poisoned || self.disk.is_stopped() || self.rng.chance(30) {
+            return Ok(());
+        }
+        let refused = self.refused;
+        self.submit(1);
+        self.settle()?;
+        if self.refused > refused && !self.poisoned && !self.disk.is_stopped() {
+            return violated("an append was refused for lack of room, and there is room");
+        }
+        Ok(())
+    }
+
+    fn work_beside(&mut self) {
+        let operations = self.rng.range(1, 30);
+        for _ in 0..operations {
+            self.disk.advance_beside();
+        }
+    }
+
+    fn step(&mut self) {
+        let outcomes_first = self.rng.chance(50);
+        self.writer.step(outcomes_first);
+    }
+
+    /// Lets everything be done that can be done. Nobody may hang then.
+    pub fn settle(&mut self) -> Checked {
+        self.listen()?;
+        loop {
+            let outcomes_first = self.rng.chance(50);
+            let turn = self.writer.step(outcomes_first);
+            let issued = self.listen()?;
+            if turn == Turn::Ended || (turn == Turn::Idle && !issued && !self.disk.advance_beside()) {
+                break;
+            }
+        }
+        let hanging = self.waiting.len() + self.pending.len() + self.rotations.len();
+        if hanging > 0 && !self.disk.is_stopped() {
+            return violated(format!(
+                "{} appends, {} waiting for room in the queue, and {} rotations hang",
+                self.pending.len(),
+                self.waiting.len(),
+                self.rotations.len()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes in what callers are told. Says whether an append was issued that had waited for room.
+    pub fn listen(&mut self) -> Checked<bool> {
+        let issued = self.poll_waiting();
+        let mut still = Vec::new();
+        for (append, mut pending) in std::mem::take(&mut self.pending) {
+            match poll(&mut Pin::new(&mut pending)) {
+                None => still.push((append, pending)),
+                Some(outcome) => self.note(append, outcome)?,
+            }
+        }
+        self.pending = still;
+        let mut rotations = std::mem::take(&mut self.rotations);
+        rotations.retain_mut(|rotation| poll(rotation).is_none());
+        self.rotations = rotations;
+        Ok(issued)
+    }
+
+    fn poll_waiting(&mut self) -> bool {
+        let mut still = Vec::new();
+        let mut issued = false;
+        for (ids, mut promise) in std::mem::take(&mut self.waiting) {
+            match poll(&mut promise) {
+                None => still.push((ids, promise)),
+                Some(Ok(pending)) => {
+                    issued = true;
+                    let append = self.shared.model().issue(ids);
+                    self.pending.push((append, pending));
+                }
+                // It was never handed over.
+                Some(Err(_)) => {}
+            }
+        }
+        self.waiting = still;
+        issued
+    }
+
+    fn note(&mut self, append: usize, outcome: Result<u64>) -> Checked {
+        let told = match outcome {
+            Ok(first) => {
+                self.acknowledged += 1;
+                Told::Durable(first)
+            }
+            Err(MiniStoreError::StorageFull { .. } | MiniStoreError::Closed) => {
+                self.refused += 1;
+                Told::Refused
+            }
+            Err(MiniStoreError::Poisoned { .. }) => {
+                self.poisoned = true;
+                Told::Unknown
+            }
+            Err(MiniStoreError::WriterGone) => Told::Unknown,
+            Err(error) => return violated(format!("an append failed: {error}")),
+        };
+        self.shared.model().tell(append, told)
+    }
+
+    /// The store is closed, and so is the journal.
+    pub fn close(mut self) -> Checked<Option<MiniStoreError>> {
+        let store = self.store.clone();
+        let mut closing: Promise<()> = Box::pin(async move { store.close().await });
+        let mut outcome = poll(&mut closing);
+        self.settle()?;
+        outcome = outcome.or_else(|| poll(&mut closing));
+        let stopped = self.disk.is_stopped();
+        self.leave()?;
+        match outcome {
+            Some(Ok(())) => Ok(None),
+            Some(Err(error)) => Ok(Some(error)),
+            None if stopped => Ok(Some(MiniStoreError::WriterGone)),
+            None => violated("closing hangs"),
+        }
+    }
+
+    /// Every handle is dropped; the writer closes the journal by itself.
+    pub fn abandon(mut self) -> Checked {
+        self.settle()?;
+        self.disk.watch(None);
+        let Self { store, mut writer, pending, waiting, rotations, .. } = self;
+        drop((store, pending, waiting, rotations));
+        while writer.step(false) != Turn::Ended {}
+        Ok(())
+    }
+
+    /// The process is gone: what it was told by then counts.
+    pub fn leave(mut self) -> Checked {
+        self.disk.watch(None);
+        self.listen()?;
+        self.shared.complain()
+    }
+}
+
+fn poll<T, F: Future<Output = T> + Unpin + ?Sized>(future: &mut F) -> Option<T> {
+    match Pin::new(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}

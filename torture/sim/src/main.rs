@@ -1,0 +1,86 @@
+//! Runs for some minutes, or one seed; says what it did. Ends with 1 and the command that repeats it where a guarantee
+//! was broken.
+
+#![allow(clippy::print_stdout, reason = "a program")]
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant, SystemTime},
+};
+
+use ministore_sim::{Bug, Failure, Figures, run};
+
+/// The last operations before a failure tell most.
+const TRACE_LINES: usize = 150;
+
+struct Arguments {
+    minutes: f64,
+    runs: u64,
+    seed: Option<u64>,
+    bug: Option<Bug>,
+}
+
+fn main() -> ExitCode {
+    let arguments = match parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(text) => {
+            println!("{text}\n\nusage: ministore-sim [--minutes N] [--runs N] [--seed S] [--bug NAME]");
+            return ExitCode::from(2);
+        }
+    };
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let first = arguments.seed.unwrap_or(clock.as_nanos() as u64 % 1_000_000_000 * 1000);
+    let runs = if arguments.seed.is_some() && arguments.minutes == 0.0 {
+        arguments.runs.max(1)
+    } else {
+        arguments.runs
+    };
+    let started = Instant::now();
+    let mut total = Figures::default();
+    for seed in first.. {
+        match run(seed, arguments.bug) {
+            Ok(figures) => total += figures,
+            Err(failure) => {
+                print!("{}", total.report(started.elapsed().as_secs_f64()));
+                report(&failure, arguments.bug);
+                return ExitCode::FAILURE;
+            }
+        }
+        let over = started.elapsed() >= Duration::from_secs_f64(arguments.minutes * 60.0);
+        if (runs > 0 && total.runs >= runs) || (runs == 0 && over) {
+            break;
+        }
+    }
+    println!("seeds {first} to {}", first + total.runs - 1);
+    print!("{}", total.report(started.elapsed().as_secs_f64()));
+    ExitCode::SUCCESS
+}
+
+fn report(failure: &Failure, bug: Option<Bug>) {
+    println!("\nseed {}: {}", failure.seed, failure.what);
+    let trace = ministore_sim::trace(failure.seed, bug);
+    for line in &trace[trace.len().saturating_sub(TRACE_LINES)..] {
+        println!("    {line}");
+    }
+    let bug = bug.map_or_else(String::new, |bug| format!(" --bug {bug:?}"));
+    println!("\nrepeat: cargo run --release -p ministore-sim -- --seed {}{bug}", failure.seed);
+}
+
+fn parse(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
+    let mut arguments = Arguments { minutes: 0.0, runs: 0, seed: None, bug: None };
+    while let Some(name) = given.next() {
+        let value = given.next().ok_or_else(|| format!("{name}: a value is missing"))?;
+        let bad = || format!("{name}: not {value}");
+        match name.as_str() {
+            "--minutes" => arguments.minutes = value.parse().map_err(|_| bad())?,
+            "--runs" => arguments.runs = value.parse().map_err(|_| bad())?,
+            "--seed" => arguments.seed = Some(value.parse().map_err(|_| bad())?),
+            "--bug" => {
+                let bug = Bug::ALL.into_iter().find(|bug| format!("{bug:?}") == value);
+                arguments.bug = Some(bug.ok_or_else(bad)?);
+            }
+            _ => return Err(format!("{name}: unknown")),
+        }
+    }
+    Ok(arguments)
+}

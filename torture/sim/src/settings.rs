@@ -1,0 +1,120 @@
+//! What is left to chance in a run and in a life.
+
+use ministore_uring::{
+    JournalOptions, RecoveryPolicy,
+    testkit::{
+        DirectIo, NamesAfterCut, SimDisk,
+        sim::{Beside, Rng, Stop},
+    },
+};
+
+/// What stays the same for a whole run.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    pub lives: u64,
+    pub seals: bool,
+    /// What kind of trouble there is beside crashes.
+    pub trouble: Trouble,
+    /// The largest text of a record, in bytes.
+    pub text_bytes_max: u64,
+    /// Segments that are written ahead more than once.
+    pub large: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    None,
+    /// Writes and syncs fail.
+    Faults,
+    /// The disk runs full.
+    NoRoom,
+}
+
+impl Run {
+    pub fn choose(rng: &mut Rng) -> Self {
+        let large = rng.chance(12);
+        Self {
+            lives: if large { rng.range(2, 5) } else { rng.range(3, 14) },
+            seals: !rng.chance(10),
+            trouble: rng.pick(&[Trouble::None, Trouble::None, Trouble::Faults, Trouble::NoRoom]),
+            text_bytes_max: if large { 9000 } else { rng.pick(&[10, 60, 60, 700, 3000]) },
+            large,
+        }
+    }
+}
+
+/// How one life goes.
+#[derive(Debug, Clone)]
+pub struct Life {
+    pub options: JournalOptions,
+    pub segments_kept: usize,
+    /// Things the callers do.
+    pub actions: u64,
+    /// Operations until the life ends, where it does not end by itself, and how.
+    pub stop: Option<(u64, Stop)>,
+}
+
+impl Life {
+    pub fn choose(run: &Run, rng: &mut Rng) -> Self {
+        let segments_kept =
+            if run.seals { rng.pick(&[usize::MAX, usize::MAX, 1, 2, 3, 5]) } else { usize::MAX };
+        // Without seals a commit that was cut off may look like damage.
+        let policy = if run.seals { RecoveryPolicy::Strict } else { RecoveryPolicy::CutAtFirstError };
+        let segment_bytes = match run {
+            // A torn commit in an archived segment without seals cannot be told from its records.
+            Run { seals: false, .. } => u64::MAX,
+            Run { large: true, .. } => rng.pick(&[70_000, 200_000, 1 << 30]),
+            _ => rng.pick(&[150, 400, 1000, 1000, 4000, 20_000, 70_000]),
+        };
+        let options = JournalOptions::new()
+            .recovery(policy)
+            .seals(run.seals)
+            .max_bytes_per_segment(segment_bytes)
+            .max_segments(segments_kept)
+            .write_ahead(rng.chance(75))
+            .direct(rng.chance(70))
+            .max_group_bytes(rng.pick(&[1, 200, 2000, 1 << 20, 1 << 20]))
+            .max_queue_bytes(rng.pick(&[400, 2000, 64 << 20, 64 << 20]));
+        let stops = [Stop::PowerCut, Stop::PowerCut, Stop::Kill];
+        let stop = match rng.below(10) {
+            // While it recovers.
+            0..3 => Some((rng.range(1, 12), rng.pick(&stops))),
+            3..7 => Some((rng.range(1, if run.large { 400 } else { 150 }), rng.pick(&stops))),
+            _ => None,
+        };
+        let actions = if run.large { rng.range(40, 160) } else { rng.pick(&[0, 5, 20, 20, 40, 80]) };
+        Self { options, segments_kept, actions, stop }
+    }
+}
+
+impl Life {
+    /// What matters of it, on one line.
+    pub fn describe(&self) -> String {
+        let options = format!("{:?}", self.options);
+        let options =
+            options.trim_start_matches("JournalOptions ").split(", backend").next().unwrap_or_default();
+        format!("{options}, {} actions, to be stopped: {:?}", self.actions, self.stop)
+    }
+}
+
+/// The disk's manners for a life.
+pub fn set_up_disk(disk: &SimDisk, rng: &mut Rng) {
+    disk.split_writes(rng.pick(&[1, 1, 2, 4]));
+    disk.direct_io(rng.pick(&[
+        DirectIo::Works,
+        DirectIo::Works,
+        DirectIo::Works,
+        DirectIo::RefusedAtOpen,
+        DirectIo::RefusedAtWrite,
+    ]));
+    disk.names_after_cut(rng.pick(&[NamesAfterCut::Any, NamesAfterCut::Ordered]));
+    disk.pace_beside(rng.pick(&[
+        Beside::Starved,
+        Beside::Slow,
+        Beside::Slow,
+        Beside::Even,
+        Beside::Even,
+        Beside::Eager,
+    ]));
+    disk.allocate_late(rng.chance(20));
+}

@@ -1,0 +1,47 @@
+//! Whether the simulation would have found what must not be: each deliberate bug is planted and searched for.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use ministore_sim::{Bug, run};
+
+/// Runs in which a bug is to be found once.
+const RUNS_MAX: u64 = 400;
+
+/// Two at a time: each run has a thread of its own beside it.
+const WORKERS: usize = 2;
+
+#[test]
+fn every_planted_bug_is_found() {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(&bug) = Bug::ALL.get(next.fetch_add(1, Relaxed)) {
+                    let failure =
+                        (0..RUNS_MAX).find_map(|seed| Some((seed + 1, run(seed, Some(bug)).err()?)));
+                    found.lock().unwrap().push((bug, failure));
+                }
+            });
+        }
+    });
+    let found = found.into_inner().unwrap();
+    let mut missed = Vec::new();
+    for (bug, failure) in &found {
+        match failure {
+            Some((runs, failure)) => {
+                println!("{:<26} found in run {runs:>3}: {}", format!("{bug:?}"), failure.what)
+            }
+            None => missed.push(bug),
+        }
+    }
+    assert!(missed.is_empty(), "not found in {RUNS_MAX} runs: {missed:?}");
+    assert_eq!(found.len(), Bug::ALL.len());
+}
