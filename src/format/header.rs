@@ -105,6 +105,11 @@ pub(crate) fn is_object(text: &[u8]) -> bool {
     parse_link(text).is_ok()
 }
 
+/// Whether a header can begin like this.
+pub(crate) fn is_begun(bytes: &[u8]) -> bool {
+    MAGIC.starts_with(bytes) || (bytes.starts_with(MAGIC) && !bytes.contains(&super::LF))
+}
+
 /// Whether these bytes can be a header that was cut off while it was being written: nothing follows it.
 pub(crate) fn is_torn_header(bytes: &[u8]) -> bool {
     let bytes = bytes.trim_ascii_end();

@@ -17,6 +17,9 @@ use crate::{
     scan::{End, LineReader, Tail, begins_as_a_journal},
 };
 
+/// A header lies in it, whole.
+const FIRST_SECTOR_BYTES: usize = 512;
+
 /// The files of a journal, as found.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -247,11 +250,17 @@ fn observe_next(disk: &dyn Disk, names: &Names, newest: &Newest) -> io::Result<N
     Ok(if fits && !damaged { NextState::Continues } else { NextState::Foreign })
 }
 
-/// Whether it is what a power cut leaves of padding: its size may be durable before its bytes are, and the file system
-/// fills in zeros. Only of a prepared file: the active name is given to durable bytes alone.
+/// Whether it is what a power cut leaves of padding, or of a header that was never synced: its size may be durable before
+/// its bytes are, and the file system fills in zeros. Only of a prepared file: the active name is given to durable
+/// bytes alone.
 fn is_unwritten(file: &dyn DiskFile) -> io::Result<bool> {
     let mut buffer = vec![0; 64 << 10];
-    let mut offset = 0;
+    let count = file.read_at(&mut buffer[..FIRST_SECTOR_BYTES], 0)?;
+    let first_zero = buffer[..count].iter().position(|&byte| byte == 0);
+    let mut offset = match first_zero {
+        Some(end) if header::is_begun(&buffer[..end]) => end as u64,
+        _ => 0,
+    };
     loop {
         let count = file.read_at(&mut buffer, offset)?;
         if !buffer[..count].iter().all(|byte| matches!(byte, &PADDING | 0)) {

@@ -98,7 +98,7 @@ fn all_left() -> Vec<Left> {
         left("padding only", 0, &[("", padding())]),
         left("a header cut off", 0, &[("", cut_header.clone())]),
         left("a creation cut off early", 0, &[(".next", vec![])]),
-        left("a creation cut off in the header", 0, &[(".next", cut_header)]),
+        left("a creation cut off in the header", 0, &[(".next", cut_header.clone())]),
         left("a creation cut off late", 0, &[(".next", SegmentBytes::new(FIRST).ended())]),
         left("a header", 0, &[("", SegmentBytes::new(FIRST).ended())]),
         left("closed", 3, &[("", two_groups().closed())]),
@@ -110,6 +110,16 @@ fn all_left() -> Vec<Left> {
         left("the next prepared", 3, &[("", two_groups().padded(99)), (".next", padding())]),
         left("torn, the next prepared", 3, &[("", torn(two_groups())), (".next", padding())]),
         left("a creation whose header was lost", 0, &[(".next", zeros(76))]),
+        left(
+            "a creation whose header was lost in part",
+            0,
+            &[(".next", [&cut_header[..], &zeros(36)].concat())],
+        ),
+        left(
+            "a creation whose header lost its LF",
+            0,
+            &[(".next", SegmentBytes::new(FIRST).followed_by(&zeros(1)))],
+        ),
         left("the next prepared, padding lost", 3, &[("", two_groups().padded(99)), (".next", zeros(4096))]),
         left(
             "the next prepared, padding lost in part",
