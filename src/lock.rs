@@ -12,7 +12,8 @@ use crate::{
     MiniStoreError, Result,
     device::{Disk, DiskFile, FileId, LockFile},
     names::Names,
-    sync::{AtomicBool, Condvar, Mutex, MutexGuard, OnceLock, Ordering, PoisonError, broken, process_wide},
+    planted::{Bug, planted},
+    sync::{AtomicBool, Condvar, Mutex, MutexGuard, OnceLock, Ordering, PoisonError, process_wide},
 };
 
 process_wide! {
@@ -152,7 +153,7 @@ impl Drop for JournalLock {
             tracing::warn!(%error, "could not release the journal's lock");
         }
         locks.remove(&self.file.id());
-        if !broken!(UnlocksSilently) {
+        if !planted(Bug::UnlocksSilently) {
             held.changed.notify_all();
         }
     }

@@ -1,5 +1,5 @@
-//! Deliberate bugs, so that the simulation can show that it would have found them. Without the hidden feature `_sim`
-//! none of them is compiled: [`planted`] is `false`, and known to be.
+//! Deliberate bugs, so that the simulation (`torture/sim`) and the models of threads (`torture/models`) can show that they
+//! would have found them. In a user's build none of them is compiled: [`planted`] is `false`, and known to be.
 
 #![cfg_attr(
     not(any(test, feature = "_sim")),
@@ -49,11 +49,36 @@ pub enum Bug {
     TornTailAsData,
     /// What was prepared as the next segment is adopted whatever it continues.
     NextUnchecked,
+
+    /// An append takes no room in the queue.
+    TakesNoRoom,
+    /// An answered append does not give its room back.
+    KeepsItsRoom,
+    /// A failure turns away those who wait for room before the cause can be read.
+    FailsBeforeSayingWhy,
+    /// Those who wait for room are turned away before the reason can be read.
+    ClosesBeforeSayingWhy,
+    /// Callers are told before the durable number is published.
+    AnswersBeforePublishing,
+    /// The writer commits again after a failure.
+    GoesOnAfterAFailure,
+    /// A request that ends a group is forgotten.
+    ForgetsWhatEndsAGroup,
+    /// The last handle goes without announcing that the lock will be released.
+    GoesWithoutAWord,
+    /// A released lock is not made known to those who wait for it.
+    UnlocksSilently,
+    /// The writer turns to the next segment before the last one has its archived name.
+    TurnsBeforeArchived,
+    /// A reader that fails ends as if the journal did.
+    EndsInsteadOfFailing,
+    /// An abandoned opening is not made known.
+    OpensForNobody,
 }
 
 impl Bug {
-    /// All of them.
-    pub const ALL: [Self; 20] = [
+    /// Those that the simulated disk must show.
+    pub const ON_DISK: [Self; 20] = [
         Self::NoDirSyncAfterArchiving,
         Self::NoDirSyncAfterCreating,
         Self::AcknowledgeBeforeSync,
@@ -75,22 +100,38 @@ impl Bug {
         Self::TornTailAsData,
         Self::NextUnchecked,
     ];
+
+    /// Those that the models of threads must show.
+    pub const OF_THREADS: [Self; 12] = [
+        Self::TakesNoRoom,
+        Self::KeepsItsRoom,
+        Self::FailsBeforeSayingWhy,
+        Self::ClosesBeforeSayingWhy,
+        Self::AnswersBeforePublishing,
+        Self::GoesOnAfterAFailure,
+        Self::ForgetsWhatEndsAGroup,
+        Self::GoesWithoutAWord,
+        Self::UnlocksSilently,
+        Self::TurnsBeforeArchived,
+        Self::EndsInsteadOfFailing,
+        Self::OpensForNobody,
+    ];
 }
 
 /// Whether this bug is to be shown.
-#[cfg(not(any(test, feature = "_sim")))]
+#[cfg(not(any(test, feature = "_sim", shuttle)))]
 pub(crate) const fn planted(_: Bug) -> bool {
     false
 }
 
-#[cfg(any(test, feature = "_sim"))]
+#[cfg(any(test, feature = "_sim", shuttle))]
 pub use switch::plant;
-#[cfg(any(test, feature = "_sim"))]
-pub(crate) use switch::{carry_over, planted};
+#[cfg(any(test, feature = "_sim", shuttle))]
+pub(crate) use switch::planted;
 
 /// Which bug is planted: a matter of each thread, so that tests can run side by side.
-#[cfg(any(test, feature = "_sim"))]
-mod switch {
+#[cfg(any(test, feature = "_sim", shuttle))]
+pub(crate) mod switch {
     use std::cell::Cell;
 
     use super::Bug;

@@ -15,9 +15,10 @@ use bytes::Bytes;
 use crate::{
     Result,
     lock::Releasing,
+    planted::{Bug, planted},
     process::Process,
     shared::Shared,
-    sync::{AcquireError, OwnedSemaphorePermit, SendError, Sender, block_on, broken, oneshot},
+    sync::{AcquireError, OwnedSemaphorePermit, SendError, Sender, block_on, oneshot},
 };
 
 /// What the writer thread is asked to do.
@@ -48,7 +49,7 @@ impl Append {
     pub(crate) fn answer(self, outcome: Result<u64>) {
         let Self { room, done, .. } = self;
         // Room first: a caller that was waiting for it can be served while this one wakes.
-        if broken!(KeepsItsRoom) {
+        if planted(Bug::KeepsItsRoom) {
             mem::forget(room);
         } else {
             outliving_wakers(|| drop(room));
@@ -177,7 +178,7 @@ impl Drop for Requests {
             mem::forget(self.sender.take());
         } else {
             // Before the sender goes, which tells the writer.
-            if !broken!(GoesWithoutAWord) {
+            if !planted(Bug::GoesWithoutAWord) {
                 self.releasing.announce();
             }
         }

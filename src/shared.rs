@@ -4,10 +4,11 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use crate::{
     MiniStoreError, Result,
+    planted::{Bug, planted},
     process::Process,
     request::outliving_wakers,
     stats::Counters,
-    sync::{AtomicBool, AtomicU64, OnceLock, Ordering, Semaphore, broken},
+    sync::{AtomicBool, AtomicU64, OnceLock, Ordering, Semaphore},
 };
 
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Shared {
     /// Stops everything for good. The first cause is kept.
     pub(crate) fn poison(&self, cause: io::Error) {
         tracing::error!(journal = %self.path.display(), %cause, "a write or a sync failed: stopped");
-        if broken!(FailsBeforeSayingWhy) {
+        if planted(Bug::FailsBeforeSayingWhy) {
             self.room.close();
         }
         let _ = self.poison.set(Arc::new(cause));
@@ -71,7 +72,7 @@ impl Shared {
 
     /// Nothing is accepted any more.
     pub(crate) fn close(&self) {
-        if broken!(ClosesBeforeSayingWhy) {
+        if planted(Bug::ClosesBeforeSayingWhy) {
             self.room.close();
         }
         self.closed.store(true, Ordering::Release);

@@ -9,9 +9,10 @@ use crate::{
     BackendKind, Blocking, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Pending, Result,
     Stats, encode,
     format::LF,
+    planted::{Bug, planted},
     request::{Answer, Append, Lines, Request, Requests, Room},
     shared::Shared,
-    sync::{TryAcquireError, block_on, broken, oneshot},
+    sync::{TryAcquireError, block_on, oneshot},
     writer,
 };
 
@@ -324,7 +325,7 @@ impl MiniStore {
         let Handle { requests, shared, limits, .. } = &*self.handle;
         let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(limits.queue_bytes_max);
-        let bytes = if broken!(TakesNoRoom) { 0 } else { bytes };
+        let bytes = if planted(Bug::TakesNoRoom) { 0 } else { bytes };
         shared.check_process()?;
         // It gives nothing to a newcomer while others wait.
         let room = match Arc::clone(&shared.room).try_acquire_many_owned(bytes) {

@@ -26,14 +26,7 @@ mod primitives {
         };
     }
 
-    /// Whether a model asks the code to be wrong here, to see that it would notice: nothing but a model can.
-    macro_rules! broken {
-        ($bug:ident) => {
-            false
-        };
-    }
-
-    pub(crate) use {broken, process_wide};
+    pub(crate) use process_wide;
 }
 
 #[cfg(shuttle)]

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use super::{cursor::Cursor, feed::Feed};
 use crate::{
     Result,
-    sync::{broken, mpsc, thread},
+    planted::{Bug, planted},
+    sync::{mpsc, thread},
 };
 
 /// Blocks read ahead.
@@ -46,7 +47,7 @@ impl Pump {
                 let message = match cursor.refill(&mut feed) {
                     Ok(true) => Ok(Message::Block(cursor)),
                     Ok(false) => return,
-                    Err(_) if broken!(EndsInsteadOfFailing) => return,
+                    Err(_) if planted(Bug::EndsInsteadOfFailing) => return,
                     Err(error) => Err(error),
                 };
                 let ended = message.is_err();

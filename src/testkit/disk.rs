@@ -204,7 +204,7 @@ impl Disk for LifeDisk {
             return Ok(Box::new(AtOnce));
         }
         #[cfg(any(test, feature = "_sim"))]
-        let begin = crate::planted::carry_over();
+        let begin = crate::planted::switch::carry_over();
         #[cfg(not(any(test, feature = "_sim")))]
         let begin = || {};
         Ok(Box::new(LockStep::spawn(Arc::clone(&self.host.pace), begin)?))

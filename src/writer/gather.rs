@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::Writer;
 use crate::{
+    planted::{Bug, planted},
     request::{Append, Request},
-    sync::broken,
 };
 
 /// Appends that will be committed together, in the order in which they were issued.
@@ -47,7 +47,7 @@ impl Writer {
             };
             match request {
                 Request::Append(append) => group.add(append),
-                _ if broken!(ForgetsWhatEndsAGroup) => {}
+                _ if planted(Bug::ForgetsWhatEndsAGroup) => {}
                 control => return (group, Some(control)),
             }
         }

@@ -36,7 +36,7 @@ use crate::{
     planted::{Bug, planted},
     request::{Append, Request, answer},
     shared::Shared,
-    sync::{Receiver, broken, oneshot, select},
+    sync::{Receiver, oneshot, select},
 };
 
 /// The state of the writer thread.
@@ -157,7 +157,7 @@ impl Writer {
 
     /// One write, made durable; the sequence number of the first record.
     fn commit(&mut self, appends: &[Append]) -> std::result::Result<u64, CommitError> {
-        if self.shared.poisoned().is_some() && !broken!(GoesOnAfterAFailure) {
+        if self.shared.poisoned().is_some() && !planted(Bug::GoesOnAfterAFailure) {
             return Err(CommitError::Failed(io::Error::other("poisoned")));
         }
         let records: u64 = appends.iter().map(|append| append.records).sum();
@@ -204,7 +204,7 @@ impl Writer {
             self.next_seq,
             "what is acknowledged is what was numbered"
         );
-        if !broken!(AnswersBeforePublishing) {
+        if !planted(Bug::AnswersBeforePublishing) {
             self.shared.publish(self.next_seq - 1);
         }
         let mut seq = first;
@@ -213,7 +213,7 @@ impl Writer {
             append.answer(Ok(seq));
             seq += records;
         }
-        if broken!(AnswersBeforePublishing) {
+        if planted(Bug::AnswersBeforePublishing) {
             self.shared.publish(self.next_seq - 1);
         }
     }

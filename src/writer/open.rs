@@ -21,11 +21,12 @@ use crate::{
     device::{Disk, Kind, Lane, Open, RealDisk, UringLane, refusal_hint},
     lock::{JournalLock, Releasing},
     names::Names,
+    planted::{Bug, planted},
     process::Process,
     recovery::recover,
     request::Requests,
     shared::Shared,
-    sync::{broken, oneshot, thread, unbounded},
+    sync::{oneshot, thread, unbounded},
 };
 
 /// What a store needs to talk to its writer.
@@ -68,7 +69,7 @@ impl Future for Opening {
 impl Drop for Opening {
     fn drop(&mut self) {
         // Nobody will hold the journal: whoever opens it next is to wait for its closing, not to fail.
-        if !self.answered && !broken!(OpensForNobody) {
+        if !self.answered && !planted(Bug::OpensForNobody) {
             self.releasing.announce();
         }
     }

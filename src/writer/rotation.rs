@@ -26,7 +26,7 @@ use crate::{
     planted::{Bug, planted},
     request::answer,
     shared::Shared,
-    sync::{broken, oneshot},
+    sync::oneshot,
 };
 
 /// Where a rotation stands.
@@ -205,7 +205,7 @@ impl Writer {
                 let requested = to.clone();
                 self.segment.archived_as = Some(to.clone());
                 self.housekeeper.ask(Job::Archive { to });
-                self.rotation.archive = if broken!(TurnsBeforeArchived) {
+                self.rotation.archive = if planted(Bug::TurnsBeforeArchived) {
                     Archive::Done { to: requested }
                 } else {
                     Archive::Requested { to: requested }

@@ -12,7 +12,10 @@ mod rig;
 mod room;
 mod rotation;
 
-use std::{cell::Cell, path::Path};
+use std::path::Path;
+
+pub use crate::planted::Bug;
+use crate::planted::plant;
 
 /// A program of a few threads that checks its own outcome. It is given an empty directory.
 #[derive(Debug, Clone, Copy)]
@@ -44,66 +47,11 @@ models! {
         a_failed_rename_answers_everybody;
 }
 
-/// A deliberate bug in the engine, at the place that names it with `broken!`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bug {
-    /// An append takes no room in the queue.
-    TakesNoRoom,
-    /// An answered append does not give its room back.
-    KeepsItsRoom,
-    /// A failure turns away those who wait for room before the cause can be read.
-    FailsBeforeSayingWhy,
-    /// Those who wait for room are turned away before the reason can be read.
-    ClosesBeforeSayingWhy,
-    /// Callers are told before the durable number is published.
-    AnswersBeforePublishing,
-    /// The writer commits again after a failure.
-    GoesOnAfterAFailure,
-    /// A request that ends a group is forgotten.
-    ForgetsWhatEndsAGroup,
-    /// The last handle goes without announcing that the lock will be released.
-    GoesWithoutAWord,
-    /// A released lock is not made known to those who wait for it.
-    UnlocksSilently,
-    /// The writer turns to the next segment before the last one has its archived name.
-    TurnsBeforeArchived,
-    /// A reader that fails ends as if the journal did.
-    EndsInsteadOfFailing,
-    /// An abandoned opening is not made known.
-    OpensForNobody,
-}
-
-impl Bug {
-    /// Every one of them.
-    pub const ALL: &[Self] = &[
-        Self::TakesNoRoom,
-        Self::KeepsItsRoom,
-        Self::FailsBeforeSayingWhy,
-        Self::ClosesBeforeSayingWhy,
-        Self::AnswersBeforePublishing,
-        Self::GoesOnAfterAFailure,
-        Self::ForgetsWhatEndsAGroup,
-        Self::GoesWithoutAWord,
-        Self::UnlocksSilently,
-        Self::TurnsBeforeArchived,
-        Self::EndsInsteadOfFailing,
-        Self::OpensForNobody,
-    ];
-
-    /// Runs `act` with the bug. All modelled threads share the thread that this is called on.
-    pub fn during<T>(self, act: impl FnOnce() -> T) -> T {
-        let _off = Off;
-        BUG.set(Some(self));
-        act()
-    }
-
-    pub(crate) fn is_on(self) -> bool {
-        BUG.get() == Some(self)
-    }
-}
-
-thread_local! {
-    static BUG: Cell<Option<Bug>> = const { Cell::new(None) };
+/// Runs `act` with a bug planted. All modelled threads share the thread that this is called on.
+pub fn with_bug<T>(bug: Bug, act: impl FnOnce() -> T) -> T {
+    let _off = Off;
+    plant(Some(bug));
+    act()
 }
 
 /// Switches the bug off when it goes.
@@ -111,6 +59,6 @@ struct Off;
 
 impl Drop for Off {
     fn drop(&mut self) {
-        BUG.set(None);
+        plant(None);
     }
 }

@@ -103,10 +103,4 @@ macro_rules! select {
     };
 }
 
-macro_rules! broken {
-    ($bug:ident) => {
-        $crate::models::Bug::$bug.is_on()
-    };
-}
-
-pub(crate) use {broken, process_wide, select};
+pub(crate) use {process_wide, select};
