@@ -238,6 +238,9 @@ fn recovering_twice_leaves_every_byte_as_it_is_the_second_time() {
     }
 }
 
+/// Operations, and where they write.
+type Seen = Vec<(Op, Option<Range<u64>>)>;
+
 /// What is found whole may stand in the page cache only, where a sync failed or was never made.
 #[test]
 fn the_last_group_is_written_again_and_synced_before_it_counts() {
@@ -248,7 +251,7 @@ fn the_last_group_is_written_again_and_synced_before_it_counts() {
         recover_on(&faults, &left, &path).unwrap();
         let before = segments(&path);
         let found = scan_to_end(&*faults.disk().open(&path, Open::Existing).unwrap()).unwrap().unwrap();
-        let seen: Arc<Mutex<Vec<(Op, Option<Range<u64>>)>>> = Arc::default();
+        let seen: Arc<Mutex<Seen>> = Arc::default();
         faults.before_each({
             let seen = Arc::clone(&seen);
             move |event| {
