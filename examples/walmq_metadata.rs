@@ -5,7 +5,7 @@
 //! cargo run --example walmq_metadata
 //! ```
 
-#![allow(clippy::print_stdout, reason = "an example")]
+#![allow(missing_docs, clippy::print_stdout, reason = "an example")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
