@@ -203,7 +203,14 @@ impl Worker {
     /// Deletes the oldest archived segments, so that with the active one `segments_kept` are left. What cannot be
     /// deleted now is tried again at the next rotation.
     fn retain(&self, segments_kept: usize) -> io::Result<()> {
-        let archived = self.names.archived_in(&self.disk.list(self.names.dir())?);
+        let listed = match self.disk.list(self.names.dir()) {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!(directory = %self.names.dir().display(), %error, "could not look for old segments");
+                return Ok(());
+            }
+        };
+        let archived = self.names.archived_in(&listed);
         let mut surplus = (archived.len() + 1).saturating_sub(segments_kept);
         if planted(Bug::RetentionOneTooMany) && segments_kept < usize::MAX {
             surplus = (surplus + 1).min(archived.len());
