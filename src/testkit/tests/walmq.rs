@@ -1,11 +1,6 @@
 //! The example broker, crashed: how a program uses the simulated disk for a test of its own.
 
-#[allow(
-    unreachable_pub,
-    missing_docs,
-    clippy::missing_errors_doc,
-    reason = "it is an example, read by itself"
-)]
+#[allow(unreachable_pub, reason = "it is an example, read by itself")]
 #[path = "../../../examples/walmq_metadata.rs"]
 mod walmq_metadata;
 

@@ -64,6 +64,8 @@ pub struct Model {
     pub room_was_limited: bool,
     /// Whether the writer may have answered somebody who has not heard yet.
     pub answers_are_on_their_way: bool,
+    /// Whether retention deletes segments, perhaps while somebody reads them.
+    pub deletes: bool,
     /// Whether retention may have left one segment, with nothing in it.
     pub may_delete_all: bool,
     promise: Promise,
@@ -77,6 +79,7 @@ impl Model {
             next_id: 1,
             room_was_limited: false,
             answers_are_on_their_way: false,
+            deletes: false,
             may_delete_all: false,
             promise,
         }

@@ -85,6 +85,7 @@ impl Journal {
             return self.crash();
         }
         self.shared.model().may_delete_all |= life.segments_kept == 1;
+        self.shared.model().deletes = life.segments_kept < usize::MAX;
         let rng = self.rng.fork();
         let mut callers =
             Callers::new(&self.disk, &self.path, self.run, rng, &self.shared, faults_before, opened);
