@@ -1,22 +1,21 @@
 //! Faults of the engine that lives on the simulated disk have shown, each by itself.
 
 use super::*;
+use crate::testkit::{sim::Beside, stepped::Turn};
 
 #[test]
 fn what_recovery_shows_after_a_kill_is_durable() {
-    for seed in 0..100 {
+    for seed in 0..400 {
         let disk = SimDisk::new(seed);
-        let options = JournalOptions::new().direct(false).write_ahead(false);
+        let options = JournalOptions::new().direct(false).write_ahead(false).max_bytes_per_segment(100);
         let store = disk.open_blocking(options.clone(), "j").unwrap();
-        store.blocking().append(&1).unwrap();
-        disk.kill_after(2);
-        store.blocking().append(&2).unwrap_err();
+        disk.kill_after(1 + seed % 40);
+        while store.blocking().append(&"a".repeat(40)).is_ok() {}
         disk.restart();
-        let _store = disk.open_blocking(options.clone(), "j").unwrap();
-        let shown = disk.records::<u64>("j").count();
+        let shown = disk.open_blocking(options.clone(), "j").unwrap().open_report().next_seq;
         disk.restart();
         let _store = disk.open_blocking(options, "j").unwrap();
-        assert_eq!(disk.records::<u64>("j").count(), shown, "seed {seed}");
+        assert!(disk.records::<String>("j").map(Result::unwrap).count() as u64 + 1 >= shown, "seed {seed}");
     }
 }
 
@@ -55,14 +54,31 @@ fn a_closing_that_was_cut_off_is_no_damage() {
 
 #[test]
 fn direct_writes_that_are_refused_in_a_rotation_are_made_otherwise() {
-    for seed in 0..20 {
-        let disk = SimDisk::new(seed);
+    for beside in 0..30 {
+        let disk = SimDisk::in_lock_step(beside);
         disk.direct_io(DirectIo::RefusedAtWrite);
-        let store = disk.open_blocking(JournalOptions::new().max_bytes_per_segment(100), "j").unwrap();
-        for number in 0..20 {
-            store.blocking().append(&(number, "a".repeat(60))).unwrap();
+        disk.pace_beside(Beside::Starved);
+        let path = Path::new("/d/j");
+        let (store, mut writer) = disk.open_stepped(JournalOptions::new(), path).unwrap();
+        let first = pollster::block_on(store.submit(&"a".repeat(200))).unwrap();
+        while disk.advance_beside() || writer.step(true) == Turn::Busy {}
+        first.wait().unwrap();
+        drop(store);
+        while writer.step(true) != Turn::Ended {}
+
+        // A rotation is due at once, and has come so far when the first commit is made.
+        let options = JournalOptions::new().max_bytes_per_segment(100);
+        let (store, mut writer) = disk.open_stepped(options, path).unwrap();
+        for _ in 0..beside {
+            disk.advance_beside();
+            if disk.files().contains(&"/d/j.001".into()) {
+                break;
+            }
+            writer.step(true);
         }
-        store.blocking().close().unwrap();
+        let second = pollster::block_on(store.submit(&2)).unwrap();
+        while writer.step(false) == Turn::Busy || disk.advance_beside() {}
+        assert_eq!(second.wait().unwrap(), 2, "{beside} operations beside");
     }
 }
 
