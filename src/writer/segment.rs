@@ -251,7 +251,8 @@ impl Segment {
         Ok(())
     }
 
-    /// After a write that found no room: nothing of it may be left behind the data.
+    /// After a write that found no room: nothing of it may be left behind the data, durably. What is missing of it may
+    /// be padding only, and a group that was refused must not be found whole after a power cut.
     pub(super) fn cut_back(&mut self) -> io::Result<()> {
         self.buffer.truncate((self.data_end - self.base) as usize);
         let durable_end = if self.born { self.data_end } else { 0 };
@@ -259,12 +260,12 @@ impl Segment {
         if planted(Bug::NoCutAfterNoRoom) {
             return Ok(());
         }
-        if !self.ended {
-            return self.file.set_len(durable_end);
+        if self.ended {
+            // The LF first: a plain line is whole only with it, and where it stands there is room for it.
+            self.file.write_at(&[LF], durable_end)?;
         }
-        // The LF first: a plain line is whole only with it, and where it stands there is room for it.
-        self.file.write_at(&[LF], durable_end)?;
-        self.file.set_len(durable_end + 1)
+        self.file.set_len(durable_end + u64::from(self.ended))?;
+        self.file.sync()
     }
 
     /// Lays out the rest of the last block, too: what lies behind it is then padding, whole.
