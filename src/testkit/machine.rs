@@ -238,6 +238,10 @@ impl Machine {
         }
     }
 
+    pub(super) fn forget_all(&mut self) {
+        self.files.iter_mut().for_each(|file| file.content.forget_dropped());
+    }
+
     pub(super) fn cached(&self, inode: Inode) -> &[u8] {
         self.files[inode].content.cached()
     }

@@ -107,6 +107,11 @@ impl SimDisk {
         machine.plan.stop_at = None;
     }
 
+    /// The cache forgets whatever a failed sync dropped: nothing changes by itself from now on.
+    pub fn forget_dropped(&self) {
+        self.host.machine().forget_all();
+    }
+
     /// Faults that struck so far.
     #[must_use]
     pub fn faults(&self) -> u64 {

@@ -242,6 +242,7 @@ impl Journal {
     fn recover_again(&mut self, found: &[(u64, u64)]) -> Checked {
         let fork = self.disk.fork(self.rng.number());
         fork.heal();
+        fork.forget_dropped();
         fork.restart_after(Stop::Kill);
         for round in 0..2 {
             let before = segments(&fork, &self.path);
@@ -254,9 +255,7 @@ impl Journal {
             drop(opened);
             fork.restart_after(Stop::Kill);
             // Work beside may have been begun by the first life, and is undone by the first recovery.
-            // (After a failed sync the cache itself changes what is seen.)
-            let settled = round == 1 && self.run.trouble != Trouble::Faults;
-            if settled && segments(&fork, &self.path) != before {
+            if round == 1 && segments(&fork, &self.path) != before {
                 let after = segments(&fork, &self.path);
                 let changed = before.iter().zip(&after).find(|(before, after)| before != after);
                 let changed = changed.map(|((path, before), (_, after))| {
