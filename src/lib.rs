@@ -81,7 +81,13 @@
 //!
 //! A completed `fdatasync` (or `O_DSYNC` write) survives a power cut; a sector of 512 bytes is written whole or not at
 //! all; a rename within a directory is atomic, and durable once the directory is synced. Nothing is assumed about the
-//! order in which unsynced sectors, sizes and names become durable.
+//! order in which unsynced sectors, sizes and names become durable. What was done to show it is in `docs/reliability.md` of
+//! the repository.
+//!
+//! # Crash-testing a program
+//!
+//! With the feature `testkit` there is a simulated disk, `testkit::SimDisk`, on which a program built on this crate can
+//! have the power cut at every operation, and see whether its own recovery holds.
 //!
 //! # Errors
 //!

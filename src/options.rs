@@ -182,7 +182,8 @@ impl JournalOptions {
     /// Whether new segments carry seals (default: yes). Without them a closed file is byte for byte what
     /// `ministore` 0.1.7 would have written, and loses what seals give: damage goes unnoticed, a batch may be
     /// found in part after a crash, sequence numbers count from the oldest segment still there, and nothing is
-    /// written ahead.
+    /// written ahead. A commit that a crash cut off can look like damage: open may then need
+    /// [`RecoveryPolicy::CutAtFirstError`].
     #[must_use]
     pub fn seals(mut self, yes: bool) -> Self {
         self.seals = yes;

@@ -38,7 +38,8 @@ impl MiniStore {
     ///
     /// # Errors
     ///
-    /// [`Io`](MiniStoreError::Io) where the file does not exist or cannot be read;
+    /// [`Io`](MiniStoreError::Io) where the file does not exist (the active one has no name for a moment of each rotation)
+    /// or cannot be read;
     /// [`MissingInitialState`](MiniStoreError::MissingInitialState) where it does not begin with a header.
     pub async fn stream<T>(path: impl AsRef<Path>) -> Result<JournalStream<T>>
     where
@@ -48,7 +49,8 @@ impl MiniStore {
     }
 
     /// The records of the journal at `path`, lazily, over all segments, with their sequence numbers. What does not
-    /// exist, or is empty, gives no records.
+    /// exist, or is empty, gives no records. A reader that retention overtakes is told: [`Io`](MiniStoreError::Io) of
+    /// kind `NotFound`, with the name of the segment that is gone.
     ///
     /// ```
     /// # fn main() -> ministore_uring::Result<()> {
