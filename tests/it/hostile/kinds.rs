@@ -182,7 +182,7 @@ fn an_immutable_file_is_read_and_refused_to_a_writer() {
 #[test]
 fn a_file_without_permission_is_named() {
     let journal = Journal::of(&sample(2));
-    fs::set_permissions(journal.path(), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(journal.path(), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(journal.path()).is_ok() {
         shout("NOT TESTED HERE: files without permission, because this process may read every file");
         return;
