@@ -167,7 +167,7 @@ impl Feed {
             (None, Some(link)) => Ok(link.first),
             (None, None) => self.first_of_plain(file).map_err(MiniStoreError::file(path, "read")),
             (Some(Expected { torn: Some(torn), last_seal, .. }), link)
-                if link.is_none_or(|link| Some(link.prev) != last_seal) =>
+                if link.is_none_or(|link| link.prev != last_seal.unwrap_or(0)) =>
             {
                 Err(torn)
             }

@@ -243,7 +243,9 @@ fn observe_next(disk: &dyn Disk, names: &Names, newest: &Newest) -> io::Result<N
         return Ok(NextState::Blank);
     }
     let Content::Scanned(scanned) = Content::observe(&*file)? else { return Ok(NextState::Foreign) };
-    let fits = scanned.header.link().is_none_or(|link| link.prev == newest.last_seal().unwrap_or(0));
+    // The oldest segments may be gone, all of them, too.
+    let fits = matches!(newest, Newest::Absent)
+        || scanned.header.link().is_none_or(|link| link.prev == newest.last_seal().unwrap_or(0));
     let fits = fits || planted(Bug::NextUnchecked);
     // Nothing in it was acknowledged under this name: what is damaged did not come from a rotation.
     let damaged = scanned.end.tail.is_some_and(|tail| tail.damaged);
