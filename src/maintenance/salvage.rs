@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::Fault;
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Pending, Result,
-    device::{self, DiskFile, Open},
+    device::{self, Disk, DiskFile, Open},
     format::HeaderFault,
     names::Names,
     options::LINE_BYTES_LIMIT,
@@ -63,7 +63,8 @@ pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvage> 
         .max_record_bytes(LINE_BYTES_LIMIT)
         .max_batch_bytes(LINE_BYTES_LIMIT)
         .open_blocking(to)?;
-    let mut salvager = Salvager { store: &store, result: Salvage::default(), pending: VecDeque::new() };
+    let mut salvager =
+        Salvager { disk: &*disk, store: &store, result: Salvage::default(), pending: VecDeque::new() };
     salvager.result.faults = found.faults;
     salvager.result.faults.extend(found.torn_tail);
     for segment in found.segments {
@@ -75,6 +76,7 @@ pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvage> 
 }
 
 struct Salvager<'a> {
+    disk: &'a dyn Disk,
     store: &'a MiniStore,
     result: Salvage,
     pending: VecDeque<Pending>,
@@ -83,7 +85,7 @@ struct Salvager<'a> {
 impl Salvager<'_> {
     fn segment(&mut self, path: &PathBuf) -> Result<()> {
         let fail = || MiniStoreError::file(path, "read");
-        let file = device::real().open(path, Open::Read).map_err(fail())?;
+        let file = self.disk.open(path, Open::Read).map_err(fail())?;
         let opened = Scanner::open(Arc::clone(&file), Collect::Lines).map_err(fail())?;
         let tail = match opened {
             Ok(scanner) => self.verified(scanner, &file, path)?,
