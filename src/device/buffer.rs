@@ -8,8 +8,7 @@ const BLOCK: usize = BLOCK_BYTES as usize;
 
 /// Bytes that begin at an address that is a multiple of [`BLOCK_BYTES`].
 ///
-/// A plain `Vec` with a block to spare: the bytes begin at the first aligned address in it, and moving the
-/// `Vec` (into a ring and back) does not move them.
+/// A plain `Vec` with a block to spare: the bytes begin at the first aligned address in it.
 pub(crate) struct CommitBuffer {
     storage: Vec<u8>,
     /// Where in `storage` the bytes begin.
@@ -63,16 +62,6 @@ impl CommitBuffer {
             smaller.extend(self.bytes());
             *self = smaller;
         }
-    }
-
-    /// The bytes as a `Vec` and where in it they begin, for an engine that must own them.
-    pub(super) fn take(&mut self) -> (Vec<u8>, usize) {
-        (std::mem::take(&mut self.storage), self.start)
-    }
-
-    /// Puts back what [`take`](Self::take) took.
-    pub(super) fn put_back(&mut self, storage: Vec<u8>) {
-        self.storage = storage;
     }
 
     fn reserve(&mut self, more: usize) {

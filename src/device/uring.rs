@@ -1,84 +1,188 @@
-//! The commit path over io_uring. The only file that names `tokio_uring` and `io_uring`.
+//! The commit path over io_uring. The only file that names `io_uring`, and the only one of the library with `unsafe`.
 //!
-//! The ring lives on the writer thread and carries one commit at a time; every operation is awaited to its end,
-//! so that a buffer is never dropped under the kernel's hands. `tokio_uring::start` would panic where
-//! io_uring is refused; building the runtime answers with an error instead.
+//! The ring lives on the writer thread and carries one operation at a time. Whoever begins one waits for its end, so
+//! that a buffer is never touched or dropped under the kernel's hands; where the kernel will not tell of the end, the
+//! buffer is leaked.
 
-use std::{fmt, io, path::Path};
+use std::{
+    fmt, io, mem,
+    os::fd::{AsRawFd, RawFd},
+    path::Path,
+};
 
-use tokio_uring::{Runtime, buf::BoundedBuf, fs::File};
+use io_uring::{IoUring, Probe, opcode, squeue, types};
+use rustix::io::Errno;
 
 use super::{CommitBuffer, CommitError, Lane, blocking::not_attached, files::CommitFile};
 
-/// One commit is a write and perhaps a sync; a small ring keeps locked memory small.
+/// One commit is a write and perhaps a sync, one after the other; a small ring keeps locked memory small.
 const RING_ENTRIES: u32 = 8;
 
+/// A single write takes no more: the largest multiple of a block that the kernel writes at once is a little less than
+/// 2 GiB (`MAX_RW_COUNT`), and what is left is written next.
+const WRITE_BYTES_MAX: usize = 1 << 30;
+
 pub(crate) struct UringLane {
-    // Before the runtime, so that it is dropped while its ring still stands.
-    file: Option<(File, bool)>,
-    runtime: Runtime,
+    ring: IoUring,
+    file: Option<CommitFile>,
+    /// An operation never came to its end: nothing is to be begun any more.
+    broken: bool,
 }
 
 impl UringLane {
-    /// Sets up a ring and sends one operation through it.
+    /// Sets up a ring and sends one operation through it. To be called on the thread that will use it.
     ///
     /// # Errors
     ///
     /// What the kernel says where io_uring is missing or refused.
     pub(crate) fn new() -> io::Result<Self> {
-        // tokio-uring leaks its runtime, three descriptors with it, where the kernel refuses the ring: ask first.
-        drop(io_uring::IoUring::new(RING_ENTRIES)?);
-        let mut builder = tokio_uring::builder();
-        builder.entries(RING_ENTRIES);
-        let runtime = Runtime::new(&builder)?;
-        runtime.block_on(tokio_uring::no_op())?;
-        Ok(Self { file: None, runtime })
+        let ring = match frugal_ring() {
+            // Older than Linux 6.1.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => IoUring::new(RING_ENTRIES)?,
+            ring => ring?,
+        };
+        check_operations(&ring)?;
+        let mut lane = Self { ring, file: None, broken: false };
+        lane.run(&opcode::Nop::new().build()).map_err(Lost::into_error)?;
+        Ok(lane)
     }
+
+    /// Runs one operation to its end.
+    fn run(&mut self, entry: &squeue::Entry) -> Result<u32, Lost> {
+        if self.broken {
+            return Err(Lost::Never(io::Error::other("an earlier operation on the ring never ended")));
+        }
+        push(&mut self.ring, entry).map_err(Lost::Never)?;
+        loop {
+            if let Some(completed) = self.ring.completion().next() {
+                let result = completed.result();
+                return u32::try_from(result).map_err(|_| Lost::Never(io::Error::from_raw_os_error(-result)));
+            }
+            match self.ring.submit_and_wait(1) {
+                Ok(_) => {}
+                Err(error) if is_passing(&error) => {}
+                Err(error) => {
+                    self.broken = true;
+                    return Err(Lost::Perhaps(error));
+                }
+            }
+        }
+    }
+
+    /// Writes some of the bytes from `written` on.
+    fn write(
+        &mut self,
+        fd: RawFd,
+        buffer: &mut CommitBuffer,
+        written: usize,
+        offset: u64,
+    ) -> io::Result<usize> {
+        let bytes = &buffer.bytes()[written..];
+        let len = bytes.len().min(WRITE_BYTES_MAX) as u32;
+        let entry = opcode::Write::new(types::Fd(fd), bytes.as_ptr(), len).offset(offset).build();
+        self.run(&entry).map(|count| count as usize).map_err(|lost| {
+            if matches!(lost, Lost::Perhaps(_)) {
+                mem::forget(mem::replace(buffer, CommitBuffer::with_capacity(0)));
+            }
+            lost.into_error()
+        })
+    }
+
+    fn write_all(&mut self, fd: RawFd, buffer: &mut CommitBuffer, offset: u64) -> io::Result<()> {
+        let mut written = 0;
+        while written < buffer.len() {
+            match self.write(fd, buffer, written, offset + written as u64) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, fd: RawFd) -> io::Result<()> {
+        let entry = opcode::Fsync::new(types::Fd(fd)).flags(types::FsyncFlags::DATASYNC).build();
+        self.run(&entry).map(drop).map_err(Lost::into_error)
+    }
+}
+
+/// A ring that asks little of the kernel: it does the work of completions when it is waited for, not in an interrupt of
+/// whatever runs, and knows that one thread uses it.
+fn frugal_ring() -> io::Result<IoUring> {
+    IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(RING_ENTRIES)
+}
+
+/// Linux 5.6 was the first that could say what it can do, and the first that could write without a vector.
+fn check_operations(ring: &IoUring) -> io::Result<()> {
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe)?;
+    let needed = [opcode::Nop::CODE, opcode::Write::CODE, opcode::Fsync::CODE];
+    if needed.iter().all(|&code| probe.is_supported(code)) {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring cannot write or sync here"))
+    }
+}
+
+/// The one place where memory is handed to the kernel.
+#[expect(unsafe_code, reason = "the ring takes pointers")]
+fn push(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
+    // SAFETY: whatever an entry points to lives until the operation has ended. `UringLane::run` is the only caller: it
+    // does not return before the kernel says that the operation has ended, and where the kernel does not say so,
+    // `UringLane::write` leaks the buffer. While it runs the lane is borrowed mutably, and so is the buffer. The
+    // descriptor belongs to `UringLane::file`, which is replaced only between operations.
+    unsafe { ring.submission().push(entry) }.map_err(|_| io::Error::other("the submission queue is full"))
+}
+
+/// An operation that failed.
+enum Lost {
+    /// It has ended, or never began.
+    Never(io::Error),
+    /// The kernel may still be at it.
+    Perhaps(io::Error),
+}
+
+impl Lost {
+    fn into_error(self) -> io::Error {
+        let (Self::Never(error) | Self::Perhaps(error)) = self;
+        error
+    }
+}
+
+/// To be waited on again: a signal came, or the kernel is short of something for a moment.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::INTR | Errno::AGAIN | Errno::BUSY))
 }
 
 /// The likely cause of a refusal, and what can be done about it.
 pub(crate) fn refusal_hint(error: &io::Error) -> &'static str {
-    use rustix::io::Errno;
     match Errno::from_io_error(error) {
         Some(Errno::PERM | Errno::ACCESS) => {
             "refused by a seccomp filter (Docker's default profile does) or by the sysctl kernel.io_uring_disabled"
         }
         Some(Errno::NOSYS) => "this kernel was built without io_uring, or a seccomp filter hides it",
         Some(Errno::NOMEM) => "not enough locked memory is allowed: raise RLIMIT_MEMLOCK (ulimit -l)",
-        Some(Errno::INVAL) => "this kernel is too old: 5.11 or newer is needed",
+        Some(Errno::INVAL) => "this kernel is too old: 5.6 or newer is needed",
         _ => "Backend::Auto falls back to blocking system calls",
     }
 }
 
 impl Lane for UringLane {
     fn attach(&mut self, path: &Path, direct: bool) -> io::Result<()> {
-        let CommitFile { file, direct } = CommitFile::open(path, direct)?;
-        let file = File::from_std(file);
-        if let Some((old, _)) = self.file.replace((file, direct)) {
-            // Inside the runtime: a file closes through the ring.
-            self.runtime.block_on(async { drop(old) });
-        }
+        self.file = Some(CommitFile::open(path, direct)?);
         Ok(())
     }
 
     fn is_direct(&self) -> bool {
-        self.file.as_ref().is_some_and(|(_, direct)| *direct)
+        self.file.as_ref().is_some_and(|file| file.direct)
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
-        let (file, direct) = self.file.as_ref().ok_or_else(not_attached)?;
-        let (storage, start) = buffer.take();
-        let (result, storage) = self.runtime.block_on(async {
-            let (written, slice) = file.write_all_at(storage.slice(start..), offset).await;
-            let result = match written {
-                Err(error) => Err(CommitError::of_write(error)),
-                Ok(()) if *direct => Ok(()),
-                Ok(()) => file.sync_data().await.map_err(CommitError::Failed),
-            };
-            (result, slice.into_inner())
-        });
-        buffer.put_back(storage);
-        result
+        let CommitFile { file, direct } = self.file.as_ref().ok_or_else(not_attached)?;
+        let (fd, direct) = (file.as_raw_fd(), *direct);
+        self.write_all(fd, buffer, offset).map_err(CommitError::of_write)?;
+        if direct { Ok(()) } else { self.sync(fd).map_err(CommitError::Failed) }
     }
 }
 
