@@ -1,18 +1,28 @@
 //! A record becomes a line: exactly one JSON value, no line feed in it, no white space around it.
 
-use std::ops::Range;
+use std::{cell::Cell, ops::Range};
 
 use bytes::Bytes;
 use serde::{Serialize, de::IgnoredAny};
 
 use crate::{MiniStoreError, Result, format::LF};
 
+/// No more is reserved for a line that is not there yet.
+const LINE_BYTES_MAX: usize = 64 << 10;
+
+thread_local! {
+    /// How long the last line of this thread was: the next is likely to be as long, and is allocated once.
+    static LINE_BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
 /// Serializes a record.
 ///
 /// A [`RawValue`](serde_json::value::RawValue) can smuggle line breaks in. Inside valid JSON they can only stand
 /// between tokens (a string must escape them), so that a space does as well.
 pub(crate) fn to_line<R: Serialize + ?Sized>(record: &R) -> Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(record)?;
+    let mut line = Vec::with_capacity(LINE_BYTES.get());
+    serde_json::to_writer(&mut line, record)?;
+    LINE_BYTES.set(line.len().min(LINE_BYTES_MAX));
     if memchr::memchr(LF, &line).is_some() {
         line.iter_mut().filter(|byte| **byte == LF).for_each(|byte| *byte = b' ');
     }

@@ -118,6 +118,7 @@ mod names;
 mod options;
 mod planted;
 mod process;
+mod queue;
 mod reader;
 mod recovery;
 mod request;

@@ -74,6 +74,8 @@ pub enum Bug {
     EndsInsteadOfFailing,
     /// An abandoned opening is not made known.
     OpensForNobody,
+    /// Whoever is about to wait for an outcome does not look once more whether it is there.
+    WaitsWithoutLooking,
 }
 
 impl Bug {
@@ -102,7 +104,7 @@ impl Bug {
     ];
 
     /// Those that the models of threads must show.
-    pub const OF_THREADS: [Self; 12] = [
+    pub const OF_THREADS: [Self; 13] = [
         Self::TakesNoRoom,
         Self::KeepsItsRoom,
         Self::FailsBeforeSayingWhy,
@@ -115,6 +117,7 @@ impl Bug {
         Self::TurnsBeforeArchived,
         Self::EndsInsteadOfFailing,
         Self::OpensForNobody,
+        Self::WaitsWithoutLooking,
     ];
 }
 

@@ -1,4 +1,4 @@
-//! What travels from a caller to the writer thread, and the answer that travels back.
+//! What a caller holds while the writer works: its lines, its answer, its place among those who wait for room.
 
 use std::{
     fmt,
@@ -13,50 +13,14 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    Result,
+    MiniStoreError, Result,
     lock::Releasing,
     planted::{Bug, planted},
     process::Process,
+    queue::{Ended, Fate, Place, Queue, Request},
     shared::Shared,
-    sync::{AcquireError, OwnedSemaphorePermit, SendError, Sender, block_on, oneshot},
+    sync::{AcquireError, OwnedSemaphorePermit, block_on, oneshot},
 };
-
-/// What the writer thread is asked to do.
-#[derive(Debug)]
-pub(crate) enum Request {
-    Append(Append),
-    Rotate(oneshot::Sender<Result<()>>),
-    Close(oneshot::Sender<Result<()>>),
-}
-
-/// Lines that are to be made durable together.
-#[derive(Debug)]
-pub(crate) struct Append {
-    pub(crate) lines: Lines,
-    pub(crate) records: u64,
-    /// Given back when the append is answered.
-    pub(crate) room: OwnedSemaphorePermit,
-    /// Told the sequence number of the first record. The caller may be gone.
-    pub(crate) done: oneshot::Sender<Result<u64>>,
-}
-
-impl Append {
-    /// Bytes of JSON: without the LFs between lines.
-    pub(crate) fn json_bytes(&self) -> u64 {
-        self.lines.bytes().len() as u64 - self.records.saturating_sub(1)
-    }
-
-    pub(crate) fn answer(self, outcome: Result<u64>) {
-        let Self { room, done, .. } = self;
-        // Room first: a caller that was waiting for it can be served while this one wakes.
-        if planted(Bug::KeepsItsRoom) {
-            mem::forget(room);
-        } else {
-            outliving_wakers(|| drop(room));
-        }
-        answer(done, outcome);
-    }
-}
 
 /// Tells a caller the outcome. It may be gone.
 pub(crate) fn answer<T>(done: oneshot::Sender<Result<T>>, outcome: Result<T>) {
@@ -103,7 +67,8 @@ impl Lines {
 #[derive(Debug)]
 #[must_use = "the outcome of an append is in its Pending"]
 pub struct Pending {
-    pub(crate) answer: Answer<u64>,
+    pub(crate) place: Place,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Pending {
@@ -117,15 +82,32 @@ impl Pending {
     }
 }
 
-impl Future for Pending {
-    type Output = Result<u64>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context)
+impl Pending {
+    fn outcome(&self, fate: Fate) -> Result<u64> {
+        match fate {
+            Fate::Durable(first) => Ok(first),
+            Fate::NoRoom(source) => {
+                Err(MiniStoreError::StorageFull { path: self.shared.path.clone(), source })
+            }
+            Fate::Refused => Err(self.shared.refusal()),
+        }
     }
 }
 
-/// What the writer has to say to a request.
+impl Future for Pending {
+    type Output = Result<u64>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(fate) = self.place.fate() {
+            return Poll::Ready(self.outcome(fate));
+        }
+        // Nobody would ever wake a fork.
+        self.shared.check_process()?;
+        self.place.poll(context).map(|fate| self.outcome(fate))
+    }
+}
+
+/// What the writer has to say to a rotation or a closing.
 #[derive(Debug)]
 pub(crate) struct Answer<T> {
     pub(crate) outcome: oneshot::Receiver<Result<T>>,
@@ -152,35 +134,34 @@ impl<T> Future for Answer<T> {
 /// instead of failing.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    /// Taken on drop only.
-    sender: Option<Sender<Request>>,
+    queue: Arc<Queue>,
     process: Process,
     releasing: Releasing,
 }
 
 impl Requests {
-    pub(crate) fn new(sender: Sender<Request>, process: Process, releasing: Releasing) -> Self {
-        Self { sender: Some(sender), process, releasing }
+    pub(crate) fn new(queue: Arc<Queue>, process: Process, releasing: Releasing) -> Self {
+        Self { queue, process, releasing }
     }
 
-    pub(crate) fn send(&self, request: Request) -> std::result::Result<(), SendError<Request>> {
-        match &self.sender {
-            Some(sender) => sender.send(request),
-            None => Err(SendError(request)),
-        }
+    pub(crate) fn append(&self, lines: Lines, records: u64, room: u32) -> std::result::Result<Place, Ended> {
+        self.queue.append(lines, records, room)
+    }
+
+    pub(crate) fn control(&self, request: Request) -> std::result::Result<(), Ended> {
+        self.queue.control(request)
     }
 }
 
 impl Drop for Requests {
     fn drop(&mut self) {
-        if self.process.is_elsewhere() {
-            // Not ours to close: and the locks in there may be held by threads that a fork does not have.
-            mem::forget(self.sender.take());
-        } else {
-            // Before the sender goes, which tells the writer.
+        // Of a fork the journal is not: and the lock of the queue may be held by a thread that a fork does not have.
+        if !self.process.is_elsewhere() {
+            // Before the writer is told.
             if !planted(Bug::GoesWithoutAWord) {
                 self.releasing.announce();
             }
+            self.queue.abandon();
         }
     }
 }

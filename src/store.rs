@@ -10,7 +10,8 @@ use crate::{
     Stats, encode,
     format::LF,
     planted::{Bug, planted},
-    request::{Answer, Append, Lines, Request, Requests, Room},
+    queue::Request,
+    request::{Answer, Lines, Requests, Room},
     shared::Shared,
     sync::{TryAcquireError, block_on, oneshot},
     writer,
@@ -328,23 +329,21 @@ impl MiniStore {
         let bytes = if planted(Bug::TakesNoRoom) { 0 } else { bytes };
         shared.check_process()?;
         // It gives nothing to a newcomer while others wait.
-        let room = match Arc::clone(&shared.room).try_acquire_many_owned(bytes) {
-            Ok(room) => room,
-            Err(TryAcquireError::NoPermits) => Room::wait(shared, bytes).await?,
+        match shared.room.try_acquire_many(bytes) {
+            Ok(room) => room.forget(),
+            Err(TryAcquireError::NoPermits) => Room::wait(shared, bytes).await?.forget(),
             Err(TryAcquireError::Closed) => return Err(shared.refusal()),
-        };
-        let (done, outcome) = oneshot::channel();
-        requests
-            .send(Request::Append(Append { lines, records, room, done }))
-            .map_err(|_| shared.refusal())?;
-        Ok(Pending { answer: Answer { outcome, shared: Arc::clone(shared) } })
+        }
+        // From here on the room belongs to the group that the lines are in.
+        let place = requests.append(lines, records, bytes).map_err(|_| shared.refusal())?;
+        Ok(Pending { place, shared: Arc::clone(shared) })
     }
 
     async fn control(&self, request: impl FnOnce(oneshot::Sender<Result<()>>) -> Request) -> Result<()> {
         let Handle { requests, shared, .. } = &*self.handle;
         shared.check_process()?;
         let (done, outcome) = oneshot::channel();
-        requests.send(request(done)).map_err(|_| shared.refusal())?;
+        requests.control(request(done)).map_err(|_| shared.refusal())?;
         Answer { outcome, shared: Arc::clone(shared) }.await
     }
 }

@@ -13,7 +13,7 @@ mod primitives {
         thread,
     };
 
-    pub(crate) use crossbeam_channel::{Receiver, SendError, Sender, select, unbounded};
+    pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded};
     pub(crate) use pollster::block_on;
     pub(crate) use tokio::sync::{
         AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot,

@@ -12,6 +12,7 @@ use crate::{
     format::PADDING,
     names::Names,
     planted::{Bug, planted},
+    queue::Queue,
     recovery::mark_closed,
     sync::{Receiver, Sender, unbounded},
 };
@@ -76,17 +77,20 @@ pub(super) struct Housekeeper {
     worker: Arc<Worker>,
     done: Sender<Outcome>,
     outcomes: Receiver<Outcome>,
+    /// Where the writer waits.
+    queue: Arc<Queue>,
     in_flight: usize,
 }
 
 impl Housekeeper {
-    pub(super) fn new(hands: Box<dyn Hands>, disk: Arc<dyn Disk>, names: Names) -> Self {
+    pub(super) fn new(hands: Box<dyn Hands>, disk: Arc<dyn Disk>, names: Names, queue: Arc<Queue>) -> Self {
         let (done, outcomes) = unbounded();
-        Self { hands, worker: Arc::new(Worker { disk, names }), done, outcomes, in_flight: 0 }
+        Self { hands, worker: Arc::new(Worker { disk, names }), done, outcomes, queue, in_flight: 0 }
     }
 
     pub(super) fn ask(&mut self, job: Job) {
-        let (worker, report) = (Arc::clone(&self.worker), Report { done: self.done.clone(), outcome: None });
+        let worker = Arc::clone(&self.worker);
+        let report = Report { done: self.done.clone(), queue: Arc::clone(&self.queue), outcome: None };
         self.in_flight += 1;
         self.hands.run(Box::new(move || {
             let mut report = report;
@@ -94,12 +98,7 @@ impl Housekeeper {
         }));
     }
 
-    pub(super) fn outcomes(&self) -> &Receiver<Outcome> {
-        &self.outcomes
-    }
-
-    /// To be told of whatever was received from [`outcomes`](Self::outcomes).
-    pub(super) fn received(&mut self) {
+    fn received(&mut self) {
         debug_assert!(self.in_flight > 0, "an outcome without a job");
         self.in_flight -= 1;
     }
@@ -137,6 +136,7 @@ impl Housekeeper {
 #[derive(Debug)]
 struct Report {
     done: Sender<Outcome>,
+    queue: Arc<Queue>,
     outcome: Option<Outcome>,
 }
 
@@ -144,6 +144,7 @@ impl Drop for Report {
     fn drop(&mut self) {
         let gone = || Outcome::Retired(Err(io::Error::other("the housekeeping thread is gone")));
         let _ = self.done.send(self.outcome.take().unwrap_or_else(gone));
+        self.queue.nudge();
     }
 }
 

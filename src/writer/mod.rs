@@ -5,7 +5,6 @@
 //! [`housekeeper`]. Nothing here may panic on what a disk says: every failure is an answer to somebody.
 
 mod ahead;
-mod gather;
 mod housekeeper;
 mod open;
 mod rotation;
@@ -15,7 +14,12 @@ mod stepped;
 #[cfg(test)]
 mod tests;
 
-use std::{io, ops::ControlFlow, sync::Arc, time::Instant};
+use std::{
+    io,
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 pub(crate) use open::{Chosen, Opened, choose, spawn};
 #[cfg(any(test, feature = "_sim"))]
@@ -23,7 +27,6 @@ pub(crate) use stepped::{Stepped, Turn};
 
 use self::{
     ahead::Extending,
-    gather::Group,
     housekeeper::{Housekeeper, Outcome},
     rotation::Rotation,
     segment::Segment,
@@ -34,9 +37,10 @@ use crate::{
     lock::JournalLock,
     names::Names,
     planted::{Bug, planted},
-    request::{Append, Request, answer},
+    queue::{Fate, Found, Group, Inbox, Request, Verdict},
+    request::answer,
     shared::Shared,
-    sync::{Receiver, oneshot, select},
+    sync::oneshot,
 };
 
 /// The state of the writer thread.
@@ -47,12 +51,15 @@ struct Writer {
     disk: Arc<dyn Disk>,
     lane: Box<dyn Lane>,
     shared: Arc<Shared>,
-    requests: Receiver<Request>,
+    inbox: Inbox,
     housekeeper: Housekeeper,
     segment: Segment,
     rotation: Rotation,
     extending: Extending,
     next_seq: u64,
+    /// How many appends the last commit answered, and how long it took.
+    woken: Option<(u64, Duration)>,
+    last_commit: Duration,
     /// Callers who wait for a rotation.
     rotate_waiters: Vec<oneshot::Sender<Result<()>>>,
     // Last: released when everything else is done.
@@ -70,6 +77,14 @@ enum Event {
     Abandoned,
 }
 
+/// What is to be committed at once.
+struct Lines<P> {
+    /// LFs belong between them.
+    pieces: P,
+    records: u64,
+    json_bytes: u64,
+}
+
 impl Writer {
     /// Runs until the journal is closed or abandoned.
     fn run(mut self) {
@@ -85,35 +100,28 @@ impl Writer {
     }
 
     fn wait(&mut self) -> Event {
-        // What is done is taken in first: where nothing runs beside the commits the order of all that is done is then
-        // always the same.
-        if let Some(outcome) = self.housekeeper.poll() {
-            return Event::Outcome(outcome);
-        }
-        select! {
-            recv(self.requests) -> request => request.map_or(Event::Abandoned, Event::Request),
-            recv(self.housekeeper.outcomes()) -> outcome => match outcome {
-                Ok(outcome) => {
-                    self.housekeeper.received();
-                    Event::Outcome(outcome)
-                }
-                Err(_) => Event::Abandoned,
-            },
+        loop {
+            // What is done is taken in first: where nothing runs beside the commits the order of all that is done is
+            // then always the same.
+            if let Some(outcome) = self.housekeeper.poll() {
+                return Event::Outcome(outcome);
+            }
+            if let Some((woken, latency)) = self.woken.take() {
+                self.inbox.linger(woken, latency);
+            }
+            match self.inbox.wait() {
+                Found::Request(request) => return Event::Request(request),
+                Found::Abandoned => return Event::Abandoned,
+                // For an outcome.
+                Found::Nudge => {}
+            }
         }
     }
 
     /// Does what an event asks for. Breaks when it is time to shut down, with whoever asked for it.
     fn handle(&mut self, event: Event) -> ControlFlow<Option<Closing>> {
         match event {
-            Event::Request(Request::Append(append)) => {
-                let (group, control) = self.gather(append);
-                self.commit_group(group);
-                match control {
-                    Some(Request::Close(done)) => return ControlFlow::Break(Some(done)),
-                    Some(Request::Rotate(done)) => self.rotate(done),
-                    Some(Request::Append(_)) | None => {}
-                }
-            }
+            Event::Request(Request::Commit(group)) => self.commit_group(group),
             Event::Request(Request::Rotate(done)) => self.rotate(done),
             Event::Request(Request::Close(done)) => return ControlFlow::Break(Some(done)),
             Event::Outcome(outcome) => self.take_in(&outcome),
@@ -127,50 +135,62 @@ impl Writer {
         self.try_again();
         self.settle_pending();
         self.finish_overdue_rotation();
-        self.commit_or_split(group.appends);
+        let lines =
+            Lines { pieces: group.pieces(), records: group.records(), json_bytes: group.json_bytes() };
+        let verdict = match self.commit(lines) {
+            Ok(first) => Verdict::Durable(first),
+            Err(CommitError::NoRoom(_)) if group.appends() > 1 => Verdict::Each(self.commit_each(&group)),
+            Err(error) => match self.fate(error) {
+                Fate::Refused => Verdict::Refused,
+                fate => Verdict::Each(vec![fate]),
+            },
+        };
+        self.settle(group, verdict);
     }
 
     /// Where there is no room for all of them, each is tried by itself: the smaller may fit.
-    fn commit_or_split(&mut self, appends: Vec<Append>) {
-        match self.commit(&appends) {
-            Ok(first) => self.acknowledge(appends, first),
-            Err(CommitError::NoRoom(_)) if appends.len() > 1 => {
-                for append in appends {
-                    self.commit_or_split(vec![append]);
-                }
-            }
-            Err(CommitError::NoRoom(error)) => {
-                let source = Arc::new(error);
-                for append in appends {
-                    let path = self.shared.path.clone();
-                    append.answer(Err(MiniStoreError::StorageFull { path, source: Arc::clone(&source) }));
-                }
-            }
-            Err(CommitError::Failed(error)) => {
+    fn commit_each(&mut self, group: &Group) -> Vec<Fate> {
+        let mut fates = Vec::with_capacity(group.appends());
+        for (lines, records, json_bytes) in group.each() {
+            let pieces = (records > 0).then_some(lines).into_iter();
+            let fate = match self.commit(Lines { pieces, records, json_bytes }) {
+                Ok(first) => Fate::Durable(first),
+                Err(error) => self.fate(error),
+            };
+            fates.push(fate);
+        }
+        fates
+    }
+
+    /// What a failed commit means to whoever appended.
+    fn fate(&self, error: CommitError) -> Fate {
+        match error {
+            CommitError::NoRoom(error) => Fate::NoRoom(Arc::new(error)),
+            CommitError::Failed(error) => {
                 self.shared.poison(error);
-                for append in appends {
-                    append.answer(Err(self.shared.refusal()));
-                }
+                Fate::Refused
             }
         }
     }
 
     /// One write, made durable; the sequence number of the first record.
-    fn commit(&mut self, appends: &[Append]) -> std::result::Result<u64, CommitError> {
+    fn commit<'a>(
+        &mut self,
+        lines: Lines<impl Iterator<Item = &'a [u8]>>,
+    ) -> std::result::Result<u64, CommitError> {
         if self.shared.poisoned().is_some() && !planted(Bug::GoesOnAfterAFailure) {
             return Err(CommitError::Failed(io::Error::other("poisoned")));
         }
-        let records: u64 = appends.iter().map(|append| append.records).sum();
+        let Lines { pieces, records, json_bytes } = lines;
         if records == 0 && !self.segment.is_unborn() {
             return Ok(self.next_seq);
         }
         if records > 0 && self.segment.is_unborn() && !planted(Bug::HeaderWithFirstGroup) {
             // Alone: a group torn in one write with its segment's header could take the header along.
-            self.commit(&[])?;
+            self.commit_header()?;
         }
         self.segment.check_in_place().map_err(CommitError::Failed)?;
-        let lines = appends.iter().filter(|append| append.records > 0).map(|append| append.lines.bytes());
-        let layout = self.segment.lay_out(lines);
+        let layout = self.segment.lay_out(pieces);
         let made = self.make_room(layout.end).and_then(|growing| {
             let started = Instant::now();
             self.segment.write(&mut *self.lane, layout, growing)?;
@@ -191,28 +211,31 @@ impl Writer {
         self.segment.records += records;
         self.shared.counters.direct(self.lane.is_direct());
         if records > 0 {
-            let bytes = appends.iter().map(Append::json_bytes).sum();
-            self.shared.counters.group(records, bytes, latency);
+            self.shared.counters.group(records, json_bytes, latency);
+            self.last_commit = latency;
         }
         Ok(first)
     }
 
+    /// The header of a segment that has none yet, by itself.
+    fn commit_header(&mut self) -> std::result::Result<(), CommitError> {
+        self.commit(Lines { pieces: std::iter::empty(), records: 0, json_bytes: 0 }).map(drop)
+    }
+
     /// Tells everybody, once the number is published.
-    fn acknowledge(&mut self, appends: Vec<Append>, first: u64) {
-        debug_assert_eq!(
-            first + appends.iter().map(|append| append.records).sum::<u64>(),
-            self.next_seq,
-            "what is acknowledged is what was numbered"
-        );
+    fn settle(&mut self, group: Group, verdict: Verdict) {
+        if let Verdict::Durable(first) = &verdict {
+            debug_assert_eq!(
+                first + group.records(),
+                self.next_seq,
+                "what is acknowledged is what was numbered"
+            );
+        }
         if !planted(Bug::AnswersBeforePublishing) {
             self.shared.publish(self.next_seq - 1);
         }
-        let mut seq = first;
-        for append in appends {
-            let records = append.records;
-            append.answer(Ok(seq));
-            seq += records;
-        }
+        self.woken = Some((group.appends() as u64, self.last_commit));
+        self.inbox.settle(group, verdict);
         if planted(Bug::AnswersBeforePublishing) {
             self.shared.publish(self.next_seq - 1);
         }
@@ -228,9 +251,10 @@ impl Writer {
         }
         self.shared.close();
         let refusal = || self.shared.refusal();
-        for request in self.requests.try_iter() {
+        for request in self.inbox.end() {
             match request {
-                Request::Append(append) => append.answer(Err(refusal())),
+                // Refused as it goes.
+                Request::Commit(group) => drop(group),
                 Request::Rotate(done) | Request::Close(done) => answer(done, Err(refusal())),
             }
         }

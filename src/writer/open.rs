@@ -23,10 +23,11 @@ use crate::{
     names::Names,
     planted::{Bug, planted},
     process::Process,
+    queue::{Inbox, Queue},
     recovery::recover,
     request::Requests,
     shared::Shared,
-    sync::{oneshot, thread, unbounded},
+    sync::{oneshot, thread},
 };
 
 /// What a store needs to talk to its writer.
@@ -148,15 +149,17 @@ pub(super) fn start(
         .map_err(MiniStoreError::file(names.active(), "open for commits"))?;
     shared.counters.direct(lane.is_direct());
     tracing::info!(journal = %names.active().display(), %backend, direct = lane.is_direct(), ?report, "opened");
-    let (sender, requests) = unbounded();
+    let queue = Arc::new(Queue::new(options.max_group_bytes));
     let opened = Opened {
-        requests: Requests::new(sender, process, releasing),
+        requests: Requests::new(Arc::clone(&queue), process, releasing),
         shared: Arc::clone(&shared),
         report,
         backend,
     };
-    let housekeeper = Housekeeper::new(disk.hands()?, Arc::clone(&disk), names.clone());
+    let housekeeper = Housekeeper::new(disk.hands()?, Arc::clone(&disk), names.clone(), Arc::clone(&queue));
+    let inbox = Inbox::new(queue, Arc::clone(&shared), options.commit_delay);
     let writer = Writer {
+        inbox,
         rotation: Rotation::new(recovered.newest_archived),
         extending: Extending::No,
         next_seq: opened.report.next_seq,
@@ -165,9 +168,10 @@ pub(super) fn start(
         disk,
         lane,
         shared,
-        requests,
         housekeeper,
         segment,
+        woken: None,
+        last_commit: std::time::Duration::ZERO,
         rotate_waiters: Vec::new(),
         lock,
     };

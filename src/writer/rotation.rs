@@ -284,7 +284,7 @@ impl Writer {
         }
         // Header first: nobody must ever find the active name without one. Without room for it, the next commit
         // tries again.
-        if let Err(CommitError::Failed(error)) = self.commit(&[]) {
+        if let Err(CommitError::Failed(error)) = self.commit_header() {
             self.shared.poison(error);
         }
     }

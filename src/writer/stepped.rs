@@ -7,7 +7,7 @@ use super::{
     Event, Writer,
     open::{Chosen, Opened, start},
 };
-use crate::{JournalOptions, Result, lock::Releasing, process::Process};
+use crate::{JournalOptions, Result, lock::Releasing, process::Process, queue::Found};
 
 /// What became of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +64,14 @@ impl Stepped {
 impl Writer {
     /// An event that need not be waited for.
     fn waiting_event(&mut self, outcomes_first: bool) -> Option<Event> {
-        let request = |writer: &Self| match writer.requests.try_recv() {
-            Ok(request) => Some(Event::Request(request)),
-            Err(error) => error.is_disconnected().then_some(Event::Abandoned),
+        let request = |writer: &Self| {
+            loop {
+                match writer.inbox.poll()? {
+                    Found::Request(request) => return Some(Event::Request(request)),
+                    Found::Abandoned => return Some(Event::Abandoned),
+                    Found::Nudge => {}
+                }
+            }
         };
         if outcomes_first {
             return self.housekeeper.poll().map(Event::Outcome).or_else(|| request(self));

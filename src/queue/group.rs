@@ -1,0 +1,160 @@
+//! A commit group that callers fill and the writer commits.
+
+use std::{iter, mem, sync::Arc};
+
+use super::settlement::{Place, Settlement, Verdict};
+use crate::{format::LF, request::Lines};
+
+/// Lines of fewer bytes are copied into the group, so that whoever allocated them frees them and the writer touches one
+/// piece of memory; larger ones are moved.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+
+/// Memory that a group used, kept for the next one: not more than this.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
+/// Appends that are committed together, in the order in which they were issued.
+#[derive(Debug)]
+pub(crate) struct Group {
+    storage: Storage,
+    /// Bytes of all lines, the LFs between the appends not counted.
+    bytes: u64,
+    records: u64,
+    /// What its appends took of the queue's room.
+    room: u64,
+    settlement: Arc<Settlement>,
+}
+
+/// The memory of a group.
+#[derive(Debug, Default)]
+pub(super) struct Storage {
+    appends: Vec<Append>,
+    /// Lines that were copied, with the LFs between them.
+    copied: Vec<u8>,
+    /// Lines that were moved.
+    moved: Vec<Lines>,
+}
+
+#[derive(Debug)]
+struct Append {
+    records: u64,
+    bytes: usize,
+    moved: bool,
+}
+
+impl Group {
+    pub(super) fn on(storage: Storage) -> Self {
+        Self { storage, bytes: 0, records: 0, room: 0, settlement: Arc::new(Settlement::new()) }
+    }
+
+    pub(super) fn add(&mut self, lines: Lines, records: u64, room: u32) -> Place {
+        let Storage { appends, copied, moved } = &mut self.storage;
+        let place = self.settlement.place(appends.len(), self.records);
+        let bytes = lines.bytes().len();
+        let is_moved = bytes >= COPIED_BYTES_MAX;
+        appends.push(Append { records, bytes, moved: is_moved });
+        if is_moved {
+            moved.push(lines);
+        } else if records > 0 {
+            if !copied.is_empty() {
+                copied.push(LF);
+            }
+            copied.extend_from_slice(lines.bytes());
+        }
+        self.bytes += bytes as u64;
+        self.records += records;
+        self.room += u64::from(room);
+        place
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// What is to be given back to the queue's room once it is settled.
+    pub(super) fn take_room(&mut self) -> usize {
+        mem::take(&mut self.room) as usize
+    }
+
+    pub(crate) fn appends(&self) -> usize {
+        self.storage.appends.len()
+    }
+
+    /// Bytes of JSON: without the LFs between lines.
+    pub(crate) fn json_bytes(&self) -> u64 {
+        self.storage.appends.iter().map(Append::json_bytes).sum()
+    }
+
+    /// All lines, in pieces as large as they stand in memory: an LF belongs between two pieces.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let Storage { appends, copied, moved } = &self.storage;
+        let mut moved = moved.iter();
+        let mut next = 0;
+        let mut runs = appends.iter().filter(|append| append.records > 0).peekable();
+        iter::from_fn(move || {
+            let append = runs.next()?;
+            if append.moved {
+                return moved.next().map(Lines::bytes);
+            }
+            let at = next;
+            let mut end = at + append.bytes;
+            while let Some(more) = runs.next_if(|append| !append.moved) {
+                end += 1 + more.bytes;
+            }
+            next = end + 1;
+            Some(&copied[at..end])
+        })
+    }
+
+    /// Each append by itself: its lines, its records, its bytes of JSON.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&[u8], u64, u64)> {
+        let Storage { appends, copied, moved } = &self.storage;
+        let mut moved = moved.iter();
+        let mut next = 0;
+        appends.iter().map(move |append| {
+            let lines = if append.moved {
+                moved.next().map(Lines::bytes).unwrap_or_default()
+            } else if append.records == 0 {
+                &[]
+            } else {
+                let start = next;
+                next = start + append.bytes + 1;
+                &copied[start..start + append.bytes]
+            };
+            (lines, append.records, append.json_bytes())
+        })
+    }
+
+    pub(super) fn settle(&self, verdict: Verdict) {
+        self.settlement.settle(verdict);
+    }
+
+    /// Its memory, for the next group; of what was very large nothing is kept.
+    pub(super) fn recycle(&mut self) -> Storage {
+        let mut storage = mem::take(&mut self.storage);
+        storage.appends.clear();
+        storage.copied.clear();
+        storage.moved = Vec::new();
+        storage.copied.shrink_to(KEPT_BYTES_MAX);
+        storage.appends.shrink_to(KEPT_BYTES_MAX / size_of::<Append>());
+        storage
+    }
+}
+
+impl Append {
+    fn json_bytes(&self) -> u64 {
+        self.bytes as u64 - self.records.saturating_sub(1)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // A writer that ends without a word: whoever waits is told.
+        if !self.settlement.is_settled() {
+            self.settlement.settle(Verdict::Refused);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The way from the callers to the writer thread, and back.
+//!
+//! Callers fill the youngest [`Group`] under a short lock; the writer takes the oldest, commits it, and settles it with
+//! one [`Verdict`] for all its appends. Room is counted elsewhere (see `Shared`). Never waits for a disk, and never
+//! runs a caller's code under its lock.
+
+mod group;
+mod linger;
+mod settlement;
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub(crate) use self::{
+    group::Group,
+    settlement::{Fate, Place, Verdict},
+};
+use self::{group::Storage, linger::Linger};
+use crate::{
+    planted::{Bug, planted},
+    request::{Lines, outliving_wakers},
+    shared::Shared,
+    sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError, oneshot},
+};
+
+/// Groups whose memory is kept for those to come: one is being filled while another is committed.
+const STORAGES_KEPT: usize = 2;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Commit(Group),
+    Rotate(oneshot::Sender<crate::Result<()>>),
+    Close(oneshot::Sender<crate::Result<()>>),
+}
+
+/// Nobody takes requests any more.
+#[derive(Debug)]
+pub(crate) struct Ended;
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// Something happened that the writer waits for.
+    changed: Condvar,
+    /// Appends in the queue: looked at without the lock, by a writer that is not parked.
+    appends: AtomicU64,
+    /// A group that holds this many bytes takes no more.
+    group_bytes_max: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    requests: VecDeque<Request>,
+    spare: Vec<Storage>,
+    writer: Writer,
+    /// Something else than a request is there for the writer.
+    nudged: bool,
+    /// Every handle is gone.
+    abandoned: bool,
+    ended: bool,
+}
+
+/// What the writer thread does, as far as callers need to know.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// It will look here before it waits.
+    #[default]
+    Busy,
+    /// It waits for anything.
+    Parked,
+    /// It waits for the group that is being filled to become full.
+    Filling,
+}
+
+/// What the writer finds.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Request(Request),
+    /// [`Queue::nudge`] was called.
+    Nudge,
+    /// Every handle is gone, and every request taken.
+    Abandoned,
+}
+
+impl Queue {
+    pub(crate) fn new(group_bytes_max: u64) -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new(), appends: AtomicU64::new(0), group_bytes_max }
+    }
+
+    /// Adds lines to the group that is being filled. They took `room` already.
+    pub(crate) fn append(&self, lines: Lines, records: u64, room: u32) -> Result<Place, Ended> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(Ended);
+        }
+        let open = |request: &&mut Request| matches!(request, Request::Commit(group) if group.bytes() < self.group_bytes_max);
+        let place = match state.requests.back_mut().filter(open) {
+            Some(Request::Commit(group)) => group.add(lines, records, room),
+            _ => {
+                let mut group = Group::on(state.spare.pop().unwrap_or_default());
+                let place = group.add(lines, records, room);
+                state.requests.push_back(Request::Commit(group));
+                place
+            }
+        };
+        self.appends.fetch_add(1, Ordering::Relaxed);
+        self.wake(state);
+        Ok(place)
+    }
+
+    /// Adds a request that ends the group before it.
+    pub(crate) fn control(&self, request: Request) -> Result<(), Ended> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(Ended);
+        }
+        let forgotten = planted(Bug::ForgetsWhatEndsAGroup) && !state.requests.is_empty();
+        if !forgotten {
+            state.requests.push_back(request);
+        }
+        self.wake(state);
+        Ok(())
+    }
+
+    /// Something that is not a request is there for the writer to look at.
+    pub(crate) fn nudge(&self) {
+        let mut state = self.lock();
+        state.nudged = true;
+        self.wake(state);
+    }
+
+    /// The last handle is gone.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        state.abandoned = true;
+        self.wake(state);
+    }
+
+    /// Wakes the writer if this is what it waits for.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let wakes = match state.writer {
+            Writer::Busy => false,
+            Writer::Parked => true,
+            Writer::Filling => !self.is_filling(&state),
+        };
+        if wakes {
+            state.writer = Writer::Busy;
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Nothing is there but one group with room in it.
+    fn is_filling(&self, state: &State) -> bool {
+        let filling = matches!(state.requests.front(), Some(Request::Commit(group)) if group.bytes() < self.group_bytes_max);
+        filling && state.requests.len() == 1 && !state.abandoned
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The writer's end of the queue. When it is dropped, whoever still waits is refused.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    queue: Arc<Queue>,
+    shared: Arc<Shared>,
+    /// How long a group may be filled before it is taken.
+    delay: Duration,
+    linger: Linger,
+}
+
+impl Inbox {
+    pub(crate) fn new(queue: Arc<Queue>, shared: Arc<Shared>, delay: Duration) -> Self {
+        Self { queue, shared, delay, linger: Linger::new() }
+    }
+
+    /// After a commit: gives the callers it woke a moment to come back, where that has paid.
+    pub(crate) fn linger(&mut self, woken: u64, last_commit: Duration) {
+        let Self { queue, linger, .. } = self;
+        linger.wait_for(woken, last_commit, || queue.appends.load(Ordering::Relaxed));
+    }
+
+    /// Waits until there is something.
+    pub(crate) fn wait(&self) -> Found {
+        let mut state = self.queue.lock();
+        loop {
+            if !self.delay.is_zero() && self.queue.is_filling(&state) {
+                state = self.let_fill(state);
+            }
+            if let Some(found) = self.take(&mut state) {
+                return found;
+            }
+            state.writer = Writer::Parked;
+            let changed = self.queue.changed.wait_while(state, |state| state.writer == Writer::Parked);
+            state = changed.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// What is there now, if anything.
+    pub(crate) fn poll(&self) -> Option<Found> {
+        self.take(&mut self.queue.lock())
+    }
+
+    fn take(&self, state: &mut State) -> Option<Found> {
+        if let Some(request) = state.requests.pop_front() {
+            if let Request::Commit(group) = &request {
+                self.queue.appends.fetch_sub(group.appends() as u64, Ordering::Relaxed);
+            }
+            return Some(Found::Request(request));
+        }
+        if std::mem::take(&mut state.nudged) {
+            return Some(Found::Nudge);
+        }
+        state.abandoned.then_some(Found::Abandoned)
+    }
+
+    /// Gives the group that is being filled some time to become full.
+    fn let_fill<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let deadline = Instant::now() + self.delay;
+        while self.queue.is_filling(&state) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state.writer = Writer::Filling;
+            let waited = self.queue.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.writer = Writer::Busy;
+        state
+    }
+
+    /// Tells every caller of a group what became of it.
+    pub(crate) fn settle(&self, mut group: Group, verdict: Verdict) {
+        let room = group.take_room();
+        if !planted(Bug::KeepsItsRoom) {
+            // Room first: a caller that was waiting for it can be served while the others wake.
+            outliving_wakers(|| self.shared.room.add_permits(room));
+        }
+        group.settle(verdict);
+        let storage = group.recycle();
+        let mut state = self.queue.lock();
+        if state.spare.len() < STORAGES_KEPT {
+            state.spare.push(storage);
+        }
+    }
+
+    /// Nothing is accepted from now on; what was accepted before comes out.
+    pub(crate) fn end(&self) -> VecDeque<Request> {
+        let mut state = self.queue.lock();
+        state.ended = true;
+        std::mem::take(&mut state.requests)
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // Outside the lock: a group that goes wakes its callers.
+        drop(self.end());
+    }
+}
