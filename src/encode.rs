@@ -21,16 +21,25 @@ thread_local! {
 /// between tokens (a string must escape them), so that a space does as well.
 pub(crate) fn to_line<R: Serialize + ?Sized>(record: &R) -> Result<Vec<u8>> {
     let mut line = Vec::with_capacity(LINE_BYTES.get());
-    serde_json::to_writer(&mut line, record)?;
+    append_line(&mut line, record)?;
     LINE_BYTES.set(line.len().min(LINE_BYTES_MAX));
-    if memchr::memchr(LF, &line).is_some() {
+    Ok(line)
+}
+
+/// Serializes a record behind what is in `lines`; says how long its line is.
+pub(crate) fn append_line<R: Serialize + ?Sized>(lines: &mut Vec<u8>, record: &R) -> Result<usize> {
+    let start = lines.len();
+    serde_json::to_writer(&mut *lines, record)?;
+    let line = &mut lines[start..];
+    if memchr::memchr(LF, line).is_some() {
         line.iter_mut().filter(|byte| **byte == LF).for_each(|byte| *byte = b' ');
     }
-    let value = trimmed(&line);
+    let value = trimmed(line);
     if value.len() != line.len() {
-        line = line[value].to_vec();
+        lines.truncate(start + value.end);
+        lines.drain(start..start + value.start);
     }
-    Ok(line)
+    Ok(value.len())
 }
 
 /// Checks a line that somebody else serialized; gives it back without white space around it.

@@ -305,12 +305,10 @@ impl MiniStore {
         let bytes_max = self.handle.limits.batch_bytes_max;
         let (mut lines, mut count) = (Vec::new(), 0);
         for record in records {
-            let line = encode::to_line(&record)?;
-            self.check_record(line.len())?;
             if count > 0 {
                 lines.push(LF);
             }
-            lines.extend_from_slice(&line);
+            self.check_record(encode::append_line(&mut lines, &record)?)?;
             count += 1;
             check_size("a batch", lines.len(), bytes_max)?;
         }

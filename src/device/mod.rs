@@ -148,6 +148,18 @@ pub(crate) trait Lane: fmt::Debug {
 
     /// Writes the buffer's bytes at `offset` and makes them durable, the file's length included.
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError>;
+
+    /// A [`commit`](Self::commit), and `meanwhile` once while it is under way: before it, where commits do not go on by
+    /// themselves.
+    fn commit_and(
+        &mut self,
+        buffer: &mut CommitBuffer,
+        offset: u64,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), CommitError> {
+        meanwhile();
+        self.commit(buffer, offset)
+    }
 }
 
 /// Why a commit is not durable.

@@ -7,6 +7,7 @@
 use std::{
     fmt, io, mem,
     os::fd::{AsRawFd, RawFd},
+    panic::{self, AssertUnwindSafe},
     path::Path,
 };
 
@@ -43,16 +44,31 @@ impl UringLane {
         };
         check_operations(&ring)?;
         let mut lane = Self { ring, file: None, broken: false };
-        lane.run(&opcode::Nop::new().build()).map_err(Lost::into_error)?;
+        lane.run(&opcode::Nop::new().build(), None).map_err(Lost::into_error)?;
         Ok(lane)
     }
 
-    /// Runs one operation to its end.
-    fn run(&mut self, entry: &squeue::Entry) -> Result<u32, Lost> {
+    /// Runs one operation to its end, and `meanwhile` as soon as it is under way.
+    fn run(&mut self, entry: &squeue::Entry, meanwhile: Option<&mut dyn FnMut()>) -> Result<u32, Lost> {
         if self.broken {
             return Err(Lost::Never(io::Error::other("an earlier operation on the ring never ended")));
         }
         push(&mut self.ring, entry).map_err(Lost::Never)?;
+        let panicked = meanwhile.and_then(|meanwhile| {
+            // Where the kernel does not take it now, it does when it is waited for.
+            let _ = self.ring.submit();
+            // The operation has to end before anything else does.
+            panic::catch_unwind(AssertUnwindSafe(meanwhile)).err()
+        });
+        let ended = self.wait();
+        if let Some(panicked) = panicked {
+            panic::resume_unwind(panicked);
+        }
+        ended
+    }
+
+    /// Waits for the one operation that is under way.
+    fn wait(&mut self) -> Result<u32, Lost> {
         loop {
             if let Some(completed) = self.ring.completion().next() {
                 let result = completed.result();
@@ -76,11 +92,12 @@ impl UringLane {
         buffer: &mut CommitBuffer,
         written: usize,
         offset: u64,
+        meanwhile: Option<&mut dyn FnMut()>,
     ) -> io::Result<usize> {
         let bytes = &buffer.bytes()[written..];
         let len = bytes.len().min(WRITE_BYTES_MAX) as u32;
         let entry = opcode::Write::new(types::Fd(fd), bytes.as_ptr(), len).offset(offset).build();
-        self.run(&entry).map(|count| count as usize).map_err(|lost| {
+        self.run(&entry, meanwhile).map(|count| count as usize).map_err(|lost| {
             if matches!(lost, Lost::Perhaps(_)) {
                 mem::forget(mem::replace(buffer, CommitBuffer::with_capacity(0)));
             }
@@ -88,10 +105,16 @@ impl UringLane {
         })
     }
 
-    fn write_all(&mut self, fd: RawFd, buffer: &mut CommitBuffer, offset: u64) -> io::Result<()> {
+    fn write_all(
+        &mut self,
+        fd: RawFd,
+        buffer: &mut CommitBuffer,
+        offset: u64,
+        mut meanwhile: Option<&mut dyn FnMut()>,
+    ) -> io::Result<()> {
         let mut written = 0;
         while written < buffer.len() {
-            match self.write(fd, buffer, written, offset + written as u64) {
+            match self.write(fd, buffer, written, offset + written as u64, meanwhile.take()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -101,9 +124,21 @@ impl UringLane {
         Ok(())
     }
 
+    fn make_durable(
+        &mut self,
+        buffer: &mut CommitBuffer,
+        offset: u64,
+        meanwhile: Option<&mut dyn FnMut()>,
+    ) -> Result<(), CommitError> {
+        let CommitFile { file, direct } = self.file.as_ref().ok_or_else(not_attached)?;
+        let (fd, direct) = (file.as_raw_fd(), *direct);
+        self.write_all(fd, buffer, offset, meanwhile).map_err(CommitError::of_write)?;
+        if direct { Ok(()) } else { self.sync(fd).map_err(CommitError::Failed) }
+    }
+
     fn sync(&mut self, fd: RawFd) -> io::Result<()> {
         let entry = opcode::Fsync::new(types::Fd(fd)).flags(types::FsyncFlags::DATASYNC).build();
-        self.run(&entry).map(drop).map_err(Lost::into_error)
+        self.run(&entry, None).map(drop).map_err(Lost::into_error)
     }
 }
 
@@ -129,8 +164,8 @@ fn check_operations(ring: &IoUring) -> io::Result<()> {
 #[expect(unsafe_code, reason = "the ring takes pointers")]
 fn push(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
     // SAFETY: whatever an entry points to lives until the operation has ended. `UringLane::run` is the only caller: it
-    // does not return before the kernel says that the operation has ended, and where the kernel does not say so,
-    // `UringLane::write` leaks the buffer. While it runs the lane is borrowed mutably, and so is the buffer. The
+    // neither returns nor unwinds before the kernel says that the operation has ended, and where the kernel does not say
+    // so, `UringLane::write` leaks the buffer. While it runs the lane is borrowed mutably, and so is the buffer. The
     // descriptor belongs to `UringLane::file`, which is replaced only between operations.
     unsafe { ring.submission().push(entry) }.map_err(|_| io::Error::other("the submission queue is full"))
 }
@@ -179,10 +214,16 @@ impl Lane for UringLane {
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
-        let CommitFile { file, direct } = self.file.as_ref().ok_or_else(not_attached)?;
-        let (fd, direct) = (file.as_raw_fd(), *direct);
-        self.write_all(fd, buffer, offset).map_err(CommitError::of_write)?;
-        if direct { Ok(()) } else { self.sync(fd).map_err(CommitError::Failed) }
+        self.make_durable(buffer, offset, None)
+    }
+
+    fn commit_and(
+        &mut self,
+        buffer: &mut CommitBuffer,
+        offset: u64,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), CommitError> {
+        self.make_durable(buffer, offset, Some(meanwhile))
     }
 }
 

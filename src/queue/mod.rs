@@ -203,8 +203,27 @@ impl Inbox {
     }
 
     /// What is there now, if anything.
+    #[cfg(any(test, feature = "_sim"))]
     pub(crate) fn poll(&self) -> Option<Found> {
         self.take(&mut self.queue.lock())
+    }
+
+    /// The oldest group, if it takes no more appends: to be looked at, and [put back](Self::put_back).
+    pub(crate) fn borrow_full(&self) -> Option<Group> {
+        let mut state = self.queue.lock();
+        let full = match state.requests.front()? {
+            Request::Commit(group) => group.records() > 0 && !self.queue.is_filling(&state),
+            Request::Rotate(_) | Request::Close(_) => false,
+        };
+        match full.then(|| self.take(&mut state))?? {
+            Found::Request(Request::Commit(group)) => Some(group),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn put_back(&self, group: Group) {
+        self.queue.appends.fetch_add(group.appends() as u64, Ordering::Relaxed);
+        self.queue.lock().requests.push_front(Request::Commit(group));
     }
 
     fn take(&self, state: &mut State) -> Option<Found> {

@@ -21,6 +21,29 @@ const STEP_BYTES_MAX: u64 = 16 << 20;
 /// A group that needs this much more room is not padded for: its own write extends the file.
 const LARGE_GROUP_BYTES: u64 = 4 << 20;
 
+/// Where groups are this large on average, padding does not pay: writing every byte twice costs more than making a new
+/// size durable with each group (docs/performance.md).
+const UNPADDED_GROUP_BYTES: u64 = 256 << 10;
+
+/// The average counts the last group for one part in this many.
+const AVERAGE_OVER: u64 = 4;
+
+/// How large groups are, lately.
+#[derive(Debug, Default)]
+pub(super) struct GroupSize {
+    average: u64,
+}
+
+impl GroupSize {
+    pub(super) fn note(&mut self, bytes: u64) {
+        self.average = self.average - self.average / AVERAGE_OVER + bytes / AVERAGE_OVER;
+    }
+
+    fn pays_padding(&self) -> bool {
+        self.average < UNPADDED_GROUP_BYTES
+    }
+}
+
 /// Padding that is being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extending {
@@ -41,7 +64,8 @@ impl Writer {
         let segment = &self.segment;
         let left = segment.prepared_end().saturating_sub(segment.data_end());
         let step = step_after(segment.prepared_end());
-        if !segment.is_written_ahead() || self.rotation.holds_back() || left >= step / 2 {
+        let pays = self.group_size.pays_padding();
+        if !segment.is_written_ahead() || self.rotation.holds_back() || left >= step / 2 || !pays {
             return;
         }
         let to = (segment.prepared_end() + step).min(self.padded_end_max());
@@ -71,9 +95,10 @@ impl Writer {
             match self.extending {
                 Extending::Beside { .. } if fits => return Ok(Growth::Within),
                 Extending::No if fits => return Ok(Growth::Within),
-                Extending::No if asked || end - self.segment.prepared_end() > LARGE_GROUP_BYTES => {
+                Extending::No if asked || !self.is_padded_for(end) => {
                     // Large, or there was no room for the padding; there may be for the group.
-                    self.segment.widen(if asked { 1 } else { STEP_BYTES_MIN });
+                    let added = self.segment.widen(if asked { 1 } else { STEP_BYTES_MIN });
+                    self.shared.counters.written_ahead(added);
                     return Ok(Growth::Extends);
                 }
                 Extending::No => {
@@ -89,6 +114,11 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Whether padding is to be waited for by a group that ends at `end`, which lies behind it.
+    fn is_padded_for(&self, end: u64) -> bool {
+        self.group_size.pays_padding() && end - self.segment.prepared_end() <= LARGE_GROUP_BYTES
     }
 
     /// The housekeeper is done with the padding, up to `to` where there was room.
@@ -109,7 +139,11 @@ impl Writer {
     /// small segments, rotated on request, stay small.
     pub(super) fn next_prepared_bytes(&self) -> u64 {
         let write_ahead = self.options.write_ahead && self.options.seals;
-        if write_ahead { self.padded_end_max().min(step_after(self.segment.data_end())) } else { 0 }
+        match (write_ahead, self.group_size.pays_padding()) {
+            (false, _) => 0,
+            (true, true) => self.padded_end_max().min(step_after(self.segment.data_end())),
+            (true, false) => STEP_BYTES_MIN,
+        }
     }
 
     /// Padding does not go further than a full segment with what may be added to it while it is rotated.

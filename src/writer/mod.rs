@@ -26,7 +26,7 @@ pub(crate) use open::{Chosen, Opened, choose, spawn};
 pub(crate) use stepped::{Stepped, Turn};
 
 use self::{
-    ahead::Extending,
+    ahead::{Extending, GroupSize},
     housekeeper::{Housekeeper, Outcome},
     rotation::Rotation,
     segment::Segment,
@@ -56,6 +56,7 @@ struct Writer {
     segment: Segment,
     rotation: Rotation,
     extending: Extending,
+    group_size: GroupSize,
     next_seq: u64,
     /// How many appends the last commit answered, and how long it took.
     woken: Option<(u64, Duration)>,
@@ -78,11 +79,13 @@ enum Event {
 }
 
 /// What is to be committed at once.
-struct Lines<P> {
+struct Lines<'a, P> {
     /// LFs belong between them.
     pieces: P,
     records: u64,
     json_bytes: u64,
+    /// The group that is committed next, if that is known: laid out meanwhile.
+    following: Option<&'a Group>,
 }
 
 impl Writer {
@@ -135,8 +138,13 @@ impl Writer {
         self.try_again();
         self.settle_pending();
         self.finish_overdue_rotation();
-        let lines =
-            Lines { pieces: group.pieces(), records: group.records(), json_bytes: group.json_bytes() };
+        let following = self.inbox.borrow_full();
+        let lines = Lines {
+            pieces: group.pieces(),
+            records: group.records(),
+            json_bytes: group.json_bytes(),
+            following: following.as_ref(),
+        };
         let verdict = match self.commit(lines) {
             Ok(first) => Verdict::Durable(first),
             Err(CommitError::NoRoom(_)) if group.appends() > 1 => Verdict::Each(self.commit_each(&group)),
@@ -145,6 +153,9 @@ impl Writer {
                 fate => Verdict::Each(vec![fate]),
             },
         };
+        if let Some(following) = following {
+            self.inbox.put_back(following);
+        }
         self.settle(group, verdict);
     }
 
@@ -153,7 +164,7 @@ impl Writer {
         let mut fates = Vec::with_capacity(group.appends());
         for (lines, records, json_bytes) in group.each() {
             let pieces = (records > 0).then_some(lines).into_iter();
-            let fate = match self.commit(Lines { pieces, records, json_bytes }) {
+            let fate = match self.commit(Lines { pieces, records, json_bytes, following: None }) {
                 Ok(first) => Fate::Durable(first),
                 Err(error) => self.fate(error),
             };
@@ -176,12 +187,12 @@ impl Writer {
     /// One write, made durable; the sequence number of the first record.
     fn commit<'a>(
         &mut self,
-        lines: Lines<impl Iterator<Item = &'a [u8]>>,
+        lines: Lines<'a, impl Iterator<Item = &'a [u8]>>,
     ) -> std::result::Result<u64, CommitError> {
         if self.shared.poisoned().is_some() && !planted(Bug::GoesOnAfterAFailure) {
             return Err(CommitError::Failed(io::Error::other("poisoned")));
         }
-        let Lines { pieces, records, json_bytes } = lines;
+        let Lines { pieces, records, json_bytes, following } = lines;
         if records == 0 && !self.segment.is_unborn() {
             return Ok(self.next_seq);
         }
@@ -193,7 +204,8 @@ impl Writer {
         let layout = self.segment.lay_out(pieces);
         let made = self.make_room(layout.end).and_then(|growing| {
             let started = Instant::now();
-            self.segment.write(&mut *self.lane, layout, growing)?;
+            let following = following.map(Group::pieces);
+            self.segment.write(&mut *self.lane, layout, growing, following)?;
             Ok(started.elapsed())
         });
         let latency = match made {
@@ -211,6 +223,7 @@ impl Writer {
         self.segment.records += records;
         self.shared.counters.direct(self.lane.is_direct());
         if records > 0 {
+            self.group_size.note(json_bytes);
             self.shared.counters.group(records, json_bytes, latency);
             self.last_commit = latency;
         }
@@ -219,7 +232,8 @@ impl Writer {
 
     /// The header of a segment that has none yet, by itself.
     fn commit_header(&mut self) -> std::result::Result<(), CommitError> {
-        self.commit(Lines { pieces: std::iter::empty(), records: 0, json_bytes: 0 }).map(drop)
+        self.commit(Lines { pieces: std::iter::empty(), records: 0, json_bytes: 0, following: None })
+            .map(drop)
     }
 
     /// Tells everybody, once the number is published.

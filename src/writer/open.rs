@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Writer,
-    ahead::Extending,
+    ahead::{Extending, GroupSize},
     housekeeper::Housekeeper,
     rotation::Rotation,
     segment::{Origin, Segment},
@@ -162,6 +162,7 @@ pub(super) fn start(
         inbox,
         rotation: Rotation::new(recovered.newest_archived),
         extending: Extending::No,
+        group_size: GroupSize::default(),
         next_seq: opened.report.next_seq,
         options,
         names,

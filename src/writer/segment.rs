@@ -1,7 +1,7 @@
 //! The active segment as the writer sees it: where its data ends, how far it is written ahead, and the buffer in
 //! which the next group is laid out.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, mem, path::PathBuf, sync::Arc};
 
 use crate::{
     device::{BLOCK_BYTES, CommitBuffer, CommitError, DiskFile, Lane},
@@ -40,6 +40,9 @@ pub(super) struct Segment {
     /// What stands in the file from `base` to `data_end`, to be written again with the next group.
     buffer: CommitBuffer,
     base: u64,
+    /// The buffer of the next group: the next image, and perhaps the group, laid out already.
+    next: CommitBuffer,
+    laid_out: Option<Layout>,
     /// The file ends in LF (and perhaps the closed mark) behind `data_end`, to be cut before it is written ahead.
     ended: bool,
 }
@@ -53,6 +56,75 @@ pub(super) struct Layout {
     pub(super) end: u64,
     chain: Chain,
     last_seal: Option<u32>,
+}
+
+/// What a group is laid out behind.
+#[derive(Debug, Clone, Copy)]
+struct From {
+    base: u64,
+    chain: Chain,
+    last_seal: Option<u32>,
+}
+
+/// How a segment's groups are laid out.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    sealed: bool,
+    write_ahead: bool,
+    block: u64,
+}
+
+impl Manner {
+    /// Adds `LF lines seal` to the image in `buffer`, and an LF where nothing is written ahead.
+    fn lay_out<'a>(
+        self,
+        buffer: &mut CommitBuffer,
+        from: From,
+        lines: impl Iterator<Item = &'a [u8]>,
+    ) -> Layout {
+        let From { base, mut chain, mut last_seal } = from;
+        let mut lines_at = buffer.len() + 1;
+        for line in lines {
+            buffer.extend(&[LF]);
+            buffer.extend(line);
+            if planted(Bug::BatchSplit)
+                && self.sealed
+                && let Some(first_len) = line.iter().position(|byte| *byte == LF)
+            {
+                buffer.truncate(buffer.len() - line.len() + first_len);
+                chain.push(&buffer.bytes()[lines_at..]);
+                let value = chain.seal();
+                chain = Chain::after(value);
+                buffer.extend(&seal::encode(value));
+                lines_at = buffer.len() + 1;
+                buffer.extend(&line[first_len..]);
+            }
+        }
+        if buffer.len() >= lines_at {
+            chain.push(&buffer.bytes()[lines_at..]);
+            if self.sealed {
+                let value = chain.seal();
+                buffer.extend(&seal::encode(value));
+                chain = Chain::after(value);
+                last_seal = Some(value);
+            }
+        }
+        let data_end = base + buffer.len() as u64;
+        if self.write_ahead {
+            fill_to_block(buffer, base, self.block);
+        } else {
+            buffer.extend(&[LF]);
+        }
+        Layout { data_end, end: base + buffer.len() as u64, chain, last_seal }
+    }
+}
+
+/// Lays out the rest of the last block, too: what lies behind it is then padding, whole. Says how much that was.
+fn fill_to_block(buffer: &mut CommitBuffer, base: u64, block: u64) -> u64 {
+    let data_end = base + buffer.len() as u64;
+    let end = data_end.next_multiple_of(block);
+    buffer.fill_to((end - base) as usize, PADDING);
+    end - data_end
 }
 
 /// How [`Segment::write`] meets the end of the file.
@@ -95,6 +167,8 @@ impl Segment {
             block: 1,
             buffer: CommitBuffer::with_capacity(BUFFER_BYTES),
             base: data_end,
+            next: CommitBuffer::with_capacity(BUFFER_BYTES),
+            laid_out: None,
             ended: true,
         }
     }
@@ -126,6 +200,8 @@ impl Segment {
             block: 1,
             buffer,
             base: 0,
+            next: CommitBuffer::with_capacity(BUFFER_BYTES),
+            laid_out: None,
             ended: false,
         }
     }
@@ -142,7 +218,7 @@ impl Segment {
 
     /// Reads back what must be written again with the next group.
     fn load_image(&mut self) -> io::Result<()> {
-        self.base = self.data_end - self.data_end % self.block;
+        self.base = self.base_of(self.data_end);
         let mut image = vec![0; (self.data_end - self.base) as usize];
         let mut filled = 0;
         while filled < image.len() {
@@ -156,63 +232,43 @@ impl Segment {
         Ok(())
     }
 
-    /// Lays a group out behind the data: `LF lines seal`, and an LF where nothing is written ahead. Without lines,
-    /// only the header of an unborn segment.
+    /// Lays a group out behind the data. Without lines, only the header of an unborn segment.
     pub(super) fn lay_out<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> Layout {
+        if let Some(layout) = self.laid_out.take() {
+            return layout;
+        }
         debug_assert_eq!(
             self.base + self.buffer.len() as u64,
             self.data_end,
             "the image ends where the data does"
         );
-        let (mut chain, mut last_seal) = (self.chain, self.last_seal);
-        let lines_at = self.buffer.len() + 1;
-        let mut lines_at = lines_at;
-        for line in lines {
-            self.buffer.extend(&[LF]);
-            self.buffer.extend(line);
-            if planted(Bug::BatchSplit)
-                && self.sealed
-                && let Some(first_len) = line.iter().position(|byte| *byte == LF)
-            {
-                self.buffer.truncate(self.buffer.len() - line.len() + first_len);
-                chain.push(&self.buffer.bytes()[lines_at..]);
-                let value = chain.seal();
-                chain = Chain::after(value);
-                self.buffer.extend(&seal::encode(value));
-                lines_at = self.buffer.len() + 1;
-                self.buffer.extend(&line[first_len..]);
-            }
-        }
-        if self.buffer.len() >= lines_at {
-            chain.push(&self.buffer.bytes()[lines_at..]);
-            if self.sealed {
-                let value = chain.seal();
-                self.buffer.extend(&seal::encode(value));
-                chain = Chain::after(value);
-                last_seal = Some(value);
-            }
-        }
-        let data_end = self.base + self.buffer.len() as u64;
-        if self.write_ahead {
-            self.fill_to_block(self.block);
-        } else {
-            self.buffer.extend(&[LF]);
-        }
-        Layout { data_end, end: self.base + self.buffer.len() as u64, chain, last_seal }
+        let from = From { base: self.base, chain: self.chain, last_seal: self.last_seal };
+        self.manner().lay_out(&mut self.buffer, from, lines)
     }
 
-    /// Writes what was laid out.
-    pub(super) fn write(
+    fn manner(&self) -> Manner {
+        Manner { sealed: self.sealed, write_ahead: self.write_ahead, block: self.block }
+    }
+
+    /// Writes what was laid out. Lays out the group that follows it meanwhile: what [`lay_out`](Self::lay_out) is called
+    /// for next.
+    pub(super) fn write<'a>(
         &mut self,
         lane: &mut dyn Lane,
         layout: Layout,
         growth: Growth,
+        following: Option<impl Iterator<Item = &'a [u8]>>,
     ) -> Result<(), CommitError> {
         if growth == Growth::Extends && self.ended && self.write_ahead {
             self.cut_ending().map_err(CommitError::Failed)?;
         }
-        match lane.commit(&mut self.buffer, self.base) {
+        let committed = match following {
+            None => lane.commit(&mut self.buffer, self.base),
+            Some(lines) => self.write_and_lay_out(lane, layout, lines),
+        };
+        match committed {
             Err(CommitError::Failed(error)) if lane.is_direct() && is_unsupported(&error) => {
+                self.laid_out = None;
                 self.leave_direct(lane).map_err(CommitError::Failed)?;
                 lane.commit(&mut self.buffer, self.base)?;
             }
@@ -220,6 +276,27 @@ impl Segment {
         }
         self.settle(layout);
         Ok(())
+    }
+
+    fn write_and_lay_out<'a>(
+        &mut self,
+        lane: &mut dyn Lane,
+        layout: Layout,
+        lines: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<(), CommitError> {
+        let (manner, base, mut lines) = (self.manner(), self.base_of(layout.data_end), Some(lines));
+        let Self { buffer, next, laid_out, base: written_at, .. } = self;
+        next.clear();
+        next.extend(&buffer.bytes()[(base - *written_at) as usize..(layout.data_end - *written_at) as usize]);
+        let from = From { base, chain: layout.chain, last_seal: layout.last_seal };
+        lane.commit_and(buffer, *written_at, &mut || {
+            *laid_out = lines.take().map(|lines| manner.lay_out(next, from, lines));
+        })
+    }
+
+    /// Where writes begin behind data that ends here.
+    fn base_of(&self, data_end: u64) -> u64 {
+        data_end - data_end % self.block
     }
 
     /// Makes the group just written part of the segment.
@@ -231,10 +308,16 @@ impl Segment {
         self.prepared_end = self.prepared_end.max(self.base + self.buffer.len() as u64);
         self.born = true;
         self.ended = !self.write_ahead;
-        self.buffer.truncate((self.data_end - self.base) as usize);
-        let base = self.data_end - self.data_end % self.block;
-        self.buffer.keep_from((base - self.base) as usize);
+        let base = self.base_of(self.data_end);
+        if self.laid_out.is_some() {
+            mem::swap(&mut self.buffer, &mut self.next);
+            self.next.clear();
+        } else {
+            self.buffer.truncate((self.data_end - self.base) as usize);
+            self.buffer.keep_from((base - self.base) as usize);
+        }
         self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        self.next.shrink_to(BUFFER_BYTES_KEPT);
         self.base = base;
     }
 
@@ -255,6 +338,7 @@ impl Segment {
     /// be padding only, and a group that was refused must not be found whole after a power cut.
     pub(super) fn cut_back(&mut self) -> io::Result<()> {
         self.buffer.truncate((self.data_end - self.base) as usize);
+        self.laid_out = None;
         let durable_end = if self.born { self.data_end } else { 0 };
         self.prepared_end = durable_end;
         if planted(Bug::NoCutAfterNoRoom) {
@@ -268,12 +352,6 @@ impl Segment {
         self.file.sync()
     }
 
-    /// Lays out the rest of the last block, too: what lies behind it is then padding, whole.
-    fn fill_to_block(&mut self, block: u64) {
-        let end = (self.base + self.buffer.len() as u64).next_multiple_of(block);
-        self.buffer.fill_to((end - self.base) as usize, PADDING);
-    }
-
     /// Removes LF and closed mark, for padding must not follow them.
     fn cut_ending(&mut self) -> io::Result<()> {
         self.file.set_len(self.data_end)?;
@@ -281,9 +359,9 @@ impl Segment {
         Ok(())
     }
 
-    /// Pads what was laid out up to a multiple of `align`, before a write that extends the file.
-    pub(super) fn widen(&mut self, align: u64) {
-        self.fill_to_block(align.max(self.block));
+    /// Pads what was laid out up to a multiple of `align`, before a write that extends the file; says by how much.
+    pub(super) fn widen(&mut self, align: u64) -> u64 {
+        fill_to_block(&mut self.buffer, self.base, align.max(self.block))
     }
 
     /// Takes note of padding that the housekeeper wrote.
