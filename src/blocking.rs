@@ -38,7 +38,7 @@ impl<'a> Blocking<'a> {
     ///
     /// As [`MiniStore::append`].
     pub fn append<R: Serialize + ?Sized>(&self, record: &R) -> Result<()> {
-        block_on(self.store.append(record))
+        self.submit(record)?.wait().map(drop)
     }
 
     /// Hands a record over, waiting only for room in the queue.
@@ -74,7 +74,7 @@ impl<'a> Blocking<'a> {
     ///
     /// As [`MiniStore::append_json`].
     pub fn append_json(&self, line: Bytes) -> Result<u64> {
-        block_on(self.store.append_json(line))
+        self.submit_json(line)?.wait()
     }
 
     /// Hands over a line that is JSON already, waiting only for room in the queue.

@@ -78,6 +78,7 @@ impl Pending {
     ///
     /// As for awaiting it.
     pub fn wait(self) -> Result<u64> {
+        self.shared.look_out(|| self.place.fate().is_some());
         block_on(self)
     }
 }

@@ -1,6 +1,12 @@
 //! What handles, pending appends and the writer thread share.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+    thread::available_parallelism,
+    time::{Duration, Instant},
+};
 
 use crate::{
     MiniStoreError, Result,
@@ -8,8 +14,19 @@ use crate::{
     process::Process,
     request::outliving_wakers,
     stats::Counters,
-    sync::{AtomicBool, AtomicU64, OnceLock, Ordering, Semaphore},
+    sync::{AtomicBool, AtomicU64, OnceLock, Ordering, Semaphore, thread},
 };
+
+/// A blocking caller does not look out for its answer for longer.
+const LOOK_OUT_MAX: Duration = Duration::from_micros(150);
+
+/// Whether somebody else can run while one thread looks out for something. Threads that are modelled take no time.
+pub(crate) fn has_processors() -> bool {
+    static MORE_THAN_ONE: LazyLock<bool> = LazyLock::new(|| {
+        !cfg!(shuttle) && available_parallelism().is_ok_and(|processors| processors.get() > 1)
+    });
+    *MORE_THAN_ONE
+}
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -21,6 +38,10 @@ pub(crate) struct Shared {
     /// Room in the queue, in bytes. Closed when nothing is accepted any more.
     pub(crate) room: Arc<Semaphore>,
     durable_seq: AtomicU64,
+    /// How long the last commit took, in nanoseconds.
+    commit_nanos: AtomicU64,
+    /// A blocking caller is looking out for its answer, awake.
+    looking_out: AtomicBool,
     poison: OnceLock<Arc<io::Error>>,
     closed: AtomicBool,
 }
@@ -33,6 +54,8 @@ impl Shared {
             counters: Counters::new()?,
             room: Arc::new(Semaphore::new(queue_bytes_max as usize)),
             durable_seq: AtomicU64::default(),
+            commit_nanos: AtomicU64::new(u64::MAX),
+            looking_out: AtomicBool::default(),
             poison: OnceLock::new(),
             closed: AtomicBool::default(),
         })
@@ -46,6 +69,26 @@ impl Shared {
     pub(crate) fn publish(&self, durable_seq: u64) {
         let before = self.durable_seq.swap(durable_seq, Ordering::Release);
         debug_assert!(before <= durable_seq, "a durable sequence number went back");
+    }
+
+    /// Takes note of how long a commit took.
+    pub(crate) fn committed_in(&self, latency: Duration) {
+        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        self.commit_nanos.store(nanos, Ordering::Relaxed);
+    }
+
+    /// Looks out for an answer on the calling thread, as long as a quick commit takes: a parked thread wakes late. One
+    /// caller at a time, and none where commits are slow, or there is but one processor: those park at once.
+    pub(crate) fn look_out(&self, answered: impl Fn() -> bool) {
+        let last_commit = Duration::from_nanos(self.commit_nanos.load(Ordering::Relaxed));
+        if last_commit > LOOK_OUT_MAX || !has_processors() || self.looking_out.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let began = Instant::now();
+        while !answered() && began.elapsed() < LOOK_OUT_MAX {
+            thread::yield_now();
+        }
+        self.looking_out.store(false, Ordering::Release);
     }
 
     /// Stops everything for good. The first cause is kept.

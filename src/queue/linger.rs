@@ -5,15 +5,15 @@
 //! time. Whether they do is learned: after a wait in vain more and more commits go by without one, so that appends that
 //! come by themselves are not delayed. With one processor it is never done.
 
-use std::{
-    thread::available_parallelism,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use crate::sync::thread;
+use crate::{shared::has_processors, sync::thread};
 
 /// It is never waited longer, however slow the disk is.
 const WAIT_MAX: Duration = Duration::from_micros(100);
+
+/// More callers than this take longer to come back than a commit takes: it goes on beside them.
+const WOKEN_MAX: u64 = 64;
 
 /// Looks between two glances at the clock. Each gives way to whoever else wants the processor.
 const LOOKS: u32 = 4;
@@ -32,15 +32,13 @@ pub(super) struct Linger {
 
 impl Linger {
     pub(super) fn new() -> Self {
-        // Threads that are modelled take no time.
-        let cores = available_parallelism();
-        Self { possible: !cfg!(shuttle) && cores.is_ok_and(|cores| cores.get() > 1), in_vain: 0, pass: 0 }
+        Self { possible: has_processors(), in_vain: 0, pass: 0 }
     }
 
     /// Waits until `woken` more appends are there than now, at most for three quarters of the time that the last commit
     /// took.
     pub(super) fn wait_for(&mut self, woken: u64, last_commit: Duration, there: impl Fn() -> u64) {
-        if !self.possible || woken == 0 {
+        if !self.possible || !(1..=WOKEN_MAX).contains(&woken) {
             return;
         }
         if self.pass > 0 {
@@ -101,7 +99,8 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_waited_for_where_nobody_was_woken() {
+    fn nobody_is_waited_for_where_nobody_was_woken_or_too_many() {
         linger().wait_for(0, LONG, || panic!("looked"));
+        linger().wait_for(WOKEN_MAX + 1, LONG, || panic!("looked"));
     }
 }

@@ -226,6 +226,7 @@ impl Writer {
             self.group_size.note(json_bytes);
             self.shared.counters.group(records, json_bytes, latency);
             self.last_commit = latency;
+            self.shared.committed_in(latency);
         }
         Ok(first)
     }
