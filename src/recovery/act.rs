@@ -97,7 +97,8 @@ pub(super) fn secure(disk: &dyn Disk, names: &Names, journal: &Journal) -> Resul
     if planted(Bug::NoDirSyncAfterCreating) || planted(Bug::TrustUnsyncedNames) {
         return Ok(secured);
     }
-    disk.sync_dir(names.dir()).map_err(MiniStoreError::file(names.dir(), "sync the directory"))?;
+    let synced = tracing::debug_span!("sync").in_scope(|| disk.sync_dir(names.dir()));
+    synced.map_err(MiniStoreError::file(names.dir(), "sync the directory"))?;
     Ok(secured)
 }
 
@@ -107,6 +108,7 @@ pub(super) fn make_ready(
     journal: Journal,
     report: OpenReport,
 ) -> Result<Recovered> {
+    let _span = tracing::debug_span!("end").entered();
     let link = journal.link()?;
     let Some(Active { path, file, content: Content::Scanned(scanned) }) = journal.active else {
         return Err(MiniStoreError::MissingInitialState);
@@ -171,9 +173,11 @@ fn write_again(file: &dyn DiskFile, scanned: &Scanned) -> io::Result<bool> {
     let Scanned { last_group, ref end, .. } = *scanned;
     let start = last_group.min(end.data_end).saturating_sub(1);
     let ending = u64::from(end.terminated) + u64::from(end.marked);
-    copy_range(file, start, end.data_end + ending, file, start)?;
-    file.set_len(file.len()?)?;
-    file.sync()?;
+    tracing::debug_span!("write_again").in_scope(|| {
+        copy_range(file, start, end.data_end + ending, file, start)?;
+        file.set_len(file.len()?)
+    })?;
+    tracing::debug_span!("sync").in_scope(|| file.sync())?;
     if end.marked {
         // Whatever stands before a closed mark was synced before the mark was written.
         return Ok(true);

@@ -81,6 +81,7 @@ pub(crate) fn recover(disk: &dyn Disk, names: &Names, options: &JournalOptions) 
 /// bytes that it never synced included, and a power cut may still take those away. The older segments were synced
 /// before the newest got its archived name.
 fn settle(disk: &dyn Disk, names: &Names) -> Result<()> {
+    let _span = tracing::debug_span!("sync").entered();
     let fail = |action| MiniStoreError::file(names.dir(), action);
     let listed = disk.list(names.dir()).map_err(fail("list the directory"))?;
     let newest = names.archived_in(&listed).pop().map(|(_, path)| path);

@@ -30,6 +30,7 @@ impl Scanned {
 
 /// Reads a segment to its end, collecting nothing.
 pub(crate) fn scan_to_end(source: &(impl ReadAt + ?Sized)) -> io::Result<Result<Scanned, HeaderFault>> {
+    let _span = tracing::debug_span!("scan").entered();
     let mut scanner = match Scanner::open(source, Collect::Nothing)? {
         Ok(scanner) => scanner,
         Err(fault) => return Ok(Err(fault)),
