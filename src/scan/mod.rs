@@ -18,7 +18,7 @@ pub(crate) use first_line::{begins_as_a_journal, read_header};
 pub(crate) use lines::LineReader;
 #[cfg(any(test, feature = "_fuzz"))]
 pub(crate) use scanner::Group;
-pub(crate) use scanner::{Collect, End, Scanner, Step};
+pub(crate) use scanner::{Collect, End, Place, Scanner, Step};
 pub(crate) use sweep::Sweep;
 pub(crate) use tail::Tail;
 

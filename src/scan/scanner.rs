@@ -90,6 +90,18 @@ pub(crate) struct Scanner<S> {
     pending_end: Option<End>,
 }
 
+/// A place between two groups where a scan can be taken up again. Everything before it was verified, and is taken to be
+/// as it was.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    header: Header,
+    last_seal: Option<u32>,
+    group: Start,
+    data_end: u64,
+    terminated: bool,
+    marked: bool,
+}
+
 /// What the lines of one group came to.
 struct Gathered {
     records: u64,
@@ -138,6 +150,30 @@ impl<S: ReadAt> Scanner<S> {
                 pending_end: None,
             }
         }))
+    }
+
+    /// Goes on from a place that an earlier scan of the same file came to.
+    pub(crate) fn resume(source: S, place: Place, collect: Collect) -> Self {
+        let Place { header, last_seal, group, data_end, terminated, marked } = place;
+        let lines = LineReader::new(source, group.offset);
+        Self {
+            lines,
+            header,
+            collect,
+            last_seal,
+            group,
+            data_end,
+            terminated,
+            marked,
+            retried_at: None,
+            pending_end: None,
+        }
+    }
+
+    /// Behind the last group.
+    pub(crate) fn place(&self) -> Place {
+        let &Self { header, last_seal, group, data_end, terminated, marked, .. } = self;
+        Place { header, last_seal, group, data_end, terminated, marked }
     }
 
     pub(crate) fn header(&self) -> Header {

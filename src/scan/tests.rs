@@ -30,7 +30,10 @@ fn read(source: &(impl ReadAt + ?Sized)) -> Reading {
 }
 
 fn try_read(source: &(impl ReadAt + ?Sized)) -> Result<Reading, HeaderFault> {
-    let mut scanner = Scanner::open(source, Collect::Lines).unwrap()?;
+    Ok(read_on(Scanner::open(source, Collect::Lines).unwrap()?, source))
+}
+
+fn read_on<S: ReadAt>(mut scanner: Scanner<S>, source: &(impl ReadAt + ?Sized)) -> Reading {
     let (mut lines, mut groups) = (Vec::new(), Vec::new());
     loop {
         let mut block = Block::default();
@@ -46,7 +49,7 @@ fn try_read(source: &(impl ReadAt + ?Sized)) -> Result<Reading, HeaderFault> {
                 assert_eq!((lines.len() - held) as u64, group.records);
                 groups.push(group);
             }
-            Step::End(end) => return Ok(Reading { lines, groups, end }),
+            Step::End(end) => return Reading { lines, groups, end },
         }
     }
 }

@@ -104,6 +104,32 @@ proptest! {
     }
 
     #[test]
+    fn a_scan_taken_up_between_two_groups_goes_on_as_one_from_the_start_does(
+        groups in groups(1..6), behind in behind(), at in any::<prop::sample::Index>(), flip: u8
+    ) {
+        let whole = segment(&groups).followed_by(&behind);
+        let mut changed = whole.clone();
+        let at = at.index(whole.len());
+        changed[at] ^= flip;
+        let Ok(expected) = try_read(changed.as_slice()) else { return Ok(()) };
+        let mut scanner = Scanner::open(whole.as_slice(), Collect::Nothing).unwrap().expect("it has a header");
+        let mut begins = FIRST.compose().len() + 1;
+        for passed in 0..groups.len() {
+            // What stands before the place is as it was.
+            if begins <= at {
+                let resumed = Scanner::resume(changed.as_slice(), scanner.place(), Collect::Lines);
+                let found = read_on(resumed, changed.as_slice());
+                prop_assert_eq!(&found.groups, &expected.groups[passed..]);
+                prop_assert_eq!(&found.lines, &expected.lines[lines_of(&groups)[passed]..]);
+                prop_assert_eq!(&found.end, &expected.end);
+            }
+            if let Step::Group(group) = scanner.next(&mut Block::default()).unwrap() {
+                begins = group.end as usize + 1;
+            }
+        }
+    }
+
+    #[test]
     fn any_bytes_behind_a_header_are_read_without_a_panic(bytes in vec(prop::sample::select(b"\n\t \"1{}x\0".to_vec()), 0..400)) {
         check(&SegmentBytes::new(FIRST).followed_by(&bytes), &[])?;
         let _ = read([&b"// MINISTORE JOURNAL v0.1.4\n"[..], &bytes].concat().as_slice());
