@@ -37,6 +37,8 @@ pub enum Bug {
     TrustUnsyncedData,
     /// Recovery takes the names it sees for durable.
     TrustUnsyncedNames,
+    /// What recovery wrote again it takes for durable, whatever the file shows then.
+    LooksBehindTheLastGroup,
     /// A rotation counts from the start of the segment.
     NumberNotCarriedOver,
     /// Retention deletes one segment more than it may.
@@ -80,7 +82,7 @@ pub enum Bug {
 
 impl Bug {
     /// Those that the simulated disk must show.
-    pub const ON_DISK: [Self; 20] = [
+    pub const ON_DISK: [Self; 21] = [
         Self::NoDirSyncAfterArchiving,
         Self::NoDirSyncAfterCreating,
         Self::AcknowledgeBeforeSync,
@@ -95,6 +97,7 @@ impl Bug {
         Self::NamedBeforeHeader,
         Self::TrustUnsyncedData,
         Self::TrustUnsyncedNames,
+        Self::LooksBehindTheLastGroup,
         Self::NumberNotCarriedOver,
         Self::RetentionOneTooMany,
         Self::NoCutAfterNoRoom,

@@ -6,7 +6,7 @@ use super::{Examination, Fault, examine};
 use crate::{
     Backend, JournalOptions, RecoveryPolicy, Result, device,
     names::Names,
-    recovery::{ActiveState, ArchivedState, Journal, NextState, States, Step, decide},
+    recovery::{ActiveState, ArchivedState, Journal, NextState, Seen, States, Step, decide},
 };
 
 /// Whether [`repair`] does it or only says what it would do.
@@ -40,7 +40,7 @@ pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<Repair> {
     let found = examine(path)?;
     let disk = device::real();
     let names = Names::resolve(&*disk, path)?;
-    let journal = Journal::observe(&*disk, &names)?;
+    let journal = Journal::observe(&*disk, &names, &mut Seen::default())?;
     let (steps, refused) = plan(&journal);
     // What concerns a whole file is not mended by cutting its end.
     let mends = |step: &Step, fault: &Fault| {

@@ -11,7 +11,8 @@ use super::{
     CutTail, OpenReport, Recovered,
     decide::Step,
     observe::{Active, Content, Journal},
-    scanned::{Scanned, scan_to_end},
+    scanned::Scanned,
+    seen::Seen,
 };
 use crate::{
     JournalOptions, MiniStoreError, Result,
@@ -32,6 +33,7 @@ pub(super) fn take(
     names: &Names,
     options: &JournalOptions,
     journal: &Journal,
+    seen: &mut Seen,
     report: &mut OpenReport,
 ) -> Result<()> {
     let fail = |action| MiniStoreError::file(names.active(), action);
@@ -39,7 +41,7 @@ pub(super) fn take(
         Step::Ready => Ok(()),
         Step::Refuse(culprit) => Err(journal.refusal(culprit)),
         Step::AdoptNext => {
-            if !secure_next(disk, names)
+            if !secure_next(disk, names, seen)
                 .map_err(MiniStoreError::file(names.next(), "write again the end of"))?
             {
                 return Ok(());
@@ -58,7 +60,9 @@ pub(super) fn take(
         }
         Step::FinishArchived => {
             report.rotation_completed = true;
-            journal.unfinished().map_or(Ok(()), |(path, scanned)| finish_archived(disk, names, path, scanned))
+            journal
+                .unfinished()
+                .map_or(Ok(()), |(path, scanned)| finish_archived(disk, names, path, scanned, seen))
         }
         Step::CreateActive => {
             report.created |= journal.archived.is_empty();
@@ -85,15 +89,15 @@ pub(super) fn take(
 
 /// Makes sure that what was found of the active segment, which is whole, is durable. `false`: it is not what it was
 /// any more, and is to be looked at again.
-pub(super) fn secure(disk: &dyn Disk, names: &Names, journal: &Journal) -> Result<bool> {
+pub(super) fn secure(disk: &dyn Disk, names: &Names, journal: &Journal, seen: &mut Seen) -> Result<bool> {
     let Some(Active { path, file, content: Content::Scanned(scanned) }) = &journal.active else {
         return Err(MiniStoreError::MissingInitialState);
     };
     if planted(Bug::TrustUnsyncedData) {
         return Ok(true);
     }
-    let secured =
-        write_again(&**file, scanned).map_err(MiniStoreError::file(path, "write again the end of"))?;
+    let secured = write_again(path, &**file, scanned, seen)
+        .map_err(MiniStoreError::file(path, "write again the end of"))?;
     if planted(Bug::NoDirSyncAfterCreating) || planted(Bug::TrustUnsyncedNames) {
         return Ok(secured);
     }
@@ -169,7 +173,7 @@ pub(crate) fn mark_closed(file: &dyn DiskFile, data_end: u64, sealed: bool) -> i
 ///
 /// The page cache may forget such a group at any time, also between two looks at it: it is looked at once more, for it
 /// stays as it is now. `false` where it was gone.
-fn write_again(file: &dyn DiskFile, scanned: &Scanned) -> io::Result<bool> {
+fn write_again(path: &Path, file: &dyn DiskFile, scanned: &Scanned, seen: &mut Seen) -> io::Result<bool> {
     let Scanned { last_group, ref end, .. } = *scanned;
     let start = last_group.min(end.data_end).saturating_sub(1);
     let ending = u64::from(end.terminated) + u64::from(end.marked);
@@ -182,17 +186,18 @@ fn write_again(file: &dyn DiskFile, scanned: &Scanned) -> io::Result<bool> {
         // Whatever stands before a closed mark was synced before the mark was written.
         return Ok(true);
     }
-    Ok(scan_to_end(file)?.is_ok_and(|again| again.end.data_end >= end.data_end))
+    Ok(seen.scan(path, file)?.is_ok_and(|again| again.end.data_end >= end.data_end))
 }
 
 /// The active name is given to durable bytes alone. `false` where they were gone.
-fn secure_next(disk: &dyn Disk, names: &Names) -> io::Result<bool> {
+fn secure_next(disk: &dyn Disk, names: &Names, seen: &mut Seen) -> io::Result<bool> {
     if planted(Bug::TrustUnsyncedData) {
         return Ok(true);
     }
-    let file = disk.open(&names.next(), Open::Existing)?;
-    match scan_to_end(&*file)? {
-        Ok(scanned) => write_again(&*file, &scanned),
+    let path = names.next();
+    let file = disk.open(&path, Open::Existing)?;
+    match seen.scan(&path, &*file)? {
+        Ok(scanned) => write_again(&path, &*file, &scanned, seen),
         Err(_) => Ok(false),
     }
 }
@@ -238,11 +243,17 @@ fn seal_plain_lines(file: &dyn DiskFile, data_end: u64, seal: u32) -> io::Result
     end_in(file, data_end, &ending, false)
 }
 
-fn finish_archived(disk: &dyn Disk, names: &Names, path: &Path, scanned: &Scanned) -> Result<()> {
+fn finish_archived(
+    disk: &dyn Disk,
+    names: &Names,
+    path: &Path,
+    scanned: &Scanned,
+    seen: &mut Seen,
+) -> Result<()> {
     let file = disk.open(path, Open::Existing).map_err(MiniStoreError::file(path, "open"))?;
     cut_tail(disk, names, path, &*file, scanned)?;
     // On its own, before the mark: one that stands there says that everything before it is durable.
-    let secured = write_again(&*file, scanned);
+    let secured = write_again(path, &*file, scanned, seen);
     if !secured.map_err(MiniStoreError::file(path, "write again the end of"))? {
         return Ok(());
     }

@@ -11,16 +11,18 @@ mod numbering;
 mod observe;
 mod report;
 mod scanned;
+mod seen;
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 pub(crate) use act::{close_segment, mark_closed};
 pub(crate) use decide::{ActiveState, ArchivedState, NextState, States, Step, decide};
 pub(crate) use observe::Journal;
 pub use report::{CutTail, OpenReport};
 pub(crate) use scanned::{check_plain_lines, scan_to_end};
+pub(crate) use seen::Seen;
 
 use crate::{
     JournalOptions, MiniStoreError, Result,
@@ -56,23 +58,27 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(disk: &dyn Disk, names: &Names, options: &JournalOptions) -> Result<Recovered> {
     let mut report = OpenReport::default();
     let mut settled = false;
+    let mut seen = Seen::default();
     loop {
-        let journal = Journal::observe(disk, names)?;
+        let journal = Journal::observe(disk, names, &mut seen)?;
         let step = decide(journal.states(), options.recovery);
         // What is refused is not touched.
         if !settled && !matches!(step, Step::Refuse(_)) {
-            settle(disk, names)?;
+            settle(disk, names, &journal)?;
             settled = true;
         }
         match step {
             Step::CutActive if planted(Bug::RecoveryCutsTooLittle) => {
                 return act::make_ready(options, journal, report);
             }
-            Step::Ready if act::secure(disk, names, &journal)? => {
+            Step::Ready if act::secure(disk, names, &journal, &mut seen)? => {
                 return act::make_ready(options, journal, report);
             }
             Step::Ready => {}
-            step => act::take(step, disk, names, options, &journal, &mut report)?,
+            step => {
+                act::take(step, disk, names, options, &journal, &mut seen, &mut report)?;
+                seen.taken(step, names);
+            }
         }
     }
 }
@@ -80,11 +86,10 @@ pub(crate) fn recover(disk: &dyn Disk, names: &Names, options: &JournalOptions) 
 /// Makes durable what is about to be trusted: after a process was killed its files are seen as it wrote them, names and
 /// bytes that it never synced included, and a power cut may still take those away. The older segments were synced
 /// before the newest got its archived name.
-fn settle(disk: &dyn Disk, names: &Names) -> Result<()> {
+fn settle(disk: &dyn Disk, names: &Names, journal: &Journal) -> Result<()> {
     let _span = tracing::debug_span!("sync").entered();
     let fail = |action| MiniStoreError::file(names.dir(), action);
-    let listed = disk.list(names.dir()).map_err(fail("list the directory"))?;
-    let newest = names.archived_in(&listed).pop().map(|(_, path)| path);
+    let newest = journal.newest_archived().map(Path::to_path_buf);
     let in_use = [Some(names.active()), Some(names.next()), newest];
     let mut found = false;
     for path in in_use.into_iter().flatten() {

@@ -3,7 +3,7 @@
 
 use std::{io, path::Path};
 
-use super::scanned::{Scanned, scan_to_end};
+use super::{scanned::Scanned, seen::Seen};
 use crate::{
     device::{Disk, DiskFile, Open},
     format::{CLOSED_MARK, Header, LF, Link, SEAL_LEN, seal},
@@ -21,7 +21,12 @@ pub(super) enum Newest {
 
 impl Newest {
     /// `successor` is what the active segment's header says of this one.
-    pub(super) fn observe(disk: &dyn Disk, path: &Path, successor: Option<Link>) -> io::Result<Self> {
+    pub(super) fn observe(
+        disk: &dyn Disk,
+        path: &Path,
+        successor: Option<Link>,
+        seen: &mut Seen,
+    ) -> io::Result<Self> {
         let file = disk.open(path, Open::Read)?;
         // Where the active segment says what it follows, the end is enough to see. Else this one is to be read
         // anyway, to give the next its numbers: better before anything is changed.
@@ -33,7 +38,7 @@ impl Newest {
                 None => {}
             }
         }
-        let scanned = match scan_to_end(&*file)? {
+        let scanned = match seen.scan(path, &*file)? {
             Ok(scanned) => scanned,
             Err(fault) => return Ok(Self::damaged(&fault.to_string())),
         };

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::scanned::scan_to_end;
+use super::seen::Seen;
 use crate::{MiniStoreError, Result, scan::ReadAt};
 
 /// Where the segment after these begins.
@@ -27,13 +27,14 @@ pub(super) struct Uncounted {
 pub(super) fn continuation_of<R: ReadAt>(
     archived: &[(u64, PathBuf)],
     open: impl Fn(&PathBuf) -> io::Result<R>,
+    seen: &mut Seen,
 ) -> Result<std::result::Result<Continuation, Uncounted>> {
     let (mut records, mut last_seal) = (0, None);
     for (index, (_, path)) in archived.iter().enumerate().rev() {
         let file = open(path).map_err(MiniStoreError::file(path, "open"))?;
         let uncounted =
             |offset, line, reason: String| Uncounted { segment: path.clone(), offset, line, reason };
-        let scanned = match scan_to_end(&file).map_err(MiniStoreError::file(path, "read"))? {
+        let scanned = match seen.scan(path, &file).map_err(MiniStoreError::file(path, "read"))? {
             Ok(scanned) => scanned,
             Err(fault) => return Ok(Err(uncounted(0, 1, fault.to_string()))),
         };

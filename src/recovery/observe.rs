@@ -1,12 +1,18 @@
 //! What is there. Reads only.
 
-use std::{ffi::OsString, io, path::PathBuf, sync::Arc};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     decide::{ActiveState, ArchivedState, Culprit, NextState, States, Step},
     newest::Newest,
     numbering::{Continuation, Uncounted, continuation_of},
-    scanned::{Scanned, check_plain_lines, scan_to_end},
+    scanned::{Scanned, check_plain_lines},
+    seen::Seen,
 };
 use crate::{
     MiniStoreError, Result,
@@ -50,31 +56,36 @@ pub(super) enum Content {
 }
 
 impl Journal {
-    pub(crate) fn observe(disk: &dyn Disk, names: &Names) -> Result<Self> {
+    /// Looks at everything; at what an earlier look has verified, from its last groups on.
+    pub(crate) fn observe(disk: &dyn Disk, names: &Names, seen: &mut Seen) -> Result<Self> {
         let listed =
             disk.list(names.dir()).map_err(MiniStoreError::file(names.dir(), "list the directory"))?;
-        let has = |path: PathBuf| listed.iter().any(|name: &OsString| path.file_name() == Some(name));
+        let has = |path: PathBuf| {
+            let wanted = path.file_name();
+            listed.iter().any(|name: &OsString| wanted == Some(name))
+        };
         let archived = names.archived_in(&listed);
-        let active = if has(names.active()) { Some(Active::observe(disk, names.active())?) } else { None };
+        let active =
+            if has(names.active()) { Some(Active::observe(disk, names.active(), seen)?) } else { None };
         let successor = active.as_ref().and_then(Active::link);
         let newest = match archived.last() {
             Some((number, _)) if *number > NUMBER_MAX => {
                 Newest::damaged("no number is left for the segments that are to follow it")
             }
             Some((_, path)) => {
-                Newest::observe(disk, path, successor).map_err(MiniStoreError::file(path, "read"))?
+                Newest::observe(disk, path, successor, seen).map_err(MiniStoreError::file(path, "read"))?
             }
             None => Newest::Absent,
         };
         let next = if has(names.next()) {
-            observe_next(disk, names, &newest).map_err(MiniStoreError::file(names.next(), "read"))?
+            observe_next(disk, names, &newest, seen).map_err(MiniStoreError::file(names.next(), "read"))?
         } else {
             NextState::Absent
         };
         let open = |path: &PathBuf| disk.open(path, Open::Read);
         let continuation = match successor {
             Some(link) => Ok(Continuation { next_seq: link.first, last_seal: Some(link.prev) }),
-            None => continuation_of(&archived, open)?,
+            None => continuation_of(&archived, open, seen)?,
         };
         Ok(Self { active, archived, newest, continuation, next, next_path: names.next() })
     }
@@ -92,6 +103,10 @@ impl Journal {
             Newest::Damaged { .. } => ArchivedState::Damaged,
         };
         States { active, archived, next: self.next }
+    }
+
+    pub(super) fn newest_archived(&self) -> Option<&Path> {
+        self.archived.last().map(|(_, path)| path.as_path())
     }
 
     /// The newest archived segment, where it was left unfinished.
@@ -177,9 +192,9 @@ impl Journal {
 }
 
 impl Active {
-    fn observe(disk: &dyn Disk, path: PathBuf) -> Result<Self> {
+    fn observe(disk: &dyn Disk, path: PathBuf, seen: &mut Seen) -> Result<Self> {
         let file = disk.open(&path, Open::Existing).map_err(MiniStoreError::file(&path, "open"))?;
-        let content = Content::observe(&*file).map_err(MiniStoreError::file(&path, "read"))?;
+        let content = Content::observe(&path, &*file, seen).map_err(MiniStoreError::file(&path, "read"))?;
         Ok(Self { path, file, content })
     }
 
@@ -207,11 +222,11 @@ impl Active {
 }
 
 impl Content {
-    fn observe(file: &dyn DiskFile) -> io::Result<Self> {
+    fn observe(path: &Path, file: &dyn DiskFile, seen: &mut Seen) -> io::Result<Self> {
         if file.len()? == 0 {
             return Ok(Self::Blank);
         }
-        match scan_to_end(file)? {
+        match seen.scan(path, file)? {
             Ok(mut scanned) => {
                 if !scanned.is_sealed() {
                     check_plain_lines(file, &mut scanned.records, &mut scanned.end)?;
@@ -237,12 +252,14 @@ fn is_blank(file: &dyn DiskFile) -> io::Result<bool> {
     Ok(blank)
 }
 
-fn observe_next(disk: &dyn Disk, names: &Names, newest: &Newest) -> io::Result<NextState> {
+fn observe_next(disk: &dyn Disk, names: &Names, newest: &Newest, seen: &mut Seen) -> io::Result<NextState> {
     let file = disk.open(&names.next(), Open::Existing)?;
     if is_blank(&*file)? || is_unwritten(&*file)? {
         return Ok(NextState::Blank);
     }
-    let Content::Scanned(scanned) = Content::observe(&*file)? else { return Ok(NextState::Foreign) };
+    let Content::Scanned(scanned) = Content::observe(&names.next(), &*file, seen)? else {
+        return Ok(NextState::Foreign);
+    };
     // The oldest segments may be gone, all of them, too.
     let fits = matches!(newest, Newest::Absent)
         || scanned.header.link().is_none_or(|link| link.prev == newest.last_seal().unwrap_or(0));

@@ -6,7 +6,8 @@ use serde::de::IgnoredAny;
 
 use crate::{
     format::{Header, HeaderFault},
-    scan::{Block, Collect, End, LineReader, ReadAt, Scanner, Step, Tail},
+    planted::{Bug, planted},
+    scan::{Block, Collect, End, LineReader, Place, ReadAt, Scanner, Step, Tail},
 };
 
 /// A segment, read to its end.
@@ -30,20 +31,66 @@ impl Scanned {
 
 /// Reads a segment to its end, collecting nothing.
 pub(crate) fn scan_to_end(source: &(impl ReadAt + ?Sized)) -> io::Result<Result<Scanned, HeaderFault>> {
+    Ok(scan_from_start(source)?.map(|(scanned, _)| scanned))
+}
+
+/// The same; also where a later look can be taken up.
+pub(super) fn scan_from_start(
+    source: &(impl ReadAt + ?Sized),
+) -> io::Result<Result<(Scanned, Option<Checkpoint>), HeaderFault>> {
+    match Scanner::open(source, Collect::Nothing)? {
+        Ok(scanner) => scan_on(scanner, 0, 0).map(Ok),
+        Err(fault) => Ok(Err(fault)),
+    }
+}
+
+/// How far a segment was verified, for a later look at the same file to go on from: before its last two groups.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Checkpoint {
+    place: Place,
+    /// Records before it.
+    records: u64,
+    /// Where the last group before it begins.
+    last_group: u64,
+    /// What was verified ended here.
+    data_end: u64,
+}
+
+impl Checkpoint {
+    /// Reads on to the end. `None` where less verifies than did.
+    pub(super) fn scan(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+    ) -> io::Result<Option<(Scanned, Option<Self>)>> {
+        let scanner = Scanner::resume(source, self.place, Collect::Nothing);
+        let (scanned, checkpoint) = scan_on(scanner, self.records, self.last_group)?;
+        Ok((scanned.end.data_end >= self.data_end).then_some((scanned, checkpoint)))
+    }
+}
+
+/// Reads on from where a scanner is, `records` behind the start.
+fn scan_on<S: ReadAt>(
+    mut scanner: Scanner<S>,
+    mut records: u64,
+    mut last_group: u64,
+) -> io::Result<(Scanned, Option<Checkpoint>)> {
     let _span = tracing::debug_span!("scan").entered();
-    let mut scanner = match Scanner::open(source, Collect::Nothing)? {
-        Ok(scanner) => scanner,
-        Err(fault) => return Ok(Err(fault)),
-    };
     let mut block = Block::default();
-    let (mut records, mut last_group) = (0, 0);
+    // Before the last group, and before the one before it.
+    let (mut behind, mut checkpoint) = (None, None);
     loop {
+        let here = Checkpoint { place: scanner.place(), records, last_group, data_end: 0 };
         match scanner.next(&mut block)? {
             Step::Group(group) => {
                 records += group.records;
                 last_group = group.offset;
+                checkpoint = behind.replace(here);
             }
-            Step::End(end) => return Ok(Ok(Scanned { header: scanner.header(), records, last_group, end })),
+            Step::End(end) => {
+                let checkpoint = if planted(Bug::LooksBehindTheLastGroup) { Some(here) } else { checkpoint };
+                let checkpoint = checkpoint.map(|found| Checkpoint { data_end: end.data_end, ..found });
+                return Ok((Scanned { header: scanner.header(), records, last_group, end }, checkpoint));
+            }
         }
     }
 }

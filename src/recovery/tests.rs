@@ -5,4 +5,5 @@
 mod crash;
 mod observed;
 mod properties;
+mod seen;
 mod table;

@@ -17,7 +17,7 @@ use crate::{
     },
     names::Names,
     recovery::{
-        ActiveState as Active, ArchivedState as Archived, Journal, NextState as Next, States, recover,
+        ActiveState as Active, ArchivedState as Archived, Journal, NextState as Next, Seen, States, recover,
     },
 };
 
@@ -99,7 +99,7 @@ fn content(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn observe(disk: &dyn Disk, path: &Path) -> States {
-    Journal::observe(disk, &Names::resolve(disk, path).unwrap()).unwrap().states()
+    Journal::observe(disk, &Names::resolve(disk, path).unwrap(), &mut Seen::default()).unwrap().states()
 }
 
 #[test]
