@@ -173,11 +173,12 @@ impl<S: ReadAt> LineReader<S> {
 
     /// Puts the spaces back in front of what was just read behind them, unless that is nothing but spaces too.
     fn unfold_spaces(&mut self, held: usize) -> io::Result<()> {
-        let fresh = self.buffer.split_off(held);
-        if fresh.iter().all(|&b| b == PADDING) {
-            self.spaces += fresh.len() as u64;
+        if is_padding(&self.buffer[held..]) {
+            self.spaces += (self.buffer.len() - held) as u64;
+            self.buffer.truncate(held);
             return Ok(());
         }
+        let fresh = self.buffer.split_off(held);
         if self.spaces > LINE_BYTES_LIMIT {
             return Err(self.too_long());
         }
@@ -186,6 +187,13 @@ impl<S: ReadAt> LineReader<S> {
         self.buffer.extend_from_slice(&fresh);
         Ok(())
     }
+}
+
+/// Whether these are spaces only: there are megabytes of them behind a segment that is in use.
+fn is_padding(bytes: &[u8]) -> bool {
+    // Without a branch for each byte, so that it is done many at a time.
+    let is_padding = |bytes: &[u8]| bytes.iter().fold(0, |seen, &byte| seen | (byte ^ PADDING)) == 0;
+    bytes.chunks(256).all(is_padding)
 }
 
 fn read_some(source: &impl ReadAt, into: &mut [u8], offset: u64) -> io::Result<usize> {
