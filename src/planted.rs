@@ -37,8 +37,8 @@ pub enum Bug {
     TrustUnsyncedData,
     /// Recovery takes the names it sees for durable.
     TrustUnsyncedNames,
-    /// What recovery wrote again it takes for durable, whatever the file shows then.
-    LooksBehindTheLastGroup,
+    /// What recovery wrote again it does not look at: all that was verified once is taken to be there still.
+    NoLookAtTheLastGroup,
     /// A rotation counts from the start of the segment.
     NumberNotCarriedOver,
     /// Retention deletes one segment more than it may.
@@ -97,7 +97,7 @@ impl Bug {
         Self::NamedBeforeHeader,
         Self::TrustUnsyncedData,
         Self::TrustUnsyncedNames,
-        Self::LooksBehindTheLastGroup,
+        Self::NoLookAtTheLastGroup,
         Self::NumberNotCarriedOver,
         Self::RetentionOneTooMany,
         Self::NoCutAfterNoRoom,
