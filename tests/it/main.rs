@@ -13,6 +13,7 @@ mod executors;
 mod fixtures;
 mod format;
 mod hostile;
+mod idle;
 mod killed;
 mod live;
 mod model;
