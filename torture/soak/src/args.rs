@@ -4,11 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use ministore_uring::Backend;
 
-const USAGE: &str = "usage: ministore-soak [--minutes N | --seconds N] [--backend uring|blocking] [--seed N] [--dir DIR] [--verbose]";
+const USAGE: &str = "usage: ministore-soak [--minutes N | --seconds N] [--backend uring|blocking] [--seed N] [--dir DIR] [--verbose]
+       ministore-soak --pass MIB [--queue MIB] [--backend uring|blocking] [--dir DIR]";
 
 #[derive(Debug)]
 pub(crate) enum Args {
     Soak(Soak),
+    Pass(Pass),
     /// What the soak runs as another process: reads until its standard input ends.
     Read {
         path: PathBuf,
@@ -24,6 +26,15 @@ pub(crate) struct Soak {
     pub(crate) verbose: bool,
 }
 
+/// So many bytes through a queue of so many.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    pub(crate) bytes: u64,
+    pub(crate) queue_bytes: u64,
+    pub(crate) backend: Backend,
+    pub(crate) dir: PathBuf,
+}
+
 impl Args {
     pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut soak = Soak {
@@ -33,6 +44,7 @@ impl Args {
             dir: std::env::temp_dir(),
             verbose: false,
         };
+        let (mut pass, mut queue) = (None, 1);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(USAGE);
             match arg.as_str() {
@@ -40,6 +52,8 @@ impl Args {
                 "--seconds" => soak.duration = Duration::from_secs(number(&value()?)?),
                 "--seed" => soak.seed = number(&value()?)?,
                 "--dir" => soak.dir = value()?.into(),
+                "--pass" => pass = Some(number(&value()?)?),
+                "--queue" => queue = number(&value()?)?,
                 "--verbose" => soak.verbose = true,
                 "--read" => return Ok(Self::Read { path: value()?.into() }),
                 "--backend" => {
@@ -52,7 +66,15 @@ impl Args {
                 _ => return Err(USAGE.into()),
             }
         }
-        Ok(Self::Soak(soak))
+        Ok(match pass {
+            Some(mib) => Self::Pass(Pass {
+                bytes: mib << 20,
+                queue_bytes: queue << 20,
+                backend: soak.backend,
+                dir: soak.dir,
+            }),
+            None => Self::Soak(soak),
+        })
     }
 }
 

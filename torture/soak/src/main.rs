@@ -16,6 +16,7 @@ mod args;
 mod callers;
 mod generation;
 mod ledger;
+mod passing;
 mod readers;
 mod resources;
 mod watchdog;
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
         Ok(Args::Soak(soak)) => {
             resources::with_one_arena();
             run(&soak);
+        }
+        Ok(Args::Pass(pass)) => {
+            resources::with_one_arena();
+            passing::run(&pass);
         }
         Err(usage) => {
             eprintln!("{usage}");

@@ -1,36 +1,51 @@
-//! A few seconds of the soak, on each backend.
+//! A few seconds of the soak, and some hundred MiB through a small queue, on each backend.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
-use std::process::{Command, Output};
+use std::process::Command;
 
-fn soak(backend: &str) -> Output {
+/// Some hundred MiB: many times what may be in memory, and some segments.
+const PASSED_MIB: &str = "512";
+
+fn holds(backend: &str, args: &[&str], verdict: &str) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ministore-soak"));
-    command.args(["--seconds", "5", "--backend", backend, "--dir", env!("CARGO_TARGET_TMPDIR")]);
-    command.output().unwrap()
-}
-
-fn holds(backend: &str) {
-    let output = soak(backend);
+    command.args(args).args(["--backend", backend, "--dir", env!("CARGO_TARGET_TMPDIR")]);
+    let output = command.output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if backend == "uring" && stderr.contains("BackendUnavailable") {
         eprintln!("*** NOT TESTED HERE: the soak on io_uring, because it is not available");
         return;
     }
     assert!(output.status.success(), "{stdout}\n{stderr}");
-    assert!(
-        stdout.contains("nothing was lost, repeated, reordered or misnumbered; nothing leaked"),
-        "{stdout}"
-    );
+    assert!(stdout.contains(verdict), "{stdout}");
     eprintln!("{stdout}");
+}
+
+fn nothing_is_lost_or_leaked(backend: &str) {
+    let verdict = "nothing was lost, repeated, reordered or misnumbered; nothing leaked";
+    holds(backend, &["--seconds", "5"], verdict);
+}
+
+fn memory_is_bounded(backend: &str) {
+    holds(backend, &["--pass", PASSED_MIB, "--queue", "1"], "memory is bounded");
 }
 
 #[test]
 fn nothing_is_lost_or_leaked_on_io_uring() {
-    holds("uring");
+    nothing_is_lost_or_leaked("uring");
 }
 
 #[test]
 fn nothing_is_lost_or_leaked_on_blocking_calls() {
-    holds("blocking");
+    nothing_is_lost_or_leaked("blocking");
+}
+
+#[test]
+fn memory_is_bounded_by_the_limits_whatever_passes_on_io_uring() {
+    memory_is_bounded("uring");
+}
+
+#[test]
+fn memory_is_bounded_by_the_limits_whatever_passes_on_blocking_calls() {
+    memory_is_bounded("blocking");
 }
