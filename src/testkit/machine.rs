@@ -320,6 +320,9 @@ impl Machine {
         }
         file.unallocated = 0;
         file.content.sync();
+        // It had nothing to write of what an earlier one dropped.
+        self.forget_some(inode);
+        let file = &mut self.files[inode];
         if *told != file.failures {
             *told = file.failures;
             return Err(Errno::IO.into());
