@@ -17,7 +17,7 @@ use crate::{
     lock::Releasing,
     planted::{Bug, planted},
     process::Process,
-    queue::{Ended, Fate, Place, Queue, Request},
+    queue::{COPIED_BYTES_MAX, Ended, Fate, Place, Queue, Request},
     shared::Shared,
     sync::{AcquireError, OwnedSemaphorePermit, block_on, oneshot},
 };
@@ -45,6 +45,15 @@ pub(crate) enum Lines {
 }
 
 impl Lines {
+    /// Gives back what was reserved while they were put together, where they wait in that memory: it is to be no more
+    /// than is counted for them. Smaller ones are copied into their group.
+    pub(crate) fn owned(mut lines: Vec<u8>) -> Self {
+        if lines.len() >= COPIED_BYTES_MAX {
+            lines.shrink_to_fit();
+        }
+        Self::Owned(lines)
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Owned(bytes) => bytes,
@@ -205,5 +214,20 @@ impl Drop for Room {
 impl fmt::Debug for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Room").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::APPEND_OVERHEAD_BYTES;
+
+    #[test]
+    fn what_waits_takes_no_more_memory_than_is_counted_for_it() {
+        for bytes in [COPIED_BYTES_MAX, 60_000, 1 << 20] {
+            let line = crate::encode::to_line(&"x".repeat(bytes)).unwrap();
+            let Lines::Owned(lines) = Lines::owned(line) else { panic!("they are owned") };
+            assert!(lines.capacity() <= lines.len() + APPEND_OVERHEAD_BYTES as usize, "{bytes}");
+        }
     }
 }

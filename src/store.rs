@@ -298,7 +298,7 @@ impl MiniStore {
     fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Lines> {
         let line = encode::to_line(record)?;
         self.check_record(line.len())?;
-        Ok(Lines::Owned(line))
+        Ok(Lines::owned(line))
     }
 
     fn batch_lines<R: Serialize>(&self, records: impl IntoIterator<Item = R>) -> Result<(Lines, u64)> {
@@ -312,7 +312,7 @@ impl MiniStore {
             count += 1;
             check_size("a batch", lines.len(), bytes_max)?;
         }
-        Ok((Lines::Owned(lines), count))
+        Ok((Lines::owned(lines), count))
     }
 
     fn check_record(&self, bytes: usize) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::{format::LF, request::Lines};
 
 /// Lines of fewer bytes are copied into the group, so that whoever allocated them frees them and the writer touches one
 /// piece of memory; larger ones are moved.
-const COPIED_BYTES_MAX: usize = 16 << 10;
+pub(crate) const COPIED_BYTES_MAX: usize = 16 << 10;
 
 /// Memory that a group used, kept for the next one: not more than this.
 const KEPT_BYTES_MAX: usize = 4 << 20;
@@ -16,6 +16,7 @@ const KEPT_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Group {
     storage: Storage,
+    full_bytes: u64,
     /// Bytes of all lines, the LFs between the appends not counted.
     bytes: u64,
     records: u64,
@@ -42,8 +43,9 @@ struct Append {
 }
 
 impl Group {
-    pub(super) fn on(storage: Storage) -> Self {
-        Self { storage, bytes: 0, records: 0, room: 0, settlement: Arc::new(Settlement::new()) }
+    /// One that will hold about so many bytes, if it becomes full.
+    pub(super) fn on(storage: Storage, full_bytes: u64) -> Self {
+        Self { storage, full_bytes, bytes: 0, records: 0, room: 0, settlement: Arc::new(Settlement::new()) }
     }
 
     pub(super) fn add(&mut self, lines: Lines, records: u64, room: u32) -> Place {
@@ -58,6 +60,7 @@ impl Group {
             if !copied.is_empty() {
                 copied.push(LF);
             }
+            reserve(copied, bytes, self.full_bytes);
             copied.extend_from_slice(lines.bytes());
         }
         self.bytes += bytes as u64;
@@ -141,6 +144,15 @@ impl Group {
         storage.copied.shrink_to(KEPT_BYTES_MAX);
         storage.appends.shrink_to(KEPT_BYTES_MAX / size_of::<Append>());
         storage
+    }
+}
+
+/// Room for a whole group at once, when more than a little is needed: what is not written to takes no memory yet, and
+/// what doubles would take up to twice as much as is counted for it.
+fn reserve(copied: &mut Vec<u8>, more: usize, full_bytes: u64) {
+    let full = usize::try_from(full_bytes).unwrap_or(usize::MAX).min(KEPT_BYTES_MAX) + COPIED_BYTES_MAX;
+    if copied.capacity() - copied.len() < more && (COPIED_BYTES_MAX..full).contains(&copied.len()) {
+        copied.reserve_exact(full.saturating_sub(copied.len()).max(more));
     }
 }
 

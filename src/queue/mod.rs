@@ -14,11 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::{group::Storage, linger::Linger};
 pub(crate) use self::{
-    group::Group,
+    group::{COPIED_BYTES_MAX, Group},
     settlement::{Fate, Place, Verdict},
 };
-use self::{group::Storage, linger::Linger};
 use crate::{
     planted::{Bug, planted},
     request::{Lines, outliving_wakers},
@@ -101,7 +101,7 @@ impl Queue {
         let place = match state.requests.back_mut().filter(open) {
             Some(Request::Commit(group)) => group.add(lines, records, room),
             _ => {
-                let mut group = Group::on(state.spare.pop().unwrap_or_default());
+                let mut group = Group::on(state.spare.pop().unwrap_or_default(), self.group_bytes_max);
                 let place = group.add(lines, records, room);
                 state.requests.push_back(Request::Commit(group));
                 place
