@@ -32,7 +32,8 @@ const FULL_BYTES: u64 = (64 << 20) - (256 << 10);
 /// Records in a commit group.
 const GROUP_RECORDS: usize = 100;
 
-const PARTS: [&str; 4] = ["scan", "sync", "write_again", "end"];
+/// What the engine's spans are called. A step of recovery is one between two looks.
+const PARTS: [&str; 5] = ["scan", "sync", "step", "write_again", "end"];
 
 /// About 300 bytes as JSON.
 #[derive(Debug, Clone, Serialize)]

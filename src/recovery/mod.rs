@@ -76,6 +76,7 @@ pub(crate) fn recover(disk: &dyn Disk, names: &Names, options: &JournalOptions) 
             }
             Step::Ready => {}
             step => {
+                let _span = tracing::debug_span!("step", ?step).entered();
                 act::take(step, disk, names, options, &journal, &mut seen, &mut report)?;
                 seen.taken(step, names);
             }

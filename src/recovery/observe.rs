@@ -241,6 +241,7 @@ impl Content {
 
 /// Whether there is nothing in it but padding, or a header that was cut off.
 fn is_blank(file: &dyn DiskFile) -> io::Result<bool> {
+    let _span = tracing::debug_span!("scan").entered();
     let mut first = [0];
     if file.read_at(&mut first, 0)? > 0 && first[0] != PADDING && !begins_as_a_journal(file)? {
         return Ok(false);
