@@ -33,7 +33,7 @@ const FULL_BYTES: u64 = (64 << 20) - (256 << 10);
 const GROUP_RECORDS: usize = 100;
 
 /// What the engine's spans are called. A step of recovery is one between two looks.
-const PARTS: [&str; 5] = ["scan", "sync", "step", "write_again", "end"];
+const PARTS: [&str; 6] = ["list", "scan", "sync", "step", "write_again", "end"];
 
 /// About 300 bytes as JSON.
 #[derive(Debug, Clone, Serialize)]

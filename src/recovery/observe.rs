@@ -58,8 +58,8 @@ pub(super) enum Content {
 impl Journal {
     /// Looks at everything; at what an earlier look has verified, from its last groups on.
     pub(crate) fn observe(disk: &dyn Disk, names: &Names, seen: &mut Seen) -> Result<Self> {
-        let listed =
-            disk.list(names.dir()).map_err(MiniStoreError::file(names.dir(), "list the directory"))?;
+        let listed = tracing::debug_span!("list").in_scope(|| disk.list(names.dir()));
+        let listed = listed.map_err(MiniStoreError::file(names.dir(), "list the directory"))?;
         let has = |path: PathBuf| {
             let wanted = path.file_name();
             listed.iter().any(|name: &OsString| wanted == Some(name))
