@@ -5,7 +5,7 @@
 use std::process::Command;
 
 /// Some hundred MiB: many times what may be in memory, and some segments.
-const PASSED_MIB: &str = "512";
+const PASSED_MIB: &str = "256";
 
 fn holds(backend: &str, args: &[&str], verdict: &str) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ministore-soak"));
