@@ -15,6 +15,9 @@ pub(crate) enum Ending {
 
 /// Splits a line into the length of its value (what stands before the white space at its end) and its ending.
 pub(crate) fn ending(line: &[u8]) -> (usize, Ending) {
+    if let Some(usual) = usual_ending(line) {
+        return usual;
+    }
     let value_len = line.trim_ascii_end().len();
     let space = &line[value_len..];
     let Some(value) = seal::decode(space) else {
@@ -25,6 +28,16 @@ pub(crate) fn ending(line: &[u8]) -> (usize, Ending) {
         rest if rest.iter().all(|&b| b == PADDING) => (value_len, Ending::Sealed(value)),
         _ => (value_len, Ending::Unsealed),
     }
+}
+
+/// What nearly every line ends in: nothing, or a seal and nothing else. Found without going over the white space.
+fn usual_ending(line: &[u8]) -> Option<(usize, Ending)> {
+    if !line.last()?.is_ascii_whitespace() {
+        return Some((line.len(), Ending::Unsealed));
+    }
+    let value_len = line.len().checked_sub(SEAL_LEN)?;
+    let ends_there = value_len == 0 || !line[value_len - 1].is_ascii_whitespace();
+    ends_there.then(|| Some((value_len, Ending::Sealed(seal::decode(&line[value_len..])?))))?
 }
 
 /// Places inside a line where a seal stands that other bytes follow: a lost LF leaves such a thing behind.

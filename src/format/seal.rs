@@ -28,11 +28,20 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<u32> {
     if lead != ONE {
         return None;
     }
-    bits.iter().try_fold(0, |value: u32, &byte| match byte {
-        ZERO => Some(value << 1),
-        ONE => Some(value << 1 | 1),
-        _ => None,
-    })
+    let (eights, _) = bits.as_chunks();
+    eights.iter().try_fold(0, |value, eight| Some(value << 8 | decode_eight(*eight)?))
+}
+
+/// Eight of its bits at once.
+fn decode_eight(bytes: [u8; 8]) -> Option<u32> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    /// Moves the lowest bits of eight bytes, the first byte's to the left, into the uppermost byte.
+    const GATHER: u64 = 0x8040_2010_0804_0201;
+    // The two differ in their lowest bit, among others.
+    let bits = u64::from_le_bytes(bytes) & EACH;
+    let expected = EACH * u64::from(ZERO) ^ bits * u64::from(ZERO ^ ONE);
+    let gathered = bits.wrapping_mul(GATHER) >> 56;
+    (u64::from_le_bytes(bytes) == expected).then_some(gathered as u32)
 }
 
 /// The running state of a segment's seals: what the next seal will be.

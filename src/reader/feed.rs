@@ -237,9 +237,12 @@ impl Current {
     fn fill(&mut self, block: &mut Block) -> io::Result<Option<End>> {
         while block.byte_len() < BLOCK_BYTES {
             if let Some(lines) = &mut self.large {
-                match lines.next()? {
-                    Some(line) => block.push(line.bytes.trim_ascii_end(), line.offset),
-                    None => self.large = None,
+                if let Some(values) = lines.values() {
+                    block.push_values(&values);
+                } else if let Some(line) = lines.next()? {
+                    block.push(line.bytes.trim_ascii_end(), line.offset);
+                } else {
+                    self.large = None;
                 }
                 continue;
             }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::lines::Values;
+
 /// One line in a [`Block`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -25,6 +27,18 @@ impl Block {
         self.spans.push(Span { value: start..self.bytes.len(), offset });
     }
 
+    /// Appends many at once.
+    pub(crate) fn push_values(&mut self, values: &Values<'_>) {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(values.bytes);
+        let mut from = 0;
+        self.spans.extend(values.ends.iter().map(|&end| {
+            let span = Span { value: base + from..base + end, offset: values.offset + from as u64 };
+            from = end + 1;
+            span
+        }));
+    }
+
     /// Forgets all but the first `lines` lines.
     pub(crate) fn truncate(&mut self, lines: usize) {
         self.spans.truncate(lines);
@@ -40,7 +54,7 @@ impl Block {
         self.spans.len()
     }
 
-    /// Bytes of values in the block.
+    /// Bytes of values in the block, and of LFs between some of them.
     pub(crate) fn byte_len(&self) -> usize {
         self.bytes.len()
     }

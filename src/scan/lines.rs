@@ -39,17 +39,42 @@ impl Line<'_> {
 #[derive(Debug)]
 pub(crate) struct LineReader<S> {
     source: S,
+    /// Room for what is read: cleared once, when it grows, and not before every read.
     buffer: Vec<u8>,
-    /// What of `buffer` was not handed out yet.
+    /// What of `buffer` was not handed out yet begins here.
     start: usize,
-    /// Where in the file the byte after `buffer` (and `spaces`) stands.
+    /// What of `buffer` was read ends here.
+    end: usize,
+    /// Where in the file the byte after what was read (and `spaces`) stands.
     read_to: u64,
-    /// Spaces that follow `buffer` in the file and were dropped from it.
+    /// Spaces that follow in the file and were dropped from `buffer`.
     spaces: u64,
     /// Stop here, as if the file ended.
     limit: u64,
     /// Bytes to ask for in the next read.
     read_bytes: usize,
+    /// Of [`values`](Self::values), kept to be used again.
+    ends: Vec<usize>,
+}
+
+/// Consecutive lines that are values and nothing else: none is empty, none ends in white space, so that no seal and no
+/// padding is among them.
+#[derive(Debug)]
+pub(crate) struct Values<'a> {
+    /// As they stand in the file, with the LFs between them.
+    pub(crate) bytes: &'a [u8],
+    /// Where the first begins in the file.
+    pub(crate) offset: u64,
+    /// Where each ends in `bytes`.
+    pub(crate) ends: &'a [usize],
+}
+
+impl Values<'_> {
+    /// Where the last begins in the file.
+    pub(crate) fn last_offset(&self) -> u64 {
+        let before_last = self.ends.len().checked_sub(2).map(|index| self.ends[index] + 1);
+        self.offset + before_last.unwrap_or(0) as u64
+    }
 }
 
 impl<S: ReadAt> LineReader<S> {
@@ -64,17 +89,18 @@ impl<S: ReadAt> LineReader<S> {
             source,
             buffer: Vec::new(),
             start: 0,
+            end: 0,
             read_to: offset,
             spaces: 0,
             limit,
             read_bytes: READ_BYTES_MIN,
+            ends: Vec::new(),
         }
     }
 
     /// Starts anew at `offset`, with a new `limit`.
     pub(crate) fn rewind(&mut self, offset: u64, limit: u64) {
-        self.buffer.clear();
-        self.start = 0;
+        (self.start, self.end) = (0, 0);
         self.read_to = offset;
         self.spaces = 0;
         self.limit = limit;
@@ -92,7 +118,7 @@ impl<S: ReadAt> LineReader<S> {
 
     /// Where the next line begins.
     pub(crate) fn position(&self) -> u64 {
-        self.read_to - self.spaces - (self.buffer.len() - self.start) as u64
+        self.read_to - self.spaces - (self.end - self.start) as u64
     }
 
     /// The next line, or `None` at the end. The last line may lack its LF; an empty rest is no line.
@@ -103,20 +129,42 @@ impl<S: ReadAt> LineReader<S> {
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         let mut searched = self.start;
         loop {
-            if let Some(found) = memchr::memchr(LF, &self.buffer[searched..]) {
+            if let Some(found) = memchr::memchr(LF, &self.buffer[searched..self.end]) {
                 return Ok(Some(self.take(searched + found, true)));
             }
-            searched = self.buffer.len();
-            let moved = self.make_room();
-            searched -= moved;
+            searched = self.end - self.start;
+            self.make_room();
             let more = self.fill()?;
             // Folding may have shortened the buffer; what it moved out holds no LF.
-            searched = searched.min(self.buffer.len());
+            searched = searched.min(self.end);
             if !more {
-                let unread = !self.buffer[self.start..].is_empty();
-                return Ok(unread.then(|| self.take(self.buffer.len(), false)));
+                return Ok((self.end > 0).then(|| self.take(self.end, false)));
             }
         }
+    }
+
+    /// The next lines, as far as they are in memory and nothing but values; perhaps none. Whatever else stands in
+    /// memory is for [`next`](Self::next): always at least one line, so that the last line of a file is.
+    pub(crate) fn values(&mut self) -> Option<Values<'_>> {
+        self.ends.clear();
+        let unread = &self.buffer[self.start..self.end];
+        let mut line_start = 0;
+        let mut stopped = false;
+        for lf in memchr::memchr_iter(LF, unread) {
+            stopped = lf == line_start || unread[lf - 1].is_ascii_whitespace();
+            if stopped {
+                break;
+            }
+            self.ends.push(lf);
+            line_start = lf + 1;
+        }
+        if !stopped {
+            self.ends.pop();
+        }
+        let &len = self.ends.last()?;
+        let (offset, start) = (self.position(), self.start);
+        self.start += len + 1;
+        Some(Values { bytes: &self.buffer[start..start + len], offset, ends: &self.ends })
     }
 
     fn take(&mut self, end: usize, terminated: bool) -> Line<'_> {
@@ -127,34 +175,38 @@ impl<S: ReadAt> LineReader<S> {
         Line { bytes: &self.buffer[start..end], offset, terminated, more_padding }
     }
 
-    /// Drops what was handed out; says by how much the rest moved.
-    fn make_room(&mut self) -> usize {
-        let moved = self.start;
-        self.buffer.drain(..moved);
-        self.start = 0;
-        moved
+    /// Drops what was handed out.
+    fn make_room(&mut self) {
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
     }
 
     /// Reads more behind the unfinished line; `false` at the end of the file.
     fn fill(&mut self) -> io::Result<bool> {
         self.fold_spaces();
         let want = usize::try_from(self.limit.saturating_sub(self.read_to)).unwrap_or(usize::MAX);
-        let held = self.buffer.len();
-        self.buffer.resize(held + want.min(self.read_bytes), 0);
-        let count = read_some(&self.source, &mut self.buffer[held..], self.read_to);
-        self.buffer.truncate(held + *count.as_ref().unwrap_or(&0));
-        let count = count?;
+        let held = self.end;
+        let room_end = held + want.min(self.read_bytes);
+        self.grow(room_end);
+        let count = read_some(&self.source, &mut self.buffer[held..room_end], self.read_to)?;
         if count == self.read_bytes {
             self.read_bytes = (self.read_bytes * 4).min(READ_BYTES);
         }
+        self.end += count;
         self.read_to += count as u64;
         if self.spaces > 0 && count > 0 {
             self.unfold_spaces(held)?;
         }
-        if self.buffer.len() as u64 > LINE_BYTES_LIMIT + READ_BYTES as u64 {
+        if self.end as u64 > LINE_BYTES_LIMIT + READ_BYTES as u64 {
             return Err(self.too_long());
         }
         Ok(count > 0)
+    }
+
+    fn grow(&mut self, len: usize) {
+        if self.buffer.len() < len {
+            self.buffer.resize(len, 0);
+        }
     }
 
     fn too_long(&self) -> io::Error {
@@ -164,27 +216,30 @@ impl<S: ReadAt> LineReader<S> {
 
     /// Moves a long run of spaces at the end of the unfinished line out of the buffer.
     fn fold_spaces(&mut self) {
-        let kept = self.buffer.iter().rposition(|&b| b != PADDING).map_or(0, |at| at + 1) + SPACES_KEPT;
-        if kept < self.buffer.len() {
-            self.spaces += (self.buffer.len() - kept) as u64;
-            self.buffer.truncate(kept);
+        let unread = &self.buffer[..self.end];
+        let kept = unread.iter().rposition(|&b| b != PADDING).map_or(0, |at| at + 1) + SPACES_KEPT;
+        if kept < self.end {
+            self.spaces += (self.end - kept) as u64;
+            self.end = kept;
         }
     }
 
     /// Puts the spaces back in front of what was just read behind them, unless that is nothing but spaces too.
     fn unfold_spaces(&mut self, held: usize) -> io::Result<()> {
-        if is_padding(&self.buffer[held..]) {
-            self.spaces += (self.buffer.len() - held) as u64;
-            self.buffer.truncate(held);
+        let fresh = held..self.end;
+        if is_padding(&self.buffer[fresh.clone()]) {
+            self.spaces += fresh.len() as u64;
+            self.end = held;
             return Ok(());
         }
-        let fresh = self.buffer.split_off(held);
         if self.spaces > LINE_BYTES_LIMIT {
             return Err(self.too_long());
         }
         let spaces = std::mem::take(&mut self.spaces) as usize;
-        self.buffer.resize(held + spaces, PADDING);
-        self.buffer.extend_from_slice(&fresh);
+        self.grow(self.end + spaces);
+        self.buffer.copy_within(fresh, held + spaces);
+        self.buffer[held..held + spaces].fill(PADDING);
+        self.end += spaces;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use super::{
     Block, LineReader, ReadAt,
     first_line::FirstLine,
-    lines::Line,
+    lines::{Line, Values},
     tail::{self, Start, Tail},
 };
 use crate::{
@@ -107,7 +107,7 @@ struct Gathered {
     records: u64,
     on_disk: bool,
     chain: Chain,
-    /// The chain before the last line.
+    /// The chain before the last line that came alone, as the last one of a file does.
     before_last: Chain,
     /// Where the last line begins.
     last_line: u64,
@@ -229,14 +229,22 @@ impl<S: ReadAt> Scanner<S> {
             verdict: Verdict::EndOfFile,
         };
         while gathered.verdict == Verdict::EndOfFile {
-            let Some(line) = self.lines.next()? else { break };
-            let value = gathered.add(&line);
-            if !gathered.on_disk {
-                block.push(value, line.offset);
-                gathered.on_disk = block.byte_len() - held_bytes > GROUP_BYTES_HELD;
-                if gathered.on_disk {
-                    block.truncate(held);
+            if let Some(values) = self.lines.values() {
+                gathered.add_values(&values);
+                if !gathered.on_disk {
+                    block.push_values(&values);
                 }
+            } else if let Some(line) = self.lines.next()? {
+                let value = gathered.add(&line);
+                if !gathered.on_disk {
+                    block.push(value, line.offset);
+                }
+            } else {
+                break;
+            }
+            if !gathered.on_disk && block.byte_len() - held_bytes > GROUP_BYTES_HELD {
+                gathered.on_disk = true;
+                block.truncate(held);
             }
         }
         Ok(gathered)
@@ -358,6 +366,15 @@ impl<S: ReadAt> Scanner<S> {
 }
 
 impl Gathered {
+    /// Counts many lines in, none of which is the last of a group or of the file.
+    fn add_values(&mut self, values: &Values<'_>) {
+        self.chain.push(values.bytes);
+        self.records += values.ends.len() as u64;
+        self.last_line = values.last_offset();
+        self.terminated = true;
+        self.end = values.offset + values.bytes.len() as u64;
+    }
+
     /// Counts one line in; gives back its value.
     fn add<'a>(&mut self, line: &Line<'a>) -> &'a [u8] {
         let (value_len, ending) = ending(line.bytes);
