@@ -135,7 +135,7 @@ pub use blocking::Blocking;
 pub use device::BackendKind;
 pub use error::{MiniStoreError, Result};
 pub use options::{Backend, JournalOptions, MiniStoreOptions, RecoveryPolicy};
-pub use reader::{JournalStream, Record, RecordStream, Records};
+pub use reader::{JournalStream, Line, Lines, Record, RecordStream, Records};
 pub use recovery::{CutTail, OpenReport};
 pub use request::Pending;
 pub use stats::Stats;

@@ -74,6 +74,8 @@ pub enum Bug {
     TurnsBeforeArchived,
     /// A reader that fails ends as if the journal did.
     EndsInsteadOfFailing,
+    /// What is read in parallel is put together in the order in which it was parsed.
+    TakesPartsAsTheyCome,
     /// An abandoned opening is not made known.
     OpensForNobody,
     /// Whoever is about to wait for an outcome does not look once more whether it is there.
@@ -119,6 +121,7 @@ impl Bug {
         Self::UnlocksSilently,
         Self::TurnsBeforeArchived,
         Self::EndsInsteadOfFailing,
+        Self::TakesPartsAsTheyCome,
         Self::OpensForNobody,
         Self::WaitsWithoutLooking,
     ];

@@ -39,7 +39,7 @@ fn decode_eight(bytes: [u8; 8]) -> Option<u32> {
     const GATHER: u64 = 0x8040_2010_0804_0201;
     // The two differ in their lowest bit, among others.
     let bits = u64::from_le_bytes(bytes) & EACH;
-    let expected = EACH * u64::from(ZERO) ^ bits * u64::from(ZERO ^ ONE);
+    let expected = (EACH * u64::from(ZERO)) ^ (bits * u64::from(ZERO ^ ONE));
     let gathered = bits.wrapping_mul(GATHER) >> 56;
     (u64::from_le_bytes(bytes) == expected).then_some(gathered as u32)
 }

@@ -9,7 +9,7 @@ use super::{
     journal::{Journal, records},
     script::Script,
 };
-use crate::{MiniStore, MiniStoreError};
+use crate::{MiniStore, MiniStoreError, device, reader::replay_parallel_on};
 
 /// Reads what a script makes in `dir`, or the bytes as they are.
 pub fn reading(data: &[u8], dir: &Path) {
@@ -23,6 +23,7 @@ pub fn reading(data: &[u8], dir: &Path) {
     let (read, fault) = journal.records();
     assert!(read.is_sorted_by(|(one, _), (two, _)| one + 1 == *two), "numbers with a gap: {read:?}");
     replayed(&journal, &read, fault.as_ref());
+    lent(&journal, &read, fault.as_ref());
     streamed(&journal, &read, fault.is_some());
     if fault.is_none() {
         for (index, (seq, _)) in read.iter().enumerate() {
@@ -36,14 +37,33 @@ pub fn reading(data: &[u8], dir: &Path) {
 }
 
 fn replayed(journal: &Journal, read: &[(u64, String)], fault: Option<&MiniStoreError>) {
-    match pollster::block_on(MiniStore::replay::<Box<RawValue>, _>(journal.path())) {
-        Ok(replayed) => {
-            assert!(fault.is_none(), "replay sees no fault: {fault:?}");
-            assert!(
-                replayed.iter().map(|value| value.get()).eq(read.iter().map(|(_, value)| value.as_str()))
-            );
+    let one_by_one = pollster::block_on(MiniStore::replay::<Box<RawValue>, _>(journal.path()));
+    let in_parallel = replay_parallel_on::<Box<RawValue>>(device::real(), journal.path(), 3);
+    for replayed in [one_by_one, pollster::block_on(in_parallel)] {
+        match replayed {
+            Ok(replayed) => {
+                assert!(fault.is_none(), "replay sees no fault: {fault:?}");
+                let values = replayed.iter().map(|value| value.get());
+                assert!(values.eq(read.iter().map(|(_, value)| value.as_str())));
+            }
+            Err(error) => assert!(fault.is_some(), "replay alone sees a fault: {error}"),
         }
-        Err(error) => assert!(fault.is_some(), "replay alone sees a fault: {error}"),
+    }
+}
+
+/// Lines are what records are made of: each is there, those that are no JSON too.
+fn lent(journal: &Journal, read: &[(u64, String)], fault: Option<&MiniStoreError>) {
+    let mut lines = MiniStore::lines(journal.path());
+    for (seq, value) in read {
+        let line = lines.next_line().unwrap().unwrap();
+        assert_eq!((line.seq, line.json), (*seq, value.as_bytes()));
+        assert_eq!(line.parse::<&RawValue>().unwrap().get(), value);
+    }
+    match (lines.next_line(), fault) {
+        (Ok(None), None) => {}
+        (Ok(Some(line)), Some(MiniStoreError::Record { seq, .. })) => assert_eq!(line.seq, *seq),
+        (Err(error), Some(fault)) => assert_eq!(error.to_string(), fault.to_string()),
+        (next, _) => panic!("{next:?} behind the records, whose fault is {fault:?}"),
     }
 }
 

@@ -1,11 +1,12 @@
-//! Records out of a block, one by one: where the iterator and the streams meet.
-
-use std::str;
+//! Records out of a block, one by one: where the iterators and the streams meet.
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::feed::{Feed, Place};
-use crate::{MiniStoreError, Result, scan::Block};
+use super::{
+    feed::{Feed, Place},
+    line::Line,
+};
+use crate::{Result, scan::Block};
 
 /// A record and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,51 +17,62 @@ pub struct Record<T> {
     pub value: T,
 }
 
+impl<T> Record<T> {
+    pub(super) fn parse<'a>(line: Line<'a>) -> Result<Self>
+    where
+        T: Deserialize<'a>,
+    {
+        Ok(Self { seq: line.seq, value: line.parse()? })
+    }
+}
+
 /// A block that is being handed out, record by record.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
     block: Block,
     place: Option<Place>,
-    index: usize,
+    /// The line to come.
+    next: usize,
 }
 
 impl Cursor {
     /// Takes the next block from a feed; `false` at the end of the journal.
     pub(super) fn refill(&mut self, feed: &mut Feed) -> Result<bool> {
         self.block.clear();
-        self.index = 0;
+        self.next = 0;
         self.place = feed.fill(&mut self.block)?;
         Ok(self.place.is_some())
     }
 
+    /// Lines in the block.
+    pub(super) fn len(&self) -> usize {
+        self.block.len()
+    }
+
+    /// Goes to the next line from `from_seq` on; `false` where the block is used up.
+    pub(super) fn advance(&mut self, from_seq: u64) -> bool {
+        let Some(place) = &self.place else { return false };
+        let before = usize::try_from(from_seq.saturating_sub(place.seq)).unwrap_or(usize::MAX);
+        self.next = self.next.max(before).saturating_add(1);
+        self.next <= self.block.len()
+    }
+
+    /// The line that was gone to.
+    pub(super) fn line(&self) -> Option<Line<'_>> {
+        let place = self.place.as_ref()?;
+        let index = self.next.checked_sub(1)?;
+        let span = self.block.span(index)?;
+        Some(Line {
+            seq: place.seq + index as u64,
+            json: self.block.value(span),
+            segment: &place.segment,
+            offset: span.offset,
+            line: place.line + index as u64,
+        })
+    }
+
     /// The next record from `from_seq` on; `None` where the block is used up.
     pub(super) fn next<T: DeserializeOwned>(&mut self, from_seq: u64) -> Option<Result<Record<T>>> {
-        loop {
-            let place = self.place.as_ref()?;
-            let span = self.block.span(self.index)?;
-            let (seq, line) = (place.seq + self.index as u64, place.line + self.index as u64);
-            self.index += 1;
-            if seq < from_seq {
-                continue;
-            }
-            let decoded = parse(self.block.value(span));
-            return Some(decoded.map(|value| Record { seq, value }).map_err(|source| {
-                MiniStoreError::Record {
-                    segment: place.segment.to_path_buf(),
-                    offset: span.offset,
-                    line,
-                    seq,
-                    source,
-                }
-            }));
-        }
-    }
-}
-
-/// A line's value. All of it is checked to be text at once, which is faster than string by string.
-fn parse<'de, T: Deserialize<'de>>(line: &'de [u8]) -> serde_json::Result<T> {
-    match str::from_utf8(line) {
-        Ok(text) => serde_json::from_str(text),
-        Err(_) => serde_json::from_slice(line),
+        self.advance(from_seq).then(|| self.line().map(Record::parse))?
     }
 }

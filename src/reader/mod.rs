@@ -3,6 +3,8 @@
 
 mod cursor;
 mod feed;
+mod line;
+mod parallel;
 mod pump;
 mod records;
 mod replay;
@@ -10,9 +12,12 @@ mod snapshot;
 mod stream;
 
 pub use cursor::Record;
+pub use line::{Line, Lines};
 pub use records::Records;
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use replay::replay_on;
+#[cfg(any(test, feature = "_fuzz", shuttle))]
+pub(crate) use replay::replay_parallel_on;
 pub use stream::{JournalStream, RecordStream};
 
 pub(crate) use snapshot::Snapshot;

@@ -2,13 +2,14 @@
 
 use std::{
     future::poll_fn,
+    num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use serde::de::DeserializeOwned;
 
-use super::{JournalStream, Records, feed::Feed, pump::Pump};
+use super::{JournalStream, Lines, Records, feed::Feed, parallel, pump::Pump};
 use crate::{
     MiniStore, MiniStoreError, Result,
     device::{self, Disk},
@@ -18,7 +19,8 @@ impl MiniStore {
     /// All records of the journal at `path`, over all segments. What does not exist, or is empty, gives no records.
     ///
     /// The journal need not be open, and may be: a record that was acknowledged before the call is in the result. The
-    /// files are read on a thread of their own; records are deserialized in the caller's task.
+    /// files are read on a thread of their own; records are deserialized in the caller's task, for an `R` need not be
+    /// `Send`. Where it is, [`replay_parallel`](Self::replay_parallel) is faster.
     ///
     /// # Errors
     ///
@@ -32,6 +34,26 @@ impl MiniStore {
         P: AsRef<Path>,
     {
         replay_on(device::real(), path.as_ref().to_path_buf()).await
+    }
+
+    /// As [`replay`](Self::replay), with the same result and the same errors, on all cores: threads of its own read the
+    /// files and deserialize the records, up to eight at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`replay`](Self::replay).
+    ///
+    /// # Panics
+    ///
+    /// Where deserializing an `R` panics.
+    pub async fn replay_parallel<R, P>(path: P) -> Result<Vec<R>>
+    where
+        R: DeserializeOwned + Send + 'static,
+        P: AsRef<Path>,
+    {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let path = path.as_ref().to_path_buf();
+        replay_parallel_on(device::real(), path, cores.min(parallel::THREADS_MAX)).await
     }
 
     /// The records of **one file** of a journal, line by line. [`records`](Self::records) reads all segments.
@@ -74,6 +96,40 @@ impl MiniStore {
     pub fn records_from<T: DeserializeOwned>(path: impl AsRef<Path>, seq: u64) -> Records<T> {
         Records::new(device::real(), path.as_ref(), seq)
     }
+
+    /// The records of the journal at `path` as they stand there, unparsed, lazily, over all segments, with their
+    /// sequence numbers. As [`records`](Self::records), for what is to be copied or counted, or parsed without copying:
+    ///
+    /// ```
+    /// # fn main() -> ministore_uring::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("journal.jsonl");
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Visit<'a> {
+    ///     page: &'a str,
+    /// }
+    ///
+    /// # let store = ministore_uring::MiniStore::open_blocking(&path)?;
+    /// store.blocking().append(&Visit { page: "/index.html" })?;
+    /// let mut lines = ministore_uring::MiniStore::lines(&path);
+    /// while let Some(line) = lines.next_line()? {
+    ///     let visit: Visit<'_> = line.parse()?; // borrows its texts from the line
+    ///     println!("{}: {}", line.seq, visit.page);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A text with an escape in it (`\n`, `\"`, `\u0000`) has no borrowed form: a field for any text is a
+    /// `#[serde(borrow)] Cow<'a, str>`.
+    pub fn lines(path: impl AsRef<Path>) -> Lines {
+        Lines::new(device::real(), path.as_ref(), 0)
+    }
+
+    /// As [`lines`](Self::lines), from sequence number `seq` on. Segments that hold only older records are not read.
+    pub fn lines_from(path: impl AsRef<Path>, seq: u64) -> Lines {
+        Lines::new(device::real(), path.as_ref(), seq)
+    }
 }
 
 /// All records of the journal at `path` on `disk`.
@@ -94,4 +150,16 @@ pub(crate) async fn replay_on<R: DeserializeOwned>(disk: Arc<dyn Disk>, path: Pa
         }
     }
     Ok(records)
+}
+
+/// As [`replay_on`], on so many threads.
+pub(crate) async fn replay_parallel_on<R>(
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    threads: usize,
+) -> Result<Vec<R>>
+where
+    R: DeserializeOwned + Send + 'static,
+{
+    parallel::replay(move || Feed::of_journal(disk, &path, 0), threads).await
 }

@@ -15,7 +15,7 @@ use ministore_uring::{
     maintenance::{RepairMode, examine, repair, salvage},
 };
 
-use crate::support::{Files, Journal, NAME, numbered, replay};
+use crate::support::{Files, Journal, NAME, block_on, numbered, replay};
 
 /// What is to become of a journal. Places are the suffix of a file's name and a line in it.
 #[derive(Debug, Clone)]
@@ -97,6 +97,9 @@ fn readers(what: &str, journal: &Journal, fate: &Fate) -> Vec<u64> {
     }
     let replayed = replay::<u64>(journal.path());
     assert_eq!(replayed.is_err(), fault.is_some(), "{what}: {replayed:?}");
+    let told = replayed.as_ref().map_err(ToString::to_string);
+    let parallel = block_on(MiniStore::replay_parallel::<u64, _>(journal.path()));
+    assert_eq!(parallel.as_ref().map_err(ToString::to_string), told, "{what}: replay in parallel");
     assert!(replayed.is_err() || replayed.unwrap() == read, "{what}: replay");
     read
 }

@@ -8,8 +8,9 @@ use std::{
 };
 
 use futures_lite::StreamExt;
-use ministore_uring::{JournalOptions, MiniStore};
-use serde_json::{Value, json};
+use ministore_uring::{JournalOptions, MiniStore, MiniStoreError};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::support::{
     Journal, NAME, block_on, for_each_backend, numbered, original_replay, replay, seal_ends, shout,
@@ -82,6 +83,24 @@ fn through(program: &str, args: &[&str], lines: &[u8]) -> Option<Vec<Value>> {
     Some(output.stdout.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect())
 }
 
+fn replay_parallel<R: serde::de::DeserializeOwned + Send + 'static>(
+    path: &Path,
+) -> Result<Vec<R>, MiniStoreError> {
+    block_on(MiniStore::replay_parallel(path))
+}
+
+/// What the lines from `seq` on say, each read without copying.
+fn lent(path: &Path, seq: u64) -> Vec<(u64, Value)> {
+    let mut lines = MiniStore::lines_from(path, seq);
+    let mut seen = Vec::new();
+    while let Some(line) = lines.next_line().unwrap() {
+        let raw: &RawValue = line.parse().unwrap();
+        assert_eq!((raw.get().as_bytes(), raw.get().as_ptr()), (line.json, line.json.as_ptr()), "copied");
+        seen.push((line.seq, serde_json::from_str(raw.get()).unwrap()));
+    }
+    seen
+}
+
 #[test]
 fn the_original_reads_a_journal_in_every_state() {
     for_each_backend(|options| {
@@ -96,8 +115,10 @@ fn we_read_a_journal_in_every_state() {
     for_each_backend(|options| {
         in_every_state(&options, |state, path| {
             assert_eq!(replay::<Value>(path).unwrap(), records(), "{state}");
+            assert_eq!(replay_parallel::<Value>(path).unwrap(), records(), "{state}");
             let expected: Vec<_> = (1..).zip(records()).collect();
             assert_eq!(numbered::<Value>(path).unwrap(), expected, "{state}");
+            assert_eq!(lent(path, 0), expected, "{state}");
         });
     });
 }
@@ -154,6 +175,8 @@ fn reading_starts_at_any_number() {
                 .collect();
             let expected: Vec<_> = (from.max(1)..=12).map(|n| (n, n)).collect();
             assert_eq!(seen, expected, "from {from}");
+            let seen: Vec<_> = lent(journal.path(), from).into_iter().map(|(seq, _)| seq).collect();
+            assert!(seen.into_iter().eq(from.max(1)..=12), "lines from {from}");
         }
     });
 }
@@ -187,7 +210,7 @@ fn a_record_that_does_not_fit_is_told_and_the_next_is_read() {
         let seen: Vec<_> = MiniStore::records::<u64>(journal.path())
             .map(|record| match record {
                 Ok(record) => Ok(record.value),
-                Err(ministore_uring::MiniStoreError::Record { seq, line, segment, .. }) => {
+                Err(MiniStoreError::Record { seq, line, segment, .. }) => {
                     assert_eq!(segment, journal.path());
                     Err((seq, line))
                 }
@@ -195,6 +218,11 @@ fn a_record_that_does_not_fit_is_told_and_the_next_is_read() {
             })
             .collect();
         assert_eq!(seen, [Ok(1), Err((2, 3)), Ok(3)]);
+        let mut lines = MiniStore::lines(journal.path());
+        lines.next_line().unwrap();
+        let error = lines.next_line().unwrap().unwrap().parse::<u64>().unwrap_err();
+        assert!(matches!(error, MiniStoreError::Record { seq: 2, line: 3, .. }), "{error:?}");
+        assert_eq!(lines.next_line().unwrap().unwrap().parse::<u64>().unwrap(), 3);
     });
 }
 
@@ -211,5 +239,84 @@ fn a_group_larger_than_a_reader_holds_is_read() {
         assert_eq!(seen.len(), 11);
         assert!((0..9).all(|n| seen[usize::from(n) + 1] == (u64::from(n) + 2, text(n))));
         assert_eq!(seen[10], (11, "behind".into()));
+        let replayed = replay_parallel::<String>(journal.path()).unwrap();
+        assert!(replayed.iter().eq(seen.iter().map(|(_, text)| text)));
     });
+}
+
+/// A journal of more blocks than there are threads, over three segments, with one record that is no number.
+fn long_journal(options: &JournalOptions, odd: u64, count: u64) -> Journal {
+    let journal = Journal::new();
+    let store = options.clone().open_blocking(journal.path()).unwrap();
+    for first in (1..=count).step_by(1000) {
+        let numbers = first..(first + 1000).min(count + 1);
+        let texts = numbers.map(|n| if n == odd { json!("odd") } else { json!([n, "x".repeat(200)]) });
+        store.blocking().append_batch(texts).unwrap();
+    }
+    store.blocking().close().unwrap();
+    journal
+}
+
+#[test]
+fn a_parallel_replay_is_in_order_and_stops_at_the_first_fault() {
+    const COUNT: u64 = 9_000;
+    let options = JournalOptions::new().max_bytes_per_segment(1 << 20);
+    let journal = long_journal(&options, 0, COUNT);
+    let replayed = replay_parallel::<(u64, String)>(journal.path()).unwrap();
+    assert!(replayed.iter().map(|(n, _)| *n).eq(1..=COUNT));
+    for odd in [1, 2, COUNT / 2, COUNT] {
+        let journal = long_journal(&options, odd, COUNT);
+        let [one_by_one, parallel] =
+            [replay::<(u64, String)>(journal.path()), replay_parallel(journal.path())].map(|replayed| {
+                match replayed {
+                    Err(MiniStoreError::Deserialize { line, source }) => (line as u64, source.to_string()),
+                    other => panic!("{odd}: {:?} records", other.map(|all| all.len())),
+                }
+            });
+        assert_eq!(one_by_one.0, odd + 1);
+        assert_eq!(parallel, one_by_one);
+    }
+}
+
+#[test]
+fn a_parallel_replay_tells_damage_after_what_does_not_parse_before_it() {
+    let options = JournalOptions::new().max_bytes_per_segment(1 << 20);
+    for (odd, parse_fault_first) in [(5, true), (0, false)] {
+        let journal = long_journal(&options, odd, 9_000);
+        let mut files = journal.files();
+        let newest = files.get_mut(NAME).unwrap();
+        let at = newest.len() / 2;
+        newest[at] ^= 1;
+        let damaged = Journal::of(&files);
+        let fault = replay_parallel::<(u64, String)>(damaged.path()).unwrap_err();
+        assert_eq!(
+            matches!(fault, MiniStoreError::Deserialize { line: 6, .. }),
+            parse_fault_first,
+            "{fault}"
+        );
+        assert_eq!(matches!(fault, MiniStoreError::Corrupt { .. }), !parse_fault_first, "{fault}");
+        let one_by_one = replay::<(u64, String)>(damaged.path()).unwrap_err();
+        assert_eq!(fault.to_string(), one_by_one.to_string());
+    }
+}
+
+/// Breaks off at one record.
+#[derive(Debug)]
+struct Fragile;
+
+impl<'de> Deserialize<'de> for Fragile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (number, _) = <(u64, String)>::deserialize(deserializer)?;
+        assert_ne!(number, 6_000, "planted");
+        Ok(Self)
+    }
+}
+
+#[test]
+fn a_panic_while_parsing_in_parallel_reaches_the_caller() {
+    let journal = long_journal(&JournalOptions::new(), 0, 9_000);
+    let path = journal.path().to_path_buf();
+    let replayed = thread::spawn(move || replay_parallel::<Fragile>(&path).map(|all| all.len())).join();
+    let panic = replayed.expect_err("some records are missing");
+    assert!(panic.downcast_ref::<String>().is_some_and(|text| text.contains("planted")));
 }

@@ -133,8 +133,7 @@ fn one_file_of_another_kind_is_not_streamed() {
         let journal = Journal::new();
         put(kind, journal.path());
         let path = journal.path().to_path_buf();
-        let streamed =
-            in_time(kind, move || crate::support::block_on(MiniStore::stream::<u64>(path)).is_ok());
+        let streamed = in_time(kind, move || block_on(MiniStore::stream::<u64>(path)).is_ok());
         assert!(!streamed, "{kind}");
     }
 }

@@ -65,6 +65,7 @@ tests! {
     a_lock_is_waited_for_while_it_is_being_released
     a_stream_gives_every_record_or_may_be_dropped
     a_stream_tells_an_error_from_the_end
+    what_is_read_in_parallel_is_whole_and_in_order
     no_record_is_lost_between_segments
     segments_written_ahead_lose_no_record
     a_failed_rename_answers_everybody
@@ -83,6 +84,7 @@ const NOTICED_BY: &[(Bug, &str)] = &[
     (Bug::UnlocksSilently, "a_lock_is_waited_for_while_it_is_being_released"),
     (Bug::TurnsBeforeArchived, "no_record_is_lost_between_segments"),
     (Bug::EndsInsteadOfFailing, "a_stream_tells_an_error_from_the_end"),
+    (Bug::TakesPartsAsTheyCome, "what_is_read_in_parallel_is_whole_and_in_order"),
     (Bug::OpensForNobody, "a_cancelled_open_leaves_the_journal_free"),
 ];
 

@@ -42,7 +42,8 @@ models! {
     closing: what_races_a_close_is_written_or_refused, the_last_handle_may_go_before_the_answers_come,
         a_closed_journal_is_free_at_once, a_cancelled_open_leaves_the_journal_free;
     lock: one_of_two_openers_gets_the_journal, a_lock_is_waited_for_while_it_is_being_released;
-    pump: a_stream_gives_every_record_or_may_be_dropped, a_stream_tells_an_error_from_the_end;
+    pump: a_stream_gives_every_record_or_may_be_dropped, a_stream_tells_an_error_from_the_end,
+        what_is_read_in_parallel_is_whole_and_in_order;
     rotation: no_record_is_lost_between_segments, segments_written_ahead_lose_no_record,
         a_failed_rename_answers_everybody;
 }

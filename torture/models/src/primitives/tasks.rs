@@ -128,6 +128,12 @@ pub(crate) mod mpsc {
         }
     }
 
+    impl<T> Clone for Sender<T> {
+        fn clone(&self) -> Self {
+            Self(self.0.clone())
+        }
+    }
+
     impl<T> Drop for Sender<T> {
         fn drop(&mut self) {
             switch();

@@ -1,0 +1,118 @@
+//! Records as they stand in the journal, lent out of the reader's buffer.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str,
+    sync::Arc,
+};
+
+use serde::Deserialize;
+
+use super::{cursor::Cursor, feed::Feed};
+use crate::{MiniStoreError, Result, device::Disk};
+
+/// A record as it was appended, not parsed: one JSON value, and its number. Valid until the next is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// Its sequence number: it never changes.
+    pub seq: u64,
+    /// The record, byte for byte as it was appended, without a line feed, white space or seal.
+    pub json: &'a [u8],
+    pub(super) segment: &'a Path,
+    /// Where it stands in the file.
+    pub(super) offset: u64,
+    /// Its line, counted from 1 in the file.
+    pub(super) line: u64,
+}
+
+impl<'a> Line<'a> {
+    /// The record's value. It may borrow from the line: texts without an escape (`&str`), a
+    /// [`RawValue`](serde_json::value::RawValue).
+    ///
+    /// # Errors
+    ///
+    /// [`Record`](MiniStoreError::Record): the line is not a `T`.
+    pub fn parse<T: Deserialize<'a>>(&self) -> Result<T> {
+        // All of it is checked to be text at once, which is faster than string by string.
+        let parsed = match str::from_utf8(self.json) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(self.json),
+        };
+        parsed.map_err(|source| MiniStoreError::Record {
+            segment: self.segment.to_path_buf(),
+            offset: self.offset,
+            line: self.line,
+            seq: self.seq,
+            source,
+        })
+    }
+}
+
+/// The lines of a journal, oldest first, over all segments, in bounded memory. See
+/// [`MiniStore::lines`](crate::MiniStore::lines).
+///
+/// Nothing is opened before the first call of [`next_line`](Self::next_line).
+#[must_use = "nothing is read before the first `next_line`"]
+pub struct Lines {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    from_seq: u64,
+    state: State,
+    cursor: Cursor,
+}
+
+#[derive(Debug)]
+enum State {
+    Fresh,
+    Reading(Box<Feed>),
+    Ended,
+}
+
+impl Lines {
+    pub(crate) fn new(disk: Arc<dyn Disk>, path: &Path, from_seq: u64) -> Self {
+        let path = path.to_path_buf();
+        Self { disk, path, from_seq, state: State::Fresh, cursor: Cursor::default() }
+    }
+
+    /// The next line; `None` at the end of the journal, and after an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::records`](crate::MiniStore::records), save that nothing is parsed here.
+    pub fn next_line(&mut self) -> Result<Option<Line<'_>>> {
+        while !self.cursor.advance(self.from_seq) {
+            if !self.refill()? {
+                return Ok(None);
+            }
+        }
+        Ok(self.cursor.line())
+    }
+
+    /// Takes the next block; `false` where there is none. It ends at the end, and at the first error.
+    fn refill(&mut self) -> Result<bool> {
+        let mut feed = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Fresh => Box::new(Feed::of_journal(Arc::clone(&self.disk), &self.path, self.from_seq)?),
+            State::Reading(feed) => feed,
+            State::Ended => return Ok(false),
+        };
+        let refilled = self.cursor.refill(&mut feed)?;
+        if refilled {
+            self.state = State::Reading(feed);
+        }
+        Ok(refilled)
+    }
+
+    pub(super) fn into_parts(self) -> (Arc<dyn Disk>, PathBuf, u64) {
+        (self.disk, self.path, self.from_seq)
+    }
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines")
+            .field("path", &self.path)
+            .field("from_seq", &self.from_seq)
+            .finish_non_exhaustive()
+    }
+}

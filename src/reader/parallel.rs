@@ -1,0 +1,165 @@
+//! Replay on every core: some threads take blocks of records in turn, and parse them side by side.
+//!
+//! Owns the order: what comes out is in the order of the journal, up to the first fault, whichever thread was faster.
+//! Beyond the result it holds a block a thread.
+
+use std::{collections::BTreeMap, panic::resume_unwind, sync::Arc};
+
+use serde::de::DeserializeOwned;
+
+use super::{cursor::Cursor, feed::Feed};
+use crate::{
+    MiniStoreError, Result,
+    planted::{Bug, planted},
+    sync::{Mutex, PoisonError, mpsc, thread},
+};
+
+/// More threads than this would wait for the one that reads: it checks about ten times as fast as one parses.
+pub(super) const THREADS_MAX: usize = 8;
+
+/// All records of what `open` opens, parsed on so many threads.
+pub(super) async fn replay<R, O>(open: O, threads: usize) -> Result<Vec<R>>
+where
+    R: DeserializeOwned + Send + 'static,
+    O: FnOnce() -> Result<Feed> + Send + 'static,
+{
+    let mut parts = Parts::start(open, threads)?;
+    let mut records = Vec::new();
+    while let Some(mut part) = parts.next().await {
+        records.append(&mut part.records);
+        match part.fault {
+            None => {}
+            Some(MiniStoreError::Record { source, .. }) => {
+                // As the original counts: the first header is line 1, later ones are not counted.
+                return Err(MiniStoreError::Deserialize { line: records.len() + 2, source });
+            }
+            Some(fault) => return Err(fault),
+        }
+    }
+    parts.finish();
+    Ok(records)
+}
+
+/// The records of one block, up to the first that is at fault.
+#[derive(Debug)]
+struct Part<R> {
+    records: Vec<R>,
+    fault: Option<MiniStoreError>,
+}
+
+/// Parts in the order of the journal. Dropping it ends the threads.
+struct Parts<R> {
+    arriving: mpsc::Receiver<(u64, Part<R>)>,
+    /// Whose turn has not come.
+    early: BTreeMap<u64, Part<R>>,
+    turn: u64,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl<R: DeserializeOwned + Send + 'static> Parts<R> {
+    fn start<O>(open: O, threads: usize) -> Result<Self>
+    where
+        O: FnOnce() -> Result<Feed> + Send + 'static,
+    {
+        let (sender, arriving) = mpsc::channel(threads);
+        let source = Arc::new(Mutex::new(Source { state: State::Fresh(open), turn: 0 }));
+        let mut started = Self { arriving, early: BTreeMap::new(), turn: 0, threads: Vec::new() };
+        for _ in 0..threads {
+            let (source, sender) = (Arc::clone(&source), sender.clone());
+            let thread = thread::Builder::new().name("ministore-reader".into());
+            started.threads.push(thread.spawn(move || parse_blocks(&source, &sender))?);
+        }
+        Ok(started)
+    }
+
+    /// The next part; `None` where all were given, or a thread broke off.
+    async fn next(&mut self) -> Option<Part<R>> {
+        loop {
+            if let Some(part) = self.early.remove(&self.turn) {
+                self.turn += 1;
+                return Some(part);
+            }
+            let (turn, part) = self.arriving.recv().await?;
+            let turn = if planted(Bug::TakesPartsAsTheyCome) { self.turn } else { turn };
+            self.early.insert(turn, part);
+        }
+    }
+
+    /// Hands on the panic of a thread, if there was one: what it should have parsed is missing.
+    fn finish(self) {
+        for thread in self.threads {
+            if let Err(panic) = thread.join() {
+                resume_unwind(panic);
+            }
+        }
+    }
+}
+
+/// Where all threads take their blocks from.
+struct Source<O> {
+    state: State<O>,
+    /// The next block's place in the journal.
+    turn: u64,
+}
+
+enum State<O> {
+    Fresh(O),
+    Reading(Box<Feed>),
+    Ended,
+}
+
+impl<O: FnOnce() -> Result<Feed>> Source<O> {
+    /// The next block, or what stands in its place, and whose turn it is; `None` once there was an end or a fault.
+    fn take(&mut self, cursor: &mut Cursor) -> Option<(u64, Result<()>)> {
+        let mut feed = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Fresh(open) => match open() {
+                Ok(feed) => Box::new(feed),
+                Err(error) => return Some((self.turn, Err(error))),
+            },
+            State::Reading(feed) => feed,
+            State::Ended => return None,
+        };
+        let turn = self.turn;
+        match cursor.refill(&mut feed) {
+            Ok(true) => {
+                self.state = State::Reading(feed);
+                self.turn += 1;
+                Some((turn, Ok(())))
+            }
+            Ok(false) => None,
+            Err(error) => Some((turn, Err(error))),
+        }
+    }
+}
+
+/// What each thread does, until there are no more blocks or nobody wants them.
+fn parse_blocks<R, O>(source: &Mutex<Source<O>>, parts: &mpsc::Sender<(u64, Part<R>)>)
+where
+    R: DeserializeOwned,
+    O: FnOnce() -> Result<Feed>,
+{
+    let mut cursor = Cursor::default();
+    loop {
+        let taken = source.lock().unwrap_or_else(PoisonError::into_inner).take(&mut cursor);
+        let (turn, part) = match taken {
+            Some((turn, Ok(()))) => (turn, parse(&mut cursor)),
+            Some((turn, Err(fault))) => (turn, Part { records: Vec::new(), fault: Some(fault) }),
+            None => return,
+        };
+        let ended = part.fault.is_some();
+        if parts.blocking_send((turn, part)).is_err() || ended {
+            return;
+        }
+    }
+}
+
+fn parse<R: DeserializeOwned>(cursor: &mut Cursor) -> Part<R> {
+    let mut records = Vec::with_capacity(cursor.len());
+    while let Some(record) = cursor.next::<R>(0) {
+        match record {
+            Ok(record) => records.push(record.value),
+            Err(fault) => return Part { records, fault: Some(fault) },
+        }
+    }
+    Part { records, fault: None }
+}
