@@ -101,6 +101,9 @@ compile_error!("ministore-uring runs on Linux only: linux-only.md in its reposit
 #[cfg(test)]
 extern crate self as ministore_uring;
 
+#[cfg(feature = "_bench")]
+#[doc(hidden)]
+pub mod bench;
 mod blocking;
 mod device;
 mod encode;

@@ -31,6 +31,31 @@ pub(crate) struct Flight {
     pub(crate) time_hour: String,
 }
 
+/// The same, its texts borrowed from the line.
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "what is parsed counts, not what is read of it")]
+pub(crate) struct FlightRef<'a> {
+    pub(crate) year: u16,
+    pub(crate) month: u8,
+    pub(crate) day: u8,
+    pub(crate) dep_time: Option<u16>,
+    pub(crate) sched_dep_time: u16,
+    pub(crate) dep_delay: Option<i16>,
+    pub(crate) arr_time: Option<u16>,
+    pub(crate) sched_arr_time: u16,
+    pub(crate) arr_delay: Option<i16>,
+    pub(crate) carrier: &'a str,
+    pub(crate) flight: u16,
+    pub(crate) tailnum: Option<&'a str>,
+    pub(crate) origin: &'a str,
+    pub(crate) dest: &'a str,
+    pub(crate) air_time: Option<u16>,
+    pub(crate) distance: u32,
+    pub(crate) hour: u8,
+    pub(crate) minute: u8,
+    pub(crate) time_hour: &'a str,
+}
+
 /// Lines of JSON, each a flight.
 pub(crate) fn events() -> io::Result<Vec<String>> {
     let argument = env::args().skip(1).find(|argument| !argument.starts_with('-'));

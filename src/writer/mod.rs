@@ -5,6 +5,8 @@
 //! [`housekeeper`]. Nothing here may panic on what a disk says: every failure is an answer to somebody.
 
 mod ahead;
+#[cfg(feature = "_bench")]
+pub(crate) mod bench;
 mod housekeeper;
 mod open;
 mod rotation;

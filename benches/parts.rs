@@ -1,0 +1,142 @@
+//! The parts of a commit and of reading, one by one. `cargo bench --features _bench --bench parts`.
+//!
+//! The events are those of `benches/read.rs`: of the file named by `MINISTORE_EVENTS`, or made up.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark")]
+
+mod support;
+
+use std::{fs, hint::black_box, path::Path};
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ministore_uring::{JournalOptions, MiniStore, bench};
+use serde_json::value::RawValue;
+use support::flights::{Flight, events};
+use tempfile::TempDir;
+
+/// Events that are read: more than fit into a cache.
+const EVENTS: usize = 50_000;
+/// Records a commit group: a lone caller, some callers, bulk.
+const GROUPS: [usize; 3] = [1, 64, 3000];
+
+fn encode(c: &mut Criterion) {
+    let line = events().unwrap().swap_remove(0);
+    let flight: Flight = serde_json::from_str(&line).unwrap();
+    let mut group = c.benchmark_group("encode");
+    group.throughput(Throughput::Bytes(line.len() as u64));
+    group.bench_function("a struct", |b| b.iter(|| bench::to_line(black_box(&flight)).unwrap()));
+    let line = Bytes::from(line);
+    group.bench_function("ready-made JSON", |b| b.iter(|| bench::checked_line(black_box(&line)).unwrap()));
+}
+
+fn seal(c: &mut Criterion) {
+    let mut group = c.benchmark_group("seal");
+    group.bench_function("encode", |b| b.iter(|| bench::encode_seal(black_box(0x5321_4414))));
+    let seal = bench::encode_seal(0x5321_4414);
+    group.bench_function("decode", |b| b.iter(|| bench::decode_seal(black_box(&seal)).unwrap()));
+    for len in [100, 300, 4 << 10, 64 << 10, 1 << 20] {
+        let lines = vec![b'x'; len];
+        group.throughput(Throughput::Bytes(len as u64));
+        group.bench_function(BenchmarkId::new("checksum", len), |b| {
+            b.iter(|| bench::seal_of(black_box(&lines)));
+        });
+    }
+}
+
+fn layout(c: &mut Criterion) {
+    let dir = tempfile::tempdir_in("target").unwrap();
+    let events = events().unwrap();
+    let mut group = c.benchmark_group("group layout");
+    for count in GROUPS {
+        let lines: Vec<&[u8]> = events[..count].iter().map(|line| line.as_bytes()).collect();
+        let mut layout = bench::Layout::new(&dir.path().join(count.to_string())).unwrap();
+        group.throughput(Throughput::Bytes(lines.iter().map(|line| line.len() as u64).sum()));
+        group.bench_function(BenchmarkId::from_parameter(count), |b| {
+            b.iter(|| assert!(layout.group(black_box(&lines))));
+        });
+    }
+}
+
+/// A journal of one segment, with so many records a group.
+fn journal(lines: &[String], group: usize) -> TempDir {
+    let dir = tempfile::tempdir_in("target").unwrap();
+    let store = JournalOptions::new().open_blocking(dir.path().join("journal")).unwrap();
+    for lines in lines.chunks(group) {
+        let lines = lines.iter().map(|line| serde_json::from_str::<&RawValue>(line).unwrap());
+        store.blocking().append_batch(lines).unwrap();
+    }
+    store.blocking().close().unwrap();
+    dir
+}
+
+fn scan(c: &mut Criterion) {
+    let mut events = events().unwrap();
+    events.truncate(EVENTS);
+    let mut group = c.benchmark_group("scan in memory");
+    for count in GROUPS {
+        // Single commits take long to write.
+        let lines = &events[..if count == 1 { 5_000.min(events.len()) } else { events.len() }];
+        let segment = fs::read(journal(lines, count).path().join("journal")).unwrap();
+        group.throughput(Throughput::Bytes(segment.len() as u64));
+        group.bench_function(BenchmarkId::from_parameter(count), |b| {
+            b.iter(|| assert_eq!(bench::scan_to_end(black_box(&segment)), Some(lines.len() as u64)));
+        });
+    }
+}
+
+fn read(c: &mut Criterion) {
+    let mut events = events().unwrap();
+    events.truncate(EVENTS);
+    let dir = journal(&events, 64);
+    let path = dir.path().join("journal");
+    let mut group = c.benchmark_group("read");
+    group.sample_size(20);
+    group.throughput(Throughput::Bytes(events.iter().map(|line| line.len() as u64).sum()));
+    group.bench_function("lines, not parsed", |b| b.iter(|| count_lines(&path)));
+    group.bench_function("records", |b| {
+        b.iter(|| MiniStore::records::<Flight>(&path).map(Result::unwrap).count())
+    });
+    group.bench_function("records, of serde_json::Value", |b| {
+        b.iter(|| MiniStore::records::<serde_json::Value>(&path).map(Result::unwrap).count());
+    });
+    group.bench_function("serde_json in memory, one by one", |b| {
+        let parse = |line: &String| serde_json::from_slice::<Flight>(line.as_bytes()).unwrap();
+        b.iter(|| events.iter().map(parse).map(black_box).count());
+    });
+    group.bench_function("serde_json::Value in memory, one by one", |b| {
+        let parse = |line: &String| serde_json::from_slice::<serde_json::Value>(line.as_bytes()).unwrap();
+        b.iter(|| events.iter().map(parse).map(black_box).count());
+    });
+    // What is given back is dropped outside of the measured time.
+    group.bench_function("serde_json in memory, into a Vec", |b| {
+        let parse = |line: &String| serde_json::from_slice(line.as_bytes()).unwrap();
+        b.iter_with_large_drop(|| events.iter().map(parse).collect::<Vec<Flight>>());
+    });
+    group.bench_function("replay", |b| {
+        b.iter_with_large_drop(|| pollster::block_on(MiniStore::replay::<Flight, _>(&path)).unwrap());
+    });
+    group.bench_function("replay_parallel", |b| {
+        b.iter_with_large_drop(|| {
+            pollster::block_on(MiniStore::replay_parallel::<Flight, _>(&path)).unwrap()
+        });
+    });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    group.bench_function("ministore 0.1.7, replay", |b| {
+        b.iter_with_large_drop(|| {
+            runtime.block_on(ministore::MiniStore::replay::<Flight, _>(&path)).unwrap()
+        });
+    });
+}
+
+fn count_lines(path: &Path) -> usize {
+    let mut lines = MiniStore::lines(path);
+    let mut count = 0;
+    while lines.next_line().unwrap().is_some() {
+        count += 1;
+    }
+    count
+}
+
+criterion_group!(parts, encode, seal, layout, scan, read);
+criterion_main!(parts);
