@@ -68,6 +68,22 @@ fn a_seal_in_mid_line_is_found() {
     assert_eq!(embedded_seals(&line).collect::<Vec<_>>(), [(7, 7)]);
 }
 
+#[test]
+fn a_byte_that_is_neither_tab_nor_space_makes_no_seal() {
+    for value in [0, u32::MAX, 0x5321_4414] {
+        for at in 0..SEAL_LEN {
+            for byte in 0..=255 {
+                let mut bytes = seal::encode(value);
+                let other = bytes[at] != byte;
+                bytes[at] = byte;
+                let flipped = (at > 0 && b" \t".contains(&byte)).then(|| value ^ 1 << (32 - at));
+                let expected = if other { flipped } else { Some(value) };
+                assert_eq!(seal::decode(&bytes), expected, "{byte:#x} at {at}");
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn a_seal_reads_back(value: u32) {

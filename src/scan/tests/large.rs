@@ -51,6 +51,29 @@ fn padding_behind_a_torn_group_costs_no_memory_and_is_not_its_text() {
 }
 
 #[test]
+fn groups_are_read_wherever_a_read_ends() {
+    let lines: Vec<String> = (0..60).map(|n| format!("\"{}\"", "x".repeat(n % 23))).collect();
+    for shift in 0..READ_BYTES {
+        let first = format!("\"{}\"", "y".repeat(shift));
+        let segment =
+            SegmentBytes::new(FIRST).group(&[&first]).group(&lines).group(&["1"]).group(&lines[..7]);
+        let expected: Vec<_> = [first.as_str()]
+            .into_iter()
+            .chain(lines.iter().map(String::as_str))
+            .chain(["1"])
+            .chain(lines[..7].iter().map(String::as_str))
+            .map(str::as_bytes)
+            .collect();
+        for bytes in [segment.clone().padded(700), segment.closed()] {
+            let reading = read(bytes.as_slice());
+            assert_eq!(reading.lines, expected, "{shift}");
+            assert_eq!((reading.groups.len(), &reading.end.tail), (4, &None), "{shift}");
+            assert_eq!(count(bytes.as_slice()), (expected.len() as u64, reading.end), "{shift}");
+        }
+    }
+}
+
+#[test]
 fn lines_that_straddle_reads_are_whole() {
     for len in (READ_BYTES - 120..READ_BYTES + 20).chain([3 * READ_BYTES]) {
         let line = format!("\"{}\"", "x".repeat(len));

@@ -159,4 +159,42 @@ proptest! {
         prop_assert!(reader.next().unwrap().is_none());
         prop_assert_eq!(reader.position(), bytes.len() as u64);
     }
+
+    #[test]
+    fn values_taken_at_once_are_those_taken_one_by_one(parts in vec((prop::sample::select(b"\n\t xx".to_vec()), 1usize..700), 0..60)) {
+        let bytes: Vec<u8> = parts.iter().flat_map(|&(byte, count)| {
+            std::iter::repeat_n(byte, if byte == LF { 1 + count % 2 } else { count })
+        }).collect();
+        let (mut one_by_one, mut at_once) =
+            (LineReader::new(bytes.as_slice(), 0), LineReader::new(bytes.as_slice(), 0));
+        while let Some(expected) = one_by_one.next().unwrap() {
+            let Some(values) = at_once.values() else {
+                let line = at_once.next().unwrap().expect("a line is missing");
+                prop_assert_eq!((line.bytes, line.offset, line.terminated), (expected.bytes, expected.offset, expected.terminated));
+                continue;
+            };
+            prop_assert_eq!(values.offset, expected.offset);
+            let lines: Vec<_> = values.bytes.split(|&byte| byte == LF).collect();
+            let starts = std::iter::once(0).chain(values.ends.iter().map(|end| end + 1));
+            prop_assert!(lines.iter().copied().eq(starts.zip(values.ends).map(|(start, &end)| &values.bytes[start..end])));
+            prop_assert_eq!(lines[0], expected.bytes);
+            for line in &lines {
+                prop_assert!(!line.is_empty() && !line[line.len() - 1].is_ascii_whitespace());
+            }
+            let mut last = expected.offset;
+            for line in &lines[1..] {
+                let expected = one_by_one.next().unwrap().expect("a line too many");
+                prop_assert_eq!(*line, expected.bytes);
+                last = expected.offset;
+            }
+            prop_assert_eq!(values.last_offset(), last);
+        }
+        prop_assert!(at_once.values().is_none());
+        prop_assert!(at_once.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_segment_is_read_as_a_naive_reader_reads_it(script in vec(any::<u8>(), 0..1500)) {
+        crate::fuzz::scan(&script);
+    }
 }
