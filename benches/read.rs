@@ -1,9 +1,9 @@
 //! Events read a second: this crate and `ministore` 0.1.7 over the same journal, in turn, in one run, against
 //! `serde_json` over the same lines in memory. `cargo bench --bench read`.
 //!
-//! The events are lines of JSON, the flights of the data set `nycflights13` or some like them: the path of a file of them
-//! is the argument, or in `MINISTORE_EVENTS`; without one, like ones are made up. The contestants alternate, so that all
-//! see the same mood of the machine; figures are medians over the rounds.
+//! The events are lines of JSON, the flights of the data set `nycflights13` or some like them: `MINISTORE_EVENTS` names a
+//! file of them; without it, like ones are made up. The contestants alternate, so that all see the same mood of the
+//! machine; figures are medians over the rounds.
 
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 

@@ -1,6 +1,6 @@
 //! Flights: the events that are read. Of a file of them, or made up.
 
-use std::{env, fs, io, path::PathBuf};
+use std::{env, fs, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,10 +56,9 @@ pub(crate) struct FlightRef<'a> {
     pub(crate) time_hour: &'a str,
 }
 
-/// Lines of JSON, each a flight.
+/// Lines of JSON, each a flight: of the file that `MINISTORE_EVENTS` names, or made up.
 pub(crate) fn events() -> io::Result<Vec<String>> {
-    let argument = env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    match argument.map(PathBuf::from).or_else(|| env::var_os("MINISTORE_EVENTS").map(PathBuf::from)) {
+    match env::var_os("MINISTORE_EVENTS") {
         Some(path) => Ok(fs::read_to_string(path)?.lines().map(str::to_owned).collect()),
         None => (0..MADE_UP).map(|number| Ok(serde_json::to_string(&made_up(number))?)).collect(),
     }
