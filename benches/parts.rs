@@ -1,6 +1,7 @@
 //! The parts of a commit and of reading, one by one. `cargo bench --features _bench --bench parts`.
 //!
-//! The events are those of `benches/read.rs`: of the file named by `MINISTORE_EVENTS`, or made up.
+//! The events are those of `benches/read.rs`: of the file named by `MINISTORE_EVENTS`, or made up. What is measured does not
+//! alternate here: ratios are those of `benches/read.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
