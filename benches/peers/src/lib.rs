@@ -6,5 +6,6 @@
 pub mod contestant;
 pub mod contestants;
 pub mod faults;
+pub mod speed;
 pub mod versions;
 pub mod volatile;

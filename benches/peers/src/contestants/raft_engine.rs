@@ -18,8 +18,8 @@ use raft_engine::{Config, Engine, LogBatch, MessageExt, ReadableSize};
 use crate::contestant::{Answer, Contestant, Found, Record, Refusal, Settings};
 
 /// An entry is its index, 8 bytes, and the record's bytes.
-#[derive(Clone, Copy)]
-struct Entries;
+#[derive(Debug, Clone, Copy)]
+pub struct Entries;
 
 impl MessageExt for Entries {
     type Entry = BytesValue;

@@ -1,0 +1,1 @@
+//! Pictures of rate and latency over callers.
