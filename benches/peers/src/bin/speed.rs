@@ -18,6 +18,7 @@ use ministore_peers::{
         child,
         entrant::Entrant,
         machine::Machine,
+        pictures,
         plan::{Plan, TARGET_BYTES},
         results::Results,
         table, targets,
@@ -152,6 +153,11 @@ fn run(arguments: &Arguments) -> io::Result<bool> {
     }
     if let Some(path) = &arguments.json {
         fs::write(path, json(&arguments.plan, &machine, &results))?;
+    }
+    if let Some(dir) = &arguments.svg {
+        for name in pictures::write(&results, dir)? {
+            writeln!(io::stderr(), "speed: {}", dir.join(name).display())?;
+        }
     }
     Ok(results.rows().all(|row| row.refusals.is_empty()))
 }

@@ -8,7 +8,7 @@ use raft_engine::{Config, Engine, LogBatch};
 
 use super::threads::{Blocking, Caller};
 use crate::{
-    contestant::{Answer, Contestant, Refusal},
+    contestant::{Answer, Contestant, FRAME_BYTES, Refusal},
     contestants::raft_engine::Entries,
 };
 
@@ -85,7 +85,8 @@ impl Blocking for RaftEngine {
         let group = u64::from(number) + 1;
         Ok(Box::new(move |record| {
             index += 1;
-            let mut value = index.to_be_bytes().to_vec();
+            let mut value = Vec::with_capacity(record.fill.len() + FRAME_BYTES);
+            value.extend(index.to_be_bytes());
             serde_json::to_writer(&mut value, record).map_err(Refusal::of)?;
             let mut batch = LogBatch::default();
             let entry = BytesValue { value, ..BytesValue::default() };

@@ -14,8 +14,7 @@ use super::{
     events::Events,
     floor::{BULK_BYTES, Floor, InPlace, Way},
     phases::{Figures, Tally, Timing},
-    sqlite,
-    tasks,
+    sqlite, tasks,
     threads::{self, Blocking},
 };
 use crate::contestant::{Answer, Kind, Refusal, Settings};

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::syncfs;
+use rustix::{
+    fs::syncfs,
+    process::{Signal, set_parent_process_death_signal},
+};
 
 use super::{cell::Cell, phases::Figures};
 use crate::contestant::{Answer, Refusal};
@@ -80,6 +83,7 @@ fn run(cell: &Cell, dir: &Path) -> Answer<Figures> {
 ///
 /// That it was started wrongly.
 pub fn serve(cell: &str, dir: &Path) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let cell: Cell = serde_json::from_str(cell)?;
     let figures = cell.measure(dir).map_err(|refusal| refusal.0);
     let mut out = io::stdout().lock();

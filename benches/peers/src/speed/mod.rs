@@ -8,6 +8,7 @@ pub mod awaited;
 pub mod blocking;
 pub mod bulk;
 pub mod cell;
+pub mod chart;
 pub mod child;
 pub mod echo;
 pub mod entrant;
@@ -15,7 +16,7 @@ pub mod events;
 pub mod floor;
 pub mod machine;
 pub mod phases;
-pub mod picture;
+pub mod pictures;
 pub mod plan;
 pub mod results;
 #[cfg(feature = "rocksdb")]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contestant::{Answer, Refusal};
 
-const WARM_UP: u8 = 0;
+/// Anything else is the warm-up.
 const COUNTED: u8 = 1;
 const OVER: u8 = 2;
 

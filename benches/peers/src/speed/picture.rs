@@ -1,1 +1,0 @@
-//! Pictures of rate and latency over callers.

@@ -1,0 +1,132 @@
+//! The program itself: the shortest runs that give every kind of output.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+/// One short round in a directory of its own.
+fn speed(dir: &Path, arguments: &[&str]) -> Output {
+    let short = ["--rounds", "1", "--seconds", "0.05", "--warm-up", "0.02", "--dir"];
+    Command::new(env!("CARGO_BIN_EXE_speed")).args(short).arg(dir).args(arguments).output().unwrap()
+}
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_run_gives_tables_json_and_pictures_and_leaves_nothing_behind() {
+    let dir = directory();
+    let (json, tables, pictures) =
+        (dir.path().join("r.json"), dir.path().join("r.md"), dir.path().join("svg"));
+    let logs = dir.path().join("logs");
+    fs::create_dir(&logs).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_speed"))
+        .args([
+            "--rounds",
+            "2",
+            "--seconds",
+            "0.05",
+            "--warm-up",
+            "0.02",
+            "--callers",
+            "1,3",
+            "--sizes",
+            "300",
+        ])
+        .args(["--only", "append,submit,okaywal,sqlite,echo,floor-buffered", "--dir"])
+        .arg(&logs)
+        .arg("--json")
+        .arg(&json)
+        .arg("--markdown")
+        .arg(&tables)
+        .arg("--svg")
+        .arg(&pictures)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(fs::read_dir(&logs).unwrap().count(), 0, "a log was left behind");
+
+    let tables = fs::read_to_string(tables).unwrap();
+    assert!(text(&output.stdout).contains(&tables));
+    for expected in
+        ["## Records of 300 B", "| ours: append |", "| SQLite |", "| limit: echo |", "ministore-uring 0."]
+    {
+        assert!(tables.contains(expected), "{expected:?} is not in {tables}");
+    }
+
+    let report: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2 * 4 + 2, "two numbers of callers, the floor, and in bulk");
+    for row in rows {
+        assert_eq!(row["rounds"].as_array().unwrap().len(), 2);
+        assert!(row["median"]["records_per_second"].as_f64().unwrap() > 0.0);
+        assert!(row["median"]["p50_us"].as_f64() <= row["median"]["p999_us"].as_f64());
+    }
+    assert!(report["machine"]["file_system"].is_string());
+
+    for name in ["rate-300.svg", "latency-p50-300.svg", "latency-p99-300.svg"] {
+        let picture = fs::read_to_string(pictures.join(name)).unwrap();
+        for expected in ["<title id=", "<desc id=", ">ours: append</text>", ">okaywal</text>"] {
+            assert!(picture.contains(expected), "{expected:?} is not in {name}");
+        }
+    }
+}
+
+#[test]
+fn what_ours_and_the_peers_acknowledged_is_counted_in_their_logs() {
+    let dir = directory();
+    let json = dir.path().join("r.json");
+    let all = "append,append-blocking,submit,append-batch,append-json,append-small-segments,append-one-segment,\
+               ministore,wal-db,walrus-rust,raft-engine,sqlite,sqlite-connections";
+    let arguments = ["--callers", "2", "--sizes", "300", "--in-flight", "100", "--only", all, "--json"];
+    let output = speed(dir.path(), &[&arguments[..], &[json.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 11, "two of them take part with 256 callers only");
+    for row in rows {
+        let round = &row["rounds"][0];
+        assert!(round["acknowledged"].as_u64().unwrap() > 0);
+        assert_eq!(round["kept"], round["acknowledged"], "{}", row["entrant"]);
+    }
+}
+
+#[test]
+fn more_callers_than_cores_are_threads_of_their_own() {
+    let dir = directory();
+    let output = speed(dir.path(), &["--callers", "600", "--sizes", "100", "--only", "raft-engine,echo"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_log_that_gives_no_figures_fails_the_run_and_is_named() {
+    let dir = directory();
+    // Shorter than any record.
+    let output = speed(dir.path(), &["--callers", "1", "--sizes", "10", "--only", "append"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("What gave no figures"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_wrong_argument_is_an_error_of_the_program() {
+    let dir = directory();
+    for arguments in
+        [&["--only", "nobody"][..], &["--callers", "0"], &["--rounds", "0"], &["--svg"], &["--callers", ""]]
+    {
+        let output = speed(dir.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains("usage: speed"));
+    }
+    let output = speed(dir.path(), &["--callers", "4", "--sizes", "300", "--only", "floor-direct"]);
+    assert_eq!(output.status.code(), Some(2), "nothing was to be measured");
+}
