@@ -13,17 +13,14 @@ use std::{
     time::Duration,
 };
 
-use ministore_peers::{
-    speed::{
-        child,
-        entrant::Entrant,
-        machine::Machine,
-        pictures,
-        plan::{Plan, TARGET_BYTES},
-        results::Results,
-        table, targets,
-    },
-    versions,
+use ministore_peers::speed::{
+    child,
+    entrant::Entrant,
+    machine::Machine,
+    pictures,
+    plan::{Plan, TARGET_BYTES},
+    results::Results,
+    table, targets,
 };
 
 const USAGE: &str = "\
@@ -193,10 +190,10 @@ fn measure(plan: &Plan, dir: &Path) -> io::Result<Results> {
 }
 
 fn versions_of(entrants: &[Entrant]) -> Vec<String> {
-    let mut packages: Vec<&str> = entrants.iter().filter_map(|entrant| entrant.package()).collect();
-    packages.sort_unstable();
-    packages.dedup();
-    packages.into_iter().map(|package| format!("{package} {}", versions::of(package))).collect()
+    let mut versions: Vec<String> = entrants.iter().filter_map(|entrant| entrant.version()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    versions
 }
 
 fn head(plan: &Plan, machine: &Machine) -> String {

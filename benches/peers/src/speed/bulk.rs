@@ -37,6 +37,12 @@ pub enum Manner {
     Batch,
 }
 
+/// How many records of `record_bytes` bytes, and a line feed each, are about 1 MiB.
+#[must_use]
+pub fn records_per_write(record_bytes: usize) -> usize {
+    (BULK_BYTES / (record_bytes + 1)).max(1)
+}
+
 /// What is handed over at once.
 enum Load {
     Record(Walk),
@@ -49,7 +55,7 @@ impl Load {
         let walk = events.walk(task);
         Ok(match manner {
             Manner::Submit => Self::Record(walk),
-            Manner::Batch => Self::Batch(walk, BULK_BYTES / (events.bytes + 1)),
+            Manner::Batch => Self::Batch(walk, records_per_write(events.bytes)),
             Manner::Json => {
                 let lines = walk.all().iter().map(|record| record.to_bytes().map(Bytes::from));
                 Self::Line(lines.collect::<Answer<_>>()?, 0)
@@ -132,7 +138,7 @@ async fn one_task(
 ///
 /// What the operating system says.
 pub fn in_place(mut file: InPlace, events: &Events, timing: Timing) -> Answer<(Tally, Duration)> {
-    let records = BULK_BYTES / (events.bytes + 1);
+    let records = records_per_write(events.bytes);
     let mut bytes = Vec::with_capacity(BULK_BYTES);
     let mut walk = events.walk(0);
     for _ in 0..records {

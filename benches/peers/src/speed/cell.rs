@@ -58,9 +58,11 @@ impl Cell {
         let (tally, window) = self.load(dir, &events)?;
         let mut figures = tally.figures(window, self.record_bytes);
         if matches!(self.entrant, Entrant::BulkFloorDirect | Entrant::BulkFloorBuffered) {
-            figures.bytes_per_second = figures.calls as f64 * BULK_BYTES as f64 / window.as_secs_f64();
+            // What stands behind the last whole record of each write counts, too.
+            let records = bulk::records_per_write(self.record_bytes) as f64;
+            figures.bytes_per_second = figures.records_per_second / records * BULK_BYTES as f64;
         }
-        if figures.calls == 0 {
+        if figures.records_per_second == 0.0 {
             return Err(Refusal("nothing was acknowledged within the window".into()));
         }
         figures.kept = self.kept(dir)?;

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use super::targets::grouped;
+
 const WIDTH: f64 = 880.0;
 const HEIGHT: f64 = 520.0;
 const LEFT: f64 = 72.0;
@@ -42,6 +44,31 @@ pub enum Look {
     Limit,
 }
 
+/// What the values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// How many.
+    Count,
+    /// Microseconds.
+    Micros,
+}
+
+impl Unit {
+    /// A power of ten, in short.
+    fn short(self, value: f64) -> String {
+        let names = match self {
+            Self::Count => [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")],
+            Self::Micros => [(f64::INFINITY, ""), (1e6, " s"), (1e3, " ms"), (1.0, " µs")],
+        };
+        let fits = names.into_iter().find(|(unit, _)| value >= unit * 0.999);
+        let (unit, name) = fits.unwrap_or(names[3]);
+        let digits = if value < unit * 0.999 { 3 } else { 0 };
+        let number = format!("{:.digits$}", value / unit);
+        let number = if digits > 0 { number.trim_end_matches('0') } else { &number };
+        format!("{number}{name}")
+    }
+}
+
 /// A line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
@@ -66,6 +93,8 @@ pub struct Chart {
     pub across: String,
     /// Beside the vertical axis.
     pub upwards: String,
+    /// Along it.
+    pub unit: Unit,
     /// The lines.
     pub series: Vec<Series>,
 }
@@ -131,7 +160,7 @@ fn opening(chart: &Chart) -> String {
 
 fn style() -> String {
     let mut text = String::from(
-        "<style>\ntext{font:13px system-ui,sans-serif;fill:#1f2328}.head{font-size:16px;font-weight:600}\n\
+        "<style>\ntext{font:13px system-ui,sans-serif;fill:#1f2328}.halo{paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:round}.head{font-size:16px;font-weight:600}\n\
          .paper{fill:#fff}.grid{stroke:#d1d9e0;stroke-width:1}.line{fill:none;stroke-width:1.8;stroke-linejoin:round}\n\
          .thick{stroke-width:3}.dashed{stroke-dasharray:7 5}.dotted{stroke-dasharray:2 4}\n",
     );
@@ -139,7 +168,7 @@ fn style() -> String {
         write!(text, ".s{number}{{stroke:{light}}}.f{number}{{fill:{light}}}").ok();
     }
     text.push_str(
-        "\n@media (prefers-color-scheme:dark){text{fill:#e6edf3}.paper{fill:#0d1117}.grid{stroke:#30363d}\n",
+        "\n@media (prefers-color-scheme:dark){text{fill:#e6edf3}.paper{fill:#0d1117}.halo{stroke:#0d1117}.grid{stroke:#30363d}\n",
     );
     for (number, (_, dark)) in COLOURS.iter().enumerate() {
         write!(text, ".s{number}{{stroke:{dark}}}.f{number}{{fill:{dark}}}").ok();
@@ -163,8 +192,13 @@ fn grid(chart: &Chart, scale: &Scale, series: &[Series]) -> String {
         let x = scale.x(value);
         writeln!(text, "<line class=\"grid\" x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>")
             .ok();
-        writeln!(text, "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{value}</text>", bottom + 20.0)
-            .ok();
+        writeln!(
+            text,
+            "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            bottom + 20.0,
+            count(value)
+        )
+        .ok();
     }
     let mut value = 10_f64.powf(scale.low);
     while value <= 10_f64.powf(scale.high) * 1.001 {
@@ -194,18 +228,9 @@ fn grid(chart: &Chart, scale: &Scale, series: &[Series]) -> String {
     text
 }
 
-/// 1,000 as `1k`.
-fn short(value: f64) -> String {
-    for (unit, name) in [(1e9, "G"), (1e6, "M"), (1e3, "k")] {
-        if value >= unit * 0.999 {
-            return format!("{:.0}{name}", value / unit);
-        }
-    }
-    if value < 0.999 {
-        format!("{value:.3}").trim_end_matches('0').to_string()
-    } else {
-        format!("{value:.0}")
-    }
+/// A number of callers, with commas between the thousands.
+fn count(value: f64) -> String {
+    if value < 100.0 { value.to_string() } else { grouped(value) }
 }
 
 /// The height of every line's name: where the line ends, unless another name stands there.
@@ -243,10 +268,10 @@ fn drawn(line: &Series, scale: &Scale, name_y: f64) -> String {
         writeln!(text, "<path class=\"line s{colour}{extra}\" d=\"M{}\"/>", path.join("L")).ok();
     }
     for ((x, y), (callers, value)) in spots.iter().zip(&line.points) {
-        let value = super::targets::grouped(*value);
+        let value = grouped(*value);
         writeln!(
             text,
-            "<circle class=\"f{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.2\"><title>{label}, {callers}: {value}</title></circle>"
+            "<circle class=\"f{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.2\"><title>{label}, {callers} callers: {value}</title></circle>"
         )
         .ok();
     }
@@ -258,8 +283,12 @@ fn drawn(line: &Series, scale: &Scale, name_y: f64) -> String {
             writeln!(text, "<path class=\"line s{colour}\" stroke-opacity=\".6\" d=\"M{x:.1} {y:.1}L{near} {name_y:.1}\"/>")
                 .ok();
         }
-        writeln!(text, "<text class=\"f{colour}\" x=\"{at:.1}\" y=\"{:.1}\">{label}</text>", name_y + 4.5)
-            .ok();
+        writeln!(
+            text,
+            "<text class=\"f{colour} halo\" x=\"{at:.1}\" y=\"{:.1}\">{label}</text>",
+            name_y + 4.5
+        )
+        .ok();
     }
     text.push_str("</g>\n");
     text
@@ -268,7 +297,7 @@ fn drawn(line: &Series, scale: &Scale, name_y: f64) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::{Chart, Look, NAME_HEIGHT, Scale, Series, names, short, svg};
+    use super::{Chart, Look, NAME_HEIGHT, Scale, Series, Unit, names, svg};
 
     fn line(label: &str, points: &[(f64, f64)]) -> Series {
         Series { label: label.into(), look: Look::Peer(0), points: points.to_vec() }
@@ -276,7 +305,15 @@ mod tests {
 
     fn chart(series: Vec<Series>) -> Chart {
         let text = || String::from("a < b");
-        Chart { id: "x".into(), title: text(), description: text(), across: text(), upwards: text(), series }
+        Chart {
+            id: "x".into(),
+            title: text(),
+            description: text(),
+            across: text(),
+            upwards: text(),
+            unit: Unit::Count,
+            series,
+        }
     }
 
     #[test]
@@ -305,7 +342,9 @@ mod tests {
 
     #[test]
     fn large_values_are_shortened() {
-        let shortened = [0.1, 1.0, 100.0, 1000.0, 1e5, 1e6].map(short);
+        let shortened = [0.1, 1.0, 100.0, 1000.0, 1e5, 1e6].map(|value| Unit::Count.short(value));
         assert_eq!(shortened, ["0.1", "1", "100", "1k", "100k", "1M"]);
+        let shortened = [1.0, 100.0, 1000.0, 1e5, 1e6, 1e7].map(|value| Unit::Micros.short(value));
+        assert_eq!(shortened, ["1 µs", "100 µs", "1 ms", "100 ms", "1 s", "10 s"]);
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::versions;
+
 /// What stands in a row of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -207,14 +209,39 @@ impl Entrant {
         }
     }
 
-    /// The package whose version is to be told; nothing for what stands in this one.
+    /// What it is, with the version of the lock file; nothing for what stands in this package.
     #[must_use]
-    pub fn package(self) -> Option<&'static str> {
+    pub fn version(self) -> Option<String> {
+        let package = |name: &str| format!("{name} {}", versions::of(name));
         match (self.role(), self) {
-            (Role::Ours, _) => Some("ministore-uring"),
+            (Role::Ours, _) => Some(package("ministore-uring")),
             (Role::Limit, _) => None,
-            (Role::Peer, Self::Sqlite | Self::SqliteConnections) => Some("rusqlite"),
-            (Role::Peer, other) => Some(other.name()),
+            (Role::Peer, Self::Sqlite | Self::SqliteConnections) => {
+                Some(format!("SQLite {} ({})", rusqlite::version(), package("rusqlite")))
+            }
+            (Role::Peer, Self::Rocksdb) => {
+                Some(format!("RocksDB ({}, {})", package("rocksdb"), package("librocksdb-sys")))
+            }
+            (Role::Peer, other) => Some(package(other.name())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entrant, Role};
+
+    #[test]
+    fn everybody_is_found_by_name_and_every_log_has_a_version() {
+        for entrant in Entrant::ALL {
+            assert_eq!(Entrant::named(entrant.name()), Some(entrant));
+            match entrant.version() {
+                Some(version) => assert!(
+                    !version.contains('?') && version.contains(|c: char| c.is_ascii_digit()),
+                    "{version}"
+                ),
+                None => assert_eq!(entrant.role(), Role::Limit),
+            }
         }
     }
 }

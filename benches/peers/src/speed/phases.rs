@@ -50,10 +50,6 @@ impl Phases {
     pub fn go_on(&self) -> bool {
         self.0.load(Ordering::Relaxed) != OVER
     }
-
-    fn counted(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == COUNTED
-    }
 }
 
 /// What one caller saw, or all of them.
@@ -77,10 +73,16 @@ impl Tally {
     }
 
     /// `records` that were handed over together at `start` were acknowledged just now.
+    ///
+    /// The rate is of what was acknowledged within the window. The latencies are of every call that was under way in it:
+    /// were those left out that outlast it, a log that lets most callers starve and serves a few would look quick.
     pub fn acknowledge(&mut self, phases: &Phases, start: Instant, records: u64) {
         self.acknowledged += records;
-        if phases.counted() {
+        let phase = phases.0.load(Ordering::Relaxed);
+        if phase == COUNTED {
             self.records += records;
+        }
+        if phase == COUNTED || phase == OVER {
             let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             self.latencies.saturating_record(nanos);
         }
@@ -134,10 +136,34 @@ pub struct Figures {
     pub p999_us: f64,
     /// The longest.
     pub max_us: f64,
-    /// How many calls the latencies are of.
+    /// How many calls the latencies are of: all that were under way in the window.
     pub calls: u64,
     /// Records acknowledged in all, before and after the window too.
     pub acknowledged: u64,
     /// Records found in the log afterwards, where it was read.
     pub kept: Option<u64>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::{
+        sync::atomic::Ordering,
+        time::{Duration, Instant},
+    };
+
+    use super::{COUNTED, OVER, Phases, Tally};
+
+    #[test]
+    fn the_rate_is_of_the_window_and_the_latencies_of_every_call_under_way_in_it() {
+        let (phases, mut tally) = (Phases::default(), Tally::new(1).unwrap());
+        tally.acknowledge(&phases, Instant::now(), 1);
+        phases.0.store(COUNTED, Ordering::Relaxed);
+        tally.acknowledge(&phases, Instant::now(), 10);
+        phases.0.store(OVER, Ordering::Relaxed);
+        tally.acknowledge(&phases, Instant::now(), 100);
+        let figures = tally.figures(Duration::from_secs(2), 9);
+        assert_eq!((figures.acknowledged, figures.calls), (111, 2));
+        assert_eq!((figures.records_per_second, figures.bytes_per_second), (5.0, 50.0));
+    }
 }

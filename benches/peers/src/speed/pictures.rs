@@ -3,11 +3,12 @@
 use std::{fs, io, path::Path};
 
 use super::{
-    chart::{Chart, Look, Series, svg},
+    chart::{Chart, Look, Series, Unit, svg},
     entrant::{Entrant, Role, Shape},
     phases::Figures,
     results::Results,
     table::size,
+    targets::floor,
 };
 
 /// A figure that is drawn.
@@ -16,6 +17,7 @@ struct Drawn {
     name: &'static str,
     title: &'static str,
     upwards: &'static str,
+    unit: Unit,
     better: &'static str,
     figure: fn(&Figures) -> f64,
 }
@@ -25,20 +27,23 @@ const ALL: [Drawn; 3] = [
         name: "rate",
         title: "Durable records a second",
         upwards: "records a second",
+        unit: Unit::Count,
         better: "Higher is better.",
         figure: |figures| figures.records_per_second,
     },
     Drawn {
         name: "latency-p50",
         title: "Latency of an append, median",
-        upwards: "p50 in µs",
+        upwards: "p50",
+        unit: Unit::Micros,
         better: "Lower is better.",
         figure: |figures| figures.p50_us,
     },
     Drawn {
         name: "latency-p99",
         title: "Latency of an append, 99th percentile",
-        upwards: "p99 in µs",
+        upwards: "p99",
+        unit: Unit::Micros,
         better: "Lower is better.",
         figure: |figures| figures.p99_us,
     },
@@ -80,7 +85,17 @@ fn chart(results: &Results, record_bytes: usize, drawn: &Drawn) -> Chart {
         ),
         across: "callers".into(),
         upwards: drawn.upwards.into(),
+        unit: drawn.unit,
         series,
+    }
+}
+
+/// Of the two floors only the cheaper one, and the echo that has the lines with it.
+fn is_drawn(results: &Results, record_bytes: usize, entrant: Entrant) -> bool {
+    match entrant.shape() {
+        Shape::Callers => entrant != Entrant::EchoEmpty,
+        Shape::One => floor(results, record_bytes).is_some_and(|(cheaper, _)| cheaper == entrant),
+        Shape::Bulk | Shape::Target => false,
     }
 }
 
@@ -96,7 +111,7 @@ fn series(results: &Results, record_bytes: usize, drawn: &Drawn) -> Vec<Series> 
             // The same whatever the number of callers: as wide as the picture.
             let rate = value(entrant, 0);
             rate.map_or_else(Vec::new, |rate| callers.iter().map(|count| (*count as f64, rate)).collect())
-        } else if matches!(entrant.shape(), Shape::Callers | Shape::One) && entrant != Entrant::EchoEmpty {
+        } else if is_drawn(results, record_bytes, entrant) {
             let found =
                 callers.iter().filter_map(|count| value(entrant, *count).map(|value| (*count as f64, value)));
             found.collect()
@@ -110,7 +125,7 @@ fn series(results: &Results, record_bytes: usize, drawn: &Drawn) -> Vec<Series> 
             (_, Role::Peer) => Look::Peer(peers),
         };
         peers += usize::from(entrant.role() == Role::Peer);
-        if points.iter().all(|point| point.1 > 0.0) && !points.is_empty() {
+        if !points.is_empty() {
             lines.push(Series { label: entrant.label().into(), look, points });
         }
     }
