@@ -210,7 +210,7 @@ fn grid(chart: &Chart, scale: &Scale, series: &[Series]) -> String {
             "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             LEFT - 8.0,
             y + 4.5,
-            short(value)
+            chart.unit.short(value)
         )
         .ok();
         value *= 10.0;
