@@ -118,6 +118,8 @@ fn series(results: &Results, record_bytes: usize, drawn: &Drawn) -> Vec<Series> 
         } else {
             Vec::new()
         };
+        // Nothing within the window has no place on a logarithmic axis.
+        let points: Vec<_> = points.into_iter().filter(|point| point.1 > 0.0).collect();
         let look = match (entrant, entrant.role()) {
             (Entrant::Append, _) => Look::Ours,
             (_, Role::Ours) => Look::OursOtherwise,
