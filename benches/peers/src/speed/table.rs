@@ -133,12 +133,17 @@ fn latencies(results: &Results, record_bytes: usize) -> String {
 fn limits(results: &Results, record_bytes: usize) -> String {
     let mut text = bulk(results, record_bytes);
     if let Some((way, figures)) = floor(results, record_bytes) {
+        let rounds = results.row(way, 1, record_bytes).map_or(&[][..], |row| &row.rounds);
+        let of_rounds = || rounds.iter().map(|round| round.p50_us);
+        let (least, most) = (of_rounds().fold(f64::INFINITY, f64::min), of_rounds().fold(0.0, f64::max));
         writeln!(
             text,
-            "\nThe floor for {} is the {}: p50 {} µs.",
+            "\nThe floor for {} is the cheaper way, {}: p50 {} µs, from {} to {} µs in the rounds: the disk's moods.",
             size(record_bytes),
-            way.label(),
-            grouped(figures.p50_us)
+            way.name(),
+            grouped(figures.p50_us),
+            grouped(least),
+            grouped(most)
         )
         .ok();
     }
