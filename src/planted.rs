@@ -109,7 +109,7 @@ impl Bug {
     ];
 
     /// Those that the models of threads must show.
-    pub const OF_THREADS: [Self; 13] = [
+    pub const OF_THREADS: [Self; 14] = [
         Self::TakesNoRoom,
         Self::KeepsItsRoom,
         Self::FailsBeforeSayingWhy,

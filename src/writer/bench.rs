@@ -27,7 +27,8 @@ impl Layout {
     /// Lays a group out, and takes it for written.
     pub fn group(&mut self, lines: &[&[u8]]) -> bool {
         let layout = self.0.lay_out(lines.iter().copied());
-        self.0.write(&mut Nowhere, layout, Growth::Within).is_ok()
+        let following = None::<std::iter::Empty<&[u8]>>;
+        self.0.write(&mut Nowhere, layout, Growth::Within, following).is_ok()
     }
 }
 
