@@ -80,6 +80,10 @@ pub enum Bug {
     OpensForNobody,
     /// Whoever is about to wait for an outcome does not look once more whether it is there.
     WaitsWithoutLooking,
+    /// Whoever waits for an outcome in another's place is not woken, but the other.
+    WakesWhoAskedFirst,
+    /// The writer does not look once more before it parks.
+    ParksWithoutLooking,
 }
 
 impl Bug {
@@ -109,7 +113,7 @@ impl Bug {
     ];
 
     /// Those that the models of threads must show.
-    pub const OF_THREADS: [Self; 14] = [
+    pub const OF_THREADS: [Self; 16] = [
         Self::TakesNoRoom,
         Self::KeepsItsRoom,
         Self::FailsBeforeSayingWhy,
@@ -124,6 +128,8 @@ impl Bug {
         Self::TakesPartsAsTheyCome,
         Self::OpensForNobody,
         Self::WaitsWithoutLooking,
+        Self::WakesWhoAskedFirst,
+        Self::ParksWithoutLooking,
     ];
 }
 

@@ -8,11 +8,7 @@ mod group;
 mod linger;
 mod settlement;
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use self::{group::Storage, linger::Linger};
 pub(crate) use self::{
@@ -196,6 +192,10 @@ impl Inbox {
             if let Some(found) = self.take(&mut state) {
                 return found;
             }
+            if planted(Bug::ParksWithoutLooking) {
+                drop(state);
+                state = self.queue.lock();
+            }
             state.writer = Writer::Parked;
             let changed = self.queue.changed.wait_while(state, |state| state.writer == Writer::Parked);
             state = changed.unwrap_or_else(PoisonError::into_inner);
@@ -241,16 +241,10 @@ impl Inbox {
 
     /// Gives the group that is being filled some time to become full.
     fn let_fill<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let deadline = Instant::now() + self.delay;
-        while self.queue.is_filling(&state) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            state.writer = Writer::Filling;
-            let waited = self.queue.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        state.writer = Writer::Filling;
+        let still = |state: &mut State| self.queue.is_filling(state);
+        let waited = self.queue.changed.wait_timeout_while(state, self.delay, still);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.writer = Writer::Busy;
         state
     }

@@ -86,20 +86,24 @@ impl Place {
         })
     }
 
-    /// As [`fate`](Self::fate); whoever asks is woken when it is known.
+    /// As [`fate`](Self::fate); whoever asked last is woken when it is known.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Fate> {
-        let mut waiting = self.settlement.lock();
-        // Looked at under the lock: a verdict that comes later finds the waker there.
-        if let Some(fate) = self.fate().filter(|_| !planted(Bug::WaitsWithoutLooking)) {
-            return Poll::Ready(fate);
-        }
-        if waiting.len() <= self.index {
-            waiting.resize(self.index + 1, None);
-        }
-        match &mut waiting[self.index] {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
+        // Cloned before the lock is taken, and what it replaces dropped after: both are a caller's code.
+        let waker = context.waker().clone();
+        let _replaced = {
+            let mut waiting = self.settlement.lock();
+            // Looked at under the lock: a verdict that comes later finds the waker there.
+            if let Some(fate) = self.fate().filter(|_| !planted(Bug::WaitsWithoutLooking)) {
+                return Poll::Ready(fate);
+            }
+            if waiting.len() <= self.index {
+                waiting.resize(self.index + 1, None);
+            }
+            match &mut waiting[self.index] {
+                Some(_) if planted(Bug::WakesWhoAskedFirst) => None,
+                place => place.replace(waker),
+            }
+        };
         Poll::Pending
     }
 }
