@@ -7,7 +7,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use bytes::Bytes;
@@ -24,15 +24,15 @@ use crate::{
 
 /// Tells a caller the outcome. It may be gone.
 pub(crate) fn answer<T>(done: oneshot::Sender<Result<T>>, outcome: Result<T>) {
-    outliving_wakers(|| drop(done.send(outcome)));
+    outliving_callers(|| drop(done.send(outcome)));
 }
 
-/// Does something that wakes callers: their wakers run right here, on the writer's thread, and are not ours. One that
-/// panics is that caller's own misfortune. `false` where that happened.
-pub(crate) fn outliving_wakers(wake: impl FnOnce()) -> bool {
+/// Does something that runs code of callers right here, on the writer's thread: their wakers, or the owners of their bytes
+/// as they go. If it panics that is that caller's own misfortune. `false` where that happened.
+pub(crate) fn outliving_callers(wake: impl FnOnce()) -> bool {
     let outcome = panic::catch_unwind(AssertUnwindSafe(wake));
     if outcome.is_err() {
-        tracing::error!("a caller's waker panicked");
+        tracing::error!("a caller's waker, or the owner of its bytes, panicked");
     }
     outcome.is_ok()
 }
@@ -42,6 +42,12 @@ pub(crate) fn outliving_wakers(wake: impl FnOnce()) -> bool {
 pub(crate) enum Lines {
     Owned(Vec<u8>),
     Shared(Bytes),
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self::Owned(Vec::new())
+    }
 }
 
 impl Lines {
@@ -182,13 +188,30 @@ type Acquire = dyn Future<Output = std::result::Result<OwnedSemaphorePermit, Acq
 pub(crate) struct Room {
     /// Taken on drop only.
     acquire: Option<Pin<Box<Acquire>>>,
+    /// Who asked last.
+    asked: Option<Arc<Woken>>,
     shared: Arc<Shared>,
+}
+
+/// The semaphore wakes many at once: were one of them to panic, it would forget those behind it.
+struct Woken(Waker);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        outliving_callers(move || self.0.wake_by_ref());
+    }
 }
 
 impl Room {
     pub(crate) fn wait(shared: &Arc<Shared>, bytes: u32) -> Self {
         let acquire = Arc::clone(&shared.room).acquire_many_owned(bytes);
-        Self { acquire: Some(Box::pin(acquire)), shared: Arc::clone(shared) }
+        Self { acquire: Some(Box::pin(acquire)), asked: None, shared: Arc::clone(shared) }
+    }
+
+    fn waker(&mut self, asking: &Waker) -> Waker {
+        let known = self.asked.take().filter(|asked| asked.0.will_wake(asking));
+        let asked = self.asked.insert(known.unwrap_or_else(|| Arc::new(Woken(asking.clone()))));
+        Waker::from(Arc::clone(asked))
     }
 }
 
@@ -197,7 +220,9 @@ impl Future for Room {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.shared.check_process()?;
-        let polled = self.acquire.as_mut().map(|acquire| acquire.as_mut().poll(context));
+        let waker = self.waker(context.waker());
+        let mut context = Context::from_waker(&waker);
+        let polled = self.acquire.as_mut().map(|acquire| acquire.as_mut().poll(&mut context));
         polled.unwrap_or(Poll::Pending).map_err(|_| self.shared.refusal())
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     MiniStoreError, Result,
     planted::{Bug, planted},
     process::Process,
-    request::outliving_wakers,
+    request::outliving_callers,
     stats::Counters,
     sync::{AtomicBool, AtomicU64, OnceLock, Ordering, Semaphore, thread},
 };
@@ -102,9 +102,9 @@ impl Shared {
     }
 
     /// Who waits for room is woken, and refused.
-    fn close_room(&self) {
+    pub(crate) fn close_room(&self) {
         // Again where a waker panicked, for those behind it: each time at least one fewer is waiting.
-        while !outliving_wakers(|| self.room.close()) {}
+        while !outliving_callers(|| self.room.close()) {}
     }
 
     /// The error of a poisoned store.

@@ -3,14 +3,17 @@
 use std::{iter, mem, sync::Arc};
 
 use super::settlement::{Place, Settlement, Verdict};
-use crate::{format::LF, request::Lines};
+use crate::{
+    format::LF,
+    request::{Lines, outliving_callers},
+};
 
 /// Lines of fewer bytes are copied into the group, so that whoever allocated them frees them and the writer touches one
 /// piece of memory; larger ones are moved.
 pub(crate) const COPIED_BYTES_MAX: usize = 16 << 10;
 
 /// Memory that a group used, kept for the next one: not more than this.
-const KEPT_BYTES_MAX: usize = 4 << 20;
+pub(super) const KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// Appends that are committed together, in the order in which they were issued.
 #[derive(Debug)]
@@ -48,14 +51,15 @@ impl Group {
         Self { storage, full_bytes, bytes: 0, records: 0, room: 0, settlement: Arc::new(Settlement::new()) }
     }
 
-    pub(super) fn add(&mut self, lines: Lines, records: u64, room: u32) -> Place {
+    /// Takes the lines, or copies them: dropping what is left is the caller's affair, for it may run code of its own.
+    pub(super) fn add(&mut self, lines: &mut Lines, records: u64, room: u32) -> Place {
         let Storage { appends, copied, moved } = &mut self.storage;
         let place = self.settlement.place(appends.len(), self.records);
         let bytes = lines.bytes().len();
         let is_moved = bytes >= COPIED_BYTES_MAX;
         appends.push(Append { records, bytes, moved: is_moved });
         if is_moved {
-            moved.push(lines);
+            moved.push(mem::take(lines));
         } else if records > 0 {
             if !copied.is_empty() {
                 copied.push(LF);
@@ -135,12 +139,18 @@ impl Group {
         self.settlement.settle(verdict);
     }
 
+    fn let_moved_go(&mut self) {
+        for lines in mem::take(&mut self.storage.moved) {
+            outliving_callers(|| drop(lines));
+        }
+    }
+
     /// Its memory, for the next group; of what was very large nothing is kept.
     pub(super) fn recycle(&mut self) -> Storage {
+        self.let_moved_go();
         let mut storage = mem::take(&mut self.storage);
         storage.appends.clear();
         storage.copied.clear();
-        storage.moved = Vec::new();
         storage.copied.shrink_to(KEPT_BYTES_MAX);
         storage.appends.shrink_to(KEPT_BYTES_MAX / size_of::<Append>());
         storage
@@ -156,6 +166,15 @@ fn reserve(copied: &mut Vec<u8>, more: usize, full_bytes: u64) {
     }
 }
 
+#[cfg(test)]
+impl Storage {
+    pub(super) fn bytes(&self) -> usize {
+        self.copied.capacity()
+            + self.appends.capacity() * size_of::<Append>()
+            + self.moved.capacity() * size_of::<Lines>()
+    }
+}
+
 impl Append {
     fn json_bytes(&self) -> u64 {
         self.bytes as u64 - self.records.saturating_sub(1)
@@ -168,5 +187,6 @@ impl Drop for Group {
         if !self.settlement.is_settled() {
             self.settlement.settle(Verdict::Refused);
         }
+        self.let_moved_go();
     }
 }

@@ -7,6 +7,8 @@
 mod group;
 mod linger;
 mod settlement;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -17,7 +19,7 @@ pub(crate) use self::{
 };
 use crate::{
     planted::{Bug, planted},
-    request::{Lines, outliving_wakers},
+    request::{Lines, outliving_callers},
     shared::Shared,
     sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError, oneshot},
 };
@@ -88,17 +90,17 @@ impl Queue {
     }
 
     /// Adds lines to the group that is being filled. They took `room` already.
-    pub(crate) fn append(&self, lines: Lines, records: u64, room: u32) -> Result<Place, Ended> {
+    pub(crate) fn append(&self, mut lines: Lines, records: u64, room: u32) -> Result<Place, Ended> {
         let mut state = self.lock();
         if state.ended {
             return Err(Ended);
         }
         let open = |request: &&mut Request| matches!(request, Request::Commit(group) if group.bytes() < self.group_bytes_max);
         let place = match state.requests.back_mut().filter(open) {
-            Some(Request::Commit(group)) => group.add(lines, records, room),
+            Some(Request::Commit(group)) => group.add(&mut lines, records, room),
             _ => {
                 let mut group = Group::on(state.spare.pop().unwrap_or_default(), self.group_bytes_max);
-                let place = group.add(lines, records, room);
+                let place = group.add(&mut lines, records, room);
                 state.requests.push_back(Request::Commit(group));
                 place
             }
@@ -254,7 +256,7 @@ impl Inbox {
         let room = group.take_room();
         if !planted(Bug::KeepsItsRoom) {
             // Room first: a caller that was waiting for it can be served while the others wake.
-            outliving_wakers(|| self.shared.room.add_permits(room));
+            outliving_callers(|| self.shared.room.add_permits(room));
         }
         group.settle(verdict);
         let storage = group.recycle();
@@ -276,5 +278,7 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         // Outside the lock: a group that goes wakes its callers.
         drop(self.end());
+        // Nobody gives room back any more: a writer that panicked did not come to say so.
+        self.shared.close_room();
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     planted::{Bug, planted},
-    request::outliving_wakers,
+    request::outliving_callers,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
@@ -64,7 +64,7 @@ impl Settlement {
         let _ = self.verdict.set(verdict);
         let mut waiting = mem::take(&mut *self.lock()).into_iter().flatten();
         // Again where a waker panicked, for those behind it.
-        while !outliving_wakers(|| waiting.by_ref().for_each(Waker::wake)) {}
+        while !outliving_callers(|| waiting.by_ref().for_each(Waker::wake)) {}
     }
 
     pub(super) fn is_settled(&self) -> bool {

@@ -1,0 +1,389 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::{
+    io,
+    path::PathBuf,
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    task::{Context, Poll, Wake, Waker},
+};
+
+use bytes::Bytes;
+use proptest::{collection::vec, prelude::*};
+
+use super::{
+    group::{COPIED_BYTES_MAX, KEPT_BYTES_MAX},
+    *,
+};
+use crate::{MiniStoreError, Pending, format::LF, process::Process, request::Room};
+
+/// Both ends of a queue.
+struct Ends {
+    queue: Arc<Queue>,
+    shared: Arc<Shared>,
+    inbox: Option<Inbox>,
+}
+
+impl Ends {
+    fn new(room: u32, group_bytes_max: u64) -> Self {
+        let shared = Shared::new(PathBuf::from("j"), Process::current().unwrap(), room).unwrap();
+        let (queue, shared) = (Arc::new(Queue::new(group_bytes_max)), Arc::new(shared));
+        let inbox = Inbox::new(Arc::clone(&queue), Arc::clone(&shared), Duration::ZERO);
+        Self { queue, shared, inbox: Some(inbox) }
+    }
+
+    fn inbox(&self) -> &Inbox {
+        self.inbox.as_ref().unwrap()
+    }
+
+    fn submit(&self, bytes: usize) -> Pending {
+        let room = u32::try_from(bytes).unwrap();
+        self.shared.room.try_acquire_many(room).unwrap().forget();
+        let place = self.queue.append(line(bytes), 1, room).unwrap();
+        Pending { place, shared: Arc::clone(&self.shared) }
+    }
+
+    fn poll(&self) -> Option<Found> {
+        self.inbox().poll()
+    }
+
+    fn group(&self) -> Group {
+        match self.poll() {
+            Some(Found::Request(Request::Commit(group))) => group,
+            other => panic!("not a group: {other:?}"),
+        }
+    }
+}
+
+fn line(bytes: usize) -> Lines {
+    Lines::Owned(vec![b'1'; bytes])
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("on purpose");
+    }
+}
+
+fn panics() -> Waker {
+    Waker::from(Arc::new(Panics))
+}
+
+fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(waker))
+}
+
+fn now<F: Future + Unpin>(mut future: F) -> F::Output {
+    match poll(&mut future, Waker::noop()) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it is not known"),
+    }
+}
+
+/// Lines as callers hand them over: how many, and how long each.
+fn appends() -> impl Strategy<Value = Vec<(Bytes, u64)>> {
+    let lens = prop_oneof![
+        3 => vec(1_usize..40, 0..4),
+        1 => vec(COPIED_BYTES_MAX - 2..COPIED_BYTES_MAX + 3, 1..2),
+        1 => vec(COPIED_BYTES_MAX / 2 - 2..COPIED_BYTES_MAX / 2 + 3, 1..4),
+    ];
+    let lines = (lens, any::<u8>()).prop_map(|(lens, seed)| {
+        let line = |(at, len): (usize, &usize)| vec![b'a' + (seed.wrapping_add(at as u8) % 26); *len];
+        let lines: Vec<_> = lens.iter().enumerate().map(line).collect();
+        (Bytes::from(lines.join(&LF)), lines.len() as u64)
+    });
+    vec(lines, 0..12)
+}
+
+fn group_of(appends: &[(Bytes, u64)], storage: Storage) -> Group {
+    let mut group = Group::on(storage);
+    for (at, (bytes, records)) in appends.iter().enumerate() {
+        let mut lines = if at % 2 == 0 { Lines::Shared(bytes.clone()) } else { Lines::Owned(bytes.to_vec()) };
+        group.add(&mut lines, *records, 10);
+    }
+    group
+}
+
+fn agrees_with_what_was_added(group: &mut Group, appends: &[(Bytes, u64)]) -> Result<(), TestCaseError> {
+    let written: Vec<_> =
+        appends.iter().filter(|(_, records)| *records > 0).map(|(bytes, _)| &bytes[..]).collect();
+    let json = |(bytes, records): &(Bytes, u64)| bytes.len() as u64 - records.saturating_sub(1);
+    let each = appends.iter().map(|append| (&append.0[..], append.1, json(append)));
+    prop_assert_eq!(group.pieces().collect::<Vec<_>>().join(&LF), written.join(&LF));
+    prop_assert!(group.each().eq(each));
+    prop_assert_eq!(group.appends(), appends.len());
+    prop_assert_eq!(group.records(), appends.iter().map(|append| append.1).sum::<u64>());
+    prop_assert_eq!(group.bytes(), appends.iter().map(|append| append.0.len() as u64).sum::<u64>());
+    prop_assert_eq!(group.json_bytes(), appends.iter().map(json).sum::<u64>());
+    prop_assert_eq!(group.take_room(), 10 * appends.len());
+    prop_assert_eq!(group.take_room(), 0, "room is given back once");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// In new memory and in that of another group.
+    #[test]
+    fn a_group_gives_what_was_added_to_it(first in appends(), second in appends()) {
+        let mut group = group_of(&first, Storage::default());
+        agrees_with_what_was_added(&mut group, &first)?;
+        let mut group = group_of(&second, group.recycle());
+        agrees_with_what_was_added(&mut group, &second)?;
+    }
+
+    #[test]
+    fn each_place_is_told_the_number_of_its_first_record(appends in appends(), first in 1_u64..1 << 60) {
+        let mut group = Group::on(Storage::default());
+        let places: Vec<_> = appends
+            .iter()
+            .map(|(bytes, records)| group.add(&mut Lines::Shared(bytes.clone()), *records, 0))
+            .collect();
+        prop_assert!(places.iter().all(|place| place.fate().is_none()));
+        group.settle(Verdict::Durable(first));
+        let mut next = first;
+        for (place, (_, records)) in places.iter().zip(&appends) {
+            prop_assert!(matches!(place.fate(), Some(Fate::Durable(seq)) if seq == next));
+            next += records;
+        }
+    }
+}
+
+#[test]
+fn where_each_had_a_commit_of_its_own_each_has_a_fate_of_its_own() {
+    let ends = Ends::new(100, 100);
+    let [written, no_room, refused, left_out] = [1, 2, 3, 4].map(|bytes| ends.submit(bytes));
+    let full = Arc::new(io::Error::from(io::ErrorKind::StorageFull));
+    let fates = vec![Fate::Durable(7), Fate::NoRoom(full), Fate::Refused];
+    ends.inbox().settle(ends.group(), Verdict::Each(fates));
+    assert!(matches!(now(written), Ok(7)));
+    assert!(matches!(now(no_room), Err(MiniStoreError::StorageFull { .. })));
+    assert!(matches!(now(refused), Err(MiniStoreError::WriterGone)));
+    assert!(
+        matches!(now(left_out), Err(MiniStoreError::WriterGone)),
+        "nobody is told of a number that is not there"
+    );
+}
+
+#[test]
+fn the_first_verdict_is_the_one() {
+    let mut group = Group::on(Storage::default());
+    let place = group.add(&mut line(1), 1, 0);
+    group.settle(Verdict::Durable(5));
+    group.settle(Verdict::Refused);
+    drop(group);
+    assert!(matches!(place.fate(), Some(Fate::Durable(5))));
+}
+
+#[test]
+fn who_asked_last_is_woken_once_and_nobody_else() {
+    let ends = Ends::new(100, 100);
+    let mut pending = ends.submit(1);
+    let (first, last) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+    assert!(poll(&mut pending, &Waker::from(Arc::clone(&first))).is_pending());
+    for _ in 0..2 {
+        assert!(poll(&mut pending, &Waker::from(Arc::clone(&last))).is_pending());
+    }
+    assert_eq!(Arc::strong_count(&first), 1, "the waker that was replaced is kept");
+    ends.inbox().settle(ends.group(), Verdict::Durable(1));
+    assert_eq!((first.0.load(SeqCst), last.0.load(SeqCst)), (0, 1));
+    assert_eq!(Arc::strong_count(&last), 1, "the waker is kept after it was woken");
+    assert!(matches!(now(pending), Ok(1)));
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_from_being_woken() {
+    let ends = Ends::new(100, 100);
+    let mut pending = [1, 2, 3, 4].map(|bytes| ends.submit(bytes));
+    let woken = Arc::new(Woken::default());
+    let counts = Waker::from(Arc::clone(&woken));
+    for (at, pending) in pending.iter_mut().enumerate() {
+        let waker = if at % 2 == 0 { panics() } else { counts.clone() };
+        assert!(poll(pending, &waker).is_pending());
+    }
+    ends.inbox().settle(ends.group(), Verdict::Durable(1));
+    assert_eq!(woken.0.load(SeqCst), 2);
+    assert_eq!(pending.map(|pending| now(pending).unwrap()), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_from_the_room_it_waited_for() {
+    let ends = Ends::new(4, 100);
+    let all = ends.submit(4);
+    let mut waiting = [1, 1, 1].map(|bytes| Room::wait(&ends.shared, bytes));
+    let woken = Arc::new(Woken::default());
+    let counts = Waker::from(Arc::clone(&woken));
+    for (at, room) in waiting.iter_mut().enumerate() {
+        assert!(poll(room, &if at == 0 { panics() } else { counts.clone() }).is_pending());
+    }
+    ends.inbox().settle(ends.group(), Verdict::Durable(1));
+    assert!(matches!(now(all), Ok(1)));
+    assert_eq!(woken.0.load(SeqCst), 2);
+    waiting.into_iter().for_each(|room| now(room).unwrap().forget());
+    ends.shared.room.try_acquire_many(1).expect("room was lost").forget();
+}
+
+#[test]
+fn a_group_is_full_when_it_holds_so_many_bytes() {
+    let ends = Ends::new(1000, 10);
+    for bytes in [9, 5, 10, 1, 8, 1, 1, 30] {
+        let _ = ends.submit(bytes);
+    }
+    let groups = std::iter::from_fn(|| match ends.poll()? {
+        Found::Request(Request::Commit(group)) => Some((group.appends(), group.bytes())),
+        other => panic!("not a group: {other:?}"),
+    });
+    assert_eq!(groups.collect::<Vec<_>>(), [(2, 14), (1, 10), (3, 10), (2, 31)]);
+}
+
+#[test]
+fn a_request_ends_the_group_before_it() {
+    let ends = Ends::new(100, 100);
+    let (done, _told) = oneshot::channel();
+    let _ = (ends.submit(1), ends.submit(2));
+    ends.queue.control(Request::Rotate(done)).unwrap();
+    let _ = ends.submit(4);
+    ends.queue.nudge();
+    ends.queue.abandon();
+    assert_eq!(ends.group().bytes(), 3);
+    assert!(matches!(ends.poll(), Some(Found::Request(Request::Rotate(_)))));
+    assert_eq!(ends.group().bytes(), 4);
+    assert!(matches!(ends.poll(), Some(Found::Nudge)), "after what was asked for");
+    assert!(matches!(ends.poll(), Some(Found::Abandoned)), "when nothing is left");
+}
+
+#[test]
+fn nothing_is_taken_after_the_end_and_what_was_taken_comes_out() {
+    let ends = Ends::new(100, 100);
+    let _ = ends.submit(1);
+    assert_eq!(ends.inbox().end().len(), 1);
+    assert!(ends.queue.append(line(1), 1, 1).is_err());
+    let (done, _told) = oneshot::channel();
+    assert!(ends.queue.control(Request::Close(done)).is_err());
+}
+
+#[test]
+fn a_group_that_goes_unsettled_refuses_its_callers() {
+    let ends = Ends::new(100, 100);
+    let mut pending = ends.submit(1);
+    let woken = Arc::new(Woken::default());
+    assert!(poll(&mut pending, &Waker::from(Arc::clone(&woken))).is_pending());
+    drop(ends.group());
+    assert_eq!(woken.0.load(SeqCst), 1);
+    assert!(matches!(now(pending), Err(MiniStoreError::WriterGone)));
+}
+
+#[test]
+fn a_writer_that_is_gone_refuses_who_queued_and_who_waits_for_room() {
+    let mut ends = Ends::new(2, 100);
+    let queued = ends.submit(2);
+    let mut waiting = Room::wait(&ends.shared, 1);
+    let woken = Arc::new(Woken::default());
+    assert!(poll(&mut waiting, &Waker::from(Arc::clone(&woken))).is_pending());
+    ends.inbox = None;
+    assert!(matches!(now(queued), Err(MiniStoreError::WriterGone)));
+    assert_eq!(woken.0.load(SeqCst), 1, "whoever waits for room waits for ever");
+    assert!(matches!(now(waiting), Err(MiniStoreError::WriterGone)));
+}
+
+#[test]
+fn a_settled_group_gives_its_room_back() {
+    let ends = Ends::new(10, 100);
+    for _ in 0..3 {
+        let _ = (ends.submit(4), ends.submit(6));
+        assert!(ends.shared.room.try_acquire_many(1).is_err());
+        ends.inbox().settle(ends.group(), Verdict::Refused);
+    }
+    ends.shared.room.try_acquire_many(10).unwrap().forget();
+}
+
+#[test]
+fn the_memory_of_a_group_serves_the_next() {
+    let ends = Ends::new(1000, 1000);
+    let _ = ends.submit(700);
+    let group = ends.group();
+    let memory = group.pieces().next().unwrap().as_ptr();
+    ends.inbox().settle(group, Verdict::Refused);
+    let _ = ends.submit(600);
+    assert_eq!(ends.group().pieces().next().unwrap().as_ptr(), memory);
+}
+
+#[test]
+fn of_very_large_groups_little_memory_is_kept() {
+    let mut group = Group::on(Storage::default());
+    let small = COPIED_BYTES_MAX - 1;
+    for _ in 0..2 * KEPT_BYTES_MAX / small {
+        group.add(&mut line(small), 1, 0);
+    }
+    for _ in 0..KEPT_BYTES_MAX / 10 {
+        group.add(&mut line(0), 0, 0);
+    }
+    group.add(&mut line(COPIED_BYTES_MAX), 1, 0);
+    assert!(group.bytes() > KEPT_BYTES_MAX as u64);
+    let kept = group.recycle();
+    assert!(kept.bytes() > 0 && kept.bytes() <= 2 * KEPT_BYTES_MAX, "{} bytes are kept", kept.bytes());
+}
+
+#[test]
+fn no_more_memory_is_kept_than_two_groups_use() {
+    let ends = Ends::new(1000, 1);
+    for _ in 0..8 {
+        let _ = ends.submit(1);
+    }
+    let groups: Vec<_> = (0..8).map(|_| ends.group()).collect();
+    groups.into_iter().for_each(|group| ends.inbox().settle(group, Verdict::Refused));
+    assert_eq!(ends.queue.lock().spare.len(), STORAGES_KEPT);
+}
+
+/// Bytes whose owner does something when they go.
+struct Owner<F: Fn()>(Vec<u8>, F);
+
+impl<F: Fn()> AsRef<[u8]> for Owner<F> {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<F: Fn()> Drop for Owner<F> {
+    fn drop(&mut self) {
+        (self.1)();
+    }
+}
+
+#[test]
+fn lines_that_were_copied_are_dropped_outside_the_lock() {
+    let ends = Ends::new(1000, 1000);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let (queue, counts) = (Arc::clone(&ends.queue), Arc::clone(&dropped));
+    let owner = Owner(b"1".to_vec(), move || {
+        assert!(queue.state.try_lock().is_ok(), "the owner of an append's bytes runs under the lock");
+        counts.fetch_add(1, SeqCst);
+    });
+    assert!(ends.queue.append(Lines::Shared(Bytes::from_owner(owner)), 1, 1).is_ok());
+    assert_eq!(dropped.load(SeqCst), 1, "it was not copied");
+}
+
+#[test]
+fn an_owner_of_bytes_that_panics_hurts_nobody_else() {
+    let ends = Ends::new(100, u64::MAX);
+    let lines =
+        || Lines::Shared(Bytes::from_owner(Owner(vec![b'1'; COPIED_BYTES_MAX], || panic!("on purpose"))));
+    let settled = [0; 2].map(|_| ends.queue.append(lines(), 1, 1).unwrap());
+    ends.inbox().settle(ends.group(), Verdict::Durable(1));
+    let refused = [0; 2].map(|_| ends.queue.append(lines(), 1, 1).unwrap());
+    drop(ends.group());
+    assert!(settled.iter().all(|place| matches!(place.fate(), Some(Fate::Durable(_)))));
+    assert!(refused.iter().all(|place| matches!(place.fate(), Some(Fate::Refused))));
+}
