@@ -66,6 +66,12 @@ tests! {
     a_stream_gives_every_record_or_may_be_dropped
     a_stream_tells_an_error_from_the_end
     what_is_read_in_parallel_is_whole_and_in_order
+    a_parked_writer_hears_of_whatever_comes
+    whoever_asked_last_learns_the_outcome
+    a_writer_that_ends_without_a_word_refuses_everybody
+    a_commit_delay_loses_nobody
+    what_ends_a_group_ends_its_delay
+    room_that_comes_back_in_one_piece_serves_all_who_waited
     no_record_is_lost_between_segments
     segments_written_ahead_lose_no_record
     a_failed_rename_answers_everybody
@@ -86,6 +92,9 @@ const NOTICED_BY: &[(Bug, &str)] = &[
     (Bug::EndsInsteadOfFailing, "a_stream_tells_an_error_from_the_end"),
     (Bug::TakesPartsAsTheyCome, "what_is_read_in_parallel_is_whole_and_in_order"),
     (Bug::OpensForNobody, "a_cancelled_open_leaves_the_journal_free"),
+    (Bug::WaitsWithoutLooking, "whoever_asked_last_learns_the_outcome"),
+    (Bug::WakesWhoAskedFirst, "whoever_asked_last_learns_the_outcome"),
+    (Bug::ParksWithoutLooking, "a_parked_writer_hears_of_whatever_comes"),
 ];
 
 #[test]

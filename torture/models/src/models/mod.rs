@@ -8,6 +8,7 @@ mod failure;
 mod hand_over;
 mod lock;
 mod pump;
+mod queue;
 mod rig;
 mod room;
 mod rotation;
@@ -44,6 +45,9 @@ models! {
     lock: one_of_two_openers_gets_the_journal, a_lock_is_waited_for_while_it_is_being_released;
     pump: a_stream_gives_every_record_or_may_be_dropped, a_stream_tells_an_error_from_the_end,
         what_is_read_in_parallel_is_whole_and_in_order;
+    queue: a_parked_writer_hears_of_whatever_comes, whoever_asked_last_learns_the_outcome,
+        a_writer_that_ends_without_a_word_refuses_everybody, a_commit_delay_loses_nobody,
+        what_ends_a_group_ends_its_delay, room_that_comes_back_in_one_piece_serves_all_who_waited;
     rotation: no_record_is_lost_between_segments, segments_written_ahead_lose_no_record,
         a_failed_rename_answers_everybody;
 }

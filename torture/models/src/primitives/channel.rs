@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crossbeam_channel::{RecvError, RecvTimeoutError, SendError, TryRecvError};
+use crossbeam_channel::{RecvError, SendError, TryRecvError};
 
 use super::{Bell, process_wide, switch};
 
@@ -67,19 +67,9 @@ impl<T> Receiver<T> {
         self.0.try_recv()
     }
 
-    /// Time may pass at any moment: it gives up after others had a chance.
-    pub(crate) fn recv_deadline(&self, _: std::time::Instant) -> Result<T, RecvTimeoutError> {
-        switch();
-        self.try_recv().map_err(|_| RecvTimeoutError::Timeout)
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         switch();
         self.0.is_empty()
-    }
-
-    pub(crate) fn try_iter(&self) -> impl Iterator<Item = T> {
-        std::iter::from_fn(|| self.try_recv().ok())
     }
 
     fn attempt(&self) -> Option<Result<T, RecvError>> {
@@ -108,25 +98,4 @@ impl<T> Iterator for Messages<T> {
     fn next(&mut self) -> Option<T> {
         self.0.recv().ok()
     }
-}
-
-/// What [`either`] found.
-pub(crate) enum Either<A, B> {
-    First(A),
-    Second(B),
-}
-
-/// A message of whichever has one. Where both have, either may be taken.
-pub(crate) fn either<A, B>(
-    first: &Receiver<A>,
-    second: &Receiver<B>,
-) -> Either<Result<A, RecvError>, Result<B, RecvError>> {
-    use shuttle::rand::Rng as _;
-    BELL.wait_for(|| {
-        if shuttle::rand::thread_rng().gen_bool(0.5) {
-            first.attempt().map(Either::First).or_else(|| second.attempt().map(Either::Second))
-        } else {
-            second.attempt().map(Either::Second).or_else(|| first.attempt().map(Either::First))
-        }
-    })
 }

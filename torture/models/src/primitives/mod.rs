@@ -5,16 +5,15 @@
 //! another thread may run, and who would block waits for the model checker's [`Bell`]. Their insides are not modelled.
 
 mod channel;
+mod condvar;
 mod tasks;
 
 pub(crate) use std::sync::{PoisonError, TryLockError};
 
-pub(crate) use crossbeam_channel::SendError;
-
 pub(crate) use shuttle::{
     future::block_on,
     sync::{
-        Condvar, Mutex, MutexGuard,
+        Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -22,7 +21,8 @@ pub(crate) use shuttle::{
 pub(crate) use tokio::sync::{AcquireError, TryAcquireError};
 
 pub(crate) use self::{
-    channel::{Either, Receiver, Sender, either, unbounded},
+    channel::{Receiver, Sender, unbounded},
+    condvar::Condvar,
     tasks::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
 };
 
@@ -93,14 +93,4 @@ macro_rules! process_wide {
     };
 }
 
-/// Whichever of two channels has something, as `crossbeam_channel::select!`.
-macro_rules! select {
-    (recv($a:expr) -> $x:ident => $on_a:expr, recv($b:expr) -> $y:ident => $on_b:expr $(,)?) => {
-        match $crate::sync::either(&$a, $b) {
-            $crate::sync::Either::First($x) => $on_a,
-            $crate::sync::Either::Second($y) => $on_b,
-        }
-    };
-}
-
-pub(crate) use {process_wide, select};
+pub(crate) use process_wide;

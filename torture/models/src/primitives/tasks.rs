@@ -9,11 +9,12 @@ use super::{block_on, switch};
 #[derive(Debug)]
 pub(crate) struct Semaphore(Arc<real::Semaphore>);
 
-/// The field is there for its drop.
+/// Permits, to be forgotten: what was taken is given back with [`Semaphore::add_permits`].
 #[derive(Debug)]
-pub(crate) struct OwnedSemaphorePermit {
-    _inner: real::OwnedSemaphorePermit,
-}
+pub(crate) struct OwnedSemaphorePermit(real::OwnedSemaphorePermit);
+
+#[derive(Debug)]
+pub(crate) struct SemaphorePermit<'a>(real::SemaphorePermit<'a>);
 
 impl Semaphore {
     pub(crate) fn new(permits: usize) -> Self {
@@ -25,17 +26,20 @@ impl Semaphore {
         permits: u32,
     ) -> Result<OwnedSemaphorePermit, real::AcquireError> {
         switch();
-        let _inner = Arc::clone(&self.0).acquire_many_owned(permits).await?;
-        Ok(OwnedSemaphorePermit { _inner })
+        Arc::clone(&self.0).acquire_many_owned(permits).await.map(OwnedSemaphorePermit)
     }
 
-    pub(crate) fn try_acquire_many_owned(
-        self: Arc<Self>,
+    pub(crate) fn try_acquire_many(
+        &self,
         permits: u32,
-    ) -> Result<OwnedSemaphorePermit, real::TryAcquireError> {
+    ) -> Result<SemaphorePermit<'_>, real::TryAcquireError> {
         switch();
-        let _inner = Arc::clone(&self.0).try_acquire_many_owned(permits)?;
-        Ok(OwnedSemaphorePermit { _inner })
+        self.0.try_acquire_many(permits).map(SemaphorePermit)
+    }
+
+    pub(crate) fn add_permits(&self, permits: usize) {
+        switch();
+        self.0.add_permits(permits);
     }
 
     pub(crate) fn close(&self) {
@@ -44,9 +48,15 @@ impl Semaphore {
     }
 }
 
-impl Drop for OwnedSemaphorePermit {
-    fn drop(&mut self) {
-        switch();
+impl OwnedSemaphorePermit {
+    pub(crate) fn forget(self) {
+        self.0.forget();
+    }
+}
+
+impl SemaphorePermit<'_> {
+    pub(crate) fn forget(self) {
+        self.0.forget();
     }
 }
 
