@@ -205,7 +205,7 @@ impl Inbox {
     }
 
     /// What is there now, if anything.
-    #[cfg(any(test, feature = "_sim"))]
+    #[cfg(any(test, feature = "_sim", shuttle))]
     pub(crate) fn poll(&self) -> Option<Found> {
         self.take(&mut self.queue.lock())
     }

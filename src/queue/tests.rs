@@ -108,7 +108,7 @@ fn appends() -> impl Strategy<Value = Vec<(Bytes, u64)>> {
 }
 
 fn group_of(appends: &[(Bytes, u64)], storage: Storage) -> Group {
-    let mut group = Group::on(storage);
+    let mut group = Group::on(storage, FULL_BYTES);
     for (at, (bytes, records)) in appends.iter().enumerate() {
         let mut lines = if at % 2 == 0 { Lines::Shared(bytes.clone()) } else { Lines::Owned(bytes.to_vec()) };
         group.add(&mut lines, *records, 10);
@@ -146,7 +146,7 @@ proptest! {
 
     #[test]
     fn each_place_is_told_the_number_of_its_first_record(appends in appends(), first in 1_u64..1 << 60) {
-        let mut group = Group::on(Storage::default());
+        let mut group = Group::on(Storage::default(), FULL_BYTES);
         let places: Vec<_> = appends
             .iter()
             .map(|(bytes, records)| group.add(&mut Lines::Shared(bytes.clone()), *records, 0))
@@ -179,7 +179,7 @@ fn where_each_had_a_commit_of_its_own_each_has_a_fate_of_its_own() {
 
 #[test]
 fn the_first_verdict_is_the_one() {
-    let mut group = Group::on(Storage::default());
+    let mut group = Group::on(Storage::default(), FULL_BYTES);
     let place = group.add(&mut line(1), 1, 0);
     group.settle(Verdict::Durable(5));
     group.settle(Verdict::Refused);
@@ -239,7 +239,7 @@ fn a_waker_that_panics_keeps_nobody_from_the_room_it_waited_for() {
 fn a_group_is_full_when_it_holds_so_many_bytes() {
     let ends = Ends::new(1000, 10);
     for bytes in [9, 5, 10, 1, 8, 1, 1, 30] {
-        let _ = ends.submit(bytes);
+        drop(ends.submit(bytes));
     }
     let groups = std::iter::from_fn(|| match ends.poll()? {
         Found::Request(Request::Commit(group)) => Some((group.appends(), group.bytes())),
@@ -252,9 +252,9 @@ fn a_group_is_full_when_it_holds_so_many_bytes() {
 fn a_request_ends_the_group_before_it() {
     let ends = Ends::new(100, 100);
     let (done, _told) = oneshot::channel();
-    let _ = (ends.submit(1), ends.submit(2));
+    drop((ends.submit(1), ends.submit(2)));
     ends.queue.control(Request::Rotate(done)).unwrap();
-    let _ = ends.submit(4);
+    drop(ends.submit(4));
     ends.queue.nudge();
     ends.queue.abandon();
     assert_eq!(ends.group().bytes(), 3);
@@ -267,7 +267,7 @@ fn a_request_ends_the_group_before_it() {
 #[test]
 fn nothing_is_taken_after_the_end_and_what_was_taken_comes_out() {
     let ends = Ends::new(100, 100);
-    let _ = ends.submit(1);
+    drop(ends.submit(1));
     assert_eq!(ends.inbox().end().len(), 1);
     assert!(ends.queue.append(line(1), 1, 1).is_err());
     let (done, _told) = oneshot::channel();
@@ -302,7 +302,7 @@ fn a_writer_that_is_gone_refuses_who_queued_and_who_waits_for_room() {
 fn a_settled_group_gives_its_room_back() {
     let ends = Ends::new(10, 100);
     for _ in 0..3 {
-        let _ = (ends.submit(4), ends.submit(6));
+        drop((ends.submit(4), ends.submit(6)));
         assert!(ends.shared.room.try_acquire_many(1).is_err());
         ends.inbox().settle(ends.group(), Verdict::Refused);
     }
@@ -312,17 +312,17 @@ fn a_settled_group_gives_its_room_back() {
 #[test]
 fn the_memory_of_a_group_serves_the_next() {
     let ends = Ends::new(1000, 1000);
-    let _ = ends.submit(700);
+    drop(ends.submit(700));
     let group = ends.group();
     let memory = group.pieces().next().unwrap().as_ptr();
     ends.inbox().settle(group, Verdict::Refused);
-    let _ = ends.submit(600);
+    drop(ends.submit(600));
     assert_eq!(ends.group().pieces().next().unwrap().as_ptr(), memory);
 }
 
 #[test]
 fn of_very_large_groups_little_memory_is_kept() {
-    let mut group = Group::on(Storage::default());
+    let mut group = Group::on(Storage::default(), FULL_BYTES);
     let small = COPIED_BYTES_MAX - 1;
     for _ in 0..2 * KEPT_BYTES_MAX / small {
         group.add(&mut line(small), 1, 0);
@@ -340,7 +340,7 @@ fn of_very_large_groups_little_memory_is_kept() {
 fn no_more_memory_is_kept_than_two_groups_use() {
     let ends = Ends::new(1000, 1);
     for _ in 0..8 {
-        let _ = ends.submit(1);
+        drop(ends.submit(1));
     }
     let groups: Vec<_> = (0..8).map(|_| ends.group()).collect();
     groups.into_iter().for_each(|group| ends.inbox().settle(group, Verdict::Refused));
