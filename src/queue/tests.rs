@@ -17,6 +17,9 @@ use super::{
 };
 use crate::{MiniStoreError, Pending, format::LF, process::Process, request::Room};
 
+/// A full group.
+const FULL_BYTES: u64 = 1 << 20;
+
 /// Both ends of a queue.
 struct Ends {
     queue: Arc<Queue>,
