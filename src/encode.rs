@@ -8,7 +8,7 @@ use serde::{Serialize, de::IgnoredAny};
 use crate::{MiniStoreError, Result, format::LF};
 
 /// No more is reserved for a line that is not there yet.
-const LINE_BYTES_MAX: usize = 64 << 10;
+const LINE_BYTES_MAX: usize = 16 << 10;
 
 thread_local! {
     /// How long the last line of this thread was: the next is likely to be as long, and is allocated once.

@@ -93,7 +93,9 @@ impl Shared {
 
     /// Stops everything for good. The first cause is kept.
     pub(crate) fn poison(&self, cause: io::Error) {
-        tracing::error!(journal = %self.path.display(), %cause, "a write or a sync failed: stopped");
+        if self.poison.get().is_none() {
+            tracing::error!(journal = %self.path.display(), %cause, "a write or a sync failed: stopped");
+        }
         if planted(Bug::FailsBeforeSayingWhy) {
             self.room.close();
         }

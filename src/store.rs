@@ -35,8 +35,8 @@ pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
 ///
 /// # Cancelling
 ///
-/// An append is *issued* when its future is first polled (and, while the queue is full, in the order in which room is
-/// granted: first come, first served). Dropping the future after that forgets the outcome: the
+/// An append is *issued* when its future first finds room in the queue: at its first poll or, where it had to wait (first
+/// come, first served), at the poll that finds its room granted. Dropping the future after that forgets the outcome: the
 /// record may still be written. Other callers are not affected.
 ///
 /// # Dropping

@@ -5,13 +5,14 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
     io,
+    num::NonZeroU64,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
 use rustix::{
-    fs::{AtFlags, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl, statx},
+    fs::{Advice, AtFlags, OFlags, StatxFlags, fadvise, fcntl_getfl, fcntl_setfl, statx},
     io::Errno,
 };
 
@@ -173,6 +174,10 @@ impl DiskFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_all()
+    }
+
+    fn forget_cached(&self, offset: u64, bytes: u64) {
+        let _ = fadvise(self, offset, NonZeroU64::new(bytes), Advice::DontNeed);
     }
 
     fn try_lock(&self) -> io::Result<bool> {

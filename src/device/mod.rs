@@ -127,6 +127,10 @@ pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
     /// Makes data and length durable.
     fn sync(&self) -> io::Result<()>;
 
+    /// Lets the page cache forget what is durable of this range: who writes there past it then need not make it forget.
+    /// Only a wish.
+    fn forget_cached(&self, _offset: u64, _bytes: u64) {}
+
     /// Takes a lock on the file itself, whatever its name; `false` where somebody else has it. Where files have no
     /// other names there is nothing to do.
     fn try_lock(&self) -> io::Result<bool> {

@@ -5,7 +5,11 @@
 
 use std::{io, sync::Arc};
 
-use super::{Writer, housekeeper::Job, segment::Growth};
+use super::{
+    Writer,
+    housekeeper::{Cached, Job},
+    segment::Growth,
+};
 use crate::{
     device::CommitError,
     planted::{Bug, planted},
@@ -81,7 +85,13 @@ impl Writer {
         self.extending = if shares_page { Extending::Alone { from } } else { Extending::Beside { from } };
         let cut = self.segment.cut_before_padding();
         let from = if planted(Bug::PaddingOverCommits) { self.segment.data_end() } else { from };
-        self.housekeeper.ask(Job::Extend { file: Arc::clone(&self.segment.file), cut, from, to });
+        self.housekeeper.ask(Job::Extend {
+            file: Arc::clone(&self.segment.file),
+            cut,
+            from,
+            to,
+            cached: self.cached(),
+        });
     }
 
     /// Sees to it that a group that ends at `end` can be written; says whether its write extends the file.
@@ -133,6 +143,10 @@ impl Writer {
     /// Waits for padding that is under way: the file is about to be cut, and must not get padding behind a hole then.
     pub(super) fn finish_extending(&mut self) {
         while self.extending != Extending::No && self.settle_one() {}
+    }
+
+    pub(super) fn cached(&self) -> Cached {
+        if self.lane.is_direct() { Cached::No } else { Cached::Yes }
     }
 
     /// How far the next segment is written ahead before it is needed: about as far as this one was used, so that

@@ -24,13 +24,20 @@ const PADDING_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) enum Job {
     /// Pad the active segment from `from` to `to`, after cutting it at `cut`.
-    Extend { file: Arc<dyn DiskFile>, cut: Option<u64>, from: u64, to: u64 },
+    Extend { file: Arc<dyn DiskFile>, cut: Option<u64>, from: u64, to: u64, cached: Cached },
     /// Create the next segment, padded up to `bytes`.
-    Prepare { bytes: u64 },
+    Prepare { bytes: u64, cached: Cached },
     /// Give the active segment its archived name.
     Archive { to: PathBuf },
     /// Close an archived segment, whose successor has the active name by now; then delete the oldest segments.
     Retire(Retiring),
+}
+
+/// Whether padding stays in the page cache: of no use, and in the way, where commits go past it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cached {
+    Yes,
+    No,
 }
 
 /// What is to be done with a segment that was archived.
@@ -157,8 +164,10 @@ struct Worker {
 impl Worker {
     fn carry_out(&self, job: Job) -> Outcome {
         match job {
-            Job::Extend { file, cut, from, to } => Outcome::Extended(extend(&*file, cut, from, to)),
-            Job::Prepare { bytes } => Outcome::Prepared(self.prepare(bytes)),
+            Job::Extend { file, cut, from, to, cached } => {
+                Outcome::Extended(extend(&*file, cut, from, to, cached))
+            }
+            Job::Prepare { bytes, cached } => Outcome::Prepared(self.prepare(bytes, cached)),
             Job::Archive { to } => Outcome::Archived(self.archive(&to)),
             Job::Retire(retiring) => match self.retire(&retiring) {
                 Ok(false) => Outcome::Unretired(retiring),
@@ -167,10 +176,10 @@ impl Worker {
         }
     }
 
-    fn prepare(&self, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
+    fn prepare(&self, bytes: u64, cached: Cached) -> io::Result<Arc<dyn DiskFile>> {
         let path = self.names.next();
         let file = self.disk.open(&path, Open::New)?;
-        let prepared = pad(&*file, 0, bytes).and_then(|()| file.sync());
+        let prepared = pad(&*file, 0, bytes, cached).and_then(|()| file.sync());
         if let Err(error) = prepared.and_then(|()| self.disk.sync_dir(self.names.dir())) {
             // Best effort: what is left of it is removed at the next open at the latest.
             let _ = self.disk.remove(&path);
@@ -245,11 +254,11 @@ impl Retiring {
     }
 }
 
-fn extend(file: &dyn DiskFile, cut: Option<u64>, from: u64, to: u64) -> io::Result<u64> {
+fn extend(file: &dyn DiskFile, cut: Option<u64>, from: u64, to: u64, cached: Cached) -> io::Result<u64> {
     if let Some(end) = cut {
         file.set_len(end)?;
     }
-    match pad(file, from, to) {
+    match pad(file, from, to, cached) {
         Ok(()) => Ok(to),
         Err(error) => {
             file.set_len(from)?;
@@ -259,13 +268,16 @@ fn extend(file: &dyn DiskFile, cut: Option<u64>, from: u64, to: u64) -> io::Resu
 }
 
 /// Padding, durable.
-fn pad(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+fn pad(file: &dyn DiskFile, from: u64, to: u64, cached: Cached) -> io::Result<()> {
     let padding = vec![PADDING; PADDING_BYTES.min((to.saturating_sub(from)) as usize)];
     let mut at = from;
     while at < to {
         let count = (padding.len() as u64).min(to - at) as usize;
         file.write_at(&padding[..count], at)?;
         file.sync()?;
+        if cached == Cached::No {
+            file.forget_cached(at, count as u64);
+        }
         at += count as u64;
     }
     Ok(())

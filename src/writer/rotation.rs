@@ -191,7 +191,7 @@ impl Writer {
         }
         let bytes = self.next_prepared_bytes();
         self.rotation.next = Next::Requested { bytes };
-        self.housekeeper.ask(Job::Prepare { bytes });
+        self.housekeeper.ask(Job::Prepare { bytes, cached: self.cached() });
     }
 
     /// Starts what can be started of a rotation that is due; turns to the next segment when it can.
