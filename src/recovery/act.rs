@@ -172,7 +172,8 @@ pub(crate) fn mark_closed(file: &dyn DiskFile, data_end: u64, sealed: bool) -> i
 /// in place, with the LF before it, which was written with it. (What stands before that was synced earlier.)
 ///
 /// The page cache may forget such a group at any time, also between two looks at it: it is looked at once more, for it
-/// stays as it is now. `false` where it was gone.
+/// stays as it is now. `false` where it was gone. Lines that no seal covers count as lines whatever stands in them: only
+/// the chain tells that they are the same.
 fn write_again(path: &Path, file: &dyn DiskFile, scanned: &Scanned, seen: &mut Seen) -> io::Result<bool> {
     let Scanned { last_group, ref end, .. } = *scanned;
     let start = last_group.min(end.data_end).saturating_sub(1);
@@ -186,7 +187,9 @@ fn write_again(path: &Path, file: &dyn DiskFile, scanned: &Scanned, seen: &mut S
         // Whatever stands before a closed mark was synced before the mark was written.
         return Ok(true);
     }
-    Ok(seen.scan(path, file)?.is_ok_and(|again| again.end.data_end >= end.data_end))
+    Ok(seen
+        .scan(path, file)?
+        .is_ok_and(|Scanned { end: again, .. }| (again.data_end, again.chain) == (end.data_end, end.chain)))
 }
 
 /// The active name is given to durable bytes alone. `false` where they were gone.

@@ -1,7 +1,10 @@
 //! Faults of the engine that lives on the simulated disk have shown, each by itself.
 
 use super::*;
-use crate::testkit::{sim::Beside, stepped::Turn};
+use crate::{
+    RecoveryPolicy,
+    testkit::{sim::Beside, stepped::Turn},
+};
 
 #[test]
 fn a_power_cut_in_the_recovery_after_a_kill_loses_nothing() {
@@ -83,6 +86,31 @@ fn direct_writes_that_are_refused_in_a_rotation_are_made_otherwise() {
         let second = pollster::block_on(store.submit(&2)).unwrap();
         while writer.step(false) == Turn::Busy || disk.advance_beside() {}
         assert_eq!(second.wait().unwrap(), 2, "{beside} operations beside");
+    }
+}
+
+#[test]
+fn lines_without_seals_that_the_cache_forgets_between_two_looks_are_not_built_on() {
+    for seed in 0..300 {
+        let disk = SimDisk::new(seed);
+        let options = JournalOptions::new().seals(false).recovery(RecoveryPolicy::CutAtFirstError);
+        let store = disk.open_blocking(options.clone(), "j").unwrap();
+        store.blocking().append(&"synced").unwrap();
+        disk.fail_sync(1);
+        store.blocking().append(&"a".repeat(3000)).unwrap_err();
+        drop(store);
+
+        let store = disk.open_blocking(options, "j").unwrap();
+        store.blocking().append(&"behind it").unwrap();
+        store.blocking().close().unwrap();
+        let found: Vec<_> =
+            disk.records::<String>("j").map(|record| record.map(|found| found.value)).collect();
+        let texts: Vec<_> =
+            found.iter().flatten().map(String::as_str).filter(|text| text.len() < 3000).collect();
+        assert!(
+            found.iter().all(Result::is_ok) && texts == ["synced", "behind it"],
+            "seed {seed}: {found:?}"
+        );
     }
 }
 
