@@ -50,6 +50,7 @@ pub struct Writing {
     segments_kept: usize,
     write_ahead: bool,
     direct: bool,
+    group_bytes: u64,
 }
 
 impl Writing {
@@ -60,14 +61,17 @@ impl Writing {
         let retains = round / 20 % 4 == 3;
         let segments_kept = if retains { 2 + random.below(6) as usize } else { usize::MAX };
         let (write_ahead, direct) = (!random.once_in(5), !random.once_in(4));
-        Self { on, round, segment_bytes, segments_kept, write_ahead, direct }
+        // With small ones the next is laid out while one is being written.
+        let group_bytes = [1, 300, 1 << 20][random.below(3) as usize];
+        Self { on, round, segment_bytes, segments_kept, write_ahead, direct, group_bytes }
     }
 
     fn args(self, path: &Path) -> Vec<String> {
-        let Self { on, round, segment_bytes, segments_kept, write_ahead, direct } = self;
+        let Self { on, round, segment_bytes, segments_kept, write_ahead, direct, group_bytes } = self;
         let path = path.to_str().expect("our own name");
-        let text =
-            format!("write {on} {path} {round} {segment_bytes} {segments_kept} {write_ahead} {direct}");
+        let text = format!(
+            "write {on} {path} {round} {segment_bytes} {segments_kept} {write_ahead} {direct} {group_bytes}"
+        );
         text.split(' ').map(str::to_owned).collect()
     }
 
@@ -81,7 +85,7 @@ impl Writing {
         fn parsed<T: FromStr<Err: fmt::Debug>>(text: &str) -> T {
             text.parse().expect("as the parent wrote it")
         }
-        let [on, _, round, segment_bytes, segments_kept, write_ahead, direct] = *args else {
+        let [on, _, round, segment_bytes, segments_kept, write_ahead, direct, group_bytes] = *args else {
             panic!("{args:?}");
         };
         Self {
@@ -91,6 +95,7 @@ impl Writing {
             segments_kept: parsed(segments_kept),
             write_ahead: parsed(write_ahead),
             direct: parsed(direct),
+            group_bytes: parsed(group_bytes),
         }
     }
 
@@ -103,6 +108,7 @@ impl Writing {
             .max_segments(self.segments_kept)
             .write_ahead(self.write_ahead)
             .direct(self.direct)
+            .max_group_bytes(self.group_bytes)
     }
 }
 

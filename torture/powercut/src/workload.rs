@@ -68,6 +68,8 @@ pub(crate) fn options(journal: u64, variant: u64, uring: bool) -> JournalOptions
     let options = JournalOptions::new()
         .max_bytes_per_segment(bytes)
         .direct(variant & 1 == 0)
+        // With small groups the next is laid out while one is being written.
+        .max_group_bytes(if variant & 8 == 0 { 1000 } else { 1 << 20 })
         .write_ahead(variant & 2 == 0)
         .backend(backend);
     segments_max(journal).into_iter().fold(options, JournalOptions::max_segments)
@@ -116,7 +118,7 @@ fn run_journal(plan: &Plan, journal: u64, control: &Control) -> Outcome<()> {
         (0..CALLERS).map(|caller| Caller::new(plan, journal, caller, control)).collect();
     let variant = random.next();
     for round in 0..plan.rounds {
-        // All eight in eight rounds, neighbours far apart.
+        // All sixteen in sixteen rounds, neighbours far apart.
         let options = options(journal, variant.wrapping_add(round * 3), plan.uring);
         let store = options.open_blocking(path(&plan.dir, journal))?;
         control.mark(&Mark::Opened { journal, next_seq: store.open_report().next_seq })?;

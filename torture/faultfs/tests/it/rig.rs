@@ -25,13 +25,24 @@ pub(crate) struct Lane {
     pub(crate) backend: Backend,
     pub(crate) direct: bool,
     pub(crate) write_ahead: bool,
+    /// A group that holds this many bytes is full: with few, the next one is full, too, and is laid out while this one
+    /// is being written.
+    pub(crate) group_bytes: u64,
 }
+
+/// Every record has a group of its own.
+const ALONE: u64 = 1;
+
+/// What is there when the writer looks is a group.
+const TOGETHER: u64 = 1 << 20;
 
 impl Lane {
     /// Every way: both backends; past the page cache, through it, and without writing ahead.
     pub(crate) fn all() -> Vec<Self> {
-        let ways = [(true, true), (false, true), (false, false)];
-        let lane = |backend| move |(direct, write_ahead)| Self { backend, direct, write_ahead };
+        let ways = [(true, true, ALONE), (false, true, TOGETHER), (false, false, ALONE)];
+        let lane = |backend| {
+            move |(direct, write_ahead, group_bytes)| Self { backend, direct, write_ahead, group_bytes }
+        };
         backends().into_iter().flat_map(|backend| ways.map(lane(backend))).collect()
     }
 
@@ -40,14 +51,14 @@ impl Lane {
         let backends = backends();
         let (first, last) = (backends[0], backends[backends.len() - 1]);
         [
-            Self { backend: first, direct: true, write_ahead: true },
-            Self { backend: last, direct: false, write_ahead: false },
+            Self { backend: first, direct: true, write_ahead: true, group_bytes: ALONE },
+            Self { backend: last, direct: false, write_ahead: false, group_bytes: TOGETHER },
         ]
     }
 
     pub(crate) fn options(self) -> JournalOptions {
         let options = JournalOptions::new().backend(self.backend);
-        options.direct(self.direct).write_ahead(self.write_ahead)
+        options.direct(self.direct).write_ahead(self.write_ahead).max_group_bytes(self.group_bytes)
     }
 }
 
@@ -55,7 +66,7 @@ impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let direct = if self.direct { "direct" } else { "buffered" };
         let ahead = if self.write_ahead { "written ahead" } else { "not written ahead" };
-        write!(f, "{:?}, {direct}, {ahead}", self.backend)
+        write!(f, "{:?}, {direct}, {ahead}, groups of {}", self.backend, self.group_bytes)
     }
 }
 
