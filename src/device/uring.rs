@@ -232,3 +232,34 @@ impl fmt::Debug for UringLane {
         f.debug_struct("UringLane").field("direct", &self.is_direct()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
+
+    use std::{fs, panic::catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn what_is_done_meanwhile_may_panic_and_the_write_is_whole() {
+        let Ok(mut lane) = UringLane::new() else {
+            eprintln!("NOT TESTED HERE: io_uring is refused");
+            return;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "").unwrap();
+        lane.attach(&path, false).unwrap();
+        let mut buffer = CommitBuffer::with_capacity(1 << 20);
+        buffer.fill_to(1 << 20, b'x');
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            lane.commit_and(&mut buffer, 0, &mut || panic!("meanwhile")).is_ok()
+        }));
+        assert!(panicked.is_err(), "the panic is handed on");
+        assert_eq!(fs::read(&path).unwrap(), buffer.bytes(), "the write ended first");
+        let mut calls = 0;
+        lane.commit_and(&mut buffer, 1 << 20, &mut || calls += 1).unwrap();
+        assert_eq!((calls, fs::metadata(&path).unwrap().len()), (1, 2 << 20), "the lane goes on");
+    }
+}
