@@ -137,25 +137,18 @@ impl<S: ReadAt> Scanner<S> {
     pub(crate) fn open(source: S, collect: Collect) -> io::Result<Result<Self, HeaderFault>> {
         let mut lines = LineReader::new(source, 0);
         Ok(FirstLine::read(&mut lines)?.map(|FirstLine { header, group, data_end, terminated, marked }| {
-            Self {
-                lines,
-                header,
-                collect,
-                last_seal: None,
-                group,
-                data_end,
-                terminated,
-                marked,
-                retried_at: None,
-                pending_end: None,
-            }
+            Self::at(Place { header, last_seal: None, group, data_end, terminated, marked }, lines, collect)
         }))
     }
 
     /// Goes on from a place that an earlier scan of the same file came to.
     pub(crate) fn resume(source: S, place: Place, collect: Collect) -> Self {
+        let lines = LineReader::new(source, place.group.offset);
+        Self::at(place, lines, collect)
+    }
+
+    fn at(place: Place, lines: LineReader<S>, collect: Collect) -> Self {
         let Place { header, last_seal, group, data_end, terminated, marked } = place;
-        let lines = LineReader::new(source, group.offset);
         Self {
             lines,
             header,
