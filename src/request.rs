@@ -96,9 +96,7 @@ impl Pending {
         self.shared.look_out(|| self.place.fate().is_some());
         block_on(self)
     }
-}
 
-impl Pending {
     fn outcome(&self, fate: Fate) -> Result<u64> {
         match fate {
             Fate::Durable(first) => Ok(first),

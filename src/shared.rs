@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     /// Room in the queue, in bytes. Closed when nothing is accepted any more.
     pub(crate) room: Arc<Semaphore>,
     durable_seq: AtomicU64,
-    /// How long the last commit took, in nanoseconds.
+    /// How long the last commit took, in nanoseconds; the highest number before the first.
     commit_nanos: AtomicU64,
     /// A blocking caller is looking out for its answer, awake.
     looking_out: AtomicBool,
@@ -77,11 +77,17 @@ impl Shared {
         self.commit_nanos.store(nanos, Ordering::Relaxed);
     }
 
+    /// How long the last commit took, if there was one.
+    pub(crate) fn last_commit(&self) -> Option<Duration> {
+        let nanos = self.commit_nanos.load(Ordering::Relaxed);
+        (nanos < u64::MAX).then(|| Duration::from_nanos(nanos))
+    }
+
     /// Looks out for an answer on the calling thread, as long as a quick commit takes: a parked thread wakes late. One
     /// caller at a time, and none where commits are slow, or there is but one processor: those park at once.
     pub(crate) fn look_out(&self, answered: impl Fn() -> bool) {
-        let last_commit = Duration::from_nanos(self.commit_nanos.load(Ordering::Relaxed));
-        if last_commit > LOOK_OUT_MAX || !has_processors() || self.looking_out.swap(true, Ordering::Acquire) {
+        let is_slow = self.last_commit().is_none_or(|took| took > LOOK_OUT_MAX);
+        if is_slow || !has_processors() || self.looking_out.swap(true, Ordering::Acquire) {
             return;
         }
         let began = Instant::now();

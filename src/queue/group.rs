@@ -19,6 +19,7 @@ pub(super) const KEPT_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Group {
     storage: Storage,
+    /// With this many bytes it takes no more.
     full_bytes: u64,
     /// Bytes of all lines, the LFs between the appends not counted.
     bytes: u64,
@@ -46,7 +47,7 @@ struct Append {
 }
 
 impl Group {
-    /// One that will hold about so many bytes, if it becomes full.
+    /// One that is full when it holds so many bytes.
     pub(super) fn on(storage: Storage, full_bytes: u64) -> Self {
         Self { storage, full_bytes, bytes: 0, records: 0, room: 0, settlement: Arc::new(Settlement::new()) }
     }
@@ -73,8 +74,13 @@ impl Group {
         place
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= self.full_bytes
     }
 
     pub(crate) fn records(&self) -> u64 {

@@ -95,7 +95,7 @@ impl Queue {
         if state.ended {
             return Err(Ended);
         }
-        let open = |request: &&mut Request| matches!(request, Request::Commit(group) if group.bytes() < self.group_bytes_max);
+        let open = |request: &&mut Request| matches!(request, Request::Commit(group) if !group.is_full());
         let place = match state.requests.back_mut().filter(open) {
             Some(Request::Commit(group)) => group.add(&mut lines, records, room),
             _ => {
@@ -154,7 +154,7 @@ impl Queue {
 
     /// Nothing is there but one group with room in it.
     fn is_filling(&self, state: &State) -> bool {
-        let filling = matches!(state.requests.front(), Some(Request::Commit(group)) if group.bytes() < self.group_bytes_max);
+        let filling = matches!(state.requests.front(), Some(Request::Commit(group)) if !group.is_full());
         filling && state.requests.len() == 1 && !state.abandoned
     }
 
@@ -179,8 +179,9 @@ impl Inbox {
     }
 
     /// After a commit: gives the callers it woke a moment to come back, where that has paid.
-    pub(crate) fn linger(&mut self, woken: u64, last_commit: Duration) {
-        let Self { queue, linger, .. } = self;
+    pub(crate) fn linger(&mut self, woken: u64) {
+        let Self { queue, linger, shared, .. } = self;
+        let last_commit = shared.last_commit().unwrap_or_default();
         linger.wait_for(woken, last_commit, || queue.appends.load(Ordering::Relaxed));
     }
 

@@ -16,12 +16,7 @@ mod stepped;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    io,
-    ops::ControlFlow,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, mem, ops::ControlFlow, sync::Arc, time::Instant};
 
 pub(crate) use open::{Chosen, Opened, choose, spawn};
 #[cfg(any(test, feature = "_sim"))]
@@ -60,9 +55,8 @@ struct Writer {
     extending: Extending,
     group_size: GroupSize,
     next_seq: u64,
-    /// How many appends the last commit answered, and how long it took.
-    woken: Option<(u64, Duration)>,
-    last_commit: Duration,
+    /// How many appends were the last group had, until the writer has looked out for them.
+    woken: u64,
     /// Callers who wait for a rotation.
     rotate_waiters: Vec<oneshot::Sender<Result<()>>>,
     // Last: released when everything else is done.
@@ -111,9 +105,7 @@ impl Writer {
             if let Some(outcome) = self.housekeeper.poll() {
                 return Event::Outcome(outcome);
             }
-            if let Some((woken, latency)) = self.woken.take() {
-                self.inbox.linger(woken, latency);
-            }
+            self.inbox.linger(mem::take(&mut self.woken));
             match self.inbox.wait() {
                 Found::Request(request) => return Event::Request(request),
                 Found::Abandoned => return Event::Abandoned,
@@ -227,7 +219,6 @@ impl Writer {
         if records > 0 {
             self.group_size.note(json_bytes);
             self.shared.counters.group(records, json_bytes, latency);
-            self.last_commit = latency;
             self.shared.committed_in(latency);
         }
         Ok(first)
@@ -251,7 +242,7 @@ impl Writer {
         if !planted(Bug::AnswersBeforePublishing) {
             self.shared.publish(self.next_seq - 1);
         }
-        self.woken = Some((group.appends() as u64, self.last_commit));
+        self.woken = group.appends() as u64;
         self.inbox.settle(group, verdict);
         if planted(Bug::AnswersBeforePublishing) {
             self.shared.publish(self.next_seq - 1);

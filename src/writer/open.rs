@@ -171,8 +171,7 @@ pub(super) fn start(
         shared,
         housekeeper,
         segment,
-        woken: None,
-        last_commit: std::time::Duration::ZERO,
+        woken: 0,
         rotate_waiters: Vec::new(),
         lock,
     };
