@@ -143,6 +143,28 @@ pub enum MiniStoreError {
         source: Arc<io::Error>,
     },
 
+    /// There is no room in the queue just now, and the caller did not want to wait. The record was not written.
+    #[error("the queue is full")]
+    Busy,
+
+    /// The record was to get a certain sequence number, and somebody else was first. It was not written.
+    #[error("record {expected} was to be next, but {actual} is")]
+    Conflict {
+        /// The number asked for.
+        expected: u64,
+        /// The number that the record would have got.
+        actual: u64,
+    },
+
+    /// The records asked for were deleted by retention.
+    #[error("{}: the records before {first_seq} were released", path.display())]
+    Released {
+        /// The journal.
+        path: PathBuf,
+        /// The oldest record that is still there, or the next one where none is.
+        first_seq: u64,
+    },
+
     /// The store has been closed. The record was not written.
     #[error("the journal is closed")]
     Closed,

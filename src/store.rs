@@ -273,7 +273,7 @@ impl MiniStore {
     /// The highest sequence number that is durable; 0 for none. Every reader in every process sees that record.
     #[must_use]
     pub fn durable_seq(&self) -> u64 {
-        self.handle.shared.durable_seq()
+        self.shared().durable_seq()
     }
 
     /// What was done since the store was opened, and what does it.
@@ -292,7 +292,11 @@ impl MiniStore {
     /// The path of the active segment: absolute, symbolic links resolved.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.handle.shared.path
+        &self.shared().path
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
     }
 
     fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Lines> {
@@ -337,7 +341,10 @@ impl MiniStore {
         Ok(Pending { place, shared: Arc::clone(shared) })
     }
 
-    async fn control(&self, request: impl FnOnce(oneshot::Sender<Result<()>>) -> Request) -> Result<()> {
+    pub(crate) async fn control(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<()>>) -> Request,
+    ) -> Result<()> {
         let Handle { requests, shared, .. } = &*self.handle;
         shared.check_process()?;
         let (done, outcome) = oneshot::channel();

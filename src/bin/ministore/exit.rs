@@ -76,9 +76,9 @@ impl Code {
             | E::MissingInitialState
             | E::InvalidJson { .. }
             | E::TooLarge { .. } => Self::BadData,
-            E::PathIsNotFile { .. } => Self::NoInput,
+            E::PathIsNotFile { .. } | E::Released { .. } => Self::NoInput,
             E::InvalidArgument(_) => Self::Usage,
-            E::Locked { .. } => Self::Temporary,
+            E::Locked { .. } | E::Busy | E::Conflict { .. } => Self::Temporary,
             E::BackendUnavailable { .. } => Self::Unavailable,
             _ => Self::Internal,
         }
