@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{MiniStore, Pending, Result, sync::block_on};
+use crate::{Entry, MiniStore, Pending, PendingReceipt, Receipt, Result, sync::block_on};
 
 /// A view of a [`MiniStore`] whose methods block the calling thread. See [`MiniStore::blocking`].
 ///
@@ -84,6 +84,70 @@ impl<'a> Blocking<'a> {
     /// As [`MiniStore::submit_json`].
     pub fn submit_json(&self, line: Bytes) -> Result<Pending> {
         block_on(self.store.submit_json(line))
+    }
+
+    /// Appends a record, without waiting for room in the queue. To submit one so, no twin is needed:
+    /// [`MiniStore::try_submit`].
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::try_append`].
+    pub fn try_append<R: Serialize + ?Sized>(&self, record: &R) -> Result<()> {
+        self.store.try_submit(record)?.wait().map(drop)
+    }
+
+    /// Appends a record only if it gets the number `next_seq`.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::append_if`].
+    pub fn append_if<R: Serialize + ?Sized>(&self, next_seq: u64, record: &R) -> Result<()> {
+        block_on(self.store.append_if(next_seq, record))
+    }
+
+    /// Appends an entry, on its terms.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::append_entry`].
+    pub fn append_entry(&self, entry: Entry) -> Result<Receipt> {
+        self.submit_entry(entry)?.wait()
+    }
+
+    /// Hands an entry over, waiting only for room in the queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::submit_entry`].
+    pub fn submit_entry(&self, entry: Entry) -> Result<PendingReceipt> {
+        block_on(self.store.submit_entry(entry))
+    }
+
+    /// Hands a record over, waiting only for room in the queue; `callback` is called with the outcome, on the writer
+    /// thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::submit_then`].
+    pub fn submit_then<R, F>(&self, record: &R, callback: F) -> Result<()>
+    where
+        R: Serialize + ?Sized,
+        F: FnOnce(Result<u64>) + Send + 'static,
+    {
+        block_on(self.store.submit_then(record, callback))
+    }
+
+    /// Hands an entry over, waiting only for room in the queue; `callback` is called with the outcome, on the writer
+    /// thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::submit_entry_then`].
+    pub fn submit_entry_then<F>(&self, entry: Entry, callback: F) -> Result<()>
+    where
+        F: FnOnce(Result<Receipt>) + Send + 'static,
+    {
+        block_on(self.store.submit_entry_then(entry, callback))
     }
 
     /// Archives the active segment and begins a new one.

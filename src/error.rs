@@ -12,7 +12,7 @@ pub type Result<T> = std::result::Result<T, MiniStoreError>;
 ///
 /// # What became of the record
 ///
-/// After [`Poisoned`](Self::Poisoned) and [`WriterGone`](Self::WriterGone) the fate of a record whose append
+/// [`record_fate`](Self::record_fate) says it. After [`Poisoned`](Self::Poisoned) and [`WriterGone`](Self::WriterGone) the fate of a record whose append
 /// returned it is *unknown*: it may be found at the next open, whole, or not at all. After every other error
 /// of an append the record was *not* written. ([`Forked`](Self::Forked) has a case of its own: see there.)
 #[derive(Debug, thiserror::Error)]
@@ -204,7 +204,36 @@ struct FileError {
     source: io::Error,
 }
 
+/// What became of a record whose append failed. See [`MiniStoreError::record_fate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordFate {
+    /// It was not written, and never will be: it may be appended again.
+    NotWritten,
+    /// It may be found at the next open, whole, or not at all.
+    Unknown,
+}
+
 impl MiniStoreError {
+    /// What became of the record (or of all records of the batch), where an append gave this error.
+    ///
+    /// Where that depends on when the append failed, it is taken to be [`Unknown`](RecordFate::Unknown).
+    #[must_use]
+    pub fn record_fate(&self) -> RecordFate {
+        match self {
+            Self::Serialize { .. }
+            | Self::InvalidArgument(_)
+            | Self::InvalidJson { .. }
+            | Self::TooLarge { .. }
+            | Self::StorageFull { .. }
+            | Self::Busy
+            | Self::Conflict { .. }
+            | Self::Closed => RecordFate::NotWritten,
+            // No append gives the others but `Poisoned`, `WriterGone` and `Forked`.
+            _ => RecordFate::Unknown,
+        }
+    }
+
     /// For `map_err`: names the file and what was being done with it. The kind of the error stays.
     pub(crate) fn file(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

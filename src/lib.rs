@@ -107,6 +107,7 @@ pub mod bench;
 mod blocking;
 mod device;
 mod encode;
+mod entry;
 mod error;
 mod format;
 #[cfg(any(test, feature = "_fuzz"))]
@@ -136,7 +137,8 @@ mod writer;
 
 pub use blocking::Blocking;
 pub use device::BackendKind;
-pub use error::{MiniStoreError, Result};
+pub use entry::{Entry, PendingReceipt, Receipt};
+pub use error::{MiniStoreError, RecordFate, Result};
 pub use options::{Backend, JournalOptions, MiniStoreOptions, RecoveryPolicy};
 pub use reader::{JournalStream, Line, Lines, Record, RecordStream, Records};
 pub use recovery::{CutTail, OpenReport};

@@ -134,6 +134,7 @@ pub struct JournalOptions {
     pub(crate) recovery: RecoveryPolicy,
     pub(crate) mode: u32,
     pub(crate) commit_delay: Duration,
+    pub(crate) commit_goal_bytes: u64,
     pub(crate) max_group_bytes: u64,
     pub(crate) max_record_bytes: u64,
     pub(crate) max_batch_bytes: u64,
@@ -155,6 +156,7 @@ impl JournalOptions {
             recovery: RecoveryPolicy::Strict,
             mode: MODE_DEFAULT,
             commit_delay: Duration::ZERO,
+            commit_goal_bytes: u64::MAX,
             max_group_bytes: MIB,
             max_record_bytes: 16 * MIB,
             max_batch_bytes: 64 * MIB,
@@ -234,6 +236,15 @@ impl JournalOptions {
     #[must_use]
     pub fn commit_delay(mut self, delay: Duration) -> Self {
         self.commit_delay = delay;
+        self
+    }
+
+    /// Sets how many bytes of lines are enough to commit without waiting for [`commit_delay`](Self::commit_delay) to pass
+    /// (default: as many as a group holds). Without a delay it has no effect. A delay also ends where a caller finds no
+    /// room in the queue, and where a rotation or the closing is asked for.
+    #[must_use]
+    pub fn commit_goal_bytes(mut self, bytes: u64) -> Self {
+        self.commit_goal_bytes = bytes;
         self
     }
 

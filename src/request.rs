@@ -17,7 +17,7 @@ use crate::{
     lock::Releasing,
     planted::{Bug, planted},
     process::Process,
-    queue::{COPIED_BYTES_MAX, Ended, Fate, Place, Queue, Request},
+    queue::{COPIED_BYTES_MAX, Committed, Ended, Fate, Handed, Place, Queue, Request},
     shared::Shared,
     sync::{AcquireError, OwnedSemaphorePermit, block_on, oneshot},
 };
@@ -60,6 +60,14 @@ impl Lines {
         Self::Owned(lines)
     }
 
+    /// The same, cheap to clone.
+    pub(crate) fn into_shared(self) -> Bytes {
+        match self {
+            Self::Owned(bytes) => bytes.into(),
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Owned(bytes) => bytes,
@@ -93,18 +101,33 @@ impl Pending {
     ///
     /// As for awaiting it.
     pub fn wait(self) -> Result<u64> {
-        self.shared.look_out(|| self.place.fate().is_some());
+        self.look_out();
         block_on(self)
     }
 
-    fn outcome(&self, fate: Fate) -> Result<u64> {
-        match fate {
-            Fate::Durable(first) => Ok(first),
-            Fate::NoRoom(source) => {
-                Err(MiniStoreError::StorageFull { path: self.shared.path.clone(), source })
-            }
-            Fate::Refused => Err(self.shared.refusal()),
+    /// A blocking caller's moment before it parks.
+    pub(crate) fn look_out(&self) {
+        self.shared.look_out(|| self.place.fate().is_some());
+    }
+
+    /// As the future does, with all that is known.
+    pub(crate) fn poll_committed(&self, context: &mut Context<'_>) -> Poll<Result<Committed>> {
+        if let Some(fate) = self.place.fate() {
+            return Poll::Ready(outcome(fate, &self.shared));
         }
+        // Nobody would ever wake a fork.
+        self.shared.check_process()?;
+        self.place.poll(context).map(|fate| outcome(fate, &self.shared))
+    }
+}
+
+/// What a fate means to the caller.
+pub(crate) fn outcome(fate: Fate, shared: &Shared) -> Result<Committed> {
+    match fate {
+        Fate::Durable(committed) => Ok(committed),
+        Fate::NoRoom(source) => Err(MiniStoreError::StorageFull { path: shared.path.clone(), source }),
+        Fate::Conflict { expected, actual } => Err(MiniStoreError::Conflict { expected, actual }),
+        Fate::Refused => Err(shared.refusal()),
     }
 }
 
@@ -112,12 +135,7 @@ impl Future for Pending {
     type Output = Result<u64>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(fate) = self.place.fate() {
-            return Poll::Ready(self.outcome(fate));
-        }
-        // Nobody would ever wake a fork.
-        self.shared.check_process()?;
-        self.place.poll(context).map(|fate| self.outcome(fate))
+        self.poll_committed(context).map_ok(|committed| committed.seq)
     }
 }
 
@@ -158,8 +176,12 @@ impl Requests {
         Self { queue, process, releasing }
     }
 
-    pub(crate) fn append(&self, lines: Lines, records: u64, room: u32) -> std::result::Result<Place, Ended> {
-        self.queue.append(lines, records, room)
+    pub(crate) fn append(&self, handed: Handed) -> std::result::Result<Place, Ended> {
+        self.queue.append(handed)
+    }
+
+    pub(crate) fn hurry(&self) {
+        self.queue.hurry();
     }
 
     pub(crate) fn control(&self, request: Request) -> std::result::Result<(), Ended> {

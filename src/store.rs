@@ -10,7 +10,7 @@ use crate::{
     Stats, encode,
     format::LF,
     planted::{Bug, planted},
-    queue::Request,
+    queue::{Callback, Handed, Request},
     request::{Answer, Lines, Requests, Room},
     shared::Shared,
     sync::{TryAcquireError, block_on, oneshot},
@@ -299,7 +299,7 @@ impl MiniStore {
         &self.handle.shared
     }
 
-    fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Lines> {
+    pub(crate) fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Lines> {
         let line = encode::to_line(record)?;
         self.check_record(line.len())?;
         Ok(Lines::owned(line))
@@ -323,21 +323,73 @@ impl MiniStore {
         check_size("a record", bytes, self.handle.limits.record_bytes_max)
     }
 
-    /// Waits for room, then queues. One that is larger than the whole queue takes all of it.
+    /// Checks lines that somebody else put together.
+    pub(crate) fn check_lines(&self, record_bytes: usize, batch: Option<usize>) -> Result<()> {
+        self.check_record(record_bytes)?;
+        batch.map_or(Ok(()), |bytes| check_size("a batch", bytes, self.handle.limits.batch_bytes_max))
+    }
+
     async fn enqueue(&self, lines: Lines, records: u64) -> Result<Pending> {
-        let Handle { requests, shared, limits, .. } = &*self.handle;
+        self.hand_over(lines, records, None, None).await
+    }
+
+    /// Waits for room, then queues.
+    pub(crate) async fn hand_over(
+        &self,
+        lines: Lines,
+        records: u64,
+        next_seq: Option<u64>,
+        callback: Option<Callback>,
+    ) -> Result<Pending> {
+        let Handle { requests, shared, .. } = &*self.handle;
+        let room = self.room_for(&lines);
+        if !self.take_room(room)? {
+            // It is not to wait for a commit that waits for more.
+            requests.hurry();
+            Room::wait(shared, room).await?.forget();
+        }
+        self.queue(Handed { lines, records, room, next_seq, callback })
+    }
+
+    /// Queues, or is [`Busy`](MiniStoreError::Busy).
+    pub(crate) fn try_hand_over(
+        &self,
+        lines: Lines,
+        records: u64,
+        next_seq: Option<u64>,
+        callback: Option<Callback>,
+    ) -> Result<Pending> {
+        let room = self.room_for(&lines);
+        if !self.take_room(room)? {
+            self.handle.requests.hurry();
+            return Err(MiniStoreError::Busy);
+        }
+        self.queue(Handed { lines, records, room, next_seq, callback })
+    }
+
+    /// What lines take of the queue. Those that are larger than the whole queue take all of it.
+    fn room_for(&self, lines: &Lines) -> u32 {
         let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(limits.queue_bytes_max);
-        let bytes = if planted(Bug::TakesNoRoom) { 0 } else { bytes };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.handle.limits.queue_bytes_max);
+        if planted(Bug::TakesNoRoom) { 0 } else { bytes }
+    }
+
+    /// Takes room in the queue; `false` where there is none. It gives nothing to a newcomer while others wait.
+    fn take_room(&self, bytes: u32) -> Result<bool> {
+        let shared = self.shared();
         shared.check_process()?;
-        // It gives nothing to a newcomer while others wait.
         match shared.room.try_acquire_many(bytes) {
             Ok(room) => room.forget(),
-            Err(TryAcquireError::NoPermits) => Room::wait(shared, bytes).await?.forget(),
+            Err(TryAcquireError::NoPermits) => return Ok(false),
             Err(TryAcquireError::Closed) => return Err(shared.refusal()),
         }
-        // From here on the room belongs to the group that the lines are in.
-        let place = requests.append(lines, records, bytes).map_err(|_| shared.refusal())?;
+        Ok(true)
+    }
+
+    /// From here on the room belongs to the group that the lines are in.
+    fn queue(&self, handed: Handed) -> Result<Pending> {
+        let Handle { requests, shared, .. } = &*self.handle;
+        let place = requests.append(handed).map_err(|_| shared.refusal())?;
         Ok(Pending { place, shared: Arc::clone(shared) })
     }
 
@@ -353,7 +405,7 @@ impl MiniStore {
     }
 }
 
-fn check_size(what: &'static str, bytes: usize, bytes_max: u64) -> Result<()> {
+pub(crate) fn check_size(what: &'static str, bytes: usize, bytes_max: u64) -> Result<()> {
     let bytes = bytes as u64;
     if bytes > bytes_max {
         return Err(MiniStoreError::TooLarge { what, bytes, bytes_max });

@@ -2,7 +2,10 @@
 
 use std::{iter, mem, sync::Arc};
 
-use super::settlement::{Place, Settlement, Verdict};
+use super::{
+    Handed,
+    settlement::{Before, Place, Settlement, Verdict},
+};
 use crate::{
     format::LF,
     request::{Lines, outliving_callers},
@@ -24,8 +27,12 @@ pub(crate) struct Group {
     /// Bytes of all lines, the LFs between the appends not counted.
     bytes: u64,
     records: u64,
+    /// Appends that hold a record.
+    lines: u64,
     /// What its appends took of the queue's room.
     room: u64,
+    /// It is one append alone, to be written only if its first record gets this number.
+    next_seq: Option<u64>,
     settlement: Arc<Settlement>,
 }
 
@@ -49,13 +56,28 @@ struct Append {
 impl Group {
     /// One that is full when it holds so many bytes.
     pub(super) fn on(storage: Storage, full_bytes: u64) -> Self {
-        Self { storage, full_bytes, bytes: 0, records: 0, room: 0, settlement: Arc::new(Settlement::new()) }
+        Self {
+            storage,
+            full_bytes,
+            bytes: 0,
+            records: 0,
+            lines: 0,
+            room: 0,
+            next_seq: None,
+            settlement: Arc::new(Settlement::new()),
+        }
     }
 
     /// Takes the lines, or copies them: dropping what is left is the caller's affair, for it may run code of its own.
-    pub(super) fn add(&mut self, lines: &mut Lines, records: u64, room: u32) -> Place {
+    pub(super) fn add(&mut self, handed: &mut Handed) -> Place {
         let Storage { appends, copied, moved } = &mut self.storage;
-        let place = self.settlement.place(appends.len(), self.records);
+        let &mut Handed { ref mut lines, records, room, next_seq, ref mut callback } = handed;
+        let before = Before { records: self.records, bytes: self.bytes + self.lines };
+        let place = self.settlement.place(appends.len(), before);
+        if let Some(callback) = callback.take() {
+            place.call_back(callback);
+        }
+        self.next_seq = next_seq;
         let bytes = lines.bytes().len();
         let is_moved = bytes >= COPIED_BYTES_MAX;
         appends.push(Append { records, bytes, moved: is_moved });
@@ -69,18 +91,23 @@ impl Group {
             copied.extend_from_slice(lines.bytes());
         }
         self.bytes += bytes as u64;
+        self.lines += u64::from(records > 0);
         self.records += records;
         self.room += u64::from(room);
         place
     }
 
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= self.full_bytes
+        self.bytes >= self.full_bytes || self.next_seq.is_some()
+    }
+
+    /// The number that its first record must get, if any.
+    pub(crate) fn next_seq(&self) -> Option<u64> {
+        self.next_seq
     }
 
     pub(crate) fn records(&self) -> u64 {

@@ -15,7 +15,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use self::{group::Storage, linger::Linger};
 pub(crate) use self::{
     group::{COPIED_BYTES_MAX, Group},
-    settlement::{Fate, Place, Verdict},
+    settlement::{Callback, Committed, Fate, Place, Verdict},
 };
 use crate::{
     planted::{Bug, planted},
@@ -35,6 +35,17 @@ pub(crate) enum Request {
     Close(oneshot::Sender<crate::Result<()>>),
 }
 
+/// What a caller hands over. Its `room` is taken already.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    pub(crate) lines: Lines,
+    pub(crate) records: u64,
+    pub(crate) room: u32,
+    /// Only if its first record gets this number. It then has a group to itself.
+    pub(crate) next_seq: Option<u64>,
+    pub(crate) callback: Option<Callback>,
+}
+
 /// Nobody takes requests any more.
 #[derive(Debug)]
 pub(crate) struct Ended;
@@ -48,6 +59,8 @@ pub(crate) struct Queue {
     appends: AtomicU64,
     /// A group that holds this many bytes takes no more.
     group_bytes_max: u64,
+    /// A group that holds this many bytes is not given time to fill.
+    goal_bytes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +70,8 @@ struct State {
     writer: Writer,
     /// Something else than a request is there for the writer.
     nudged: bool,
+    /// A caller waits for room: the group that is being filled is not to wait for more.
+    hurried: bool,
     /// Every handle is gone.
     abandoned: bool,
     ended: bool,
@@ -85,22 +100,30 @@ pub(crate) enum Found {
 }
 
 impl Queue {
-    pub(crate) fn new(group_bytes_max: u64) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), appends: AtomicU64::new(0), group_bytes_max }
+    pub(crate) fn new(group_bytes_max: u64, goal_bytes: u64) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            appends: AtomicU64::new(0),
+            group_bytes_max,
+            goal_bytes,
+        }
     }
 
-    /// Adds lines to the group that is being filled. They took `room` already.
-    pub(crate) fn append(&self, mut lines: Lines, records: u64, room: u32) -> Result<Place, Ended> {
+    /// Adds lines to the group that is being filled, or to one of their own.
+    pub(crate) fn append(&self, mut handed: Handed) -> Result<Place, Ended> {
         let mut state = self.lock();
         if state.ended {
             return Err(Ended);
         }
-        let open = |request: &&mut Request| matches!(request, Request::Commit(group) if !group.is_full());
+        let alone = handed.next_seq.is_some();
+        let open =
+            |request: &&mut Request| matches!(request, Request::Commit(group) if !alone && !group.is_full());
         let place = match state.requests.back_mut().filter(open) {
-            Some(Request::Commit(group)) => group.add(&mut lines, records, room),
+            Some(Request::Commit(group)) => group.add(&mut handed),
             _ => {
                 let mut group = Group::on(state.spare.pop().unwrap_or_default(), self.group_bytes_max);
-                let place = group.add(&mut lines, records, room);
+                let place = group.add(&mut handed);
                 state.requests.push_back(Request::Commit(group));
                 place
             }
@@ -131,6 +154,13 @@ impl Queue {
         self.wake(state);
     }
 
+    /// A caller found no room: what is there is to be committed without waiting for more.
+    pub(crate) fn hurry(&self) {
+        let mut state = self.lock();
+        state.hurried = true;
+        self.wake(state);
+    }
+
     /// The last handle is gone.
     pub(crate) fn abandon(&self) {
         let mut state = self.lock();
@@ -143,7 +173,7 @@ impl Queue {
         let wakes = match state.writer {
             Writer::Busy => false,
             Writer::Parked => true,
-            Writer::Filling => !self.is_filling(&state),
+            Writer::Filling => !self.may_fill(&state),
         };
         if wakes {
             state.writer = Writer::Busy;
@@ -152,10 +182,13 @@ impl Queue {
         }
     }
 
-    /// Nothing is there but one group with room in it.
-    fn is_filling(&self, state: &State) -> bool {
-        let filling = matches!(state.requests.front(), Some(Request::Commit(group)) if !group.is_full());
-        filling && state.requests.len() == 1 && !state.abandoned
+    /// Nothing is there but one group that may be given time for more.
+    fn may_fill(&self, state: &State) -> bool {
+        let below_goal = matches!(
+            state.requests.front(),
+            Some(Request::Commit(group)) if !group.is_full() && group.bytes() < self.goal_bytes
+        );
+        below_goal && state.requests.len() == 1 && !state.hurried && !state.abandoned
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -189,7 +222,7 @@ impl Inbox {
     pub(crate) fn wait(&self) -> Found {
         let mut state = self.queue.lock();
         loop {
-            if !self.delay.is_zero() && self.queue.is_filling(&state) {
+            if !self.delay.is_zero() && self.queue.may_fill(&state) {
                 state = self.let_fill(state);
             }
             if let Some(found) = self.take(&mut state) {
@@ -214,8 +247,11 @@ impl Inbox {
     /// The oldest group, if it takes no more appends: to be looked at, and [put back](Self::put_back).
     pub(crate) fn borrow_full(&self) -> Option<Group> {
         let mut state = self.queue.lock();
+        let last = state.requests.len() == 1 && !state.abandoned;
         let full = match state.requests.front()? {
-            Request::Commit(group) => group.records() > 0 && !self.queue.is_filling(&state),
+            Request::Commit(group) => {
+                group.records() > 0 && group.next_seq().is_none() && (group.is_full() || !last)
+            }
             Request::Rotate(_) | Request::Close(_) => false,
         };
         match full.then(|| self.take(&mut state))?? {
@@ -231,6 +267,7 @@ impl Inbox {
 
     fn take(&self, state: &mut State) -> Option<Found> {
         if let Some(request) = state.requests.pop_front() {
+            state.hurried = false;
             if let Request::Commit(group) = &request {
                 self.queue.appends.fetch_sub(group.appends() as u64, Ordering::Relaxed);
             }
@@ -245,7 +282,7 @@ impl Inbox {
     /// Gives the group that is being filled some time to become full.
     fn let_fill<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.writer = Writer::Filling;
-        let still = |state: &mut State| self.queue.is_filling(state);
+        let still = |state: &mut State| self.queue.may_fill(state);
         let waited = self.queue.changed.wait_timeout_while(state, self.delay, still);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.writer = Writer::Busy;

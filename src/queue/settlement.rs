@@ -1,9 +1,10 @@
 //! What became of a commit group: told once by the writer, looked up by every caller whose lines stand in it.
 
 use std::{
-    io, mem,
+    fmt, io, mem,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use crate::{
@@ -15,10 +16,14 @@ use crate::{
 /// What became of one append.
 #[derive(Debug, Clone)]
 pub(crate) enum Fate {
-    /// Durable; the sequence number of its first record.
-    Durable(u64),
+    Durable(Committed),
     /// There was no room for it on the disk: not written.
     NoRoom(Arc<io::Error>),
+    /// Its first record would not have got the number it was meant for: not written.
+    Conflict {
+        expected: u64,
+        actual: u64,
+    },
     /// The store was closed, poisoned or abandoned by its writer: it knows why.
     Refused,
 }
@@ -26,19 +31,65 @@ pub(crate) enum Fate {
 /// What became of all appends of a group.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// All durable; the sequence number of the group's first record.
-    Durable(u64),
+    Durable(Committed),
     /// Each had a commit of its own, in their order.
     Each(Vec<Fate>),
     Refused,
 }
 
+/// Where and when lines became durable: those of a group, or those of one append in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Committed {
+    /// Sequence number of the first record.
+    pub(crate) seq: u64,
+    /// Where its line begins in the segment.
+    pub(crate) offset: u64,
+    /// Sequence number of the segment's first record.
+    pub(crate) segment_first_seq: u64,
+    /// Records of the whole group.
+    pub(crate) group_records: u64,
+    /// Bytes of JSON of the whole group.
+    pub(crate) group_bytes: u64,
+    /// When the writer took the group.
+    pub(crate) taken: Instant,
+    /// When it was durable.
+    pub(crate) durable: Instant,
+}
+
+/// Whoever waits for an outcome.
+enum Waiter {
+    Task(Waker),
+    Callback(Callback, Before),
+}
+
+/// What is to be done with an outcome, on the thread that tells it.
+pub(crate) struct Callback(Box<dyn FnOnce(Fate) + Send>);
+
+impl Callback {
+    pub(crate) fn new(callback: impl FnOnce(Fate) + Send + 'static) -> Self {
+        Self(Box::new(callback))
+    }
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Callback")
+    }
+}
+
+/// What stands before an append in its group.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    pub(super) records: u64,
+    /// Bytes of lines, each with its LF.
+    pub(super) bytes: u64,
+}
+
 /// Shared by the writer and the callers of one group: one for all of them, not one for each.
-#[derive(Debug)]
 pub(crate) struct Settlement {
     verdict: OnceLock<Verdict>,
-    /// Who is to be woken, by place in the group; only until there is a verdict.
-    waiting: Mutex<Vec<Option<Waker>>>,
+    /// Who is to be told, by place in the group; only until there is a verdict.
+    waiting: Mutex<Vec<Option<Waiter>>>,
 }
 
 /// One append's place in a group.
@@ -46,8 +97,7 @@ pub(crate) struct Settlement {
 pub(crate) struct Place {
     settlement: Arc<Settlement>,
     index: usize,
-    /// Records of the group before its first.
-    records_before: u64,
+    before: Before,
 }
 
 impl Settlement {
@@ -55,35 +105,73 @@ impl Settlement {
         Self { verdict: OnceLock::new(), waiting: Mutex::new(Vec::new()) }
     }
 
-    pub(super) fn place(self: &Arc<Self>, index: usize, records_before: u64) -> Place {
-        Place { settlement: Arc::clone(self), index, records_before }
+    pub(super) fn place(self: &Arc<Self>, index: usize, before: Before) -> Place {
+        Place { settlement: Arc::clone(self), index, before }
     }
 
     /// Tells everybody. The first verdict is the one.
     pub(super) fn settle(&self, verdict: Verdict) {
         let _ = self.verdict.set(verdict);
-        let mut waiting = mem::take(&mut *self.lock()).into_iter().flatten();
-        // Again where a waker panicked, for those behind it.
-        while !outliving_callers(|| waiting.by_ref().for_each(Waker::wake)) {}
+        let mut waiting = mem::take(&mut *self.lock()).into_iter().enumerate();
+        let tell = |(index, waiter)| match waiter {
+            Some(Waiter::Task(waker)) => Waker::wake(waker),
+            Some(Waiter::Callback(callback, before)) => {
+                (callback.0)(self.fate(index, before).unwrap_or(Fate::Refused));
+            }
+            None => {}
+        };
+        // Again where a caller's code panicked, for those behind it.
+        while !outliving_callers(|| waiting.by_ref().for_each(tell)) {}
+    }
+
+    fn fate(&self, index: usize, before: Before) -> Option<Fate> {
+        Some(match self.verdict.get()? {
+            Verdict::Durable(group) => Fate::Durable(Committed {
+                seq: group.seq + before.records,
+                offset: group.offset + before.bytes,
+                ..*group
+            }),
+            Verdict::Each(fates) => fates.get(index).cloned().unwrap_or(Fate::Refused),
+            Verdict::Refused => Fate::Refused,
+        })
     }
 
     pub(super) fn is_settled(&self) -> bool {
         self.verdict.get().is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Option<Waker>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<Waiter>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts somebody in a place; gives back who was there.
+    fn wait(waiting: &mut Vec<Option<Waiter>>, index: usize, waiter: Waiter) -> Option<Waiter> {
+        if waiting.len() <= index {
+            waiting.resize_with(index + 1, || None);
+        }
+        match &mut waiting[index] {
+            Some(_) if planted(Bug::WakesWhoAskedFirst) => None,
+            place => place.replace(waiter),
+        }
+    }
+}
+
+impl fmt::Debug for Settlement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settlement").field("verdict", &self.verdict).finish_non_exhaustive()
     }
 }
 
 impl Place {
     /// The fate, if it is known.
     pub(crate) fn fate(&self) -> Option<Fate> {
-        Some(match self.settlement.verdict.get()? {
-            Verdict::Durable(first) => Fate::Durable(first + self.records_before),
-            Verdict::Each(fates) => fates.get(self.index).cloned().unwrap_or(Fate::Refused),
-            Verdict::Refused => Fate::Refused,
-        })
+        self.settlement.fate(self.index, self.before)
+    }
+
+    /// Has the fate told to `callback` as soon as it is known. Called before anybody can settle the group.
+    pub(super) fn call_back(&self, callback: Callback) {
+        let waiter = Waiter::Callback(callback, self.before);
+        Settlement::wait(&mut self.settlement.lock(), self.index, waiter);
     }
 
     /// As [`fate`](Self::fate); whoever asked last is woken when it is known.
@@ -96,13 +184,7 @@ impl Place {
             if let Some(fate) = self.fate().filter(|_| !planted(Bug::WaitsWithoutLooking)) {
                 return Poll::Ready(fate);
             }
-            if waiting.len() <= self.index {
-                waiting.resize(self.index + 1, None);
-            }
-            match &mut waiting[self.index] {
-                Some(_) if planted(Bug::WakesWhoAskedFirst) => None,
-                place => place.replace(waker),
-            }
+            Settlement::wait(&mut waiting, self.index, Waiter::Task(waker))
         };
         Poll::Pending
     }

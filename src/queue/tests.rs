@@ -6,6 +6,7 @@ use std::{
     pin::pin,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
     task::{Context, Poll, Wake, Waker},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -30,7 +31,7 @@ struct Ends {
 impl Ends {
     fn new(room: u32, group_bytes_max: u64) -> Self {
         let shared = Shared::new(PathBuf::from("j"), Process::current().unwrap(), room).unwrap();
-        let (queue, shared) = (Arc::new(Queue::new(group_bytes_max)), Arc::new(shared));
+        let (queue, shared) = (Arc::new(Queue::new(group_bytes_max, u64::MAX)), Arc::new(shared));
         let inbox = Inbox::new(Arc::clone(&queue), Arc::clone(&shared), Duration::ZERO);
         Self { queue, shared, inbox: Some(inbox) }
     }
@@ -42,7 +43,7 @@ impl Ends {
     fn submit(&self, bytes: usize) -> Pending {
         let room = u32::try_from(bytes).unwrap();
         self.shared.room.try_acquire_many(room).unwrap().forget();
-        let place = self.queue.append(line(bytes), 1, room).unwrap();
+        let place = self.queue.append(handed(line(bytes), room)).unwrap();
         Pending { place, shared: Arc::clone(&self.shared) }
     }
 
@@ -60,6 +61,24 @@ impl Ends {
 
 fn line(bytes: usize) -> Lines {
     Lines::Owned(vec![b'1'; bytes])
+}
+
+fn handed(lines: Lines, room: u32) -> Handed {
+    Handed { lines, records: 1, room, next_seq: None, callback: None }
+}
+
+/// A group whose first record gets this number, and whose lines begin at 1,000.
+fn committed(seq: u64) -> Committed {
+    let now = Instant::now();
+    Committed {
+        seq,
+        offset: 1000,
+        segment_first_seq: 1,
+        group_records: 2,
+        group_bytes: 3,
+        taken: now,
+        durable: now,
+    }
 }
 
 /// Counts how often it is woken.
@@ -113,8 +132,8 @@ fn appends() -> impl Strategy<Value = Vec<(Bytes, u64)>> {
 fn group_of(appends: &[(Bytes, u64)], storage: Storage) -> Group {
     let mut group = Group::on(storage, FULL_BYTES);
     for (at, (bytes, records)) in appends.iter().enumerate() {
-        let mut lines = if at % 2 == 0 { Lines::Shared(bytes.clone()) } else { Lines::Owned(bytes.to_vec()) };
-        group.add(&mut lines, *records, 10);
+        let lines = if at % 2 == 0 { Lines::Shared(bytes.clone()) } else { Lines::Owned(bytes.to_vec()) };
+        group.add(&mut Handed { records: *records, ..handed(lines, 10) });
     }
     group
 }
@@ -152,14 +171,19 @@ proptest! {
         let mut group = Group::on(Storage::default(), FULL_BYTES);
         let places: Vec<_> = appends
             .iter()
-            .map(|(bytes, records)| group.add(&mut Lines::Shared(bytes.clone()), *records, 0))
+            .map(|(bytes, records)| {
+                let lines = Lines::Shared(bytes.clone());
+                group.add(&mut Handed { records: *records, ..handed(lines, 0) })
+            })
             .collect();
         prop_assert!(places.iter().all(|place| place.fate().is_none()));
-        group.settle(Verdict::Durable(first));
-        let mut next = first;
-        for (place, (_, records)) in places.iter().zip(&appends) {
-            prop_assert!(matches!(place.fate(), Some(Fate::Durable(seq)) if seq == next));
+        group.settle(Verdict::Durable(committed(first)));
+        let (mut next, mut offset) = (first, 1000);
+        for (place, (bytes, records)) in places.iter().zip(&appends) {
+            let Some(Fate::Durable(told)) = place.fate() else { panic!("it is not known") };
+            prop_assert_eq!((told.seq, told.offset), (next, offset));
             next += records;
+            offset += if *records > 0 { bytes.len() as u64 + 1 } else { 0 };
         }
     }
 }
@@ -169,7 +193,7 @@ fn where_each_had_a_commit_of_its_own_each_has_a_fate_of_its_own() {
     let ends = Ends::new(100, 100);
     let [written, no_room, refused, left_out] = [1, 2, 3, 4].map(|bytes| ends.submit(bytes));
     let full = Arc::new(io::Error::from(io::ErrorKind::StorageFull));
-    let fates = vec![Fate::Durable(7), Fate::NoRoom(full), Fate::Refused];
+    let fates = vec![Fate::Durable(committed(7)), Fate::NoRoom(full), Fate::Refused];
     ends.inbox().settle(ends.group(), Verdict::Each(fates));
     assert!(matches!(now(written), Ok(7)));
     assert!(matches!(now(no_room), Err(MiniStoreError::StorageFull { .. })));
@@ -183,11 +207,11 @@ fn where_each_had_a_commit_of_its_own_each_has_a_fate_of_its_own() {
 #[test]
 fn the_first_verdict_is_the_one() {
     let mut group = Group::on(Storage::default(), FULL_BYTES);
-    let place = group.add(&mut line(1), 1, 0);
-    group.settle(Verdict::Durable(5));
+    let place = group.add(&mut handed(line(1), 0));
+    group.settle(Verdict::Durable(committed(5)));
     group.settle(Verdict::Refused);
     drop(group);
-    assert!(matches!(place.fate(), Some(Fate::Durable(5))));
+    assert!(matches!(place.fate(), Some(Fate::Durable(told)) if told.seq == 5));
 }
 
 #[test]
@@ -200,7 +224,7 @@ fn who_asked_last_is_woken_once_and_nobody_else() {
         assert!(poll(&mut pending, &Waker::from(Arc::clone(&last))).is_pending());
     }
     assert_eq!(Arc::strong_count(&first), 1, "the waker that was replaced is kept");
-    ends.inbox().settle(ends.group(), Verdict::Durable(1));
+    ends.inbox().settle(ends.group(), Verdict::Durable(committed(1)));
     assert_eq!((first.0.load(SeqCst), last.0.load(SeqCst)), (0, 1));
     assert_eq!(Arc::strong_count(&last), 1, "the waker is kept after it was woken");
     assert!(matches!(now(pending), Ok(1)));
@@ -216,7 +240,7 @@ fn a_waker_that_panics_keeps_nobody_from_being_woken() {
         let waker = if at % 2 == 0 { panics() } else { counts.clone() };
         assert!(poll(pending, &waker).is_pending());
     }
-    ends.inbox().settle(ends.group(), Verdict::Durable(1));
+    ends.inbox().settle(ends.group(), Verdict::Durable(committed(1)));
     assert_eq!(woken.0.load(SeqCst), 2);
     assert_eq!(pending.map(|pending| now(pending).unwrap()), [1, 2, 3, 4]);
 }
@@ -231,7 +255,7 @@ fn a_waker_that_panics_keeps_nobody_from_the_room_it_waited_for() {
     for (at, room) in waiting.iter_mut().enumerate() {
         assert!(poll(room, &if at == 0 { panics() } else { counts.clone() }).is_pending());
     }
-    ends.inbox().settle(ends.group(), Verdict::Durable(1));
+    ends.inbox().settle(ends.group(), Verdict::Durable(committed(1)));
     assert!(matches!(now(all), Ok(1)));
     assert_eq!(woken.0.load(SeqCst), 2);
     waiting.into_iter().for_each(|room| now(room).unwrap().forget());
@@ -272,7 +296,7 @@ fn nothing_is_taken_after_the_end_and_what_was_taken_comes_out() {
     let ends = Ends::new(100, 100);
     drop(ends.submit(1));
     assert_eq!(ends.inbox().end().len(), 1);
-    assert!(ends.queue.append(line(1), 1, 1).is_err());
+    assert!(ends.queue.append(handed(line(1), 1)).is_err());
     let (done, _told) = oneshot::channel();
     assert!(ends.queue.control(Request::Close(done)).is_err());
 }
@@ -328,12 +352,12 @@ fn of_very_large_groups_little_memory_is_kept() {
     let mut group = Group::on(Storage::default(), FULL_BYTES);
     let small = COPIED_BYTES_MAX - 1;
     for _ in 0..2 * KEPT_BYTES_MAX / small {
-        group.add(&mut line(small), 1, 0);
+        group.add(&mut handed(line(small), 0));
     }
     for _ in 0..KEPT_BYTES_MAX / 10 {
-        group.add(&mut line(0), 0, 0);
+        group.add(&mut Handed { records: 0, ..handed(line(0), 0) });
     }
-    group.add(&mut line(COPIED_BYTES_MAX), 1, 0);
+    group.add(&mut handed(line(COPIED_BYTES_MAX), 0));
     assert!(group.bytes() > KEPT_BYTES_MAX as u64);
     let kept = group.recycle();
     assert!(kept.bytes() > 0 && kept.bytes() <= 2 * KEPT_BYTES_MAX, "{} bytes are kept", kept.bytes());
@@ -374,7 +398,7 @@ fn lines_that_were_copied_are_dropped_outside_the_lock() {
         assert!(queue.state.try_lock().is_ok(), "the owner of an append's bytes runs under the lock");
         counts.fetch_add(1, SeqCst);
     });
-    assert!(ends.queue.append(Lines::Shared(Bytes::from_owner(owner)), 1, 1).is_ok());
+    assert!(ends.queue.append(handed(Lines::Shared(Bytes::from_owner(owner)), 1)).is_ok());
     assert_eq!(dropped.load(SeqCst), 1, "it was not copied");
 }
 
@@ -383,10 +407,73 @@ fn an_owner_of_bytes_that_panics_hurts_nobody_else() {
     let ends = Ends::new(100, u64::MAX);
     let lines =
         || Lines::Shared(Bytes::from_owner(Owner(vec![b'1'; COPIED_BYTES_MAX], || panic!("on purpose"))));
-    let settled = [0; 2].map(|_| ends.queue.append(lines(), 1, 1).unwrap());
-    ends.inbox().settle(ends.group(), Verdict::Durable(1));
-    let refused = [0; 2].map(|_| ends.queue.append(lines(), 1, 1).unwrap());
+    let settled = [0; 2].map(|_| ends.queue.append(handed(lines(), 1)).unwrap());
+    ends.inbox().settle(ends.group(), Verdict::Durable(committed(1)));
+    let refused = [0; 2].map(|_| ends.queue.append(handed(lines(), 1)).unwrap());
     drop(ends.group());
     assert!(settled.iter().all(|place| matches!(place.fate(), Some(Fate::Durable(_)))));
     assert!(refused.iter().all(|place| matches!(place.fate(), Some(Fate::Refused))));
+}
+
+/// Notes what it is told.
+fn noting(told: &Arc<Mutex<Vec<String>>>, panics: bool) -> Option<Callback> {
+    let told = Arc::clone(told);
+    Some(Callback::new(move |fate| {
+        told.lock().unwrap().push(match fate {
+            Fate::Durable(committed) => committed.seq.to_string(),
+            other => format!("{other:?}"),
+        });
+        assert!(!panics, "on purpose");
+    }))
+}
+
+#[test]
+fn callbacks_are_called_once_each_in_the_order_of_their_records_whoever_of_them_panics() {
+    let ends = Ends::new(100, 100);
+    let told = Arc::default();
+    for at in 0..4 {
+        let callback = noting(&told, at % 2 == 0);
+        ends.queue.append(Handed { callback, ..handed(line(1), 1) }).unwrap();
+    }
+    assert!(told.lock().unwrap().is_empty());
+    ends.inbox().settle(ends.group(), Verdict::Durable(committed(5)));
+    assert_eq!(*told.lock().unwrap(), ["5", "6", "7", "8"]);
+}
+
+#[test]
+fn callbacks_of_groups_that_go_unsettled_are_called_too() {
+    let mut ends = Ends::new(100, 1);
+    let told = Arc::default();
+    for _ in 0..2 {
+        ends.queue.append(Handed { callback: noting(&told, false), ..handed(line(1), 1) }).unwrap();
+    }
+    drop(ends.group());
+    ends.inbox = None;
+    assert_eq!(*told.lock().unwrap(), ["Refused", "Refused"]);
+}
+
+#[test]
+fn what_is_meant_for_one_number_has_a_group_of_its_own() {
+    let ends = Ends::new(100, 100);
+    for next_seq in [None, None, Some(3), Some(4), None, None] {
+        ends.queue.append(Handed { next_seq, ..handed(line(1), 1) }).unwrap();
+    }
+    let groups = std::iter::from_fn(|| match ends.poll()? {
+        Found::Request(Request::Commit(group)) => Some((group.appends(), group.next_seq())),
+        other => panic!("not a group: {other:?}"),
+    });
+    assert_eq!(groups.collect::<Vec<_>>(), [(2, None), (1, Some(3)), (1, Some(4)), (2, None)]);
+}
+
+#[test]
+fn what_is_meant_for_one_number_is_not_laid_out_beforehand() {
+    let ends = Ends::new(100, 100);
+    let meant = || Handed { next_seq: Some(9), ..handed(line(1), 1) };
+    ends.queue.append(meant()).unwrap();
+    drop(ends.submit(1));
+    assert!(ends.inbox().borrow_full().is_none());
+    drop(ends.group());
+    assert!(ends.inbox().borrow_full().is_none(), "it can still be added to");
+    ends.queue.append(meant()).unwrap();
+    assert!(ends.inbox().borrow_full().is_some());
 }

@@ -19,9 +19,9 @@ pub struct Line<'a> {
     pub seq: u64,
     /// The record, byte for byte as it was appended, without a line feed, white space or seal.
     pub json: &'a [u8],
-    pub(super) segment: &'a Path,
+    pub(crate) segment: &'a Path,
     /// Where it stands in the file.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Its line, counted from 1 in the file.
     pub(super) line: u64,
 }

@@ -34,7 +34,7 @@ use crate::{
     lock::JournalLock,
     names::Names,
     planted::{Bug, planted},
-    queue::{Fate, Found, Group, Inbox, Request, Verdict},
+    queue::{Committed, Fate, Found, Group, Inbox, Request, Verdict},
     request::answer,
     shared::Shared,
     sync::oneshot,
@@ -80,6 +80,8 @@ struct Lines<'a, P> {
     pieces: P,
     records: u64,
     json_bytes: u64,
+    /// When the writer took them.
+    taken: Instant,
     /// The group that is committed next, if that is known: laid out meanwhile.
     following: Option<&'a Group>,
 }
@@ -129,19 +131,26 @@ impl Writer {
 
     /// Makes a group durable and answers its callers.
     fn commit_group(&mut self, group: Group) {
+        let taken = Instant::now();
         self.try_again();
         self.settle_pending();
         self.finish_overdue_rotation();
+        if let Some(conflict) = self.conflict(&group) {
+            return self.settle(group, Verdict::Each(vec![conflict]));
+        }
         let following = self.inbox.borrow_full();
         let lines = Lines {
             pieces: group.pieces(),
             records: group.records(),
             json_bytes: group.json_bytes(),
+            taken,
             following: following.as_ref(),
         };
         let verdict = match self.commit(lines) {
-            Ok(first) => Verdict::Durable(first),
-            Err(CommitError::NoRoom(_)) if group.appends() > 1 => Verdict::Each(self.commit_each(&group)),
+            Ok(committed) => Verdict::Durable(committed),
+            Err(CommitError::NoRoom(_)) if group.appends() > 1 => {
+                Verdict::Each(self.commit_each(&group, taken))
+            }
             Err(error) => match self.fate(error) {
                 Fate::Refused => Verdict::Refused,
                 fate => Verdict::Each(vec![fate]),
@@ -153,13 +162,20 @@ impl Writer {
         self.settle(group, verdict);
     }
 
+    /// A group that was meant for another number than the one that is next.
+    fn conflict(&self, group: &Group) -> Option<Fate> {
+        let (expected, actual) = (group.next_seq()?, self.next_seq);
+        let refused = expected != actual && self.shared.poisoned().is_none();
+        refused.then_some(Fate::Conflict { expected, actual })
+    }
+
     /// Where there is no room for all of them, each is tried by itself: the smaller may fit.
-    fn commit_each(&mut self, group: &Group) -> Vec<Fate> {
+    fn commit_each(&mut self, group: &Group, taken: Instant) -> Vec<Fate> {
         let mut fates = Vec::with_capacity(group.appends());
         for (lines, records, json_bytes) in group.each() {
             let pieces = (records > 0).then_some(lines).into_iter();
-            let fate = match self.commit(Lines { pieces, records, json_bytes, following: None }) {
-                Ok(first) => Fate::Durable(first),
+            let fate = match self.commit(Lines { pieces, records, json_bytes, taken, following: None }) {
+                Ok(committed) => Fate::Durable(committed),
                 Err(error) => self.fate(error),
             };
             fates.push(fate);
@@ -178,32 +194,33 @@ impl Writer {
         }
     }
 
-    /// One write, made durable; the sequence number of the first record.
+    /// One write, made durable.
     fn commit<'a>(
         &mut self,
         lines: Lines<'a, impl Iterator<Item = &'a [u8]>>,
-    ) -> std::result::Result<u64, CommitError> {
+    ) -> std::result::Result<Committed, CommitError> {
         if self.shared.poisoned().is_some() && !planted(Bug::GoesOnAfterAFailure) {
             return Err(CommitError::Failed(io::Error::other("poisoned")));
         }
-        let Lines { pieces, records, json_bytes, following } = lines;
+        let Lines { pieces, records, json_bytes, taken, following } = lines;
         if records == 0 && !self.segment.is_unborn() {
-            return Ok(self.next_seq);
+            return Ok(self.committed(0, 0, taken, taken));
         }
         if records > 0 && self.segment.is_unborn() && !planted(Bug::HeaderWithFirstGroup) {
             // Alone: a group torn in one write with its segment's header could take the header along.
             self.commit_header()?;
         }
         self.segment.check_in_place().map_err(CommitError::Failed)?;
+        let offset = self.segment.next_offset();
         let layout = self.segment.lay_out(pieces);
         let made = self.make_room(layout.end).and_then(|growing| {
             let started = Instant::now();
             let following = following.map(Group::pieces);
             self.segment.write(&mut *self.lane, layout, growing, following)?;
-            Ok(started.elapsed())
+            Ok(started)
         });
-        let latency = match made {
-            Ok(latency) => latency,
+        let started = match made {
+            Ok(started) => started,
             Err(CommitError::NoRoom(error)) => {
                 self.finish_extending();
                 self.segment.cut_back().map_err(CommitError::Failed)?;
@@ -211,30 +228,45 @@ impl Writer {
             }
             Err(failed) => return Err(failed),
         };
+        let durable = Instant::now();
         self.name_newborn()?;
-        let first = self.next_seq;
+        let committed = Committed { offset, ..self.committed(records, json_bytes, taken, durable) };
         self.next_seq += records;
         self.segment.records += records;
         self.shared.counters.direct(self.lane.is_direct());
         if records > 0 {
             self.group_size.note(json_bytes);
+            let latency = durable.duration_since(started);
             self.shared.counters.group(records, json_bytes, latency);
             self.shared.committed_in(latency);
         }
-        Ok(first)
+        Ok(committed)
+    }
+
+    /// What is known of lines that come next.
+    fn committed(&self, records: u64, json_bytes: u64, taken: Instant, durable: Instant) -> Committed {
+        Committed {
+            seq: self.next_seq,
+            offset: self.segment.next_offset(),
+            segment_first_seq: self.next_seq - self.segment.records,
+            group_records: records,
+            group_bytes: json_bytes,
+            taken,
+            durable,
+        }
     }
 
     /// The header of a segment that has none yet, by itself.
     fn commit_header(&mut self) -> std::result::Result<(), CommitError> {
-        self.commit(Lines { pieces: std::iter::empty(), records: 0, json_bytes: 0, following: None })
-            .map(drop)
+        let (pieces, taken) = (std::iter::empty(), Instant::now());
+        self.commit(Lines { pieces, records: 0, json_bytes: 0, taken, following: None }).map(drop)
     }
 
     /// Tells everybody, once the number is published.
     fn settle(&mut self, group: Group, verdict: Verdict) {
-        if let Verdict::Durable(first) = &verdict {
+        if let Verdict::Durable(committed) = &verdict {
             debug_assert_eq!(
-                first + group.records(),
+                committed.seq + group.records(),
                 self.next_seq,
                 "what is acknowledged is what was numbered"
             );

@@ -149,7 +149,7 @@ pub(super) fn start(
         .map_err(MiniStoreError::file(names.active(), "open for commits"))?;
     shared.counters.direct(lane.is_direct());
     tracing::info!(journal = %names.active().display(), %backend, direct = lane.is_direct(), ?report, "opened");
-    let queue = Arc::new(Queue::new(options.max_group_bytes));
+    let queue = Arc::new(Queue::new(options.max_group_bytes, options.commit_goal_bytes));
     let opened = Opened {
         requests: Requests::new(Arc::clone(&queue), process, releasing),
         shared: Arc::clone(&shared),

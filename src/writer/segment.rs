@@ -391,6 +391,11 @@ impl Segment {
         self.data_end
     }
 
+    /// Where the next line begins: behind the LF that ends the one before.
+    pub(super) fn next_offset(&self) -> u64 {
+        self.data_end + 1
+    }
+
     pub(super) fn prepared_end(&self) -> u64 {
         self.prepared_end
     }

@@ -10,6 +10,7 @@ mod grouping;
 mod queue;
 mod rotation;
 mod stepped;
+mod terms;
 
 use std::{
     fs,

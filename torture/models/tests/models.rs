@@ -71,6 +71,7 @@ tests! {
     a_writer_that_ends_without_a_word_refuses_everybody
     a_commit_delay_loses_nobody
     what_ends_a_group_ends_its_delay
+    what_is_enough_ends_a_delay_and_so_does_a_full_queue
     room_that_comes_back_in_one_piece_serves_all_who_waited
     no_record_is_lost_between_segments
     segments_written_ahead_lose_no_record

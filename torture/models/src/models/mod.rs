@@ -47,7 +47,8 @@ models! {
         what_is_read_in_parallel_is_whole_and_in_order;
     queue: a_parked_writer_hears_of_whatever_comes, whoever_asked_last_learns_the_outcome,
         a_writer_that_ends_without_a_word_refuses_everybody, a_commit_delay_loses_nobody,
-        what_ends_a_group_ends_its_delay, room_that_comes_back_in_one_piece_serves_all_who_waited;
+        what_ends_a_group_ends_its_delay, what_is_enough_ends_a_delay_and_so_does_a_full_queue,
+        room_that_comes_back_in_one_piece_serves_all_who_waited;
     rotation: no_record_is_lost_between_segments, segments_written_ahead_lose_no_record,
         a_failed_rename_answers_everybody;
 }

@@ -1,12 +1,16 @@
 //! The way to the writer and back, with a writer of the model's own or the engine's: nobody is left waiting.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::rig::{Rig, options, poll_once, room_for};
 use crate::{
-    MiniStoreError, Pending, Result,
+    MiniStore, MiniStoreError, Pending, Result,
     process::Process,
-    queue::{Found, Group, Inbox, Queue, Request, Verdict},
+    queue::{Committed, Found, Group, Handed, Inbox, Queue, Request, Verdict},
     request::{Lines, Room},
     shared::Shared,
     sync::{block_on, oneshot, thread},
@@ -25,7 +29,7 @@ struct Ends {
 impl Ends {
     fn new(dir: &Path, room: u32) -> (Self, Inbox) {
         let shared = Shared::new(dir.join("j"), Process::current().unwrap(), room).unwrap();
-        let (queue, shared) = (Arc::new(Queue::new(100)), Arc::new(shared));
+        let (queue, shared) = (Arc::new(Queue::new(100, u64::MAX)), Arc::new(shared));
         let inbox = Inbox::new(Arc::clone(&queue), Arc::clone(&shared), Duration::ZERO);
         (Self { queue, shared }, inbox)
     }
@@ -33,10 +37,25 @@ impl Ends {
     /// As a store does it.
     async fn submit(&self, room: u32) -> Result<Pending> {
         Room::wait(&self.shared, room).await?.forget();
-        let line = Lines::Owned(b"1".to_vec());
-        let place = self.queue.append(line, 1, room).map_err(|_| self.shared.refusal())?;
+        let lines = Lines::Owned(b"1".to_vec());
+        let handed = Handed { lines, records: 1, room, next_seq: None, callback: None };
+        let place = self.queue.append(handed).map_err(|_| self.shared.refusal())?;
         Ok(Pending { place, shared: Arc::clone(&self.shared) })
     }
+}
+
+/// Nobody here asks for more than the number.
+fn durable(seq: u64) -> Verdict {
+    let now = Instant::now();
+    Verdict::Durable(Committed {
+        seq,
+        offset: 0,
+        segment_first_seq: 1,
+        group_records: 0,
+        group_bytes: 0,
+        taken: now,
+        durable: now,
+    })
 }
 
 /// Settles groups and counts nudges until it is abandoned.
@@ -47,7 +66,7 @@ fn serve(inbox: &Inbox, told: oneshot::Sender<()>) {
             Found::Request(Request::Commit(group)) => {
                 let first = next;
                 next += group.records();
-                inbox.settle(group, Verdict::Durable(first));
+                inbox.settle(group, durable(first));
             }
             Found::Request(other) => panic!("nobody asked for {other:?}"),
             Found::Nudge => {
@@ -93,7 +112,7 @@ pub(super) fn whoever_asked_last_learns_the_outcome(dir: &Path) {
         thread::spawn(move || told.unwrap_or_else(|| block_on(first)).unwrap())
     });
     let awaits = thread::spawn(move || block_on(second).unwrap());
-    inbox.settle(group, Verdict::Durable(7));
+    inbox.settle(group, durable(7));
     let first = polls.join().unwrap().join().unwrap();
     assert_eq!((first, awaits.join().unwrap()), (7, 8));
 }
@@ -140,17 +159,40 @@ pub(super) fn a_commit_delay_loses_nobody(dir: &Path) {
 pub(super) fn what_ends_a_group_ends_its_delay(dir: &Path) {
     let rig = Rig::new(dir);
     let store = rig.open(options().commit_delay(FOR_EVER).max_group_bytes(2)).unwrap();
-    let fill = [1_u64, 2].map(|value| {
-        let store = store.clone();
-        thread::spawn(move || store.blocking().append(&value).unwrap())
-    });
-    fill.into_iter().for_each(|caller| caller.join().unwrap());
+    append_at_once(&store, [1, 2]);
     let before_rotation = store.blocking().submit(&3_u64).unwrap();
     store.blocking().rotate().unwrap();
     assert_eq!(before_rotation.wait().unwrap(), 3);
     let before_end = store.blocking().submit(&4_u64).unwrap();
     drop(store);
     assert_eq!(before_end.wait().unwrap(), 4);
+}
+
+/// A group that is given time for ever is committed when it holds the bytes that are enough, and when a caller finds no
+/// room.
+pub(super) fn what_is_enough_ends_a_delay_and_so_does_a_full_queue(dir: &Path) {
+    let rig = Rig::new(dir);
+    let store = rig.open(options().commit_delay(FOR_EVER).commit_goal_bytes(2)).unwrap();
+    append_at_once(&store, [1, 2]);
+    store.blocking().close().unwrap();
+    let store = rig.open(room_for(2).commit_delay(FOR_EVER)).unwrap();
+    // The last of them is committed by the closing.
+    let callers = thread::spawn({
+        let store = store.clone();
+        move || [3_u64, 4, 5].map(|value| store.blocking().submit(&value).unwrap())
+    });
+    let [third, fourth, fifth] = callers.join().unwrap();
+    assert_eq!((third.wait().unwrap(), fourth.wait().unwrap()), (3, 4));
+    store.blocking().close().unwrap();
+    assert_eq!(fifth.wait().unwrap(), 5);
+}
+
+fn append_at_once(store: &MiniStore, values: [u64; 2]) {
+    let callers = values.map(|value| {
+        let store = store.clone();
+        thread::spawn(move || store.blocking().append(&value).unwrap())
+    });
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
 }
 
 /// A group gives back the room of all its appends at once: whoever waited for a part of it goes on.

@@ -1,0 +1,270 @@
+//! Appends on terms of their own: if nobody was first, without waiting, with a receipt, with a callback.
+
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    thread,
+};
+
+use super::*;
+use crate::{Entry, RecordFate};
+
+fn is_conflict<T>(outcome: &Result<T>, told: (u64, u64)) -> bool {
+    matches!(outcome, Err(MiniStoreError::Conflict { expected, actual }) if (*expected, *actual) == told)
+}
+
+#[test]
+fn of_many_who_want_the_same_number_one_gets_it() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        let first = rig.stall(0);
+        let rivals: Vec<_> = (10..15u64)
+            .map(|record| {
+                let entry = Entry::record(&record).unwrap().if_next(2);
+                finish(rig.store.submit_entry(entry)).unwrap()
+            })
+            .collect();
+        let other = rig.submit(&1u64);
+        rig.faults.release(Op::Commit);
+        let mut told = rivals.into_iter().map(finish);
+        assert_eq!(told.next().unwrap().unwrap().seqs(), 2..3);
+        assert!(told.all(|told| is_conflict(&told, (2, 3))), "refused with the number that was next");
+        assert_eq!((finish(first).unwrap(), finish(other).unwrap()), (1, 3), "nobody else is touched");
+        assert_eq!(values(&rig.path), [0, 10, 1]);
+        let commits = rig.faults.count(Op::Commit);
+        let refused = finish(rig.store.append_if(2, &9u64));
+        assert!(is_conflict(&refused, (2, 4)));
+        assert_eq!(refused.unwrap_err().record_fate(), RecordFate::NotWritten);
+        assert_eq!(rig.faults.count(Op::Commit), commits, "it costs no write");
+        finish(rig.store.append_if(4, &2u64)).unwrap();
+    }
+}
+
+#[test]
+fn a_number_that_nobody_has_yet_is_not_waited_for() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        assert!(is_conflict(&finish(rig.store.append_if(2, &0u64)), (2, 1)));
+        assert!(is_conflict(&finish(rig.store.append_if(0, &0u64)), (0, 1)));
+        let batch = Entry::batch([0u64, 1]).unwrap();
+        assert_eq!(finish(rig.store.append_entry(batch.clone().if_next(1))).unwrap().seqs(), 1..3);
+        assert!(is_conflict(&finish(rig.store.append_entry(batch.if_next(2))), (2, 3)));
+        assert_eq!(values(&rig.path), [0, 1]);
+    }
+}
+
+#[test]
+fn what_was_meant_to_follow_a_record_that_found_no_room_is_refused() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        let first = rig.stall(0);
+        let before = rig.submit(&1u64);
+        let after = finish(rig.store.submit_entry(Entry::record(&2u64).unwrap().if_next(3))).unwrap();
+        rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
+        rig.faults.release(Op::Commit);
+        assert_eq!(finish(first).unwrap(), 1);
+        assert!(is_full(&finish(before)));
+        assert!(is_conflict(&finish(after), (3, 2)));
+        assert_eq!(values(&rig.path), [0]);
+    }
+}
+
+#[test]
+fn a_poisoned_store_says_so_whatever_number_was_asked_for() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        let first = rig.stall(0);
+        let meant = finish(rig.store.submit_entry(Entry::record(&1u64).unwrap().if_next(7))).unwrap();
+        rig.faults.fail(Op::Commit, 0, Errno::IO);
+        rig.faults.release(Op::Commit);
+        for refused in [finish(first).map(drop), finish(meant).map(drop)] {
+            assert_eq!(refused.as_ref().unwrap_err().record_fate(), RecordFate::Unknown);
+            assert_eq!(poison(refused), Some(Errno::IO));
+        }
+    }
+}
+
+#[test]
+fn who_does_not_want_to_wait_is_told_that_the_queue_is_full() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(600));
+        let first = rig.stall(0);
+        let second = rig.store.try_submit(&1u64).unwrap();
+        let busy = rig.store.try_submit(&2u64).unwrap_err();
+        assert!(matches!(busy, MiniStoreError::Busy), "{busy}");
+        assert_eq!(busy.record_fate(), RecordFate::NotWritten);
+        let entry = Entry::record(&2u64).unwrap();
+        assert!(matches!(rig.store.try_submit_entry(entry.clone()), Err(MiniStoreError::Busy)));
+        assert!(matches!(finish(rig.store.try_append(&2u64)), Err(MiniStoreError::Busy)));
+        let uncalled = |_| panic!("an entry that was refused has no outcome");
+        assert!(matches!(
+            rig.store.try_submit_entry_then(entry.clone(), uncalled),
+            Err(MiniStoreError::Busy)
+        ));
+        rig.faults.release(Op::Commit);
+        assert_eq!((finish(first).unwrap(), finish(second).unwrap()), (1, 2));
+        finish(rig.store.try_append(&2u64)).unwrap();
+        assert_eq!(finish(rig.store.try_submit_entry(entry).unwrap()).unwrap().seq, 4);
+        assert_eq!(values(&rig.path), [0, 1, 2, 2]);
+    }
+}
+
+#[test]
+fn a_newcomer_does_not_overtake_those_who_wait_for_room() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(1000));
+        let first = rig.stall(0);
+        let large = "x".repeat(700);
+        let mut waiting = Box::pin(rig.store.submit(&large));
+        assert!(is_waiting(&mut waiting));
+        assert!(matches!(rig.store.try_submit(&1u64), Err(MiniStoreError::Busy)));
+        rig.faults.release(Op::Commit);
+        finish(finish(waiting).unwrap()).unwrap();
+        finish(first).unwrap();
+    }
+}
+
+#[test]
+fn a_receipt_says_where_a_record_stands_and_what_it_was_committed_with() {
+    for kind in lanes() {
+        for write_ahead in [true, false] {
+            let options = JournalOptions::new().max_bytes_per_segment(500).write_ahead(write_ahead);
+            let rig = Rig::open(kind, options);
+            let mut receipts = Vec::new();
+            for round in 0..20u64 {
+                let first = rig.stall(round);
+                let entries = [Entry::record(&round), Entry::batch([round; 3]), Entry::record("text")];
+                let pending = entries.map(|entry| finish(rig.store.submit_entry(entry.unwrap())).unwrap());
+                rig.faults.release(Op::Commit);
+                finish(first).unwrap();
+                receipts.extend(pending.into_iter().map(|pending| finish(pending).unwrap()));
+            }
+            finish(rig.store.close()).unwrap();
+            assert!(rig.rotations() > 2);
+            check_places(&rig, &receipts);
+        }
+    }
+}
+
+/// Every receipt names the place where a reader finds the record, and the group that a scan finds there.
+fn check_places(rig: &Rig, receipts: &[crate::Receipt]) {
+    let mut lines = MiniStore::lines(&rig.path);
+    let mut places = std::collections::BTreeMap::new();
+    let mut segments: Vec<(PathBuf, u64)> = Vec::new();
+    while let Some(line) = lines.next_line().unwrap() {
+        if segments.last().is_none_or(|(path, _)| path != line.segment) {
+            segments.push((line.segment.to_path_buf(), line.seq));
+        }
+        places.insert(line.seq, (segments.last().unwrap().1, line.offset));
+    }
+    for (index, receipt) in receipts.iter().enumerate() {
+        assert_eq!(places[&receipt.seq], (receipt.segment_first_seq, receipt.offset), "{receipt:?}");
+        assert_eq!(receipt.seqs().count(), [1, 3, 1][index % 3]);
+        // With the first one too, where what held it up was the header of a new segment.
+        assert!((5..=6).contains(&receipt.group_records), "all that came meanwhile: {receipt:?}");
+        assert!(receipt.queued <= receipt.durable);
+    }
+}
+
+#[test]
+fn an_empty_entry_has_a_receipt_and_no_place() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        let receipt = finish(rig.store.append_entry(Entry::batch::<u64>([]).unwrap())).unwrap();
+        assert_eq!((receipt.seqs(), receipt.group_records), (1..1, 0));
+    }
+}
+
+#[test]
+fn the_limits_of_a_store_hold_for_entries() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new().max_record_bytes(10).max_batch_bytes(20));
+        let too_large = |entry: Result<Entry>| {
+            let refused = finish(rig.store.append_entry(entry.unwrap())).unwrap_err();
+            assert!(matches!(refused, MiniStoreError::TooLarge { .. }), "{refused}");
+        };
+        too_large(Entry::record("123456789"));
+        too_large(Entry::batch(["1", "123456789"]));
+        too_large(Entry::batch(["123456", "123456", "123456"]));
+        too_large(Entry::json(&bytes::Bytes::from_static(b"12345678901")));
+        finish(rig.store.append_entry(Entry::batch(["123456", "123456"]).unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn a_callback_runs_on_the_writer_thread_once_the_record_is_durable() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        let first = rig.stall(0);
+        let (sender, told) = mpsc::channel();
+        for record in 1..=3u64 {
+            let (store, sender) = (rig.store.clone(), sender.clone());
+            let callback = move |seq: Result<u64>| {
+                let thread = thread::current().name().map(str::to_owned);
+                sender.send((seq.unwrap(), store.durable_seq(), thread)).unwrap();
+            };
+            finish(rig.store.submit_then(&record, callback)).unwrap();
+        }
+        assert!(told.try_recv().is_err());
+        rig.faults.release(Op::Commit);
+        finish(first).unwrap();
+        for seq in 2..=4 {
+            let (number, durable, thread) = told.recv_timeout(HANG).unwrap();
+            assert_eq!((number, durable), (seq, 4), "in order, after all of them are durable");
+            assert_eq!(thread.as_deref(), Some("ministore-writer"));
+        }
+    }
+}
+
+#[test]
+fn a_callback_may_submit_and_may_let_the_last_handle_go() {
+    for kind in lanes() {
+        let Rig { dir, path, faults: _faults, store } = Rig::open(kind, JournalOptions::new());
+        let (sender, told) = mpsc::channel();
+        let last = store.clone();
+        let callback = move |seq: Result<u64>| {
+            let next = last.try_submit(&1u64).unwrap();
+            drop(last);
+            sender.send((seq.unwrap(), next)).unwrap();
+        };
+        let entered = Mutex::new(Some(callback));
+        pollster::block_on(
+            store.submit_then(&0u64, move |seq| (entered.lock().unwrap().take().unwrap())(seq)),
+        )
+        .unwrap();
+        drop(store);
+        let (seq, next) = told.recv_timeout(HANG).unwrap();
+        assert_eq!((seq, finish(next).unwrap()), (1, 2));
+        drop(finish(JournalOptions::new().open(&path)).unwrap());
+        assert_eq!(values(&path), [0, 1]);
+        drop(dir);
+    }
+}
+
+#[test]
+fn every_callback_is_told_what_became_of_its_record() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        let first = rig.stall(0);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let note = |name: &'static str| {
+            let told = Arc::clone(&told);
+            move |outcome: Result<crate::Receipt>| {
+                told.lock().unwrap().push((name, outcome.map_err(|error| error.record_fate())));
+            }
+        };
+        let submit = |entry: Entry, name| finish(rig.store.submit_entry_then(entry, note(name))).unwrap();
+        submit(Entry::record(&1u64).unwrap().if_next(9), "refused");
+        submit(Entry::record(&2u64).unwrap(), "failed");
+        finish(rig.store.submit_then(&3u64, |_| panic!("on purpose"))).unwrap();
+        submit(Entry::record(&4u64).unwrap(), "behind");
+        rig.faults.fail(Op::Commit, 1, Errno::IO);
+        rig.faults.release(Op::Commit);
+        finish(first).unwrap();
+        assert_eq!(poison(finish(rig.store.close())), Some(Errno::IO));
+        let told = told.lock().unwrap();
+        let (not_written, unknown) = (Err(RecordFate::NotWritten), Err(RecordFate::Unknown));
+        assert_eq!(*told, [("refused", not_written), ("failed", unknown), ("behind", unknown)]);
+        let refused = finish(rig.store.submit_then(&5u64, |_| panic!("it was not queued")));
+        assert_eq!(poison(refused), Some(Errno::IO));
+    }
+}
