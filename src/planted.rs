@@ -51,6 +51,8 @@ pub enum Bug {
     TornTailAsData,
     /// What was prepared as the next segment is adopted whatever it continues.
     NextUnchecked,
+    /// An append that was meant for one number gets another.
+    AnyNumberWillDo,
 
     /// An append takes no room in the queue.
     TakesNoRoom,
@@ -88,7 +90,7 @@ pub enum Bug {
 
 impl Bug {
     /// Those that the simulated disk must show.
-    pub const ON_DISK: [Self; 21] = [
+    pub const ON_DISK: [Self; 22] = [
         Self::NoDirSyncAfterArchiving,
         Self::NoDirSyncAfterCreating,
         Self::AcknowledgeBeforeSync,
@@ -110,6 +112,7 @@ impl Bug {
         Self::PaddingOverCommits,
         Self::TornTailAsData,
         Self::NextUnchecked,
+        Self::AnyNumberWillDo,
     ];
 
     /// Those that the models of threads must show.

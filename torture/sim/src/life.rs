@@ -9,7 +9,7 @@ use std::{
 };
 
 use ministore_uring::{
-    MiniStore, MiniStoreError, Pending, Result,
+    Entry, MiniStore, MiniStoreError, Pending, PendingReceipt, Result,
     testkit::{
         SimDisk,
         sim::{Rng, Stepped, Turn},
@@ -23,6 +23,13 @@ use crate::{
 };
 
 type Promise<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+/// An append that was accepted.
+enum Accepted {
+    Plain(Pending),
+    /// It is to get this number, or none.
+    Meant(u64, PendingReceipt),
+}
 
 /// A model that a watcher looks at, too.
 #[derive(Clone)]
@@ -86,9 +93,9 @@ pub struct Callers<'a> {
     pub store: MiniStore,
     pub writer: Stepped,
     /// Appends that wait for room in the queue, in order.
-    waiting: Vec<(Vec<u64>, Promise<Pending>)>,
+    waiting: Vec<(Vec<u64>, Promise<Accepted>)>,
     /// Appends on their way: which, and what will tell.
-    pending: Vec<(usize, Pending)>,
+    pending: Vec<(usize, Accepted)>,
     rotations: Vec<Promise<()>>,
     /// Somebody was told that the store gave up.
     pub poisoned: bool,
@@ -161,7 +168,8 @@ impl<'a> Callers<'a> {
     pub fn act(&mut self, actions: u64) -> Checked {
         for _ in 0..actions {
             match self.rng.below(100) {
-                0..30 => self.submit(1),
+                0..26 => self.submit(1),
+                26..30 => self.submit_meant(),
                 30..42 => {
                     let count = self.rng.range(1, 7);
                     self.submit(count);
@@ -196,10 +204,23 @@ impl<'a> Callers<'a> {
         }
         let store = self.store.clone();
         let single = count == 1 && self.rng.chance(80);
-        let promise: Promise<Pending> = Box::pin(async move {
+        let promise: Promise<Accepted> = Box::pin(async move {
             if single { store.submit(&records[0]).await } else { store.submit_batch(records).await }
+                .map(Accepted::Plain)
         });
         self.waiting.push((ids, promise));
+    }
+
+    /// An append that is to get a certain number, which it gets if all that is on its way does.
+    fn submit_meant(&mut self) {
+        let id = self.shared.model().new_id();
+        let ahead = self.pending.len() as u64 + self.rng.pick(&[0, 0, 1]);
+        let (store, seq) = (self.store.clone(), self.store.durable_seq() + 1 + ahead);
+        let promise: Promise<Accepted> = Box::pin(async move {
+            let entry = Entry::record(&(id, text_of(id, 20)))?.if_next(seq);
+            Ok(Accepted::Meant(seq, store.submit_entry(entry).await?))
+        });
+        self.waiting.push((vec![id], promise));
     }
 
     /// An empty batch is acknowledged like any other, and writes nothing.
@@ -304,7 +325,7 @@ impl<'a> Callers<'a> {
         let issued = self.poll_waiting();
         let mut still = Vec::new();
         for (append, mut pending) in std::mem::take(&mut self.pending) {
-            match poll(&mut Pin::new(&mut pending)) {
+            match poll_accepted(&mut pending)? {
                 None => still.push((append, pending)),
                 Some(outcome) => self.note(append, outcome)?,
             }
@@ -324,7 +345,8 @@ impl<'a> Callers<'a> {
                 None => still.push((ids, promise)),
                 Some(Ok(pending)) => {
                     issued = true;
-                    let append = self.shared.model().issue(ids);
+                    let meant = matches!(pending, Accepted::Meant(..));
+                    let append = self.shared.model().issue(ids, meant);
                     self.pending.push((append, pending));
                 }
                 // It was never handed over.
@@ -345,6 +367,8 @@ impl<'a> Callers<'a> {
                 self.refused += 1;
                 Told::Refused
             }
+            // By itself it is no sign of a lack of room.
+            Err(MiniStoreError::Conflict { .. }) => Told::Refused,
             Err(MiniStoreError::Poisoned { .. }) => {
                 self.poisoned = true;
                 Told::Unknown
@@ -387,6 +411,25 @@ impl<'a> Callers<'a> {
         self.disk.watch(None);
         self.listen()?;
         self.shared.complain()
+    }
+}
+
+/// The outcome, if it is there; it has to be one that was asked for.
+fn poll_accepted(accepted: &mut Accepted) -> Checked<Option<Result<u64>>> {
+    let (meant, told) = match accepted {
+        Accepted::Plain(pending) => return Ok(poll(&mut Pin::new(pending))),
+        Accepted::Meant(meant, pending) => (*meant, poll(&mut Pin::new(pending))),
+    };
+    match &told {
+        Some(Ok(receipt)) if receipt.seq != meant => {
+            violated(format!("an append meant for {meant} got {receipt:?}"))
+        }
+        Some(Err(MiniStoreError::Conflict { expected, actual }))
+            if *expected != meant || *actual == meant =>
+        {
+            violated(format!("an append meant for {meant} was refused: {expected} expected, {actual} next"))
+        }
+        _ => Ok(told.map(|told| told.map(|receipt| receipt.seq))),
     }
 }
 

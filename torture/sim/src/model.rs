@@ -43,6 +43,8 @@ pub enum Told {
 pub struct Append {
     pub ids: Vec<u64>,
     pub told: Told,
+    /// It was meant for a certain number, and may have been refused for not getting it.
+    pub meant: bool,
 }
 
 /// How much the journal promises.
@@ -92,8 +94,8 @@ impl Model {
     }
 
     /// Records were handed over; says where their fate is to be noted.
-    pub fn issue(&mut self, ids: Vec<u64>) -> usize {
-        self.appends.push(Append { ids, told: Told::Nothing });
+    pub fn issue(&mut self, ids: Vec<u64>, meant: bool) -> usize {
+        self.appends.push(Append { ids, told: Told::Nothing, meant });
         self.appends.len() - 1
     }
 
@@ -233,10 +235,11 @@ impl Model {
             if append.ids[0] == id {
                 return Ok(at);
             }
+            let may_be_refused = self.room_was_limited || append.meant;
             match append.told {
                 Told::Refused => at += 1,
-                Told::Gone if self.room_was_limited => at += 1,
-                Told::Nothing if self.room_was_limited && self.answers_are_on_their_way => at += 1,
+                Told::Gone if may_be_refused => at += 1,
+                Told::Nothing if may_be_refused && self.answers_are_on_their_way => at += 1,
                 _ => {
                     return violated(format!("record {seq} is {id}, and {append:?} was to come before it"));
                 }
