@@ -8,6 +8,7 @@ mod access;
 mod api;
 mod backends;
 mod drop_in;
+mod entries;
 mod exclusive;
 mod executors;
 mod fixtures;

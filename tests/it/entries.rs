@@ -1,0 +1,149 @@
+//! Appends on terms: nobody's update is lost, nobody waits who does not want to, everybody who asks has a receipt.
+
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    thread,
+};
+
+use bytes::Bytes;
+use ministore_uring::{Entry, MiniStore, MiniStoreError, RecordFate};
+
+use crate::support::{Journal, block_on, for_each_backend, replay};
+
+/// Counts up by one, however many others do the same: reads what is there, and appends only if nothing came in between.
+fn count_up(store: &MiniStore, journal: &Journal) -> u64 {
+    let mut conflicts = 0;
+    loop {
+        let seq = store.durable_seq();
+        let value: u64 = match seq {
+            0 => 0,
+            _ => MiniStore::records_from(journal.path(), seq).next().unwrap().unwrap().value,
+        };
+        match store.blocking().append_if(seq + 1, &(value + 1)) {
+            Ok(()) => return conflicts,
+            Err(MiniStoreError::Conflict { expected, actual }) => {
+                assert!(expected == seq + 1 && actual > expected);
+                conflicts += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn no_update_is_lost_among_many_who_append_if_nobody_was_first() {
+    const CALLERS: u64 = 6;
+    const UPDATES: u64 = 15;
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        let conflicts: u64 = thread::scope(|scope| {
+            let callers: Vec<_> = (0..CALLERS)
+                .map(|_| scope.spawn(|| (0..UPDATES).map(|_| count_up(&store, &journal)).sum::<u64>()))
+                .collect();
+            callers.into_iter().map(|caller| caller.join().unwrap()).sum()
+        });
+        eprintln!("{conflicts} conflicts");
+        assert_eq!(
+            replay::<u64>(journal.path()).unwrap(),
+            (1..=CALLERS * UPDATES).collect::<Vec<_>>(),
+            "each saw what the one before had written"
+        );
+    });
+}
+
+#[test]
+fn the_numbers_go_on_for_a_journal_that_is_opened_again() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.clone().open_blocking(journal.path()).unwrap();
+        store.blocking().append_batch([1, 2, 3]).unwrap();
+        store.blocking().close().unwrap();
+        let store = options.open_blocking(journal.path()).unwrap();
+        let refused = store.blocking().append_if(3, &4).unwrap_err();
+        assert!(matches!(refused, MiniStoreError::Conflict { expected: 3, actual: 4 }), "{refused}");
+        assert_eq!(refused.to_string(), "record 3 was to be next, but 4 is");
+        let receipt = store.blocking().append_entry(Entry::record(&4).unwrap().if_next(4)).unwrap();
+        assert_eq!((receipt.seqs(), receipt.segment_first_seq), (4..5, 1));
+        assert!(journal.bytes()[receipt.offset as usize..].starts_with(b"4"));
+    });
+}
+
+#[test]
+fn an_entry_can_be_awaited_waited_for_and_called_back() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        let (sender, told) = mpsc::channel();
+        let line = Entry::json(&Bytes::from_static(b" {\"a\" : 1}\n")).unwrap();
+        assert_eq!((line.records(), line.bytes()), (1, 9));
+        assert_eq!(block_on(store.append_entry(line.clone())).unwrap().seq, 1);
+        let waited = store.blocking().submit_entry(line.clone()).unwrap();
+        let awaited = store.try_submit_entry(line.clone()).unwrap();
+        let sends = sender.clone();
+        let note = move |told: ministore_uring::Result<ministore_uring::Receipt>| {
+            sends.send(told.unwrap().seqs()).unwrap();
+        };
+        store.blocking().submit_entry_then(line.clone(), note.clone()).unwrap();
+        store.try_submit_entry_then(Entry::batch([1, 2]).unwrap(), note).unwrap();
+        store.blocking().submit_then(&"x", move |seq| sender.send(0..seq.unwrap()).unwrap()).unwrap();
+        assert_eq!((waited.wait().unwrap().seq, block_on(awaited).unwrap().seq), (2, 3));
+        assert_eq!(told.iter().collect::<Vec<_>>(), [4..5, 5..7, 0..7]);
+        store.blocking().try_append(&8).unwrap();
+        assert_eq!(store.try_submit(&9).unwrap().wait().unwrap(), 9);
+    });
+}
+
+#[test]
+fn a_closed_store_refuses_every_way_to_append_and_calls_nobody_back() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        let entry = Entry::record(&1).unwrap();
+        store.blocking().close().unwrap();
+        let uncalled = |_| panic!("what was not queued has no outcome");
+        for refused in [
+            store.blocking().try_append(&1),
+            store.try_submit(&1).map(drop),
+            store.blocking().append_if(1, &1),
+            store.blocking().append_entry(entry.clone()).map(drop),
+            store.blocking().submit_then(&1, |_| panic!("what was not queued has no outcome")),
+            store.blocking().submit_entry_then(entry.clone(), uncalled),
+            store.try_submit_entry_then(entry.clone(), uncalled),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, MiniStoreError::Closed), "{error}");
+            assert_eq!(error.record_fate(), RecordFate::NotWritten);
+        }
+    });
+}
+
+#[test]
+fn a_chain_of_callbacks_appends_from_the_writer_thread() {
+    const LINKS: u64 = 100;
+    /// What a replicated log does: the next entry goes out when the one before is durable.
+    fn link(store: &MiniStore, told: mpsc::Sender<u64>) {
+        let next = store.clone();
+        let go_on = move |receipt: ministore_uring::Result<ministore_uring::Receipt>| {
+            let seq = receipt.unwrap().seq;
+            told.send(seq).unwrap();
+            if seq < LINKS {
+                link(&next, told);
+            }
+        };
+        let entry = Entry::record(&store.durable_seq()).unwrap();
+        store.try_submit_entry_then(entry, go_on).unwrap();
+    }
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        let (sender, told) = mpsc::channel();
+        link(&store, sender);
+        assert_eq!(told.iter().collect::<Vec<_>>(), (1..=LINKS).collect::<Vec<_>>());
+        let count = Arc::new(Mutex::new(0));
+        let counts = Arc::clone(&count);
+        store.blocking().submit_then(&0, move |_| *counts.lock().unwrap() += 1).unwrap();
+        store.blocking().close().unwrap();
+        assert_eq!(*count.lock().unwrap(), 1, "called before the closing is answered");
+    });
+}
