@@ -24,7 +24,7 @@ use crate::{Entry, MiniStore, Pending, PendingReceipt, Receipt, Result, sync::bl
 /// Do not use it on the threads of an async runtime: await the methods of [`MiniStore`] there.
 #[derive(Debug, Clone, Copy)]
 pub struct Blocking<'a> {
-    store: &'a MiniStore,
+    pub(crate) store: &'a MiniStore,
 }
 
 impl<'a> Blocking<'a> {

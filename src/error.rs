@@ -244,6 +244,14 @@ impl MiniStoreError {
     }
 }
 
+/// The same error once more: what the operating system said goes to several places.
+pub(crate) fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
 fn seq_note(seq: Option<u64>) -> String {
     seq.map_or_else(String::new, |seq| format!(", record {seq}"))
 }

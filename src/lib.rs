@@ -126,6 +126,7 @@ mod queue;
 mod reader;
 mod recovery;
 mod request;
+mod retention;
 mod scan;
 mod shared;
 mod stats;

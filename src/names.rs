@@ -6,6 +6,8 @@
 //! | `NAME.001`, `NAME.002`, … | archived segments, in numeric order |
 //! | `NAME.next` | the next segment, being prepared |
 //! | `NAME.lock` | held by the writer |
+//! | `NAME.holds` | the named cursors that retention does not pass |
+//! | `NAME.holds.next` | the same, being written |
 //! | `NAME.cut-<offset>` | bytes that recovery cut |
 
 use std::{
@@ -68,6 +70,14 @@ impl Names {
         self.with_suffix(".lock")
     }
 
+    pub(crate) fn holds(&self) -> PathBuf {
+        self.with_suffix(".holds")
+    }
+
+    pub(crate) fn holds_next(&self) -> PathBuf {
+        self.with_suffix(".holds.next")
+    }
+
     /// For bytes cut at `offset`; `copy` counts from 0 the attempts to find a free name.
     pub(crate) fn cut(&self, offset: u64, copy: u32) -> PathBuf {
         match copy {
@@ -90,7 +100,8 @@ impl Names {
     pub(crate) fn owns(&self, path: &Path) -> bool {
         let name = path.file_name().filter(|_| path.parent() == Some(&self.dir));
         let is_archived = name.is_some_and(|name| self.archived_number(name).is_some());
-        is_archived || [self.active(), self.next(), self.lock()].iter().any(|own| own == path)
+        let own = [self.active(), self.next(), self.lock(), self.holds(), self.holds_next()];
+        is_archived || own.iter().any(|own| own == path)
     }
 
     fn archived_number(&self, name: &OsStr) -> Option<u64> {
@@ -134,7 +145,9 @@ mod tests {
 
     #[test]
     fn other_files_are_no_segments() {
-        let others = [names().active(), names().next(), names().lock(), names().cut(5, 0), names().cut(5, 2)];
+        let mut others =
+            vec![names().active(), names().next(), names().lock(), names().cut(5, 0), names().cut(5, 2)];
+        others.extend([names().holds(), names().holds_next()]);
         let mut listed: Vec<_> = others.iter().map(|path| path.file_name().unwrap().to_os_string()).collect();
         listed.extend(["j.log.", "j.log.1a", "j.log.-1", "k.log.001", "j.log.001.gz"].map(OsString::from));
         listed.push(format!("j.log.{}", "9".repeat(30)).into());

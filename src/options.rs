@@ -77,7 +77,8 @@ impl Default for MiniStoreOptions {
 
 impl From<MiniStoreOptions> for JournalOptions {
     fn from(options: MiniStoreOptions) -> Self {
-        Self::new().max_bytes_per_segment(options.max_bytes_per_segment).max_segments(options.max_segments)
+        let own = Self::new().max_bytes_per_segment(options.max_bytes_per_segment);
+        Self { as_the_original: true, ..own.max_segments(options.max_segments) }
     }
 }
 
@@ -127,6 +128,10 @@ pub enum RecoveryPolicy {
 pub struct JournalOptions {
     pub(crate) max_bytes_per_segment: u64,
     pub(crate) max_segments: usize,
+    pub(crate) max_total_bytes: u64,
+    pub(crate) max_age: Duration,
+    /// Told by the original's options, which delete by default.
+    pub(crate) as_the_original: bool,
     pub(crate) seals: bool,
     pub(crate) write_ahead: bool,
     pub(crate) direct: bool,
@@ -149,6 +154,9 @@ impl JournalOptions {
         Self {
             max_bytes_per_segment: 64 * MIB,
             max_segments: usize::MAX,
+            max_total_bytes: u64::MAX,
+            max_age: Duration::MAX,
+            as_the_original: false,
             seals: true,
             write_ahead: true,
             direct: true,
@@ -175,16 +183,45 @@ impl JournalOptions {
 
     /// Sets how many files are kept, the active one counted (default: all). Older ones are **deleted** at a
     /// rotation. At least 1.
+    ///
+    /// This limit and the two below are looked at together: the oldest segment goes as long as one of them is exceeded
+    /// and no [hold](MiniStore::hold) protects it; the active one stays. [`first_seq`](MiniStore::first_seq) tells what is
+    /// left.
     #[must_use]
     pub fn max_segments(mut self, n: usize) -> Self {
         self.max_segments = n;
         self
     }
 
+    /// Sets how many bytes the journal's files may have together (default: any number): the sizes of the archived
+    /// segments and of the active one, with the padding written ahead in it. The oldest archived segments are
+    /// **deleted** where they have more: when the journal is opened, at each rotation, and whenever
+    /// [`release_before`](MiniStore::release_before), [`hold`](MiniStore::hold) or [`unhold`](MiniStore::unhold) is
+    /// called. In between the active segment grows: the disk needs room for so many bytes and two segments more (the
+    /// next one is prepared early). At least 1.
+    #[must_use]
+    pub fn max_total_bytes(mut self, bytes: u64) -> Self {
+        self.max_total_bytes = bytes;
+        self
+    }
+
+    /// Sets for how long archived segments are kept (default: for ever). One is **deleted** when its newest record is
+    /// older: when its file was last modified longer ago than that, for records carry no time. (A segment that a crash
+    /// left to the next open counts from there.)
+    ///
+    /// Looked at when [`max_total_bytes`](Self::max_total_bytes) is; there is no timer, and the active segment stays
+    /// however old it is. A program that is to forget in time calls [`rotate`](MiniStore::rotate), or `release_before(0)`,
+    /// now and then.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = age;
+        self
+    }
+
     /// Whether new segments carry seals (default: yes). Without them a closed file is byte for byte what
     /// `ministore` 0.1.7 would have written, and loses what seals give: damage goes unnoticed, a batch may be
-    /// found in part after a crash, sequence numbers count from the oldest segment still there, and nothing is
-    /// written ahead. A commit that a crash cut off can look like damage: open may then need
+    /// found in part after a crash, sequence numbers count from the oldest segment still there (so that nothing can be
+    /// held or released by them), and nothing is written ahead. A commit that a crash cut off can look like damage: open may then need
     /// [`RecoveryPolicy::CutAtFirstError`].
     #[must_use]
     pub fn seals(mut self, yes: bool) -> Self {
@@ -313,6 +350,12 @@ impl JournalOptions {
         let invalid = |text: String| Err(MiniStoreError::InvalidArgument(text));
         if self.max_segments == 0 {
             return invalid("max_segments must be >= 1".into());
+        }
+        if self.max_total_bytes == 0 {
+            return invalid("max_total_bytes must be >= 1".into());
+        }
+        if self.max_age.is_zero() {
+            return invalid("max_age must be > 0".into());
         }
         for (name, bytes) in [
             ("max_record_bytes", self.max_record_bytes),

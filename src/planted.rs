@@ -43,6 +43,12 @@ pub enum Bug {
     NumberNotCarriedOver,
     /// Retention deletes one segment more than it may.
     RetentionOneTooMany,
+    /// Retention deletes what is held.
+    RetentionPassesHolds,
+    /// A segment is released when the first of its records is.
+    ReleasesOneTooMany,
+    /// A hold takes its name before its bytes are durable.
+    HoldNotSynced,
     /// What a full disk took of a group is left where it is.
     NoCutAfterNoRoom,
     /// Padding is written from where the data ended when it was asked for.
@@ -90,7 +96,7 @@ pub enum Bug {
 
 impl Bug {
     /// Those that the simulated disk must show.
-    pub const ON_DISK: [Self; 22] = [
+    pub const ON_DISK: [Self; 25] = [
         Self::NoDirSyncAfterArchiving,
         Self::NoDirSyncAfterCreating,
         Self::AcknowledgeBeforeSync,
@@ -108,6 +114,9 @@ impl Bug {
         Self::NoLookAtTheLastGroup,
         Self::NumberNotCarriedOver,
         Self::RetentionOneTooMany,
+        Self::RetentionPassesHolds,
+        Self::ReleasesOneTooMany,
+        Self::HoldNotSynced,
         Self::NoCutAfterNoRoom,
         Self::PaddingOverCommits,
         Self::TornTailAsData,

@@ -139,7 +139,7 @@ impl Future for Pending {
     }
 }
 
-/// What the writer has to say to a rotation or a closing.
+/// What there is to say to a rotation, a closing, or an ask of retention.
 #[derive(Debug)]
 pub(crate) struct Answer<T> {
     pub(crate) outcome: oneshot::Receiver<Result<T>>,
@@ -186,6 +186,11 @@ impl Requests {
 
     pub(crate) fn control(&self, request: Request) -> std::result::Result<(), Ended> {
         self.queue.control(request)
+    }
+
+    /// The writer is to look at something that is no request.
+    pub(crate) fn nudge(&self) {
+        self.queue.nudge();
     }
 }
 

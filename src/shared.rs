@@ -13,6 +13,7 @@ use crate::{
     planted::{Bug, planted},
     process::Process,
     request::outliving_callers,
+    retention::Retention,
     stats::Counters,
     sync::{AtomicBool, AtomicU64, OnceLock, Ordering, Semaphore, thread},
 };
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     /// Where the writer thread runs.
     pub(crate) process: Process,
     pub(crate) counters: Counters,
+    pub(crate) retention: Retention,
     /// Room in the queue, in bytes. Closed when nothing is accepted any more.
     pub(crate) room: Arc<Semaphore>,
     durable_seq: AtomicU64,
@@ -52,6 +54,7 @@ impl Shared {
             path,
             process,
             counters: Counters::new()?,
+            retention: Retention::default(),
             room: Arc::new(Semaphore::new(queue_bytes_max as usize)),
             durable_seq: AtomicU64::default(),
             commit_nanos: AtomicU64::new(u64::MAX),
@@ -136,6 +139,13 @@ impl Shared {
             return Err(MiniStoreError::Forked { path: self.path.clone(), pid: self.process.id });
         }
         Ok(())
+    }
+
+    /// Nobody looks after retention any more: whoever asked, and is not answered yet, is refused.
+    pub(crate) fn end_retention(&self) {
+        for ask in self.retention.asks.end() {
+            ask.refuse(self.refusal());
+        }
     }
 
     /// Why nothing is accepted any more.

@@ -28,6 +28,10 @@ pub struct Stats {
     pub groups: u64,
     /// Segments archived.
     pub rotations: u64,
+    /// Segments that retention deleted, for whatever reason.
+    pub released_segments: u64,
+    /// Records in them.
+    pub released_records: u64,
     /// Bytes of padding written ahead of the records.
     pub written_ahead_bytes: u64,
     /// Nanoseconds from the start of a group's write until it was durable, one value a group.
@@ -48,6 +52,8 @@ pub(crate) struct Counters {
     bytes: AtomicU64,
     groups: AtomicU64,
     rotations: AtomicU64,
+    released_segments: AtomicU64,
+    released_records: AtomicU64,
     written_ahead_bytes: AtomicU64,
     commit_latency: Mutex<Histogram<u64>>,
     /// Stays empty.
@@ -66,6 +72,8 @@ impl Counters {
             bytes: AtomicU64::default(),
             groups: AtomicU64::default(),
             rotations: AtomicU64::default(),
+            released_segments: AtomicU64::default(),
+            released_records: AtomicU64::default(),
             written_ahead_bytes: AtomicU64::default(),
             commit_latency: Mutex::new(histogram),
             no_latency: Histogram::new(1).map_err(invalid)?,
@@ -82,6 +90,11 @@ impl Counters {
 
     pub(crate) fn rotation(&self) {
         self.rotations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn released(&self, records: u64) {
+        self.released_segments.fetch_add(1, Ordering::Relaxed);
+        self.released_records.fetch_add(records, Ordering::Relaxed);
     }
 
     pub(crate) fn written_ahead(&self, bytes: u64) {
@@ -101,6 +114,8 @@ impl Counters {
             bytes: self.bytes.load(Ordering::Relaxed),
             groups: self.groups.load(Ordering::Relaxed),
             rotations: self.rotations.load(Ordering::Relaxed),
+            released_segments: self.released_segments.load(Ordering::Relaxed),
+            released_records: self.released_records.load(Ordering::Relaxed),
             written_ahead_bytes: self.written_ahead_bytes.load(Ordering::Relaxed),
             commit_latency: self.latency(process),
         }

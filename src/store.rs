@@ -12,6 +12,7 @@ use crate::{
     planted::{Bug, planted},
     queue::{Callback, Handed, Request},
     request::{Answer, Lines, Requests, Room},
+    retention::Ask,
     shared::Shared,
     sync::{TryAcquireError, block_on, oneshot},
     writer,
@@ -401,6 +402,16 @@ impl MiniStore {
         shared.check_process()?;
         let (done, outcome) = oneshot::channel();
         requests.control(request(done)).map_err(|_| shared.refusal())?;
+        Answer { outcome, shared: Arc::clone(shared) }.await
+    }
+
+    /// Asks for what is done beside the commits, and ends no group.
+    pub(crate) async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Result<T>>) -> Ask) -> Result<T> {
+        let Handle { requests, shared, .. } = &*self.handle;
+        shared.check_process()?;
+        let (done, outcome) = oneshot::channel();
+        shared.retention.asks.add(ask(done)).map_err(|_| shared.refusal())?;
+        requests.nudge();
         Answer { outcome, shared: Arc::clone(shared) }.await
     }
 }

@@ -9,6 +9,7 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
+    time::SystemTime,
 };
 
 use rustix::{
@@ -162,6 +163,10 @@ impl DiskFile for File {
             Err(error) => return Err(error.into()),
         };
         Ok((meta.stx_nlink > 0).then_some(meta.stx_size))
+    }
+
+    fn modified(&self) -> io::Result<Option<SystemTime>> {
+        self.metadata()?.modified().map(Some)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -17,6 +17,7 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 pub(crate) use blocking::BlockingLane;
@@ -57,6 +58,11 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
 
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// What time it is, for the ages of files.
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
 
     /// The names in a directory, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>>;
@@ -116,6 +122,12 @@ pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
     /// Its length; `None` where it has no name any more.
     fn named_len(&self) -> io::Result<Option<u64>> {
         self.len().map(Some)
+    }
+
+    /// When it was last written to, where that is known. Not to be asked of a file that is committed to: it would make
+    /// the next commit slower (see `RealDisk`).
+    fn modified(&self) -> io::Result<Option<SystemTime>> {
+        Ok(None)
     }
 
     /// Writes all of `bytes`, or fails.

@@ -5,6 +5,7 @@
 //! [`seal`]; the last line of a closed segment also ends in the [closed mark](CLOSED_MARK).
 
 pub(crate) mod header;
+pub(crate) mod holds;
 pub(crate) mod line;
 pub(crate) mod seal;
 

@@ -1,6 +1,7 @@
 //! Reading everything and checking every seal and link.
 
 use std::{
+    collections::BTreeMap,
     fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,6 +17,7 @@ use crate::{
     names::Names,
     reader::Snapshot,
     recovery::check_plain_lines,
+    retention,
     scan::{Block, Collect, Scanner, Step, Sweep, Tail},
 };
 
@@ -33,6 +35,16 @@ pub struct Examination {
     pub records: u64,
     /// Commit groups that verify.
     pub groups: u64,
+    /// The [holds](crate::MiniStore::hold) that stand: sequence numbers by their names.
+    pub holds: BTreeMap<String, u64>,
+}
+
+impl Examination {
+    /// The sequence number of the oldest record that verifies, where there is one and its number is known.
+    #[must_use]
+    pub fn first_seq(&self) -> Option<u64> {
+        self.segments.iter().find(|segment| segment.records > 0)?.first_seq
+    }
 }
 
 /// One file of a journal.
@@ -112,7 +124,15 @@ pub(crate) fn examine_on(disk: &dyn Disk, path: &Path) -> Result<Examination> {
     if let Some((path, file)) = active {
         examiner.segment(&path, &file, true).map_err(MiniStoreError::file(&path, "read"))?;
     }
-    Ok(examiner.finish())
+    let mut found = examiner.finish();
+    match retention::load(disk, &names) {
+        Ok(holds) => found.holds = holds,
+        Err(MiniStoreError::Corrupt { segment, offset, line, seq, reason }) => {
+            found.faults.push(Fault { segment, offset, line, seq, reason });
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(found)
 }
 
 #[derive(Debug, Default)]

@@ -318,5 +318,6 @@ impl Drop for Inbox {
         drop(self.end());
         // Nobody gives room back any more: a writer that panicked did not come to say so.
         self.shared.close_room();
+        self.shared.end_retention();
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use super::{
     CutTail, OpenReport, Recovered,
     decide::Step,
+    numbering::first_of,
     observe::{Active, Content, Journal},
     scanned::Scanned,
     seen::Seen,
@@ -108,6 +109,7 @@ pub(super) fn secure(disk: &dyn Disk, names: &Names, journal: &Journal, seen: &m
 
 /// The last step: the active segment is whole, and durable; ends it in LF and puts its lines under a seal.
 pub(super) fn make_ready(
+    disk: &dyn Disk,
     options: &JournalOptions,
     journal: Journal,
     report: OpenReport,
@@ -118,6 +120,8 @@ pub(super) fn make_ready(
         return Err(MiniStoreError::MissingInitialState);
     };
     let sealed = scanned.is_sealed();
+    let stated = scanned.header.link();
+    let first_seq = first_of(&journal.archived, stated, |path| disk.open(path, Open::Read));
     let fail = |action| MiniStoreError::file(&path, action);
     let Scanned { records, end, .. } = scanned;
     let mut recovered = Recovered {
@@ -128,6 +132,7 @@ pub(super) fn make_ready(
         last_seal: end.last_seal,
         records,
         newest_archived: journal.archived.last().map_or(0, |(number, _)| *number),
+        first_seq,
         report: OpenReport { next_seq: link.first + records, ..report },
     };
     let ends_as_it_should = end.terminated && end.file_end == end.data_end + 1 + u64::from(end.marked);

@@ -47,6 +47,8 @@ pub(crate) struct Recovered {
     pub(crate) records: u64,
     /// The number of the newest archived segment; 0 for none.
     pub(crate) newest_archived: u64,
+    /// The oldest record that is there; the next one where there is none.
+    pub(crate) first_seq: u64,
     pub(crate) report: OpenReport,
 }
 
@@ -69,10 +71,10 @@ pub(crate) fn recover(disk: &dyn Disk, names: &Names, options: &JournalOptions) 
         }
         match step {
             Step::CutActive if planted(Bug::RecoveryCutsTooLittle) => {
-                return act::make_ready(options, journal, report);
+                return act::make_ready(disk, options, journal, report);
             }
             Step::Ready if act::secure(disk, names, &journal, &mut seen)? => {
-                return act::make_ready(options, journal, report);
+                return act::make_ready(disk, options, journal, report);
             }
             Step::Ready => {}
             step => {

@@ -2,8 +2,12 @@
 
 use std::{io, path::PathBuf};
 
-use super::seen::Seen;
-use crate::{MiniStoreError, Result, scan::ReadAt};
+use super::{scanned::scan_to_end, seen::Seen};
+use crate::{
+    MiniStoreError, Result,
+    format::{Header, Link},
+    scan::{ReadAt, read_header},
+};
 
 /// Where the segment after these begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,4 +55,39 @@ pub(super) fn continuation_of<R: ReadAt>(
         }
     }
     Ok(Ok(Continuation { next_seq: 1 + records, last_seal }))
+}
+
+/// The number of the oldest record, of segments behind which an active one follows that says `link` of itself. One header is read;
+/// more only where the oldest segment is plain: its records, and those of the plain ones that follow it, are then counted
+/// back from the first number that a header states. Where segment 1 is still there nothing was ever deleted, and nothing
+/// need be counted. What cannot be read is passed over: readers will tell.
+pub(super) fn first_of<R: ReadAt>(
+    archived: &[(u64, PathBuf)],
+    link: Option<Link>,
+    open: impl Fn(&PathBuf) -> io::Result<R>,
+) -> u64 {
+    let stated = |path: &PathBuf| match read_header(open(path)?)? {
+        Ok(header) => Ok::<_, io::Error>(header.link().map(|link| link.first)),
+        Err(_) => Ok(None),
+    };
+    let mut plain = Vec::new();
+    for (number, path) in archived {
+        match stated(path) {
+            Ok(Some(first)) => return count_back(first, &plain, open),
+            Ok(None) if *number == 1 => return 1,
+            Ok(None) => plain.push(path),
+            Err(error) => tracing::warn!(segment = %path.display(), %error, "could not read a header"),
+        }
+    }
+    // Where no segment states a number, they count from the oldest.
+    link.map_or(1, |link| count_back(link.first, &plain, open))
+}
+
+fn count_back<R: ReadAt>(first: u64, plain: &[&PathBuf], open: impl Fn(&PathBuf) -> io::Result<R>) -> u64 {
+    let count = |path: &&PathBuf| {
+        let scanned = open(path).and_then(|file| scan_to_end(&file)).ok()?.ok()?;
+        Some(if scanned.header == Header::Plain { scanned.records } else { 0 })
+    };
+    let records: u64 = plain.iter().filter_map(count).sum();
+    first.saturating_sub(records).max(1)
 }

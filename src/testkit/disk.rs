@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 use rustix::io::Errno;
@@ -188,6 +189,10 @@ impl Disk for LifeDisk {
         })
     }
 
+    fn now(&self) -> SystemTime {
+        self.host.machine().now()
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
         self.host.glance();
         let machine = self.host.machine();
@@ -241,6 +246,12 @@ impl DiskFile for SimFile {
         let machine = self.disk.host.machine();
         machine.alive(self.disk.life)?;
         Ok(machine.len(self.inode))
+    }
+
+    fn modified(&self) -> io::Result<Option<SystemTime>> {
+        let machine = self.disk.host.machine();
+        machine.alive(self.disk.life)?;
+        Ok(Some(machine.modified(self.inode)))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

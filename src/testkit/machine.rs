@@ -6,6 +6,7 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use rustix::io::Errno;
@@ -50,6 +51,8 @@ pub(super) struct Machine {
     /// Since when nothing works, and why.
     pub(super) stopped: Option<Stop>,
     pub(super) operations: u64,
+    /// What the clock shows, since the epoch.
+    clock: Duration,
     writes: u64,
     syncs: u64,
     /// Faults that struck.
@@ -67,6 +70,8 @@ struct File {
     failures: u64,
     /// Bytes that were written and have no room on the disk yet.
     unallocated: u64,
+    /// When it was last changed.
+    modified: Duration,
 }
 
 impl Machine {
@@ -81,6 +86,7 @@ impl Machine {
             life: 0,
             stopped: None,
             operations: 0,
+            clock: Duration::ZERO,
             writes: 0,
             syncs: 0,
             faults: 0,
@@ -180,7 +186,7 @@ impl Machine {
             return Err(Errno::NOSPC.into());
         }
         let inode = self.files.len();
-        self.files.push(File::default());
+        self.files.push(File { modified: self.clock, ..File::default() });
         self.note(|_| format!("create {}", path.display()));
         self.directory.create(path, inode);
         Ok(inode)
@@ -217,6 +223,20 @@ impl Machine {
     fn free(&mut self, inode: Inode) {
         let bytes = self.files[inode].content.len() as u64;
         self.plan.give_room_back(bytes);
+    }
+
+    // Time.
+
+    pub(super) fn let_time_pass(&mut self, time: Duration) {
+        self.clock = self.clock.saturating_add(time);
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.clock
+    }
+
+    pub(super) fn modified(&self, inode: Inode) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.files[inode].modified
     }
 
     // Files.
@@ -261,6 +281,7 @@ impl Machine {
 
     pub(super) fn write(&mut self, inode: Inode, offset: u64, bytes: &[u8]) {
         self.note(|machine| format!("write {} at {offset} into {}", bytes.len(), machine.called(inode)));
+        self.files[inode].modified = self.clock;
         self.files[inode].content.write(offset as usize, bytes);
     }
 
@@ -268,6 +289,7 @@ impl Machine {
         self.note(|machine| {
             format!("write {} at {offset} directly into {}", bytes.len(), machine.called(inode))
         });
+        self.files[inode].modified = self.clock;
         self.files[inode].content.write_through(offset as usize, bytes);
     }
 
@@ -297,6 +319,7 @@ impl Machine {
         let never_taken = cut.min(file.unallocated);
         file.unallocated -= never_taken;
         self.plan.give_room_back(cut - never_taken);
+        file.modified = self.clock;
         file.content.set_len(len as usize);
         Ok(())
     }

@@ -41,7 +41,8 @@
 //!
 //! # What is not simulated
 //!
-//! Directories besides the one that files are in, permissions, links, and reads that fail. Time does not pass.
+//! Directories besides the one that files are in, permissions, links, and reads that fail. Time passes only as it is told
+//! to ([`SimDisk::let_time_pass`]).
 
 #![cfg_attr(
     not(any(test, feature = "_sim")),
@@ -63,6 +64,7 @@ mod tests;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 pub use directory::NamesAfterCut;
@@ -237,6 +239,11 @@ impl SimDisk {
     /// Whether files can be written past the page cache (default: they can).
     pub fn direct_io(&self, how: DirectIo) {
         self.host.machine().plan.direct_io = how;
+    }
+
+    /// Lets the clock go on: for what goes by the age of files ([`max_age`](JournalOptions::max_age)).
+    pub fn let_time_pass(&self, time: Duration) {
+        self.host.machine().let_time_pass(time);
     }
 
     /// What a power cut does to names (default: [`NamesAfterCut::Any`]).

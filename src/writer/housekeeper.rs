@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use super::retain::Keeper;
 use crate::{
     device::{Disk, DiskFile, Hands, Open, is_no_room},
     format::PADDING,
@@ -31,6 +32,8 @@ pub(super) enum Job {
     Archive { to: PathBuf },
     /// Close an archived segment, whose successor has the active name by now; then delete the oldest segments.
     Retire(Retiring),
+    /// Do what callers ask of retention. Of the archived segments those up to this number may be deleted.
+    Retain { newest: u64, opening: bool },
 }
 
 /// Whether padding stays in the page cache: of no use, and in the way, where commits go past it.
@@ -46,14 +49,17 @@ pub(super) struct Retiring {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) data_end: u64,
     pub(super) sealed: bool,
-    pub(super) segments_kept: usize,
+    /// Its number.
+    pub(super) number: u64,
+    /// Whether segments may be deleted then.
+    pub(super) retains: bool,
 }
 
 impl Job {
     /// The same, deleting nothing.
     pub(super) fn without_retention(self) -> Self {
         match self {
-            Self::Retire(retiring) => Self::Retire(Retiring { segments_kept: usize::MAX, ..retiring }),
+            Self::Retire(retiring) => Self::Retire(Retiring { retains: false, ..retiring }),
             other => other,
         }
     }
@@ -68,6 +74,8 @@ pub(super) enum Outcome {
     Retired(io::Result<()>),
     /// There was no room for the last bytes of the archived segment. It is read as it is; to be tried again.
     Unretired(Retiring),
+    /// Whoever asked was answered.
+    Retained(io::Result<()>),
 }
 
 /// How [`Job::Archive`] can end well.
@@ -90,9 +98,9 @@ pub(super) struct Housekeeper {
 }
 
 impl Housekeeper {
-    pub(super) fn new(hands: Box<dyn Hands>, disk: Arc<dyn Disk>, names: Names, queue: Arc<Queue>) -> Self {
+    pub(super) fn new(hands: Box<dyn Hands>, worker: Worker, queue: Arc<Queue>) -> Self {
         let (done, outcomes) = unbounded();
-        Self { hands, worker: Arc::new(Worker { disk, names }), done, outcomes, queue, in_flight: 0 }
+        Self { hands, worker: Arc::new(worker), done, outcomes, queue, in_flight: 0 }
     }
 
     pub(super) fn ask(&mut self, job: Job) {
@@ -155,10 +163,12 @@ impl Drop for Report {
     }
 }
 
+/// Does the jobs.
 #[derive(Debug)]
-struct Worker {
-    disk: Arc<dyn Disk>,
-    names: Names,
+pub(super) struct Worker {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) names: Names,
+    pub(super) keeper: Keeper,
 }
 
 impl Worker {
@@ -173,6 +183,7 @@ impl Worker {
                 Ok(false) => Outcome::Unretired(retiring),
                 retired => Outcome::Retired(retired.map(drop)),
             },
+            Job::Retain { newest, opening } => Outcome::Retained(self.tend(newest, opening)),
         }
     }
 
@@ -205,40 +216,11 @@ impl Worker {
     fn retire(&self, retiring: &Retiring) -> io::Result<bool> {
         self.disk.sync_dir(self.names.dir())?;
         let closed = retiring.close()?;
-        self.retain(retiring.segments_kept)?;
+        if retiring.retains {
+            self.retain_after_rotation(retiring.number)?;
+        }
         // What was deleted may have made room.
         Ok(closed || retiring.close()?)
-    }
-
-    /// Deletes the oldest archived segments, so that with the active one `segments_kept` are left. What cannot be
-    /// deleted now is tried again at the next rotation.
-    fn retain(&self, segments_kept: usize) -> io::Result<()> {
-        let listed = match self.disk.list(self.names.dir()) {
-            Ok(listed) => listed,
-            Err(error) => {
-                tracing::warn!(directory = %self.names.dir().display(), %error, "could not look for old segments");
-                return Ok(());
-            }
-        };
-        let archived = self.names.archived_in(&listed);
-        let mut surplus = (archived.len() + 1).saturating_sub(segments_kept);
-        if planted(Bug::RetentionOneTooMany) && segments_kept < usize::MAX {
-            surplus = (surplus + 1).min(archived.len());
-        }
-        for (deleted, (_, path)) in archived[..surplus].iter().enumerate() {
-            if deleted > 0 {
-                // In this order: a crash that keeps one deletion and loses the one before it would leave a gap.
-                self.disk.sync_dir(self.names.dir())?;
-            }
-            match self.disk.remove(path) {
-                Ok(()) => tracing::debug!(segment = %path.display(), "deleted an old segment"),
-                Err(error) => {
-                    tracing::warn!(segment = %path.display(), %error, "could not delete an old segment");
-                    break;
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ mod ahead;
 pub(crate) mod bench;
 mod housekeeper;
 mod open;
+mod retain;
 mod rotation;
 mod segment;
 #[cfg(any(test, feature = "_sim"))]
@@ -25,7 +26,7 @@ pub(crate) use stepped::{Stepped, Turn};
 use self::{
     ahead::{Extending, GroupSize},
     housekeeper::{Housekeeper, Outcome},
-    rotation::Rotation,
+    rotation::{Retaining, Rotation},
     segment::Segment,
 };
 use crate::{
@@ -52,6 +53,7 @@ struct Writer {
     housekeeper: Housekeeper,
     segment: Segment,
     rotation: Rotation,
+    retaining: Retaining,
     extending: Extending,
     group_size: GroupSize,
     next_seq: u64,
@@ -70,6 +72,8 @@ type Closing = oneshot::Sender<Result<()>>;
 enum Event {
     Request(Request),
     Outcome(Outcome),
+    /// Somebody asks something of retention.
+    Asked,
     /// Every handle is gone.
     Abandoned,
 }
@@ -111,6 +115,7 @@ impl Writer {
             match self.inbox.wait() {
                 Found::Request(request) => return Event::Request(request),
                 Found::Abandoned => return Event::Abandoned,
+                Found::Nudge if self.shared.retention.asks.are_waiting() => return Event::Asked,
                 // For an outcome.
                 Found::Nudge => {}
             }
@@ -124,6 +129,8 @@ impl Writer {
             Event::Request(Request::Rotate(done)) => self.rotate(done),
             Event::Request(Request::Close(done)) => return ControlFlow::Break(Some(done)),
             Event::Outcome(outcome) => self.take_in(&outcome),
+            // When the house is kept.
+            Event::Asked => {}
             Event::Abandoned => return ControlFlow::Break(None),
         }
         ControlFlow::Continue(())
@@ -291,6 +298,7 @@ impl Writer {
             tracing::error!(journal = %self.shared.path.display(), %error, "could not close the journal");
         }
         self.shared.close();
+        self.shared.end_retention();
         let refusal = || self.shared.refusal();
         for request in self.inbox.end() {
             match request {
@@ -311,6 +319,7 @@ impl Writer {
 
     fn close_journal(&mut self) -> Result<()> {
         self.finish_rotation_before_closing();
+        self.retain_if_asked();
         while self.settle_one() {}
         let unnamed = self.segment.path != self.names.active();
         for retire in self.rotation.take_retire() {

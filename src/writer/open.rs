@@ -12,8 +12,9 @@ use std::{
 use super::{
     Writer,
     ahead::{Extending, GroupSize},
-    housekeeper::Housekeeper,
-    rotation::Rotation,
+    housekeeper::{Housekeeper, Worker},
+    retain::Keeper,
+    rotation::{Retaining, Rotation},
     segment::{Origin, Segment},
 };
 use crate::{
@@ -26,6 +27,7 @@ use crate::{
     queue::{Inbox, Queue},
     recovery::recover,
     request::Requests,
+    retention::{self, Limits},
     shared::Shared,
     sync::{oneshot, thread},
 };
@@ -128,11 +130,16 @@ pub(super) fn start(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => lock.cover(&active, opened.map_err(MiniStoreError::file(&active, "open"))?)?,
     }
+    // Before anything is changed: without them nobody knows what must stay.
+    let holds = retention::load(&*disk, &names)?;
     let recovered = recover(&*disk, &names, &options)?;
+    retention::discard_unfinished(&*disk, &names)?;
     lock.cover(&active, Arc::clone(&recovered.file))?;
     let report = recovered.report.clone();
     let shared = Arc::new(Shared::new(names.active(), process.clone(), queue_bytes_max)?);
     shared.publish(report.next_seq - 1);
+    shared.retention.set_first_seq(recovered.first_seq);
+    shared.retention.set_holds(holds);
     let origin = Origin {
         file: recovered.file,
         path: names.active(),
@@ -156,11 +163,18 @@ pub(super) fn start(
         report,
         backend,
     };
-    let housekeeper = Housekeeper::new(disk.hands()?, Arc::clone(&disk), names.clone(), Arc::clone(&queue));
+    let keeper = Keeper::new(&options, Arc::clone(&shared));
+    let worker = Worker { disk: Arc::clone(&disk), names: names.clone(), keeper };
+    let housekeeper = Housekeeper::new(disk.hands()?, worker, Arc::clone(&queue));
     let inbox = Inbox::new(queue, Arc::clone(&shared), options.commit_delay);
     let writer = Writer {
         inbox,
         rotation: Rotation::new(recovered.newest_archived),
+        retaining: if Limits::of(&options).without_count().keep_everything() {
+            Retaining::No
+        } else {
+            Retaining::AtOpening
+        },
         extending: Extending::No,
         group_size: GroupSize::default(),
         next_seq: opened.report.next_seq,

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     MiniStoreError, Result,
     device::{CommitError, Disk, DiskFile, is_no_room},
+    error::copy_of,
     format::{Header, Link},
     names::Names,
     planted::{Bug, planted},
@@ -43,6 +44,15 @@ pub(super) struct Rotation {
     /// Archived segments that there was no room to close, oldest first.
     unretired: Vec<Retiring>,
     newest_archived: u64,
+}
+
+/// Whether the housekeeper looks after retention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retaining {
+    No,
+    /// It is to, for the journal was just opened.
+    AtOpening,
+    Asked,
 }
 
 #[derive(Debug)]
@@ -81,7 +91,7 @@ impl Rotation {
             tracing::warn!(journal = %shared.path.display(), %error, "could not prepare or rotate a segment");
         };
         match outcome {
-            Outcome::Extended(Ok(_)) | Outcome::Retired(Ok(())) => {}
+            Outcome::Extended(Ok(_)) | Outcome::Retired(Ok(())) | Outcome::Retained(Ok(())) => {}
             Outcome::Extended(Err(error)) => {
                 self.stalled = true;
                 failed(error);
@@ -110,12 +120,17 @@ impl Rotation {
                 self.archive = Archive::Not;
                 shared.poison(copy_of(error));
             }
-            Outcome::Retired(Err(error)) => shared.poison(copy_of(error)),
+            Outcome::Retired(Err(error)) | Outcome::Retained(Err(error)) => shared.poison(copy_of(error)),
             Outcome::Unretired(retiring) => {
                 tracing::warn!(journal = %shared.path.display(), "no room to close an archived segment");
                 self.unretired.push(retiring.clone());
             }
         }
+    }
+
+    /// The newest archived segment whose successor has its name. (The housekeeper, asked now, comes to sync that first.)
+    fn newest_succeeded(&self) -> u64 {
+        self.newest_archived - u64::from(self.retire.is_some())
     }
 
     /// The housekeeper is to be left alone: it found no room, or the segment is being archived.
@@ -148,6 +163,7 @@ impl Rotation {
 impl Writer {
     /// Asks for whatever is due. Never waits.
     pub(super) fn keep_house(&mut self) {
+        self.retain_if_asked();
         if self.shared.poisoned().is_some() {
             self.answer_rotate_waiters();
             return;
@@ -168,6 +184,9 @@ impl Writer {
     pub(super) fn take_in(&mut self, outcome: &Outcome) {
         if let Outcome::Extended(extended) = outcome {
             self.extended(extended.as_ref().ok().copied());
+        }
+        if let Outcome::Retained(_) = outcome {
+            self.retaining = Retaining::No;
         }
         self.rotation.note(outcome, &self.shared);
     }
@@ -272,7 +291,8 @@ impl Writer {
             file: Arc::clone(&old.file),
             data_end: old.data_end(),
             sealed: old.is_sealed(),
-            segments_kept: self.options.max_segments,
+            number: self.rotation.newest_archived,
+            retains: true,
         });
         if planted(Bug::HeaderWithFirstGroup) {
             return;
@@ -301,6 +321,21 @@ impl Writer {
             self.housekeeper.ask(retire);
         }
         Ok(())
+    }
+
+    /// Has the housekeeper look after retention, where somebody asked for that.
+    pub(super) fn retain_if_asked(&mut self) {
+        let asks = &self.shared.retention.asks;
+        if self.shared.poisoned().is_some() {
+            let refusal = || self.shared.refusal();
+            asks.take().into_iter().for_each(|ask| ask.refuse(refusal()));
+        } else if self.retaining == Retaining::AtOpening
+            || (self.retaining == Retaining::No && asks.are_waiting())
+        {
+            let opening = self.retaining == Retaining::AtOpening;
+            self.retaining = Retaining::Asked;
+            self.housekeeper.ask(Job::Retain { newest: self.rotation.newest_succeeded(), opening });
+        }
     }
 
     /// Somebody asks for a rotation.
@@ -334,13 +369,5 @@ impl Writer {
             };
             answer(done, outcome);
         }
-    }
-}
-
-/// The same error a second time: the first stays with the outcome.
-fn copy_of(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::new(error.kind(), error.to_string()),
     }
 }

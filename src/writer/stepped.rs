@@ -6,6 +6,7 @@ use std::{ops::ControlFlow, path::Path};
 use super::{
     Event, Writer,
     open::{Chosen, Opened, start},
+    rotation::Retaining,
 };
 use crate::{JournalOptions, Result, lock::Releasing, process::Process, queue::Found};
 
@@ -62,6 +63,11 @@ impl Stepped {
 }
 
 impl Writer {
+    /// Somebody asks something of retention, and the housekeeper has time for it.
+    fn is_asked(&self) -> bool {
+        self.retaining == Retaining::No && self.shared.retention.asks.are_waiting()
+    }
+
     /// An event that need not be waited for.
     fn waiting_event(&mut self, outcomes_first: bool) -> Option<Event> {
         let request = |writer: &Self| {
@@ -69,6 +75,7 @@ impl Writer {
                 match writer.inbox.poll()? {
                     Found::Request(request) => return Some(Event::Request(request)),
                     Found::Abandoned => return Some(Event::Abandoned),
+                    Found::Nudge if writer.is_asked() => return Some(Event::Asked),
                     Found::Nudge => {}
                 }
             }

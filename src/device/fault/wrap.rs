@@ -7,6 +7,7 @@ use std::{
     os::{fd::AsRawFd, unix::fs::FileExt},
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use rustix::io::Errno;
@@ -115,6 +116,10 @@ impl DiskFile for FaultFile {
 
     fn named_len(&self) -> io::Result<Option<u64>> {
         self.inner.named_len()
+    }
+
+    fn modified(&self) -> io::Result<Option<SystemTime>> {
+        self.inner.modified()
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -1,0 +1,52 @@
+//! What of a journal may be deleted, and what must stay: the limits of its options, what the program released, and the
+//! holds of its consumers. Decides and keeps account; the files are deleted elsewhere (`writer/retain.rs`).
+
+mod asks;
+mod handle;
+mod holds;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use asks::{Ask, Asks};
+pub(crate) use holds::{HOLDS_MAX, Holds, SaveError, discard_unfinished, load, save};
+pub(crate) use rules::{Left, Limits, Oldest, Rules, Why};
+
+use crate::sync::{AtomicU64, Mutex, Ordering, PoisonError, TryLockError};
+
+/// What callers can see of it, and what they ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Retention {
+    first_seq: AtomicU64,
+    /// Those that are durable.
+    holds: Mutex<Holds>,
+    pub(crate) asks: Asks,
+}
+
+impl Retention {
+    /// The oldest record that is still there; the next one where there is none.
+    pub(crate) fn first_seq(&self) -> u64 {
+        self.first_seq.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_first_seq(&self, seq: u64) {
+        self.first_seq.store(seq, Ordering::Release);
+    }
+
+    pub(crate) fn holds(&self) -> Holds {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same where the lock may be held by a thread that this process does not have: `None` then.
+    pub(crate) fn try_holds(&self) -> Option<Holds> {
+        match self.holds.try_lock() {
+            Ok(holds) => Some(holds.clone()),
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner().clone()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    pub(crate) fn set_holds(&self, holds: Holds) {
+        *self.holds.lock().unwrap_or_else(PoisonError::into_inner) = holds;
+    }
+}

@@ -1,0 +1,119 @@
+//! Which segment may go: a pure rule about the oldest one, asked again after each deletion.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    JournalOptions,
+    planted::{Bug, planted},
+};
+
+/// What the options say. The highest value of each sets no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Segments, the active one counted.
+    pub(crate) max_segments: usize,
+    /// Bytes of their files, the active one's counted.
+    pub(crate) max_total_bytes: u64,
+    pub(crate) max_age: Duration,
+}
+
+impl Limits {
+    pub(crate) fn of(options: &JournalOptions) -> Self {
+        let JournalOptions { max_segments, max_total_bytes, max_age, .. } = *options;
+        Self { max_segments, max_total_bytes, max_age }
+    }
+
+    /// Those that hold between two rotations, too.
+    pub(crate) fn without_count(self) -> Self {
+        Self { max_segments: usize::MAX, ..self }
+    }
+
+    pub(crate) fn limits_bytes(&self) -> bool {
+        self.max_total_bytes < u64::MAX
+    }
+
+    pub(crate) fn limits_age(&self) -> bool {
+        self.max_age < Duration::MAX
+    }
+
+    pub(crate) fn keep_everything(&self) -> bool {
+        self.max_segments == usize::MAX && !self.limits_bytes() && !self.limits_age()
+    }
+}
+
+/// What decides about a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) limits: Limits,
+    /// The program needs no record before this one.
+    pub(crate) released_before: u64,
+    /// Somebody needs all records from this one on. Nobody: the highest number, which no record has.
+    pub(crate) held_from: u64,
+}
+
+/// What a journal consists of before a decision, the active segment counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) segments: usize,
+    pub(crate) bytes: u64,
+}
+
+/// The oldest archived segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Oldest {
+    /// Its first record.
+    pub(crate) first: u64,
+    /// The first record behind it, where the segment behind it says so.
+    pub(crate) end: Option<u64>,
+    /// The age of its newest record, where that can be known.
+    pub(crate) age: Option<Duration>,
+}
+
+/// Why a segment is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    Released,
+    Count,
+    Bytes,
+    Age,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Released => "released",
+            Self::Count => "count",
+            Self::Bytes => "bytes",
+            Self::Age => "age",
+        })
+    }
+}
+
+impl Rules {
+    /// Why the oldest segment is to be deleted; `None`: it stays, and so does everything behind it.
+    pub(crate) fn verdict(&self, left: Left, oldest: &Oldest) -> Option<Why> {
+        let Self { limits, released_before, .. } = self;
+        let end = if planted(Bug::ReleasesOneTooMany) { Some(oldest.first) } else { oldest.end };
+        let segments = left.segments
+            + usize::from(planted(Bug::RetentionOneTooMany) && limits.max_segments < usize::MAX);
+        if self.is_held(oldest) {
+            None
+        } else if end.is_some_and(|end| end <= *released_before) {
+            Some(Why::Released)
+        } else if segments > limits.max_segments {
+            Some(Why::Count)
+        } else if left.bytes > limits.max_total_bytes {
+            Some(Why::Bytes)
+        } else if oldest.age.is_some_and(|age| age > limits.max_age) {
+            Some(Why::Age)
+        } else {
+            None
+        }
+    }
+
+    /// What is not known to end before it is held.
+    fn is_held(&self, oldest: &Oldest) -> bool {
+        let somebody_holds = self.held_from < u64::MAX && !planted(Bug::RetentionPassesHolds);
+        somebody_holds && oldest.end.is_none_or(|end| end > self.held_from)
+    }
+}

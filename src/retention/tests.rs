@@ -1,0 +1,153 @@
+//! The rules, held against a second way to say them, on every small journal.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// An archived segment.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    records: u64,
+    bytes: u64,
+    age: u64,
+    /// The one behind it says where it begins.
+    ends: bool,
+}
+
+/// A journal from record 1 on.
+fn firsts(segments: &[Segment]) -> Vec<u64> {
+    let mut first = 1;
+    let mut firsts = vec![first];
+    for segment in segments {
+        first += segment.records;
+        firsts.push(first);
+    }
+    firsts
+}
+
+/// Asks about the oldest segment until it stays, as the housekeeper does.
+fn deleted(rules: &Rules, segments: &[Segment], active_bytes: u64) -> Vec<Why> {
+    let firsts = firsts(segments);
+    let mut left = Left {
+        segments: segments.len() + 1,
+        bytes: active_bytes + segments.iter().map(|segment| segment.bytes).sum::<u64>(),
+    };
+    let mut deleted = Vec::new();
+    for (index, segment) in segments.iter().enumerate() {
+        let end = segment.ends.then(|| firsts[index + 1]);
+        let oldest = Oldest { first: firsts[index], end, age: Some(Duration::from_secs(segment.age)) };
+        let Some(why) = rules.verdict(left, &oldest) else { break };
+        deleted.push(why);
+        left = Left { segments: left.segments - 1, bytes: left.bytes - segment.bytes };
+    }
+    deleted
+}
+
+/// The same, said at once: as many as the most demanding rule wants, but not past what is held.
+fn expected(rules: &Rules, segments: &[Segment], active_bytes: u64) -> usize {
+    let Rules { limits, released_before, held_from } = *rules;
+    let ends = &firsts(segments)[1..];
+    let bytes_behind =
+        |count: usize| active_bytes + segments[count..].iter().map(|segment| segment.bytes).sum::<u64>();
+    let may_go = |index: usize| held_from == u64::MAX || (segments[index].ends && ends[index] <= held_from);
+    let wanted = |index: usize| {
+        segments.len() + 1 - index > limits.max_segments
+            || bytes_behind(index) > limits.max_total_bytes
+            || segments[index].age > limits.max_age.as_secs()
+            || (segments[index].ends && ends[index] <= released_before)
+    };
+    (0..segments.len()).take_while(|&index| wanted(index) && may_go(index)).count()
+}
+
+fn segment() -> impl Strategy<Value = Segment> {
+    (1..4_u64, 1..5_u64, 0..4_u64, prop::bool::weighted(0.8))
+        .prop_map(|(records, bytes, age, ends)| Segment { records, bytes, age, ends })
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let limits = (
+        prop_oneof![Just(usize::MAX), 1..6_usize],
+        prop_oneof![Just(u64::MAX), 1..20_u64],
+        prop_oneof![Just(Duration::MAX), (1..4_u64).prop_map(Duration::from_secs)],
+    );
+    let limits = limits.prop_map(|(max_segments, max_total_bytes, max_age)| Limits {
+        max_segments,
+        max_total_bytes,
+        max_age,
+    });
+    (limits, prop_oneof![Just(0), 0..20_u64], prop_oneof![Just(u64::MAX), 0..20_u64])
+        .prop_map(|(limits, released_before, held_from)| Rules { limits, released_before, held_from })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn the_oldest_go_as_long_as_a_rule_wants_it_and_nobody_holds_them(
+        rules in rules(),
+        segments in prop::collection::vec(segment(), 0..6),
+        active_bytes in 0..5_u64,
+    ) {
+        let deleted = deleted(&rules, &segments, active_bytes);
+        prop_assert_eq!(deleted.len(), expected(&rules, &segments, active_bytes));
+    }
+
+    #[test]
+    fn no_record_that_is_held_goes(
+        rules in rules(),
+        segments in prop::collection::vec(segment(), 0..6),
+    ) {
+        let gone = deleted(&rules, &segments, 1).len();
+        prop_assert!(gone == 0 || firsts(&segments)[gone] <= rules.held_from);
+    }
+}
+
+const KEEP: Limits = Limits { max_segments: usize::MAX, max_total_bytes: u64::MAX, max_age: Duration::MAX };
+
+/// Three segments of ten records, the oldest first.
+const THREE: [Segment; 3] = [
+    Segment { records: 10, bytes: 5, age: 30, ends: true },
+    Segment { records: 10, bytes: 5, age: 20, ends: true },
+    Segment { records: 10, bytes: 5, age: 10, ends: true },
+];
+
+#[test]
+fn by_default_everything_is_kept() {
+    let rules = Rules { limits: KEEP, released_before: 0, held_from: u64::MAX };
+    assert_eq!(deleted(&rules, &THREE, 5), []);
+}
+
+#[test]
+fn each_rule_says_why() {
+    let of = |limits, released_before| Rules { limits, released_before, held_from: u64::MAX };
+    assert_eq!(deleted(&of(KEEP, 21), &THREE, 5), [Why::Released; 2]);
+    assert_eq!(deleted(&of(KEEP, 20), &THREE, 5), [Why::Released; 1]);
+    assert_eq!(deleted(&of(Limits { max_segments: 2, ..KEEP }, 0), &THREE, 5), [Why::Count; 2]);
+    assert_eq!(deleted(&of(Limits { max_total_bytes: 12, ..KEEP }, 0), &THREE, 5), [Why::Bytes; 2]);
+    assert_eq!(deleted(&of(Limits { max_age: Duration::from_secs(20), ..KEEP }, 0), &THREE, 5), [Why::Age]);
+    let released_first = of(Limits { max_segments: 1, ..KEEP }, 11);
+    assert_eq!(deleted(&released_first, &THREE, 5), [Why::Released, Why::Count, Why::Count]);
+}
+
+#[test]
+fn a_hold_stands_against_every_rule() {
+    let limits = Limits { max_segments: 1, max_total_bytes: 1, max_age: Duration::from_secs(1) };
+    for (held_from, gone) in [(0, 0), (1, 0), (10, 0), (11, 1), (20, 1), (21, 2), (31, 3), (u64::MAX, 3)] {
+        let rules = Rules { limits, released_before: 1000, held_from };
+        assert_eq!(deleted(&rules, &THREE, 5).len(), gone, "held from {held_from}");
+    }
+}
+
+#[test]
+fn what_does_not_say_where_it_ends_is_held_and_not_released() {
+    let unknown = THREE.map(|segment| Segment { ends: false, ..segment });
+    let one_left = Limits { max_segments: 1, ..KEEP };
+    let rules = Rules { limits: KEEP, released_before: 1000, held_from: u64::MAX };
+    assert_eq!(deleted(&rules, &unknown, 5), []);
+    let rules = Rules { limits: one_left, released_before: 0, held_from: 1000 };
+    assert_eq!(deleted(&rules, &unknown, 5), []);
+    let rules = Rules { limits: one_left, released_before: 0, held_from: u64::MAX };
+    assert_eq!(deleted(&rules, &unknown, 5), [Why::Count; 3]);
+}

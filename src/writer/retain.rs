@@ -1,0 +1,359 @@
+//! Retention, on the housekeeper's thread: deletes segments, moves holds, answers whoever asked. Nothing else moves holds or
+//! deletes segments, so that one look decides. Oldest first, and each deletion is durable before the next: a crash that
+//! keeps one and loses the one before it would leave a gap.
+
+use std::{
+    collections::HashMap,
+    io, mem,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::housekeeper::Worker;
+use crate::{
+    JournalOptions, MiniStoreError, Result,
+    device::Open,
+    error::copy_of,
+    request::answer,
+    retention::{Ask, HOLDS_MAX, Holds, Left, Limits, Oldest, Rules, SaveError, Why, save},
+    scan::read_header,
+    shared::Shared,
+    sync::{Mutex, PoisonError, oneshot},
+};
+
+/// What retention goes by, and what it keeps in mind.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    limits: Limits,
+    /// Sequence numbers outlast the store.
+    numbered: bool,
+    shared: Arc<Shared>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    /// The program needs nothing before this record.
+    released_before: u64,
+    /// Bytes of archived segments that are complete, by their numbers.
+    sizes: HashMap<u64, u64>,
+    /// The program did not choose its limits, and is to be told once what they delete.
+    is_to_be_warned: bool,
+}
+
+/// Why the deleting ended early.
+#[derive(Debug)]
+enum Stopped {
+    /// To be tried again.
+    CouldNot(Refused),
+    /// A sync failed: what is durable is not known.
+    Failed(io::Error),
+}
+
+/// What the operating system refused.
+#[derive(Debug)]
+struct Refused {
+    path: PathBuf,
+    action: &'static str,
+    source: io::Error,
+}
+
+/// Whoever waits for an answer.
+#[derive(Debug)]
+enum Waiting {
+    Release(oneshot::Sender<Result<u64>>),
+    Hold(oneshot::Sender<Result<()>>),
+    Unhold(oneshot::Sender<Result<bool>>, bool),
+}
+
+/// What was asked together.
+#[derive(Debug)]
+struct Round {
+    holds: Holds,
+    waiting: Vec<Waiting>,
+    /// Somebody wants segments deleted.
+    releases: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(options: &JournalOptions, shared: Arc<Shared>) -> Self {
+        let memory =
+            Memory { released_before: 0, sizes: HashMap::new(), is_to_be_warned: options.as_the_original };
+        Self { limits: Limits::of(options), numbered: options.seals, shared, memory: Mutex::new(memory) }
+    }
+
+    fn remember<T>(&self, look: impl FnOnce(&mut Memory) -> T) -> T {
+        look(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn rules(&self, limits: Limits) -> Rules {
+        let held_from = self.shared.retention.holds().into_values().min().unwrap_or(u64::MAX);
+        Rules { limits, released_before: self.remember(|memory| memory.released_before), held_from }
+    }
+
+    /// Takes in what was asked; who cannot be served is refused at once.
+    fn take_round(&self) -> Round {
+        let retention = &self.shared.retention;
+        let mut round = Round { holds: retention.holds(), waiting: Vec::new(), releases: false };
+        for ask in retention.asks.take() {
+            match self.check(&ask, &round.holds) {
+                Err(refusal) => ask.refuse(refusal),
+                Ok(()) => self.note(ask, &mut round),
+            }
+        }
+        round
+    }
+
+    fn check(&self, ask: &Ask, holds: &Holds) -> Result<()> {
+        let invalid = |text: &str| Err(MiniStoreError::InvalidArgument(text.into()));
+        let first_seq = self.shared.retention.first_seq();
+        match ask {
+            Ask::Release { .. } | Ask::Hold { .. } if !self.numbered => {
+                invalid("without seals sequence numbers do not last: nothing can be released or held by them")
+            }
+            Ask::Hold { seq, .. } if (*seq).max(1) < first_seq => {
+                Err(MiniStoreError::Released { path: self.shared.path.clone(), first_seq })
+            }
+            Ask::Hold { name, .. } if holds.len() >= HOLDS_MAX && !holds.contains_key(name) => {
+                invalid("too many holds: 4096 may stand at a time")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note(&self, ask: Ask, round: &mut Round) {
+        let waiting = match ask {
+            Ask::Release { before, done } => {
+                round.releases = true;
+                self.remember(|memory| memory.released_before = memory.released_before.max(before));
+                Waiting::Release(done)
+            }
+            Ask::Hold { name, seq, done } => {
+                round.holds.insert(name, seq);
+                Waiting::Hold(done)
+            }
+            Ask::Unhold { name, done } => {
+                let stood = round.holds.remove(&name).is_some();
+                Waiting::Unhold(done, stood)
+            }
+        };
+        round.waiting.push(waiting);
+    }
+}
+
+impl Worker {
+    /// Does what callers asked for: holds first, in one write, then deletions, then the answers. While `opening`, what the
+    /// limits ask for.
+    pub(super) fn tend(&self, newest: u64, opening: bool) -> io::Result<()> {
+        let retention = &self.keeper.shared.retention;
+        let mut round = self.keeper.take_round();
+        let before = retention.holds();
+        let moved = round.holds != before;
+        if moved {
+            match save(&*self.disk, &self.names, &round.holds) {
+                Ok(()) => retention.set_holds(mem::take(&mut round.holds)),
+                Err(error @ SaveError::Refused { .. }) => round.refuse_holds(&error),
+                Err(error @ SaveError::Unknown { .. }) => {
+                    return Err(self.fail(round, into_io(error.error())));
+                }
+            }
+        }
+        let freed = moved && first_held(&before) < first_held(&retention.holds());
+        let limits = self.keeper.limits;
+        let deleted = if round.releases || freed {
+            self.delete_surplus(newest, limits)
+        } else if opening {
+            self.delete_surplus(newest, limits.without_count())
+        } else {
+            Ok(())
+        };
+        match deleted {
+            Err(Stopped::Failed(error)) => return Err(self.fail(round, error)),
+            Err(Stopped::CouldNot(refused)) => {
+                refused.warn();
+                round.answer(|| Err(refused.error()));
+            }
+            Ok(()) => round.answer(|| Ok(retention.first_seq())),
+        }
+        Ok(())
+    }
+
+    /// Nothing is to be built on what is on the disk now.
+    fn fail(&self, round: Round, error: io::Error) -> io::Error {
+        let shared = &self.keeper.shared;
+        let cause = copy_of(&error);
+        shared.poison(error);
+        round.refuse(|| shared.refusal());
+        cause
+    }
+
+    /// At a rotation all limits apply. What cannot be deleted now is tried again at the next.
+    pub(super) fn retain_after_rotation(&self, newest: u64) -> io::Result<()> {
+        match self.delete_surplus(newest, self.keeper.limits) {
+            Err(Stopped::Failed(error)) => Err(error),
+            Err(Stopped::CouldNot(refused)) => {
+                refused.warn();
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Deletes archived segments up to number `newest`, the oldest first, as long as the rules say so.
+    fn delete_surplus(&self, newest: u64, limits: Limits) -> std::result::Result<(), Stopped> {
+        let rules = self.keeper.rules(limits);
+        if limits.keep_everything() && rules.released_before == 0 {
+            return Ok(());
+        }
+        let listed = self.disk.list(self.names.dir());
+        let listed = listed.map_err(could_not(self.names.dir(), "list the directory"))?;
+        let archived = self.names.archived_in(&listed);
+        let sizes = if limits.limits_bytes() { self.sizes(&archived)? } else { Vec::new() };
+        let mut left = Left { segments: archived.len() + 1, bytes: sizes.iter().sum() };
+        for (index, (number, path)) in archived.iter().enumerate() {
+            let successor =
+                archived.get(index + 1).map_or_else(|| self.names.active(), |(_, path)| path.clone());
+            let oldest = Oldest {
+                first: self.keeper.shared.retention.first_seq(),
+                end: self.first_in(&successor),
+                age: if limits.limits_age() { self.age(path)? } else { None },
+            };
+            let Some(why) = rules.verdict(left, &oldest).filter(|_| *number <= newest) else { break };
+            self.delete(path, &oldest, why)?;
+            left.segments -= 1;
+            left.bytes = left.bytes.saturating_sub(sizes.get(index).copied().unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    fn delete(&self, path: &Path, oldest: &Oldest, why: Why) -> std::result::Result<(), Stopped> {
+        // Nobody else says how many there are.
+        let counted = if oldest.end.is_none() { self.count_records(path) } else { 0 };
+        let end = oldest.end.unwrap_or(oldest.first + counted).max(oldest.first);
+        match self.disk.remove(path) {
+            // Somebody else did.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(could_not(path, "delete"))?,
+        }
+        let dir = self.names.dir();
+        let synced = self.disk.sync_dir(dir).map_err(MiniStoreError::file(dir, "sync the directory"));
+        synced.map_err(|error| Stopped::Failed(into_io(error)))?;
+        let records = end - oldest.first;
+        let shared = &self.keeper.shared;
+        shared.retention.set_first_seq(end);
+        shared.counters.released(records);
+        tracing::info!(segment = %path.display(), records, first_seq = end, %why, "deleted a segment");
+        if why == Why::Count && self.keeper.remember(|memory| mem::take(&mut memory.is_to_be_warned)) {
+            tracing::warn!(
+                journal = %shared.path.display(),
+                first_seq = end,
+                "max_segments deletes records that nobody released: a program that replays, or counts what it replayed, \
+                 misses them (JournalOptions keeps everything unless told)"
+            );
+        }
+        Ok(())
+    }
+
+    /// The first record of a segment, where it says so.
+    fn first_in(&self, path: &Path) -> Option<u64> {
+        let header = read_header(self.disk.open(path, Open::Read).ok()?).ok()?.ok()?;
+        header.link().map(|link| link.first)
+    }
+
+    fn count_records(&self, path: &Path) -> u64 {
+        let scanned = self.disk.open(path, Open::Read).and_then(|file| crate::recovery::scan_to_end(&file));
+        scanned.ok().and_then(std::result::Result::ok).map_or(0, |scanned| scanned.records)
+    }
+
+    /// How long ago its newest record was written.
+    fn age(&self, path: &Path) -> std::result::Result<Option<Duration>, Stopped> {
+        let modified = self.disk.open(path, Open::Read).and_then(|file| file.modified());
+        let modified = modified.map_err(could_not(path, "look at"))?;
+        // Clocks are set back at times.
+        Ok(modified.and_then(|modified| self.disk.now().duration_since(modified).ok()))
+    }
+
+    /// The sizes of the archived segments, in their order, and of the active one.
+    fn sizes(&self, archived: &[(u64, PathBuf)]) -> std::result::Result<Vec<u64>, Stopped> {
+        let len = |path: &Path| match self.disk.open(path, Open::Read).and_then(|file| file.len()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            looked => looked.map_err(could_not(path, "look at")),
+        };
+        let known = self.keeper.remember(|memory| mem::take(&mut memory.sizes));
+        let mut sizes = Vec::with_capacity(archived.len() + 1);
+        for (number, path) in archived {
+            sizes.push(known.get(number).map_or_else(|| len(path), |size| Ok(*size))?);
+        }
+        // The newest may have padding still.
+        let complete = archived.len().saturating_sub(1);
+        let numbers = archived[..complete].iter().map(|(number, _)| *number);
+        let known = numbers.zip(sizes.iter().copied()).collect();
+        self.keeper.remember(|memory| memory.sizes = known);
+        sizes.push(len(&self.names.active())?);
+        Ok(sizes)
+    }
+}
+
+impl Round {
+    fn refuse_holds(&mut self, error: &SaveError) {
+        let mut others = Vec::new();
+        for waiting in self.waiting.drain(..) {
+            match waiting {
+                Waiting::Hold(done) => answer(done, Err(error.error())),
+                Waiting::Unhold(done, _) => answer(done, Err(error.error())),
+                Waiting::Release(_) => others.push(waiting),
+            }
+        }
+        self.waiting = others;
+    }
+
+    /// `released` is what there is to say to those who wanted segments deleted.
+    fn answer(self, released: impl Fn() -> Result<u64>) {
+        for waiting in self.waiting {
+            match waiting {
+                Waiting::Release(done) => answer(done, released()),
+                Waiting::Hold(done) => answer(done, Ok(())),
+                Waiting::Unhold(done, stood) => answer(done, Ok(stood)),
+            }
+        }
+    }
+
+    fn refuse(self, refusal: impl Fn() -> MiniStoreError) {
+        for waiting in self.waiting {
+            match waiting {
+                Waiting::Release(done) => answer(done, Err(refusal())),
+                Waiting::Hold(done) => answer(done, Err(refusal())),
+                Waiting::Unhold(done, _) => answer(done, Err(refusal())),
+            }
+        }
+    }
+}
+
+impl Refused {
+    fn warn(&self) {
+        let Self { path, action, source } = self;
+        tracing::warn!(path = %path.display(), action, error = %source, "could not delete old segments");
+    }
+
+    fn error(&self) -> MiniStoreError {
+        MiniStoreError::file(&self.path, self.action)(copy_of(&self.source))
+    }
+}
+
+fn could_not(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Stopped {
+    let path = path.to_path_buf();
+    move |source| Stopped::CouldNot(Refused { path, action, source })
+}
+
+fn first_held(holds: &Holds) -> u64 {
+    holds.values().copied().min().unwrap_or(u64::MAX)
+}
+
+/// What names file and action, as a cause.
+fn into_io(error: MiniStoreError) -> io::Error {
+    match error {
+        MiniStoreError::Io { source } => source,
+        other => io::Error::other(other),
+    }
+}
