@@ -21,6 +21,7 @@ mod model;
 mod plain;
 mod readers;
 mod recovery;
+mod retention;
 mod rotation;
 mod support;
 mod unfinished;
