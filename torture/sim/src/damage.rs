@@ -43,9 +43,13 @@ pub fn try_one(disk: &SimDisk, path: &Path, sound: &[(u64, u64)], seed: u64) -> 
     if opened.is_err() && segments(&fork, path) != before {
         return violated(format!("{}: recovery refuses, and changes files", context()));
     }
+    let of_holds = file.extension().is_some_and(|extension| extension == "holds");
+    if of_holds && opened.is_ok() {
+        return violated(format!("{}: damaged holds are taken for sound", context()));
+    }
     fork.stop_now(Stop::Kill);
     drop(opened);
-    Ok(error.is_some())
+    Ok(error.is_some() || of_holds)
 }
 
 /// A file of another journal stands where the next segment is prepared, and the active one is missing: it must be

@@ -14,6 +14,9 @@ pub struct Figures {
     pub acknowledged: u64,
     pub refused: u64,
     pub rotations: u64,
+    pub releases: u64,
+    pub holds: u64,
+    pub released_segments: u64,
     pub reads: u64,
     pub damages: u64,
     pub damages_detected: u64,
@@ -34,6 +37,9 @@ impl Figures {
              appends acknowledged     {:>12}\n\
              appends refused          {:>12}\n\
              rotations                {:>12}\n\
+             records released         {:>12}  times\n\
+             holds moved              {:>12}\n\
+             segments deleted         {:>12}\n\
              journals read            {:>12}\n\
              damages tried            {:>12}  ({} detected, the others harmless)\n",
             self.runs,
@@ -46,6 +52,9 @@ impl Figures {
             self.acknowledged,
             self.refused,
             self.rotations,
+            self.releases,
+            self.holds,
+            self.released_segments,
             self.reads,
             self.damages,
             self.damages_detected,
@@ -65,6 +74,9 @@ impl AddAssign for Figures {
         self.acknowledged += more.acknowledged;
         self.refused += more.refused;
         self.rotations += more.rotations;
+        self.releases += more.releases;
+        self.holds += more.holds;
+        self.released_segments += more.released_segments;
         self.reads += more.reads;
         self.damages += more.damages;
         self.damages_detected += more.damages_detected;

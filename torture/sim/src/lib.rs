@@ -8,6 +8,7 @@ mod damage;
 mod life;
 mod model;
 mod reading;
+mod retention;
 mod run;
 mod settings;
 

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use ministore_uring::{
@@ -19,6 +20,7 @@ use ministore_uring::{
 use crate::{
     model::{Checked, Model, Told, Violation, violated},
     reading::{read, text_of},
+    retention::Moved,
     settings::{Run, Trouble},
 };
 
@@ -83,11 +85,18 @@ impl Shared {
     }
 }
 
+/// What somebody asked of retention.
+enum Asked {
+    Release,
+    /// The hold, and how to tell the model.
+    Hold(&'static str, u64),
+}
+
 /// A store and its callers.
 pub struct Callers<'a> {
     pub disk: &'a SimDisk,
     path: &'a Path,
-    run: Run,
+    pub run: Run,
     pub rng: Rng,
     shared: Shared,
     pub store: MiniStore,
@@ -97,6 +106,10 @@ pub struct Callers<'a> {
     /// Appends on their way: which, and what will tell.
     pending: Vec<(usize, Accepted)>,
     rotations: Vec<Promise<()>>,
+    /// What was asked of retention.
+    asks: Vec<(Asked, Promise<u64>)>,
+    pub released: u64,
+    pub held: u64,
     /// Somebody was told that the store gave up.
     pub poisoned: bool,
     pub refused: u64,
@@ -129,6 +142,9 @@ impl<'a> Callers<'a> {
             waiting: Vec::new(),
             pending: Vec::new(),
             rotations: Vec::new(),
+            asks: Vec::new(),
+            released: 0,
+            held: 0,
             poisoned: false,
             refused: 0,
             acknowledged: 0,
@@ -181,6 +197,7 @@ impl<'a> Callers<'a> {
                 87..90 => self.shared.look(self.disk, self.path, &self.store, "between two steps")?,
                 90..92 => self.go_away(),
                 92..93 => self.submit_nothing(),
+                93..97 if self.run.retains => self.retain(),
                 _ => self.trouble()?,
             }
             self.listen()?;
@@ -236,6 +253,85 @@ impl<'a> Callers<'a> {
         if poll(&mut promise).is_none() {
             self.rotations.push(promise);
         }
+    }
+
+    /// Somebody needs less, or more, than before.
+    fn retain(&mut self) {
+        let (store, next) = (self.store.clone(), self.store.durable_seq() + 3);
+        let name = self.rng.pick(&["a", "b"]);
+        match self.rng.below(10) {
+            0..4 => {
+                let before = self.rng.below(next);
+                self.shared.model().retention.release(before);
+                self.ask(Asked::Release, Box::pin(async move { store.release_before(before).await }));
+            }
+            4..8 => {
+                let first = store.first_seq().saturating_sub(self.rng.pick(&[0, 0, 0, 2]));
+                let seq = first + self.rng.below(next.saturating_sub(first) + 1);
+                let ask = self.shared.model().retention.hold(name, Some(seq));
+                let hold = Box::pin(async move { store.hold(name, seq).await.map(|()| 0) });
+                self.ask(Asked::Hold(name, ask), hold);
+            }
+            8 => {
+                let ask = self.shared.model().retention.hold(name, None);
+                let unhold = Box::pin(async move { store.unhold(name).await.map(u64::from) });
+                self.ask(Asked::Hold(name, ask), unhold);
+            }
+            _ => self.disk.let_time_pass(Duration::from_secs(self.rng.range(1, 40))),
+        }
+    }
+
+    /// Asks at once, in this order.
+    fn ask(&mut self, asked: Asked, mut promise: Promise<u64>) {
+        match poll(&mut promise) {
+            None => self.asks.push((asked, promise)),
+            // Refused as it was asked: nobody takes it any more.
+            Some(_) => {
+                if let Asked::Hold(name, ask) = asked {
+                    self.shared.model().retention.moved(name, ask, Moved::No);
+                }
+            }
+        }
+    }
+
+    fn listen_to_retention(&mut self) -> Checked {
+        let mut still = Vec::new();
+        for (asked, mut promise) in std::mem::take(&mut self.asks) {
+            match poll(&mut promise) {
+                None => still.push((asked, promise)),
+                Some(outcome) => self.note_retention(asked, outcome)?,
+            }
+        }
+        self.asks = still;
+        Ok(())
+    }
+
+    fn note_retention(&mut self, asked: Asked, outcome: Result<u64>) -> Checked {
+        let excused = self.was_struck() || self.disk.is_stopped();
+        let moved = match &outcome {
+            Ok(_) => Moved::Yes,
+            Err(MiniStoreError::Closed | MiniStoreError::Released { .. }) => Moved::No,
+            Err(MiniStoreError::InvalidArgument(_)) if !self.run.seals => Moved::No,
+            Err(MiniStoreError::StorageFull { .. } | MiniStoreError::Io { .. }) if excused => Moved::No,
+            Err(MiniStoreError::Poisoned { .. }) if excused => {
+                self.poisoned = true;
+                Moved::Unknown
+            }
+            Err(MiniStoreError::WriterGone) if excused => Moved::Unknown,
+            Err(error) => return violated(format!("retention failed: {error}")),
+        };
+        match (asked, outcome) {
+            (Asked::Release, Ok(first_seq)) => {
+                self.released += 1;
+                self.shared.model().retention.was_released(first_seq);
+            }
+            (Asked::Release, Err(_)) => {}
+            (Asked::Hold(name, ask), _) => {
+                self.held += u64::from(moved == Moved::Yes);
+                self.shared.model().retention.moved(name, ask, moved);
+            }
+        }
+        Ok(())
     }
 
     /// A caller drops its future: what it appended may be written all the same.
@@ -308,13 +404,14 @@ impl<'a> Callers<'a> {
                 break;
             }
         }
-        let hanging = self.waiting.len() + self.pending.len() + self.rotations.len();
+        let hanging = self.waiting.len() + self.pending.len() + self.rotations.len() + self.asks.len();
         if hanging > 0 && !self.disk.is_stopped() {
             return violated(format!(
-                "{} appends, {} waiting for room in the queue, and {} rotations hang",
+                "{} appends, {} waiting for room in the queue, {} rotations and {} asks of retention hang",
                 self.pending.len(),
                 self.waiting.len(),
-                self.rotations.len()
+                self.rotations.len(),
+                self.asks.len()
             ));
         }
         Ok(())
@@ -334,6 +431,7 @@ impl<'a> Callers<'a> {
         let mut rotations = std::mem::take(&mut self.rotations);
         rotations.retain_mut(|rotation| poll(rotation).is_none());
         self.rotations = rotations;
+        self.listen_to_retention()?;
         Ok(issued)
     }
 
@@ -400,8 +498,8 @@ impl<'a> Callers<'a> {
     pub fn abandon(mut self) -> Checked {
         self.settle()?;
         self.disk.watch(None);
-        let Self { store, mut writer, pending, waiting, rotations, .. } = self;
-        drop((store, pending, waiting, rotations));
+        let Self { store, mut writer, pending, waiting, rotations, asks, .. } = self;
+        drop((store, pending, waiting, rotations, asks));
         while writer.step(false) != Turn::Ended {}
         Ok(())
     }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::retention::Retention;
+
 /// A record: worth a number that no other record has, and some text.
 pub type Record = (u64, String);
 
@@ -71,6 +73,7 @@ pub struct Model {
     /// Whether retention may have left one segment, with nothing in it.
     pub may_delete_all: bool,
     promise: Promise,
+    pub retention: Retention,
 }
 
 impl Model {
@@ -84,6 +87,7 @@ impl Model {
             deletes: false,
             may_delete_all: false,
             promise,
+            retention: Retention::default(),
         }
     }
 
@@ -145,12 +149,14 @@ impl Model {
         }
         let Some(&(first_seq, first_id)) = found.first() else {
             let least = durable.max(self.acknowledged());
+            self.retention.check(least + 1, false)?;
             return if least > 0 && !self.may_delete_all {
                 violated(format!("no record is there, and {least} were acknowledged"))
             } else {
                 Ok(())
             };
         };
+        self.retention.check(first_seq, true)?;
         let last_seq = first_seq + found.len() as u64 - 1;
         let least = durable.max(self.acknowledged());
         if last_seq < least {

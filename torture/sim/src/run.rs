@@ -1,6 +1,6 @@
 //! One run: a journal through several lives, each checked.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use ministore_uring::{
     JournalOptions, MiniStore, MiniStoreError, RecoveryPolicy,
@@ -77,22 +77,28 @@ impl Journal {
         if self.rng.chance(40) {
             self.look_before_recovery()?;
         }
+        let limited = life.segments_kept < usize::MAX || life.limited_at_open;
+        self.shared.model().may_delete_all |= life.segments_kept == 1 || self.run.retains;
+        self.shared.model().deletes = limited || self.run.retains;
+        self.shared.model().retention.limited |= limited;
         let faults_before = self.disk.faults();
         let Some(opened) = self.open(life)? else { return Ok(()) };
-        self.check_recovered(&opened.0)?;
+        self.check_recovered(&opened.0, life)?;
         if self.disk.is_stopped() {
             drop(opened);
             return self.crash();
         }
-        self.shared.model().may_delete_all |= life.segments_kept == 1;
-        self.shared.model().deletes = life.segments_kept < usize::MAX;
         let rng = self.rng.fork();
         let mut callers =
             Callers::new(&self.disk, &self.path, self.run, rng, &self.shared, faults_before, opened);
         let acted = callers.act(life.actions);
         self.figures.acknowledged += callers.acknowledged;
         self.figures.refused += callers.refused;
-        self.figures.rotations += callers.store.stats().rotations;
+        let stats = callers.store.stats();
+        self.figures.rotations += stats.rotations;
+        self.figures.released_segments += stats.released_segments;
+        self.figures.releases += callers.released;
+        self.figures.holds += callers.held;
         acted?;
         let ended = end_life(callers, life, &mut self.rng)?;
         self.disk.note(&format!("ended: {ended:?}"));
@@ -180,7 +186,7 @@ impl Journal {
     }
 
     /// Right after recovery: everything is there, and would be after another power cut.
-    fn check_recovered(&mut self, store: &MiniStore) -> Checked {
+    fn check_recovered(&mut self, store: &MiniStore, life: &Life) -> Checked {
         let next_seq = store.open_report().next_seq;
         if self.disk.is_stopped() {
             return Ok(());
@@ -191,9 +197,19 @@ impl Journal {
         }
         let found = found?;
         let mut model = self.shared.model();
-        let checked = model.check(&found, 0).and_then(|()| model.recovered(&found, next_seq));
+        let checked = model
+            .check(&found, 0)
+            .and_then(|()| model.recovered(&found, next_seq))
+            .and_then(|()| model.retention.recovered(&store.holds(), next_seq))
+            .and_then(|()| model.retention.check(found.first().map_or(next_seq, |(seq, _)| *seq), true));
         drop(model);
         checked.map_err(|Violation(text)| Violation(format!("after recovery: {text}")))?;
+        let first_seq = found.first().map_or(next_seq, |(seq, _)| *seq);
+        if life.limited_at_open {
+            self.archived_least = 0;
+        } else if self.run.seals && store.first_seq() != first_seq {
+            return violated(format!("first_seq is {}, and {first_seq} is found", store.first_seq()));
+        }
         if archived(&self.disk) < self.archived_least {
             return violated(format!("of {} archived segments some are gone", self.archived_least));
         }
@@ -207,8 +223,12 @@ impl Journal {
             }
             Err(error) => return violated(format!("after recovery: {error}")),
         }
+        // Segments may be going right now.
+        if life.limited_at_open {
+            return Ok(());
+        }
         if self.rng.chance(50) {
-            self.cut_power_again(&found, next_seq)?;
+            self.cut_power_again(&found, next_seq, &store.holds())?;
         }
         if self.rng.chance(30) {
             self.recover_again(&found)?;
@@ -217,7 +237,12 @@ impl Journal {
     }
 
     /// What recovery let anybody see survives a power cut at this very moment.
-    fn cut_power_again(&mut self, found: &[(u64, u64)], next_seq: u64) -> Checked {
+    fn cut_power_again(
+        &mut self,
+        found: &[(u64, u64)],
+        next_seq: u64,
+        holds: &BTreeMap<String, u64>,
+    ) -> Checked {
         let fork = self.disk.fork(self.rng.number());
         fork.heal();
         fork.restart_after(Stop::PowerCut);
@@ -234,6 +259,9 @@ impl Journal {
                 found.len(),
                 store.open_report().next_seq,
             ));
+        }
+        if store.holds() != *holds {
+            return violated(format!("a power cut right after recovery: {holds:?} are {:?}", store.holds()));
         }
         Ok(())
     }
@@ -338,7 +366,7 @@ fn end_life(mut callers: Callers<'_>, life: &Life, rng: &mut Rng) -> Checked<End
         _ => {
             callers.find_room_again()?;
             callers.settle()?;
-            if !callers.was_struck() && !disk.is_stopped() {
+            if !callers.was_struck() && !disk.is_stopped() && !callers.run.retains {
                 check_retention(&callers, life)?;
             }
             let faults = callers.faults_before;

@@ -1,5 +1,7 @@
 //! What is left to chance in a run and in a life.
 
+use std::time::Duration;
+
 use ministore_uring::{
     JournalOptions, RecoveryPolicy,
     testkit::{
@@ -19,6 +21,8 @@ pub struct Run {
     pub text_bytes_max: u64,
     /// Segments that are written ahead more than once.
     pub large: bool,
+    /// Somebody releases records, and somebody holds them.
+    pub retains: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,7 @@ impl Run {
             trouble: rng.pick(&[Trouble::None, Trouble::None, Trouble::Faults, Trouble::NoRoom]),
             text_bytes_max: if large { 9000 } else { rng.pick(&[10, 60, 60, 700, 3000]) },
             large,
+            retains: rng.chance(40),
         }
     }
 }
@@ -48,6 +53,8 @@ impl Run {
 pub struct Life {
     pub options: JournalOptions,
     pub segments_kept: usize,
+    /// Retention by bytes or by age: also right after opening.
+    pub limited_at_open: bool,
     /// Things the callers do.
     pub actions: u64,
     /// Operations until the life ends, where it does not end by itself, and how.
@@ -82,8 +89,15 @@ impl Life {
             3..7 => Some((rng.range(1, if run.large { 400 } else { 150 }), rng.pick(&stops))),
             _ => None,
         };
+        let limited_at_open = run.retains && rng.chance(25);
+        let options = if limited_at_open {
+            let bytes = rng.pick(&[1, 1000, 20_000, u64::MAX]);
+            options.max_total_bytes(bytes).max_age(Duration::from_secs(rng.range(1, 60)))
+        } else {
+            options
+        };
         let actions = if run.large { rng.range(40, 160) } else { rng.pick(&[0, 5, 20, 20, 40, 80]) };
-        Self { options, segments_kept, actions, stop }
+        Self { options, segments_kept, limited_at_open, actions, stop }
     }
 }
 

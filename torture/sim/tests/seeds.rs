@@ -46,6 +46,9 @@ fn nothing_is_found_in_the_engine_as_it_is() {
         total.refused,
         total.rotations,
         total.damages_detected,
+        total.releases,
+        total.holds,
+        total.released_segments,
     ];
     assert!(tried.iter().all(|count| *count > RUNS / 10), "{total:?}");
 }
