@@ -118,7 +118,13 @@ pub(crate) fn examine_on(disk: &dyn Disk, path: &Path) -> Result<Examination> {
     }
     let mut examiner = Examiner::default();
     for (_, path) in archived {
-        let file = disk.open(&path, Open::Read).map_err(MiniStoreError::file(&path, "open"))?;
+        let file = match disk.open(&path, Open::Read) {
+            // Retention deletes the oldest segments at any time.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && examiner.found.segments.is_empty() => {
+                continue;
+            }
+            opened => opened.map_err(MiniStoreError::file(&path, "open"))?,
+        };
         examiner.segment(&path, &file, false).map_err(MiniStoreError::file(&path, "read"))?;
     }
     if let Some((path, file)) = active {
