@@ -8,6 +8,7 @@ mod failure;
 mod full_disk;
 mod grouping;
 mod queue;
+mod retention;
 mod rotation;
 mod stepped;
 mod terms;
