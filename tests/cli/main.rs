@@ -15,5 +15,6 @@ mod progress;
 mod reading;
 mod refused;
 mod resume;
+mod retention;
 mod signals;
 mod support;

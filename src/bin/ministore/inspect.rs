@@ -14,7 +14,8 @@ use crate::{
 ///
 /// Reads the whole journal and writes nothing. The last row is the active segment, the one that is written to.
 /// `groups` is the number of commits that made the records durable. `state` is: closed (complete), open (in use,
-/// or cut off while in use), torn tail (ends in a group that was never acknowledged), damaged (see `verify`).
+/// or cut off while in use), torn tail (ends in a group that was never acknowledged), damaged (see `verify`). Below it
+/// stand the holds: the records that retention keeps for somebody.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
     if args.json {
         output::json(&as_json(args, &found))?
     } else {
-        output::lines(table(&found))?
+        output::lines(table(&found).into_iter().chain(holds(&found)))?
     }
     Ok(Code::Ok)
 }
@@ -45,6 +46,8 @@ fn as_json(args: &Args, found: &Examination) -> serde_json::Value {
         "records": found.records,
         "groups": found.groups,
         "file_bytes": file_bytes(found),
+        "first_seq": found.first_seq(),
+        "holds": found.holds,
         "segments": found.segments.iter().map(json::segment).collect::<Vec<_>>(),
         "faults": json::faults(&found.faults),
         "torn_tail": found.torn_tail.as_ref().map(json::fault),
@@ -53,6 +56,12 @@ fn as_json(args: &Args, found: &Examination) -> serde_json::Value {
 
 fn file_bytes(found: &Examination) -> u64 {
     found.segments.iter().map(|segment| segment.file_bytes).sum()
+}
+
+/// Below the table: who holds which records.
+fn holds(found: &Examination) -> impl Iterator<Item = String> {
+    let hold = |(name, seq): (&String, &u64)| format!("hold {name}: from record {}", units::count(*seq));
+    found.holds.iter().map(hold)
 }
 
 const HEADINGS: [&str; 7] = ["segment", "records", "sequence", "groups", "bytes", "seals", "state"];

@@ -1,5 +1,7 @@
 //! Owns how sizes, counts and durations are read from the command line and shown to people. Pure.
 
+use std::time::Duration;
+
 /// Reads `64MiB`, `64M`, `64MB`, `1000`: binary units by `K`, `M`, `G` alone or with `iB`, decimal ones with
 /// `B`, as the tools of GNU do.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
@@ -17,6 +19,22 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         other => return Err(format!("unknown unit '{other}': use K, M, G, KiB, MiB, GiB, KB, MB or GB")),
     };
     number.checked_mul(factor).ok_or_else(|| "too large".to_owned())
+}
+
+/// Reads `90s`, `15m`, `36h`, `7d`, `2w`: a whole number and its unit.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| "not a time such as 90s, 15m, 36h or 7d".to_owned())?;
+    let factor = match unit.trim() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        "w" => 7 * 24 * 3600,
+        other => return Err(format!("unknown unit '{other}': use s, m, h, d or w")),
+    };
+    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| "too large".to_owned())
 }
 
 /// `1234567` as `1,234,567`.
@@ -93,6 +111,16 @@ mod tests {
     fn what_is_not_a_size_is_refused() {
         for text in ["", "MiB", "-1", "1.5M", "1X", "99999999999G"] {
             assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        let times =
+            ["90s", "15m", "36h", "7d", "2 w"].map(|text| parse_time(text).map(|time| time.as_secs()));
+        assert_eq!(times, [90, 900, 129_600, 604_800, 1_209_600].map(Ok));
+        for text in ["", "90", "h", "-1h", "1.5h", "1y", "99999999999999999999s", "9999999999999999999w"] {
+            assert!(parse_time(text).is_err(), "{text}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Owns the command line of `ingest`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::bad::Policy;
 use crate::{store::WriteArgs, units};
@@ -16,6 +16,9 @@ Examples:
   ministore ingest events.jsonl day1.ndjson.zst day2.ndjson.gz
   producer | ministore ingest events.jsonl --on-error quarantine=bad.ndjson
   ministore ingest events.jsonl day1.ndjson --resume    # after a crash: no line lost, none twice
+
+Segments are deleted when one is begun, and --max-total-bytes and --max-age also delete at the start; never one
+that a hold protects (see inspect).
 
 What --resume needs is kept in JOURNAL.ingest. It reads the same input from its start, compares the
 lines that are already in the journal, and appends the rest.")]
@@ -44,6 +47,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     pub(super) max_segments: Option<usize>,
 
+    /// Keep at most so many bytes of segments (100MiB, 20G, …), DELETING the oldest [default: keep all]
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    pub(super) max_total_bytes: Option<u64>,
+
+    /// Keep segments for so long (36h, 7d, …), DELETING those whose newest record is older [default: keep all]
+    #[arg(long, value_name = "TIME", value_parser = units::parse_time)]
+    pub(super) max_age: Option<Duration>,
+
     #[command(flatten)]
     pub(super) write: WriteArgs,
 
@@ -54,4 +65,11 @@ pub(crate) struct Args {
     /// The summary as one JSON object
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl Args {
+    /// Old segments may be deleted.
+    pub(super) fn deletes(&self) -> bool {
+        self.max_segments.is_some() || self.max_total_bytes.is_some() || self.max_age.is_some()
+    }
 }

@@ -1,7 +1,7 @@
 //! Owns the beginning of a run: a new one, or one that goes on where an earlier one was interrupted. Everything that
 //! can be refused is refused here, before the first append.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use ministore_uring::{JournalOptions, MiniStore};
 
@@ -32,8 +32,8 @@ pub(super) struct Started {
 pub(super) fn start(args: &Args) -> Result<Started, Failure> {
     let inputs = Input::all(&args.files);
     inputs.iter().try_for_each(|input| input.check(&args.journal))?;
-    if args.resume && args.no_seals && args.max_segments.is_some() {
-        let reason = "--resume needs numbers that stay: without seals, --max-segments changes them";
+    if args.resume && args.no_seals && args.deletes() {
+        let reason = "--resume needs numbers that stay: without seals, deleting segments (--max-segments, --max-total-bytes, --max-age) changes them";
         return Err(Failure::new(Code::Usage, reason));
     }
     let sidecar = Sidecar::of(&args.journal);
@@ -59,10 +59,10 @@ pub(super) fn start(args: &Args) -> Result<Started, Failure> {
 fn options(args: &Args) -> JournalOptions {
     let options = args.write.options().max_bytes_per_segment(args.segment_bytes).seals(!args.no_seals);
     let options = options.max_record_bytes(super::LINE_BYTES_MAX as u64);
-    match args.max_segments {
-        Some(segments) => options.max_segments(segments),
-        None => options,
-    }
+    options
+        .max_segments(args.max_segments.unwrap_or(usize::MAX))
+        .max_total_bytes(args.max_total_bytes.unwrap_or(u64::MAX))
+        .max_age(args.max_age.unwrap_or(Duration::MAX))
 }
 
 /// What an earlier run means for this one.

@@ -1,0 +1,87 @@
+//! `ingest` deletes old segments only when told to; `inspect` shows what is held.
+
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
+
+use ministore_uring::MiniStore;
+use serde_json::json;
+
+use crate::support::{Place, Run, lines};
+
+/// A journal of many small segments.
+fn filled() -> Place {
+    let place = Place::new();
+    place.write("in", lines(300));
+    place.ingest().arg(place.path("in")).args(["--segment-bytes", "4000"]).run().ok();
+    assert!(archived(&place).len() > 3, "{:?}", archived(&place));
+    place
+}
+
+fn archived(place: &Place) -> Vec<std::path::PathBuf> {
+    let files = place.snapshot().into_iter().map(|(path, _)| path);
+    files
+        .filter(|path| path.extension().is_some_and(|end| end.to_string_lossy().parse::<u64>().is_ok()))
+        .collect()
+}
+
+fn first_seq(place: &Place) -> u64 {
+    place.command("inspect").arg("--json").run().ok().json()["first_seq"].as_u64().unwrap()
+}
+
+#[test]
+fn segments_are_deleted_by_bytes_and_by_age_when_told_to() {
+    let place = filled();
+    place.ingest().run_with(b"1\n").ok();
+    let all = archived(&place).len();
+    assert_eq!(first_seq(&place), 1);
+    place.ingest().args(["--max-total-bytes", "1"]).run_with(b"2\n").ok();
+    assert_eq!(archived(&place).len(), 0);
+    assert!(first_seq(&place) > 100);
+
+    let place = filled();
+    let old = fs::File::options().write(true).open(&archived(&place)[0]).unwrap();
+    old.set_modified(SystemTime::now() - Duration::from_secs(3 * 3600)).unwrap();
+    place.ingest().args(["--max-age", "4h"]).run_with(b"1\n").ok();
+    assert_eq!(archived(&place).len(), all);
+    place.ingest().args(["--max-age", "2h"]).run_with(b"1\n").ok();
+    assert_eq!(archived(&place).len(), all - 1);
+}
+
+#[test]
+fn what_is_held_stays_and_is_shown() {
+    let place = filled();
+    let store = MiniStore::open_blocking(place.journal()).unwrap();
+    store.blocking().hold("billing", 5).unwrap();
+    store.blocking().close().unwrap();
+    drop(store);
+    place.ingest().args(["--max-total-bytes", "1", "--max-segments", "1"]).run_with(b"1\n").ok();
+    let shown = place.command("inspect").run().ok().out;
+    assert_eq!(shown.lines().last(), Some("hold billing: from record 5"), "{shown}");
+    let json = place.command("inspect").arg("--json").run().ok().json();
+    assert_eq!((&json["holds"], &json["first_seq"]), (&json!({"billing": 5}), &json!(1)));
+}
+
+#[test]
+fn damaged_holds_are_a_fault() {
+    let place = filled();
+    place.command("verify").run().ok();
+    let holds = place.write("journal.jsonl.holds", "{}\n");
+    let told = place.command("verify").run().code(1);
+    assert!(told.out.contains("journal.jsonl.holds"), "{told:?}");
+    let refused = place.ingest().run_with(b"1\n").code(65);
+    assert!(refused.error().contains("remove it to give up the holds"), "{refused:?}");
+    fs::remove_file(holds).unwrap();
+    place.ingest().run_with(b"1\n").ok();
+}
+
+#[test]
+fn limits_that_are_none_are_refused() {
+    let place = Place::new();
+    for limit in
+        [["--max-age", "7"], ["--max-age", "0d"], ["--max-total-bytes", "0"], ["--max-total-bytes", "x"]]
+    {
+        place.ingest().args(limit).run_with(b"1\n").code(64);
+    }
+}
