@@ -13,7 +13,7 @@ use std::{
 use ministore_sim::{Bug, run};
 
 /// Runs in which a bug is to be found once.
-const RUNS_MAX: u64 = 1000;
+const RUNS_MAX: u64 = 3000;
 
 /// Two at a time: each run has a thread of its own beside it.
 const WORKERS: usize = 2;
