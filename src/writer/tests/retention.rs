@@ -114,10 +114,10 @@ fn a_deletion_that_may_not_be_durable_stops_everything() {
         let rig = Rig::open(kind, JournalOptions::new());
         segments(&rig, 3);
         rig.faults.fail(Op::SyncDir, 1, Errno::IO);
-        assert_eq!(rig.faults.count(Op::Remove), 0);
+        let before = rig.faults.count(Op::Remove);
         assert!(matches!(finish(rig.store.release_before(4)), Err(MiniStoreError::Poisoned { .. })));
         // One of which it is not known, and none behind it.
-        assert_eq!(rig.faults.count(Op::Remove), 1);
+        assert_eq!(rig.faults.count(Op::Remove), before + 1);
     }
 }
 
