@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod recovery;
+mod retention;
 mod walmq;
 
 use std::{collections::HashSet, path::Path, sync::Arc};
