@@ -410,8 +410,9 @@ impl MiniStore {
         let Handle { requests, shared, .. } = &*self.handle;
         shared.check_process()?;
         let (done, outcome) = oneshot::channel();
-        shared.retention.asks.add(ask(done)).map_err(|_| shared.refusal())?;
-        requests.nudge();
+        if shared.retention.asks.add(ask(done)).map_err(|_| shared.refusal())? {
+            requests.nudge();
+        }
         Answer { outcome, shared: Arc::clone(shared) }.await
     }
 }

@@ -45,15 +45,15 @@ struct State {
 }
 
 impl Asks {
-    /// The ask comes back where nobody takes it any more. The writer is to be nudged then.
-    pub(crate) fn add(&self, ask: Ask) -> std::result::Result<(), Ask> {
+    /// Whether the writer is to be nudged: whoever came first does that for those behind. The ask comes back where nobody
+    /// takes it any more.
+    pub(crate) fn add(&self, ask: Ask) -> std::result::Result<bool, Ask> {
         let mut state = self.lock();
         if state.ended {
             return Err(ask);
         }
         state.asks.push(ask);
-        self.waiting.store(true, Ordering::Release);
-        Ok(())
+        Ok(!self.waiting.swap(true, Ordering::AcqRel))
     }
 
     pub(crate) fn are_waiting(&self) -> bool {
