@@ -92,6 +92,8 @@ pub enum Bug {
     WakesWhoAskedFirst,
     /// The writer does not look once more before it parks.
     ParksWithoutLooking,
+    /// A store that is closed forgets who asked something of retention.
+    LeavesAsksUnanswered,
 }
 
 impl Bug {
@@ -125,7 +127,7 @@ impl Bug {
     ];
 
     /// Those that the models of threads must show.
-    pub const OF_THREADS: [Self; 16] = [
+    pub const OF_THREADS: [Self; 17] = [
         Self::TakesNoRoom,
         Self::KeepsItsRoom,
         Self::FailsBeforeSayingWhy,
@@ -142,6 +144,7 @@ impl Bug {
         Self::WaitsWithoutLooking,
         Self::WakesWhoAskedFirst,
         Self::ParksWithoutLooking,
+        Self::LeavesAsksUnanswered,
     ];
 }
 

@@ -76,6 +76,8 @@ tests! {
     no_record_is_lost_between_segments
     segments_written_ahead_lose_no_record
     a_failed_rename_answers_everybody
+    what_is_held_stays_while_others_release_it
+    what_is_asked_at_a_close_is_done_or_refused
 }
 
 /// The model that is to notice each bug.
@@ -96,6 +98,7 @@ const NOTICED_BY: &[(Bug, &str)] = &[
     (Bug::WaitsWithoutLooking, "whoever_asked_last_learns_the_outcome"),
     (Bug::WakesWhoAskedFirst, "whoever_asked_last_learns_the_outcome"),
     (Bug::ParksWithoutLooking, "a_parked_writer_hears_of_whatever_comes"),
+    (Bug::LeavesAsksUnanswered, "what_is_asked_at_a_close_is_done_or_refused"),
 ];
 
 #[test]

@@ -9,6 +9,7 @@ mod hand_over;
 mod lock;
 mod pump;
 mod queue;
+mod retention;
 mod rig;
 mod room;
 mod rotation;
@@ -51,6 +52,7 @@ models! {
         room_that_comes_back_in_one_piece_serves_all_who_waited;
     rotation: no_record_is_lost_between_segments, segments_written_ahead_lose_no_record,
         a_failed_rename_answers_everybody;
+    retention: what_is_held_stays_while_others_release_it, what_is_asked_at_a_close_is_done_or_refused;
 }
 
 /// Runs `act` with a bug planted. All modelled threads share the thread that this is called on.
