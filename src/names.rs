@@ -104,6 +104,11 @@ impl Names {
         is_archived || own.iter().any(|own| own == path)
     }
 
+    /// The number in the name of an archived segment.
+    pub(crate) fn number_of(&self, path: &Path) -> Option<u64> {
+        self.archived_number(path.file_name()?)
+    }
+
     fn archived_number(&self, name: &OsStr) -> Option<u64> {
         let digits = name.as_bytes().strip_prefix(self.base.as_bytes())?.strip_prefix(b".")?;
         let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);

@@ -88,6 +88,17 @@ impl Feed {
         Ok(feed)
     }
 
+    /// Opens the first segment that is still there; says which it is, and the number of the record it begins with. `None`
+    /// where there is no segment.
+    pub(super) fn begin(&mut self) -> Result<Option<(Arc<Path>, u64)>> {
+        while self.current.is_none() {
+            if !self.open_next()? {
+                return Ok(None);
+            }
+        }
+        Ok(self.current.as_ref().map(|current| (Arc::clone(&current.path), current.next_seq)))
+    }
+
     /// Appends the next records to `block`, all of one segment; `None` at the end of the journal.
     pub(super) fn fill(&mut self, block: &mut Block) -> Result<Option<Place>> {
         if let Some(fault) = self.fault.take() {

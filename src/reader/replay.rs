@@ -13,6 +13,7 @@ use super::{JournalStream, Lines, Records, feed::Feed, parallel, pump::Pump};
 use crate::{
     MiniStore, MiniStoreError, Result,
     device::{self, Disk},
+    names::Names,
 };
 
 impl MiniStore {
@@ -21,6 +22,11 @@ impl MiniStore {
     /// The journal need not be open, and may be: a record that was acknowledged before the call is in the result. The
     /// files are read on a thread of their own; records are deserialized in the caller's task, for an `R` need not be
     /// `Send`. Where it is, [`replay_parallel`](Self::replay_parallel) is faster.
+    ///
+    /// Where retention deleted the oldest segments, the result begins with the oldest record that is left, and how many
+    /// are missing before it is told as a `tracing` warning only: a program of `ministore` 0.1.7 expects the rest. One that
+    /// counts what it is given, or builds its state from it, wants [`records`](Self::records), whose records know their
+    /// numbers.
     ///
     /// # Errors
     ///
@@ -134,7 +140,7 @@ impl MiniStore {
 
 /// All records of the journal at `path` on `disk`.
 pub(crate) async fn replay_on<R: DeserializeOwned>(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Vec<R>> {
-    let mut pump = Pump::start(move || Feed::of_journal(disk, &path, 0))?;
+    let mut pump = Pump::start(move || whole(disk, &path))?;
     let mut records = Vec::new();
     while let Some(block) = poll_fn(|context| pump.poll_next(context)).await {
         let mut block = block?;
@@ -161,5 +167,31 @@ pub(crate) async fn replay_parallel_on<R>(
 where
     R: DeserializeOwned + Send + 'static,
 {
-    parallel::replay(move || Feed::of_journal(disk, &path, 0), threads).await
+    parallel::replay(move || whole(disk, &path), threads).await
 }
+
+/// All that is left of the journal. Says so where that is not all there ever was: whoever is given records without their
+/// numbers cannot tell.
+fn whole(disk: Arc<dyn Disk>, path: &Path) -> Result<Feed> {
+    let names = Names::resolve(&*disk, path)?;
+    let mut feed = Feed::of_journal(disk, path, 0)?;
+    let Some((segment, first)) = feed.begin()? else {
+        return Ok(feed);
+    };
+    if first > 1 {
+        let gone = first - 1;
+        tracing::warn!(
+            journal = %path.display(), segment = %segment.display(), first, gone,
+            "replay begins behind the first record: retention deleted those before it"
+        );
+    } else if let Some(number) = names.number_of(&segment).filter(|number| *number > 1) {
+        tracing::warn!(
+            journal = %path.display(), segment = %segment.display(), segments_gone = number - 1,
+            "replay begins behind the first segment: those before it were deleted, and their records cannot be counted"
+        );
+    }
+    Ok(feed)
+}
+
+#[cfg(test)]
+mod tests;
