@@ -268,3 +268,87 @@ fn a_number_that_the_original_gave_is_continued() {
     assert_eq!(store.blocking().submit(&4).unwrap().wait().unwrap(), 4);
     assert_eq!(replay::<u32>(path).unwrap(), [1, 2, 3, 4]);
 }
+
+/// A journal of ours: two archived segments, one active, closed.
+fn closed(options: &ministore_uring::JournalOptions) -> Journal {
+    let journal = Journal::new();
+    let store = options.clone().open_blocking(journal.path()).unwrap();
+    for number in 1..=6u32 {
+        store.blocking().append(&number).unwrap();
+        if number % 2 == 0 && number < 6 {
+            store.blocking().rotate().unwrap();
+        }
+    }
+    store.blocking().hold("a cursor", 1).unwrap();
+    store.blocking().close().unwrap();
+    journal
+}
+
+#[test]
+fn the_original_goes_on_where_we_closed() {
+    for_each_backend(|options| {
+        let journal = closed(&options);
+        // Its lock and its holds stand beside it: the original passes over both.
+        assert!(journal.file(".lock").exists() && journal.file(".holds").exists());
+        // Its own next archived segment is numbered behind ours.
+        let small = ministore::MiniStoreOptions::new().max_bytes_per_segment(1).max_segments(usize::MAX);
+        original_write(journal.path(), small, &[7, 8]);
+        assert!(journal.file(".002").exists() && journal.file(".000004").exists(), "{:?}", journal.names());
+        assert_eq!(original_replay::<u32>(journal.path()).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
+    });
+}
+
+#[test]
+fn what_the_original_added_to_a_sealed_segment_is_cut_kept_and_told() {
+    for_each_backend(|options| {
+        let journal = closed(&options);
+        original_write(journal.path(), ministore::MiniStoreOptions::new(), &[7, 8]);
+        assert_eq!(original_replay::<u32>(journal.path()).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
+        // Lines without a seal behind sealed ones: to us a commit that was cut off.
+        assert_eq!(replay::<u32>(journal.path()).unwrap(), [1, 2, 3, 4, 5, 6]);
+        let store = options.clone().open_blocking(journal.path()).unwrap();
+        let cut = store.open_report().cut.clone().unwrap();
+        assert_eq!(fs::read(cut.kept_in.unwrap()).unwrap(), b"7\n8\n");
+    });
+}
+
+#[test]
+fn what_the_original_put_into_files_of_its_own_is_read_and_continued() {
+    for_each_backend(|options| {
+        let journal = closed(&options);
+        // The way back: the last segment is archived by hand, so that the original begins a new one.
+        fs::rename(journal.path(), journal.file(".003")).unwrap();
+        original_write(journal.path(), ministore::MiniStoreOptions::new(), &[7, 8]);
+        let numbers = |to| (1..=to).collect::<Vec<u32>>();
+        assert_eq!(original_replay::<u32>(journal.path()).unwrap(), numbers(8));
+        // And forth again.
+        assert_eq!(replay::<u32>(journal.path()).unwrap(), numbers(8));
+        let store = options.clone().open_blocking(journal.path()).unwrap();
+        assert!(store.open_report().cut.is_none());
+        assert_eq!(store.blocking().submit(&9).unwrap().wait().unwrap(), 9);
+        store.blocking().close().unwrap();
+        assert_eq!(replay::<u32>(journal.path()).unwrap(), numbers(9));
+        assert_eq!(original_replay::<u32>(journal.path()).unwrap(), numbers(9));
+    });
+}
+
+#[test]
+fn a_journal_that_is_open_must_be_closed_before_the_original_goes_on() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        store.blocking().append_batch([1, 2]).unwrap();
+        let crashed = Journal::of(&journal.files());
+        assert_eq!(original_replay::<u32>(crashed.path()).unwrap(), [1, 2], "it reads it");
+        original_write(crashed.path(), ministore::MiniStoreOptions::new(), &[3]);
+        assert!(
+            original_replay::<u32>(crashed.path()).is_err(),
+            "and puts its line behind the spaces of ours"
+        );
+
+        let crashed = Journal::of(&journal.files());
+        MiniStore::open_blocking(crashed.path()).unwrap().blocking().close().unwrap();
+        original_write(crashed.path(), ministore::MiniStoreOptions::new(), &[3]);
+        assert_eq!(original_replay::<u32>(crashed.path()).unwrap(), [1, 2, 3]);
+    });
+}
