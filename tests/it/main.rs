@@ -25,3 +25,4 @@ mod retention;
 mod rotation;
 mod support;
 mod unfinished;
+mod walmq;

@@ -1,0 +1,18 @@
+//! What can happen to the metadata. These are the records of the journal: what is here once is read for ever.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    CreateTopic { topic: String, config: TopicConfig },
+    DeleteTopic { topic: String },
+    Join { group: String, member: String },
+    Leave { group: String, member: String },
+    Acknowledge { group: String, topic: String, offset: u64 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicConfig {
+    pub partitions: u32,
+    pub retention_hours: u32,
+}
