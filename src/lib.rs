@@ -129,7 +129,7 @@ mod request;
 mod retention;
 mod scan;
 mod shared;
-mod stats;
+pub mod stats;
 mod store;
 mod sync;
 #[cfg(any(test, feature = "testkit"))]
@@ -152,4 +152,5 @@ pub use store::MiniStore;
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../linux-only.md")]
 #[doc = include_str!("../docs/format.md")]
+#[doc = include_str!("../docs/observing.md")]
 struct Documents;

@@ -144,6 +144,9 @@ pub struct JournalOptions {
     pub(crate) max_record_bytes: u64,
     pub(crate) max_batch_bytes: u64,
     pub(crate) max_queue_bytes: u64,
+    pub(crate) slow_commit: Duration,
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics_label: Option<String>,
 }
 
 impl JournalOptions {
@@ -169,6 +172,9 @@ impl JournalOptions {
             max_record_bytes: 16 * MIB,
             max_batch_bytes: 64 * MIB,
             max_queue_bytes: 64 * MIB,
+            slow_commit: Duration::from_secs(1),
+            #[cfg(feature = "metrics")]
+            metrics_label: None,
         }
     }
 
@@ -314,6 +320,26 @@ impl JournalOptions {
     #[must_use]
     pub fn max_queue_bytes(mut self, bytes: u64) -> Self {
         self.max_queue_bytes = bytes;
+        self
+    }
+
+    /// Sets from when on a commit is slow (default: 1 s): it is then told through `tracing`, as a warning with what it
+    /// wrote and how long that took, and counted in [`Stats::slow_commits`](crate::Stats::slow_commits). It is told when it
+    /// is durable: one that hangs is seen by what waits ([`Stats::queue_bytes`](crate::Stats::queue_bytes)).
+    /// [`Duration::MAX`] tells of none.
+    #[must_use]
+    pub fn slow_commit(mut self, took: Duration) -> Self {
+        self.slow_commit = took;
+        self
+    }
+
+    /// Sets the value of the label `journal` of this journal's metrics (default: its path). Each value is a set of series
+    /// of its own wherever the metrics are kept, so a program with very many journals gives them a common one: counters
+    /// and histograms then add up, and gauges show the journal that told last. An empty one leaves the label out.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics_label(mut self, journal: impl Into<String>) -> Self {
+        self.metrics_label = Some(journal.into());
         self
     }
 

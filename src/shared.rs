@@ -9,12 +9,12 @@ use std::{
 };
 
 use crate::{
-    MiniStoreError, Result,
+    BackendKind, JournalOptions, MiniStoreError, Result, Stats,
     planted::{Bug, planted},
     process::Process,
     request::outliving_callers,
     retention::Retention,
-    stats::Counters,
+    stats::{Counters, Now},
     sync::{AtomicBool, AtomicU64, OnceLock, Ordering, Semaphore, thread},
 };
 
@@ -39,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) retention: Retention,
     /// Room in the queue, in bytes. Closed when nothing is accepted any more.
     pub(crate) room: Arc<Semaphore>,
+    queue_bytes_max: u32,
     durable_seq: AtomicU64,
     /// How long the last commit took, in nanoseconds; the highest number before the first.
     commit_nanos: AtomicU64,
@@ -49,13 +50,19 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(path: PathBuf, process: Process, queue_bytes_max: u32) -> Result<Self> {
+    pub(crate) fn new(
+        path: PathBuf,
+        process: Process,
+        queue_bytes_max: u32,
+        options: &JournalOptions,
+    ) -> Result<Self> {
         Ok(Self {
+            counters: Counters::new(&path, options)?,
             path,
             process,
-            counters: Counters::new()?,
             retention: Retention::default(),
             room: Arc::new(Semaphore::new(queue_bytes_max as usize)),
+            queue_bytes_max,
             durable_seq: AtomicU64::default(),
             commit_nanos: AtomicU64::new(u64::MAX),
             looking_out: AtomicBool::default(),
@@ -72,6 +79,27 @@ impl Shared {
     pub(crate) fn publish(&self, durable_seq: u64) {
         let before = self.durable_seq.swap(durable_seq, Ordering::Release);
         debug_assert!(before <= durable_seq, "a durable sequence number went back");
+        self.counters.durable(durable_seq);
+    }
+
+    /// Bytes that wait in the queue, what is being committed included.
+    pub(crate) fn queue_bytes(&self) -> u64 {
+        u64::from(self.queue_bytes_max).saturating_sub(self.room.available_permits() as u64)
+    }
+
+    /// Tells how much waits to those who do not ask.
+    pub(crate) fn note_queue(&self) {
+        self.counters.queue(|| self.queue_bytes());
+    }
+
+    /// What was done so far. Takes no lock.
+    pub(crate) fn stats(&self, backend: BackendKind) -> Stats {
+        self.counters.read(Now {
+            backend,
+            durable_seq: self.durable_seq(),
+            queue_bytes: self.queue_bytes(),
+            poisoned: self.poison.get().is_some(),
+        })
     }
 
     /// Takes note of how long a commit took.
@@ -104,6 +132,7 @@ impl Shared {
     pub(crate) fn poison(&self, cause: io::Error) {
         if self.poison.get().is_none() {
             tracing::error!(journal = %self.path.display(), %cause, "a write or a sync failed: stopped");
+            self.counters.poisoned();
         }
         if planted(Bug::FailsBeforeSayingWhy) {
             self.room.close();

@@ -109,7 +109,8 @@ impl MiniStore {
 
     pub(crate) async fn open_with(options: JournalOptions, path: &Path) -> Result<Self> {
         let (backend, mode) = (options.backend, options.mode);
-        Self::open_on(options, path, move || writer::choose(backend, mode)).await
+        let journal = path.to_path_buf();
+        Self::open_on(options, path, move || writer::choose(&journal, backend, mode)).await
     }
 
     /// As [`open_with`](Self::open_with), on what `choose` gives.
@@ -277,11 +278,11 @@ impl MiniStore {
         self.shared().durable_seq()
     }
 
-    /// What was done since the store was opened, and what does it.
+    /// What was done since the store was opened, how long each stage of it took, and what does it. Takes no lock, and
+    /// holds nobody up: call it as often as you like. For an interval, see [`Stats::since`].
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let Handle { shared, backend, .. } = &*self.handle;
-        shared.counters.read(*backend, self.durable_seq(), &shared.process)
+        self.shared().stats(self.handle.backend)
     }
 
     /// What opening found and did.

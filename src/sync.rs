@@ -3,6 +3,15 @@
 //!
 //! The rest of the crate names no primitive of `std::sync`, `std::thread`, tokio or crossbeam itself, `Arc` apart.
 
+/// Counts that tell, and never decide: nobody waits for one, and nothing is published by one. So a model checker need not
+/// switch threads at them.
+pub(crate) mod tally {
+    pub(crate) use std::sync::{
+        OnceLock as Once,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    };
+}
+
 #[cfg(not(shuttle))]
 mod primitives {
     pub(crate) use std::{

@@ -1,6 +1,6 @@
 //! A commit group that callers fill and the writer commits.
 
-use std::{iter, mem, sync::Arc};
+use std::{iter, mem, sync::Arc, time::Instant};
 
 use super::{
     Handed,
@@ -33,6 +33,8 @@ pub(crate) struct Group {
     room: u64,
     /// It is one append alone, to be written only if its first record gets this number.
     next_seq: Option<u64>,
+    /// When its first append came.
+    opened: Instant,
     settlement: Arc<Settlement>,
 }
 
@@ -56,6 +58,7 @@ struct Append {
 impl Group {
     /// One that is full when it holds so many bytes.
     pub(super) fn on(storage: Storage, full_bytes: u64) -> Self {
+        let (opened, settlement) = (Instant::now(), Arc::new(Settlement::new()));
         Self {
             storage,
             full_bytes,
@@ -64,7 +67,8 @@ impl Group {
             lines: 0,
             room: 0,
             next_seq: None,
-            settlement: Arc::new(Settlement::new()),
+            opened,
+            settlement,
         }
     }
 
@@ -112,6 +116,10 @@ impl Group {
 
     pub(crate) fn records(&self) -> u64 {
         self.records
+    }
+
+    pub(crate) fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// What is to be given back to the queue's room once it is settled.

@@ -16,7 +16,7 @@ use super::{
     group::{COPIED_BYTES_MAX, KEPT_BYTES_MAX},
     *,
 };
-use crate::{MiniStoreError, Pending, format::LF, process::Process, request::Room};
+use crate::{JournalOptions, MiniStoreError, Pending, format::LF, process::Process, request::Room};
 
 /// A full group.
 const FULL_BYTES: u64 = 1 << 20;
@@ -30,7 +30,9 @@ struct Ends {
 
 impl Ends {
     fn new(room: u32, group_bytes_max: u64) -> Self {
-        let shared = Shared::new(PathBuf::from("j"), Process::current().unwrap(), room).unwrap();
+        let shared =
+            Shared::new(PathBuf::from("j"), Process::current().unwrap(), room, &JournalOptions::new())
+                .unwrap();
         let (queue, shared) = (Arc::new(Queue::new(group_bytes_max, u64::MAX)), Arc::new(shared));
         let inbox = Inbox::new(Arc::clone(&queue), Arc::clone(&shared), Duration::ZERO);
         Self { queue, shared, inbox: Some(inbox) }

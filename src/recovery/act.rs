@@ -289,7 +289,8 @@ fn cut_tail(
     let data_end = if too_much { scanned.last_group - 1 } else { scanned.end.data_end };
     end_in(file, data_end, &[LF], scanned.is_sealed()).map_err(MiniStoreError::file(path, "cut"))?;
     let (offset, bytes, reason) = (tail.offset, tail.bytes, tail.reason.to_owned());
-    tracing::warn!(segment = %path.display(), offset, bytes, reason, "cut the end of a segment");
+    let kept = kept_in.as_deref().map(Path::display).map(tracing::field::display);
+    tracing::warn!(segment = %path.display(), offset, bytes, reason, kept_in = kept, "cut the end of a segment");
     Ok(kept_in.map(|kept| CutTail { segment: path.into(), offset, bytes, kept_in: Some(kept), reason }))
 }
 

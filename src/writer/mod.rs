@@ -7,6 +7,7 @@
 mod ahead;
 #[cfg(feature = "_bench")]
 pub(crate) mod bench;
+mod events;
 mod housekeeper;
 mod open;
 mod retain;
@@ -25,6 +26,7 @@ pub(crate) use stepped::{Stepped, Turn};
 
 use self::{
     ahead::{Extending, GroupSize},
+    events::Said,
     housekeeper::{Housekeeper, Outcome},
     rotation::{Retaining, Rotation},
     segment::Segment,
@@ -38,6 +40,7 @@ use crate::{
     queue::{Committed, Fate, Found, Group, Inbox, Request, Verdict},
     request::answer,
     shared::Shared,
+    stats::Counted,
     sync::oneshot,
 };
 
@@ -57,6 +60,9 @@ struct Writer {
     extending: Extending,
     group_size: GroupSize,
     next_seq: u64,
+    /// When records became durable whose callers are not told yet.
+    untold_since: Option<Instant>,
+    said: Said,
     /// How many appends were the last group had, until the writer has looked out for them.
     woken: u64,
     /// Callers who wait for a rotation.
@@ -84,6 +90,8 @@ struct Lines<'a, P> {
     pieces: P,
     records: u64,
     json_bytes: u64,
+    /// When their group was opened.
+    opened: Instant,
     /// When the writer took them.
     taken: Instant,
     /// The group that is committed next, if that is known: laid out meanwhile.
@@ -138,10 +146,11 @@ impl Writer {
 
     /// Makes a group durable and answers its callers.
     fn commit_group(&mut self, group: Group) {
-        let taken = Instant::now();
+        self.shared.note_queue();
         self.try_again();
         self.settle_pending();
         self.finish_overdue_rotation();
+        let taken = Instant::now();
         if let Some(conflict) = self.conflict(&group) {
             return self.settle(group, Verdict::Each(vec![conflict]));
         }
@@ -150,6 +159,7 @@ impl Writer {
             pieces: group.pieces(),
             records: group.records(),
             json_bytes: group.json_bytes(),
+            opened: group.opened(),
             taken,
             following: following.as_ref(),
         };
@@ -180,9 +190,11 @@ impl Writer {
     /// Where there is no room for all of them, each is tried by itself: the smaller may fit.
     fn commit_each(&mut self, group: &Group, taken: Instant) -> Vec<Fate> {
         let mut fates = Vec::with_capacity(group.appends());
+        let opened = group.opened();
         for (lines, records, json_bytes) in group.each() {
             let pieces = (records > 0).then_some(lines).into_iter();
-            let fate = match self.commit(Lines { pieces, records, json_bytes, taken, following: None }) {
+            let lines = Lines { pieces, records, json_bytes, opened, taken, following: None };
+            let fate = match self.commit(lines) {
                 Ok(committed) => Fate::Durable(committed),
                 Err(error) => self.fate(error),
             };
@@ -192,9 +204,12 @@ impl Writer {
     }
 
     /// What a failed commit means to whoever appended.
-    fn fate(&self, error: CommitError) -> Fate {
+    fn fate(&mut self, error: CommitError) -> Fate {
         match error {
-            CommitError::NoRoom(error) => Fate::NoRoom(Arc::new(error)),
+            CommitError::NoRoom(error) => {
+                self.say_no_room(&error);
+                Fate::NoRoom(Arc::new(error))
+            }
             CommitError::Failed(error) => {
                 self.shared.poison(error);
                 Fate::Refused
@@ -210,7 +225,7 @@ impl Writer {
         if self.shared.poisoned().is_some() && !planted(Bug::GoesOnAfterAFailure) {
             return Err(CommitError::Failed(io::Error::other("poisoned")));
         }
-        let Lines { pieces, records, json_bytes, taken, following } = lines;
+        let Lines { pieces, records, json_bytes, opened, taken, following } = lines;
         if records == 0 && !self.segment.is_unborn() {
             return Ok(self.committed(0, 0, taken, taken));
         }
@@ -241,12 +256,21 @@ impl Writer {
         let committed = Committed { offset, ..self.committed(records, json_bytes, taken, durable) };
         self.next_seq += records;
         self.segment.records += records;
-        self.shared.counters.direct(self.lane.is_direct());
+        self.note_directness();
         if records > 0 {
             self.group_size.note(json_bytes);
+            // Of appends that are committed one by one, the last one's end.
+            let begun = self.untold_since.replace(durable).unwrap_or(taken);
             let latency = durable.duration_since(started);
-            self.shared.counters.group(records, json_bytes, latency);
+            self.shared.counters.group(&Counted {
+                records,
+                json_bytes,
+                queued: begun.saturating_duration_since(opened),
+                laid_out: started.saturating_duration_since(begun),
+                committed: latency,
+            });
             self.shared.committed_in(latency);
+            self.say_committed(&committed, latency);
         }
         Ok(committed)
     }
@@ -267,7 +291,8 @@ impl Writer {
     /// The header of a segment that has none yet, by itself.
     fn commit_header(&mut self) -> std::result::Result<(), CommitError> {
         let (pieces, taken) = (std::iter::empty(), Instant::now());
-        self.commit(Lines { pieces, records: 0, json_bytes: 0, taken, following: None }).map(drop)
+        let header = Lines { pieces, records: 0, json_bytes: 0, opened: taken, taken, following: None };
+        self.commit(header).map(drop)
     }
 
     /// Tells everybody, once the number is published.
@@ -284,6 +309,10 @@ impl Writer {
         }
         self.woken = group.appends() as u64;
         self.inbox.settle(group, verdict);
+        if let Some(durable) = self.untold_since.take() {
+            self.shared.counters.woken(durable.elapsed());
+        }
+        self.shared.note_queue();
         if planted(Bug::AnswersBeforePublishing) {
             self.shared.publish(self.next_seq - 1);
         }
@@ -309,6 +338,9 @@ impl Writer {
         }
         for done in self.rotate_waiters.drain(..) {
             answer(done, Err(refusal()));
+        }
+        if closed.is_ok() {
+            tracing::info!(journal = %self.shared.path.display(), next_seq = self.next_seq, "closed");
         }
         // The lock goes before the answer, so that whoever awaited the closing finds the journal free.
         drop(self);

@@ -7,11 +7,13 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use super::{
     Writer,
     ahead::{Extending, GroupSize},
+    events::{self, Said},
     housekeeper::{Housekeeper, Worker},
     retain::Keeper,
     rotation::{Retaining, Rotation},
@@ -120,6 +122,7 @@ pub(super) fn start(
     process: Process,
     releasing: Releasing,
 ) -> Result<(Writer, Opened)> {
+    let began = Instant::now();
     refuse_other_files(&*disk, path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     disk.create_dirs(parent).map_err(MiniStoreError::file(parent, "create the directory"))?;
@@ -136,7 +139,7 @@ pub(super) fn start(
     retention::discard_unfinished(&*disk, &names)?;
     lock.cover(&active, Arc::clone(&recovered.file))?;
     let report = recovered.report.clone();
-    let shared = Arc::new(Shared::new(names.active(), process.clone(), queue_bytes_max)?);
+    let shared = Arc::new(Shared::new(names.active(), process.clone(), queue_bytes_max, &options)?);
     shared.publish(report.next_seq - 1);
     shared.retention.set_first_seq(recovered.first_seq);
     shared.retention.set_holds(holds);
@@ -154,8 +157,7 @@ pub(super) fn start(
     segment
         .attach(&mut *lane, options.direct)
         .map_err(MiniStoreError::file(names.active(), "open for commits"))?;
-    shared.counters.direct(lane.is_direct());
-    tracing::info!(journal = %names.active().display(), %backend, direct = lane.is_direct(), ?report, "opened");
+    events::opened(&names.active(), backend, lane.is_direct(), &report, began.elapsed());
     let queue = Arc::new(Queue::new(options.max_group_bytes, options.commit_goal_bytes));
     let opened = Opened {
         requests: Requests::new(Arc::clone(&queue), process, releasing),
@@ -167,7 +169,7 @@ pub(super) fn start(
     let worker = Worker { disk: Arc::clone(&disk), names: names.clone(), keeper };
     let housekeeper = Housekeeper::new(disk.hands()?, worker, Arc::clone(&queue));
     let inbox = Inbox::new(queue, Arc::clone(&shared), options.commit_delay);
-    let writer = Writer {
+    let mut writer = Writer {
         inbox,
         rotation: Rotation::new(recovered.newest_archived),
         retaining: if Limits::of(&options).without_count().keep_everything() {
@@ -185,15 +187,18 @@ pub(super) fn start(
         shared,
         housekeeper,
         segment,
+        untold_since: None,
+        said: Said::default(),
         woken: 0,
         rotate_waiters: Vec::new(),
         lock,
     };
+    writer.note_directness();
     Ok((writer, opened))
 }
 
 /// Finds out what runs here.
-pub(crate) fn choose(backend: Backend, mode: u32) -> Result<Chosen> {
+pub(crate) fn choose(journal: &Path, backend: Backend, mode: u32) -> Result<Chosen> {
     let on = |backend| -> Result<Chosen> {
         let disk = RealDisk::new(backend, mode);
         let lane = disk.lane()?;
@@ -211,7 +216,7 @@ pub(crate) fn choose(backend: Backend, mode: u32) -> Result<Chosen> {
                 if backend == Backend::Uring {
                     return Err(MiniStoreError::BackendUnavailable { hint, source });
                 }
-                tracing::warn!(%source, hint, "io_uring is not available: using blocking system calls");
+                events::fell_back(journal, &source, hint);
                 on(BackendKind::Blocking)
             }
         },

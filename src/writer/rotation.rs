@@ -10,7 +10,12 @@
 //!
 //! Wherever this is cut off, recovery finds every acknowledged record and completes it.
 
-use std::{io, mem, path::PathBuf, sync::Arc};
+use std::{
+    io, mem,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Writer,
@@ -39,11 +44,40 @@ pub(super) struct Rotation {
     requested: bool,
     /// The housekeeper found no room: nothing is asked of it until somebody appends or rotates again.
     stalled: bool,
+    /// That was told already.
+    said: bool,
     /// What is to be done with the old segment once the new one has its name.
     retire: Option<Retiring>,
     /// Archived segments that there was no room to close, oldest first.
     unretired: Vec<Retiring>,
     newest_archived: u64,
+    clock: Clock,
+}
+
+/// How long a rotation takes.
+#[derive(Debug, Default)]
+struct Clock {
+    /// When it was due.
+    due: Option<Instant>,
+    /// The segment that it archived, and since when it was due, until the new one has its name.
+    turned: Option<(PathBuf, Instant)>,
+    /// For how long the writer could not commit.
+    held: Duration,
+}
+
+impl Clock {
+    fn note(&mut self, is_due: bool) {
+        self.due = is_due.then(|| self.due.unwrap_or_else(Instant::now));
+    }
+
+    fn turn(&mut self, archived: PathBuf) {
+        let due = self.due.take().unwrap_or_else(Instant::now);
+        self.turned = Some((archived, due));
+    }
+
+    fn held_since(&mut self, began: Instant) {
+        self.held += began.elapsed();
+    }
 }
 
 /// Whether the housekeeper looks after retention.
@@ -76,27 +110,35 @@ impl Rotation {
             archive: Archive::Not,
             requested: false,
             stalled: false,
+            said: false,
             retire: None,
             unretired: Vec::new(),
             newest_archived,
+            clock: Clock::default(),
         }
     }
 
     /// Takes an outcome in. Whatever is not a lack of room stops the journal.
     pub(super) fn note(&mut self, outcome: &Outcome, shared: &Shared) {
-        let failed = |error: &io::Error| {
+        let said = &mut self.said;
+        let mut failed = |error: &io::Error| {
             if !is_no_room(error) {
                 shared.poison(copy_of(error));
             }
-            tracing::warn!(journal = %shared.path.display(), %error, "could not prepare or rotate a segment");
+            // It is tried again with every append.
+            if !mem::replace(said, true) {
+                tracing::warn!(journal = %shared.path.display(), %error, "could not prepare or rotate a segment");
+            }
         };
         match outcome {
-            Outcome::Extended(Ok(_)) | Outcome::Retired(Ok(())) | Outcome::Retained(Ok(())) => {}
+            Outcome::Extended(Ok(_)) => self.said = false,
+            Outcome::Retired(Ok(())) | Outcome::Retained(Ok(())) => {}
             Outcome::Extended(Err(error)) => {
                 self.stalled = true;
                 failed(error);
             }
             Outcome::Prepared(Ok(file)) => {
+                self.said = false;
                 if let Next::Requested { bytes } = self.next {
                     self.next = Next::Ready { file: Arc::clone(file), bytes };
                 }
@@ -170,7 +212,9 @@ impl Writer {
         }
         self.write_ahead();
         self.prepare_next();
+        self.rotation.clock.note(self.rotation_is_due());
         self.advance_rotation();
+        self.note_rotated();
         self.answer_rotate_waiters();
     }
 
@@ -230,9 +274,26 @@ impl Writer {
                     Archive::Requested { to: requested }
                 };
             }
-            (Next::Ready { .. }, Archive::Done { .. }) => self.turn_to_next(),
+            (Next::Ready { .. }, Archive::Done { .. }) => {
+                let began = Instant::now();
+                self.turn_to_next();
+                self.rotation.clock.held_since(began);
+            }
             _ => {}
         }
+    }
+
+    /// Once the new segment has its name the rotation is over.
+    fn note_rotated(&mut self) {
+        let Some((archived, due)) =
+            self.rotation.clock.turned.take_if(|_| self.segment.path == self.names.active())
+        else {
+            return;
+        };
+        let (took, held) = (due.elapsed(), mem::take(&mut self.rotation.clock.held));
+        self.shared.counters.rotation(took, held);
+        let next_seq = self.next_seq;
+        tracing::info!(segment = %archived.display(), next_seq, ?took, ?held, "rotated: archived a segment");
     }
 
     fn rotation_is_due(&self) -> bool {
@@ -259,7 +320,13 @@ impl Writer {
             return false;
         }
         self.keep_house();
-        self.rotation_is_due() && !self.rotation.gave_up() && self.settle_one()
+        if !self.rotation_is_due() || self.rotation.gave_up() {
+            return false;
+        }
+        let began = Instant::now();
+        let settled = self.settle_one();
+        self.rotation.clock.held_since(began);
+        settled
     }
 
     /// Makes the prepared file the segment that is written to. The old one is left to the housekeeper.
@@ -284,9 +351,9 @@ impl Writer {
         let old = mem::replace(&mut self.segment, newborn);
         self.rotation.newest_archived += 1;
         self.rotation.requested = false;
-        self.shared.counters.rotation();
+        self.rotation.clock.turn(to);
+        self.shared.counters.segment_archived();
         self.shared.counters.written_ahead(bytes);
-        tracing::debug!(segment = %to.display(), next_seq = self.next_seq, "archived a segment");
         self.rotation.retire = Some(Retiring {
             file: Arc::clone(&old.file),
             data_end: old.data_end(),

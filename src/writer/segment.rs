@@ -323,7 +323,6 @@ impl Segment {
 
     /// Some file systems take the open flag and refuse the write: then the same bytes go through the page cache.
     fn leave_direct(&mut self, lane: &mut dyn Lane) -> io::Result<()> {
-        tracing::info!(segment = %self.path.display(), "direct writes are refused here: writing through the page cache");
         match (lane.attach(&self.path, false), &self.archived_as) {
             (Err(error), Some(archived)) if error.kind() == io::ErrorKind::NotFound => {
                 lane.attach(archived, false)?;

@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod capture;
 mod closing;
 mod crash;
+mod events;
 mod failure;
 mod full_disk;
 mod grouping;
 mod queue;
 mod retention;
 mod rotation;
+mod stages;
 mod stepped;
 mod terms;
 

@@ -33,7 +33,7 @@ impl Report<'_> {
             ("rate", format!("{rate} durable appends/s")),
             ("append latency", latency::line(&self.latency, &APPEND_POINTS)),
             ("commits", format!("{} ({:.1} records a commit)", units::count(stats.groups), self.a_commit())),
-            ("commit latency", latency::line(&stats.commit_latency, &COMMIT_POINTS)),
+            ("commit latency", latency::line(&stats.committed, &COMMIT_POINTS)),
         ])
     }
 
@@ -51,7 +51,7 @@ impl Report<'_> {
             "append_latency_us": latency::json(&self.latency, &APPEND_POINTS),
             "commits": stats.groups,
             "records_per_commit": self.a_commit(),
-            "commit_latency_us": latency::json(&stats.commit_latency, &COMMIT_POINTS),
+            "commit_latency_us": latency::json(&stats.committed, &COMMIT_POINTS),
         }))
     }
 

@@ -64,7 +64,7 @@ impl Summary {
             ("seconds", format!("{:.3}", self.seconds)),
             ("rate", format!("{rate} records/s, {byte_rate}/s")),
             ("commits", format!("{} ({:.1} records a commit)", units::count(stats.groups), self.a_commit())),
-            ("commit latency", latency::line(&stats.commit_latency, &COMMIT_POINTS)),
+            ("commit latency", latency::line(&stats.committed, &COMMIT_POINTS)),
             ("backend", store::carrier(stats)),
         ];
         let asides = [
@@ -88,7 +88,7 @@ impl Summary {
             "bytes_per_second": units::ratio(fed.durable.bytes, self.seconds),
             "commits": stats.groups,
             "records_per_commit": self.a_commit(),
-            "commit_latency_us": latency::json(&stats.commit_latency, &COMMIT_POINTS),
+            "commit_latency_us": latency::json(&stats.committed, &COMMIT_POINTS),
             "passed_over": fed.passed_over,
             "skipped": fed.bad.skipped,
             "quarantined": fed.bad.quarantined,

@@ -8,7 +8,7 @@ use std::{
 
 use super::rig::{Rig, options, poll_once, room_for};
 use crate::{
-    MiniStore, MiniStoreError, Pending, Result,
+    JournalOptions, MiniStore, MiniStoreError, Pending, Result,
     process::Process,
     queue::{Committed, Found, Group, Handed, Inbox, Queue, Request, Verdict},
     request::{Lines, Room},
@@ -28,7 +28,8 @@ struct Ends {
 
 impl Ends {
     fn new(dir: &Path, room: u32) -> (Self, Inbox) {
-        let shared = Shared::new(dir.join("j"), Process::current().unwrap(), room).unwrap();
+        let shared =
+            Shared::new(dir.join("j"), Process::current().unwrap(), room, &JournalOptions::new()).unwrap();
         let (queue, shared) = (Arc::new(Queue::new(100, u64::MAX)), Arc::new(shared));
         let inbox = Inbox::new(Arc::clone(&queue), Arc::clone(&shared), Duration::ZERO);
         (Self { queue, shared }, inbox)

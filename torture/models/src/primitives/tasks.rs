@@ -37,6 +37,11 @@ impl Semaphore {
         self.0.try_acquire_many(permits).map(SemaphorePermit)
     }
 
+    pub(crate) fn available_permits(&self) -> usize {
+        switch();
+        self.0.available_permits()
+    }
+
     pub(crate) fn add_permits(&self, permits: usize) {
         switch();
         self.0.add_permits(permits);

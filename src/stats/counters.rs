@@ -1,0 +1,190 @@
+//! The counters behind [`Stats`]: added to by the writer thread, read by anybody at any time.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant, SystemTime},
+};
+
+use hdrhistogram::Histogram;
+
+use super::{
+    Stats,
+    meters::Meters,
+    tally::{self, Tally},
+};
+use crate::{
+    BackendKind, JournalOptions, MiniStoreError, Result,
+    sync::tally::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// What is to be counted of a commit group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    pub(crate) records: u64,
+    pub(crate) json_bytes: u64,
+    pub(crate) queued: Duration,
+    pub(crate) laid_out: Duration,
+    pub(crate) committed: Duration,
+}
+
+/// What is true at the moment of reading.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) backend: BackendKind,
+    pub(crate) durable_seq: u64,
+    pub(crate) queue_bytes: u64,
+    pub(crate) poisoned: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Counters {
+    started: SystemTime,
+    opened: Instant,
+    meters: Meters,
+    direct: AtomicBool,
+    records: AtomicU64,
+    bytes: AtomicU64,
+    groups: AtomicU64,
+    slow_commits: AtomicU64,
+    rotations: AtomicU64,
+    released_segments: AtomicU64,
+    released_records: AtomicU64,
+    written_ahead_bytes: AtomicU64,
+    queued: Tally,
+    laid_out: Tally,
+    committed: Tally,
+    woken: Tally,
+    group_records: Tally,
+    group_bytes: Tally,
+    rotation: Tally,
+    rotation_held: Tally,
+    /// What readings start from.
+    empty: Histogram<u64>,
+}
+
+impl Counters {
+    /// Those of the journal at `path`.
+    pub(crate) fn new(path: &Path, options: &JournalOptions) -> Result<Self> {
+        Ok(Self {
+            started: SystemTime::now(),
+            opened: Instant::now(),
+            meters: Meters::register(path, options),
+            direct: AtomicBool::default(),
+            records: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            groups: AtomicU64::default(),
+            slow_commits: AtomicU64::default(),
+            rotations: AtomicU64::default(),
+            released_segments: AtomicU64::default(),
+            released_records: AtomicU64::default(),
+            written_ahead_bytes: AtomicU64::default(),
+            queued: Tally::default(),
+            laid_out: Tally::default(),
+            committed: Tally::default(),
+            woken: Tally::default(),
+            group_records: Tally::default(),
+            group_bytes: Tally::default(),
+            rotation: Tally::default(),
+            rotation_held: Tally::default(),
+            empty: tally::empty().map_err(|error| MiniStoreError::InvalidArgument(error.to_string()))?,
+        })
+    }
+
+    /// A group became durable.
+    pub(crate) fn group(&self, group: &Counted) {
+        self.records.fetch_add(group.records, Ordering::Relaxed);
+        self.bytes.fetch_add(group.json_bytes, Ordering::Relaxed);
+        self.groups.fetch_add(1, Ordering::Relaxed);
+        self.queued.record(nanos(group.queued));
+        self.laid_out.record(nanos(group.laid_out));
+        self.committed.record(nanos(group.committed));
+        self.group_records.record(group.records);
+        self.group_bytes.record(group.json_bytes);
+        self.meters.group(group);
+    }
+
+    /// All callers of a group were told.
+    pub(crate) fn woken(&self, took: Duration) {
+        self.woken.record(nanos(took));
+        self.meters.woken(took);
+    }
+
+    pub(crate) fn slow_commit(&self) {
+        self.slow_commits.fetch_add(1, Ordering::Relaxed);
+        self.meters.slow_commit();
+    }
+
+    pub(crate) fn segment_archived(&self) {
+        self.rotations.fetch_add(1, Ordering::Relaxed);
+        self.meters.segment_archived();
+    }
+
+    /// A rotation is over: how long it took, and how long of that the writer could not commit.
+    pub(crate) fn rotation(&self, took: Duration, held: Duration) {
+        self.rotation.record(nanos(took));
+        self.rotation_held.record(nanos(held));
+        self.meters.rotation(took, held);
+    }
+
+    /// Retention deleted a segment.
+    pub(crate) fn released(&self, records: u64) {
+        self.released_segments.fetch_add(1, Ordering::Relaxed);
+        self.released_records.fetch_add(records, Ordering::Relaxed);
+        self.meters.released(records);
+    }
+
+    pub(crate) fn written_ahead(&self, bytes: u64) {
+        self.written_ahead_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn direct(&self, direct: bool) {
+        self.direct.store(direct, Ordering::Relaxed);
+    }
+
+    /// For those who are told, instead of asking.
+    pub(crate) fn durable(&self, seq: u64) {
+        self.meters.durable(seq);
+    }
+
+    pub(crate) fn queue(&self, bytes: impl FnOnce() -> u64) {
+        self.meters.queue(bytes);
+    }
+
+    pub(crate) fn poisoned(&self) {
+        self.meters.poisoned();
+    }
+
+    pub(crate) fn read(&self, now: Now) -> Stats {
+        let Now { backend, durable_seq, queue_bytes, poisoned } = now;
+        let read = |tally: &Tally| tally.read(&self.empty);
+        Stats {
+            backend,
+            direct: self.direct.load(Ordering::Relaxed),
+            durable_seq,
+            queue_bytes,
+            poisoned,
+            started: self.started,
+            elapsed: self.opened.elapsed(),
+            records: self.records.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            groups: self.groups.load(Ordering::Relaxed),
+            slow_commits: self.slow_commits.load(Ordering::Relaxed),
+            rotations: self.rotations.load(Ordering::Relaxed),
+            released_segments: self.released_segments.load(Ordering::Relaxed),
+            released_records: self.released_records.load(Ordering::Relaxed),
+            written_ahead_bytes: self.written_ahead_bytes.load(Ordering::Relaxed),
+            queued: read(&self.queued),
+            laid_out: read(&self.laid_out),
+            committed: read(&self.committed),
+            woken: read(&self.woken),
+            group_records: read(&self.group_records),
+            group_bytes: read(&self.group_bytes),
+            rotation: read(&self.rotation),
+            rotation_held: read(&self.rotation_held),
+        }
+    }
+}
+
+fn nanos(took: Duration) -> u64 {
+    u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)
+}

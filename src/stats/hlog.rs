@@ -1,0 +1,143 @@
+//! The interval log that HdrHistogram's own tools read: one line an interval and histogram.
+
+use std::{
+    io::{self, Write},
+    time::{Duration, SystemTime},
+};
+
+use hdrhistogram::{
+    Histogram,
+    serialization::{
+        V2DeflateSerializer,
+        interval_log::{IntervalLogWriterBuilder, IntervalLogWriterError, Tag},
+    },
+};
+
+use super::Stats;
+
+/// The greatest value of each line is written in millions of what was recorded, as HdrHistogram's own writer does:
+/// milliseconds where that is nanoseconds.
+const MAX_VALUE_DIVISOR: f64 = 1e6;
+
+/// Writes an interval log (`.hlog`, HdrHistogram's format 1.3): for each interval one line a histogram, with the name that
+/// [`Stats::histograms`] gives it as its tag (`Tag=committed`). Histograms in which nothing was recorded have none.
+///
+/// HdrHistogram's `HistogramLogProcessor` (`-tag committed`), `HistogramLogAnalyzer` and the libraries of other languages
+/// read it. Latencies are in nanoseconds, `group_records` and `group_bytes` are what they say.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let store = ministore_uring::MiniStore::open_blocking(dir.path().join("j"))?;
+/// # let file = Vec::new();
+/// use ministore_uring::stats::HlogWriter;
+///
+/// let mut last = store.stats();
+/// let mut log = HlogWriter::new(file, last.started)?;
+/// for _ in 0..3 {
+///     store.blocking().append(&"hello")?; // or: wait a second
+///     let now = store.stats();
+///     log.write(&now.since(&last))?;
+///     last = now;
+/// }
+/// let file = log.into_inner();
+/// # assert_eq!(String::from_utf8(file)?.lines().filter(|line| line.starts_with("Tag=committed,")).count(), 3);
+/// # Ok(())
+/// # }
+/// ```
+pub struct HlogWriter<W> {
+    out: W,
+    serializer: V2DeflateSerializer,
+    base_time: SystemTime,
+}
+
+impl<W: Write> HlogWriter<W> {
+    /// Begins a log. The times of its intervals are told from `base_time` on: the log's beginning, or earlier.
+    ///
+    /// # Errors
+    ///
+    /// What `out` says.
+    pub fn new(mut out: W, base_time: SystemTime) -> io::Result<Self> {
+        let mut serializer = V2DeflateSerializer::new();
+        IntervalLogWriterBuilder::new()
+            .add_comment(concat!("[Logged with ministore-uring ", env!("CARGO_PKG_VERSION"), "]"))
+            .add_comment("[Histogram log format version 1.3]")
+            .with_start_time(base_time)
+            .with_base_time(base_time)
+            .with_max_value_divisor(MAX_VALUE_DIVISOR)
+            .begin_log_with(&mut out, &mut serializer)?;
+        writeln!(
+            out,
+            "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\""
+        )?;
+        Ok(Self { out, serializer, base_time })
+    }
+
+    /// Adds an interval: what [`Stats::since`] gives.
+    ///
+    /// # Errors
+    ///
+    /// What the writer says.
+    pub fn write(&mut self, interval: &Stats) -> io::Result<()> {
+        for (name, histogram) in interval.histograms() {
+            self.write_histogram(name, histogram, interval.started, interval.elapsed)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a histogram of your own, such as the latency that your callers see, unless nothing was recorded in it.
+    ///
+    /// # Errors
+    ///
+    /// What the writer says; [`InvalidInput`](io::ErrorKind::InvalidInput) where the tag has a comma, a space or a line
+    /// break in it.
+    pub fn write_histogram(
+        &mut self,
+        tag: &str,
+        histogram: &Histogram<u64>,
+        started: SystemTime,
+        elapsed: Duration,
+    ) -> io::Result<()> {
+        if histogram.is_empty() {
+            return Ok(());
+        }
+        let invalid =
+            || io::Error::new(io::ErrorKind::InvalidInput, format!("no tag of an interval log: {tag:?}"));
+        let tag = Tag::new(tag).ok_or_else(invalid)?;
+        let after = started.duration_since(self.base_time).unwrap_or_default();
+        let Self { out, serializer, .. } = self;
+        let mut lines = IntervalLogWriterBuilder::new();
+        lines.with_max_value_divisor(MAX_VALUE_DIVISOR);
+        let mut line = Vec::new();
+        lines
+            .begin_log_with(&mut line, serializer)?
+            .write_histogram(histogram, after, elapsed, Some(tag))
+            .map_err(|error| match error {
+                IntervalLogWriterError::IoError(error) => error,
+                IntervalLogWriterError::SerializeError(error) => io::Error::other(error),
+            })?;
+        // What the builder says of the divisor stands at the head of the file.
+        let start = line.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        out.write_all(&line[start..])
+    }
+
+    /// Passes on what was written.
+    ///
+    /// # Errors
+    ///
+    /// What the writer says.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// The writer itself.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+}
+
+impl<W> std::fmt::Debug for HlogWriter<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HlogWriter").field("base_time", &self.base_time).finish_non_exhaustive()
+    }
+}

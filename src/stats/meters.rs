@@ -1,0 +1,318 @@
+//! The same counts for the `metrics` facade, where that feature is on; else nothing, and nothing is compiled of it.
+//!
+//! The only file that names `metrics`. Handles are registered when a journal is opened, with the recorder that is
+//! installed by then: none is looked up while it commits. Names, units and labels are in docs/observing.md: they are an
+//! interface.
+
+#[cfg(feature = "metrics")]
+pub(super) use on::Meters;
+
+#[cfg(not(feature = "metrics"))]
+pub(super) use off::Meters;
+
+#[cfg(feature = "metrics")]
+mod on {
+    use std::{path::Path, time::Duration};
+
+    use metrics::{
+        Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+        gauge, histogram,
+    };
+
+    use crate::{JournalOptions, stats::Counted};
+
+    /// One handle a metric.
+    #[derive(Debug)]
+    pub(in crate::stats) struct Meters {
+        records: Counter,
+        bytes: Counter,
+        groups: Counter,
+        slow_commits: Counter,
+        rotations: Counter,
+        released_segments: Counter,
+        released_records: Counter,
+        durable_seq: Gauge,
+        queue_bytes: Gauge,
+        poisoned: Gauge,
+        queued: Histogram,
+        laid_out: Histogram,
+        committed: Histogram,
+        woken: Histogram,
+        group_records: Histogram,
+        group_bytes: Histogram,
+        rotation: Histogram,
+        rotation_held: Histogram,
+    }
+
+    impl Meters {
+        pub(in crate::stats) fn register(path: &Path, options: &JournalOptions) -> Self {
+            let label = options.metrics_label.clone().unwrap_or_else(|| path.display().to_string());
+            let labels = if label.is_empty() { Vec::new() } else { vec![("journal", label)] };
+            let counter = |name: &'static str, unit, meaning: &'static str| {
+                describe_counter!(name, unit, meaning);
+                counter!(name, &labels)
+            };
+            let gauge = |name: &'static str, unit, meaning: &'static str| {
+                describe_gauge!(name, unit, meaning);
+                gauge!(name, &labels)
+            };
+            let histogram = |name: &'static str, unit, meaning: &'static str| {
+                describe_histogram!(name, unit, meaning);
+                histogram!(name, &labels)
+            };
+            let meters = Self {
+                records: counter("ministore_records_total", Unit::Count, "Records made durable."),
+                bytes: counter("ministore_bytes_total", Unit::Bytes, "Bytes of JSON made durable."),
+                groups: counter("ministore_groups_total", Unit::Count, "Commit groups made durable."),
+                slow_commits: counter(
+                    "ministore_slow_commits_total",
+                    Unit::Count,
+                    "Commits that took slow_commit or longer.",
+                ),
+                rotations: counter("ministore_rotations_total", Unit::Count, "Segments archived."),
+                released_segments: counter(
+                    "ministore_released_segments_total",
+                    Unit::Count,
+                    "Segments that retention deleted.",
+                ),
+                released_records: counter(
+                    "ministore_released_records_total",
+                    Unit::Count,
+                    "Records in them.",
+                ),
+                durable_seq: gauge(
+                    "ministore_durable_seq",
+                    Unit::Count,
+                    "The highest sequence number that is durable.",
+                ),
+                queue_bytes: gauge(
+                    "ministore_queue_bytes",
+                    Unit::Bytes,
+                    "Bytes that wait in the queue, when a commit begins or ends.",
+                ),
+                poisoned: gauge(
+                    "ministore_poisoned",
+                    Unit::Count,
+                    "1 where a write or a sync failed and nothing is accepted any more.",
+                ),
+                queued: histogram(
+                    "ministore_queued_seconds",
+                    Unit::Seconds,
+                    "From a group's oldest append until the writer took it up.",
+                ),
+                laid_out: histogram(
+                    "ministore_laid_out_seconds",
+                    Unit::Seconds,
+                    "From then until its write began.",
+                ),
+                committed: histogram(
+                    "ministore_commit_seconds",
+                    Unit::Seconds,
+                    "From the start of a group's write until it was durable.",
+                ),
+                woken: histogram(
+                    "ministore_woken_seconds",
+                    Unit::Seconds,
+                    "From then until all its callers were told.",
+                ),
+                group_records: histogram("ministore_group_records", Unit::Count, "Records in a group."),
+                group_bytes: histogram("ministore_group_bytes", Unit::Bytes, "Bytes of JSON in a group."),
+                rotation: histogram(
+                    "ministore_rotation_seconds",
+                    Unit::Seconds,
+                    "From when a rotation was due until it was done.",
+                ),
+                rotation_held: histogram(
+                    "ministore_rotation_held_seconds",
+                    Unit::Seconds,
+                    "The part of a rotation in which the writer could not commit.",
+                ),
+            };
+            meters.poisoned.set(0.0);
+            meters.queue_bytes.set(0.0);
+            meters
+        }
+
+        pub(in crate::stats) fn group(&self, group: &Counted) {
+            self.records.increment(group.records);
+            self.bytes.increment(group.json_bytes);
+            self.groups.increment(1);
+            self.queued.record(group.queued);
+            self.laid_out.record(group.laid_out);
+            self.committed.record(group.committed);
+            self.group_records.record(number(group.records));
+            self.group_bytes.record(number(group.json_bytes));
+        }
+
+        pub(in crate::stats) fn woken(&self, took: Duration) {
+            self.woken.record(took);
+        }
+
+        pub(in crate::stats) fn slow_commit(&self) {
+            self.slow_commits.increment(1);
+        }
+
+        pub(in crate::stats) fn segment_archived(&self) {
+            self.rotations.increment(1);
+        }
+
+        pub(in crate::stats) fn rotation(&self, took: Duration, held: Duration) {
+            self.rotation.record(took);
+            self.rotation_held.record(held);
+        }
+
+        pub(in crate::stats) fn released(&self, records: u64) {
+            self.released_segments.increment(1);
+            self.released_records.increment(records);
+        }
+
+        pub(in crate::stats) fn durable(&self, seq: u64) {
+            self.durable_seq.set(number(seq));
+        }
+
+        pub(in crate::stats) fn queue(&self, bytes: impl FnOnce() -> u64) {
+            self.queue_bytes.set(number(bytes()));
+        }
+
+        pub(in crate::stats) fn poisoned(&self) {
+            self.poisoned.set(1.0);
+        }
+    }
+
+    /// Exact up to 2^53.
+    fn number(count: u64) -> f64 {
+        count as f64
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+mod off {
+    use std::{path::Path, time::Duration};
+
+    use crate::{JournalOptions, stats::Counted};
+
+    #[derive(Debug)]
+    pub(in crate::stats) struct Meters;
+
+    impl Meters {
+        pub(in crate::stats) fn register(_: &Path, _: &JournalOptions) -> Self {
+            Self
+        }
+
+        pub(in crate::stats) fn group(&self, _: &Counted) {}
+
+        pub(in crate::stats) fn woken(&self, _: Duration) {}
+
+        pub(in crate::stats) fn slow_commit(&self) {}
+
+        pub(in crate::stats) fn segment_archived(&self) {}
+
+        pub(in crate::stats) fn rotation(&self, _: Duration, _: Duration) {}
+
+        pub(in crate::stats) fn released(&self, _: u64) {}
+
+        pub(in crate::stats) fn durable(&self, _: u64) {}
+
+        pub(in crate::stats) fn queue(&self, _: impl FnOnce() -> u64) {}
+
+        pub(in crate::stats) fn poisoned(&self) {}
+    }
+}
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::{collections::BTreeMap, path::Path, sync::Mutex};
+
+    use metrics::{
+        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder,
+    };
+
+    use super::*;
+    use crate::JournalOptions;
+
+    /// What was described, and what was registered: by name.
+    #[derive(Default)]
+    struct Registered {
+        described: Mutex<BTreeMap<String, String>>,
+        labels: Mutex<BTreeMap<String, Vec<String>>>,
+    }
+
+    impl Registered {
+        fn describe(&self, kind: &str, name: &KeyName, unit: Option<Unit>, meaning: &SharedString) {
+            let unit = unit.unwrap().as_str().to_owned();
+            let row = format!("| `{}` | {kind} | {unit} | {meaning} |", name.as_str());
+            assert!(self.described.lock().unwrap().insert(name.as_str().to_owned(), row).is_none());
+        }
+
+        fn register(&self, key: &Key) {
+            let labels = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            assert!(self.labels.lock().unwrap().insert(key.name().to_owned(), labels).is_none());
+        }
+    }
+
+    impl Recorder for Registered {
+        fn describe_counter(&self, name: KeyName, unit: Option<Unit>, meaning: SharedString) {
+            self.describe("counter", &name, unit, &meaning);
+        }
+
+        fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, meaning: SharedString) {
+            self.describe("gauge", &name, unit, &meaning);
+        }
+
+        fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, meaning: SharedString) {
+            self.describe("histogram", &name, unit, &meaning);
+        }
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            self.register(key);
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            self.register(key);
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            self.register(key);
+            Histogram::noop()
+        }
+    }
+
+    fn registered(options: &JournalOptions) -> Registered {
+        let recorder = Registered::default();
+        with_local_recorder(&recorder, || drop(Meters::register(Path::new("/some/j"), options)));
+        recorder
+    }
+
+    #[test]
+    fn what_is_registered_is_what_is_documented() {
+        let page = include_str!("../../docs/observing.md");
+        let documented: Vec<_> = page.lines().filter(|line| line.starts_with("| `ministore_")).collect();
+        let recorder = registered(&JournalOptions::new());
+        let described = recorder.described.lock().unwrap();
+        assert_eq!(described.len(), 18);
+        for row in described.values() {
+            assert!(documented.contains(&row.as_str()), "not in docs/observing.md: {row}");
+        }
+        assert_eq!(documented.len(), described.len());
+        assert!(described.keys().eq(recorder.labels.lock().unwrap().keys()), "each is registered");
+    }
+
+    #[test]
+    fn the_label_is_the_path_or_what_it_is_told_to_be() {
+        let labels = |options: &JournalOptions| {
+            let recorder = registered(options);
+            let labels = recorder.labels.lock().unwrap();
+            let mut all: Vec<_> = labels.values().cloned().collect();
+            all.dedup();
+            assert_eq!(all.len(), 1, "all have the same");
+            all.remove(0)
+        };
+        assert_eq!(labels(&JournalOptions::new()), ["journal=/some/j"]);
+        assert_eq!(labels(&JournalOptions::new().metrics_label("tenants")), ["journal=tenants"]);
+        assert!(labels(&JournalOptions::new().metrics_label("")).is_empty());
+    }
+}

@@ -1,0 +1,291 @@
+//! What an operator is told: each thing once, where it begins, with all that docs/observing.md says of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+};
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use tracing::Level;
+
+use super::{
+    capture::{Told, listen, told_of},
+    *,
+};
+
+/// The table of the documentation: a message, its level, its fields.
+fn documented() -> BTreeMap<&'static str, (&'static str, BTreeSet<&'static str>)> {
+    let page = include_str!("../../../docs/observing.md");
+    let table = page.split("\n## Events\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let rows = rows.map(|row| {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let fields = cells[3].split(", ").map(|field| field.trim_matches('`')).collect();
+        (cells[1].trim_matches('`'), (cells[2], fields))
+    });
+    rows.collect()
+}
+
+/// What was told of the rig's journal. Each must be documented, as it was told.
+fn told(dir: &Path) -> Vec<Told> {
+    let (told, documented) = (told_of(dir), documented());
+    for Told { level, message, fields } in &told {
+        let Some((as_level, as_fields)) = documented.get(message.as_str()) else {
+            panic!("not in docs/observing.md: {message}");
+        };
+        assert_eq!(*as_level, level.to_string().to_lowercase(), "{message}");
+        assert_eq!(*as_fields, fields.keys().copied().collect(), "{message}");
+    }
+    told
+}
+
+/// The one event with this message.
+fn the_one(dir: &Path, message: &str) -> Told {
+    let mut told: Vec<_> = told(dir).into_iter().filter(|told| told.message == message).collect();
+    assert_eq!(told.len(), 1, "{message}: {told:?}");
+    told.remove(0)
+}
+
+fn count(dir: &Path, message: &str) -> usize {
+    told(dir).iter().filter(|told| told.message == message).count()
+}
+
+fn rig(kind: BackendKind, options: JournalOptions) -> Rig {
+    listen();
+    Rig::open(kind, options)
+}
+
+#[test]
+fn opening_and_closing_are_told() {
+    for kind in lanes() {
+        let rig = rig(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        finish(rig.store.close()).unwrap();
+        let opened = the_one(rig.dir.path(), "opened");
+        assert_eq!((opened.level, opened.fields["next_seq"].as_str()), (Level::INFO, "1"));
+        assert_eq!(opened.fields["created"], "true");
+        assert_eq!(opened.fields["backend"], kind.to_string());
+        assert_eq!(opened.fields["direct"], rig.store.stats().direct.to_string());
+        assert_eq!(the_one(rig.dir.path(), "closed").fields["next_seq"], "2");
+    }
+}
+
+#[test]
+fn what_recovery_cut_is_told_with_where_it_is_kept() {
+    for kind in lanes() {
+        let rig = rig(kind, JournalOptions::new());
+        let path = rig.path.canonicalize().unwrap();
+        rig.append(0).unwrap();
+        finish(rig.store.close()).unwrap();
+        // As if the process had been killed while it wrote: no mark, and half a group.
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.truncate(bytes.len() - 2);
+        let end = bytes.len();
+        bytes.extend_from_slice(b"\n{\"half\":");
+        fs::write(&path, &bytes).unwrap();
+        drop(open_on(kind, JournalOptions::new(), &path, &Faults::new()).unwrap());
+        let cut = the_one(rig.dir.path(), "cut the end of a segment");
+        assert_eq!(cut.level, Level::WARN);
+        assert_eq!(cut.fields["segment"], path.display().to_string());
+        assert_eq!(
+            (cut.fields["offset"].as_str(), cut.fields["bytes"].as_str()),
+            (&*(end + 1).to_string(), "8")
+        );
+        assert_eq!(fs::read(&cut.fields["kept_in"]).unwrap(), b"{\"half\":");
+        let opened = told(rig.dir.path()).into_iter().rfind(|told| told.message == "opened").unwrap();
+        assert_eq!((opened.fields["cut_bytes"].as_str(), opened.fields["next_seq"].as_str()), ("8", "2"));
+    }
+}
+
+#[test]
+fn a_rotation_that_was_cut_off_and_lines_that_were_sealed_are_told() {
+    for kind in lanes() {
+        let rig = rig(kind, JournalOptions::new().seals(false));
+        rig.append(0).unwrap();
+        finish(rig.store.close()).unwrap();
+        drop(open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap());
+        assert_eq!(the_one(rig.dir.path(), "sealed lines that had no seal").fields["next_seq"], "2");
+        // The lock is free when the closing is over, which opening waits for.
+        finish(open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap().close()).unwrap();
+        fs::rename(&rig.path, rig.path.with_extension("001")).unwrap();
+        drop(open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap());
+        the_one(rig.dir.path(), "completed a rotation that was cut off");
+    }
+}
+
+#[test]
+fn a_rotation_and_what_retention_deletes_are_told() {
+    for kind in lanes() {
+        let rig = rig(kind, JournalOptions::new().max_segments(2));
+        for record in 0..2 {
+            rig.append(record).unwrap();
+            finish(rig.store.rotate()).unwrap();
+        }
+        finish(rig.store.close()).unwrap();
+        let rotated: Vec<_> =
+            told(rig.dir.path()).into_iter().filter(|told| told.message.starts_with("rotated")).collect();
+        let archived = |number| rig.path.canonicalize().unwrap().with_extension(number).display().to_string();
+        assert_eq!(rotated.len(), 2);
+        for (told, (number, next_seq)) in rotated.iter().zip([("001", "2"), ("002", "3")]) {
+            assert_eq!(
+                (&told.fields["segment"], told.fields["next_seq"].as_str()),
+                (&archived(number), next_seq)
+            );
+            assert_eq!(told.level, Level::INFO);
+        }
+        let deleted = the_one(rig.dir.path(), "deleted a segment");
+        assert_eq!((deleted.level, &deleted.fields["segment"]), (Level::INFO, &archived("001")));
+        assert_eq!((deleted.fields["records"].as_str(), deleted.fields["first_seq"].as_str()), ("1", "2"));
+    }
+}
+
+#[test]
+fn a_slow_commit_is_told_with_what_it_wrote() {
+    for kind in lanes() {
+        let rig = rig(kind, JournalOptions::new().slow_commit(Duration::ZERO));
+        finish(rig.store.append_batch([1u64, 22])).unwrap();
+        finish(rig.store.close()).unwrap();
+        let slow = the_one(rig.dir.path(), "a commit was slow");
+        let field = |name| slow.fields[name].as_str();
+        assert_eq!(
+            (slow.level, field("seq"), field("records"), field("bytes")),
+            (Level::WARN, "1", "2", "3")
+        );
+        assert!(
+            field("segment") == rig.path.canonicalize().unwrap().to_str().unwrap()
+                && field("latency").ends_with('s')
+        );
+        assert_eq!(rig.store.stats().slow_commits, 1);
+    }
+}
+
+#[test]
+fn no_commit_is_told_that_is_not_slow() {
+    let rig = rig(BackendKind::Blocking, JournalOptions::new().slow_commit(Duration::MAX));
+    rig.append(0).unwrap();
+    finish(rig.store.close()).unwrap();
+    assert_eq!((count(rig.dir.path(), "a commit was slow"), rig.store.stats().slow_commits), (0, 0));
+}
+
+#[test]
+fn a_full_disk_is_told_once_and_that_there_is_room_again() {
+    for kind in lanes() {
+        let rig = rig(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        rig.settle();
+        // Each more than what is written ahead by then.
+        for (round, bytes) in [(1, 200 << 10), (2, 8 << 20)] {
+            let large = "x".repeat(bytes);
+            rig.faults.limit_room(0);
+            assert!((0..3).all(|_| is_full(&finish(rig.store.append(&large)))));
+            assert_eq!(
+                count(rig.dir.path(), "no room on the disk: appends are refused until there is"),
+                round
+            );
+            rig.faults.free_room();
+            (0..3).for_each(|_| finish(rig.store.append(&large)).unwrap());
+            assert_eq!(count(rig.dir.path(), "there is room on the disk again"), round);
+            let complaints = count(rig.dir.path(), "could not prepare or rotate a segment");
+            assert!(complaints <= round, "{complaints} in round {round}");
+        }
+    }
+}
+
+#[test]
+fn a_failure_that_stops_the_journal_is_told_once() {
+    for kind in lanes() {
+        let rig = rig(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        rig.settle();
+        rig.faults.fail(Op::Commit, 1, Errno::IO);
+        (1..5).for_each(|record| assert!(rig.append(record).is_err()));
+        assert!(finish(rig.store.close()).is_err());
+        let stopped = the_one(rig.dir.path(), "a write or a sync failed: stopped");
+        assert_eq!(stopped.level, Level::ERROR);
+        assert!(stopped.fields["cause"].contains("os error 5"), "{stopped:?}");
+        the_one(rig.dir.path(), "could not close the journal");
+        assert_eq!(count(rig.dir.path(), "closed"), 0);
+        assert!(rig.store.stats().poisoned);
+    }
+}
+
+#[test]
+fn the_fallback_from_io_uring_is_told_with_its_likely_cause() {
+    listen();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j");
+    // For this thread, and those it starts.
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            refuse_io_uring();
+            let store = JournalOptions::new().open_blocking(&path).unwrap();
+            store.blocking().append(&1).unwrap();
+            store.blocking().rotate().unwrap();
+            store.blocking().close().unwrap();
+        });
+    });
+    let fell_back = the_one(dir.path(), "io_uring is not available: using blocking system calls");
+    assert_eq!(fell_back.level, Level::WARN);
+    assert!(fell_back.fields["hint"].contains("seccomp"), "{fell_back:?}");
+    assert_eq!(the_one(dir.path(), "opened").fields["backend"], "blocking");
+}
+
+/// As Docker's default profile does.
+fn refuse_io_uring() {
+    const IO_URING_SETUP: i64 = 425;
+    const EPERM: u32 = 1;
+    let filter = SeccompFilter::new(
+        BTreeMap::from([(IO_URING_SETUP, vec![])]),
+        SeccompAction::Allow,
+        SeccompAction::Errno(EPERM),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let program: BpfProgram = filter.unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+}
+
+#[test]
+fn direct_writes_that_are_refused_are_told_once_a_store() {
+    for kind in lanes() {
+        let rig = rig(kind, JournalOptions::new());
+        if !rig.store.stats().direct {
+            // A file system that refuses them at once: told when the journal was opened.
+            the_one(rig.dir.path(), "direct writes are refused here: writing through the page cache");
+            continue;
+        }
+        // One that takes the flag and refuses the write, in every segment.
+        for record in 0..3 {
+            rig.settle();
+            rig.faults.fail(Op::Commit, 1, Errno::INVAL);
+            rig.append(record).unwrap();
+            finish(rig.store.rotate()).unwrap();
+        }
+        let refused =
+            the_one(rig.dir.path(), "direct writes are refused here: writing through the page cache");
+        assert_eq!(refused.level, Level::INFO);
+    }
+}
+
+#[test]
+fn every_documented_event_is_told_somewhere() {
+    let sources = [
+        include_str!("../events.rs"),
+        include_str!("../mod.rs"),
+        include_str!("../rotation.rs"),
+        include_str!("../retain.rs"),
+        include_str!("../../shared.rs"),
+        include_str!("../../request.rs"),
+        include_str!("../../lock.rs"),
+        include_str!("../../recovery/act.rs"),
+        include_str!("../../recovery/numbering.rs"),
+    ];
+    let documented = documented();
+    assert!(documented.len() >= 15, "{}", documented.len());
+    for message in documented.keys() {
+        let literal = format!("\"{message}\"");
+        // A long one goes on in the next line.
+        let tells =
+            |source: &&str| source.split("\\\n").map(str::trim_start).collect::<String>().contains(&literal);
+        assert!(sources.iter().any(tells), "nobody tells: {message}");
+    }
+}

@@ -1,0 +1,190 @@
+//! What a store counts of itself, and of the stages that a group goes through.
+
+use std::{thread, time::Instant};
+
+use super::*;
+use crate::Stats;
+
+fn stats(rig: &Rig) -> Stats {
+    rig.store.stats()
+}
+
+/// How many values are in each histogram.
+fn counts(stats: &Stats) -> [(&'static str, u64); 8] {
+    stats.histograms().map(|(name, histogram)| (name, histogram.len()))
+}
+
+fn nanos(took: Duration) -> u64 {
+    took.as_nanos().try_into().unwrap()
+}
+
+/// Whether a value of so many nanoseconds, or a greater one, was recorded, as far as the histogram tells them apart.
+fn is_at_least(histogram: &hdrhistogram::Histogram<u64>, nanos: u64) -> bool {
+    histogram.max() >= histogram.lowest_equivalent(nanos)
+}
+
+#[test]
+fn an_append_that_returned_is_counted_in_every_stage_but_the_waking() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        for number in 1..=20 {
+            rig.append(number).unwrap();
+            let Stats { groups, records, durable_seq, .. } = stats(&rig);
+            assert_eq!((groups, records, durable_seq), (number, number, number));
+            let stages = counts(&stats(&rig));
+            assert_eq!(stages[..3], [("queued", number), ("laid_out", number), ("committed", number)]);
+            assert_eq!(stages[6..], [("group_records", number), ("group_bytes", number)]);
+        }
+        finish(rig.store.close()).unwrap();
+        // The writer is gone: nothing is being counted any more.
+        let expected = ["queued", "laid_out", "committed", "woken"].map(|name| (name, 20));
+        assert_eq!(counts(&stats(&rig))[..4], expected);
+        assert_eq!((stats(&rig).queue_bytes, stats(&rig).poisoned), (0, false));
+    }
+}
+
+#[test]
+fn time_is_counted_in_the_stage_where_it_was_spent() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        rig.settle();
+        let before = stats(&rig);
+        let first = rig.stall(1);
+        let (held_from, second) = (Instant::now(), rig.submit(&2u64));
+        let third = rig.submit(&3u64);
+        let waiting = stats(&rig).queue_bytes;
+        assert!(waiting > 3 * 200, "three appends wait, and have {waiting} bytes");
+        while held_from.elapsed() < Duration::from_millis(2) {
+            thread::yield_now();
+        }
+        let held = nanos(held_from.elapsed());
+        rig.faults.release(Op::Commit);
+        assert_eq!([first, second, third].map(|pending| finish(pending).unwrap()), [2, 3, 4]);
+        finish(rig.store.close()).unwrap();
+        let interval = stats(&rig).since(&before);
+        assert_eq!((interval.groups, interval.records, interval.bytes), (2, 3, 3));
+        assert!(is_at_least(&interval.committed, held), "the first group's write took that long");
+        assert!(is_at_least(&interval.queued, held), "the second waited for it");
+        assert_eq!((interval.group_records.min(), interval.group_records.max()), (1, 2));
+        assert_eq!(interval.woken.len(), 2);
+    }
+}
+
+#[test]
+fn intervals_add_up_and_disturb_nobody() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        let begin = stats(&rig);
+        let mut last = begin.clone();
+        let mut sums = counts(&begin);
+        let mut elapsed = Duration::ZERO;
+        for round in 1..=4u64 {
+            (0..round).for_each(|record| rig.append(record).unwrap());
+            let other = stats(&rig).since(&begin);
+            assert_eq!(other.records, (1..=round).sum::<u64>(), "an observer of its own");
+            // The last group's callers are told before their waking is counted: an empty one comes after that.
+            rig.settle();
+            let now = stats(&rig);
+            let interval = now.since(&last);
+            assert_eq!((interval.records, interval.groups), (round, round));
+            assert_eq!(interval.started, last.started + last.elapsed);
+            elapsed += interval.elapsed;
+            for (sum, (_, count)) in sums.iter_mut().zip(counts(&interval)) {
+                sum.1 += count;
+            }
+            last = now;
+        }
+        assert_eq!((sums, elapsed), (counts(&last), last.elapsed - begin.elapsed));
+        let nothing = last.since(&last);
+        assert!(counts(&nothing).iter().all(|(_, count)| *count == 0) && nothing.records == 0);
+        let backwards = begin.since(&last);
+        assert_eq!((backwards.records, backwards.queued.len(), backwards.elapsed), (0, 0, Duration::ZERO));
+    }
+}
+
+#[test]
+fn a_rotation_is_counted_with_the_time_it_was_under_way() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        rig.settle();
+        rig.faults.hold(Op::SyncDir);
+        let mut rotating = Box::pin(rig.store.rotate());
+        assert!(is_waiting(&mut rotating));
+        rig.faults.await_held(Op::SyncDir);
+        let under_way = Instant::now();
+        rig.append(1).unwrap();
+        while under_way.elapsed() < Duration::from_millis(2) {
+            thread::yield_now();
+        }
+        let under_way = nanos(under_way.elapsed());
+        rig.faults.release(Op::SyncDir);
+        finish(rotating).unwrap();
+        let Stats { rotations, rotation, rotation_held, .. } = stats(&rig);
+        assert_eq!((rotations, rotation.len(), rotation_held.len()), (1, 1, 1));
+        assert!(is_at_least(&rotation, under_way));
+        assert!(rotation_held.max() <= rotation.max(), "what it held up is part of it");
+        finish(rig.store.rotate()).unwrap();
+        assert_eq!(stats(&rig).rotation.len(), 1, "there was nothing to rotate");
+    }
+}
+
+#[test]
+fn what_a_rotation_holds_up_is_told_apart() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(1000));
+        rig.append(0).unwrap();
+        rig.settle();
+        rig.faults.hold(Op::SyncDir);
+        // More than an eighth too large: the next group waits for the rotation.
+        finish(rig.store.append(&"x".repeat(2000))).unwrap();
+        let waiting = rig.submit(&1u64);
+        rig.faults.await_held(Op::SyncDir);
+        let held_from = Instant::now();
+        while held_from.elapsed() < Duration::from_millis(2) {
+            thread::yield_now();
+        }
+        rig.faults.release(Op::SyncDir);
+        finish(waiting).unwrap();
+        finish(rig.store.close()).unwrap();
+        let stats = stats(&rig);
+        assert_eq!(stats.rotations, stats.rotation.len());
+        assert_eq!(stats.rotations, stats.rotation_held.len());
+        assert!(stats.rotation_held.max() <= stats.rotation.max() && stats.rotation_held.max() > 0);
+    }
+}
+
+#[test]
+fn appends_that_a_full_disk_made_groups_of_are_counted_each() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        let first = rig.stall(0);
+        rig.faults.limit_room(100 << 10);
+        let small = rig.submit(&1u64);
+        let huge = rig.submit(&"x".repeat(600 << 10));
+        let last = rig.submit(&2u64);
+        rig.faults.release(Op::Commit);
+        finish(first).unwrap();
+        finish(small).unwrap();
+        assert!(is_full(&finish(huge)));
+        finish(last).unwrap();
+        finish(rig.store.close()).unwrap();
+        let Stats { records, groups, queued, woken, .. } = stats(&rig);
+        assert_eq!((records, groups, queued.len(), woken.len()), (3, 3, 3, 2));
+    }
+}
+
+#[test]
+fn what_is_refused_is_not_counted() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        rig.settle();
+        rig.faults.fail(Op::Commit, 1, Errno::IO);
+        assert!(rig.append(1).is_err());
+        let _ = finish(rig.store.close());
+        let stats = stats(&rig);
+        assert_eq!((stats.records, stats.groups, stats.committed.len(), stats.poisoned), (1, 1, 1, true));
+    }
+}
