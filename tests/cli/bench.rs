@@ -50,3 +50,16 @@ fn the_distribution_is_what_the_plotter_reads() {
         assert!(line.starts_with(start) && line.ends_with(']'), "{line}");
     }
 }
+
+#[test]
+fn the_interval_log_has_a_line_a_stage() {
+    let (place, scratch) = (Place::new(), Place::new());
+    let file = place.path("stages.hlog");
+    let mut bench = ministore(["bench", "--json", "--seconds", "1.2", "--callers", "2", "--dir"]);
+    bench.arg(scratch.dir.path()).arg("--hlog").arg(&file).run().ok();
+    let text = fs::read_to_string(file).unwrap();
+    for stage in ["queued", "laid_out", "committed", "woken", "group_records", "group_bytes"] {
+        let lines = text.lines().filter(|line| line.starts_with(&format!("Tag={stage},"))).count();
+        assert!(lines >= 2, "{lines} lines of {stage} in more than a second");
+    }
+}

@@ -2,7 +2,8 @@
 
 mod callers;
 mod directory;
-mod hgrm;
+mod distribution;
+mod intervals;
 mod report;
 
 use std::{
@@ -29,7 +30,8 @@ use report::Report;
 #[command(after_help = "\
 Examples:
   ministore bench --callers 1 --dir /var/lib
-  ministore bench --callers 256 --seconds 30 --hgrm latency.hgrm    # for HdrHistogram's plotter")]
+  ministore bench --callers 256 --seconds 30 --hgrm latency.hgrm    # for HdrHistogram's plotter
+  ministore bench --seconds 60 --hlog stages.hlog    # for HdrHistogram's log processor")]
 pub(crate) struct Args {
     /// How many callers append at the same time
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -53,6 +55,10 @@ pub(crate) struct Args {
     /// Write the distribution of the latencies (microseconds) to FILE, as HdrHistogram prints it
     #[arg(long, value_name = "FILE")]
     hgrm: Option<PathBuf>,
+
+    /// Write what each stage of the commits took, a second at a time, to FILE, as HdrHistogram's interval log
+    #[arg(long, value_name = "FILE")]
+    hlog: Option<PathBuf>,
 
     /// The report as one JSON object
     #[arg(long)]
@@ -78,7 +84,11 @@ pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
 
     let begun = Instant::now();
     let load = Load { callers: args.callers, record: record(args.record_bytes), until: begun + args.seconds };
-    let ran = callers::run(&store, &load, &interrupts).map_err(|error| Failure::store(&journal, &error));
+    let run = || callers::run(&store, &load, &interrupts).map_err(|error| Failure::store(&journal, &error));
+    let ran = match &args.hlog {
+        Some(file) => intervals::log_while(&store, file, run),
+        None => run(),
+    };
     let seconds = begun.elapsed().as_secs_f64();
     let closed = store.blocking().close().map_err(|error| Failure::store(&journal, &error));
     let latency = ran?;
@@ -92,7 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
         report.print()?
     }
     if let Some(file) = &args.hgrm {
-        hgrm::write_file(&report.latency, file)?;
+        distribution::write_file(&report.latency, file)?;
     }
     Ok(interrupts.raised().unwrap_or(Code::Ok))
 }
