@@ -13,6 +13,8 @@ mod exclusive;
 mod executors;
 mod fixtures;
 mod format;
+#[cfg(feature = "hlog")]
+mod hlog;
 mod hostile;
 mod idle;
 mod killed;
