@@ -45,6 +45,13 @@ fn seal(c: &mut Criterion) {
     }
 }
 
+fn counting(c: &mut Criterion) {
+    let counting = bench::Counting::new().unwrap();
+    let mut group = c.benchmark_group("statistics");
+    group.bench_function("count a group", |b| b.iter(|| counting.group(black_box(256), black_box(76_800))));
+    group.bench_function("read", |b| b.iter(|| counting.read()));
+}
+
 fn layout(c: &mut Criterion) {
     let dir = tempfile::tempdir_in("target").unwrap();
     let events = events().unwrap();
@@ -139,5 +146,5 @@ fn count_lines(path: &Path) -> usize {
     count
 }
 
-criterion_group!(parts, encode, seal, layout, scan, read);
+criterion_group!(parts, encode, seal, counting, layout, scan, read);
 criterion_main!(parts);
