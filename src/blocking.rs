@@ -150,6 +150,15 @@ impl<'a> Blocking<'a> {
         block_on(self.store.submit_entry_then(entry, callback))
     }
 
+    /// Blocks until the record of this number is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::wait_durable`].
+    pub fn wait_durable(&self, seq: u64) -> Result<()> {
+        block_on(self.store.wait_durable(seq))
+    }
+
     /// Archives the active segment and begins a new one.
     ///
     /// # Errors

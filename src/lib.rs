@@ -122,6 +122,7 @@ mod names;
 mod options;
 mod planted;
 mod process;
+mod progress;
 mod queue;
 mod reader;
 mod recovery;

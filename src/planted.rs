@@ -94,6 +94,10 @@ pub enum Bug {
     ParksWithoutLooking,
     /// A store that is closed forgets who asked something of retention.
     LeavesAsksUnanswered,
+    /// Whoever is about to wait for a number does not look once more whether it is durable.
+    WaitsForANumberWithoutLooking,
+    /// Who waits for a number that will not be durable is not told.
+    EndsWithoutTelling,
 }
 
 impl Bug {
@@ -127,7 +131,7 @@ impl Bug {
     ];
 
     /// Those that the models of threads must show.
-    pub const OF_THREADS: [Self; 17] = [
+    pub const OF_THREADS: [Self; 19] = [
         Self::TakesNoRoom,
         Self::KeepsItsRoom,
         Self::FailsBeforeSayingWhy,
@@ -145,6 +149,8 @@ impl Bug {
         Self::WakesWhoAskedFirst,
         Self::ParksWithoutLooking,
         Self::LeavesAsksUnanswered,
+        Self::WaitsForANumberWithoutLooking,
+        Self::EndsWithoutTelling,
     ];
 }
 

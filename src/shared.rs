@@ -12,6 +12,7 @@ use crate::{
     BackendKind, JournalOptions, MiniStoreError, Result, Stats,
     planted::{Bug, planted},
     process::Process,
+    progress::Progress,
     request::outliving_callers,
     retention::Retention,
     stats::{Counters, Now},
@@ -37,10 +38,10 @@ pub(crate) struct Shared {
     pub(crate) process: Process,
     pub(crate) counters: Counters,
     pub(crate) retention: Retention,
+    pub(crate) progress: Progress,
     /// Room in the queue, in bytes. Closed when nothing is accepted any more.
     pub(crate) room: Arc<Semaphore>,
     queue_bytes_max: u32,
-    durable_seq: AtomicU64,
     /// How long the last commit took, in nanoseconds; the highest number before the first.
     commit_nanos: AtomicU64,
     /// A blocking caller is looking out for its answer, awake.
@@ -61,9 +62,9 @@ impl Shared {
             path,
             process,
             retention: Retention::default(),
+            progress: Progress::new(),
             room: Arc::new(Semaphore::new(queue_bytes_max as usize)),
             queue_bytes_max,
-            durable_seq: AtomicU64::default(),
             commit_nanos: AtomicU64::new(u64::MAX),
             looking_out: AtomicBool::default(),
             poison: OnceLock::new(),
@@ -73,12 +74,11 @@ impl Shared {
 
     /// The highest sequence number that is durable.
     pub(crate) fn durable_seq(&self) -> u64 {
-        self.durable_seq.load(Ordering::Acquire)
+        self.progress.durable_seq()
     }
 
     pub(crate) fn publish(&self, durable_seq: u64) {
-        let before = self.durable_seq.swap(durable_seq, Ordering::Release);
-        debug_assert!(before <= durable_seq, "a durable sequence number went back");
+        self.progress.publish(durable_seq);
         self.counters.durable(durable_seq);
     }
 
@@ -141,10 +141,11 @@ impl Shared {
         self.close_room();
     }
 
-    /// Who waits for room is woken, and refused.
+    /// Who waits for room is woken, and refused; and so is who waits for a number that will not be durable.
     pub(crate) fn close_room(&self) {
         // Again where a waker panicked, for those behind it: each time at least one fewer is waiting.
         while !outliving_callers(|| self.room.close()) {}
+        self.progress.end();
     }
 
     /// The error of a poisoned store.

@@ -195,7 +195,11 @@ impl Writer {
             let pieces = (records > 0).then_some(lines).into_iter();
             let lines = Lines { pieces, records, json_bytes, opened, taken, following: None };
             let fate = match self.commit(lines) {
-                Ok(committed) => Fate::Durable(committed),
+                Ok(committed) => {
+                    // At once: if one of the others stops the store, this one is known by then.
+                    self.publish();
+                    Fate::Durable(committed)
+                }
                 Err(error) => self.fate(error),
             };
             fates.push(fate);
@@ -304,9 +308,7 @@ impl Writer {
                 "what is acknowledged is what was numbered"
             );
         }
-        if !planted(Bug::AnswersBeforePublishing) {
-            self.shared.publish(self.next_seq - 1);
-        }
+        self.publish();
         self.woken = group.appends() as u64;
         self.inbox.settle(group, verdict);
         if let Some(durable) = self.untold_since.take() {
@@ -314,6 +316,14 @@ impl Writer {
         }
         self.shared.note_queue();
         if planted(Bug::AnswersBeforePublishing) {
+            self.shared.publish(self.next_seq - 1);
+        }
+        // After the callers, who wait for nothing else.
+        self.shared.progress.tell();
+    }
+
+    fn publish(&self) {
+        if !planted(Bug::AnswersBeforePublishing) {
             self.shared.publish(self.next_seq - 1);
         }
     }

@@ -1,0 +1,225 @@
+//! How far the journal is durable, and who waits for that to go on.
+//!
+//! Owns the durable sequence number and the wakers of those who wait for it to pass a number. Where nobody waits it costs
+//! the writer one load a commit. No waker is called under the lock.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use crate::{
+    MiniStore, Result,
+    planted::{Bug, planted},
+    request::outliving_callers,
+    shared::Shared,
+    sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
+};
+
+/// Nobody waits for any number.
+const NONE_WANTED: u64 = u64::MAX;
+
+/// The number waited for, and which of those who wait for it.
+type Key = (u64, u64);
+
+/// The durable sequence number and who waits for it.
+pub(crate) struct Progress {
+    durable_seq: AtomicU64,
+    /// The lowest number that somebody waits for.
+    wanted: AtomicU64,
+    /// It will not go on.
+    ended: AtomicBool,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    wakers: BTreeMap<Key, Waker>,
+    /// How many came so far: tells them apart.
+    came: u64,
+}
+
+impl Waiting {
+    fn lowest(&self) -> u64 {
+        self.wakers.first_key_value().map_or(NONE_WANTED, |((seq, _), _)| *seq)
+    }
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self {
+            durable_seq: AtomicU64::default(),
+            wanted: AtomicU64::new(NONE_WANTED),
+            ended: AtomicBool::default(),
+            waiting: Mutex::new(Waiting::default()),
+        }
+    }
+
+    /// The highest sequence number that is durable.
+    pub(crate) fn durable_seq(&self) -> u64 {
+        self.durable_seq.load(Ordering::SeqCst)
+    }
+
+    /// Makes a number known; [`tell`](Self::tell) wakes those who wait for it.
+    pub(crate) fn publish(&self, durable_seq: u64) {
+        let before = self.durable_seq.swap(durable_seq, Ordering::SeqCst);
+        debug_assert!(before <= durable_seq, "a durable sequence number went back");
+    }
+
+    /// Wakes whoever waits for a number that is durable now.
+    pub(crate) fn tell(&self) {
+        // Either this sees what was wanted before the number was published, or whoever wants it sees the number.
+        let durable_seq = self.durable_seq();
+        if self.wanted.load(Ordering::SeqCst) <= durable_seq {
+            self.wake(durable_seq);
+        }
+    }
+
+    /// It will not go on: wakes everybody.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        if !planted(Bug::EndsWithoutTelling) {
+            self.wake(NONE_WANTED);
+        }
+    }
+
+    /// Whether it has ended; the durable number that is read after that is the last.
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    fn wake(&self, up_to: u64) {
+        let due = {
+            let mut waiting = self.waiting();
+            let later = waiting.wakers.split_off(&(up_to, u64::MAX));
+            let due = mem::replace(&mut waiting.wakers, later);
+            self.wanted.store(waiting.lowest(), Ordering::SeqCst);
+            due
+        };
+        for waker in due.into_values() {
+            outliving_callers(|| waker.wake());
+        }
+    }
+
+    /// Has `waker` called when `seq` is durable; `key` is where it was left before.
+    fn leave(&self, seq: u64, key: Option<Key>, waker: &Waker) -> Key {
+        let waker = waker.clone();
+        let mut waiting = self.waiting();
+        let key = key.unwrap_or_else(|| {
+            waiting.came += 1;
+            (seq, waiting.came)
+        });
+        let left_before = waiting.wakers.insert(key, waker);
+        self.wanted.store(waiting.lowest(), Ordering::SeqCst);
+        drop(waiting);
+        // Its owner's code may run.
+        drop(left_before);
+        key
+    }
+
+    fn forget(&self, key: Key) {
+        let mut waiting = self.waiting();
+        let forgotten = waiting.wakers.remove(&key);
+        self.wanted.store(waiting.lowest(), Ordering::SeqCst);
+        drop(waiting);
+        // Its owner's code may run.
+        drop(forgotten);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress").field("durable_seq", &self.durable_seq).finish_non_exhaustive()
+    }
+}
+
+impl MiniStore {
+    /// Waits until the record with this number is durable: until [`durable_seq`](Self::durable_seq) is at least `seq`. The
+    /// record need not have been appended yet. The future owns what it needs, and needs no particular runtime; it does not
+    /// keep the store open.
+    ///
+    /// ```
+    /// # fn main() -> ministore_uring::Result<()> {
+    /// # pollster::block_on(async {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = ministore_uring::JournalOptions::new().open(dir.path().join("journal.jsonl")).await?;
+    /// let second = store.wait_durable(2);
+    /// store.append_batch(["a", "b"]).await?;
+    /// second.await?;
+    /// # Ok(()) })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where the store ends before that: [`Closed`](crate::MiniStoreError::Closed),
+    /// [`Poisoned`](crate::MiniStoreError::Poisoned), [`WriterGone`](crate::MiniStoreError::WriterGone). In a fork, which
+    /// nobody would wake: [`Forked`](crate::MiniStoreError::Forked).
+    pub fn wait_durable(&self, seq: u64) -> impl Future<Output = Result<()>> + Send + use<> {
+        WaitDurable::new(Arc::clone(self.shared()), seq)
+    }
+}
+
+/// Resolves once a number is durable, or will not be.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub(crate) struct WaitDurable {
+    shared: Arc<Shared>,
+    seq: u64,
+    /// Where its waker was left.
+    key: Option<Key>,
+}
+
+impl WaitDurable {
+    pub(crate) fn new(shared: Arc<Shared>, seq: u64) -> Self {
+        Self { shared, seq, key: None }
+    }
+
+    /// Whether it need not be waited for.
+    fn outcome(&self) -> Option<Result<()>> {
+        let progress = &self.shared.progress;
+        // In this order: what was published before the end counts.
+        let ended = progress.has_ended();
+        if progress.durable_seq() >= self.seq {
+            return Some(Ok(()));
+        }
+        ended.then(|| Err(self.shared.refusal()))
+    }
+}
+
+impl Future for WaitDurable {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(outcome) = self.outcome() {
+            return Poll::Ready(outcome);
+        }
+        // Nobody would ever wake a fork.
+        self.shared.check_process()?;
+        self.key = Some(self.shared.progress.leave(self.seq, self.key, context.waker()));
+        if planted(Bug::WaitsForANumberWithoutLooking) {
+            return Poll::Pending;
+        }
+        self.outcome().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Drop for WaitDurable {
+    fn drop(&mut self) {
+        // In a fork the lock may be held by a thread that is not there.
+        if let Some(key) = self.key.take()
+            && !self.shared.process.is_elsewhere()
+        {
+            self.shared.progress.forget(key);
+        }
+    }
+}
