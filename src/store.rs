@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::{
     BackendKind, Blocking, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Pending, Result,
-    Stats, encode,
+    Stats,
+    device::Disk,
+    encode,
     format::LF,
     planted::{Bug, planted},
     queue::{Callback, Handed, Request},
@@ -67,6 +69,7 @@ struct Handle {
     shared: Arc<Shared>,
     report: OpenReport,
     backend: BackendKind,
+    disk: Arc<dyn Disk>,
     limits: Limits,
 }
 
@@ -139,8 +142,8 @@ impl MiniStore {
     }
 
     fn of(opened: writer::Opened, limits: Limits) -> Self {
-        let writer::Opened { requests, shared, report, backend } = opened;
-        Self { handle: Arc::new(Handle { requests, shared, report, backend, limits }) }
+        let writer::Opened { requests, shared, report, backend, disk } = opened;
+        Self { handle: Arc::new(Handle { requests, shared, report, backend, disk, limits }) }
     }
 
     /// Appends a record; returns once it is durable.
@@ -299,6 +302,11 @@ impl MiniStore {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
+    }
+
+    /// Where the journal can be read.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.handle.disk
     }
 
     pub(crate) fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Lines> {

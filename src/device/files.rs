@@ -181,6 +181,10 @@ impl DiskFile for File {
         self.sync_all()
     }
 
+    fn sync_data(&self) -> io::Result<()> {
+        File::sync_data(self)
+    }
+
     fn forget_cached(&self, offset: u64, bytes: u64) {
         let _ = fadvise(self, offset, NonZeroU64::new(bytes), Advice::DontNeed);
     }

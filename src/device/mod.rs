@@ -139,6 +139,11 @@ pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
     /// Makes data and length durable.
     fn sync(&self) -> io::Result<()>;
 
+    /// The same, without times and the like. A file that was opened for reading can be synced, too.
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync()
+    }
+
     /// Lets the page cache forget what is durable of this range: who writes there past it then need not make it forget.
     /// Only a wish.
     fn forget_cached(&self, _offset: u64, _bytes: u64) {}

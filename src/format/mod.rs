@@ -19,6 +19,10 @@ pub(crate) const LF: u8 = b'\n';
 /// Fills the space written ahead of the records; white space to every JSON reader.
 pub(crate) const PADDING: u8 = b' ';
 
+/// Padding is written in steps of this many bytes, counted from the start of the file: the largest page size of the kernels
+/// we know (64 KiB, on some arm64), so that padding and commits never share a page.
+pub(crate) const PADDING_STEP_BYTES: u64 = 64 << 10;
+
 /// Stands after the last line of a closed segment: what fails to verify in a marked file is damage.
 pub(crate) const CLOSED_MARK: u8 = b'\t';
 

@@ -4,7 +4,9 @@
 
 mod block;
 mod first_line;
+mod growing;
 mod lines;
+mod place;
 mod scanner;
 mod sweep;
 mod tail;
@@ -15,10 +17,12 @@ use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 pub(crate) use block::Block;
 pub(crate) use first_line::{begins_as_a_journal, read_header};
+pub(crate) use growing::{Behind, Window, before_last_lf};
 pub(crate) use lines::LineReader;
+pub(crate) use place::Place;
 #[cfg(any(test, feature = "_fuzz"))]
 pub(crate) use scanner::Group;
-pub(crate) use scanner::{Collect, End, Place, Scanner, Step};
+pub(crate) use scanner::{Collect, End, Scanner, Step};
 pub(crate) use sweep::Sweep;
 pub(crate) use tail::Tail;
 

@@ -6,7 +6,7 @@
 use std::io;
 
 use super::{
-    Block, LineReader, ReadAt,
+    Block, LineReader, Place, ReadAt,
     first_line::FirstLine,
     lines::{Line, Values},
     tail::{self, Start, Tail},
@@ -88,18 +88,6 @@ pub(crate) struct Scanner<S> {
     retried_at: Option<u64>,
     /// The end, when it was found together with a last group.
     pending_end: Option<End>,
-}
-
-/// A place between two groups where a scan can be taken up again. Everything before it was verified, and is taken to be
-/// as it was.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    header: Header,
-    last_seal: Option<u32>,
-    group: Start,
-    data_end: u64,
-    terminated: bool,
-    marked: bool,
 }
 
 /// What the lines of one group came to.

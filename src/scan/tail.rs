@@ -34,7 +34,7 @@ pub(crate) struct Tail {
 }
 
 /// Where a group begins, and the chain there.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Start {
     pub(super) offset: u64,
     pub(super) line: u64,

@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{
     device::CommitError,
+    format::PADDING_STEP_BYTES,
     planted::{Bug, planted},
 };
 
-/// Smallest step of writing ahead, and what steps are multiples of: the largest page size of the kernels we know
-/// (64 KiB, on some arm64), so that padding and commits never share a page.
-const STEP_BYTES_MIN: u64 = 64 << 10;
+/// Smallest step of writing ahead, and what steps are multiples of.
+const STEP_BYTES_MIN: u64 = PADDING_STEP_BYTES;
 
 /// Largest step of writing ahead.
 const STEP_BYTES_MAX: u64 = 16 << 20;

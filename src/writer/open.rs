@@ -41,6 +41,8 @@ pub(crate) struct Opened {
     pub(crate) shared: Arc<Shared>,
     pub(crate) report: OpenReport,
     pub(crate) backend: BackendKind,
+    /// Where the journal can be read.
+    pub(crate) disk: Arc<dyn Disk>,
 }
 
 /// A journal that is being opened on its writer thread.
@@ -164,6 +166,7 @@ pub(super) fn start(
         shared: Arc::clone(&shared),
         report,
         backend,
+        disk: Arc::clone(&disk),
     };
     let keeper = Keeper::new(&options, Arc::clone(&shared));
     let worker = Worker { disk: Arc::clone(&disk), names: names.clone(), keeper };
