@@ -32,6 +32,10 @@ impl<'a> Blocking<'a> {
         Self { store }
     }
 
+    pub(crate) fn store(&self) -> &'a MiniStore {
+        self.store
+    }
+
     /// Appends a record; returns once it is durable.
     ///
     /// # Errors

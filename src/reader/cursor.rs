@@ -26,6 +26,24 @@ impl<T> Record<T> {
     }
 }
 
+/// Where blocks of records come from.
+pub(super) trait Blocks {
+    /// Puts the next records into `block`, all of one segment; `None` at the end.
+    fn fill(&mut self, block: &mut Block) -> Result<Option<Place>>;
+}
+
+impl Blocks for Feed {
+    fn fill(&mut self, block: &mut Block) -> Result<Option<Place>> {
+        Self::fill(self, block)
+    }
+}
+
+impl<B: Blocks + ?Sized> Blocks for Box<B> {
+    fn fill(&mut self, block: &mut Block) -> Result<Option<Place>> {
+        (**self).fill(block)
+    }
+}
+
 /// A block that is being handed out, record by record.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
@@ -36,11 +54,12 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// Takes the next block from a feed; `false` at the end of the journal.
-    pub(super) fn refill(&mut self, feed: &mut Feed) -> Result<bool> {
+    /// Takes the next block; `false` at the end of the journal.
+    pub(super) fn refill(&mut self, blocks: &mut (impl Blocks + ?Sized)) -> Result<bool> {
         self.block.clear();
         self.next = 0;
-        self.place = feed.fill(&mut self.block)?;
+        self.place = None;
+        self.place = blocks.fill(&mut self.block)?;
         Ok(self.place.is_some())
     }
 

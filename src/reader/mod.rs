@@ -3,6 +3,7 @@
 
 mod cursor;
 mod feed;
+mod follow;
 mod line;
 mod parallel;
 mod pump;
@@ -12,6 +13,7 @@ mod snapshot;
 mod stream;
 
 pub use cursor::Record;
+pub use follow::{Follow, FollowLines, Stopper};
 pub use line::{Line, Lines};
 pub use records::Records;
 #[cfg(any(test, feature = "testkit"))]

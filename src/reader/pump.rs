@@ -3,7 +3,7 @@
 
 use std::task::{Context, Poll};
 
-use super::{cursor::Cursor, feed::Feed};
+use super::cursor::{Blocks, Cursor};
 use crate::{
     Result,
     planted::{Bug, planted},
@@ -28,7 +28,7 @@ enum Message {
 
 impl Pump {
     /// Reads what `open` opens.
-    pub(super) fn start(open: impl FnOnce() -> Result<Feed> + Send + 'static) -> Result<Self> {
+    pub(super) fn start<B: Blocks>(open: impl FnOnce() -> Result<B> + Send + 'static) -> Result<Self> {
         let (sender, messages) = mpsc::channel(BLOCKS_AHEAD);
         thread::Builder::new().name("ministore-reader".into()).spawn(move || {
             let send = |message| sender.blocking_send(message).is_ok();

@@ -1,0 +1,142 @@
+//! A followed journal, for async callers.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    marker::PhantomData,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use serde::de::DeserializeOwned;
+
+use super::{
+    super::{
+        cursor::{Cursor, Record},
+        pump::Pump,
+    },
+    follower::{Follower, Origin},
+    source::Stop,
+};
+use crate::{MiniStoreError, Result, process::Process};
+
+/// The records of a journal from some number on, then those that come, as a `futures::Stream`. See
+/// [`MiniStore::follow`](crate::MiniStore::follow) and
+/// [`MiniStore::follow_journal`](crate::MiniStore::follow_journal).
+///
+/// Nothing is opened before it is polled first; then the files are read on a thread of its own, which ends when the stream
+/// is dropped. At most a few blocks of records wait in memory, however slow the consumer is. After an error of a single
+/// record ([`Record`](MiniStoreError::Record)) it goes on with the next one; after any other error it ends.
+#[must_use = "streams do nothing unless polled"]
+pub struct Follow<T> {
+    origin: Origin,
+    cursor: Cursor,
+    state: State,
+    value: PhantomData<fn() -> T>,
+}
+
+enum State {
+    Fresh,
+    Running(Running),
+    Ended,
+}
+
+/// The thread that reads. Dropping this ends it.
+struct Running {
+    pump: Option<Pump>,
+    stop: Arc<Stop>,
+    process: Process,
+}
+
+impl Running {
+    fn start(origin: Origin) -> Result<Self> {
+        let process = Process::current()?;
+        let stop = origin.stop()?;
+        let stopping = Arc::clone(&stop);
+        let pump = Pump::start(move || Follower::new(origin, stopping))?;
+        Ok(Self { pump: Some(pump), stop, process })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.process.is_elsewhere() {
+            // The thread is that of another process, and so may be whatever it has locked.
+            mem::forget(self.pump.take());
+        } else {
+            self.stop.stop();
+        }
+    }
+}
+
+impl<T> Follow<T> {
+    pub(super) fn new(origin: Origin) -> Self {
+        Self { origin, cursor: Cursor::default(), state: State::Fresh, value: PhantomData }
+    }
+
+    fn poll_block(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Cursor>>> {
+        if let State::Fresh = self.state {
+            match Running::start(self.origin.clone()) {
+                Ok(running) => self.state = State::Running(running),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        let State::Running(Running { pump: Some(pump), process, .. }) = &mut self.state else {
+            return Poll::Ready(None);
+        };
+        if process.is_elsewhere() {
+            // Nobody would ever wake a fork.
+            let (path, pid) = (self.origin.path.clone(), process.id);
+            return Poll::Ready(Some(Err(MiniStoreError::Forked { path, pid })));
+        }
+        pump.poll_next(context)
+    }
+
+    fn end(&mut self) {
+        (self.state, self.cursor) = (State::Ended, Cursor::default());
+    }
+}
+
+impl<T: DeserializeOwned> Follow<T> {
+    /// The next record, once there is one. `None` once the store is closed, and after an error.
+    pub async fn next(&mut self) -> Option<Result<Record<T>>> {
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+}
+
+impl<T: DeserializeOwned> Stream for Follow<T> {
+    type Item = Result<Record<T>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let from_seq = self.origin.from_seq;
+        loop {
+            if let Some(record) = self.cursor.next(from_seq) {
+                return Poll::Ready(Some(record));
+            }
+            match self.poll_block(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(cursor))) => self.cursor = cursor,
+                Poll::Ready(Some(Err(error))) => {
+                    self.end();
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(None) => {
+                    self.end();
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Follow<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follow")
+            .field("path", &self.origin.path)
+            .field("from_seq", &self.origin.from_seq)
+            .finish_non_exhaustive()
+    }
+}
