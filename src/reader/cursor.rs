@@ -76,6 +76,13 @@ impl Cursor {
         self.next <= self.block.len()
     }
 
+    /// Whether there is a line to go to, from `from_seq` on.
+    pub(super) fn has_more(&self, from_seq: u64) -> bool {
+        let Some(place) = &self.place else { return false };
+        let before = usize::try_from(from_seq.saturating_sub(place.seq)).unwrap_or(usize::MAX);
+        self.next.max(before) < self.block.len()
+    }
+
     /// The line that was gone to.
     pub(super) fn line(&self) -> Option<Line<'_>> {
         let place = self.place.as_ref()?;

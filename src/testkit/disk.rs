@@ -269,6 +269,11 @@ impl DiskFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         sync(&self.disk, self.inode, &mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// What a failed sync has dropped is only in the cache.
+    fn forget_cached(&self, _offset: u64, _bytes: u64) {
+        self.disk.host.machine().forget_dropped(self.inode);
+    }
 }
 
 /// A write in pieces, as the kernel may make it.

@@ -258,6 +258,10 @@ impl Machine {
         }
     }
 
+    pub(super) fn forget_dropped(&mut self, inode: Inode) {
+        self.files[inode].content.forget_dropped();
+    }
+
     pub(super) fn forget_all(&mut self) {
         self.files.iter_mut().for_each(|file| file.content.forget_dropped());
     }

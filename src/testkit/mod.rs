@@ -280,6 +280,12 @@ impl SimDisk {
         Ok(())
     }
 
+    /// The disk, for a reader that is looked at from inside.
+    #[cfg(test)]
+    pub(crate) fn seen_from_now_on(&self) -> Arc<dyn Disk> {
+        Arc::new(self.now())
+    }
+
     /// The disk as processes started from now on see it.
     fn now(&self) -> LifeDisk {
         LifeDisk { life: self.host.machine().life, host: Arc::clone(&self.host) }

@@ -6,6 +6,7 @@ mod bench;
 mod compressed;
 mod damage;
 mod errors;
+mod follow;
 mod full_disk;
 mod hostile;
 mod ingest;

@@ -12,6 +12,7 @@ mod entries;
 mod exclusive;
 mod executors;
 mod fixtures;
+mod follow;
 mod format;
 #[cfg(feature = "hlog")]
 mod hlog;

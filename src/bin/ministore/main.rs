@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod exit;
+mod follow;
 mod ingest;
 mod inspect;
 mod json;

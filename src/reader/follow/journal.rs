@@ -86,6 +86,8 @@ impl Journal {
             }
             self.names_changed = false;
             let turned = self.turn()?;
+            // There may be more segments to go to.
+            self.names_changed |= turned;
             if !durable.is_bounded() && (!turned || self.misses == MISSES_MAX) {
                 self.misses = 0;
                 return Ok(None);

@@ -65,42 +65,44 @@ impl FollowLines {
     ///
     /// As [`MiniStore::follow`](crate::MiniStore::follow), save that nothing is parsed here.
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>> {
-        self.advance(|follower, cursor| cursor.refill(follower).map(|refilled| (refilled, !refilled)))
-    }
-
-    /// The next line, if there is one at this moment. `None` is no end: [`next_line`](Self::next_line) waits. Who writes
-    /// what comes to somewhere else flushes there.
-    ///
-    /// # Errors
-    ///
-    /// As [`next_line`](Self::next_line).
-    pub fn try_next_line(&mut self) -> Result<Option<Line<'_>>> {
-        self.advance(|follower, cursor| cursor.refill(&mut Now(follower)).map(|refilled| (refilled, false)))
-    }
-
-    /// Goes to the next line. `refill` says whether it took a block, and whether that was the end.
-    fn advance(
-        &mut self,
-        refill: impl Fn(&mut Follower, &mut Cursor) -> Result<(bool, bool)>,
-    ) -> Result<Option<Line<'_>>> {
-        while !self.cursor.advance(self.origin.from_seq) {
-            if self.stop.is_set() {
-                return Ok(None);
-            }
-            let mut follower = match std::mem::replace(&mut self.state, State::Ended) {
-                State::Fresh => Box::new(Follower::new(self.origin.clone(), Arc::clone(&self.stop))?),
-                State::Following(follower) => follower,
-                State::Ended => return Ok(None),
-            };
-            let (refilled, ended) = refill(&mut follower, &mut self.cursor)?;
-            if !ended {
-                self.state = State::Following(follower);
-            }
-            if !refilled {
+        let from_seq = self.origin.from_seq;
+        while !self.cursor.advance(from_seq) {
+            if !self.refill(|follower, cursor| cursor.refill(follower))? {
+                self.state = State::Ended;
                 return Ok(None);
             }
         }
         Ok(self.cursor.line())
+    }
+
+    /// Whether there is a line at this moment, so that [`next_line`](Self::next_line) need not wait for it. Who writes the
+    /// lines to somewhere else flushes there where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_line`](Self::next_line).
+    pub fn is_ready(&mut self) -> Result<bool> {
+        while !self.cursor.has_more(self.origin.from_seq) {
+            if !self.refill(|follower, cursor| cursor.refill(&mut Now(follower)))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes the next block; `false` where there is none. It ends at the first error.
+    fn refill(&mut self, refill: impl Fn(&mut Follower, &mut Cursor) -> Result<bool>) -> Result<bool> {
+        if self.stop.is_set() {
+            return Ok(false);
+        }
+        let mut follower = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Fresh => Box::new(Follower::new(self.origin.clone(), Arc::clone(&self.stop))?),
+            State::Following(follower) => follower,
+            State::Ended => return Ok(false),
+        };
+        let refilled = refill(&mut follower, &mut self.cursor)?;
+        self.state = State::Following(follower);
+        Ok(refilled)
     }
 }
 

@@ -1,0 +1,123 @@
+//! Whatever was handed out to another process is there after any crash, under its number, and what follows it follows.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use super::Eye;
+use crate::{
+    JournalOptions, MiniStore, MiniStoreError, Result,
+    testkit::{DirectIo, SimDisk, sim::Rng},
+};
+
+const SEEDS: u64 = 150;
+
+const PATH: &str = "/j";
+
+/// Lives of one journal.
+const LIVES: u64 = 4;
+
+fn options(rng: &mut Rng) -> JournalOptions {
+    JournalOptions::new()
+        .max_bytes_per_segment(rng.pick(&[600, 3000, 1 << 20]))
+        .write_ahead(rng.chance(70))
+        .direct(rng.chance(50))
+}
+
+/// Makes the disk as bad as it may be.
+fn plan(disk: &SimDisk, rng: &mut Rng) {
+    disk.split_writes(rng.range(1, 5));
+    disk.direct_io(rng.pick(&[DirectIo::Works, DirectIo::RefusedAtOpen]));
+    disk.allocate_late(rng.chance(30));
+    let operations = rng.range(1, 120);
+    match rng.below(4) {
+        0 => disk.cut_power_after(operations),
+        1 => disk.kill_after(operations),
+        2 => disk.fail_sync(rng.range(1, 20)),
+        _ => {}
+    }
+    if rng.chance(40) {
+        disk.limit_room(rng.range(0, 6000));
+    }
+}
+
+/// Appends until something fails for good, or it is enough; every value but once.
+fn append(store: &MiniStore, disk: &SimDisk, rng: &mut Rng, next_value: &mut u64) {
+    for _ in 0..rng.range(1, 40) {
+        let count = if rng.chance(30) { rng.range(2, 6) } else { 1 };
+        let values: Vec<_> = (*next_value..*next_value + count).collect();
+        *next_value += count;
+        match store.blocking().append_batch(&values) {
+            Ok(_) => {}
+            Err(MiniStoreError::StorageFull { .. }) if rng.chance(30) => disk.free_room(),
+            Err(MiniStoreError::StorageFull { .. }) => {}
+            Err(_) => return,
+        }
+        if rng.chance(5) {
+            let _ = store.blocking().rotate();
+        }
+    }
+}
+
+/// One life of the journal, looked at between any two operations. Hands back whether the disk was still at work then.
+fn live(disk: &SimDisk, rng: &mut Rng, eye: &Arc<Mutex<Eye>>, next_value: &mut u64) -> Result<()> {
+    plan(disk, rng);
+    let watched = (Arc::clone(eye), disk.clone());
+    disk.watch(Some(Box::new(move || {
+        let looked = watched.0.lock().unwrap().look();
+        let failing = watched.1.is_stopped() || watched.1.faults() > 0;
+        assert!(looked.is_ok() || failing, "{looked:?}");
+    })));
+    let opened = disk.open_blocking(options(rng), PATH);
+    if let Ok(store) = &opened {
+        append(store, disk, rng, next_value);
+        if rng.chance(50) {
+            let _ = store.blocking().close();
+        }
+    }
+    drop(opened);
+    disk.watch(None);
+    Ok(())
+}
+
+#[test]
+fn what_was_handed_out_is_found_after_any_crash() {
+    let (mut handed_out, mut crashes) = (0, 0);
+    for seed in 0..SEEDS {
+        let mut rng = Rng::new(seed);
+        let disk = SimDisk::new(seed);
+        let mut seen: Vec<(u64, u64)> = Vec::new();
+        let mut next_value = 1;
+        for life in 0..LIVES {
+            let from_seq = seen.len() as u64 + 1;
+            let eye = Arc::new(Mutex::new(Eye::new(disk.seen_from_now_on(), Path::new(PATH), from_seq)));
+            live(&disk, &mut rng, &eye, &mut next_value).unwrap();
+            crashes += u64::from(disk.is_stopped());
+            disk.restart();
+            disk.heal();
+            seen.append(&mut eye.lock().unwrap().seen);
+            drop(
+                disk.open_blocking(JournalOptions::new(), PATH)
+                    .map(|store| store.blocking().close())
+                    .unwrap(),
+            );
+            let found: Vec<_> = disk
+                .records::<u64>(PATH)
+                .map(|record| record.map(|record| (record.seq, record.value)).unwrap())
+                .collect();
+            assert!(
+                found.starts_with(&seen),
+                "seed {seed}, life {life}: {seen:?} was handed out of {found:?}"
+            );
+        }
+        let mut eye = Eye::new(disk.seen_from_now_on(), Path::new(PATH), seen.len() as u64 + 1);
+        eye.look().unwrap();
+        seen.append(&mut eye.seen);
+        let found = disk.records::<u64>(PATH).map(|record| record.unwrap().seq).collect::<Vec<_>>();
+        assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), found, "seed {seed}");
+        handed_out += seen.len();
+    }
+    assert!(handed_out > 1000 && crashes > 40, "{handed_out} records, {crashes} crashes");
+    eprintln!("*** {SEEDS} journals, {handed_out} records handed out, {crashes} crashes");
+}
