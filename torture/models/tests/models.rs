@@ -78,6 +78,9 @@ tests! {
     a_failed_rename_answers_everybody
     what_is_held_stays_while_others_release_it
     what_is_asked_at_a_close_is_done_or_refused
+    whoever_waits_for_a_number_is_told_or_refused
+    whoever_waits_for_a_number_learns_of_a_failure
+    a_follower_gets_every_record_and_the_end
 }
 
 /// The model that is to notice each bug.
@@ -99,6 +102,8 @@ const NOTICED_BY: &[(Bug, &str)] = &[
     (Bug::WakesWhoAskedFirst, "whoever_asked_last_learns_the_outcome"),
     (Bug::ParksWithoutLooking, "a_parked_writer_hears_of_whatever_comes"),
     (Bug::LeavesAsksUnanswered, "what_is_asked_at_a_close_is_done_or_refused"),
+    (Bug::WaitsForANumberWithoutLooking, "whoever_waits_for_a_number_is_told_or_refused"),
+    (Bug::EndsWithoutTelling, "whoever_waits_for_a_number_learns_of_a_failure"),
 ];
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod closing;
 mod failure;
+mod follow;
 mod hand_over;
 mod lock;
 mod pump;
@@ -53,6 +54,8 @@ models! {
     rotation: no_record_is_lost_between_segments, segments_written_ahead_lose_no_record,
         a_failed_rename_answers_everybody;
     retention: what_is_held_stays_while_others_release_it, what_is_asked_at_a_close_is_done_or_refused;
+    follow: whoever_waits_for_a_number_is_told_or_refused, whoever_waits_for_a_number_learns_of_a_failure,
+        a_follower_gets_every_record_and_the_end;
 }
 
 /// Runs `act` with a bug planted. All modelled threads share the thread that this is called on.
