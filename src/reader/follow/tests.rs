@@ -1,7 +1,7 @@
 //! Following, looked at from inside: on a disk that crashes, runs full and fails, with a look between any two operations
 //! of the writer.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod crashes;
 mod failures;
