@@ -53,9 +53,11 @@ fn compare(rounds: usize) -> Outcome<()> {
     println!("| ---: | --- | ---: | ---: | ---: | ---: |");
     for callers in CALLERS {
         let mut found = CONTESTANTS.map(|_| (Vec::new(), Vec::new()));
-        for _ in 0..rounds {
-            for (contestant, (rates, medians)) in CONTESTANTS.iter().zip(&mut found) {
-                let (rate, p50) = in_a_process(contestant, callers)?;
+        for round in 0..rounds {
+            // Nobody is always the first.
+            for at in (0..CONTESTANTS.len()).map(|at| (round + at) % CONTESTANTS.len()) {
+                let (rates, medians) = &mut found[at];
+                let (rate, p50) = in_a_process(CONTESTANTS[at], callers)?;
                 rates.push(rate);
                 medians.push(p50);
             }

@@ -50,6 +50,20 @@ fn counting(c: &mut Criterion) {
     let mut group = c.benchmark_group("statistics");
     group.bench_function("count a group", |b| b.iter(|| counting.group(black_box(256), black_box(76_800))));
     group.bench_function("read", |b| b.iter(|| counting.read()));
+    #[cfg(feature = "metrics")]
+    group.bench_function("count a group, with a recorder of metrics", |b| {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let counting = metrics::with_local_recorder(&recorder, bench::Counting::new).unwrap();
+        let (scraped, mut groups) = (recorder.handle(), 0_u64);
+        b.iter(|| {
+            counting.group(black_box(256), black_box(76_800));
+            groups += 1;
+            // A scrape now and then, or the exporter keeps every single value.
+            if groups.is_multiple_of(4096) {
+                black_box(scraped.render());
+            }
+        });
+    });
 }
 
 fn layout(c: &mut Criterion) {
