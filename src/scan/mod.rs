@@ -19,7 +19,7 @@ pub(crate) use block::Block;
 pub(crate) use first_line::{begins_as_a_journal, read_header};
 pub(crate) use growing::{Behind, Window, before_last_lf};
 pub(crate) use lines::LineReader;
-pub(crate) use place::Place;
+pub(crate) use place::{Place, Waypoint};
 #[cfg(any(test, feature = "_fuzz"))]
 pub(crate) use scanner::Group;
 pub(crate) use scanner::{Collect, End, Scanner, Step};
