@@ -142,7 +142,9 @@ pub use device::BackendKind;
 pub use entry::{Entry, PendingReceipt, Receipt};
 pub use error::{MiniStoreError, RecordFate, Result};
 pub use options::{Backend, JournalOptions, MiniStoreOptions, RecoveryPolicy};
-pub use reader::{Follow, FollowLines, JournalStream, Line, Lines, Record, RecordStream, Records, Stopper};
+pub use reader::{
+    Follow, FollowLines, JournalStream, Line, Lines, Reader, Record, RecordStream, Records, Stopper,
+};
 pub use recovery::{CutTail, OpenReport};
 pub use request::Pending;
 pub use stats::Stats;

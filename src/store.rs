@@ -13,6 +13,7 @@ use crate::{
     format::LF,
     planted::{Bug, planted},
     queue::{Callback, Handed, Request},
+    reader::Lookups,
     request::{Answer, Lines, Requests, Room},
     retention::Ask,
     shared::Shared,
@@ -71,6 +72,7 @@ struct Handle {
     backend: BackendKind,
     disk: Arc<dyn Disk>,
     limits: Limits,
+    lookups: Lookups,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +145,8 @@ impl MiniStore {
 
     fn of(opened: writer::Opened, limits: Limits) -> Self {
         let writer::Opened { requests, shared, report, backend, disk } = opened;
-        Self { handle: Arc::new(Handle { requests, shared, report, backend, disk, limits }) }
+        let lookups = Lookups::new(Arc::clone(&disk), &shared.path, shared.process.clone());
+        Self { handle: Arc::new(Handle { requests, shared, report, backend, disk, limits, lookups }) }
     }
 
     /// Appends a record; returns once it is durable.
@@ -307,6 +310,10 @@ impl MiniStore {
     /// Where the journal can be read.
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.handle.disk
+    }
+
+    pub(crate) fn lookups(&self) -> &Lookups {
+        &self.handle.lookups
     }
 
     pub(crate) fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Lines> {

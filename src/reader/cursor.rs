@@ -5,6 +5,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{
     feed::{Feed, Place},
     line::Line,
+    segment::line_of,
 };
 use crate::{Result, scan::Block};
 
@@ -87,14 +88,7 @@ impl Cursor {
     pub(super) fn line(&self) -> Option<Line<'_>> {
         let place = self.place.as_ref()?;
         let index = self.next.checked_sub(1)?;
-        let span = self.block.span(index)?;
-        Some(Line {
-            seq: place.seq + index as u64,
-            json: self.block.value(span),
-            segment: &place.segment,
-            offset: span.offset,
-            line: place.line + index as u64,
-        })
+        line_of(&self.block, place, place.seq + index as u64)
     }
 
     /// The next record from `from_seq` on; `None` where the block is used up.

@@ -1,18 +1,20 @@
 //! Verified records of a journal, segment after segment, a block at a time.
 
-use std::{collections::VecDeque, io, path::Path, path::PathBuf, sync::Arc};
+use std::{collections::VecDeque, io, ops::Range, path::Path, path::PathBuf, sync::Arc};
 
-use super::Snapshot;
+use super::{
+    Snapshot,
+    lookup::{self, Index},
+    segment::Segment,
+};
 use crate::{
     MiniStoreError, Result,
     device::{Disk, DiskFile, Open},
     format::{Header, HeaderFault},
     names::Names,
-    scan::{Block, Collect, End, LineReader, ReadAt, Scanner, Step, read_header},
+    recovery::scan_to_end,
+    scan::{Block, Collect, End, Scanner, read_header},
 };
-
-/// A block is handed on when it holds this many bytes.
-const BLOCK_BYTES: usize = if cfg!(shuttle) { 4 << 10 } else { 256 << 10 };
 
 /// Where the records of a block stand.
 #[derive(Debug, Clone)]
@@ -28,8 +30,12 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Feed {
     disk: Arc<dyn Disk>,
+    /// The records asked for. Of the group that holds the first of them, earlier ones are handed out, too.
+    wanted: Range<u64>,
+    /// What is known of the journal's files already, and is to be known.
+    index: Option<Arc<Index>>,
     waiting: VecDeque<Waiting>,
-    current: Option<Current>,
+    current: Option<Segment>,
     /// What the next segment must continue, once a segment was read.
     expected: Option<Expected>,
     /// Damage behind records that verified: they are handed out first.
@@ -38,20 +44,9 @@ pub(super) struct Feed {
 
 #[derive(Debug)]
 struct Waiting {
-    path: PathBuf,
+    path: Arc<Path>,
     /// The active file is open already.
     file: Option<Arc<dyn DiskFile>>,
-}
-
-#[derive(Debug)]
-struct Current {
-    path: Arc<Path>,
-    file: Arc<dyn DiskFile>,
-    scanner: Scanner<Arc<dyn DiskFile>>,
-    next_seq: u64,
-    next_line: u64,
-    /// A group too large for a block, on its second reading.
-    large: Option<LineReader<Arc<dyn DiskFile>>>,
 }
 
 #[derive(Debug)]
@@ -63,27 +58,67 @@ struct Expected {
 }
 
 impl Feed {
+    fn new(disk: Arc<dyn Disk>, wanted: Range<u64>) -> Self {
+        Self {
+            disk,
+            wanted,
+            index: None,
+            waiting: VecDeque::new(),
+            current: None,
+            expected: None,
+            fault: None,
+        }
+    }
+
     /// All segments that hold records from `from_seq` on (and perhaps some before).
     pub(super) fn of_journal(disk: Arc<dyn Disk>, path: &Path, from_seq: u64) -> Result<Self> {
         let Snapshot { archived, active } = Snapshot::take(&*disk, &Names::resolve(&*disk, path)?)?;
-        let mut waiting: VecDeque<_> =
-            archived.into_iter().map(|(_, path)| Waiting { path, file: None }).collect();
+        let mut feed = Self::new(disk, from_seq..u64::MAX);
+        feed.waiting =
+            archived.into_iter().map(|(_, path)| Waiting { path: path.into(), file: None }).collect();
         if let Some((path, file)) = active {
-            let empty = file.len().map_err(MiniStoreError::file(&path, "look at"))? == 0;
-            if !empty {
-                waiting.push_back(Waiting { path, file: Some(file) });
-            }
+            feed.wait_for_active(path, file)?;
         }
-        let mut feed = Self { disk, waiting, current: None, expected: None, fault: None };
         feed.skip_before(from_seq);
         Ok(feed)
+    }
+
+    /// The records `wanted` of the journal that `index` knows; those before the first segment still there are missed, a
+    /// start at 0 apart.
+    ///
+    /// # Errors
+    ///
+    /// [`Released`](MiniStoreError::Released).
+    pub(super) fn of_range(index: &Arc<Index>, wanted: Range<u64>) -> Result<Self> {
+        let mut feed = Self::new(Arc::clone(index.disk()), wanted);
+        if feed.wanted.is_empty() {
+            return Ok(feed);
+        }
+        feed.index = Some(Arc::clone(index));
+        let (listing, active) = index.look()?;
+        let paths = listing.paths_holding(&**index.disk(), feed.wanted.start);
+        feed.waiting = paths.map(|path| Waiting { path, file: None }).collect();
+        if let Some((path, file)) = active {
+            // The last of those listed stands open here.
+            feed.waiting.pop_back();
+            feed.wait_for_active(path, file)?;
+        }
+        while feed.current.is_none() && feed.expected.is_none() && feed.open_next()? {}
+        match feed.current.as_ref().map(Segment::next_seq) {
+            Some(first_seq) if feed.wanted.start > 0 && first_seq > feed.wanted.start => {
+                // Its header may be damaged, and say another number than it did.
+                feed.pass_to(first_seq)?;
+                Err(index.released(first_seq))
+            }
+            _ => Ok(feed),
+        }
     }
 
     /// One file, whatever it is called.
     pub(super) fn of_file(disk: Arc<dyn Disk>, path: &Path) -> Result<Self> {
         let file = disk.open(path, Open::Read).map_err(MiniStoreError::file(path, "open"))?;
-        let waiting = [Waiting { path: path.to_path_buf(), file: Some(file) }].into();
-        let mut feed = Self { disk, waiting, current: None, expected: None, fault: None };
+        let mut feed = Self::new(disk, 0..u64::MAX);
+        feed.waiting.push_back(Waiting { path: path.into(), file: Some(file) });
         feed.open_next()?;
         Ok(feed)
     }
@@ -96,7 +131,15 @@ impl Feed {
                 return Ok(None);
             }
         }
-        Ok(self.current.as_ref().map(|current| (Arc::clone(&current.path), current.next_seq)))
+        Ok(self.current.as_ref().map(Segment::place).map(|place| (place.segment, place.seq)))
+    }
+
+    fn wait_for_active(&mut self, path: PathBuf, file: Arc<dyn DiskFile>) -> Result<()> {
+        let empty = file.len().map_err(MiniStoreError::file(&path, "look at"))? == 0;
+        if !empty {
+            self.waiting.push_back(Waiting { path: path.into(), file: Some(file) });
+        }
+        Ok(())
     }
 
     /// Appends the next records to `block`, all of one segment; `None` at the end of the journal.
@@ -111,22 +154,24 @@ impl Feed {
                 }
                 continue;
             };
-            let place =
-                Place { segment: Arc::clone(&current.path), seq: current.next_seq, line: current.next_line };
-            let held = block.len();
-            let end = current.fill(block).map_err(|error| current.read_error(error))?;
-            let filled = (block.len() - held) as u64;
-            current.next_seq += filled;
-            current.next_line += filled;
+            let place = current.place();
+            let end = current.fill(block, self.wanted.end).map_err(|error| current.read_error(error))?;
+            let filled = current.next_seq() > place.seq;
+            if current.next_seq() >= self.wanted.end {
+                // What follows is of no consequence.
+                self.waiting.clear();
+                self.current = None;
+                return Ok(filled.then_some(place));
+            }
             if let Some(end) = end
                 && let Err(fault) = self.end_segment(end)
             {
-                if filled == 0 {
+                if !filled {
                     return Err(fault);
                 }
                 self.fault = Some(fault);
             }
-            if filled > 0 {
+            if filled {
                 return Ok(Some(place));
             }
         }
@@ -156,19 +201,49 @@ impl Feed {
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.expected.is_none() => {
                 return Ok(true);
             }
-            Err(error) => return Err(MiniStoreError::file(path, "open")(error)),
+            Err(error) => return Err(self.cannot_open(&path, error)),
         };
         let opened =
-            Scanner::open(Arc::clone(&file), Collect::Lines).map_err(MiniStoreError::file(&path, "read"))?;
+            Scanner::open(Arc::clone(&file), Collect::Lines).map_err(MiniStoreError::file(&*path, "read"))?;
         let scanner = match opened {
             Ok(scanner) => scanner,
             Err(HeaderFault::NotAJournal) => return Err(MiniStoreError::MissingInitialState),
             Err(HeaderFault::Damaged(reason)) => return Err(corrupt(&path, reason)),
         };
-        let next_seq = self.first_seq(&path, &file, scanner.header())?;
-        self.current =
-            Some(Current { path: path.into(), file, scanner, next_seq, next_line: 2, large: None });
+        let first_seq = self.first_seq(&path, &file, scanner.header())?;
+        self.enter(Segment::new(path, file, scanner, first_seq))?;
         Ok(true)
+    }
+
+    fn cannot_open(&self, path: &Path, error: io::Error) -> MiniStoreError {
+        let overtaken = match (&self.index, &self.expected) {
+            (Some(index), Some(expected)) if error.kind() == io::ErrorKind::NotFound => index
+                .first_seq()
+                .filter(|&first_seq| first_seq > expected.next_seq)
+                .map(|first_seq| index.released(first_seq)),
+            _ => None,
+        };
+        overtaken.unwrap_or_else(|| MiniStoreError::file(path, "open")(error))
+    }
+
+    /// Makes this the segment that is read, from the group on that holds the first record wanted.
+    fn enter(&mut self, mut segment: Segment) -> Result<()> {
+        let start = self.wanted.start;
+        let passed = match &self.index {
+            Some(index) => lookup::seek(index, &mut segment, start),
+            None if segment.next_seq() < start => segment.pass_to(start),
+            None => Ok(None),
+        };
+        let end = passed.map_err(|error| segment.read_error(error))?;
+        self.current = Some(segment);
+        end.map_or(Ok(()), |end| self.end_segment(end))
+    }
+
+    /// Verifies the current segment up to the group that holds record `seq`.
+    fn pass_to(&mut self, seq: u64) -> Result<()> {
+        let Some(current) = &mut self.current else { return Ok(()) };
+        let passed = current.pass_to(seq).map_err(|error| current.read_error(error))?;
+        passed.map_or(Ok(()), |end| self.end_segment(end))
     }
 
     /// The sequence number that a segment begins with.
@@ -176,7 +251,7 @@ impl Feed {
         let expected = self.expected.take();
         match (expected, header.link()) {
             (None, Some(link)) => Ok(link.first),
-            (None, None) => self.first_of_plain(file).map_err(MiniStoreError::file(path, "read")),
+            (None, None) => self.first_of_plain(path, file),
             (Some(Expected { torn: Some(torn), last_seal, .. }), link)
                 if link.is_none_or(|link| link.prev != last_seal.unwrap_or(0)) =>
             {
@@ -197,28 +272,48 @@ impl Feed {
     }
 
     /// Plain segments do not state their numbers: they count back from the first segment that does, else from 1.
-    fn first_of_plain(&self, file: &Arc<dyn DiskFile>) -> io::Result<u64> {
-        let mut records = count_records(file)?;
+    fn first_of_plain(&self, path: &Path, file: &Arc<dyn DiskFile>) -> Result<u64> {
+        let mut records = self.count_records(path, file)?;
         for waiting in &self.waiting {
             match waiting.header(&*self.disk) {
                 Some(Header::Sealed(link)) => return Ok(link.first.saturating_sub(records).max(1)),
                 _ => {
-                    let file = self.disk.open(&waiting.path, Open::Read);
-                    records += file.and_then(|file| count_records(&file)).unwrap_or(0);
+                    if let Ok(file) = self.disk.open(&waiting.path, Open::Read) {
+                        records += self.count_records(&waiting.path, &file)?;
+                    }
                 }
             }
         }
         Ok(1)
     }
 
+    /// Records that verify. Who asks for certain numbers must not be given others where there are more.
+    fn count_records(&self, path: &Path, file: &Arc<dyn DiskFile>) -> Result<u64> {
+        let scanned = match scan_to_end(file).map_err(MiniStoreError::file(path, "read"))? {
+            Ok(scanned) => scanned,
+            Err(fault) if self.index.is_some() => return Err(corrupt(path, fault.to_string())),
+            Err(_) => return Ok(0),
+        };
+        match scanned.end.tail {
+            Some(tail) if tail.damaged && self.index.is_some() => Err(MiniStoreError::Corrupt {
+                segment: path.into(),
+                offset: tail.offset,
+                line: tail.line,
+                seq: None,
+                reason: tail.reason.into(),
+            }),
+            _ => Ok(scanned.records),
+        }
+    }
+
     /// A segment is read to its end.
     fn end_segment(&mut self, end: End) -> Result<()> {
         let Some(current) = self.current.take() else { return Ok(()) };
         let fault = end.tail.as_ref().map(|tail| MiniStoreError::Corrupt {
-            segment: current.path.to_path_buf(),
+            segment: current.place().segment.to_path_buf(),
             offset: tail.offset,
             line: tail.line,
-            seq: Some(current.next_seq),
+            seq: Some(current.next_seq()),
             reason: tail.reason.into(),
         });
         let damaged = end.tail.as_ref().is_some_and(|tail| tail.damaged);
@@ -226,7 +321,8 @@ impl Feed {
             Some(fault) if damaged => Err(fault),
             // A torn tail of the last segment is the commit that is in flight, or was at the crash.
             torn => {
-                self.expected = Some(Expected { next_seq: current.next_seq, last_seal: end.last_seal, torn });
+                self.expected =
+                    Some(Expected { next_seq: current.next_seq(), last_seal: end.last_seal, torn });
                 Ok(())
             }
         }
@@ -241,41 +337,6 @@ impl Waiting {
         };
         read_header(file).ok()?.ok()
     }
-}
-
-impl Current {
-    /// Some more records; the end, once it is reached.
-    fn fill(&mut self, block: &mut Block) -> io::Result<Option<End>> {
-        while block.byte_len() < BLOCK_BYTES {
-            if let Some(lines) = &mut self.large {
-                if let Some(values) = lines.values() {
-                    block.push_values(&values);
-                } else if let Some(line) = lines.next()? {
-                    block.push(line.bytes.trim_ascii_end(), line.offset);
-                } else {
-                    self.large = None;
-                }
-                continue;
-            }
-            match self.scanner.next(block)? {
-                Step::Group(group) if group.on_disk => {
-                    let file = Arc::clone(&self.file);
-                    self.large = Some(LineReader::with_limit(file, group.offset, group.end));
-                }
-                Step::Group(_) => {}
-                Step::End(end) => return Ok(Some(end)),
-            }
-        }
-        Ok(None)
-    }
-
-    fn read_error(&self, error: io::Error) -> MiniStoreError {
-        MiniStoreError::file(self.path.to_path_buf(), "read")(error)
-    }
-}
-
-fn count_records(file: &impl ReadAt) -> io::Result<u64> {
-    Ok(crate::recovery::scan_to_end(file)?.map_or(0, |scanned| scanned.records))
 }
 
 fn corrupt(path: &Path, reason: String) -> MiniStoreError {

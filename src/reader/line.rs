@@ -1,15 +1,10 @@
 //! Records as they stand in the journal, lent out of the reader's buffer.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    str,
-    sync::Arc,
-};
+use std::{fmt, path::Path, str, sync::Arc};
 
 use serde::Deserialize;
 
-use super::{cursor::Cursor, feed::Feed};
+use super::{cursor::Cursor, feed::Feed, source::Source};
 use crate::{MiniStoreError, Result, device::Disk};
 
 /// A record as it was appended, not parsed: one JSON value, and its number. Valid until the next is asked for.
@@ -55,9 +50,7 @@ impl<'a> Line<'a> {
 /// Nothing is opened before the first call of [`next_line`](Self::next_line).
 #[must_use = "nothing is read before the first `next_line`"]
 pub struct Lines {
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
-    from_seq: u64,
+    source: Source,
     state: State,
     cursor: Cursor,
 }
@@ -71,8 +64,11 @@ enum State {
 
 impl Lines {
     pub(crate) fn new(disk: Arc<dyn Disk>, path: &Path, from_seq: u64) -> Self {
-        let path = path.to_path_buf();
-        Self { disk, path, from_seq, state: State::Fresh, cursor: Cursor::default() }
+        Self::of(Source::Journal { disk, path: path.to_path_buf(), from_seq })
+    }
+
+    pub(super) fn of(source: Source) -> Self {
+        Self { source, state: State::Fresh, cursor: Cursor::default() }
     }
 
     /// The next line; `None` at the end of the journal, and after an error.
@@ -81,7 +77,7 @@ impl Lines {
     ///
     /// As [`MiniStore::records`](crate::MiniStore::records), save that nothing is parsed here.
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>> {
-        while !self.cursor.advance(self.from_seq) {
+        while !self.cursor.advance(self.source.from_seq()) {
             if !self.refill()? {
                 return Ok(None);
             }
@@ -92,7 +88,7 @@ impl Lines {
     /// Takes the next block; `false` where there is none. It ends at the end, and at the first error.
     fn refill(&mut self) -> Result<bool> {
         let mut feed = match std::mem::replace(&mut self.state, State::Ended) {
-            State::Fresh => Box::new(Feed::of_journal(Arc::clone(&self.disk), &self.path, self.from_seq)?),
+            State::Fresh => Box::new(self.source.open()?),
             State::Reading(feed) => feed,
             State::Ended => return Ok(false),
         };
@@ -103,16 +99,16 @@ impl Lines {
         Ok(refilled)
     }
 
-    pub(super) fn into_parts(self) -> (Arc<dyn Disk>, PathBuf, u64) {
-        (self.disk, self.path, self.from_seq)
+    pub(super) fn into_source(self) -> Source {
+        self.source
     }
 }
 
 impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lines")
-            .field("path", &self.path)
-            .field("from_seq", &self.from_seq)
+            .field("path", &self.source.path())
+            .field("from_seq", &self.source.from_seq())
             .finish_non_exhaustive()
     }
 }

@@ -5,16 +5,21 @@ mod cursor;
 mod feed;
 mod follow;
 mod line;
+mod lookup;
 mod parallel;
 mod pump;
 mod records;
 mod replay;
+mod segment;
 mod snapshot;
+mod source;
 mod stream;
 
 pub use cursor::Record;
 pub use follow::{Follow, FollowLines, Stopper};
 pub use line::{Line, Lines};
+pub(crate) use lookup::Lookups;
+pub use lookup::Reader;
 pub use records::Records;
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use replay::replay_on;

@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
-use super::{cursor::Record, line::Lines, stream::RecordStream};
+use super::{cursor::Record, line::Lines, source::Source, stream::RecordStream};
 use crate::{Result, device::Disk};
 
 /// The records of a journal, oldest first, over all segments, in bounded memory. See
@@ -24,11 +24,14 @@ impl<T> Records<T> {
         Self { lines: Lines::new(disk, path, from_seq), value: PhantomData }
     }
 
+    pub(super) fn of(source: Source) -> Self {
+        Self { lines: Lines::of(source), value: PhantomData }
+    }
+
     /// The same records as a `futures::Stream` that needs no particular runtime: the files are read on a thread of its own,
     /// so that no runtime thread is blocked. Starts from the beginning.
     pub fn into_stream(self) -> RecordStream<T> {
-        let (disk, path, from_seq) = self.lines.into_parts();
-        RecordStream::new(disk, path, from_seq)
+        RecordStream::of(self.lines.into_source())
     }
 }
 

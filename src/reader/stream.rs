@@ -17,15 +17,14 @@ use super::{
     cursor::{Cursor, Record},
     feed::Feed,
     pump::Pump,
+    source::Source,
 };
 use crate::{MiniStoreError, Result, device::Disk};
 
 /// The records of a journal as a `futures::Stream`. See [`Records::into_stream`](crate::Records::into_stream).
 #[must_use = "streams do nothing unless polled"]
 pub struct RecordStream<T> {
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
-    from_seq: u64,
+    source: Source,
     pump: Option<Pump>,
     cursor: Cursor,
     ended: bool,
@@ -33,14 +32,14 @@ pub struct RecordStream<T> {
 }
 
 impl<T> RecordStream<T> {
-    pub(super) fn new(disk: Arc<dyn Disk>, path: PathBuf, from_seq: u64) -> Self {
-        Self { disk, path, from_seq, pump: None, cursor: Cursor::default(), ended: false, value: PhantomData }
+    pub(super) fn of(source: Source) -> Self {
+        Self { source, pump: None, cursor: Cursor::default(), ended: false, value: PhantomData }
     }
 
     fn pump(&mut self) -> Result<&mut Pump> {
         if self.pump.is_none() {
-            let (disk, path, from_seq) = (Arc::clone(&self.disk), self.path.clone(), self.from_seq);
-            self.pump = Some(Pump::start(move || Feed::of_journal(disk, &path, from_seq))?);
+            let source = self.source.clone();
+            self.pump = Some(Pump::start(move || source.open())?);
         }
         self.pump.as_mut().ok_or(MiniStoreError::WriterGone)
     }
@@ -50,7 +49,7 @@ impl<T: DeserializeOwned> Stream for RecordStream<T> {
     type Item = Result<Record<T>>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let from_seq = self.from_seq;
+        let from_seq = self.source.from_seq();
         while !self.ended {
             if let Some(record) = self.cursor.next(from_seq) {
                 return Poll::Ready(Some(record));
@@ -74,7 +73,7 @@ impl<T: DeserializeOwned> Stream for RecordStream<T> {
 
 impl<T> fmt::Debug for RecordStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordStream").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("RecordStream").field("path", &self.source.path()).finish_non_exhaustive()
     }
 }
 

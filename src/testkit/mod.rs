@@ -74,7 +74,7 @@ use serde::de::DeserializeOwned;
 
 use self::disk::{Host, LifeDisk, absolute};
 use crate::{
-    BackendKind, JournalOptions, MiniStore, MiniStoreError, Records, Result,
+    BackendKind, JournalOptions, MiniStore, MiniStoreError, Reader, Records, Result,
     device::Disk,
     maintenance::{Examination, examine_on},
     reader::replay_on,
@@ -146,6 +146,11 @@ impl SimDisk {
     /// As [`MiniStore::records_from`].
     pub fn records_from<T: DeserializeOwned>(&self, path: impl AsRef<Path>, seq: u64) -> Records<T> {
         Records::new(Arc::new(self.now()), path.as_ref(), seq)
+    }
+
+    /// As [`MiniStore::reader`].
+    pub fn reader(&self, path: impl AsRef<Path>) -> Reader {
+        Reader::new(Arc::new(self.now()), path.as_ref())
     }
 
     /// As [`maintenance::examine`](crate::maintenance::examine()).

@@ -1,0 +1,32 @@
+//! One record that was looked up.
+
+use std::{path::Path, sync::Arc};
+
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Result,
+    reader::{cursor::Record, line::Line},
+};
+
+/// One record, not parsed yet.
+#[derive(Debug)]
+pub(in crate::reader) struct Found {
+    seq: u64,
+    json: Vec<u8>,
+    segment: Arc<Path>,
+    offset: u64,
+    line: u64,
+}
+
+impl Found {
+    pub(in crate::reader) fn of(line: &Line<'_>) -> Self {
+        let &Line { seq, json, segment, offset, line } = line;
+        Self { seq, json: json.to_vec(), segment: segment.into(), offset, line }
+    }
+
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<Record<T>> {
+        let Self { seq, json, segment, offset, line } = self;
+        Record::parse(Line { seq: *seq, json, segment, offset: *offset, line: *line })
+    }
+}

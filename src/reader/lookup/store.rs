@@ -1,0 +1,140 @@
+//! Random reads of the store's own journal: only what is durable, and never on a runtime's thread.
+
+use std::{
+    ops::{Range, RangeBounds},
+    path::Path,
+    sync::Arc,
+};
+
+use serde::de::DeserializeOwned;
+
+use super::{Reader, found::Found, numbers, threads::Threads};
+use crate::{
+    Blocking, MiniStore, MiniStoreError, Record, RecordStream, Records, Result,
+    device::Disk,
+    process::Process,
+    reader::source::Source,
+    request::{Answer, answer},
+    shared::Shared,
+    sync::oneshot,
+};
+
+/// What the handles of a store share for random reads.
+#[derive(Debug)]
+pub(crate) struct Lookups {
+    reader: Reader,
+    threads: Threads,
+}
+
+impl Lookups {
+    pub(crate) fn new(disk: Arc<dyn Disk>, path: &Path, process: Process) -> Self {
+        Self { reader: Reader::new(disk, path), threads: Threads::new(process) }
+    }
+}
+
+impl MiniStore {
+    /// The record with sequence number `seq`; `None` where it is not durable yet, and for 0. It is found as a
+    /// [`Reader`](Self::reader) finds it; all handles of a store share what they know of the journal. The file is read
+    /// on a thread of the store's own, and the record is deserialized in the caller's task. A store that is closed, or
+    /// stopped by a failure, can still be read.
+    ///
+    /// ```
+    /// # use ministore_uring::{MiniStore, MiniStoreError};
+    /// # fn main() -> ministore_uring::Result<()> {
+    /// # pollster::block_on(async {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = MiniStore::open(dir.path().join("journal.jsonl")).await?;
+    /// let seq = store.submit(&"a letter").await?.await?;
+    /// let record = store.get::<String>(seq).await?;
+    /// assert_eq!(record.map(|record| record.value).as_deref(), Some("a letter"));
+    /// # Ok(()) })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::get`]; [`Forked`](MiniStoreError::Forked) in a fork of the process that opened the store, where a
+    /// reader of its own is the way.
+    pub async fn get<T: DeserializeOwned>(&self, seq: u64) -> Result<Option<Record<T>>> {
+        let Some(shared) = self.shared_if_durable(seq)? else { return Ok(None) };
+        let (done, outcome) = oneshot::channel();
+        let looking = (self.lookups().reader.clone(), Arc::clone(shared));
+        let job = move || answer(done, find(&looking.0, &looking.1, seq));
+        self.lookups().threads.run(job)?;
+        let found = Answer { outcome, shared: Arc::clone(shared) }.await?;
+        found.map(|found: Found| found.parse()).transpose()
+    }
+
+    /// The records with these sequence numbers that are durable when this is called, as a stream that needs no
+    /// particular runtime: the files are read on a thread of its own, in bounded memory. A range without a start
+    /// (`..b`) begins with the oldest record that is still there.
+    ///
+    /// # Errors
+    ///
+    /// The stream gives those of [`Reader::range`].
+    pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> RecordStream<T> {
+        RecordStream::of(self.durable_source(&seqs))
+    }
+
+    fn durable_source(&self, seqs: &impl RangeBounds<u64>) -> Source {
+        let Range { start, end } = numbers(seqs);
+        let wanted = start..end.min(self.durable_seq().saturating_add(1));
+        let Lookups { reader, threads } = self.lookups();
+        if threads.are_elsewhere() {
+            // What they share may be locked by a thread that a fork does not have.
+            return Reader::new(Arc::clone(reader.index.disk()), reader.index.path()).source(wanted);
+        }
+        reader.source(wanted)
+    }
+
+    /// `None` where there is no such record yet.
+    fn shared_if_durable(&self, seq: u64) -> Result<Option<&Arc<Shared>>> {
+        let shared = self.shared();
+        shared.check_process()?;
+        Ok((1..=shared.durable_seq()).contains(&seq).then_some(shared))
+    }
+}
+
+impl Blocking<'_> {
+    /// The record with sequence number `seq`; `None` where it is not durable yet. Reads on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::get`].
+    pub fn get<T: DeserializeOwned>(&self, seq: u64) -> Result<Option<Record<T>>> {
+        let Some(shared) = self.store.shared_if_durable(seq)? else { return Ok(None) };
+        let found = find(&self.store.lookups().reader, shared, seq)?;
+        found.map(|found| found.parse()).transpose()
+    }
+
+    /// The records with these sequence numbers that are durable when this is called, lazily. Reads on the calling
+    /// thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`MiniStore::range`].
+    pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> Records<T> {
+        Records::of(self.store.durable_source(&seqs))
+    }
+}
+
+/// A record that was acknowledged.
+fn find(reader: &Reader, shared: &Shared, seq: u64) -> Result<Option<Found>> {
+    let Reader { index } = reader;
+    if let Some(found) = reader.find(seq)? {
+        return Ok(Some(found));
+    }
+    // It stands somewhere: what is known of the files is out of date. Without numbers in the headers there may be fewer
+    // records to count than there were.
+    let found = index.find_anew(seq)?;
+    if found.is_some() || !index.states_numbers() {
+        return Ok(found);
+    }
+    Err(MiniStoreError::Corrupt {
+        segment: shared.path.clone(),
+        offset: 0,
+        line: 1,
+        seq: Some(seq),
+        reason: "an acknowledged record is missing".into(),
+    })
+}
