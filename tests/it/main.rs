@@ -20,6 +20,7 @@ mod hostile;
 mod idle;
 mod killed;
 mod live;
+mod lookups;
 mod model;
 mod plain;
 mod readers;

@@ -1,0 +1,242 @@
+//! Records by number: of a journal that is open, being appended to, rotated, shortened, closed, old, or large.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+};
+
+use futures_lite::StreamExt;
+use ministore_uring::{JournalOptions, MiniStore, MiniStoreError, Reader, Record, Result};
+use serde::de::DeserializeOwned;
+
+use crate::support::{Journal, block_on, for_each_backend, original_write};
+
+/// Some number after another, the same ones each time.
+fn scattered(of: u64) -> impl Iterator<Item = u64> {
+    (1..).map(move |n: u64| n.wrapping_mul(6_364_136_223_846_793_005).rotate_left(29) % of + 1)
+}
+
+fn value<T: DeserializeOwned>(seq: u64, found: Result<Option<Record<T>>>) -> Option<T> {
+    found.unwrap().map(|record| {
+        assert_eq!(record.seq, seq);
+        record.value
+    })
+}
+
+#[test]
+fn a_record_is_found_by_its_number_from_wherever_one_asks() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.max_bytes_per_segment(20_000).open_blocking(journal.path()).unwrap();
+        let reader = MiniStore::reader(journal.path());
+        let texts: Vec<String> = (1..=3000).map(|n| format!("{n}{}", "-".repeat(n % 100))).collect();
+        for texts in texts.chunks(7) {
+            store.blocking().append_batch(texts).unwrap();
+        }
+        for (seq, at) in scattered(3000).take(300).map(|seq| (seq, seq as usize - 1)) {
+            let expected = texts.get(at).cloned();
+            assert_eq!(value(seq, reader.get(seq)), expected);
+            assert_eq!(value(seq, store.blocking().get(seq)), expected);
+            assert_eq!(value(seq, block_on(store.get(seq))), expected);
+        }
+        for seq in [0, 3001, u64::MAX] {
+            assert_eq!(value::<String>(seq, reader.get(seq)), None);
+            assert_eq!(value::<String>(seq, store.blocking().get(seq)), None);
+            assert_eq!(value::<String>(seq, block_on(store.get(seq))), None);
+        }
+        let expected: Vec<_> = (1001..).zip(texts[1000..2000].iter().cloned()).collect();
+        let pair = |record: Result<Record<String>>| record.map(|record| (record.seq, record.value)).unwrap();
+        assert_eq!(reader.range(1001..2001).map(pair).collect::<Vec<_>>(), expected);
+        assert_eq!(store.blocking().range(1001..=2000).map(pair).collect::<Vec<_>>(), expected);
+        assert_eq!(block_on(store.range(1001..2001).map(pair).collect::<Vec<_>>()), expected);
+        assert_eq!(block_on(store.range::<String>(..).count()), 3000);
+        store.blocking().close().unwrap();
+        assert_eq!(value(1500, store.blocking().get(1500)), Some(texts[1499].clone()), "closed");
+        assert_eq!(value(1500, block_on(store.get(1500))), Some(texts[1499].clone()), "closed");
+    });
+}
+
+#[test]
+fn whoever_looks_up_what_is_durable_finds_it_while_it_is_appended_and_rotated() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.max_bytes_per_segment(3000).open_blocking(journal.path()).unwrap();
+        store.blocking().append(&1).unwrap();
+        let reader = MiniStore::reader(journal.path());
+        let (done, looked) = (AtomicBool::new(false), AtomicU64::new(0));
+        let look = |way: u64| {
+            let mut numbers = (1..).map(|n: u64| n.wrapping_mul(2_654_435_761 + way).rotate_left(17));
+            while !done.load(Ordering::Acquire) {
+                let durable = store.durable_seq();
+                let pick = numbers.next().unwrap();
+                // Now and then the newest, which may be in a segment that is just getting its name.
+                let seq = if pick % 3 == 0 { durable } else { pick % durable + 1 };
+                let found = match way {
+                    0 => reader.get(seq),
+                    1 => store.blocking().get(seq),
+                    2 => block_on(store.get(seq)),
+                    _ => reader.range(seq..).next().transpose(),
+                };
+                assert_eq!(value(seq, found), Some(seq), "way {way}");
+                looked.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        thread::scope(|scope| {
+            let lookers: Vec<_> = (0..4).map(|way| scope.spawn(move || look(way))).collect();
+            for n in 2..=1500u64 {
+                store.blocking().append(&n).unwrap();
+            }
+            while looked.load(Ordering::Relaxed) < 200 {
+                thread::yield_now();
+            }
+            done.store(true, Ordering::Release);
+            lookers.into_iter().for_each(|looker| looker.join().unwrap());
+        });
+        assert!(store.stats().rotations >= 5, "{} rotations", store.stats().rotations);
+    });
+}
+
+#[test]
+fn many_tasks_look_up_at_once() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.max_bytes_per_segment(20_000).open_blocking(journal.path()).unwrap();
+        store.blocking().append_batch(1..=5000u64).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        runtime.block_on(async {
+            let get = |seq| {
+                let store = store.clone();
+                tokio::spawn(async move { value::<u64>(seq, store.get(seq).await) })
+            };
+            let tasks: Vec<_> = scattered(5000).take(500).map(|seq| (seq, get(seq))).collect();
+            for (seq, task) in tasks {
+                assert_eq!(task.await.unwrap(), Some(seq));
+            }
+        });
+    });
+}
+
+#[test]
+fn what_was_released_is_told_from_what_never_was() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        for first in [1, 11, 21] {
+            store.blocking().append_batch(first..first + 10u64).unwrap();
+            store.blocking().rotate().unwrap();
+        }
+        let reader = MiniStore::reader(journal.path());
+        let gone = |found: Result<Option<Record<u64>>>| match found {
+            Err(MiniStoreError::Released { first_seq, .. }) => Some(first_seq),
+            found => panic!("{found:?}"),
+        };
+        assert_eq!(value(15, reader.get::<u64>(15)), Some(15));
+        assert_eq!(store.blocking().release_before(21).unwrap(), 21);
+        for seq in [1, 15, 20] {
+            assert_eq!(gone(reader.get(seq)), Some(21));
+            assert_eq!(gone(store.blocking().get(seq)), Some(21));
+            assert_eq!(gone(block_on(store.get(seq))), Some(21));
+            assert_eq!(gone(reader.range(seq..).next().transpose()), Some(21));
+        }
+        assert_eq!(value(21, reader.get::<u64>(21)), Some(21));
+        assert_eq!(value(31, reader.get::<u64>(31)), None);
+        assert_eq!(store.blocking().release_before(31).unwrap(), 31);
+        assert_eq!(gone(reader.get(30)), Some(31), "nothing is left");
+        assert_eq!(value(31, reader.get::<u64>(31)), None);
+    });
+}
+
+/// Records of `ministore` 0.1.7 have no numbers in the file, and are counted.
+#[test]
+fn records_of_the_original_are_counted() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let theirs = ministore::MiniStoreOptions { max_bytes_per_segment: 200, max_segments: 100 };
+        original_write(journal.path(), theirs, &Vec::from_iter(1..=100u64));
+        let reader = MiniStore::reader(journal.path());
+        let check = |last: u64| {
+            for seq in (0..=last + 1).rev() {
+                let expected = (1..=last).contains(&seq).then_some(seq);
+                assert_eq!(value::<u64>(seq, reader.get(seq)), expected);
+            }
+        };
+        check(100);
+        let store = options.open_blocking(journal.path()).unwrap();
+        store.blocking().append_batch(101..=110u64).unwrap();
+        check(110);
+        store.blocking().rotate().unwrap();
+        store.blocking().append_batch(111..=120u64).unwrap();
+        check(120);
+        assert_eq!(value(50, store.blocking().get::<u64>(50)), Some(50));
+    });
+}
+
+#[test]
+fn a_journal_without_seals_is_counted() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let options = options.seals(false).max_bytes_per_segment(500);
+        let store = options.open_blocking(journal.path()).unwrap();
+        for n in 1..=200u64 {
+            store.blocking().append(&n).unwrap();
+        }
+        let reader = MiniStore::reader(journal.path());
+        for seq in [200, 1, 100, 37, 201] {
+            let expected = (seq <= 200).then_some(seq);
+            assert_eq!(value::<u64>(seq, reader.get(seq)), expected);
+            assert_eq!(value::<u64>(seq, store.blocking().get(seq)), expected);
+        }
+    });
+}
+
+/// More than is held in memory of one group.
+#[test]
+fn a_record_of_a_very_large_group_is_found() {
+    let journal = Journal::new();
+    let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
+    let filler = "x".repeat(1000);
+    let text = |n: u64| format!("{n}{filler}");
+    store.blocking().append(&text(1)).unwrap();
+    store.blocking().append_batch((2..=12_000).map(text)).unwrap();
+    store.blocking().append(&text(12_001)).unwrap();
+    let reader = MiniStore::reader(journal.path());
+    for seq in [7000, 1, 2, 12_000, 12_001, 6999] {
+        assert_eq!(value(seq, reader.get(seq)), Some(text(seq)));
+        assert_eq!(value(seq, block_on(store.get(seq))), Some(text(seq)));
+    }
+    let seqs: Vec<_> = reader.range::<String>(11_990..=12_005).map(|record| record.unwrap().seq).collect();
+    assert_eq!(seqs, Vec::from_iter(11_990..=12_001));
+}
+
+#[test]
+fn an_index_takes_a_small_part_of_what_it_is_of() {
+    let journal = Journal::new();
+    let store = JournalOptions::new().max_bytes_per_segment(4 << 20).open_blocking(journal.path()).unwrap();
+    let text = "x".repeat(200);
+    for _ in 0..100 {
+        store.blocking().append_batch((0..1000).map(|_| &text)).unwrap();
+        for _ in 0..5 {
+            store.blocking().append(&text).unwrap();
+        }
+    }
+    let reader: Reader = MiniStore::reader(journal.path());
+    assert_eq!(reader.index_bytes(), 0, "nothing was asked for");
+    assert_eq!(reader.range::<String>(..).count(), 100_500);
+    let bytes = reader.index_bytes();
+    assert!((100 * 24..30_000).contains(&bytes), "{bytes} bytes for 21 MB");
+    assert_eq!(value(77_777, reader.get(77_777)), Some(text));
+    assert_eq!(reader.index_bytes(), bytes, "nothing new was learnt");
+}
+
+#[test]
+fn a_record_that_is_not_what_was_asked_for_is_named() {
+    let journal = Journal::new();
+    let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
+    store.blocking().append_batch(["1", "two"]).unwrap();
+    store.blocking().append(&3).unwrap();
+    match block_on(store.get::<u64>(2)) {
+        Err(MiniStoreError::Record { seq: 2, line: 3, segment, .. }) => assert_eq!(segment, journal.path()),
+        found => panic!("{found:?}"),
+    }
+    assert_eq!(value::<u64>(3, store.blocking().get(3)), Some(3));
+}
