@@ -29,6 +29,38 @@ fn replay_shows_sequence_numbers_before_a_tab() {
 }
 
 #[test]
+fn get_writes_the_records_asked_for_in_that_order() {
+    let place = Place::new();
+    place.ingest().args(["--segment-bytes", "16KiB"]).run_with(lines(2000).as_bytes()).ok();
+    let all = lines(2000);
+    let all: Vec<_> = all.lines().collect();
+    let ran = place.command("get").args(["1500", "1", "1999", "1500"]).run().ok();
+    let expected: Vec<_> = [1500, 1, 1999, 1500].map(|seq: usize| all[seq - 1]).into();
+    assert_eq!(ran.out.lines().collect::<Vec<_>>(), expected);
+    let ran = place.command("get").args(["--with-seq", "2000"]).run().ok();
+    assert_eq!(ran.out, format!("2000\t{}\n", all[1999]));
+}
+
+#[test]
+fn get_tells_what_is_not_there() {
+    let place = with("1\n2\n");
+    let ran = place.command("get").args(["2", "3", "1"]).run().code(66);
+    assert_eq!(ran.out, "2\n", "what comes before it is written");
+    assert!(ran.error().ends_with("there is no record 3 yet"), "{ran:?}");
+    place.command("get").arg("0").run().code(64);
+    place.command("get").run().code(64);
+    let ran = Place::new().command("get").arg("1").run().code(66);
+    assert!(ran.error().contains("journal.jsonl"), "{ran:?}");
+    let store = ministore_uring::MiniStore::open_blocking(place.journal()).unwrap();
+    store.blocking().rotate().unwrap();
+    store.blocking().append(&3).unwrap();
+    assert_eq!(store.blocking().release_before(3).unwrap(), 3);
+    let ran = place.command("get").args(["3", "2"]).run().code(66);
+    assert_eq!(ran.out, "3\n");
+    assert!(ran.error().ends_with("the records before 3 were released"), "{ran:?}");
+}
+
+#[test]
 fn replay_keeps_every_byte_of_a_record() {
     let text = "{ \"b\" : 1.50, \"a\":\"\\u00e4\\/\" ,\"b\":1e2}\n[ 12345678901234567890123 , -0.0 ]\n";
     assert_eq!(with(text).replay(), text);

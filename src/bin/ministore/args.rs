@@ -3,7 +3,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, ingest, inspect, repair, replay, salvage, verify};
+use crate::{bench, get, ingest, inspect, repair, replay, salvage, verify};
 
 /// A durable, checked log of JSON lines: put lines in, get them out, and look after the journal.
 ///
@@ -26,6 +26,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Ingest(ingest::Args),
     Replay(replay::Args),
+    Get(get::Args),
     Inspect(inspect::Args),
     Verify(verify::Args),
     Repair(repair::Args),

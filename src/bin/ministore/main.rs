@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod exit;
 mod follow;
+mod get;
 mod ingest;
 mod inspect;
 mod json;
@@ -46,6 +47,7 @@ fn run(command: Command) -> Result<Code, Failure> {
     match command {
         Command::Ingest(args) => ingest::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Get(args) => get::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),
