@@ -1,7 +1,8 @@
 //! What it costs to find single records by their numbers, in a journal of 100 segments. `cargo bench --bench lookup`.
 //!
 //! The events are those of the benchmark `read`, over and over. `records_from(seq)`, which has no index, is asked for the
-//! same records in turn, so that both see the same mood of the machine. The journal is in the page cache.
+//! same records in turn, so that both see the same mood of the machine. Direct commits leave the page cache empty: the
+//! first look at a segment, that of `get`, reads the disk, too. Every later one finds it in the page cache.
 
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
