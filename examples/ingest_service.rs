@@ -84,36 +84,34 @@ async fn take(State(store): State<MiniStore>, body: Bytes) -> Response {
         Ok((first_seq, records)) => {
             answer(StatusCode::OK, &json!({ "first_seq": first_seq, "records": records }))
         }
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
 /// All lines as one batch: in the journal they stand together, whole, or not at all.
-async fn append(store: &MiniStore, body: &[u8]) -> Result<(u64, u64), Response> {
-    let entry = Entry::batch(events(body)?).map_err(|error| refuse(&error))?;
+async fn append(store: &MiniStore, body: &[u8]) -> Result<(u64, u64), Box<Response>> {
+    let refused = |error: MiniStoreError| Box::new(refuse(&error));
+    let entry = Entry::batch(events(body)?).map_err(refused)?;
     let records = entry.records();
     // It does not wait for room: the client is told to come back, and the bodies of those who wait take no memory here.
-    let pending = store.try_submit_entry(entry).map_err(|error| refuse(&error))?;
-    let receipt = pending.await.map_err(|error| refuse(&error))?;
+    let pending = store.try_submit_entry(entry).map_err(refused)?;
+    let receipt = pending.await.map_err(refused)?;
     Ok((receipt.seqs().start, records))
 }
 
 /// The lines of a body, each one JSON value. Empty lines are passed over.
-fn events(body: &[u8]) -> Result<Vec<&RawValue>, Response> {
+fn events(body: &[u8]) -> Result<Vec<&RawValue>, Box<Response>> {
+    let bad = |told: &Value| Box::new(answer(StatusCode::BAD_REQUEST, told));
     let lines = (1..).zip(body.split(|&byte| byte == b'\n'));
     let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
     let events: Result<Vec<_>, _> = lines
         .map(|(number, line)| {
-            serde_json::from_slice(line).map_err(|error| {
-                let told = json!({ "error": format!("not JSON: {error}"), "line": number });
-                answer(StatusCode::BAD_REQUEST, &told)
-            })
+            serde_json::from_slice(line)
+                .map_err(|error| bad(&json!({ "error": format!("not JSON: {error}"), "line": number })))
         })
         .collect();
     match events? {
-        events if events.is_empty() => {
-            Err(answer(StatusCode::BAD_REQUEST, &json!({ "error": "no events", "line": 1 })))
-        }
+        events if events.is_empty() => Err(bad(&json!({ "error": "no events", "line": 1 }))),
         events => Ok(events),
     }
 }

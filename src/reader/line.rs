@@ -77,7 +77,7 @@ impl Lines {
     ///
     /// As [`MiniStore::records`](crate::MiniStore::records), save that nothing is parsed here.
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>> {
-        while !self.cursor.advance(self.source.from_seq()) {
+        while !self.cursor.advance(self.source.first_seq()) {
             if !self.refill()? {
                 return Ok(None);
             }
@@ -108,7 +108,7 @@ impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lines")
             .field("path", &self.source.path())
-            .field("from_seq", &self.source.from_seq())
+            .field("from_seq", &self.source.first_seq())
             .finish_non_exhaustive()
     }
 }

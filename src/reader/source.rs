@@ -26,7 +26,8 @@ impl Source {
         }
     }
 
-    pub(super) fn from_seq(&self) -> u64 {
+    /// Nothing before this record is wanted.
+    pub(super) fn first_seq(&self) -> u64 {
         match self {
             Self::Journal { from_seq, .. } => *from_seq,
             Self::Range { wanted, .. } => wanted.start,

@@ -49,7 +49,7 @@ impl<T: DeserializeOwned> Stream for RecordStream<T> {
     type Item = Result<Record<T>>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let from_seq = self.source.from_seq();
+        let from_seq = self.source.first_seq();
         while !self.ended {
             if let Some(record) = self.cursor.next(from_seq) {
                 return Poll::Ready(Some(record));
