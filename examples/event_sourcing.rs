@@ -153,7 +153,7 @@ fn main() -> Result<(), Error> {
         );
         live(&mut bank, life)?;
         seen = bank.accounts.clone();
-        // The first lives end without a goodbye, as in a crash.
+        // The first lives end without a goodbye: the store closes when its last handle is dropped.
         if life == 3 {
             assert!(bank.store.first_seq() > 1, "old events were released");
             bank.store.blocking().close()?;

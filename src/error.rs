@@ -12,9 +12,10 @@ pub type Result<T> = std::result::Result<T, MiniStoreError>;
 ///
 /// # What became of the record
 ///
-/// [`record_fate`](Self::record_fate) says it. After [`Poisoned`](Self::Poisoned) and [`WriterGone`](Self::WriterGone) the fate of a record whose append
-/// returned it is *unknown*: it may be found at the next open, whole, or not at all. After every other error
-/// of an append the record was *not* written. ([`Forked`](Self::Forked) has a case of its own: see there.)
+/// [`record_fate`](Self::record_fate) says it. After [`Poisoned`](Self::Poisoned) and [`WriterGone`](Self::WriterGone)
+/// the fate of a record whose append returned it is *unknown*: it may be found at the next open, whole, or not at all.
+/// After every other error of an append the record was *not* written. ([`Forked`](Self::Forked) has a case of its own:
+/// see there.)
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MiniStoreError {
@@ -76,7 +77,8 @@ pub enum MiniStoreError {
         reason: String,
     },
 
-    /// A record read back by [`records`](crate::MiniStore::records) is not of the type asked for.
+    /// A record that was read back (by [`records`](crate::MiniStore::records), say, `follow` or `get`) is not of the type
+    /// asked for.
     #[error("{}: record {seq} at byte {offset} (line {line}) does not fit the type: {source}", segment.display())]
     Record {
         /// The file.
@@ -92,7 +94,8 @@ pub enum MiniStoreError {
         source: serde_json::Error,
     },
 
-    /// Bytes handed to `append_json` are not exactly one JSON value on one line. Nothing was written.
+    /// Bytes handed over as JSON (`append_json`, `submit_json`, `Entry::json`) are not exactly one value on one line.
+    /// Nothing was written.
     #[error("not one line of JSON: {reason} (byte {offset} of the record)")]
     InvalidJson {
         /// Where in the bytes the first fault lies, counted from 0.

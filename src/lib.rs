@@ -61,6 +61,39 @@
 //! The futures need no particular runtime: tokio, smol, or a `block_on`. Programs without one use
 //! [`blocking`](MiniStore::blocking).
 //!
+//! On other terms: [`append_if`](MiniStore::append_if) writes a record only if nobody was first,
+//! [`try_submit`](MiniStore::try_submit) never waits, an [`Entry`] gives a [`Receipt`], and
+//! [`submit_then`](MiniStore::submit_then) calls back on the writer thread.
+//!
+//! # Read, look up, follow
+//!
+//! [`replay`](MiniStore::replay) gives all records at once, [`records_from`](MiniStore::records_from) one after the
+//! other with their sequence numbers. [`get`](MiniStore::get) and [`range`](MiniStore::range) find records by number,
+//! without reading the journal from its start; [`reader`](MiniStore::reader) does so without a store.
+//! [`follow`](MiniStore::follow) gives the records from a number on, then each that comes, once it is durable;
+//! [`follow_journal`](MiniStore::follow_journal) does so in any other process.
+//!
+//! # Keep and delete
+//!
+//! [`JournalOptions`] keeps everything unless it is told to delete by [count](JournalOptions::max_segments),
+//! [bytes](JournalOptions::max_total_bytes) or [age](JournalOptions::max_age); [`MiniStore::open`] deletes as the
+//! original does. A program that takes snapshots calls [`release_before`](MiniStore::release_before). What a consumer
+//! still needs a [`hold`](MiniStore::hold) keeps, durably.
+//!
+//! # Seen from outside
+//!
+//! [`stats`](MiniStore::stats) tells how long each stage of a commit took. `docs/observing.md` of the repository has the
+//! histograms, the metrics and the `tracing` events.
+//!
+//! # Features
+//!
+//! | | |
+//! | --- | --- |
+//! | `cli` (default) | the program `ministore`; a library leaves it out |
+//! | `hlog` | interval logs for HdrHistogram's tools: `stats::HlogWriter` |
+//! | `metrics` | what is counted also goes to the `metrics` facade |
+//! | `testkit` | a simulated disk, see below |
+//!
 //! # Guarantees
 //!
 //! | | |

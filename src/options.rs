@@ -188,7 +188,8 @@ impl JournalOptions {
     }
 
     /// Sets how many files are kept, the active one counted (default: all). Older ones are **deleted** at a
-    /// rotation. At least 1.
+    /// rotation, and where [`release_before`](MiniStore::release_before) is called or a hold moves on; not at open. At
+    /// least 1.
     ///
     /// This limit and the two below are looked at together: the oldest segment goes as long as one of them is exceeded
     /// and no [hold](MiniStore::hold) protects it; the active one stays. [`first_seq`](MiniStore::first_seq) tells what is

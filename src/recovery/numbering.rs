@@ -57,8 +57,8 @@ pub(super) fn continuation_of<R: ReadAt>(
     Ok(Ok(Continuation { next_seq: 1 + records, last_seal }))
 }
 
-/// The number of the oldest record, of segments behind which an active one follows that says `link` of itself. One header is read;
-/// more only where the oldest segment is plain: its records, and those of the plain ones that follow it, are then counted
+/// The number of the oldest record, of segments behind which an active one follows that says `link` of itself. One
+/// header is read; more only where the oldest segment is plain: its records, and those of the plain ones that follow it, are then counted
 /// back from the first number that a header states. Where segment 1 is still there nothing was ever deleted, and nothing
 /// need be counted. What cannot be read is passed over: readers will tell.
 pub(super) fn first_of<R: ReadAt>(

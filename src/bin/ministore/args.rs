@@ -40,7 +40,7 @@ Exit codes:
   1    done, and faults were found in the journal
   64   the command line is wrong
   65   bad data: a line that is not JSON, a damaged journal
-  66   no such journal or input
+  66   no such journal, input or record
   69   io_uring was asked for and is not available
   70   a fault of this program
   73   an output cannot be created

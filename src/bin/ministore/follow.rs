@@ -16,7 +16,7 @@ use crate::{
 
 /// What was written is flushed whenever there is nothing more at the moment.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<Code, Failure> {
-    check_there(args)?;
+    check_there(&args.journal)?;
     let failed = |error: MiniStoreError| Failure::store(&args.journal, &error);
     // 0 stands for the oldest record that is there.
     let mut lines = MiniStore::follow_lines(&args.journal, args.from.unwrap_or(0)).map_err(failed)?;

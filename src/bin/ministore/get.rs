@@ -5,10 +5,13 @@ use std::{
     path::PathBuf,
 };
 
-use ministore_uring::{MiniStore, maintenance};
+use ministore_uring::MiniStore;
 use serde_json::value::RawValue;
 
-use crate::exit::{Code, Failure};
+use crate::{
+    exit::{Code, Failure},
+    replay::{check_there, write_record},
+};
 
 /// Write single records of a journal to standard output, one JSON line each, in the order asked for
 ///
@@ -45,15 +48,12 @@ fn copy(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let reader = MiniStore::reader(&args.journal);
     for &seq in &args.seqs {
         let Some(record) = reader.get::<Box<RawValue>>(seq).map_err(failure)? else {
-            // For a reader of records no journal is an empty one; for whoever has mistyped its name it is not.
-            maintenance::examine(&args.journal).map_err(failure)?;
+            check_there(&args.journal)?;
             let message = format_args!("{}: there is no record {seq} yet", args.journal.display());
             return Err(Failure::new(Code::NoInput, message));
         };
-        if args.with_seq {
-            write!(out, "{seq}\t").map_err(Failure::output)?;
-        }
-        writeln!(out, "{}", record.value.get()).map_err(Failure::output)?;
+        let json = record.value.get().as_bytes();
+        write_record(seq, json, args.with_seq, out).map_err(Failure::output)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufWriter, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use ministore_uring::{MiniStore, maintenance};
@@ -67,7 +67,7 @@ fn copy(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let from = args.from.unwrap_or(1);
     let mut records = MiniStore::records_from::<Box<RawValue>>(&args.journal, from).peekable();
     if records.peek().is_none() {
-        check_there(args)?;
+        check_there(&args.journal)?;
     }
     while left > 0
         && let Some(record) = records.next()
@@ -81,9 +81,9 @@ fn copy(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 /// For a reader of records no journal is an empty one; for whoever has mistyped its name it is not.
-pub(crate) fn check_there(args: &Args) -> Result<(), Failure> {
-    if !args.journal.exists() {
-        maintenance::examine(&args.journal).map_err(|error| Failure::store(&args.journal, &error))?;
+pub(crate) fn check_there(journal: &Path) -> Result<(), Failure> {
+    if !journal.exists() {
+        maintenance::examine(journal).map_err(|error| Failure::store(journal, &error))?;
     }
     Ok(())
 }

@@ -71,8 +71,9 @@ impl MiniStore {
     }
 
     /// As [`follow`](Self::follow), of the journal at `path`, which any process may be writing, or none: the directory is
-    /// watched (inotify; where the kernel does not tell, the files are looked at once a second). The journal need not be
-    /// there yet. The stream never ends by itself: writers come and go.
+    /// watched (inotify), and looked at once a second all the same, for some file systems tell nothing; where the kernel
+    /// does not watch at all, ten times a second. The journal need not be there yet. The stream never ends by itself:
+    /// writers come and go.
     ///
     /// What is read may not be durable yet. So it is made durable here (`fdatasync` of the file that is read) where it is
     /// not known to be; a record that was handed out is found by every later opening of the journal. That needs no more

@@ -276,6 +276,8 @@ fn every_documented_event_is_told_somewhere() {
         include_str!("../../shared.rs"),
         include_str!("../../request.rs"),
         include_str!("../../lock.rs"),
+        include_str!("../../reader/follow/watch.rs"),
+        include_str!("../../reader/replay.rs"),
         include_str!("../../recovery/act.rs"),
         include_str!("../../recovery/numbering.rs"),
     ];
