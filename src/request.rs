@@ -184,6 +184,12 @@ impl Requests {
         self.queue.hurry();
     }
 
+    /// As long as it is held, a caller waits for room: no commit waits for more.
+    pub(crate) fn waiting(&self) -> Waiting<'_> {
+        self.queue.begin_waiting();
+        Waiting(self)
+    }
+
     pub(crate) fn control(&self, request: Request) -> std::result::Result<(), Ended> {
         self.queue.control(request)
     }
@@ -191,6 +197,20 @@ impl Requests {
     /// The writer is to look at something that is no request.
     pub(crate) fn nudge(&self) {
         self.queue.nudge();
+    }
+}
+
+/// See [`Requests::waiting`].
+#[derive(Debug)]
+pub(crate) struct Waiting<'a>(&'a Requests);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Requests { queue, process, .. } = self.0;
+        // The lock may be held by a thread that a fork does not have.
+        if !process.is_elsewhere() {
+            queue.end_waiting();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What handles, pending appends and the writer thread share.
 
 use std::{
-    io,
+    fmt, io,
     path::PathBuf,
     sync::{Arc, LazyLock},
     thread::available_parallelism,
@@ -14,7 +14,7 @@ use crate::{
     process::Process,
     progress::Progress,
     request::outliving_callers,
-    retention::Retention,
+    retention::{Limits, Retention},
     stats::{Counters, Now},
     sync::{AtomicBool, AtomicU64, OnceLock, Ordering, Semaphore, thread},
 };
@@ -30,7 +30,6 @@ pub(crate) fn has_processors() -> bool {
     *MORE_THAN_ONE
 }
 
-#[derive(Debug)]
 pub(crate) struct Shared {
     /// The journal's path, for errors.
     pub(crate) path: PathBuf,
@@ -42,6 +41,8 @@ pub(crate) struct Shared {
     /// Room in the queue, in bytes. Closed when nothing is accepted any more.
     pub(crate) room: Arc<Semaphore>,
     queue_bytes_max: u32,
+    /// Whether a record keeps its number whatever is deleted.
+    numbered: bool,
     /// How long the last commit took, in nanoseconds; the highest number before the first.
     commit_nanos: AtomicU64,
     /// A blocking caller is looking out for its answer, awake.
@@ -65,6 +66,7 @@ impl Shared {
             progress: Progress::new(),
             room: Arc::new(Semaphore::new(queue_bytes_max as usize)),
             queue_bytes_max,
+            numbered: options.seals || Limits::of(options).keep_everything(),
             commit_nanos: AtomicU64::new(u64::MAX),
             looking_out: AtomicBool::default(),
             poison: OnceLock::new(),
@@ -80,6 +82,16 @@ impl Shared {
     pub(crate) fn publish(&self, durable_seq: u64) {
         self.progress.publish(durable_seq);
         self.counters.durable(durable_seq);
+    }
+
+    /// Called before a record is looked for by its number.
+    pub(crate) fn check_numbers(&self) -> Result<()> {
+        if self.numbered {
+            return Ok(());
+        }
+        Err(MiniStoreError::InvalidArgument(
+            "without seals sequence numbers do not outlast the deletions of retention: no record is found by them".into(),
+        ))
     }
 
     /// Bytes that wait in the queue, what is being committed included.
@@ -188,5 +200,16 @@ impl Shared {
             None if self.closed.load(Ordering::Acquire) => MiniStoreError::Closed,
             None => MiniStoreError::WriterGone,
         }
+    }
+}
+
+/// Without all that is counted: it is part of every handle and every pending append.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("path", &self.path)
+            .field("durable_seq", &self.durable_seq())
+            .field("poison", &self.poison.get())
+            .finish_non_exhaustive()
     }
 }

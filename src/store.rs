@@ -361,8 +361,7 @@ impl MiniStore {
         let Handle { requests, shared, .. } = &*self.handle;
         let room = self.room_for(&lines);
         if !self.take_room(room)? {
-            // It is not to wait for a commit that waits for more.
-            requests.hurry();
+            let _waiting = requests.waiting();
             Room::wait(shared, room).await?.forget();
         }
         self.queue(Handed { lines, records, room, next_seq, callback })

@@ -70,8 +70,10 @@ struct State {
     writer: Writer,
     /// Something else than a request is there for the writer.
     nudged: bool,
-    /// A caller waits for room: the group that is being filled is not to wait for more.
+    /// A caller found no room: the group that is being filled is not to wait for more.
     hurried: bool,
+    /// Callers who wait for room: no group waits for more as long as there is one.
+    waiting: u64,
     /// Every handle is gone.
     abandoned: bool,
     ended: bool,
@@ -161,6 +163,18 @@ impl Queue {
         self.wake(state);
     }
 
+    /// A caller begins to wait for room.
+    pub(crate) fn begin_waiting(&self) {
+        let mut state = self.lock();
+        state.waiting += 1;
+        self.wake(state);
+    }
+
+    /// It has found room, or gives up.
+    pub(crate) fn end_waiting(&self) {
+        self.lock().waiting -= 1;
+    }
+
     /// The last handle is gone.
     pub(crate) fn abandon(&self) {
         let mut state = self.lock();
@@ -188,7 +202,7 @@ impl Queue {
             state.requests.front(),
             Some(Request::Commit(group)) if !group.is_full() && group.bytes() < self.goal_bytes
         );
-        below_goal && state.requests.len() == 1 && !state.hurried && !state.abandoned
+        below_goal && state.requests.len() == 1 && !state.hurried && state.waiting == 0 && !state.abandoned
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

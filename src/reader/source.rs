@@ -7,13 +7,15 @@ use std::{
 };
 
 use super::{feed::Feed, lookup::Index};
-use crate::{Result, device::Disk};
+use crate::{MiniStoreError, Result, device::Disk};
 
 /// Records of a journal.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     /// All that are there, from a number on.
     Journal { disk: Arc<dyn Disk>, path: PathBuf, from_seq: u64 },
+    /// Nothing is read.
+    Refused { path: PathBuf, reason: String },
     /// These; they must be there.
     Range { index: Arc<Index>, wanted: Range<u64> },
 }
@@ -22,6 +24,7 @@ impl Source {
     pub(super) fn open(&self) -> Result<Feed> {
         match self {
             Self::Journal { disk, path, from_seq } => Feed::of_journal(Arc::clone(disk), path, *from_seq),
+            Self::Refused { reason, .. } => Err(MiniStoreError::InvalidArgument(reason.clone())),
             Self::Range { index, wanted } => Feed::of_range(index, wanted.clone()),
         }
     }
@@ -30,13 +33,14 @@ impl Source {
     pub(super) fn first_seq(&self) -> u64 {
         match self {
             Self::Journal { from_seq, .. } => *from_seq,
+            Self::Refused { .. } => 0,
             Self::Range { wanted, .. } => wanted.start,
         }
     }
 
     pub(super) fn path(&self) -> &Path {
         match self {
-            Self::Journal { path, .. } => path,
+            Self::Journal { path, .. } | Self::Refused { path, .. } => path,
             Self::Range { index, .. } => index.path(),
         }
     }

@@ -147,3 +147,19 @@ fn a_chain_of_callbacks_appends_from_the_writer_thread() {
         assert_eq!(*count.lock().unwrap(), 1, "called before the closing is answered");
     });
 }
+
+#[test]
+fn what_debug_shows_of_a_handle_is_short() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        store.blocking().append(&1).unwrap();
+        let pending = store.try_submit(&2).unwrap();
+        for shown in
+            [format!("{store:?}"), format!("{pending:?}"), format!("{:?}", MiniStore::reader(journal.path()))]
+        {
+            assert!(shown.len() < 3000, "{} bytes: {}", shown.len(), &shown[..1000]);
+        }
+        pending.wait().unwrap();
+    });
+}

@@ -240,3 +240,31 @@ fn a_record_that_is_not_what_was_asked_for_is_named() {
     }
     assert_eq!(value::<u64>(3, store.blocking().get(3)), Some(3));
 }
+
+#[test]
+fn without_numbers_that_last_nothing_is_found_by_number() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let options = options.seals(false);
+        let deletes = options.clone().max_bytes_per_segment(200).max_segments(2);
+        let store = deletes.open_blocking(journal.path()).unwrap();
+        for value in 0..100 {
+            store.blocking().append(&value).unwrap();
+        }
+        let refused =
+            |error: MiniStoreError| assert!(matches!(error, MiniStoreError::InvalidArgument(_)), "{error}");
+        refused(store.blocking().get::<u64>(99).unwrap_err());
+        refused(block_on(store.get::<u64>(99)).unwrap_err());
+        let mut range = store.blocking().range::<u64>(99..);
+        refused(range.next().unwrap().unwrap_err());
+        assert!(range.next().is_none());
+        refused(block_on(store.follow::<u64>(0).next()).unwrap().unwrap_err());
+        store.blocking().close().unwrap();
+
+        // Where nothing is deleted they last.
+        let journal = Journal::new();
+        let store = options.open_blocking(journal.path()).unwrap();
+        store.blocking().append(&7).unwrap();
+        assert_eq!(store.blocking().get::<u64>(1).unwrap().unwrap().value, 7);
+    });
+}

@@ -51,7 +51,10 @@ impl Follower {
     pub(super) fn new(origin: Origin, stop: Arc<Stop>) -> Result<Self> {
         let Origin { disk, path, from_seq, store } = origin;
         let source = match store {
-            Some(shared) => Source::Store(shared),
+            Some(shared) => {
+                shared.check_numbers()?;
+                Source::Store(shared)
+            }
             None => Source::Watch(Watch::new(Arc::clone(&disk), &path)?),
         };
         Ok(Self { journal: Journal::new(disk, &path, from_seq), source, stop })

@@ -65,6 +65,8 @@ impl MiniStore {
     ///   failed. Everything that was durable was handed out before.
     /// * [`Corrupt`](crate::MiniStoreError::Corrupt), [`MissingInitialState`](crate::MiniStoreError::MissingInitialState),
     ///   [`Io`](crate::MiniStoreError::Io): what was written cannot be read back.
+    /// * [`InvalidArgument`](crate::MiniStoreError::InvalidArgument): the store was opened
+    ///   [without seals](crate::JournalOptions::seals) and deletes old segments: its records have no lasting numbers.
     /// * [`Forked`](crate::MiniStoreError::Forked): a fork of the process that follows has not got its thread.
     pub fn follow<T: DeserializeOwned>(&self, seq: u64) -> Follow<T> {
         Follow::new(Origin::of_store(self.disk(), self.shared(), seq))

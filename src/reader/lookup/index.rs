@@ -4,7 +4,7 @@
 //! says where to look. Wherever the files say otherwise they are listed anew, and read from where they begin.
 
 use std::{
-    io,
+    fmt, io,
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,7 +26,6 @@ use crate::{
 };
 
 /// Shared by all who read the same journal by way of one reader.
-#[derive(Debug)]
 pub(in crate::reader) struct Index {
     disk: Arc<dyn Disk>,
     path: PathBuf,
@@ -37,6 +36,13 @@ pub(in crate::reader) struct Index {
 struct State {
     listing: Option<Arc<Listing>>,
     waypoints: Waypoints,
+}
+
+/// Without all that it knows, and without its lock.
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Index").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Index {

@@ -53,13 +53,20 @@ impl MiniStore {
     ///
     /// # Errors
     ///
-    /// As [`Reader::get`]; [`Forked`](MiniStoreError::Forked) in a fork of the process that opened the store, where a
+    /// As [`Reader::get`]; [`InvalidArgument`](MiniStoreError::InvalidArgument) where the store was opened
+    /// [without seals](crate::JournalOptions::seals) and deletes old segments, so that numbers do not last;
+    /// [`Forked`](MiniStoreError::Forked) in a fork of the process that opened the store, where a
     /// reader of its own is the way.
     pub async fn get<T: DeserializeOwned>(&self, seq: u64) -> Result<Option<Record<T>>> {
         let Some(shared) = self.shared_if_durable(seq)? else { return Ok(None) };
         let (done, outcome) = oneshot::channel();
         let looking = (self.lookups().reader.clone(), Arc::clone(shared));
-        let job = move || answer(done, find(&looking.0, &looking.1, seq));
+        let job = move || {
+            // Nothing is read for callers who went away.
+            if !done.is_closed() {
+                answer(done, find(&looking.0, &looking.1, seq));
+            }
+        };
         self.lookups().threads.run(job)?;
         let found = Answer { outcome, shared: Arc::clone(shared) }.await?;
         found.map(|found: Found| found.parse()).transpose()
@@ -71,12 +78,16 @@ impl MiniStore {
     ///
     /// # Errors
     ///
-    /// The stream gives those of [`Reader::range`].
+    /// The stream gives those of [`Reader::range`], and [`InvalidArgument`](MiniStoreError::InvalidArgument) where
+    /// [`get`](Self::get) does.
     pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> RecordStream<T> {
         RecordStream::of(self.durable_source(&seqs))
     }
 
     fn durable_source(&self, seqs: &impl RangeBounds<u64>) -> Source {
+        if let Err(refused) = self.shared().check_numbers() {
+            return Source::Refused { path: self.shared().path.clone(), reason: refused.to_string() };
+        }
         let Range { start, end } = numbers(seqs);
         let wanted = start..end.min(self.durable_seq().saturating_add(1));
         let Lookups { reader, threads } = self.lookups();
@@ -91,6 +102,7 @@ impl MiniStore {
     fn shared_if_durable(&self, seq: u64) -> Result<Option<&Arc<Shared>>> {
         let shared = self.shared();
         shared.check_process()?;
+        shared.check_numbers()?;
         Ok((1..=shared.durable_seq()).contains(&seq).then_some(shared))
     }
 }

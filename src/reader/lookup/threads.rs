@@ -5,6 +5,7 @@ use std::{collections::VecDeque, fmt, io, sync::Arc};
 
 use crate::{
     process::Process,
+    request::outliving_callers,
     sync::{Condvar, Mutex, MutexGuard, PoisonError, thread},
 };
 
@@ -86,7 +87,8 @@ impl Pool {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                job();
+                // It wakes a caller.
+                outliving_callers(job);
                 state = self.lock();
             } else if state.ended {
                 return;

@@ -186,6 +186,17 @@ pub(super) fn what_is_enough_ends_a_delay_and_so_does_a_full_queue(dir: &Path) {
     assert_eq!((third.wait().unwrap(), fourth.wait().unwrap()), (3, 4));
     store.blocking().close().unwrap();
     assert_eq!(fifth.wait().unwrap(), 5);
+    // Each of them waits for room; the one that comes last waits for nobody, and is committed by the closing.
+    let store = rig.open(room_for(1).commit_delay(FOR_EVER)).unwrap();
+    let callers = [6_u64, 7, 8].map(|value| {
+        let store = store.clone();
+        thread::spawn(move || store.blocking().submit(&value).unwrap())
+    });
+    let accepted = callers.map(|caller| caller.join().unwrap());
+    store.blocking().close().unwrap();
+    let mut numbers = accepted.map(|pending| pending.wait().unwrap());
+    numbers.sort_unstable();
+    assert_eq!(numbers, [6, 7, 8]);
 }
 
 fn append_at_once(store: &MiniStore, values: [u64; 2]) {

@@ -93,6 +93,11 @@ pub(crate) mod oneshot {
                 None => Err(value),
             }
         }
+
+        pub(crate) fn is_closed(&self) -> bool {
+            switch();
+            self.0.as_ref().is_none_or(real::oneshot::Sender::is_closed)
+        }
     }
 
     impl<T> Drop for Sender<T> {
