@@ -17,7 +17,7 @@ use crate::{
     MiniStore, Pending, Result, encode,
     format::LF,
     options::LINE_BYTES_LIMIT,
-    queue::{Callback, Committed},
+    queue::{Callback, Committed, Handed},
     request::{Lines, outcome},
     store::check_size,
     sync::block_on,
@@ -116,8 +116,11 @@ impl Entry {
         self.lines.len()
     }
 
-    fn check(&self, store: &MiniStore) -> Result<()> {
-        store.check_lines(self.record_bytes, self.is_batch.then_some(self.lines.len()))
+    /// For a store, whose limits it keeps.
+    fn handed(self, store: &MiniStore, callback: Option<Callback>) -> Result<Handed> {
+        store.check_lines(self.record_bytes, self.is_batch.then_some(self.lines.len()))?;
+        let plain = Handed::plain(Lines::Shared(self.lines), self.records);
+        Ok(Handed { next_seq: self.next_seq, callback, ..plain })
     }
 }
 
@@ -208,7 +211,7 @@ impl MiniStore {
     {
         let line = self.record_line(record);
         async move {
-            self.try_hand_over(line?, 1, None, None)?.await?;
+            self.try_hand_over(Handed::plain(line?, 1))?.await?;
             Ok(())
         }
     }
@@ -219,7 +222,7 @@ impl MiniStore {
     ///
     /// As [`try_append`](Self::try_append).
     pub fn try_submit<R: Serialize + ?Sized>(&self, record: &R) -> Result<Pending> {
-        self.try_hand_over(self.record_line(record)?, 1, None, None)
+        self.try_hand_over(Handed::plain(self.record_line(record)?, 1))
     }
 
     /// Appends a record only if it gets the number `next_seq`: `durable_seq() + 1` is what a writer that is alone will get.
@@ -253,7 +256,7 @@ impl MiniStore {
     {
         let line = self.record_line(record);
         async move {
-            self.hand_over(line?, 1, Some(next_seq), None).await?.await?;
+            self.hand_over(Handed { next_seq: Some(next_seq), ..Handed::plain(line?, 1) }).await?.await?;
             Ok(())
         }
     }
@@ -298,10 +301,8 @@ impl MiniStore {
     ///
     /// As [`append_entry`](Self::append_entry).
     pub async fn submit_entry(&self, entry: Entry) -> Result<PendingReceipt> {
-        let called = Instant::now();
-        entry.check(self)?;
-        let Entry { lines, records, next_seq, .. } = entry;
-        let pending = self.hand_over(Lines::Shared(lines), records, next_seq, None).await?;
+        let (called, records) = (Instant::now(), entry.records);
+        let pending = self.hand_over(entry.handed(self, None)?).await?;
         Ok(PendingReceipt { pending, records, called })
     }
 
@@ -311,10 +312,8 @@ impl MiniStore {
     ///
     /// [`Busy`](crate::MiniStoreError::Busy); else as [`append_entry`](Self::append_entry).
     pub fn try_submit_entry(&self, entry: Entry) -> Result<PendingReceipt> {
-        let called = Instant::now();
-        entry.check(self)?;
-        let Entry { lines, records, next_seq, .. } = entry;
-        let pending = self.try_hand_over(Lines::Shared(lines), records, next_seq, None)?;
+        let (called, records) = (Instant::now(), entry.records);
+        let pending = self.try_hand_over(entry.handed(self, None)?)?;
         Ok(PendingReceipt { pending, records, called })
     }
 
@@ -328,9 +327,7 @@ impl MiniStore {
         F: FnOnce(Result<Receipt>) + Send + 'static,
     {
         let callback = self.callback(&entry, callback);
-        entry.check(self)?;
-        let Entry { lines, records, next_seq, .. } = entry;
-        self.hand_over(Lines::Shared(lines), records, next_seq, Some(callback)).await.map(drop)
+        self.hand_over(entry.handed(self, Some(callback))?).await.map(drop)
     }
 
     /// [`submit_entry_then`](Self::submit_entry_then), without waiting for room in the queue: never waits, on any thread.
@@ -343,9 +340,7 @@ impl MiniStore {
         F: FnOnce(Result<Receipt>) + Send + 'static,
     {
         let callback = self.callback(&entry, callback);
-        entry.check(self)?;
-        let Entry { lines, records, next_seq, .. } = entry;
-        self.try_hand_over(Lines::Shared(lines), records, next_seq, Some(callback)).map(drop)
+        self.try_hand_over(entry.handed(self, Some(callback))?).map(drop)
     }
 
     fn callback<F>(&self, entry: &Entry, callback: F) -> Callback

@@ -12,7 +12,7 @@ use crate::{
     encode,
     format::LF,
     planted::{Bug, planted},
-    queue::{Callback, Handed, Request},
+    queue::{Handed, Request},
     reader::Lookups,
     request::{Answer, Lines, Requests, Room},
     retention::Ask,
@@ -347,40 +347,28 @@ impl MiniStore {
     }
 
     async fn enqueue(&self, lines: Lines, records: u64) -> Result<Pending> {
-        self.hand_over(lines, records, None, None).await
+        self.hand_over(Handed::plain(lines, records)).await
     }
 
     /// Waits for room, then queues.
-    pub(crate) async fn hand_over(
-        &self,
-        lines: Lines,
-        records: u64,
-        next_seq: Option<u64>,
-        callback: Option<Callback>,
-    ) -> Result<Pending> {
+    pub(crate) async fn hand_over(&self, mut handed: Handed) -> Result<Pending> {
         let Handle { requests, shared, .. } = &*self.handle;
-        let room = self.room_for(&lines);
-        if !self.take_room(room)? {
+        handed.room = self.room_for(&handed.lines);
+        if !self.take_room(handed.room)? {
             let _waiting = requests.waiting();
-            Room::wait(shared, room).await?.forget();
+            Room::wait(shared, handed.room).await?.forget();
         }
-        self.queue(Handed { lines, records, room, next_seq, callback })
+        self.queue(handed)
     }
 
     /// Queues, or is [`Busy`](MiniStoreError::Busy).
-    pub(crate) fn try_hand_over(
-        &self,
-        lines: Lines,
-        records: u64,
-        next_seq: Option<u64>,
-        callback: Option<Callback>,
-    ) -> Result<Pending> {
-        let room = self.room_for(&lines);
-        if !self.take_room(room)? {
+    pub(crate) fn try_hand_over(&self, mut handed: Handed) -> Result<Pending> {
+        handed.room = self.room_for(&handed.lines);
+        if !self.take_room(handed.room)? {
             self.handle.requests.hurry();
             return Err(MiniStoreError::Busy);
         }
-        self.queue(Handed { lines, records, room, next_seq, callback })
+        self.queue(handed)
     }
 
     /// What lines take of the queue. Those that are larger than the whole queue take all of it.

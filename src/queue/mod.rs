@@ -35,15 +35,23 @@ pub(crate) enum Request {
     Close(oneshot::Sender<crate::Result<()>>),
 }
 
-/// What a caller hands over. Its `room` is taken already.
+/// What a caller hands over.
 #[derive(Debug)]
 pub(crate) struct Handed {
     pub(crate) lines: Lines,
     pub(crate) records: u64,
+    /// What it took of the queue's room, when it is queued.
     pub(crate) room: u32,
     /// Only if its first record gets this number. It then has a group to itself.
     pub(crate) next_seq: Option<u64>,
     pub(crate) callback: Option<Callback>,
+}
+
+impl Handed {
+    /// On no terms.
+    pub(crate) fn plain(lines: Lines, records: u64) -> Self {
+        Self { lines, records, room: 0, next_seq: None, callback: None }
+    }
 }
 
 /// Nobody takes requests any more.

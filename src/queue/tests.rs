@@ -66,7 +66,7 @@ fn line(bytes: usize) -> Lines {
 }
 
 fn handed(lines: Lines, room: u32) -> Handed {
-    Handed { lines, records: 1, room, next_seq: None, callback: None }
+    Handed { room, ..Handed::plain(lines, 1) }
 }
 
 /// A group whose first record gets this number, and whose lines begin at 1,000.

@@ -39,7 +39,7 @@ impl Ends {
     async fn submit(&self, room: u32) -> Result<Pending> {
         Room::wait(&self.shared, room).await?.forget();
         let lines = Lines::Owned(b"1".to_vec());
-        let handed = Handed { lines, records: 1, room, next_seq: None, callback: None };
+        let handed = Handed { room, ..Handed::plain(lines, 1) };
         let place = self.queue.append(handed).map_err(|_| self.shared.refusal())?;
         Ok(Pending { place, shared: Arc::clone(&self.shared) })
     }
