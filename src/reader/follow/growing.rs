@@ -91,10 +91,12 @@ impl Growing {
     /// The next records that are durable; `None` where there are none yet.
     pub(super) fn fill(&mut self, block: &mut Block, durable: &Durable) -> Result<Option<feed::Place>> {
         let (seq, line) = (self.next_seq, self.next_line);
-        if self.large.is_none() {
-            self.fill_groups(block, durable)?;
-        }
         self.fill_large(block).map_err(|error| self.read_error(error))?;
+        // A large group may have ended with the block before: whoever is told that there is nothing goes to sleep.
+        if block.len() == 0 && self.large.is_none() {
+            self.fill_groups(block, durable)?;
+            self.fill_large(block).map_err(|error| self.read_error(error))?;
+        }
         let filled = block.len() as u64;
         (self.next_seq, self.next_line) = (seq + filled, line + filled);
         Ok((filled > 0).then(|| feed::Place { segment: Arc::clone(&self.path), seq, line }))

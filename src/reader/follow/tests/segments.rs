@@ -13,6 +13,9 @@ use crate::{JournalOptions, MiniStore, MiniStoreError, device};
 
 const PLAIN: &str = "// MINISTORE JOURNAL v0.1.4\n";
 
+/// So many records are more than memory is given to a group.
+const LARGE: u64 = 1000;
+
 struct Rig {
     _dir: TempDir,
     path: PathBuf,
@@ -241,5 +244,22 @@ fn groups_larger_than_memory_is_given_to_them_are_followed() {
         next += count;
         eye.look().unwrap();
         assert_eq!(eye.values(), (1..next).collect::<Vec<u64>>());
+    }
+}
+
+/// Of so many sizes in a row, some end with a block.
+#[test]
+fn what_stands_behind_a_large_group_is_found_at_once() {
+    let rig = Rig::new();
+    let store = rig.store(JournalOptions::new());
+    let mut eye = rig.eye(1);
+    let mut next = 1_000_000_000_000_000_000;
+    for more in 0..210 {
+        store.blocking().append_batch(next..next + LARGE + more).unwrap();
+        next += LARGE + more;
+        store.blocking().append(&next).unwrap();
+        next += 1;
+        eye.look().unwrap();
+        assert_eq!(eye.seen.last().map(|(_, value)| *value), Some(next - 1), "{more} more");
     }
 }
