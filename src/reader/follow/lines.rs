@@ -23,6 +23,8 @@ use crate::{Result, scan::Block};
 pub struct FollowLines {
     origin: Origin,
     stop: Arc<Stop>,
+    /// Behind the last line that was handed out: a file that was replaced is read anew.
+    next_seq: u64,
     cursor: Cursor,
     state: State,
 }
@@ -48,8 +50,8 @@ impl Stopper {
 
 impl FollowLines {
     pub(super) fn new(origin: Origin) -> Result<Self> {
-        let stop = origin.stop()?;
-        Ok(Self { origin, stop, cursor: Cursor::default(), state: State::Fresh })
+        let (stop, next_seq) = (origin.stop()?, origin.from_seq);
+        Ok(Self { origin, stop, next_seq, cursor: Cursor::default(), state: State::Fresh })
     }
 
     /// What ends it.
@@ -65,14 +67,15 @@ impl FollowLines {
     ///
     /// As [`MiniStore::follow`](crate::MiniStore::follow), save that nothing is parsed here.
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>> {
-        let from_seq = self.origin.from_seq;
-        while !self.cursor.advance(from_seq) {
+        while !self.cursor.advance(self.next_seq) {
             if !self.refill(|follower, cursor| cursor.refill(follower))? {
                 self.state = State::Ended;
                 return Ok(None);
             }
         }
-        Ok(self.cursor.line())
+        let line = self.cursor.line();
+        self.next_seq = line.map_or(self.next_seq, |line| line.seq.saturating_add(1));
+        Ok(line)
     }
 
     /// Whether there is a line at this moment, so that [`next_line`](Self::next_line) need not wait for it. Who writes the
@@ -82,7 +85,7 @@ impl FollowLines {
     ///
     /// As [`next_line`](Self::next_line).
     pub fn is_ready(&mut self) -> Result<bool> {
-        while !self.cursor.has_more(self.origin.from_seq) {
+        while !self.cursor.has_more(self.next_seq) {
             if !self.refill(|follower, cursor| cursor.refill(&mut Now(follower)))? {
                 return Ok(false);
             }

@@ -33,6 +33,8 @@ use crate::{MiniStoreError, Result, process::Process};
 #[must_use = "streams do nothing unless polled"]
 pub struct Follow<T> {
     origin: Origin,
+    /// Behind the last record that was handed out.
+    next_seq: u64,
     cursor: Cursor,
     state: State,
     value: PhantomData<fn() -> T>,
@@ -74,7 +76,8 @@ impl Drop for Running {
 
 impl<T> Follow<T> {
     pub(super) fn new(origin: Origin) -> Self {
-        Self { origin, cursor: Cursor::default(), state: State::Fresh, value: PhantomData }
+        let next_seq = origin.from_seq;
+        Self { origin, next_seq, cursor: Cursor::default(), state: State::Fresh, value: PhantomData }
     }
 
     fn poll_block(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Cursor>>> {
@@ -101,6 +104,17 @@ impl<T> Follow<T> {
 }
 
 impl<T: DeserializeOwned> Follow<T> {
+    /// The next record of the block, if there is one. A file that was replaced is read anew: what was handed out before is
+    /// passed over.
+    fn next_of_block(&mut self) -> Option<Result<Record<T>>> {
+        let next_seq = self.next_seq;
+        let record = self.cursor.next(next_seq)?;
+        if let Ok(Record { seq, .. }) | Err(MiniStoreError::Record { seq, .. }) = &record {
+            self.next_seq = seq.saturating_add(1);
+        }
+        Some(record)
+    }
+
     /// The next record, once there is one. `None` once the store is closed, and after an error.
     pub async fn next(&mut self) -> Option<Result<Record<T>>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
@@ -111,9 +125,8 @@ impl<T: DeserializeOwned> Stream for Follow<T> {
     type Item = Result<Record<T>>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let from_seq = self.origin.from_seq;
         loop {
-            if let Some(record) = self.cursor.next(from_seq) {
+            if let Some(record) = self.next_of_block() {
                 return Poll::Ready(Some(record));
             }
             match self.poll_block(context) {

@@ -5,6 +5,7 @@
 
 mod crashes;
 mod failures;
+mod replaced;
 mod segments;
 
 use std::{path::Path, sync::Arc};

@@ -1,0 +1,69 @@
+//! The file is replaced by a copy of it, which has grown.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use crate::{JournalOptions, MiniStore, MiniStoreError};
+
+/// Ten records, the last of them a text.
+struct Rig {
+    dir: TempDir,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let rig = Self { dir: TempDir::new().unwrap() };
+        append(&rig.path(), 1..=9);
+        let store = JournalOptions::new().open_blocking(rig.path()).unwrap();
+        store.blocking().append("text").unwrap();
+        store.blocking().close().unwrap();
+        rig
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("j")
+    }
+
+    fn replace(&self) {
+        let copy = self.dir.path().join("copy");
+        fs::copy(self.path(), &copy).unwrap();
+        append(&copy, 11..=15);
+        fs::rename(copy, self.path()).unwrap();
+    }
+}
+
+fn append(path: &Path, values: impl Iterator<Item = u64>) {
+    let store = JournalOptions::new().open_blocking(path).unwrap();
+    for value in values {
+        store.blocking().append(&value).unwrap();
+    }
+    store.blocking().close().unwrap();
+}
+
+#[test]
+fn no_record_of_a_replaced_file_is_handed_out_twice() {
+    let rig = Rig::new();
+    let mut follow = MiniStore::follow_journal::<u64>(rig.path(), 1);
+    let mut next = || match pollster::block_on(follow.next()).unwrap() {
+        Ok(record) => record.seq,
+        Err(MiniStoreError::Record { seq, .. }) => seq,
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!((0..10).map(|_| next()).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+    rig.replace();
+    assert_eq!((0..5).map(|_| next()).collect::<Vec<_>>(), (11..=15).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_line_of_a_replaced_file_is_handed_out_twice() {
+    let rig = Rig::new();
+    let mut lines = MiniStore::follow_lines(rig.path(), 1).unwrap();
+    let mut next = || lines.next_line().unwrap().unwrap().seq;
+    assert_eq!((0..10).map(|_| next()).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+    rig.replace();
+    assert_eq!((0..5).map(|_| next()).collect::<Vec<_>>(), (11..=15).collect::<Vec<_>>());
+}
