@@ -1,22 +1,31 @@
 //! A thread that reads ahead for an async reader: files are never read on a runtime's thread, and at most a few
 //! blocks wait in memory.
 
-use std::task::{Context, Poll};
+use std::{
+    future::poll_fn,
+    mem,
+    path::PathBuf,
+    task::{Context, Poll, ready},
+};
 
 use super::cursor::{Blocks, Cursor};
 use crate::{
-    Result,
+    MiniStoreError, Result,
     planted::{Bug, planted},
+    process::Process,
     sync::{mpsc, thread},
 };
 
 /// Blocks read ahead.
 const BLOCKS_AHEAD: usize = 4;
 
-/// The receiving end. Dropping it ends the thread.
+/// The receiving end. Dropping it ends the thread, save in a fork of the process that started it.
 #[derive(Debug)]
 pub(super) struct Pump {
-    messages: mpsc::Receiver<Result<Message>>,
+    /// `None` once a fork has let go of them.
+    messages: Option<mpsc::Receiver<Result<Message>>>,
+    path: PathBuf,
+    process: Process,
 }
 
 #[derive(Debug)]
@@ -27,8 +36,12 @@ enum Message {
 }
 
 impl Pump {
-    /// Reads what `open` opens.
-    pub(super) fn start<B: Blocks>(open: impl FnOnce() -> Result<B> + Send + 'static) -> Result<Self> {
+    /// Reads what `open` opens, of the journal at `path`.
+    pub(super) fn start<B: Blocks>(
+        path: PathBuf,
+        open: impl FnOnce() -> Result<B> + Send + 'static,
+    ) -> Result<Self> {
+        let process = Process::current()?;
         let (sender, messages) = mpsc::channel(BLOCKS_AHEAD);
         thread::Builder::new().name("ministore-reader".into()).spawn(move || {
             let send = |message| sender.blocking_send(message).is_ok();
@@ -56,12 +69,12 @@ impl Pump {
                 }
             }
         })?;
-        Ok(Self { messages })
+        Ok(Self { messages: Some(messages), path, process })
     }
 
     /// Waits until the journal is open.
     pub(super) async fn opened(&mut self) -> Result<()> {
-        match self.messages.recv().await {
+        match poll_fn(|context| self.poll_message(context)).await {
             Some(Err(error)) => Err(error),
             Some(Ok(_)) | None => Ok(()),
         }
@@ -70,13 +83,37 @@ impl Pump {
     /// The next block; `None` at the end.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Cursor>>> {
         loop {
-            match self.messages.poll_recv(context) {
-                Poll::Ready(Some(Ok(Message::Opened))) => {}
-                Poll::Ready(Some(Ok(Message::Block(cursor)))) => return Poll::Ready(Some(Ok(cursor))),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending => return Poll::Pending,
+            match ready!(self.poll_message(context)) {
+                Some(Ok(Message::Opened)) => {}
+                Some(Ok(Message::Block(cursor))) => return Poll::Ready(Some(Ok(cursor))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
             }
         }
+    }
+
+    /// What the thread sends; in a fork the error that says so, once.
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Message>>> {
+        if self.messages.is_some() && self.abandon_in_fork() {
+            let (path, pid) = (self.path.clone(), self.process.id);
+            return Poll::Ready(Some(Err(MiniStoreError::Forked { path, pid })));
+        }
+        self.messages.as_mut().map_or(Poll::Ready(None), |messages| messages.poll_recv(context))
+    }
+
+    /// Whether this is a fork. The thread is that of another process: it would never wake anybody here, and whatever it had
+    /// locked at that moment stays locked. So the channel is not touched, not even to close it.
+    fn abandon_in_fork(&mut self) -> bool {
+        let is_elsewhere = self.process.is_elsewhere();
+        if is_elsewhere {
+            mem::forget(self.messages.take());
+        }
+        is_elsewhere
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.abandon_in_fork();
     }
 }

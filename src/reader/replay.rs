@@ -140,7 +140,7 @@ impl MiniStore {
 
 /// All records of the journal at `path` on `disk`.
 pub(crate) async fn replay_on<R: DeserializeOwned>(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Vec<R>> {
-    let mut pump = Pump::start(move || whole(disk, &path))?;
+    let mut pump = Pump::start(path.clone(), move || whole(disk, &path))?;
     let mut records = Vec::new();
     while let Some(block) = poll_fn(|context| pump.poll_next(context)).await {
         let mut block = block?;

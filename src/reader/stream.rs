@@ -22,6 +22,9 @@ use super::{
 use crate::{MiniStoreError, Result, device::Disk};
 
 /// The records of a journal as a `futures::Stream`. See [`Records::into_stream`](crate::Records::into_stream).
+///
+/// Polled in a fork of the process that polled it first it says [`Forked`](MiniStoreError::Forked) once what was read is
+/// handed out, and ends: the fork has not got its thread.
 #[must_use = "streams do nothing unless polled"]
 pub struct RecordStream<T> {
     source: Source,
@@ -39,7 +42,7 @@ impl<T> RecordStream<T> {
     fn pump(&mut self) -> Result<&mut Pump> {
         if self.pump.is_none() {
             let source = self.source.clone();
-            self.pump = Some(Pump::start(move || source.open())?);
+            self.pump = Some(Pump::start(source.path().to_path_buf(), move || source.open())?);
         }
         self.pump.as_mut().ok_or(MiniStoreError::WriterGone)
     }
@@ -87,7 +90,7 @@ pub struct JournalStream<T> {
 
 impl<T> JournalStream<T> {
     pub(super) async fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self> {
-        let mut pump = Pump::start(move || Feed::of_file(disk, &path))?;
+        let mut pump = Pump::start(path.clone(), move || Feed::of_file(disk, &path))?;
         pump.opened().await?;
         Ok(Self { pump, cursor: Cursor::default(), value: PhantomData })
     }

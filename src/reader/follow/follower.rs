@@ -35,7 +35,8 @@ impl Origin {
 
     /// What ends a follower of it.
     pub(super) fn stop(&self) -> Result<Arc<Stop>> {
-        Ok(Arc::new(if self.store.is_some() { Stop::default() } else { Stop::with_event()? }))
+        let stop = if self.store.is_some() { Stop::new() } else { Stop::with_event() };
+        stop.map(Arc::new)
     }
 }
 

@@ -42,7 +42,8 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// Lets [`next_line`](FollowLines::next_line), which may be waiting, return `None` from now on.
+    /// Lets [`next_line`](FollowLines::next_line), which may be waiting, return `None` from now on. Does nothing to the
+    /// process that a fork was made of.
     pub fn stop(&self) {
         self.stop.stop();
     }
@@ -98,7 +99,12 @@ impl FollowLines {
         if self.stop.is_set() {
             return Ok(false);
         }
-        let mut follower = match std::mem::replace(&mut self.state, State::Ended) {
+        let state = std::mem::replace(&mut self.state, State::Ended);
+        if !matches!(state, State::Ended) {
+            // A fork shares what is open with the process that opened it: an event read here is one that it never sees.
+            self.stop.check_process(&self.origin.path)?;
+        }
+        let mut follower = match state {
             State::Fresh => Box::new(Follower::new(self.origin.clone(), Arc::clone(&self.stop))?),
             State::Following(follower) => follower,
             State::Ended => return Ok(false),

@@ -67,7 +67,8 @@ impl MiniStore {
     ///   [`Io`](crate::MiniStoreError::Io): what was written cannot be read back.
     /// * [`InvalidArgument`](crate::MiniStoreError::InvalidArgument): the store was opened
     ///   [without seals](crate::JournalOptions::seals) and deletes old segments: its records have no lasting numbers.
-    /// * [`Forked`](crate::MiniStoreError::Forked): a fork of the process that follows has not got its thread.
+    /// * [`Forked`](crate::MiniStoreError::Forked): a fork of the process that follows has neither its thread nor what
+    ///   it waits by.
     pub fn follow<T: DeserializeOwned>(&self, seq: u64) -> Follow<T> {
         Follow::new(Origin::of_store(self.disk(), self.shared(), seq))
     }
@@ -117,7 +118,8 @@ impl Blocking<'_> {
     ///
     /// # Errors
     ///
-    /// None yet: it is opened when the first line is asked for.
+    /// [`Io`](crate::MiniStoreError::Io): there is no memory left to notice forks by. The journal is opened when the first
+    /// line is asked for.
     pub fn follow_lines(&self, seq: u64) -> Result<FollowLines> {
         let store = self.store();
         FollowLines::new(Origin::of_store(store.disk(), store.shared(), seq))

@@ -3,6 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     os::fd::OwnedFd,
+    path::Path,
     pin::Pin,
     sync::Arc,
     task::{Poll, Waker},
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     MiniStoreError, Result,
+    process::Process,
     progress::WaitDurable,
     request::outliving_callers,
     shared::Shared,
@@ -23,8 +25,10 @@ use crate::{
 };
 
 /// Ends a follower that may be waiting.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stop {
+    /// Whose the rest is.
+    process: Process,
     stopped: AtomicBool,
     /// Of a thread that waits for the writer.
     waiting: Mutex<Option<Waker>>,
@@ -33,15 +37,25 @@ pub(super) struct Stop {
 }
 
 impl Stop {
+    /// For a follower that waits for the writer.
+    pub(super) fn new() -> Result<Self> {
+        let process = Process::current()?;
+        Ok(Self { process, stopped: AtomicBool::new(false), waiting: Mutex::new(None), event: None })
+    }
+
     /// For a follower that waits for the kernel.
     pub(super) fn with_event() -> Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|errno| MiniStoreError::Io { source: errno.into() })?;
-        Ok(Self { event: Some(event), ..Self::default() })
+        Ok(Self { event: Some(event), ..Self::new()? })
     }
 
+    /// In a fork nothing but the fork's copy is stopped: who waits is another process's, and so is the event.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
+        if self.process.is_elsewhere() {
+            return;
+        }
         if let Some(waker) = self.waiting().take() {
             outliving_callers(|| waker.wake());
         }
@@ -53,6 +67,14 @@ impl Stop {
 
     pub(super) fn is_set(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Refuses to go on, in a fork, with what another process has opened.
+    pub(super) fn check_process(&self, path: &Path) -> Result<()> {
+        if self.process.is_elsewhere() {
+            return Err(MiniStoreError::Forked { path: path.to_path_buf(), pid: self.process.id });
+        }
+        Ok(())
     }
 
     pub(super) fn event(&self) -> Option<&OwnedFd> {

@@ -4,7 +4,6 @@ use std::{
     fmt,
     future::poll_fn,
     marker::PhantomData,
-    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -21,7 +20,7 @@ use super::{
     follower::{Follower, Origin},
     source::Stop,
 };
-use crate::{MiniStoreError, Result, process::Process};
+use crate::{MiniStoreError, Result};
 
 /// The records of a journal from some number on, then those that come, as a `futures::Stream`. See
 /// [`MiniStore::follow`](crate::MiniStore::follow) and
@@ -46,31 +45,24 @@ enum State {
     Ended,
 }
 
-/// The thread that reads. Dropping this ends it.
+/// The thread that reads. Dropping this ends it, save in a fork.
 struct Running {
-    pump: Option<Pump>,
+    pump: Pump,
     stop: Arc<Stop>,
-    process: Process,
 }
 
 impl Running {
     fn start(origin: Origin) -> Result<Self> {
-        let process = Process::current()?;
         let stop = origin.stop()?;
         let stopping = Arc::clone(&stop);
-        let pump = Pump::start(move || Follower::new(origin, stopping))?;
-        Ok(Self { pump: Some(pump), stop, process })
+        let pump = Pump::start(origin.path.clone(), move || Follower::new(origin, stopping))?;
+        Ok(Self { pump, stop })
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.process.is_elsewhere() {
-            // The thread is that of another process, and so may be whatever it has locked.
-            mem::forget(self.pump.take());
-        } else {
-            self.stop.stop();
-        }
+        self.stop.stop();
     }
 }
 
@@ -87,15 +79,10 @@ impl<T> Follow<T> {
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
         }
-        let State::Running(Running { pump: Some(pump), process, .. }) = &mut self.state else {
-            return Poll::Ready(None);
-        };
-        if process.is_elsewhere() {
-            // Nobody would ever wake a fork.
-            let (path, pid) = (self.origin.path.clone(), process.id);
-            return Poll::Ready(Some(Err(MiniStoreError::Forked { path, pid })));
+        match &mut self.state {
+            State::Running(running) => running.pump.poll_next(context),
+            State::Fresh | State::Ended => Poll::Ready(None),
         }
-        pump.poll_next(context)
     }
 
     fn end(&mut self) {

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     future::Future,
     io::{Read, stdin},
+    iter,
     os::unix::process::CommandExt,
     path::Path,
     pin::pin,
@@ -18,7 +19,10 @@ use ministore_killed::{
     fork::Forked,
     place::On,
 };
-use ministore_uring::{JournalOptions, MiniStore, MiniStoreError, Result};
+use ministore_uring::{
+    Follow, FollowLines, JournalOptions, JournalStream, MiniStore, MiniStoreError, Result,
+};
+use serde::de::IgnoredAny;
 
 /// Each at another moment of what the parent's threads are doing.
 const FORKS: u32 = 40;
@@ -40,6 +44,7 @@ pub(crate) fn run(scenario: &str, on: &str, path: &str) {
         "opening" => opening(&options, path),
         "closing" => closing(&options, path),
         "own-journal" => own_journal(&options, path),
+        "reading" => reading(options, path),
         "outlived" => outlived(options, path, false),
         "outlived-by-exec" => outlived(options, path, true),
         other => panic!("no scenario: {other}"),
@@ -119,7 +124,7 @@ fn under_load(options: JournalOptions, path: &Path) {
                 }
                 drop(left_waiting.take());
                 assert!(store.stats().durable_seq >= durable);
-                let found = MiniStore::records::<serde::de::IgnoredAny>(path).map(|record| record.map(drop));
+                let found = MiniStore::records::<IgnoredAny>(path).map(|record| record.map(drop));
                 let found = found.collect::<Result<Vec<_>>>().expect("a fork reads").len() as u64;
                 assert!(found >= durable, "{found} of {durable} records");
                 WELL.to_owned()
@@ -143,7 +148,7 @@ fn under_load(options: JournalOptions, path: &Path) {
 
 /// The number of the newest record.
 fn newest(path: &Path) -> u64 {
-    let records = MiniStore::records::<serde::de::IgnoredAny>(path);
+    let records = MiniStore::records::<IgnoredAny>(path);
     records.map(|record| record.expect("it can be read").seq).max().unwrap_or(0)
 }
 
@@ -282,6 +287,85 @@ fn own_journal(options: &JournalOptions, path: &Path) {
     assert_eq!(fork.said(), WELL);
     let store = options.clone().open_blocking(path).expect("it is free again");
     assert_eq!(store.durable_seq(), 2);
+}
+
+/// A journal is read ahead by threads that the fork has not got, and waited for through descriptors that it shares.
+fn reading(options: JournalOptions, path: &Path) {
+    let parent = process::id();
+    let store = options.max_bytes_per_segment(1 << 30).open_blocking(path).expect("it opens");
+    store.blocking().append_batch(vec![large(); READ_AHEAD]).expect("it is appended");
+    store.blocking().close().expect("it can be closed");
+    for round in 0..FORKS {
+        let mut readers = Some(Readers::start(path));
+        let before = event_counts();
+        let fork = Forked::new(|| {
+            let mut readers = readers.take().expect("once");
+            if round % 2 == 0 {
+                readers.must_end(parent);
+            }
+            readers.lines.stopper().stop();
+            drop(readers);
+            WELL.to_owned()
+        });
+        assert_eq!(fork.said(), WELL);
+        assert_eq!(event_counts(), before, "the fork has stopped the parent's follower");
+        readers.expect("the fork took a copy").must_go_on();
+    }
+}
+
+/// More than the threads read ahead.
+const READ_AHEAD: usize = 300;
+
+struct Readers {
+    stream: JournalStream<IgnoredAny>,
+    follow: Follow<IgnoredAny>,
+    lines: FollowLines,
+}
+
+impl Readers {
+    /// Each has handed out one record.
+    fn start(path: &Path) -> Self {
+        let mut stream = pollster::block_on(MiniStore::stream(path)).expect("it can be read");
+        let mut follow = MiniStore::follow_journal(path, 1);
+        let mut lines = MiniStore::follow_lines(path, READ_AHEAD as u64).expect("it can be followed");
+        pollster::block_on(stream.next()).expect("a record").expect("it can be read");
+        pollster::block_on(follow.next()).expect("a record").expect("it can be read");
+        lines.next_line().expect("it can be read").expect("a record");
+        Self { stream, follow, lines }
+    }
+
+    /// In a fork: with the one clear error, and then for good.
+    fn must_end(&mut self, parent: u32) {
+        let told = iter::from_fn(|| pollster::block_on(self.stream.next())).find(Result::is_err);
+        must_be_forked(told.expect("the stream ends without an error"), parent);
+        assert!(pollster::block_on(self.stream.next()).is_none());
+        let told = iter::from_fn(|| pollster::block_on(self.follow.next())).find(Result::is_err);
+        must_be_forked(told.expect("the follower ends without an error"), parent);
+        assert!(pollster::block_on(self.follow.next()).is_none());
+        must_be_forked(self.lines.next_line(), parent);
+        assert!(matches!(self.lines.next_line(), Ok(None)));
+    }
+
+    /// In the parent: undisturbed.
+    fn must_go_on(&mut self) {
+        for _ in 1..READ_AHEAD {
+            pollster::block_on(self.stream.next()).expect("a record").expect("it can be read");
+            pollster::block_on(self.follow.next()).expect("a record").expect("it can be read");
+        }
+        assert!(pollster::block_on(self.stream.next()).is_none());
+        assert!(!self.lines.is_ready().expect("it can be followed"));
+    }
+}
+
+/// What was written to the events of this process, and not read.
+fn event_counts() -> Vec<String> {
+    let fds = std::fs::read_dir("/proc/self/fdinfo").expect("it can be listed");
+    let infos = fds.filter_map(|fd| std::fs::read_to_string(fd.ok()?.path()).ok());
+    let mut counts: Vec<_> = infos
+        .filter_map(|info| Some(info.split_once("eventfd-count:")?.1.lines().next()?.to_owned()))
+        .collect();
+    counts.sort();
+    counts
 }
 
 /// Forks, and waits to be killed. The fork stays until standard input ends.

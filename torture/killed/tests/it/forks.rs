@@ -37,6 +37,11 @@ fn a_fork_opens_journals_of_its_own() {
     scenario("own-journal");
 }
 
+#[test]
+fn what_is_read_on_a_thread_or_followed_ends_in_a_fork_and_goes_on_in_the_parent() {
+    scenario("reading");
+}
+
 fn try_to_open(place: &Place) -> String {
     let told = Talking::start(program(), ["try", place.path().to_str().unwrap()]).finish();
     assert_eq!(told.len(), 1, "{told:?}");
