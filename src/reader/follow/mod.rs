@@ -80,9 +80,10 @@ impl MiniStore {
     ///
     /// What is read may not be durable yet. So it is made durable here (`fdatasync` of the file that is read) where it is
     /// not known to be; a record that was handed out is found by every later opening of the journal. That needs no more
-    /// rights than reading does. In journals without seals ([`seals(false)`](crate::JournalOptions::seals), and those of
-    /// `ministore` 0.1.7) a record is a line that ends in a line feed, and one that the writer takes back because the disk
-    /// is full may have been handed out.
+    /// rights than reading does. Where the disk is so full that the padding behind the newest record finds no room, that
+    /// record, though acknowledged, is handed out only once the next one is appended, or the journal is closed. In journals
+    /// without seals ([`seals(false)`](crate::JournalOptions::seals), and those of `ministore` 0.1.7) a record is a line
+    /// that ends in a line feed, and one that the writer takes back because the disk is full may have been handed out.
     ///
     /// # Errors
     ///
