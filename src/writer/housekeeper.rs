@@ -30,7 +30,7 @@ pub(super) enum Job {
     Prepare { bytes: u64, cached: Cached },
     /// Give the active segment its archived name.
     Archive { to: PathBuf },
-    /// Close an archived segment, whose successor has the active name by now; then delete the oldest segments.
+    /// Close an archived segment, whose successor has the active name by now; then delete the oldest segment.
     Retire(Retiring),
     /// Do what callers ask of retention. Of the archived segments those up to this number may be deleted.
     Retain { newest: u64, opening: bool },
@@ -74,7 +74,7 @@ pub(super) enum Outcome {
     Retired(io::Result<()>),
     /// There was no room for the last bytes of the archived segment. It is read as it is; to be tried again.
     Unretired(Retiring),
-    /// Whoever asked was answered.
+    /// Whoever asked was answered, or is when no segment is left to be deleted.
     Retained(io::Result<()>),
 }
 
@@ -111,6 +111,16 @@ impl Housekeeper {
             let mut report = report;
             report.outcome = Some(worker.carry_out(job));
         }));
+    }
+
+    /// Retention: segments are left to be deleted, and a job is to go on.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.worker.keeper.is_unfinished()
+    }
+
+    /// No job goes on with retention.
+    pub(super) fn refuse_unfinished(&self) {
+        self.worker.keeper.refuse_unfinished();
     }
 
     fn received(&mut self) {
@@ -215,12 +225,20 @@ impl Worker {
     /// `false` where there is no room to close it.
     fn retire(&self, retiring: &Retiring) -> io::Result<bool> {
         self.disk.sync_dir(self.names.dir())?;
-        let closed = retiring.close()?;
+        let closed = self.close(retiring)?;
         if retiring.retains {
             self.retain_after_rotation(retiring.number)?;
         }
         // What was deleted may have made room.
-        Ok(closed || retiring.close()?)
+        Ok(closed || self.close(retiring)?)
+    }
+
+    fn close(&self, retiring: &Retiring) -> io::Result<bool> {
+        let closed = retiring.close()?;
+        if closed {
+            self.keeper.forget_size(retiring.number);
+        }
+        Ok(closed)
     }
 }
 

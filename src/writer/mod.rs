@@ -338,6 +338,7 @@ impl Writer {
         }
         self.shared.close();
         self.shared.end_retention();
+        self.housekeeper.refuse_unfinished();
         let refusal = || self.shared.refusal();
         for request in self.inbox.end() {
             match request {
@@ -362,12 +363,13 @@ impl Writer {
     fn close_journal(&mut self) -> Result<()> {
         self.finish_rotation_before_closing();
         self.retain_if_asked();
-        while self.settle_one() {}
+        self.finish_housekeeping();
         let unnamed = self.segment.path != self.names.active();
         for retire in self.rotation.take_retire() {
             // A new segment without a name may get none: the next open takes the numbers from the old one.
             self.housekeeper.ask(if unnamed { retire.without_retention() } else { retire });
         }
+        self.finish_housekeeping();
         self.housekeeper.finish(|outcome| self.rotation.note(&outcome, &self.shared));
         if let Some(poisoned) = self.shared.poisoned() {
             return Err(poisoned);

@@ -1,6 +1,6 @@
 //! Retention, on the housekeeper's thread: deletes segments, moves holds, answers whoever asked. Nothing else moves holds or
 //! deletes segments, so that one look decides. Oldest first, and each deletion is durable before the next: a crash that
-//! keeps one and loses the one before it would leave a gap.
+//! keeps one and loses the one before it would leave a gap. One deletion a job: other jobs get in between.
 
 use std::{
     collections::HashMap,
@@ -15,6 +15,7 @@ use crate::{
     JournalOptions, MiniStoreError, Result,
     device::Open,
     error::copy_of,
+    recovery::scan_to_end,
     request::answer,
     retention::{Ask, HOLDS_MAX, Holds, Left, Limits, Oldest, Rules, SaveError, Why, save},
     scan::read_header,
@@ -40,6 +41,25 @@ struct Memory {
     sizes: HashMap<u64, u64>,
     /// The program did not choose its limits, and is to be told once what they delete.
     is_to_be_warned: bool,
+    unfinished: Unfinished,
+}
+
+/// What a job left to the next one: each deletes one segment at most, so that what commits wait for (padding, above all)
+/// is never behind many deletions.
+#[derive(Debug, Default)]
+struct Unfinished {
+    /// The limits to go on by, where segments are left to be deleted.
+    limits: Option<Limits>,
+    /// Those who are answered when all is done.
+    waiting: Vec<Waiting>,
+}
+
+/// How far the deleting got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Surplus {
+    Gone,
+    /// The oldest segment is to be deleted, too.
+    Left,
 }
 
 /// Why the deleting ended early.
@@ -78,8 +98,12 @@ struct Round {
 
 impl Keeper {
     pub(super) fn new(options: &JournalOptions, shared: Arc<Shared>) -> Self {
-        let memory =
-            Memory { released_before: 0, sizes: HashMap::new(), is_to_be_warned: options.as_the_original };
+        let memory = Memory {
+            released_before: 0,
+            sizes: HashMap::new(),
+            is_to_be_warned: options.as_the_original,
+            unfinished: Unfinished::default(),
+        };
         Self { limits: Limits::of(options), numbered: options.seals, shared, memory: Mutex::new(memory) }
     }
 
@@ -90,6 +114,22 @@ impl Keeper {
     fn rules(&self, limits: Limits) -> Rules {
         let held_from = self.shared.retention.holds().into_values().min().unwrap_or(u64::MAX);
         Rules { limits, released_before: self.remember(|memory| memory.released_before), held_from }
+    }
+
+    /// Segments are left to be deleted: another job is to go on.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.remember(|memory| memory.unfinished.limits.is_some())
+    }
+
+    /// Nobody goes on: those who wait for that are told why.
+    pub(super) fn refuse_unfinished(&self) {
+        let unfinished = self.remember(|memory| mem::take(&mut memory.unfinished));
+        refuse(unfinished.waiting, || self.shared.refusal());
+    }
+
+    /// An archived segment was closed, which took its padding away.
+    pub(super) fn forget_size(&self, number: u64) {
+        self.remember(|memory| memory.sizes.remove(&number));
     }
 
     /// Takes in what was asked; who cannot be served is refused at once.
@@ -143,48 +183,68 @@ impl Keeper {
 }
 
 impl Worker {
-    /// Does what callers asked for: holds first, in one write, then deletions, then the answers. While `opening`, what the
-    /// limits ask for.
+    /// Does what callers asked for: holds first, in one write, then a deletion, then the answers of those who wait for no
+    /// other deletion. While `opening`, what the limits ask for.
     pub(super) fn tend(&self, newest: u64, opening: bool) -> io::Result<()> {
-        let retention = &self.keeper.shared.retention;
         let mut round = self.keeper.take_round();
-        let before = retention.holds();
-        let moved = round.holds != before;
-        if moved {
-            match save(&*self.disk, &self.names, &round.holds) {
-                Ok(()) => retention.set_holds(mem::take(&mut round.holds)),
-                Err(error @ SaveError::Refused { .. }) => round.refuse_holds(&error),
-                Err(error @ SaveError::Unknown { .. }) => {
-                    return Err(self.fail(round, into_io(error.error())));
-                }
-            }
-        }
-        let freed = moved && first_held(&before) < first_held(&retention.holds());
-        let limits = self.keeper.limits;
-        let deleted = if round.releases || freed {
-            self.delete_surplus(newest, limits)
-        } else if opening {
-            self.delete_surplus(newest, limits.without_count())
-        } else {
-            Ok(())
+        let freed = match self.move_holds(&mut round) {
+            Ok(freed) => freed,
+            Err(error) => return Err(self.fail(round.waiting, error)),
         };
-        match deleted {
-            Err(Stopped::Failed(error)) => return Err(self.fail(round, error)),
+        let limits = self.keeper.limits;
+        let asked =
+            if round.releases || freed { Some(limits) } else { opening.then(|| limits.without_count()) };
+        if asked.is_none() {
+            // Their holds stand. What others wait for need not keep them.
+            answer_all(mem::take(&mut round.waiting), || Ok(self.keeper.shared.retention.first_seq()));
+        }
+        let Unfinished { limits, mut waiting } =
+            self.keeper.remember(|memory| mem::take(&mut memory.unfinished));
+        waiting.append(&mut round.waiting);
+        match asked.or(limits) {
+            Some(limits) => self.go_on(newest, limits, waiting),
+            None => Ok(()),
+        }
+    }
+
+    /// Saves the holds that were asked for; whether segments may go that could not before.
+    fn move_holds(&self, round: &mut Round) -> io::Result<bool> {
+        let retention = &self.keeper.shared.retention;
+        let before = retention.holds();
+        if round.holds == before {
+            return Ok(false);
+        }
+        match save(&*self.disk, &self.names, &round.holds) {
+            Ok(()) => retention.set_holds(mem::take(&mut round.holds)),
+            Err(error @ SaveError::Refused { .. }) => round.refuse_holds(&error),
+            Err(error @ SaveError::Unknown { .. }) => return Err(into_io(error.error())),
+        }
+        Ok(first_held(&before) < first_held(&retention.holds()))
+    }
+
+    /// Deletes a segment; answers those who wait, where no other is left to be deleted.
+    fn go_on(&self, newest: u64, limits: Limits, waiting: Vec<Waiting>) -> io::Result<()> {
+        match self.delete_surplus(newest, limits) {
+            Err(Stopped::Failed(error)) => return Err(self.fail(waiting, error)),
             Err(Stopped::CouldNot(refused)) => {
                 refused.warn();
-                round.answer(|| Err(refused.error()));
+                answer_all(waiting, || Err(refused.error()));
             }
-            Ok(()) => round.answer(|| Ok(retention.first_seq())),
+            Ok(Surplus::Left) => {
+                let unfinished = Unfinished { limits: Some(limits), waiting };
+                self.keeper.remember(|memory| memory.unfinished = unfinished);
+            }
+            Ok(Surplus::Gone) => answer_all(waiting, || Ok(self.keeper.shared.retention.first_seq())),
         }
         Ok(())
     }
 
     /// Nothing is to be built on what is on the disk now.
-    fn fail(&self, round: Round, error: io::Error) -> io::Error {
+    fn fail(&self, waiting: Vec<Waiting>, error: io::Error) -> io::Error {
         let shared = &self.keeper.shared;
         let cause = copy_of(&error);
         shared.poison(error);
-        round.refuse(|| shared.refusal());
+        refuse(waiting, || shared.refusal());
         cause
     }
 
@@ -196,40 +256,51 @@ impl Worker {
                 refused.warn();
                 Ok(())
             }
-            Ok(()) => Ok(()),
+            Ok(Surplus::Gone) => Ok(()),
+            Ok(Surplus::Left) => {
+                self.keeper.remember(|memory| memory.unfinished.limits = Some(self.keeper.limits));
+                Ok(())
+            }
         }
     }
 
-    /// Deletes archived segments up to number `newest`, the oldest first, as long as the rules say so.
-    fn delete_surplus(&self, newest: u64, limits: Limits) -> std::result::Result<(), Stopped> {
+    /// Deletes the oldest archived segment, if its number is up to `newest` and the rules say so; whether the next one
+    /// is to go, too.
+    fn delete_surplus(&self, newest: u64, limits: Limits) -> std::result::Result<Surplus, Stopped> {
         let rules = self.keeper.rules(limits);
         if limits.keep_everything() && rules.released_before == 0 {
-            return Ok(());
+            return Ok(Surplus::Gone);
         }
         let listed = self.disk.list(self.names.dir());
         let listed = listed.map_err(could_not(self.names.dir(), "list the directory"))?;
         let archived = self.names.archived_in(&listed);
         let sizes = if limits.limits_bytes() { self.sizes(&archived)? } else { Vec::new() };
         let mut left = Left { segments: archived.len() + 1, bytes: sizes.iter().sum() };
-        for (index, (number, path)) in archived.iter().enumerate() {
+        for (index, (number, path)) in archived.iter().enumerate().take(2) {
+            if *number > newest {
+                break;
+            }
             let successor =
                 archived.get(index + 1).map_or_else(|| self.names.active(), |(_, path)| path.clone());
             let oldest = Oldest {
                 first: self.keeper.shared.retention.first_seq(),
-                end: self.first_in(&successor),
+                end: self.first_in(&successor)?,
                 age: if limits.limits_age() { self.age(path)? } else { None },
             };
-            let Some(why) = rules.verdict(left, &oldest).filter(|_| *number <= newest) else { break };
+            let Some(why) = rules.verdict(left, &oldest) else { break };
+            if index > 0 {
+                return Ok(Surplus::Left);
+            }
             self.delete(path, &oldest, why)?;
             left.segments -= 1;
-            left.bytes = left.bytes.saturating_sub(sizes.get(index).copied().unwrap_or(0));
+            left.bytes = left.bytes.saturating_sub(sizes.first().copied().unwrap_or(0));
         }
-        Ok(())
+        Ok(Surplus::Gone)
     }
 
     fn delete(&self, path: &Path, oldest: &Oldest, why: Why) -> std::result::Result<(), Stopped> {
         // Nobody else says how many there are.
-        let counted = if oldest.end.is_none() { self.count_records(path) } else { 0 };
+        let counted = if oldest.end.is_none() { self.count_records(path)? } else { 0 };
         let end = oldest.end.unwrap_or(oldest.first + counted).max(oldest.first);
         match self.disk.remove(path) {
             // Somebody else did.
@@ -255,15 +326,22 @@ impl Worker {
         Ok(())
     }
 
-    /// The first record of a segment, where it says so.
-    fn first_in(&self, path: &Path) -> Option<u64> {
-        let header = read_header(self.disk.open(path, Open::Read).ok()?).ok()?.ok()?;
-        header.link().map(|link| link.first)
+    /// The first record of a segment, where it is there and says so. What cannot be read does not count as one that says
+    /// nothing: the records of the segment before it would be counted, or be taken for none.
+    fn first_in(&self, path: &Path) -> std::result::Result<Option<u64>, Stopped> {
+        let header = match self.disk.open(path, Open::Read).and_then(read_header) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(could_not(path, "read"))?,
+        };
+        Ok(header.ok().and_then(|header| header.link()).map(|link| link.first))
     }
 
-    fn count_records(&self, path: &Path) -> u64 {
-        let scanned = self.disk.open(path, Open::Read).and_then(|file| crate::recovery::scan_to_end(&file));
-        scanned.ok().and_then(std::result::Result::ok).map_or(0, |scanned| scanned.records)
+    fn count_records(&self, path: &Path) -> std::result::Result<u64, Stopped> {
+        let scanned = match self.disk.open(path, Open::Read).and_then(|file| scan_to_end(&file)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            scanned => scanned.map_err(could_not(path, "read"))?,
+        };
+        Ok(scanned.map_or(0, |scanned| scanned.records))
     }
 
     /// How long ago its newest record was written.
@@ -307,25 +385,25 @@ impl Round {
         }
         self.waiting = others;
     }
+}
 
-    /// `released` is what there is to say to those who wanted segments deleted.
-    fn answer(self, released: impl Fn() -> Result<u64>) {
-        for waiting in self.waiting {
-            match waiting {
-                Waiting::Release(done) => answer(done, released()),
-                Waiting::Hold(done) => answer(done, Ok(())),
-                Waiting::Unhold(done, stood) => answer(done, Ok(stood)),
-            }
+/// `released` is what there is to say to those who wanted segments deleted.
+fn answer_all(waiting: Vec<Waiting>, released: impl Fn() -> Result<u64>) {
+    for waiting in waiting {
+        match waiting {
+            Waiting::Release(done) => answer(done, released()),
+            Waiting::Hold(done) => answer(done, Ok(())),
+            Waiting::Unhold(done, stood) => answer(done, Ok(stood)),
         }
     }
+}
 
-    fn refuse(self, refusal: impl Fn() -> MiniStoreError) {
-        for waiting in self.waiting {
-            match waiting {
-                Waiting::Release(done) => answer(done, Err(refusal())),
-                Waiting::Hold(done) => answer(done, Err(refusal())),
-                Waiting::Unhold(done, _) => answer(done, Err(refusal())),
-            }
+fn refuse(waiting: Vec<Waiting>, refusal: impl Fn() -> MiniStoreError) {
+    for waiting in waiting {
+        match waiting {
+            Waiting::Release(done) => answer(done, Err(refusal())),
+            Waiting::Hold(done) => answer(done, Err(refusal())),
+            Waiting::Unhold(done, _) => answer(done, Err(refusal())),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! 2. When the segment is full it gets its archived name, and the directory is synced. Commits go on into it.
 //! 3. The writer turns to the prepared file, and makes its header durable there.
 //! 4. The file is renamed to `NAME`; only then is anything in it acknowledged, so that every reader finds it.
-//! 5. The housekeeper syncs the directory, closes the archived segment, deletes the oldest.
+//! 5. The housekeeper syncs the directory, closes the archived segment, deletes the oldest, one a job.
 //!
 //! Wherever this is cut off, recovery finds every acknowledged record and completes it.
 
@@ -87,6 +87,8 @@ pub(super) enum Retaining {
     /// It is to, for the journal was just opened.
     AtOpening,
     Asked,
+    /// It is to go on, for segments are left to be deleted.
+    Unfinished,
 }
 
 #[derive(Debug)]
@@ -231,6 +233,12 @@ impl Writer {
         }
         if let Outcome::Retained(_) = outcome {
             self.retaining = Retaining::No;
+        }
+        if let Outcome::Retained(_) | Outcome::Retired(_) | Outcome::Unretired(_) = outcome
+            && self.retaining == Retaining::No
+            && self.housekeeper.is_unfinished()
+        {
+            self.retaining = Retaining::Unfinished;
         }
         self.rotation.note(outcome, &self.shared);
     }
@@ -396,12 +404,22 @@ impl Writer {
         if self.shared.poisoned().is_some() {
             let refusal = || self.shared.refusal();
             asks.take().into_iter().for_each(|ask| ask.refuse(refusal()));
-        } else if self.retaining == Retaining::AtOpening
+            self.housekeeper.refuse_unfinished();
+        } else if matches!(self.retaining, Retaining::AtOpening | Retaining::Unfinished)
             || (self.retaining == Retaining::No && asks.are_waiting())
         {
             let opening = self.retaining == Retaining::AtOpening;
             self.retaining = Retaining::Asked;
             self.housekeeper.ask(Job::Retain { newest: self.rotation.newest_succeeded(), opening });
+        }
+    }
+
+    /// Waits for all that was asked of the housekeeper, and for the deletions that it left to later jobs.
+    pub(super) fn finish_housekeeping(&mut self) {
+        while self.settle_one() {
+            if self.retaining == Retaining::Unfinished {
+                self.retain_if_asked();
+            }
         }
     }
 

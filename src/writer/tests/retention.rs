@@ -1,6 +1,9 @@
 //! Holds and deletions on a disk that fails, fills up and holds back.
 
-use std::pin::Pin;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
 
 use super::*;
 
@@ -112,13 +115,15 @@ fn a_segment_that_cannot_be_deleted_is_named_and_goes_later() {
 #[test]
 fn a_deletion_that_may_not_be_durable_stops_everything() {
     for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new());
-        segments(&rig, 3);
-        rig.faults.fail(Op::SyncDir, 1, Errno::IO);
-        let before = rig.faults.count(Op::Remove);
-        assert!(matches!(finish(rig.store.release_before(4)), Err(MiniStoreError::Poisoned { .. })));
-        // One of which it is not known, and none behind it.
-        assert_eq!(rig.faults.count(Op::Remove), before + 1);
+        for nth in [1, 2] {
+            let rig = Rig::open(kind, JournalOptions::new());
+            segments(&rig, 3);
+            rig.faults.fail(Op::SyncDir, nth, Errno::IO);
+            let before = rig.faults.count(Op::Remove);
+            assert!(matches!(finish(rig.store.release_before(4)), Err(MiniStoreError::Poisoned { .. })));
+            // One of which it is not known, and none behind it.
+            assert_eq!(rig.faults.count(Op::Remove), before + nth);
+        }
     }
 }
 
@@ -151,5 +156,143 @@ fn commits_go_on_meanwhile_and_many_holds_share_one_write() {
         let expected =
             (0..7_u64).map(|name| (name.to_string(), (1..100).rfind(|seq| seq % 7 == name).unwrap()));
         assert_eq!(held(&rig), expected.chain([("first".to_owned(), 1)]).collect::<Vec<_>>());
+    }
+}
+
+/// Opens a journal of five archived segments again.
+fn reopened(kind: BackendKind, options: JournalOptions) -> Rig {
+    let mut rig = Rig::open(kind, JournalOptions::new());
+    segments(&rig, 5);
+    finish(rig.store.close()).unwrap();
+    rig.store = open_on(kind, options, &rig.path, &rig.faults).unwrap();
+    rig
+}
+
+/// Deletions, and padding behind what a segment had from the start, in their order.
+fn deletions_and_padding(faults: &Faults) -> Arc<Mutex<Vec<Op>>> {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&order);
+    faults.before_each(move |event| {
+        let pads = event.op == Op::Write && event.write.is_some_and(|(offset, _)| offset > 0);
+        if event.op == Op::Remove || pads {
+            seen.lock().unwrap().push(event.op);
+        }
+    });
+    order
+}
+
+/// While the first of five deletions is held back, appends more than there is padding for.
+fn assert_padding_comes_after_one_deletion(rig: &Rig) {
+    rig.faults.await_held(Op::Remove);
+    let order = deletions_and_padding(&rig.faults);
+    finish(rig.store.append(&"x".repeat(40 << 10))).unwrap();
+    let mut waiting = rig.submit(&"x".repeat(40 << 10));
+    assert!(is_waiting(&mut waiting));
+    rig.faults.release(Op::Remove);
+    finish(waiting).unwrap();
+    assert_eq!(finish(rig.store.release_before(0)).unwrap(), 6);
+    let order = order.lock().unwrap();
+    assert_eq!(order[..2], [Op::Remove, Op::Write], "{order:?}");
+    assert_eq!(order.iter().filter(|op| **op == Op::Remove).count(), 5);
+}
+
+#[test]
+fn padding_does_not_wait_for_all_that_is_released() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        segments(&rig, 5);
+        rig.faults.hold(Op::Remove);
+        let mut releasing = Box::pin(rig.store.release_before(6));
+        assert!(is_waiting(&mut releasing));
+        assert_padding_comes_after_one_deletion(&rig);
+        assert_eq!(finish(releasing).unwrap(), 6);
+    }
+}
+
+#[test]
+fn padding_does_not_wait_for_all_that_a_rotation_deletes() {
+    for kind in lanes() {
+        let rig = reopened(kind, JournalOptions::new().max_segments(2));
+        rig.append(5).unwrap();
+        rig.faults.hold(Op::Remove);
+        finish(rig.store.rotate()).unwrap();
+        assert_padding_comes_after_one_deletion(&rig);
+    }
+}
+
+#[test]
+fn whoever_waits_for_deletions_is_answered_when_the_journal_is_closed() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        segments(&rig, 5);
+        finish(rig.store.hold("x", 1)).unwrap();
+        assert_eq!(finish(rig.store.release_before(6)).unwrap(), 1);
+        rig.faults.hold(Op::Remove);
+        let mut moving = Box::pin(rig.store.hold("x", 5));
+        assert!(is_waiting(&mut moving));
+        rig.faults.await_held(Op::Remove);
+        let mut releasing = Box::pin(rig.store.release_before(6));
+        assert!(is_waiting(&mut releasing));
+        let mut closing = Box::pin(rig.store.close());
+        assert!(is_waiting(&mut closing));
+        rig.faults.release(Op::Remove);
+        finish(closing).unwrap();
+        finish(moving).unwrap();
+        assert_eq!((finish(releasing).unwrap(), rig.store.first_seq()), (5, 5));
+    }
+}
+
+#[test]
+fn whoever_waits_for_deletions_is_refused_when_the_journal_fails() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        segments(&rig, 5);
+        let before = rig.faults.count(Op::Remove);
+        rig.faults.hold(Op::Remove);
+        let mut releasing = Box::pin(rig.store.release_before(6));
+        assert!(is_waiting(&mut releasing));
+        rig.faults.await_held(Op::Remove);
+        rig.faults.fail(Op::Commit, 1, Errno::IO);
+        assert_eq!(poison(rig.append(5)), Some(Errno::IO));
+        rig.faults.release(Op::Remove);
+        assert_eq!(poison(finish(releasing)), Some(Errno::IO));
+        assert_eq!(rig.faults.count(Op::Remove), before + 1);
+    }
+}
+
+#[test]
+fn the_size_of_a_segment_is_looked_at_again_once_it_lost_its_padding() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new().max_total_bytes(100 << 10));
+        rig.append(0).unwrap();
+        rig.settle();
+        // Before padding is written for the first time, the file is cut.
+        finish(rig.store.hold("x", 1)).unwrap();
+        // The first segment is not closed before the third rotation.
+        (1..=4).for_each(|nth| rig.faults.fail(Op::SetLen, nth, Errno::NOSPC));
+        segments(&rig, 2);
+        let padded = fs::metadata(rig.path.with_extension("001")).unwrap().len();
+        assert!(padded >= 60 << 10, "{padded}");
+        segments(&rig, 1);
+        assert!(is_closed(&rig.path.with_extension("001")));
+        assert!(finish(rig.store.unhold("x")).unwrap());
+        assert_eq!(rig.store.first_seq(), 1, "there is room for all of them");
+    }
+}
+
+#[test]
+fn a_segment_stays_while_the_one_behind_it_cannot_be_read() {
+    for kind in lanes() {
+        let rig = reopened(kind, JournalOptions::new().max_segments(1));
+        let (second, aside) = (rig.path.with_extension("002"), rig.dir.path().join("aside"));
+        fs::rename(&second, &aside).unwrap();
+        fs::create_dir(&second).unwrap();
+        let text = finish(rig.store.release_before(0)).unwrap_err().to_string();
+        assert!(text.contains("j.002") && text.contains("cannot read"), "{text}");
+        assert!(rig.path.with_extension("001").exists());
+        assert_eq!(rig.store.first_seq(), 1);
+        fs::remove_dir(&second).unwrap();
+        fs::rename(&aside, &second).unwrap();
+        assert_eq!(finish(rig.store.release_before(0)).unwrap(), 6);
     }
 }
