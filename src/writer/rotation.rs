@@ -405,6 +405,10 @@ impl Writer {
             let refusal = || self.shared.refusal();
             asks.take().into_iter().for_each(|ask| ask.refuse(refusal()));
             self.housekeeper.refuse_unfinished();
+            if self.retaining != Retaining::Asked {
+                // Nothing is to be gone on with: whoever asks from now on is heard, and refused.
+                self.retaining = Retaining::No;
+            }
         } else if matches!(self.retaining, Retaining::AtOpening | Retaining::Unfinished)
             || (self.retaining == Retaining::No && asks.are_waiting())
         {

@@ -257,6 +257,8 @@ fn whoever_waits_for_deletions_is_refused_when_the_journal_fails() {
         rig.faults.release(Op::Remove);
         assert_eq!(poison(finish(releasing)), Some(Errno::IO));
         assert_eq!(rig.faults.count(Op::Remove), before + 1);
+        // And whoever asks after that.
+        assert_eq!(poison(finish(rig.store.hold("late", 9))), Some(Errno::IO));
     }
 }
 
