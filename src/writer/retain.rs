@@ -194,8 +194,8 @@ impl Worker {
         let limits = self.keeper.limits;
         let asked =
             if round.releases || freed { Some(limits) } else { opening.then(|| limits.without_count()) };
-        if asked.is_none() {
-            // Their holds stand. What others wait for need not keep them.
+        if asked.is_none() && !self.keeper.is_unfinished() {
+            // Their holds stand. Nobody is answered before those who asked earlier.
             answer_all(mem::take(&mut round.waiting), || Ok(self.keeper.shared.retention.first_seq()));
         }
         let Unfinished { limits, mut waiting } =
