@@ -187,6 +187,12 @@ impl Worker {
     /// other deletion. While `opening`, what the limits ask for.
     pub(super) fn tend(&self, newest: u64, opening: bool) -> io::Result<()> {
         let mut round = self.keeper.take_round();
+        if self.keeper.shared.poisoned().is_some() {
+            // A job before this one failed: what is deleted, and with it what can be held, is not known any more.
+            refuse(round.waiting, || self.keeper.shared.refusal());
+            self.keeper.refuse_unfinished();
+            return Ok(());
+        }
         let freed = match self.move_holds(&mut round) {
             Ok(freed) => freed,
             Err(error) => return Err(self.fail(round.waiting, error)),
@@ -251,7 +257,7 @@ impl Worker {
     /// At a rotation all limits apply. What cannot be deleted now is tried again at the next.
     pub(super) fn retain_after_rotation(&self, newest: u64) -> io::Result<()> {
         match self.delete_surplus(newest, self.keeper.limits) {
-            Err(Stopped::Failed(error)) => Err(error),
+            Err(Stopped::Failed(error)) => Err(self.fail(Vec::new(), error)),
             Err(Stopped::CouldNot(refused)) => {
                 refused.warn();
                 Ok(())
