@@ -20,6 +20,7 @@ use std::{
     fs,
     future::Future,
     path::{Path, PathBuf},
+    pin::Pin,
     time::Duration,
 };
 
@@ -72,6 +73,27 @@ impl Rig {
 
     fn append(&self, record: u64) -> Result<()> {
         finish(self.store.append(&record))
+    }
+
+    /// A record, and a rotation that is held back before its first sync of the directory.
+    fn stall_rotation(&self) -> Pin<Box<impl Future<Output = Result<()>> + '_>> {
+        self.append(0).unwrap();
+        self.settle();
+        self.faults.hold(Op::SyncDir);
+        let mut rotating = Box::pin(self.store.rotate());
+        assert!(is_waiting(&mut rotating));
+        self.faults.await_held(Op::SyncDir);
+        rotating
+    }
+
+    /// Four appends in a row, the third too large for the room that there is. The first is in a group of its own.
+    fn submit_more_than_fits(&self) -> [Pending; 4] {
+        let first = self.stall(0);
+        self.faults.limit_room(100 << 10);
+        let (small, huge) = (self.submit(&1u64), self.submit(&"x".repeat(600 << 10)));
+        let last = self.submit(&2u64);
+        self.faults.release(Op::Commit);
+        [first, small, huge, last]
     }
 
     /// Waits until the writer has done what it was asked before.

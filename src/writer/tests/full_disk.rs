@@ -10,12 +10,7 @@ use super::*;
 fn only_what_does_not_fit_fails() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
-        let first = rig.stall(0);
-        rig.faults.limit_room(100 << 10);
-        let small = rig.submit(&1u64);
-        let huge = rig.submit(&"x".repeat(600 << 10));
-        let last = rig.submit(&2u64);
-        rig.faults.release(Op::Commit);
+        let [first, small, huge, last] = rig.submit_more_than_fits();
         assert_eq!((finish(first).unwrap(), finish(small).unwrap()), (1, 2));
         assert!(is_full(&finish(huge)));
         assert_eq!(finish(last).unwrap(), 3);

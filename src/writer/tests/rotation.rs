@@ -52,12 +52,7 @@ fn a_segment_does_not_outgrow_its_limit_by_more_than_an_eighth_and_a_group() {
 fn rotate_is_answered_while_appends_go_on() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
-        rig.append(0).unwrap();
-        rig.settle();
-        rig.faults.hold(Op::SyncDir);
-        let mut rotating = Box::pin(rig.store.rotate());
-        assert!(is_waiting(&mut rotating));
-        rig.faults.await_held(Op::SyncDir);
+        let mut rotating = rig.stall_rotation();
         for record in 1..10 {
             rig.append(record).unwrap();
         }

@@ -14,8 +14,12 @@ fn counts(stats: &Stats) -> [(&'static str, u64); 8] {
     stats.histograms().map(|(name, histogram)| (name, histogram.len()))
 }
 
-fn nanos(took: Duration) -> u64 {
-    took.as_nanos().try_into().unwrap()
+/// Lets more time pass than any stage takes by itself; how many nanoseconds that were.
+fn let_pass_since(begun: Instant) -> u64 {
+    while begun.elapsed() < Duration::from_millis(2) {
+        thread::yield_now();
+    }
+    begun.elapsed().as_nanos().try_into().unwrap()
 }
 
 /// Whether a value of so many nanoseconds, or a greater one, was recorded, as far as the histogram tells them apart.
@@ -55,10 +59,7 @@ fn time_is_counted_in_the_stage_where_it_was_spent() {
         let third = rig.submit(&3u64);
         let waiting = stats(&rig).queue_bytes;
         assert!(waiting > 3 * 200, "three appends wait, and have {waiting} bytes");
-        while held_from.elapsed() < Duration::from_millis(2) {
-            thread::yield_now();
-        }
-        let held = nanos(held_from.elapsed());
+        let held = let_pass_since(held_from);
         rig.faults.release(Op::Commit);
         assert_eq!([first, second, third].map(|pending| finish(pending).unwrap()), [2, 3, 4]);
         finish(rig.store.close()).unwrap();
@@ -107,18 +108,10 @@ fn intervals_add_up_and_disturb_nobody() {
 fn a_rotation_is_counted_with_the_time_it_was_under_way() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
-        rig.append(0).unwrap();
-        rig.settle();
-        rig.faults.hold(Op::SyncDir);
-        let mut rotating = Box::pin(rig.store.rotate());
-        assert!(is_waiting(&mut rotating));
-        rig.faults.await_held(Op::SyncDir);
+        let rotating = rig.stall_rotation();
         let under_way = Instant::now();
         rig.append(1).unwrap();
-        while under_way.elapsed() < Duration::from_millis(2) {
-            thread::yield_now();
-        }
-        let under_way = nanos(under_way.elapsed());
+        let under_way = let_pass_since(under_way);
         rig.faults.release(Op::SyncDir);
         finish(rotating).unwrap();
         let Stats { rotations, rotation, rotation_held, .. } = stats(&rig);
@@ -141,10 +134,7 @@ fn what_a_rotation_holds_up_is_told_apart() {
         finish(rig.store.append(&"x".repeat(2000))).unwrap();
         let waiting = rig.submit(&1u64);
         rig.faults.await_held(Op::SyncDir);
-        let held_from = Instant::now();
-        while held_from.elapsed() < Duration::from_millis(2) {
-            thread::yield_now();
-        }
+        let_pass_since(Instant::now());
         rig.faults.release(Op::SyncDir);
         finish(waiting).unwrap();
         finish(rig.store.close()).unwrap();
@@ -159,12 +149,7 @@ fn what_a_rotation_holds_up_is_told_apart() {
 fn appends_that_a_full_disk_made_groups_of_are_counted_each() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
-        let first = rig.stall(0);
-        rig.faults.limit_room(100 << 10);
-        let small = rig.submit(&1u64);
-        let huge = rig.submit(&"x".repeat(600 << 10));
-        let last = rig.submit(&2u64);
-        rig.faults.release(Op::Commit);
+        let [first, small, huge, last] = rig.submit_more_than_fits();
         finish(first).unwrap();
         finish(small).unwrap();
         assert!(is_full(&finish(huge)));
