@@ -124,11 +124,7 @@ impl Segment {
                 return Ok(None);
             }
             if let Some(lines) = &mut self.large {
-                if let Some(values) = lines.values() {
-                    block.push_values(&values);
-                } else if let Some(line) = lines.next()? {
-                    block.push(line.bytes.trim_ascii_end(), line.offset);
-                } else {
+                if !lines.push_some(block)? {
                     self.large = None;
                 }
                 continue;

@@ -12,7 +12,7 @@ pub(crate) use asks::{Ask, Asks};
 pub(crate) use holds::{HOLDS_MAX, Holds, SaveError, discard_unfinished, load, save};
 pub(crate) use rules::{Left, Limits, Oldest, Rules, Why};
 
-use crate::sync::{AtomicU64, Mutex, Ordering, PoisonError, TryLockError};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, TryLockError};
 
 /// What callers can see of it, and what they ask for.
 #[derive(Debug, Default)]
@@ -34,7 +34,12 @@ impl Retention {
     }
 
     pub(crate) fn holds(&self) -> Holds {
-        self.holds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stands().clone()
+    }
+
+    /// Somebody needs all records from this one on. Nobody: the highest number, which no record has.
+    pub(crate) fn held_from(&self) -> u64 {
+        self.stands().values().copied().min().unwrap_or(u64::MAX)
     }
 
     /// The same where the lock may be held by a thread that this process does not have: `None` then.
@@ -47,6 +52,10 @@ impl Retention {
     }
 
     pub(crate) fn set_holds(&self, holds: Holds) {
-        *self.holds.lock().unwrap_or_else(PoisonError::into_inner) = holds;
+        *self.stands() = holds;
+    }
+
+    fn stands(&self) -> MutexGuard<'_, Holds> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::ReadAt;
+use super::{Block, ReadAt};
 use crate::{format::LF, format::PADDING, options::LINE_BYTES_LIMIT};
 
 /// Bytes asked for in the first read: a small journal, or a header, needs no more.
@@ -165,6 +165,18 @@ impl<S: ReadAt> LineReader<S> {
         let (offset, start) = (self.position(), self.start);
         self.start += len + 1;
         Some(Values { bytes: &self.buffer[start..start + len], offset, ends: &self.ends })
+    }
+
+    /// Adds some more lines to a block, without the white space at their ends; `false` where there are none.
+    pub(crate) fn push_some(&mut self, block: &mut Block) -> io::Result<bool> {
+        if let Some(values) = self.values() {
+            block.push_values(&values);
+        } else if let Some(line) = self.next()? {
+            block.push(line.bytes.trim_ascii_end(), line.offset);
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     fn take(&mut self, end: usize, terminated: bool) -> Line<'_> {

@@ -231,14 +231,14 @@ impl Writer {
         }
         let Lines { pieces, records, json_bytes, opened, taken, following } = lines;
         if records == 0 && !self.segment.is_unborn() {
-            return Ok(self.committed(0, 0, taken, taken));
+            return Ok(self.upcoming(0, 0, taken));
         }
         if records > 0 && self.segment.is_unborn() && !planted(Bug::HeaderWithFirstGroup) {
             // Alone: a group torn in one write with its segment's header could take the header along.
             self.commit_header()?;
         }
         self.segment.check_in_place().map_err(CommitError::Failed)?;
-        let offset = self.segment.next_offset();
+        let upcoming = self.upcoming(records, json_bytes, taken);
         let layout = self.segment.lay_out(pieces);
         let made = self.make_room(layout.end).and_then(|growing| {
             let started = Instant::now();
@@ -256,8 +256,8 @@ impl Writer {
             Err(failed) => return Err(failed),
         };
         let durable = Instant::now();
+        let committed = Committed { durable, ..upcoming };
         self.name_newborn()?;
-        let committed = Committed { offset, ..self.committed(records, json_bytes, taken, durable) };
         self.next_seq += records;
         self.segment.records += records;
         self.note_directness();
@@ -279,8 +279,8 @@ impl Writer {
         Ok(committed)
     }
 
-    /// What is known of lines that come next.
-    fn committed(&self, records: u64, json_bytes: u64, taken: Instant, durable: Instant) -> Committed {
+    /// What will be told of lines that are written next; when they were durable is not known yet.
+    fn upcoming(&self, records: u64, json_bytes: u64, taken: Instant) -> Committed {
         Committed {
             seq: self.next_seq,
             offset: self.segment.next_offset(),
@@ -288,7 +288,7 @@ impl Writer {
             group_records: records,
             group_bytes: json_bytes,
             taken,
-            durable,
+            durable: taken,
         }
     }
 

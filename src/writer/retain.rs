@@ -112,7 +112,7 @@ impl Keeper {
     }
 
     fn rules(&self, limits: Limits) -> Rules {
-        let held_from = self.shared.retention.holds().into_values().min().unwrap_or(u64::MAX);
+        let held_from = self.shared.retention.held_from();
         Rules { limits, released_before: self.remember(|memory| memory.released_before), held_from }
     }
 
@@ -216,16 +216,21 @@ impl Worker {
     /// Saves the holds that were asked for; whether segments may go that could not before.
     fn move_holds(&self, round: &mut Round) -> io::Result<bool> {
         let retention = &self.keeper.shared.retention;
-        let before = retention.holds();
-        if round.holds == before {
+        if round.holds == retention.holds() {
             return Ok(false);
         }
+        let held_before = retention.held_from();
         match save(&*self.disk, &self.names, &round.holds) {
-            Ok(()) => retention.set_holds(mem::take(&mut round.holds)),
-            Err(error @ SaveError::Refused { .. }) => round.refuse_holds(&error),
-            Err(error @ SaveError::Unknown { .. }) => return Err(into_io(error.error())),
+            Ok(()) => {
+                retention.set_holds(mem::take(&mut round.holds));
+                Ok(held_before < retention.held_from())
+            }
+            Err(error @ SaveError::Refused { .. }) => {
+                round.refuse_holds(&error);
+                Ok(false)
+            }
+            Err(error @ SaveError::Unknown { .. }) => Err(into_io(error.error())),
         }
-        Ok(first_held(&before) < first_held(&retention.holds()))
     }
 
     /// Deletes a segment; answers those who wait, where no other is left to be deleted.
@@ -428,10 +433,6 @@ impl Refused {
 fn could_not(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Stopped {
     let path = path.to_path_buf();
     move |source| Stopped::CouldNot(Refused { path, action, source })
-}
-
-fn first_held(holds: &Holds) -> u64 {
-    holds.values().copied().min().unwrap_or(u64::MAX)
 }
 
 /// What names file and action, as a cause.

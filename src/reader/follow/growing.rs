@@ -256,11 +256,7 @@ impl Growing {
         while let Some(lines) = &mut self.large
             && block.byte_len() < BLOCK_BYTES
         {
-            if let Some(values) = lines.values() {
-                block.push_values(&values);
-            } else if let Some(line) = lines.next()? {
-                block.push(line.bytes.trim_ascii_end(), line.offset);
-            } else {
+            if !lines.push_some(block)? {
                 self.large = None;
             }
         }
