@@ -20,12 +20,10 @@ fn shown(command: &mut Command, variables: &[(&str, &str)]) -> String {
     on_a_terminal(command.envs(variables.iter().copied()), Shown::All, 100).1
 }
 
-/// One command line of each kind: a table, an error with a hint, a wrong command line, a help text, a warning.
+/// One command line of each kind: a table, an error with a hint, a wrong command line, a help text.
 fn told(place: &Place) -> Vec<Command> {
     let mut missing = crate::support::ministore(["verify"]);
     missing.arg(place.path("missing.jsonl"));
-    let mut engine = place.command("replay");
-    engine.arg("--verbose");
     vec![
         place.command("inspect"),
         missing,
