@@ -45,17 +45,19 @@ fn a_terminal_shows_colours() {
 fn who_does_not_want_colours_gets_none() {
     let place = journal();
     for variable in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
-        for mut command in told(&place) {
-            let (ran, plain) = {
-                command.env(variable.0, variable.1);
-                // The terminal sets TERM to what most are.
-                let term = if variable.0 == "TERM" { variable.1 } else { "xterm" };
-                let mut through_sh = Command::new("sh");
-                through_sh.args(["-c", "TERM=$1; export TERM; shift; exec \"$@\"", "sh", term]);
-                through_sh.arg(command.get_program()).args(command.get_args());
-                through_sh.env(variable.0, variable.1).env("LC_ALL", "C.UTF-8");
-                on_a_terminal(&mut through_sh, Shown::All, 100)
-            };
+        for command in told(&place) {
+            // The terminal says that it is a good one: only the shell behind it can say otherwise.
+            let mut through_sh = Command::new("sh");
+            let setting = format!("{}={}", variable.0, variable.1);
+            through_sh.args(["-c", "export \"$1\"; shift; exec \"$@\"", "sh", &setting]);
+            through_sh.arg(command.get_program()).args(command.get_args());
+            for (name, value) in command.get_envs() {
+                match value {
+                    Some(value) => through_sh.env(name, value),
+                    None => through_sh.env_remove(name),
+                };
+            }
+            let (ran, plain) = on_a_terminal(&mut through_sh, Shown::All, 100);
             assert!(
                 !plain.contains(ESCAPE) && !plain.is_empty(),
                 "{variable:?} {command:?}: {ran:?} {plain:?}"

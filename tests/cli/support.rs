@@ -85,7 +85,9 @@ pub(crate) fn ministore<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> C
     let mut command = Command::new(env!("CARGO_BIN_EXE_ministore"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Whoever runs the tests may like other colours and characters.
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LC_CTYPE", "LANG", "RUST_BACKTRACE"] {
+    for name in
+        ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LC_CTYPE", "LANG", "RUST_BACKTRACE"]
+    {
         command.env_remove(name);
     }
     command.env("LC_ALL", "C.UTF-8");

@@ -29,7 +29,7 @@ const STYLES: Styles = Styles::styled()
 /// record has a sequence number, counted from 1, and every group of records that was made durable together
 /// carries a seal that shows whether a byte of it has changed.
 #[derive(Debug, Parser)]
-#[command(name = "ministore", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES_AND_EXIT_CODES)]
+#[command(name = "ministore", version, styles = STYLES, max_term_width = 100, subcommand_value_name = "COMMAND", after_help = EXAMPLES_AND_EXIT_CODES)]
 pub(crate) struct Cli {
     /// Say on standard error what the engine does (otherwise: only its warnings)
     #[arg(short, long, global = true, display_order = 998)]

@@ -60,7 +60,8 @@ mod tests {
     #[test]
     fn the_name_most_alike_is_found_and_a_journals_other_files_are_not() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["journal.jsonl", "journal.jsonl.001", "journal.jsonl.lock", "jurnal.txt", "other.jsonl"]
+        for name in
+            ["journal.jsonl", "journal.jsonl.001", "journal.jsonl.lock", "jurnal.jsonl", "other.jsonl"]
         {
             fs::write(dir.path().join(name), [MAGIC, b"0.1.4\n"].concat()).unwrap();
         }
@@ -72,6 +73,6 @@ mod tests {
         );
         assert_eq!(near("zzz"), None);
         fs::write(dir.path().join("journal.jsonl"), "{}\n").unwrap();
-        assert_eq!(near("jornal.jsonl"), Some(dir.path().join("jurnal.txt")), "no journal any more");
+        assert_eq!(near("jornal.jsonl"), Some(dir.path().join("jurnal.jsonl")), "no journal any more");
     }
 }

@@ -67,7 +67,9 @@ impl Space {
         let between = segment.data_bytes.saturating_sub(header + records + seals);
         // Behind what verifies there are a line feed, the closed mark and padding; behind a fault nobody knows.
         let (last, padding, unverified) = if sound {
-            (behind.saturating_sub(segment.padding_bytes), segment.padding_bytes, 0)
+            // It may be written further ahead while it is read.
+            let padding = segment.padding_bytes.min(behind);
+            (behind - padding, padding, 0)
         } else {
             (0, 0, behind)
         };
