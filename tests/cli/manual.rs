@@ -144,9 +144,9 @@ fn bash_completes_subcommands_and_options() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_66_with_a_hint() {
+fn a_directory_that_is_not_there_is_73_with_a_hint() {
     let place = Place::new();
-    let ran = ministore(["man".as_ref(), place.path("no").as_os_str()]).run().code(66);
-    assert!(ran.error().contains("ministore.1: cannot write"), "{ran:?}");
-    assert!(ran.hint().starts_with("there is no directory"), "{ran:?}");
+    let ran = ministore(["man".as_ref(), place.path("no").as_os_str()]).run().code(73);
+    assert!(ran.error().contains("ministore.1: cannot create"), "{ran:?}");
+    assert!(ran.hint().contains("mkdir -p"), "{ran:?}");
 }

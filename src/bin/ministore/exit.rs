@@ -140,6 +140,21 @@ impl Failure {
         Self { hint: hint::of_io(path, error), ..failure }
     }
 
+    /// A file that is to be made cannot be.
+    pub(crate) fn create(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::file(path, "create", error),
+            kind => {
+                let message = format_args!("{}: cannot create: {error}", path.display());
+                let failure = Self::new(Code::CannotCreate, message);
+                match hint::of_io(path, error).filter(|_| kind != io::ErrorKind::NotFound) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure.hint(hint::make_directory_of(path)),
+                }
+            }
+        }
+    }
+
     /// Standard output cannot be written. A reader that has seen enough (`head`) is no failure.
     pub(crate) fn output(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
@@ -153,8 +168,8 @@ impl Failure {
     pub(crate) fn store(path: &Path, error: &MiniStoreError) -> Self {
         use MiniStoreError as E;
         let code = match error {
-            // Whoever names a directory is told the same by every subcommand.
-            E::Io { .. } if path.is_dir() => Code::NoInput,
+            // Whoever names a directory or a device is told the same by every subcommand.
+            E::Io { .. } if hint::is_no_file(path) => Code::NoInput,
             _ => Code::of_store(error),
         };
         let failure = match error {
@@ -184,7 +199,7 @@ impl Failure {
             Told::Place(line) => one_line(&line),
         };
         let hint = self.hint.map(|hint| format!("\n{} {}", paint.with(HINT, "hint:"), one_line(&hint)));
-        complain(&(line + &hint.unwrap_or_default()));
+        write(&(line + &hint.unwrap_or_default()));
         self.code
     }
 }
@@ -196,22 +211,27 @@ fn one_line(text: &str) -> String {
 
 /// What to do next, where what is to be told went to standard output.
 pub(crate) fn hint(hint: impl Display) {
-    complain(&format!("{} {}", Paint::of_stderr().with(HINT, "hint:"), one_line(&hint.to_string())));
+    complain(&format!("{} {hint}", Paint::of_stderr().with(HINT, "hint:")));
 }
 
-fn complain(text: &str) {
+/// One line on standard error.
+pub(crate) fn complain(line: &str) {
+    write(&one_line(line));
+}
+
+/// Both lines at once.
+fn write(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
 /// One line on standard error that is no complaint.
 pub(crate) fn note(message: impl Display) {
-    complain(&format!("ministore: {}", one_line(&message.to_string())));
+    complain(&format!("ministore: {message}"));
 }
 
 /// One line on standard error about something that does not stop the program.
 pub(crate) fn warn(message: impl Display) {
-    let paint = Paint::of_stderr();
-    complain(&format!("ministore: {} {}", paint.with(WARNING, "warning:"), one_line(&message.to_string())));
+    complain(&format!("ministore: {} {message}", Paint::of_stderr().with(WARNING, "warning:")));
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use ministore_uring::MiniStoreError;
 
 use crate::{exit::Code, nearby};
 
+const NAME_THE_FILE: &str = "name the file of the journal, not a directory or a device";
+
 /// Where nothing more is known than how the program ends.
 pub(crate) fn of_code(code: Code) -> Option<&'static str> {
     match code {
@@ -34,9 +36,7 @@ pub(crate) fn of_store(journal: &Path, error: &MiniStoreError) -> Option<String>
         E::Io { source } if source.kind() == io::ErrorKind::NotFound => {
             Some(missing(journal, &nearby::is_journal))
         }
-        E::Io { .. } if journal.is_dir() => {
-            Some("this is a directory: name the file of the journal in it".to_owned())
-        }
+        E::Io { .. } if is_no_file(journal) => Some(NAME_THE_FILE.to_owned()),
         E::Io { source } => refused(source).map(str::to_owned),
         E::Corrupt { segment, .. } if segment.extension().is_some_and(|extension| extension == "holds") => {
             Some("restore that file, or remove it to give up the holds in it".to_owned())
@@ -64,7 +64,7 @@ pub(crate) fn of_store(journal: &Path, error: &MiniStoreError) -> Option<String>
              this again"
                 .to_owned(),
         ),
-        E::PathIsNotFile { .. } => Some("name the file of the journal, not a directory or a device".to_owned()),
+        E::PathIsNotFile { .. } => Some(NAME_THE_FILE.to_owned()),
         E::Released { first_seq, .. } => Some(format!("the oldest record that is left is {first_seq}: begin there")),
         E::BackendUnavailable { .. } => Some(
             "'--backend auto' falls back to blocking calls; 'ministore doctor' tells what this machine allows"
@@ -95,6 +95,16 @@ fn refused(error: &io::Error) -> Option<&'static str> {
 
 fn no_room() -> &'static str {
     "nothing acknowledged is lost: make room on the file system and run it again (an ingest with --resume)"
+}
+
+/// There is something of this name, and it can be no journal.
+pub(crate) fn is_no_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file())
+}
+
+/// For a file that cannot be made where there is no place for it.
+pub(crate) fn make_directory_of(path: &Path) -> String {
+    format!("make its directory first ('mkdir -p {}')", quoted(nearby::directory_of(path)))
 }
 
 /// What may have been meant by a name that there is not.

@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
         std::iter::once((&program, true)).chain(subcommands(&program).map(|command| (command, false)));
     for (command, is_whole) in pages {
         let path = dir.join(format!("{}.1", name(command)));
-        let failed = |error| Failure::file(&path, "write", &error);
+        let failed = |error| Failure::create(&path, &error);
         fs::write(&path, page(command, is_whole).map_err(failed)?).map_err(failed)?;
         written += 1;
     }

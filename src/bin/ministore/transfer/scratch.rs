@@ -14,7 +14,6 @@ use rustix::{
 
 use crate::{
     exit::{Code, Failure},
-    hint::quoted,
     nearby,
 };
 
@@ -34,11 +33,7 @@ impl Scratch {
     /// A directory `TARGET.SUFFIX`.
     pub(super) fn beside(target: &Path, suffix: &str) -> Result<Self, Failure> {
         let dir = super::beside(target, suffix);
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => missing_directory(target, &error),
-            io::ErrorKind::PermissionDenied => Failure::file(&dir, "create", &error),
-            _ => Failure::new(Code::CannotCreate, format_args!("{}: cannot create: {error}", dir.display())),
-        };
+        let failed = |error: io::Error| Failure::create(target, &error);
         match fs::create_dir(&dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
             created => created.map_err(failed)?,
@@ -93,13 +88,6 @@ impl Drop for Scratch {
         drop(self.remove_files());
         drop(fs::remove_dir(&self.dir));
     }
-}
-
-fn missing_directory(target: &Path, error: &io::Error) -> Failure {
-    let directory = nearby::directory_of(target);
-    let message = format_args!("{}: cannot create: {error}", target.display());
-    let hint = format!("make its directory first ('mkdir -p {}')", quoted(directory));
-    Failure::new(Code::CannotCreate, message).hint(hint)
 }
 
 /// Never replaces anything, not even what came to be this moment.
