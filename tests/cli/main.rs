@@ -28,3 +28,4 @@ mod signals;
 mod support;
 mod terminal;
 mod transfer;
+mod whole;
