@@ -37,6 +37,7 @@ fn import_of_what_is_not() {
     snapshot!(place, &mut import(&place, "torn.jsonl", "journal.jsonl")).ok();
     place.write("bad.jsonl", "// MINISTORE JOURNAL v0.1.4\n1\n{\"n\":\n3\n");
     snapshot!(place, &mut import(&place, "bad.jsonl", "other.jsonl")).code(65);
+    snapshot!(place, &mut ministore(["import", "-", "other.jsonl"])).code(64);
 }
 
 #[test]

@@ -36,7 +36,7 @@ Examples:
   ministore import day1.ndjson.zst day1.jsonl && ministore inspect day1.jsonl
   ministore export events.jsonl plain.jsonl && ministore import plain.jsonl copy.jsonl
 
-To add lines to a journal that is there, use ingest.")]
+To add lines to a journal that is there, or from standard input, use ingest.")]
 pub(crate) struct Args {
     /// What to read
     source: PathBuf,
@@ -50,6 +50,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
+    if args.source == Path::new("-") {
+        let message = "-: an import reads a file, from its start to its end";
+        return Err(Failure::new(Code::Usage, message)
+            .hint("lines from standard input go where 'ministore ingest' is told"));
+    }
     let interrupts = Interrupts::listen(|| {})?;
     let mut source = Source::open(&args.source)?;
     check_free(&args.journal, &args.source)?;
