@@ -13,7 +13,7 @@ use super::Fault;
 use crate::{
     MiniStoreError, Result,
     device::{self, Disk, DiskFile, Open},
-    format::Header,
+    format::{Header, SEAL_LEN},
     names::Names,
     reader::Snapshot,
     recovery::check_plain_lines,
@@ -63,8 +63,14 @@ pub struct Segment {
     pub groups: u64,
     /// The size of the file.
     pub file_bytes: u64,
-    /// Bytes of header, lines and seals that verify.
+    /// Bytes of header, lines and seals that verify, up to the first fault.
     pub data_bytes: u64,
+    /// Bytes of the header's line among them, its line feed not counted.
+    pub header_bytes: u64,
+    /// Bytes of the records themselves among them. What is left is line feeds, one before each record.
+    pub record_bytes: u64,
+    /// Bytes of the seals among them.
+    pub seal_bytes: u64,
     /// Bytes written ahead and not used.
     pub padding_bytes: u64,
     /// Whether its header says that every line is covered by a seal.
@@ -170,6 +176,9 @@ impl Examiner {
             groups: 0,
             file_bytes,
             data_bytes: 0,
+            header_bytes: 0,
+            record_bytes: 0,
+            seal_bytes: 0,
             padding_bytes: 0,
             sealed: false,
             state: SegmentState::Damaged,
@@ -194,6 +203,7 @@ impl Examiner {
         file: &Arc<dyn DiskFile>,
     ) -> io::Result<()> {
         let header = scanner.header();
+        segment.header_bytes = scanner.place().data_end();
         segment.sealed = header != Header::Plain;
         let first = self.check_link(&segment.path, header);
         let mut block = Block::default();
@@ -210,6 +220,9 @@ impl Examiner {
             check_plain_lines(file, &mut segment.records, &mut end)?;
         }
         segment.data_bytes = end.data_end;
+        segment.seal_bytes = segment.groups * SEAL_LEN as u64;
+        let around_records = segment.header_bytes + segment.seal_bytes + segment.records;
+        segment.record_bytes = segment.data_bytes.saturating_sub(around_records);
         let next_seq = first.map(|first| first + segment.records);
         if segment.records > 0 {
             segment.first_seq = first;

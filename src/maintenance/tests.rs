@@ -58,6 +58,17 @@ fn a_sound_journal_has_no_faults_and_its_sums_agree() {
     for segment in found.segments {
         assert_eq!((segment.state, segment.sealed, segment.padding_bytes), (SegmentState::Closed, true, 0));
         assert_eq!(segment.file_bytes, segment.data_bytes + 2, "closed mark and LF");
+        let bytes = fs::read(&segment.path).unwrap();
+        let header_bytes = memchr::memchr(b'\n', &bytes).unwrap() as u64;
+        let digits: u64 = (segment.first_seq.unwrap()..=segment.last_seq.unwrap())
+            .map(|n| (n - 1).to_string().len() as u64)
+            .sum();
+        assert_eq!(
+            (segment.header_bytes, segment.record_bytes, segment.seal_bytes),
+            (header_bytes, digits, 3 * 33)
+        );
+        let sum = segment.header_bytes + segment.record_bytes + segment.seal_bytes + segment.records;
+        assert_eq!(sum, segment.data_bytes, "a line feed before each record");
     }
 }
 

@@ -114,6 +114,15 @@ impl Feed {
         }
     }
 
+    /// The number of the newest record of the journal that `index` knows; 0 where there is none. Reads the newest segment,
+    /// and others only where headers state no numbers.
+    pub(super) fn last_seq(index: &Arc<Index>) -> Result<u64> {
+        // No record has this number: every segment is passed to its end.
+        let mut feed = Self::of_range(index, u64::MAX - 1..u64::MAX)?;
+        while feed.open_next()? {}
+        Ok(feed.expected.map_or(0, |expected| expected.next_seq.saturating_sub(1)))
+    }
+
     /// One file, whatever it is called.
     pub(super) fn of_file(disk: Arc<dyn Disk>, path: &Path) -> Result<Self> {
         let file = disk.open(path, Open::Read).map_err(MiniStoreError::file(path, "open"))?;

@@ -2,7 +2,11 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[macro_use]
+mod snapshot;
+
 mod bench;
+mod colour;
 mod compressed;
 mod damage;
 mod errors;
@@ -11,11 +15,17 @@ mod full_disk;
 mod hostile;
 mod ingest;
 mod killed;
+mod manual;
 mod on_error;
 mod progress;
 mod reading;
 mod refused;
 mod resume;
 mod retention;
+mod selection;
+mod shown;
 mod signals;
 mod support;
+mod terminal;
+mod transfer;
+mod whole;

@@ -84,6 +84,13 @@ impl Place {
 pub(crate) fn ministore<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ministore"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Whoever runs the tests may like other colours and characters.
+    for name in
+        ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LC_CTYPE", "LANG", "RUST_BACKTRACE"]
+    {
+        command.env_remove(name);
+    }
+    command.env("LC_ALL", "C.UTF-8");
     command
 }
 
@@ -111,17 +118,36 @@ impl Ran {
         serde_json::from_str(&self.out).unwrap()
     }
 
-    /// Standard error without what the engine has to say about this machine.
+    /// Standard error without what the engine has to say about this machine, and without the hint.
+    #[track_caller]
     pub(crate) fn errors(&self) -> Vec<&str> {
-        self.err.lines().filter(|line| !line.contains("WARN")).collect()
+        self.errors_and_hint().0
     }
 
-    /// The one line on standard error.
+    /// The one line on standard error that says what is wrong. The next one says what to do about it, unless a signal
+    /// came: then somebody knows.
     #[track_caller]
     pub(crate) fn error(&self) -> &str {
-        let errors = self.errors();
+        let (errors, hint) = self.errors_and_hint();
         assert_eq!(errors.len(), 1, "{self:?}");
+        let failed = self.code.is_some_and(|code| (64..128).contains(&code));
+        assert_eq!(hint.is_some(), failed, "{self:?}");
         errors[0]
+    }
+
+    /// What it says is to be done about that.
+    #[track_caller]
+    pub(crate) fn hint(&self) -> &str {
+        &self.errors_and_hint().1.unwrap()["hint: ".len()..]
+    }
+
+    /// There is one hint at most, and it is the last line.
+    #[track_caller]
+    fn errors_and_hint(&self) -> (Vec<&str>, Option<&str>) {
+        let mut lines: Vec<&str> = self.err.lines().filter(|line| !line.contains("WARN")).collect();
+        let hint = lines.pop_if(|line| line.starts_with("hint: "));
+        assert!(!lines.iter().any(|line| line.starts_with("hint: ")), "{self:?}");
+        (lines, hint)
     }
 }
 

@@ -57,6 +57,32 @@ fn a_record_is_found_by_its_number_from_wherever_one_asks() {
 }
 
 #[test]
+fn the_newest_record_is_known_without_reading_the_others() {
+    for_each_backend(|options| {
+        let journal = Journal::new();
+        let reader = MiniStore::reader(journal.path());
+        assert_eq!(reader.last_seq().unwrap(), 0, "nothing is there");
+        let store = options.max_bytes_per_segment(2000).open_blocking(journal.path()).unwrap();
+        assert_eq!(reader.last_seq().unwrap(), 0);
+        for n in 1..=200_u64 {
+            store.blocking().append(&n).unwrap();
+            assert_eq!(reader.last_seq().unwrap(), n);
+        }
+        store.blocking().rotate().unwrap();
+        assert_eq!(reader.last_seq().unwrap(), 200, "the newest segment is empty");
+        store.blocking().close().unwrap();
+        // What is damaged elsewhere is not noticed, and not read.
+        std::fs::write(journal.file(".001"), "// MINISTORE JOURNAL v0.1.4\n??\n1\n").unwrap();
+        assert_eq!(MiniStore::reader(journal.path()).last_seq().unwrap(), 200);
+    });
+    let journal = Journal::new();
+    let small = ministore::MiniStoreOptions { max_bytes_per_segment: 100, max_segments: 100 };
+    original_write(journal.path(), small, &Vec::from_iter(1..=60_u64));
+    assert!(journal.names().len() > 1, "it was rotated");
+    assert_eq!(MiniStore::reader(journal.path()).last_seq().unwrap(), 60);
+}
+
+#[test]
 fn whoever_looks_up_what_is_durable_finds_it_while_it_is_appended_and_rotated() {
     for_each_backend(|options| {
         let journal = Journal::new();

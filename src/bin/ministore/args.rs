@@ -1,9 +1,27 @@
 //! Owns the command line as a whole: the subcommands and what `--help` says about them together. Each
 //! subcommand's own arguments stand beside its code.
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    builder::styling::{AnsiColor, Style, Styles},
+};
 
-use crate::{bench, get, ingest, inspect, repair, replay, salvage, verify};
+use crate::{
+    bench, completions, get, ingest, inspect, man, repair, replay, salvage,
+    style::HEADING,
+    transfer::{export, import},
+    verify,
+};
+
+/// The parser's own words in the colours of the program's.
+const STYLES: Styles = Styles::styled()
+    .header(HEADING)
+    .usage(HEADING)
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(Style::new())
+    .error(crate::style::ERROR)
+    .invalid(AnsiColor::Yellow.on_default())
+    .valid(AnsiColor::Green.on_default());
 
 /// A durable, checked log of JSON lines: put lines in, get them out, and look after the journal.
 ///
@@ -11,10 +29,10 @@ use crate::{bench, get, ingest, inspect, repair, replay, salvage, verify};
 /// record has a sequence number, counted from 1, and every group of records that was made durable together
 /// carries a seal that shows whether a byte of it has changed.
 #[derive(Debug, Parser)]
-#[command(name = "ministore", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "ministore", version, styles = STYLES, max_term_width = 100, subcommand_value_name = "COMMAND", after_help = EXAMPLES_AND_EXIT_CODES)]
 pub(crate) struct Cli {
     /// Say on standard error what the engine does (otherwise: only its warnings)
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 998)]
     pub(crate) verbose: bool,
 
     #[command(subcommand)]
@@ -31,10 +49,19 @@ pub(crate) enum Command {
     Verify(verify::Args),
     Repair(repair::Args),
     Salvage(salvage::Args),
+    Import(import::Args),
+    Export(export::Args),
     Bench(bench::Args),
+    Man(man::Args),
+    Completions(completions::Args),
 }
 
-const EXIT_CODES: &str = "\
+const EXAMPLES_AND_EXIT_CODES: &str = "\
+Examples:
+  producer | ministore ingest events.jsonl
+  ministore replay events.jsonl --last 20 --follow
+  ministore verify events.jsonl && ministore inspect events.jsonl
+
 Exit codes:
   0    done, all is well
   1    done, and faults were found in the journal

@@ -1,12 +1,19 @@
-//! Owns the exit codes (those of `sysexits.h`) and the one mapping from what went wrong to them.
+//! Owns the exit codes (those of `sysexits.h`), the one mapping from what went wrong to them, and how it is told: one line
+//! that says what and where, and one that says what to do about it.
 
 use std::{
+    fmt::Display,
     io::{self, Write},
     path::Path,
     process::ExitCode,
 };
 
 use ministore_uring::MiniStoreError;
+
+use crate::{
+    hint,
+    style::{ERROR, HINT, Paint, WARNING},
+};
 
 /// What the program tells its caller. The numbers are a promise to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,42 +98,81 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// Why a subcommand ended early: an exit code, and one line for standard error.
+/// Why a subcommand ended early: an exit code, and what to tell.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: Code,
-    /// `None`: there is nothing to tell.
-    line: Option<String>,
+    told: Told,
+    /// What to do about it.
+    hint: Option<String>,
+}
+
+/// One line for standard error.
+#[derive(Debug)]
+enum Told {
+    Nothing,
+    /// Behind the program's name.
+    Message(String),
+    /// As it is: it begins with its place in a file.
+    Place(String),
 }
 
 impl Failure {
-    pub(crate) fn new(code: Code, message: impl std::fmt::Display) -> Self {
-        Self { code, line: Some(format!("ministore: {message}")) }
+    pub(crate) fn new(code: Code, message: impl Display) -> Self {
+        Self { code, told: Told::Message(message.to_string()), hint: hint::of_code(code).map(str::to_owned) }
     }
 
     /// A line that names its place in the input, in the form that editors and compilers share.
     pub(crate) fn at_place(line: String) -> Self {
-        Self { code: Code::BadData, line: Some(line) }
+        Self { code: Code::BadData, told: Told::Place(line), hint: None }
+    }
+
+    /// The same, with this to do about it.
+    pub(crate) fn hint(mut self, hint: impl Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
     }
 
     /// Something done with a file of the program's own (not the journal's) was refused.
     pub(crate) fn file(path: &Path, action: &str, error: &io::Error) -> Self {
-        Self::new(Code::of_io(error), format_args!("{}: cannot {action}: {error}", path.display()))
+        let failure =
+            Self::new(Code::of_io(error), format_args!("{}: cannot {action}: {error}", path.display()));
+        Self { hint: hint::of_io(path, error), ..failure }
+    }
+
+    /// A file that is to be made cannot be.
+    pub(crate) fn create(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::file(path, "create", error),
+            kind => {
+                let message = format_args!("{}: cannot create: {error}", path.display());
+                let failure = Self::new(Code::CannotCreate, message);
+                match hint::of_io(path, error).filter(|_| kind != io::ErrorKind::NotFound) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure.hint(hint::make_directory_of(path)),
+                }
+            }
+        }
     }
 
     /// Standard output cannot be written. A reader that has seen enough (`head`) is no failure.
     pub(crate) fn output(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self { code: Code::Ok, line: None };
+            return Self { code: Code::Ok, told: Told::Nothing, hint: None };
         }
         Self::new(Code::Io, format_args!("standard output: {error}"))
+            .hint("make room where the output goes, or send it elsewhere")
     }
 
     /// Several errors name no file of their own: `path` makes every line name one.
     pub(crate) fn store(path: &Path, error: &MiniStoreError) -> Self {
         use MiniStoreError as E;
-        let code = Code::of_store(error);
-        match error {
+        let code = match error {
+            // Whoever names a directory or a device is told the same by every subcommand.
+            E::Io { .. } if hint::is_no_file(path) => Code::NoInput,
+            _ => Code::of_store(error),
+        };
+        let failure = match error {
             // What the engine says about an I/O error, file and all, stands inside it.
             E::Io { source } if source.get_ref().is_some() => Self::new(code, source),
             E::Corrupt { .. }
@@ -134,27 +180,101 @@ impl Failure {
             | E::Locked { .. }
             | E::StorageFull { .. }
             | E::Poisoned { .. }
-            | E::PathIsNotFile { .. } => Self::new(code, error),
+            | E::PathIsNotFile { .. }
+            | E::Released { .. } => Self::new(code, error),
             _ => Self::new(code, format_args!("{}: {error}", path.display())),
+        };
+        match hint::of_store(path, error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     }
 
-    /// Writes the line to standard error and leaves the code. A standard error that cannot be written leaves
-    /// nobody to tell.
+    /// Writes it to standard error and leaves the code. A standard error that cannot be written leaves nobody to tell.
     pub(crate) fn tell(self) -> Code {
-        if let Some(line) = self.line {
-            complain(&line);
-        }
+        let paint = Paint::of_stderr();
+        let line = match self.told {
+            Told::Nothing => return self.code,
+            Told::Message(message) => format!("{} {}", paint.with(ERROR, "ministore:"), one_line(&message)),
+            Told::Place(line) => one_line(&line),
+        };
+        let hint = self.hint.map(|hint| format!("\n{} {}", paint.with(HINT, "hint:"), one_line(&hint)));
+        write(&(line + &hint.unwrap_or_default()));
         self.code
     }
 }
 
+/// What a message quotes may have line feeds in it: a path, say.
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
+}
+
+/// What to do next, where what is to be told went to standard output.
+pub(crate) fn hint(hint: impl Display) {
+    complain(&format!("{} {hint}", Paint::of_stderr().with(HINT, "hint:")));
+}
+
 /// One line on standard error.
 pub(crate) fn complain(line: &str) {
-    drop(writeln!(io::stderr().lock(), "{}", line.replace('\n', " ")));
+    write(&one_line(line));
+}
+
+/// Both lines at once.
+fn write(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// One line on standard error that is no complaint.
+pub(crate) fn note(message: impl Display) {
+    complain(&format!("ministore: {message}"));
 }
 
 /// One line on standard error about something that does not stop the program.
-pub(crate) fn warn(message: impl std::fmt::Display) {
-    complain(&format!("ministore: warning: {message}"));
+pub(crate) fn warn(message: impl Display) {
+    complain(&format!("ministore: {} {message}", Paint::of_stderr().with(WARNING, "warning:")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_number() {
+        let codes = [
+            (Code::Ok, 0),
+            (Code::Faults, 1),
+            (Code::Usage, 64),
+            (Code::BadData, 65),
+            (Code::NoInput, 66),
+            (Code::Unavailable, 69),
+            (Code::Internal, 70),
+            (Code::CannotCreate, 73),
+            (Code::Io, 74),
+            (Code::Temporary, 75),
+            (Code::NoPermission, 77),
+            (Code::Signal(2), 130),
+            (Code::Signal(15), 143),
+        ];
+        for (code, number) in codes {
+            assert_eq!(code.number(), number, "{code:?}");
+        }
+    }
+
+    /// What cannot be provoked from outside.
+    #[test]
+    fn a_fault_of_this_program_is_70_and_is_to_be_reported() {
+        for error in [MiniStoreError::WriterGone, MiniStoreError::Closed] {
+            let failure = Failure::store(Path::new("j"), &error);
+            assert_eq!(failure.code, Code::Internal);
+            assert!(failure.hint.unwrap().contains("report it"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_failed_sync_is_74_and_says_what_is_kept() {
+        let source = std::sync::Arc::new(io::Error::from_raw_os_error(5));
+        let failure = Failure::store(Path::new("j"), &MiniStoreError::Poisoned { path: "j".into(), source });
+        assert_eq!(failure.code, Code::Io);
+        assert!(failure.hint.unwrap().contains("acknowledged before is kept"));
+    }
 }

@@ -50,7 +50,11 @@ fn copy(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         let Some(record) = reader.get::<Box<RawValue>>(seq).map_err(failure)? else {
             check_there(&args.journal)?;
             let message = format_args!("{}: there is no record {seq} yet", args.journal.display());
-            return Err(Failure::new(Code::NoInput, message));
+            let failed = Failure::new(Code::NoInput, message);
+            return Err(match reader.last_seq().map_err(failure)? {
+                0 => failed.hint("the journal has no records yet"),
+                newest => failed.hint(format_args!("the newest record is {newest}")),
+            });
         };
         let json = record.value.get().as_bytes();
         write_record(seq, json, args.with_seq, out).map_err(Failure::output)?;

@@ -5,31 +5,35 @@
 
 mod args;
 mod bench;
+mod completions;
 mod exit;
-mod follow;
 mod get;
+mod hint;
 mod ingest;
 mod inspect;
 mod json;
 mod latency;
+mod man;
+mod nearby;
 mod output;
 mod repair;
 mod replay;
 mod salvage;
 mod signals;
 mod store;
+mod style;
+mod transfer;
 mod units;
 mod verify;
 
-use std::{
-    io::{self, IsTerminal},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use clap::Parser;
 
 use args::{Cli, Command};
 use exit::{Code, Failure};
+use style::Paint;
+use transfer::{export, import};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -52,7 +56,11 @@ fn run(command: Command) -> Result<Code, Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Salvage(args) => salvage::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 
@@ -72,7 +80,7 @@ fn log_to_stderr(verbose: bool) {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(Paint::of_stderr().is_on())
         .with_target(false)
         .without_time()
         .compact()

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use ministore_uring::maintenance::{self, Salvage};
+use serde_json::json;
 
 use crate::{
     exit::{Code, Failure},
-    output, units, verify,
+    json, output, units, verify,
 };
 
 /// Copy every record that still verifies into a new journal; the damaged one is only read
@@ -15,21 +16,40 @@ use crate::{
 /// Exits with 1 where something could not be salvaged; each fault is told as `verify` tells it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  ministore salvage events.jsonl salvaged.jsonl && ministore verify salvaged.jsonl")]
+Examples:
+  ministore salvage events.jsonl salvaged.jsonl && ministore verify salvaged.jsonl
+  ministore salvage events.jsonl salvaged.jsonl --json | jq '.lost[].reason'")]
 pub(crate) struct Args {
     /// The damaged journal
     journal: PathBuf,
 
     /// The journal to make; it must not exist
     new: PathBuf,
+
+    /// One JSON object instead of lines
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
     let salvage = maintenance::salvage(&args.journal, &args.new)
         .map_err(|error| Failure::store(&args.journal, &error))?;
-    output::lines(report(args, &salvage))?;
+    if args.json {
+        output::json(&as_json(args, &salvage))?
+    } else {
+        output::lines(report(args, &salvage))?
+    }
     Ok(if salvage.faults.is_empty() { Code::Ok } else { Code::Faults })
+}
+
+fn as_json(args: &Args, salvage: &Salvage) -> serde_json::Value {
+    json!({
+        "journal": args.journal.to_string_lossy(),
+        "new": args.new.to_string_lossy(),
+        "records": salvage.records,
+        "groups": salvage.groups,
+        "lost": json::faults(&salvage.faults),
+    })
 }
 
 fn report(args: &Args, salvage: &Salvage) -> Vec<String> {

@@ -6,7 +6,8 @@ use ministore_uring::maintenance::{self, Examination, Fault};
 use serde_json::json;
 
 use crate::{
-    exit::{Code, Failure},
+    exit::{Code, Failure, hint},
+    hint::quoted,
     json, output, units,
 };
 
@@ -35,6 +36,13 @@ pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
         output::json(&as_json(args, &found))?;
     } else {
         output::lines(report(args, &found))?;
+        if !found.faults.is_empty() {
+            let name = quoted(&args.journal);
+            hint(format_args!(
+                "'ministore repair {name} --dry-run' says what can be mended in place, 'ministore salvage {name} NEW' \
+                 copies what verifies"
+            ));
+        }
     }
     Ok(if found.faults.is_empty() { Code::Ok } else { Code::Faults })
 }

@@ -125,6 +125,11 @@ impl Index {
         Ok(None)
     }
 
+    /// The number of the newest record; 0 where there is none.
+    pub(super) fn last_seq(self: &Arc<Self>) -> Result<u64> {
+        Feed::last_seq(self)
+    }
+
     fn note(&self, link: Link, place: &Place, seq: u64) -> bool {
         let waypoint = place.waypoint();
         if let Some(waypoint) = waypoint {

@@ -112,6 +112,30 @@ impl Reader {
         Records::of(self.source(numbers(&seqs)))
     }
 
+    /// The number of the newest record; 0 where there is none. Only the newest segment is read for it, and that from the
+    /// last place known in it; journals without numbers in their headers are counted through.
+    ///
+    /// ```
+    /// # fn main() -> ministore_uring::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("journal.jsonl");
+    /// # let store = ministore_uring::MiniStore::open_blocking(&path)?;
+    /// store.blocking().append_batch(["a", "b", "c", "d"])?;
+    /// let reader = ministore_uring::MiniStore::reader(&path);
+    /// let last = reader.last_seq()?;
+    /// let newest_two = reader.range::<String>(last - 1..=last);
+    /// assert_eq!(newest_two.map(|record| record.map(|it| it.value)).collect::<Result<Vec<_>, _>>()?, ["c", "d"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get) has them for damage in the newest segment, and for what cannot be read.
+    pub fn last_seq(&self) -> Result<u64> {
+        self.index.last_seq()
+    }
+
     /// Memory that the index takes, in bytes.
     #[must_use]
     pub fn index_bytes(&self) -> usize {

@@ -126,6 +126,7 @@ impl Tried {
     }
 
     fn get(&self, seqs: &[u64]) {
+        assert_eq!(self.reader.last_seq().unwrap(), self.store.durable_seq());
         let (all, found) = self.beside_a_scan(|| {
             let get = |&seq| {
                 let of_store = self.store.blocking().get::<String>(seq);

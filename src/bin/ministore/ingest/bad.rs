@@ -81,7 +81,9 @@ impl BadLines {
     /// A bad line begins: either the run stops here, or [`raw`](Self::raw) and [`end`](Self::end) follow.
     pub(super) fn begin(&mut self, place: fmt::Arguments<'_>, reason: &str) -> Result<(), Stop> {
         if self.aside.is_none() {
-            return Err(Failure::at_place(format!("{place}: {reason}")).into());
+            let hint = "mend the line, or go on without it: --on-error skip, or quarantine=FILE; what stands before it is \
+                        durable, and --resume goes on from there";
+            return Err(Failure::at_place(format!("{place}: {reason}")).hint(hint).into());
         }
         tracing::info!("{place}: {reason}: passed over");
         Ok(())

@@ -15,7 +15,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Batches<'a> {
+pub(crate) struct Batches<'a> {
     store: &'a MiniStore,
     lines: Vec<Box<RawValue>>,
     bytes: usize,
@@ -29,31 +29,31 @@ pub(super) struct Batches<'a> {
 
 /// Lines of this run in the journal.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Durable {
-    pub(super) records: u64,
+pub(crate) struct Durable {
+    pub(crate) records: u64,
     /// Of JSON alone.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl<'a> Batches<'a> {
-    pub(super) fn new(store: &'a MiniStore) -> Self {
+    pub(crate) fn new(store: &'a MiniStore) -> Self {
         let next_seq = store.durable_seq() + 1;
         Self { store, lines: Vec::new(), bytes: 0, in_flight: None, next_seq, durable: Durable::default() }
     }
 
-    pub(super) fn push(&mut self, line: Box<RawValue>) -> Result<(), Failure> {
+    pub(crate) fn push(&mut self, line: Box<RawValue>) -> Result<(), Failure> {
         self.bytes += line.get().len();
         self.lines.push(line);
         if self.bytes < BATCH_BYTES { Ok(()) } else { self.issue() }
     }
 
     /// Makes durable what has gathered, and waits for it.
-    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.issue()?;
         self.settle()
     }
 
-    pub(super) fn durable(&self) -> Durable {
+    pub(crate) fn durable(&self) -> Durable {
         self.durable
     }
 

@@ -11,7 +11,7 @@ use super::{
     sidecar::{Run, Sidecar},
     summary::{Outcome, Summary},
 };
-use crate::exit::{Code, Failure, complain};
+use crate::exit::{Code, Failure, note};
 
 /// What is left of a run when its lines are through.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(super) fn finish(
         Ok(()) => told.map(|()| Code::Ok),
         Err(Stop::Failed(failure)) => Err(failure),
         Err(Stop::Interrupted(code)) => {
-            complain("ministore: interrupted; what is counted is durable, and --resume goes on from there");
+            note("interrupted; what is counted is durable, and --resume goes on from there");
             Ok(code)
         }
     }

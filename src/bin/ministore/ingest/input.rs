@@ -1,7 +1,7 @@
 //! Owns where lines come from: standard input, plain files, and compressed ones by their names.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -10,11 +10,14 @@ use std::{
 use flate2::read::MultiGzDecoder;
 
 use super::zstd::MultiFrameDecoder;
-use crate::exit::{Code, Failure};
+use crate::{
+    exit::{Code, Failure},
+    hint,
+};
 
 /// One input, in the order of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Input {
+pub(crate) enum Input {
     Stdin,
     File(PathBuf),
 }
@@ -28,7 +31,7 @@ enum Compression {
 
 impl Input {
     /// No file at all means standard input.
-    pub(super) fn all(files: &[PathBuf]) -> Vec<Self> {
+    pub(crate) fn all(files: &[PathBuf]) -> Vec<Self> {
         if files.is_empty() {
             return vec![Self::Stdin];
         }
@@ -38,7 +41,7 @@ impl Input {
     }
 
     /// As it is named in messages.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Stdin => "<stdin>".to_owned(),
             Self::File(path) => path.display().to_string(),
@@ -46,7 +49,7 @@ impl Input {
     }
 
     /// As it is remembered for `--resume`: the same file from whatever directory.
-    pub(super) fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         match self {
             Self::Stdin => "-".to_owned(),
             Self::File(path) => {
@@ -57,33 +60,40 @@ impl Input {
     }
 
     /// Size in bytes as stored, where it is known.
-    pub(super) fn bytes(&self) -> Option<u64> {
+    pub(crate) fn bytes(&self) -> Option<u64> {
         match self {
             Self::Stdin => None,
-            Self::File(path) => {
-                fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|found| found.len())
-            }
+            Self::File(path) => fs::metadata(path).ok().filter(Metadata::is_file).map(|found| found.len()),
         }
     }
 
     /// Finds out before the first append what would otherwise end the run in its middle.
-    pub(super) fn check(&self, journal: &Path) -> Result<(), Failure> {
+    pub(crate) fn check(&self, journal: &Path) -> Result<(), Failure> {
         let Self::File(path) = self else { return Ok(()) };
-        let found = fs::metadata(path).map_err(|error| Failure::file(path, "read", &error))?;
-        if found.is_dir() {
-            return Err(Failure::new(Code::NoInput, format_args!("{}: is a directory", path.display())));
-        }
+        let found = Self::check_file(path)?;
         // A journal that is read into itself would grow until the disk is full.
         let itself =
             fs::metadata(journal).is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()));
         if itself {
-            return Err(Failure::new(Code::Usage, format_args!("{}: is the journal itself", path.display())));
+            let failure =
+                Failure::new(Code::Usage, format_args!("{}: is the journal itself", path.display()));
+            return Err(failure.hint("the journal comes first, then the files to read"));
         }
         Ok(())
     }
 
+    /// What a file is that can be read as lines.
+    pub(crate) fn check_file(path: &Path) -> Result<Metadata, Failure> {
+        let found = fs::metadata(path).map_err(|error| Failure::file(path, "read", &error))?;
+        if found.is_dir() {
+            let failure = Failure::new(Code::NoInput, format_args!("{}: is a directory", path.display()));
+            return Err(failure.hint("name the files in it"));
+        }
+        Ok(found)
+    }
+
     /// Opens it for reading, decompressed.
-    pub(super) fn open<C: Fn(u64) + Send + 'static>(&self, count: C) -> io::Result<Box<dyn Read + Send>> {
+    pub(crate) fn open<C: Fn(u64) + Send + 'static>(&self, count: C) -> io::Result<Box<dyn Read + Send>> {
         let Self::File(path) = self else {
             return Ok(Box::new(Counted { source: io::stdin(), count }));
         };
@@ -97,7 +107,7 @@ impl Input {
 
     /// What an error while reading says about it: a compressed file that does not decode is bad data, whatever
     /// kind of error its decoder makes of that.
-    pub(super) fn failure(&self, error: &io::Error) -> Failure {
+    pub(crate) fn failure(&self, error: &io::Error) -> Failure {
         use io::ErrorKind as Kind;
         let data = matches!(
             error.kind(),
@@ -107,7 +117,15 @@ impl Input {
             Self::File(path) if data && Compression::of(path) != Compression::None => Code::BadData,
             _ => Code::of_io(error),
         };
-        Failure::new(code, format_args!("{}: cannot read: {error}", self.name()))
+        let failure = Failure::new(code, format_args!("{}: cannot read: {error}", self.name()));
+        match (code, self) {
+            (Code::BadData, _) => failure.hint("the file is damaged or not whole: fetch it again"),
+            (_, Self::File(path)) => match hint::of_io(path, error) {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            },
+            _ => failure,
+        }
     }
 }
 

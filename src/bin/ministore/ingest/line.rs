@@ -4,17 +4,17 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-use super::LINE_BYTES_MAX;
+pub(crate) use super::LINE_BYTES_MAX;
 
 /// Why a line is not a record: where in it, in bytes from 0, and what is wrong.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) offset: usize,
-    pub(super) reason: String,
+pub(crate) struct Fault {
+    pub(crate) offset: usize,
+    pub(crate) reason: String,
 }
 
 impl Fault {
-    pub(super) fn too_long() -> Self {
+    pub(crate) fn too_long() -> Self {
         let reason = format!("longer than a record may be ({LINE_BYTES_MAX} bytes)");
         Self { offset: LINE_BYTES_MAX, reason }
     }
@@ -22,7 +22,7 @@ impl Fault {
 
 /// Where the value in a line stands: without the CR of a CR LF and the white space that JSON allows around it. Empty
 /// for a blank line.
-pub(super) fn value(raw: &[u8]) -> Result<Range<usize>, Fault> {
+pub(crate) fn value(raw: &[u8]) -> Result<Range<usize>, Fault> {
     let line = raw.strip_suffix(b"\r").unwrap_or(raw);
     if line.len() > LINE_BYTES_MAX {
         return Err(Fault::too_long());
@@ -34,7 +34,7 @@ pub(super) fn value(raw: &[u8]) -> Result<Range<usize>, Fault> {
 }
 
 /// Exactly one JSON value, its bytes kept as they are.
-pub(super) fn record(value: &[u8]) -> Result<Box<RawValue>, Fault> {
+pub(crate) fn record(value: &[u8]) -> Result<Box<RawValue>, Fault> {
     let text = std::str::from_utf8(value)
         .map_err(|error| Fault { offset: error.valid_up_to(), reason: "not UTF-8".to_owned() })?;
     serde_json::from_str(text).map_err(|error| fault(&error))

@@ -6,12 +6,12 @@
 
 mod args;
 mod bad;
-mod batch;
+pub(crate) mod batch;
 mod blocks;
 mod feed;
 mod finish;
-mod input;
-mod line;
+pub(crate) mod input;
+pub(crate) mod line;
 mod pass_over;
 mod progress;
 mod sidecar;
@@ -42,7 +42,7 @@ use progress::Progress;
 use start::Started;
 
 /// The limit of a record in the journals that are written here. A longer line is a bad line.
-const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Blocks read ahead of the journal: enough that a commit finds a full batch behind it, also where a terminal or a
 /// writer that flushes every line makes them small.

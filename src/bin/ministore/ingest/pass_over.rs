@@ -27,6 +27,10 @@ pub(super) struct PassOver {
     may_append: bool,
 }
 
+/// What to do where a run cannot go on.
+const ANEW: &str =
+    "give the same input again, whole; without --resume all of it is appended, behind what is there";
+
 /// What a line turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -43,7 +47,7 @@ impl PassOver {
         let reached = durable_seq + 1;
         if reached < end_seq.unwrap_or(run.start_seq) {
             let message = format!("{}: ends before the records of the ingest to resume", journal.display());
-            return Err(Failure::new(Code::BadData, message));
+            return Err(Failure::new(Code::BadData, message).hint(ANEW));
         }
         let end_seq = end_seq.unwrap_or(reached);
         if end_seq == run.start_seq && reached == end_seq {
@@ -81,10 +85,8 @@ impl PassOver {
         }
         if record.is_some() {
             let reason = format!("differs from record {} of the journal", self.next_seq);
-            return Err(Failure::at_place(format!(
-                "{}: {reason}: not the input of the interrupted run",
-                place()
-            )));
+            let line = format!("{}: {reason}: not the input of the interrupted run", place());
+            return Err(Failure::at_place(line).hint(ANEW));
         }
         self.next_seq += 1;
         Ok(Verdict::Present)
@@ -121,7 +123,7 @@ impl PassOver {
             self.journal.display(),
             units::counted(self.last_seq + 1 - self.next_seq, "record")
         );
-        Err(Failure::new(Code::BadData, message))
+        Err(Failure::new(Code::BadData, message).hint(ANEW))
     }
 
     /// A line follows the last one that is in the journal.
@@ -133,6 +135,6 @@ impl PassOver {
             "{}: the input has grown since it was ingested, and others have appended to the journal behind it",
             self.journal.display()
         );
-        Err(Failure::new(Code::BadData, message))
+        Err(Failure::new(Code::BadData, message).hint(ANEW))
     }
 }

@@ -64,7 +64,8 @@ impl Sidecar {
             Err(error) => return Err(Failure::file(&self.path, "read", &error)),
         };
         let not_ours = |reason: &dyn std::fmt::Display| {
-            Failure::new(Code::BadData, format_args!("{}: {reason}", self.path.display()))
+            let failure = Failure::new(Code::BadData, format_args!("{}: {reason}", self.path.display()));
+            failure.hint("without it no run can go on: leave out --resume, and all of the input is appended")
         };
         let run: Run = serde_json::from_slice(&text).map_err(|error| not_ours(&error))?;
         if run.version != VERSION {

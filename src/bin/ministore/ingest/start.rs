@@ -115,6 +115,7 @@ fn other_inputs(sidecar: &Sidecar, run: &Run) -> Failure {
     let inputs = run.inputs.join(" ");
     let path = sidecar.path.display();
     Failure::new(Code::Usage, format_args!("{path}: the interrupted ingest had other inputs: {inputs}"))
+        .hint("give those again to go on with it, or leave out --resume to begin anew")
 }
 
 /// What is said now counts, else what the interrupted run did, else stop. Notes it in `run`.

@@ -8,24 +8,30 @@ use rustix::{
     io::Errno,
 };
 
+use super::{
+    Args, check_there,
+    selection::{Selection, Wanted},
+};
 use crate::{
     exit::{Code, Failure},
-    replay::{Args, check_there, write_record},
     signals::Interrupts,
 };
 
 /// What was written is flushed whenever there is nothing more at the moment.
-pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<Code, Failure> {
+pub(super) fn run(args: &Args, out: &mut impl Write) -> Result<Code, Failure> {
     check_there(&args.journal)?;
     let failed = |error: MiniStoreError| Failure::store(&args.journal, &error);
-    // 0 stands for the oldest record that is there.
-    let mut lines = MiniStore::follow_lines(&args.journal, args.from.unwrap_or(0)).map_err(failed)?;
+    let mut selection = Selection::of(args, true)?;
+    let mut lines = MiniStore::follow_lines(&args.journal, selection.from).map_err(failed)?;
     let stopper = lines.stopper();
     let interrupts = Interrupts::listen(move || stopper.stop())?;
     end_with_the_reader(lines.stopper());
-    for _ in 0..args.limit.unwrap_or(u64::MAX) {
-        let Some(line) = next(&mut lines, out, failed)? else { break };
-        write_record(line.seq, line.json, args.with_seq, out).map_err(Failure::output)?;
+    while selection.wanted() == Wanted::More
+        && let Some(line) = next(&mut lines, out, failed)?
+    {
+        if selection.take(&line, out).map_err(|taken| taken.failure(args))? == Wanted::Enough {
+            break;
+        }
     }
     Ok(interrupts.raised().unwrap_or(Code::Ok))
 }

@@ -1,0 +1,32 @@
+//! Owns `ministore completions`: what a shell needs to complete a command line of this program.
+
+use std::io::{self, Write};
+
+use clap::CommandFactory;
+use clap_complete::{Shell, generate};
+
+use crate::{
+    args::Cli,
+    exit::{Code, Failure},
+};
+
+/// Write the completions of a shell to standard output
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  ministore completions bash > ~/.local/share/bash-completion/completions/ministore
+  ministore completions zsh > ~/.zfunc/_ministore
+  ministore completions fish > ~/.config/fish/completions/ministore.fish")]
+pub(crate) struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
+    // Not straight to standard output: a reader that goes away must not end this in a panic.
+    let mut script = Vec::new();
+    generate(args.shell, &mut Cli::command(), "ministore", &mut script);
+    let mut out = io::stdout().lock();
+    out.write_all(&script).and_then(|()| out.flush()).map_err(Failure::output)?;
+    Ok(Code::Ok)
+}

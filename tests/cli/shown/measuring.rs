@@ -1,0 +1,12 @@
+//! `bench`, its figures left out.
+
+use crate::support::{Place, ministore};
+
+#[test]
+fn bench() {
+    let place = Place::new();
+    let args = ["bench", "--seconds", "0.1", "--callers", "2", "--dir"];
+    snapshot!(figures place, ministore(args).arg(place.dir.path())).ok();
+    snapshot!(figures place, ministore(args).arg(place.dir.path()).arg("--json")).ok();
+    snapshot!(place, ministore(args).arg(place.path("no"))).code(66);
+}

@@ -1,0 +1,9 @@
+//! What every subcommand tells, word for word: `snapshots/` has it, and a change of it is seen in the review.
+
+mod errors;
+mod help;
+mod looking;
+mod measuring;
+mod mending;
+mod moving;
+mod records;
