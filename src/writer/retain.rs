@@ -299,6 +299,12 @@ impl Worker {
                 age: if limits.limits_age() { self.age(path)? } else { None },
             };
             let Some(why) = rules.verdict(left, &oldest) else { break };
+            if oldest.end.is_none()
+                && self.keeper.numbered
+                && !self.is_numbered_behind(&archived[index + 1..])?
+            {
+                break;
+            }
             if index > 0 {
                 return Ok(Surplus::Left);
             }
@@ -335,6 +341,18 @@ impl Worker {
             );
         }
         Ok(())
+    }
+
+    /// Whether one of these segments, or the active one, says the number of its first record. Where none does, all count from
+    /// the oldest of them: its records would give their numbers to those behind it.
+    fn is_numbered_behind(&self, behind: &[(u64, PathBuf)]) -> std::result::Result<bool, Stopped> {
+        let active = self.names.active();
+        for path in behind.iter().map(|(_, path)| path).chain([&active]) {
+            if self.first_in(path)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The first record of a segment, where it is there and says so. What cannot be read does not count as one that says

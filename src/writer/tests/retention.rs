@@ -298,3 +298,29 @@ fn a_segment_stays_while_the_one_behind_it_cannot_be_read() {
         assert_eq!(finish(rig.store.release_before(0)).unwrap(), 6);
     }
 }
+
+#[test]
+fn plain_segments_stay_until_one_behind_them_states_its_number() {
+    for kind in lanes() {
+        for options in [JournalOptions::new().max_segments(1), JournalOptions::new().max_total_bytes(1)] {
+            let mut rig = Rig::open(kind, JournalOptions::new().seals(false));
+            for record in 0..3 {
+                rig.append(record).unwrap();
+                finish(rig.store.rotate()).unwrap();
+            }
+            rig.append(3).unwrap();
+            finish(rig.store.close()).unwrap();
+            rig.store = open_on(kind, options, &rig.path, &rig.faults).unwrap();
+            assert_eq!(finish(rig.store.release_before(0)).unwrap(), 1, "they count from the oldest of them");
+            rig.append(4).unwrap();
+            assert_eq!(values(&rig.path), [0, 1, 2, 3, 4]);
+            for seq in 1..=5 {
+                assert_eq!(finish(rig.store.get::<u64>(seq)).unwrap().unwrap().value, seq - 1);
+            }
+            finish(rig.store.rotate()).unwrap();
+            assert_eq!(finish(rig.store.release_before(0)).unwrap(), 6);
+            rig.append(5).unwrap();
+            assert_eq!(finish(rig.store.get::<u64>(6)).unwrap().unwrap().value, 5);
+        }
+    }
+}
