@@ -121,6 +121,11 @@ impl Keeper {
         self.remember(|memory| memory.unfinished.limits.is_some())
     }
 
+    /// What is on the disk is not known any more: no job that was asked for already is to build on it.
+    pub(super) fn stop(&self, error: &io::Error) {
+        self.shared.poison_beside(copy_of(error));
+    }
+
     /// Nobody goes on: those who wait for that are told why.
     pub(super) fn refuse_unfinished(&self) {
         let unfinished = self.remember(|memory| mem::take(&mut memory.unfinished));
@@ -252,11 +257,9 @@ impl Worker {
 
     /// Nothing is to be built on what is on the disk now.
     fn fail(&self, waiting: Vec<Waiting>, error: io::Error) -> io::Error {
-        let shared = &self.keeper.shared;
-        let cause = copy_of(&error);
-        shared.poison(error);
-        refuse(waiting, || shared.refusal());
-        cause
+        self.keeper.stop(&error);
+        refuse(waiting, || self.keeper.shared.refusal());
+        error
     }
 
     /// At a rotation all limits apply. What cannot be deleted now is tried again at the next.

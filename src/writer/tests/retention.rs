@@ -324,3 +324,60 @@ fn plain_segments_stay_until_one_behind_them_states_its_number() {
         }
     }
 }
+
+#[test]
+fn what_a_commit_makes_durable_beside_a_failed_deletion_is_told() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        segments(&rig, 1);
+        rig.append(1).unwrap();
+        let mut follow = rig.store.follow::<u64>(3);
+        rig.faults.hold(Op::Remove);
+        let mut releasing = Box::pin(rig.store.release_before(2));
+        assert!(is_waiting(&mut releasing));
+        rig.faults.await_held(Op::Remove);
+        let pending = rig.stall(2);
+        let mut waiting = Box::pin(rig.store.wait_durable(3));
+        let mut followed = Box::pin(follow.next());
+        assert!(is_waiting(&mut waiting) && is_waiting(&mut followed));
+        rig.faults.fail(Op::SyncDir, 1, Errno::IO);
+        rig.faults.release(Op::Remove);
+        assert!(matches!(finish(releasing), Err(MiniStoreError::Poisoned { .. })));
+        assert!(is_waiting(&mut waiting), "it is not known yet");
+        rig.faults.release(Op::Commit);
+        assert_eq!(finish(pending).unwrap(), 3);
+        finish(waiting).unwrap();
+        assert_eq!(finish(followed).unwrap().unwrap().value, 2);
+        assert!(matches!(finish(follow.next()), Some(Err(MiniStoreError::Poisoned { .. }))));
+        assert!(matches!(finish(rig.store.wait_durable(4)), Err(MiniStoreError::Poisoned { .. })));
+    }
+}
+
+#[test]
+fn nothing_is_deleted_once_a_new_segment_may_be_without_its_name() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        rig.settle();
+        // The header of the new segment, then its name, which is to be made durable.
+        rig.faults.hold(Op::Commit);
+        let mut rotating = Box::pin(rig.store.rotate());
+        assert!(is_waiting(&mut rotating));
+        rig.faults.await_held(Op::Commit);
+        rig.faults.hold(Op::SyncDir);
+        rig.faults.release(Op::Commit);
+        rig.faults.await_held(Op::SyncDir);
+        finish(rotating).unwrap();
+        let mut releasing = Box::pin(rig.store.release_before(2));
+        assert!(is_waiting(&mut releasing));
+        // By the second time the writer has asked for it.
+        rig.settle();
+        rig.settle();
+        let removed = rig.faults.count(Op::Remove);
+        rig.faults.fail(Op::SyncDir, 0, Errno::IO);
+        rig.faults.release(Op::SyncDir);
+        assert_eq!(poison(finish(releasing)), Some(Errno::IO));
+        assert_eq!(rig.faults.count(Op::Remove), removed);
+        assert!(rig.path.with_extension("001").exists());
+    }
+}
