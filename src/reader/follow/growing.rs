@@ -131,7 +131,12 @@ impl Growing {
                 end =
                     before_last_lf(&self.file, from.offset(), end).map_err(failed)?.unwrap_or(from.offset());
             }
-            match self.scan(from, end, block, durable.up_to()).map_err(failed)? {
+            let mut scanned = self.scan(from, end, block, durable.up_to()).map_err(failed)?;
+            if from.is_plain() && !self.complete && matches!(scanned, Err(None)) {
+                scanned =
+                    self.scan_last_plain(from, wide.min(len), block, durable.up_to()).map_err(failed)?;
+            }
+            match scanned {
                 Ok(taken) => {
                     self.adapt_window(taken.place.data_end() - from.offset());
                     return Ok(Some(taken));
@@ -185,6 +190,25 @@ impl Growing {
             taken.last = before;
             if group.on_disk {
                 return Ok(Ok(Taken { large: Some((group.offset, group.end)), ..taken }));
+            }
+        }
+    }
+
+    /// The last line of a plain segment that was opened for writing: its seal stands behind it, and padding in the place of
+    /// the LF.
+    fn scan_last_plain(
+        &self,
+        from: Place,
+        end: u64,
+        block: &mut Block,
+        up_to: u64,
+    ) -> io::Result<std::result::Result<Taken, Option<&'static str>>> {
+        match self.scan(from, end, block, up_to)? {
+            Ok(taken) if !taken.place.is_plain() => Ok(Ok(taken)),
+            // A line that is still being written, or its seal.
+            _ => {
+                block.clear();
+                Ok(Err(None))
             }
         }
     }

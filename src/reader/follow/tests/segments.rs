@@ -4,6 +4,8 @@ use std::{
     fs::{self, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -83,6 +85,36 @@ fn a_plain_journal_is_followed_when_it_is_continued_under_seals() {
             assert_eq!(eye.seen.last().unwrap().1, value);
         }
         assert!(eye.seen.iter().zip(1..).all(|((seq, _), n)| *seq == n), "{:?}", eye.seen);
+    }
+}
+
+#[test]
+fn the_last_plain_line_is_handed_out_where_its_seal_and_padding_stand_behind_it() {
+    for lines in 1..=3_u64 {
+        let rig = Rig::new();
+        add(&rig.path, PLAIN);
+        add(&rig.path, &(1..=lines).map(|n| format!("{n}\n")).collect::<String>());
+        let store = rig.store(JournalOptions::new());
+        let began = Instant::now();
+        while !fs::read(&rig.path).unwrap().ends_with(b" ") {
+            assert!(began.elapsed() < Duration::from_secs(60), "it is not written ahead");
+            thread::yield_now();
+        }
+        let mut own = rig.eye(1);
+        own.look().unwrap();
+        assert_eq!(own.values(), (1..=lines).collect::<Vec<_>>());
+        let mut eye = rig.eye(1);
+        for bound in 0..=lines {
+            eye.durable = super::Durable::UpTo(bound);
+            eye.look().unwrap();
+            assert_eq!(eye.values(), (1..=bound).collect::<Vec<_>>());
+        }
+        store.blocking().append(&(lines + 1)).unwrap();
+        eye.durable = super::Durable::UpTo(lines + 1);
+        for eye in [&mut eye, &mut own] {
+            eye.look().unwrap();
+            assert_eq!(eye.values(), (1..=lines + 1).collect::<Vec<_>>());
+        }
     }
 }
 
