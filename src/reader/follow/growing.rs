@@ -80,8 +80,9 @@ impl Growing {
         }
     }
 
-    pub(super) fn last_seal(&self) -> Option<u32> {
-        self.place.last_seal()
+    /// The last seal of what was read.
+    pub(super) fn last_seal(&self) -> Result<Option<u32>> {
+        self.place.last_seal_now(&*self.file).map_err(|error| self.read_error(error))
     }
 
     pub(super) fn holds_records(&self) -> bool {

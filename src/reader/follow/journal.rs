@@ -129,7 +129,7 @@ impl Journal {
                 Ok(replaced)
             }
             Some(link) if link.first == next_seq && current.holds_records() => {
-                if link.prev != current.last_seal().unwrap_or(0) {
+                if link.prev != current.last_seal()?.unwrap_or(0) {
                     return Err(found.damage("it does not continue the segment before it"));
                 }
                 self.current = found.open(Some(next_seq))?;

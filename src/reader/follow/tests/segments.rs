@@ -89,6 +89,21 @@ fn a_plain_journal_is_followed_when_it_is_continued_under_seals() {
 }
 
 #[test]
+fn a_plain_segment_that_got_a_seal_and_was_archived_is_followed_to_the_next() {
+    let rig = Rig::new();
+    add(&rig.path, PLAIN);
+    add(&rig.path, "1\n2\n");
+    let mut eye = rig.eye(1);
+    eye.look().unwrap();
+    let store = rig.store(JournalOptions::new());
+    store.blocking().rotate().unwrap();
+    eye.look().unwrap();
+    store.blocking().append(&3_u64).unwrap();
+    eye.look().unwrap();
+    assert_eq!(eye.values(), [1, 2, 3]);
+}
+
+#[test]
 fn the_last_plain_line_is_handed_out_where_its_seal_and_padding_stand_behind_it() {
     for lines in 1..=3_u64 {
         let rig = Rig::new();
