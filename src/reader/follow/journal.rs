@@ -112,7 +112,7 @@ impl Journal {
         }
     }
 
-    fn go_on(&mut self, current: Growing, listing: &mut Listing) -> Result<bool> {
+    fn go_on(&mut self, mut current: Growing, listing: &mut Listing) -> Result<bool> {
         let (number, next_seq) = (current.number, current.next_seq);
         let (found, follows) = listing.after(number)?;
         let Some(found) = found else {
@@ -120,6 +120,12 @@ impl Journal {
             return Ok(false);
         };
         let is_same = current.header.link().is_some() && found.header.link() == current.header.link();
+        if is_same && follows && found.number != number {
+            // Where all archived segments were deleted, the number that it was to get could only be guessed.
+            current.number = found.number;
+            self.current = Some(current);
+            return Ok(true);
+        }
         match found.header.link() {
             _ if is_same || (found.header.link().is_none() && !follows) => {
                 // Deleted, and something else in its place, which begins as it did.

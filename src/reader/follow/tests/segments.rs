@@ -201,6 +201,31 @@ fn many_rotations_between_two_looks_lose_nothing() {
 }
 
 #[test]
+fn where_all_archived_segments_are_deleted_the_next_is_found_all_the_same() {
+    for archived in 1..=3_u64 {
+        let rig = Rig::new();
+        let store = rig.store(JournalOptions::new());
+        for value in 1..=archived {
+            store.blocking().append(&value).unwrap();
+            store.blocking().rotate().unwrap();
+        }
+        let mut early = rig.eye(1);
+        early.look().unwrap();
+        assert_eq!(store.blocking().release_before(archived + 1).unwrap(), archived + 1);
+        let mut late = rig.eye(archived + 1);
+        for value in archived + 1..archived + 4 {
+            store.blocking().append(&value).unwrap();
+            for eye in [&mut early, &mut late] {
+                eye.look().unwrap();
+                assert_eq!(eye.seen.last(), Some(&(value, value)), "{archived} were deleted");
+            }
+            store.blocking().rotate().unwrap();
+        }
+        assert_eq!(late.values(), (archived + 1..archived + 4).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn whoever_lost_its_place_is_told_where_the_journal_begins() {
     let rig = Rig::new();
     let store = rig.store(JournalOptions::new().max_bytes_per_segment(300));
