@@ -20,12 +20,15 @@ use crate::{
     format::{Header, HeaderFault, header::MAGIC},
     names::Names,
     recovery::scan_to_end,
-    scan::{Block, Collect, Scanner, begins_as_a_journal, read_header},
+    scan::{Block, Collect, Scanner, before_last_lf, begins_as_a_journal, read_header},
     sync::thread,
 };
 
 /// So many looks may miss a record that must be there: a rotation may be under way at each.
 const MISSES_MAX: u32 = 100;
+
+/// No header is longer.
+const HEADER_BYTES_MAX: u64 = 4096;
 
 /// A journal, and how far it was read.
 #[derive(Debug)]
@@ -278,11 +281,14 @@ impl Listing {
                 None => return Ok(None),
             },
         };
-        let header = read_header(&*file).map_err(MiniStoreError::file(&path, "read"))?;
+        let failed = |error| MiniStoreError::file(path.as_path(), "read")(error);
+        let header = read_header(&*file).map_err(failed)?;
+        // One that is just being created.
+        if !archived && is_begun(&*file, header.as_ref().ok().copied()).map_err(failed)? {
+            return Ok(None);
+        }
         match header {
             Ok(header) => Ok(Some(File { path, file, header, number })),
-            // One that is just being created.
-            Err(_) if !archived && is_begun(&*file).map_err(MiniStoreError::file(&path, "read"))? => Ok(None),
             Err(fault) => Err(refused(&path, fault)),
         }
     }
@@ -302,10 +308,15 @@ impl Listing {
     }
 }
 
-/// Whether nothing but the beginning of a header stands there.
-fn is_begun(file: &dyn DiskFile) -> io::Result<bool> {
+/// Whether nothing but the beginning of a header stands there. One that begins like a plain one may go on: that is whole
+/// with its LF.
+fn is_begun(file: &dyn DiskFile, header: Option<Header>) -> io::Result<bool> {
     let len = file.len()?;
-    Ok(len == 0 || (len < MAGIC.len() as u64 && begins_as_a_journal(file)?))
+    match header {
+        Some(Header::Plain) => Ok(before_last_lf(file, 0, len.min(HEADER_BYTES_MAX))?.is_none()),
+        Some(Header::Sealed(_)) => Ok(false),
+        None => Ok(len == 0 || (len < MAGIC.len() as u64 && begins_as_a_journal(file)?)),
+    }
 }
 
 impl File {
