@@ -194,7 +194,7 @@ proptest! {
 
 /// A directory with files of a journal, as they were composed.
 struct Files {
-    dir: tempfile::TempDir,
+    dir: TempDir,
 }
 
 impl Files {
