@@ -142,6 +142,13 @@ impl Shared {
 
     /// Stops everything for good. The first cause is kept.
     pub(crate) fn poison(&self, cause: io::Error) {
+        self.poison_beside(cause);
+        self.progress.end();
+    }
+
+    /// The same, from beside the writer. A commit may be under way, and what it makes durable is still told: the writer
+    /// says itself that nothing more will be, when it hears of this.
+    pub(crate) fn poison_beside(&self, cause: io::Error) {
         if self.poison.get().is_none() {
             tracing::error!(journal = %self.path.display(), %cause, "a write or a sync failed: stopped");
             self.counters.poisoned();
@@ -150,14 +157,18 @@ impl Shared {
             self.room.close();
         }
         let _ = self.poison.set(Arc::new(cause));
-        self.close_room();
+        self.refuse_room();
     }
 
     /// Who waits for room is woken, and refused; and so is who waits for a number that will not be durable.
     pub(crate) fn close_room(&self) {
+        self.refuse_room();
+        self.progress.end();
+    }
+
+    fn refuse_room(&self) {
         // Again where a waker panicked, for those behind it: each time at least one fewer is waiting.
         while !outliving_callers(|| self.room.close()) {}
-        self.progress.end();
     }
 
     /// The error of a poisoned store.

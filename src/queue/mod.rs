@@ -303,8 +303,12 @@ impl Inbox {
 
     /// Gives the group that is being filled some time to become full.
     fn let_fill<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        state.writer = Writer::Filling;
-        let still = |state: &mut State| self.queue.may_fill(state);
+        let still = |state: &mut State| {
+            let may_fill = self.queue.may_fill(state);
+            // Whoever woke it may have gone by now: then others are to wake it.
+            state.writer = if may_fill { Writer::Filling } else { Writer::Busy };
+            may_fill
+        };
         let waited = self.queue.changed.wait_timeout_while(state, self.delay, still);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.writer = Writer::Busy;

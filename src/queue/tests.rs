@@ -18,6 +18,9 @@ use super::{
 };
 use crate::{JournalOptions, MiniStoreError, Pending, format::LF, process::Process, request::Room};
 
+/// A test that waits longer than this hangs.
+const HANG: Duration = Duration::from_secs(60);
+
 /// A full group.
 const FULL_BYTES: u64 = 1 << 20;
 
@@ -478,4 +481,34 @@ fn what_is_meant_for_one_number_is_not_laid_out_beforehand() {
     assert!(ends.inbox().borrow_full().is_none(), "it can still be added to");
     ends.queue.append(meant()).unwrap();
     assert!(ends.inbox().borrow_full().is_some());
+}
+
+fn await_that(condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < HANG, "the writer cannot be woken");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_caller_who_gives_up_waiting_for_room_leaves_the_writer_to_be_woken() {
+    for _ in 0..50 {
+        let mut ends = Ends::new(100, 100);
+        let mut inbox = ends.inbox.take().unwrap();
+        inbox.delay = Duration::from_secs(3600);
+        drop(ends.submit(1));
+        let (sender, found) = std::sync::mpsc::channel();
+        let waits = std::thread::spawn(move || {
+            sender.send(matches!(inbox.wait(), Found::Request(_))).unwrap();
+        });
+        await_that(|| ends.queue.lock().writer == Writer::Filling);
+        ends.queue.begin_waiting();
+        ends.queue.end_waiting();
+        // It may have looked in between, and taken the group.
+        await_that(|| ends.queue.lock().writer == Writer::Filling || waits.is_finished());
+        ends.queue.hurry();
+        assert_eq!(found.recv_timeout(HANG), Ok(true), "nobody wakes the writer");
+        waits.join().unwrap();
+    }
 }

@@ -1,6 +1,6 @@
 //! Verified records of a journal, segment after segment, a block at a time.
 
-use std::{collections::VecDeque, io, ops::Range, path::Path, path::PathBuf, sync::Arc};
+use std::{collections::VecDeque, io, mem, ops::Range, path::Path, path::PathBuf, sync::Arc};
 
 use super::{
     Snapshot,
@@ -15,6 +15,9 @@ use crate::{
     recovery::scan_to_end,
     scan::{Block, Collect, End, Scanner, read_header},
 };
+
+/// A rotation and a deletion between a listing and the first look at a file: so many in a row do not happen.
+pub(super) const LISTINGS_MAX: u32 = 100;
 
 /// Where the records of a block stand.
 #[derive(Debug, Clone)]
@@ -32,8 +35,13 @@ pub(super) struct Feed {
     disk: Arc<dyn Disk>,
     /// The records asked for. Of the group that holds the first of them, earlier ones are handed out, too.
     wanted: Range<u64>,
+    /// The journal, unless it is one file of it.
+    journal: Option<PathBuf>,
     /// What is known of the journal's files already, and is to be known.
     index: Option<Arc<Index>>,
+    /// What was listed is gone, as far as it was looked for.
+    overtaken: bool,
+    listings_left: u32,
     waiting: VecDeque<Waiting>,
     current: Option<Segment>,
     /// What the next segment must continue, once a segment was read.
@@ -62,7 +70,10 @@ impl Feed {
         Self {
             disk,
             wanted,
+            journal: None,
             index: None,
+            overtaken: false,
+            listings_left: LISTINGS_MAX,
             waiting: VecDeque::new(),
             current: None,
             expected: None,
@@ -72,14 +83,9 @@ impl Feed {
 
     /// All segments that hold records from `from_seq` on (and perhaps some before).
     pub(super) fn of_journal(disk: Arc<dyn Disk>, path: &Path, from_seq: u64) -> Result<Self> {
-        let Snapshot { archived, active } = Snapshot::take(&*disk, &Names::resolve(&*disk, path)?)?;
         let mut feed = Self::new(disk, from_seq..u64::MAX);
-        feed.waiting =
-            archived.into_iter().map(|(_, path)| Waiting { path: path.into(), file: None }).collect();
-        if let Some((path, file)) = active {
-            feed.wait_for_active(path, file)?;
-        }
-        feed.skip_before(from_seq);
+        feed.journal = Some(path.to_path_buf());
+        feed.list()?;
         Ok(feed)
     }
 
@@ -95,14 +101,7 @@ impl Feed {
             return Ok(feed);
         }
         feed.index = Some(Arc::clone(index));
-        let (listing, active) = index.look()?;
-        let paths = listing.paths_holding(&**index.disk(), feed.wanted.start);
-        feed.waiting = paths.map(|path| Waiting { path, file: None }).collect();
-        if let Some((path, file)) = active {
-            // The last of those listed stands open here.
-            feed.waiting.pop_back();
-            feed.wait_for_active(path, file)?;
-        }
+        feed.list()?;
         while feed.current.is_none() && feed.expected.is_none() && feed.open_next()? {}
         match feed.current.as_ref().map(Segment::next_seq) {
             Some(first_seq) if feed.wanted.start > 0 && first_seq > feed.wanted.start => {
@@ -141,6 +140,48 @@ impl Feed {
             }
         }
         Ok(self.current.as_ref().map(Segment::place).map(|place| (place.segment, place.seq)))
+    }
+
+    /// Lists the segments that are there, from the one on that holds the first record wanted.
+    fn list(&mut self) -> Result<()> {
+        let not_opened = |path| Waiting { path, file: None };
+        let active = match (&self.index, &self.journal) {
+            (Some(index), _) => {
+                let (listing, active) = index.look()?;
+                self.waiting =
+                    listing.paths_holding(&*self.disk, self.wanted.start).map(not_opened).collect();
+                if active.is_some() {
+                    // The last of those listed stands open here.
+                    self.waiting.pop_back();
+                }
+                active
+            }
+            (None, Some(path)) => {
+                let names = Names::resolve(&*self.disk, path)?;
+                let Snapshot { archived, active } = Snapshot::take(&*self.disk, &names)?;
+                self.waiting = archived.into_iter().map(|(_, path)| not_opened(path.into())).collect();
+                active
+            }
+            (None, None) => None,
+        };
+        if let Some((path, file)) = active {
+            self.wait_for_active(path, file)?;
+        }
+        if self.index.is_none() {
+            self.skip_before(self.wanted.start);
+        }
+        Ok(())
+    }
+
+    /// All that was listed may be gone before the first of it is opened: the journal goes on elsewhere then. `false` where
+    /// that is not so.
+    fn list_again(&mut self) -> Result<bool> {
+        if !mem::take(&mut self.overtaken) || self.listings_left == 0 {
+            return Ok(false);
+        }
+        self.listings_left -= 1;
+        self.list()?;
+        Ok(true)
     }
 
     fn wait_for_active(&mut self, path: PathBuf, file: Arc<dyn DiskFile>) -> Result<()> {
@@ -202,12 +243,13 @@ impl Feed {
     /// Opens the next segment and holds it against the one before. `false` where there is none.
     fn open_next(&mut self) -> Result<bool> {
         let Some(Waiting { path, file }) = self.waiting.pop_front() else {
-            return Ok(false);
+            return self.list_again();
         };
         let file = match file.map_or_else(|| self.disk.open(&path, Open::Read), Ok) {
             Ok(file) => file,
             // Retention deletes the oldest segments at any time.
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.expected.is_none() => {
+                self.overtaken = true;
                 return Ok(true);
             }
             Err(error) => return Err(self.cannot_open(&path, error)),
@@ -237,6 +279,7 @@ impl Feed {
 
     /// Makes this the segment that is read, from the group on that holds the first record wanted.
     fn enter(&mut self, mut segment: Segment) -> Result<()> {
+        self.overtaken = false;
         let start = self.wanted.start;
         let passed = match &self.index {
             Some(index) => lookup::seek(index, &mut segment, start),

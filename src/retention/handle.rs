@@ -25,7 +25,8 @@ impl MiniStore {
     /// `release_before(0)` releases nothing, and applies the limits of the options now.
     ///
     /// What a segment holds is told by the header of the one behind it. A segment of `ministore` 0.1.7 with another one
-    /// behind it is therefore kept.
+    /// behind it is therefore kept. So that the records of such a journal keep their numbers, no limit of the options deletes
+    /// any of them either before the first rotation here.
     ///
     /// ```
     /// # fn main() -> ministore_uring::Result<()> {

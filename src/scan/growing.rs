@@ -41,6 +41,20 @@ impl Place {
         self.last_seal
     }
 
+    /// The same as it is by now: a plain segment that was opened for writing has one behind the last of its lines.
+    ///
+    /// # Errors
+    ///
+    /// What the source says.
+    pub(crate) fn last_seal_now(&self, source: &(impl ReadAt + ?Sized)) -> io::Result<Option<u32>> {
+        if !self.is_plain() {
+            return Ok(self.last_seal);
+        }
+        let mut bytes = [0; SEAL_LEN];
+        let count = read_full(source, &mut bytes, self.data_end)?;
+        Ok(seal::decode(&bytes[..count]).filter(|value| *value == self.group.chain.seal()))
+    }
+
     /// Whether the lines to come are valid without a seal.
     pub(crate) fn is_plain(&self) -> bool {
         self.header == Header::Plain && self.last_seal.is_none()

@@ -183,6 +183,15 @@ pub(super) struct Worker {
 
 impl Worker {
     fn carry_out(&self, job: Job) -> Outcome {
+        let outcome = self.outcome_of(job);
+        if let Outcome::Archived(Err(error)) | Outcome::Retired(Err(error)) = &outcome {
+            // Before the writer hears of it: it may have asked for more by now.
+            self.keeper.stop(error);
+        }
+        outcome
+    }
+
+    fn outcome_of(&self, job: Job) -> Outcome {
         match job {
             Job::Extend { file, cut, from, to, cached } => {
                 Outcome::Extended(extend(&*file, cut, from, to, cached))

@@ -121,6 +121,11 @@ impl Keeper {
         self.remember(|memory| memory.unfinished.limits.is_some())
     }
 
+    /// What is on the disk is not known any more: no job that was asked for already is to build on it.
+    pub(super) fn stop(&self, error: &io::Error) {
+        self.shared.poison_beside(copy_of(error));
+    }
+
     /// Nobody goes on: those who wait for that are told why.
     pub(super) fn refuse_unfinished(&self) {
         let unfinished = self.remember(|memory| mem::take(&mut memory.unfinished));
@@ -252,11 +257,9 @@ impl Worker {
 
     /// Nothing is to be built on what is on the disk now.
     fn fail(&self, waiting: Vec<Waiting>, error: io::Error) -> io::Error {
-        let shared = &self.keeper.shared;
-        let cause = copy_of(&error);
-        shared.poison(error);
-        refuse(waiting, || shared.refusal());
-        cause
+        self.keeper.stop(&error);
+        refuse(waiting, || self.keeper.shared.refusal());
+        error
     }
 
     /// At a rotation all limits apply. What cannot be deleted now is tried again at the next.
@@ -299,6 +302,12 @@ impl Worker {
                 age: if limits.limits_age() { self.age(path)? } else { None },
             };
             let Some(why) = rules.verdict(left, &oldest) else { break };
+            if oldest.end.is_none()
+                && self.keeper.numbered
+                && !self.is_numbered_behind(&archived[index + 1..])?
+            {
+                break;
+            }
             if index > 0 {
                 return Ok(Surplus::Left);
             }
@@ -335,6 +344,18 @@ impl Worker {
             );
         }
         Ok(())
+    }
+
+    /// Whether one of these segments, or the active one, says the number of its first record. Where none does, all count from
+    /// the oldest of them: its records would give their numbers to those behind it.
+    fn is_numbered_behind(&self, behind: &[(u64, PathBuf)]) -> std::result::Result<bool, Stopped> {
+        let active = self.names.active();
+        for path in behind.iter().map(|(_, path)| path).chain([&active]) {
+            if self.first_in(path)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The first record of a segment, where it is there and says so. What cannot be read does not count as one that says

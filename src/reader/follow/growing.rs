@@ -80,8 +80,9 @@ impl Growing {
         }
     }
 
-    pub(super) fn last_seal(&self) -> Option<u32> {
-        self.place.last_seal()
+    /// The last seal of what was read.
+    pub(super) fn last_seal(&self) -> Result<Option<u32>> {
+        self.place.last_seal_now(&*self.file).map_err(|error| self.read_error(error))
     }
 
     pub(super) fn holds_records(&self) -> bool {
@@ -131,7 +132,12 @@ impl Growing {
                 end =
                     before_last_lf(&self.file, from.offset(), end).map_err(failed)?.unwrap_or(from.offset());
             }
-            match self.scan(from, end, block, durable.up_to()).map_err(failed)? {
+            let mut scanned = self.scan(from, end, block, durable.up_to()).map_err(failed)?;
+            if from.is_plain() && !self.complete && matches!(scanned, Err(None)) {
+                scanned =
+                    self.scan_last_plain(from, wide.min(len), block, durable.up_to()).map_err(failed)?;
+            }
+            match scanned {
                 Ok(taken) => {
                     self.adapt_window(taken.place.data_end() - from.offset());
                     return Ok(Some(taken));
@@ -185,6 +191,25 @@ impl Growing {
             taken.last = before;
             if group.on_disk {
                 return Ok(Ok(Taken { large: Some((group.offset, group.end)), ..taken }));
+            }
+        }
+    }
+
+    /// The last line of a plain segment that was opened for writing: its seal stands behind it, and padding in the place of
+    /// the LF.
+    fn scan_last_plain(
+        &self,
+        from: Place,
+        end: u64,
+        block: &mut Block,
+        up_to: u64,
+    ) -> io::Result<std::result::Result<Taken, Option<&'static str>>> {
+        match self.scan(from, end, block, up_to)? {
+            Ok(taken) if !taken.place.is_plain() => Ok(Ok(taken)),
+            // A line that is still being written, or its seal.
+            _ => {
+                block.clear();
+                Ok(Err(None))
             }
         }
     }

@@ -20,12 +20,15 @@ use crate::{
     format::{Header, HeaderFault, header::MAGIC},
     names::Names,
     recovery::scan_to_end,
-    scan::{Block, Collect, Scanner, begins_as_a_journal, read_header},
+    scan::{Block, Collect, Scanner, before_last_lf, begins_as_a_journal, read_header},
     sync::thread,
 };
 
 /// So many looks may miss a record that must be there: a rotation may be under way at each.
 const MISSES_MAX: u32 = 100;
+
+/// No header is longer.
+const HEADER_BYTES_MAX: u64 = 4096;
 
 /// A journal, and how far it was read.
 #[derive(Debug)]
@@ -112,7 +115,7 @@ impl Journal {
         }
     }
 
-    fn go_on(&mut self, current: Growing, listing: &mut Listing) -> Result<bool> {
+    fn go_on(&mut self, mut current: Growing, listing: &mut Listing) -> Result<bool> {
         let (number, next_seq) = (current.number, current.next_seq);
         let (found, follows) = listing.after(number)?;
         let Some(found) = found else {
@@ -120,6 +123,12 @@ impl Journal {
             return Ok(false);
         };
         let is_same = current.header.link().is_some() && found.header.link() == current.header.link();
+        if is_same && follows && found.number != number {
+            // Where all archived segments were deleted, the number that it was to get could only be guessed.
+            current.number = found.number;
+            self.current = Some(current);
+            return Ok(true);
+        }
         match found.header.link() {
             _ if is_same || (found.header.link().is_none() && !follows) => {
                 // Deleted, and something else in its place, which begins as it did.
@@ -129,7 +138,7 @@ impl Journal {
                 Ok(replaced)
             }
             Some(link) if link.first == next_seq && current.holds_records() => {
-                if link.prev != current.last_seal().unwrap_or(0) {
+                if link.prev != current.last_seal()?.unwrap_or(0) {
                     return Err(found.damage("it does not continue the segment before it"));
                 }
                 self.current = found.open(Some(next_seq))?;
@@ -272,11 +281,14 @@ impl Listing {
                 None => return Ok(None),
             },
         };
-        let header = read_header(&*file).map_err(MiniStoreError::file(&path, "read"))?;
+        let failed = |error| MiniStoreError::file(path.as_path(), "read")(error);
+        let header = read_header(&*file).map_err(failed)?;
+        // One that is just being created.
+        if !archived && is_begun(&*file, header.as_ref().ok().copied()).map_err(failed)? {
+            return Ok(None);
+        }
         match header {
             Ok(header) => Ok(Some(File { path, file, header, number })),
-            // One that is just being created.
-            Err(_) if !archived && is_begun(&*file).map_err(MiniStoreError::file(&path, "read"))? => Ok(None),
             Err(fault) => Err(refused(&path, fault)),
         }
     }
@@ -296,10 +308,15 @@ impl Listing {
     }
 }
 
-/// Whether nothing but the beginning of a header stands there.
-fn is_begun(file: &dyn DiskFile) -> io::Result<bool> {
+/// Whether nothing but the beginning of a header stands there. One that begins like a plain one may go on: that is whole
+/// with its LF.
+fn is_begun(file: &dyn DiskFile, header: Option<Header>) -> io::Result<bool> {
     let len = file.len()?;
-    Ok(len == 0 || (len < MAGIC.len() as u64 && begins_as_a_journal(file)?))
+    match header {
+        Some(Header::Plain) => Ok(before_last_lf(file, 0, len.min(HEADER_BYTES_MAX))?.is_none()),
+        Some(Header::Sealed(_)) => Ok(false),
+        None => Ok(len == 0 || (len < MAGIC.len() as u64 && begins_as_a_journal(file)?)),
+    }
 }
 
 impl File {

@@ -20,7 +20,12 @@ use crate::{
     device::{Disk, DiskFile, Open},
     format::Link,
     names::Names,
-    reader::{Snapshot, cursor::Cursor, feed::Feed, segment::Segment},
+    reader::{
+        Snapshot,
+        cursor::Cursor,
+        feed::{Feed, LISTINGS_MAX},
+        segment::Segment,
+    },
     scan::{Collect, End, Place, Scanner, Waypoint},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -79,8 +84,9 @@ impl Index {
 
     /// The first record that is still there, where a header says it.
     pub(in crate::reader) fn first_seq(&self) -> Option<u64> {
-        let (listing, _) = self.look().ok()?;
-        listing.first_seq(&*self.disk)
+        // All that was listed may be gone before it is looked at.
+        let mut listings = (0..LISTINGS_MAX).map_while(|_| Some(self.look().ok()?.0));
+        listings.find(|listing| !listing.is_gone(&*self.disk))?.first_seq(&*self.disk)
     }
 
     /// Whether the newest segment says the number of its first record.

@@ -65,6 +65,12 @@ impl Listing {
         })?
     }
 
+    /// Whether nothing of it is there any more.
+    pub(super) fn is_gone(&self, disk: &dyn Disk) -> bool {
+        let is_gone = |listed: &Listed| matches!(listed.find_header(disk), Found::Gone);
+        !self.segments.is_empty() && self.segments.iter().all(is_gone)
+    }
+
     /// Whether the newest segment says the number of its first record.
     pub(super) fn states_numbers(&self, disk: &dyn Disk) -> bool {
         let newest = self.segments.last().and_then(|listed| listed.header(disk));

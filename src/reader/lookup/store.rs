@@ -86,7 +86,11 @@ impl MiniStore {
 
     fn durable_source(&self, seqs: &impl RangeBounds<u64>) -> Source {
         if let Err(refused) = self.shared().check_numbers() {
-            return Source::Refused { path: self.shared().path.clone(), reason: refused.to_string() };
+            let reason = match refused {
+                MiniStoreError::InvalidArgument(reason) => reason,
+                other => other.to_string(),
+            };
+            return Source::Refused { path: self.shared().path.clone(), reason };
         }
         let Range { start, end } = numbers(seqs);
         let wanted = start..end.min(self.durable_seq().saturating_add(1));

@@ -3,15 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
-    fs,
+    ffi::OsString,
+    fs, io,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use proptest::{collection::vec, prelude::*};
+use tempfile::TempDir;
 
 use super::Reader;
 use crate::{
-    JournalOptions, MiniStore, MiniStoreError, Record, Result, device,
+    JournalOptions, MiniStore, MiniStoreError, Record, Records, Result,
+    device::{self, Disk, DiskFile, Hands, Kind, Lane, LockFile, Open, RealDisk},
     format::{Header, Link, testing::SegmentBytes},
     testkit::SimDisk,
 };
@@ -188,7 +195,7 @@ proptest! {
 
 /// A directory with files of a journal, as they were composed.
 struct Files {
-    dir: tempfile::TempDir,
+    dir: TempDir,
 }
 
 impl Files {
@@ -332,6 +339,100 @@ fn what_retention_deleted_is_released_and_not_merely_missing() {
     assert!(reader.range::<String>(7..7).next().is_none());
     let told = overtaken.find_map(Result::err);
     assert!(matches!(told, Some(MiniStoreError::Released { first_seq: 61, .. })), "{told:?}");
+}
+
+/// A disk on which a rotation ends, and retention deletes, after the journal was listed and before the first of its
+/// segments is opened.
+#[derive(Debug)]
+struct Overtaking {
+    inner: RealDisk,
+    dir: TempDir,
+    overtaken: AtomicBool,
+}
+
+impl Overtaking {
+    /// Records 1 to 3 in the only segment that has a name at first, 4 and 5 in the only one that has one at last.
+    fn disk() -> (Arc<dyn Disk>, PathBuf) {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("j");
+        let store = JournalOptions::new().open_blocking(&path).unwrap();
+        store.blocking().append_batch([1, 2, 3]).unwrap();
+        store.blocking().rotate().unwrap();
+        store.blocking().append_batch([4, 5]).unwrap();
+        store.blocking().close().unwrap();
+        fs::rename(&path, dir.path().join("aside")).unwrap();
+        (Arc::new(Self { inner: RealDisk::default(), dir, overtaken: AtomicBool::default() }), path)
+    }
+}
+
+impl Disk for Overtaking {
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        self.inner.canonicalize(path)
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Kind> {
+        self.inner.kind(path)
+    }
+
+    fn create_dirs(&self, dir: &Path) -> io::Result<()> {
+        self.inner.create_dirs(dir)
+    }
+
+    fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>> {
+        self.inner.lock_file(path)
+    }
+
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        if path.ends_with("j.001") && !self.overtaken.swap(true, Ordering::SeqCst) {
+            fs::rename(self.dir.path().join("aside"), self.dir.path().join("j"))?;
+            fs::remove_file(path)?;
+        }
+        self.inner.open(path, how)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        self.inner.list(dir)
+    }
+
+    fn lane(&self) -> io::Result<Box<dyn Lane>> {
+        self.inner.lane()
+    }
+
+    fn hands(&self) -> io::Result<Box<dyn Hands>> {
+        self.inner.hands()
+    }
+}
+
+#[test]
+fn a_reader_that_retention_overtakes_before_it_begins_looks_once_more() {
+    let reader = || {
+        let (disk, path) = Overtaking::disk();
+        Reader::new(disk, &path)
+    };
+    let is_released = |outcome: Option<MiniStoreError>| {
+        matches!(outcome, Some(MiniStoreError::Released { first_seq: 4, .. }))
+    };
+    assert!(is_released(reader().get::<u64>(2).err()));
+    assert_eq!(reader().get::<u64>(4).unwrap().map(|record| record.value), Some(4));
+    assert!(is_released(reader().range::<u64>(2..).next().and_then(Result::err)));
+    for from in [0, 1, 4] {
+        let (disk, path) = Overtaking::disk();
+        let records = Records::<u64>::new(disk, &path, from).map(|record| record.unwrap().seq);
+        assert_eq!(records.collect::<Vec<_>>(), [4, 5], "from {from}");
+    }
+    assert_eq!(reader().range::<u64>(..).map(|record| record.unwrap().seq).collect::<Vec<_>>(), [4, 5]);
 }
 
 #[test]

@@ -298,3 +298,86 @@ fn a_segment_stays_while_the_one_behind_it_cannot_be_read() {
         assert_eq!(finish(rig.store.release_before(0)).unwrap(), 6);
     }
 }
+
+#[test]
+fn plain_segments_stay_until_one_behind_them_states_its_number() {
+    for kind in lanes() {
+        for options in [JournalOptions::new().max_segments(1), JournalOptions::new().max_total_bytes(1)] {
+            let mut rig = Rig::open(kind, JournalOptions::new().seals(false));
+            for record in 0..3 {
+                rig.append(record).unwrap();
+                finish(rig.store.rotate()).unwrap();
+            }
+            rig.append(3).unwrap();
+            finish(rig.store.close()).unwrap();
+            rig.store = open_on(kind, options, &rig.path, &rig.faults).unwrap();
+            assert_eq!(finish(rig.store.release_before(0)).unwrap(), 1, "they count from the oldest of them");
+            rig.append(4).unwrap();
+            assert_eq!(values(&rig.path), [0, 1, 2, 3, 4]);
+            for seq in 1..=5 {
+                assert_eq!(finish(rig.store.get::<u64>(seq)).unwrap().unwrap().value, seq - 1);
+            }
+            finish(rig.store.rotate()).unwrap();
+            assert_eq!(finish(rig.store.release_before(0)).unwrap(), 6);
+            rig.append(5).unwrap();
+            assert_eq!(finish(rig.store.get::<u64>(6)).unwrap().unwrap().value, 5);
+        }
+    }
+}
+
+#[test]
+fn what_a_commit_makes_durable_beside_a_failed_deletion_is_told() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        segments(&rig, 1);
+        rig.append(1).unwrap();
+        let mut follow = rig.store.follow::<u64>(3);
+        rig.faults.hold(Op::Remove);
+        let mut releasing = Box::pin(rig.store.release_before(2));
+        assert!(is_waiting(&mut releasing));
+        rig.faults.await_held(Op::Remove);
+        let pending = rig.stall(2);
+        let mut waiting = Box::pin(rig.store.wait_durable(3));
+        let mut followed = Box::pin(follow.next());
+        assert!(is_waiting(&mut waiting) && is_waiting(&mut followed));
+        rig.faults.fail(Op::SyncDir, 1, Errno::IO);
+        rig.faults.release(Op::Remove);
+        assert!(matches!(finish(releasing), Err(MiniStoreError::Poisoned { .. })));
+        assert!(is_waiting(&mut waiting), "it is not known yet");
+        rig.faults.release(Op::Commit);
+        assert_eq!(finish(pending).unwrap(), 3);
+        finish(waiting).unwrap();
+        assert_eq!(finish(followed).unwrap().unwrap().value, 2);
+        assert!(matches!(finish(follow.next()), Some(Err(MiniStoreError::Poisoned { .. }))));
+        assert!(matches!(finish(rig.store.wait_durable(4)), Err(MiniStoreError::Poisoned { .. })));
+    }
+}
+
+#[test]
+fn nothing_is_deleted_once_a_new_segment_may_be_without_its_name() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        rig.append(0).unwrap();
+        rig.settle();
+        // The header of the new segment, then its name, which is to be made durable.
+        rig.faults.hold(Op::Commit);
+        let mut rotating = Box::pin(rig.store.rotate());
+        assert!(is_waiting(&mut rotating));
+        rig.faults.await_held(Op::Commit);
+        rig.faults.hold(Op::SyncDir);
+        rig.faults.release(Op::Commit);
+        rig.faults.await_held(Op::SyncDir);
+        finish(rotating).unwrap();
+        let mut releasing = Box::pin(rig.store.release_before(2));
+        assert!(is_waiting(&mut releasing));
+        // By the second time the writer has asked for it.
+        rig.settle();
+        rig.settle();
+        let removed = rig.faults.count(Op::Remove);
+        rig.faults.fail(Op::SyncDir, 0, Errno::IO);
+        rig.faults.release(Op::SyncDir);
+        assert_eq!(poison(finish(releasing)), Some(Errno::IO));
+        assert_eq!(rig.faults.count(Op::Remove), removed);
+        assert!(rig.path.with_extension("001").exists());
+    }
+}

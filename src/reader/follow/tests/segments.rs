@@ -4,6 +4,8 @@ use std::{
     fs::{self, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -87,6 +89,51 @@ fn a_plain_journal_is_followed_when_it_is_continued_under_seals() {
 }
 
 #[test]
+fn a_plain_segment_that_got_a_seal_and_was_archived_is_followed_to_the_next() {
+    let rig = Rig::new();
+    add(&rig.path, PLAIN);
+    add(&rig.path, "1\n2\n");
+    let mut eye = rig.eye(1);
+    eye.look().unwrap();
+    let store = rig.store(JournalOptions::new());
+    store.blocking().rotate().unwrap();
+    eye.look().unwrap();
+    store.blocking().append(&3_u64).unwrap();
+    eye.look().unwrap();
+    assert_eq!(eye.values(), [1, 2, 3]);
+}
+
+#[test]
+fn the_last_plain_line_is_handed_out_where_its_seal_and_padding_stand_behind_it() {
+    for lines in 1..=3_u64 {
+        let rig = Rig::new();
+        add(&rig.path, PLAIN);
+        add(&rig.path, &(1..=lines).map(|n| format!("{n}\n")).collect::<String>());
+        let store = rig.store(JournalOptions::new());
+        let began = Instant::now();
+        while !fs::read(&rig.path).unwrap().ends_with(b" ") {
+            assert!(began.elapsed() < Duration::from_secs(60), "it is not written ahead");
+            thread::yield_now();
+        }
+        let mut own = rig.eye(1);
+        own.look().unwrap();
+        assert_eq!(own.values(), (1..=lines).collect::<Vec<_>>());
+        let mut eye = rig.eye(1);
+        for bound in 0..=lines {
+            eye.durable = super::Durable::UpTo(bound);
+            eye.look().unwrap();
+            assert_eq!(eye.values(), (1..=bound).collect::<Vec<_>>());
+        }
+        store.blocking().append(&(lines + 1)).unwrap();
+        eye.durable = super::Durable::UpTo(lines + 1);
+        for eye in [&mut eye, &mut own] {
+            eye.look().unwrap();
+            assert_eq!(eye.values(), (1..=lines + 1).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
 fn plain_segments_are_followed_through_rotations() {
     let rig = Rig::new();
     let store = rig.store(JournalOptions::new().seals(false).max_bytes_per_segment(200));
@@ -151,6 +198,31 @@ fn many_rotations_between_two_looks_lose_nothing() {
         assert_eq!(eye.values(), (1..next).collect::<Vec<_>>());
     }
     assert!(store.stats().rotations > 30, "{} rotations", store.stats().rotations);
+}
+
+#[test]
+fn where_all_archived_segments_are_deleted_the_next_is_found_all_the_same() {
+    for archived in 1..=3_u64 {
+        let rig = Rig::new();
+        let store = rig.store(JournalOptions::new());
+        for value in 1..=archived {
+            store.blocking().append(&value).unwrap();
+            store.blocking().rotate().unwrap();
+        }
+        let mut early = rig.eye(1);
+        early.look().unwrap();
+        assert_eq!(store.blocking().release_before(archived + 1).unwrap(), archived + 1);
+        let mut late = rig.eye(archived + 1);
+        for value in archived + 1..archived + 4 {
+            store.blocking().append(&value).unwrap();
+            for eye in [&mut early, &mut late] {
+                eye.look().unwrap();
+                assert_eq!(eye.seen.last(), Some(&(value, value)), "{archived} were deleted");
+            }
+            store.blocking().rotate().unwrap();
+        }
+        assert_eq!(late.values(), (archived + 1..archived + 4).collect::<Vec<_>>());
+    }
 }
 
 #[test]
