@@ -276,7 +276,7 @@ impl JournalOptions {
     }
 
     /// Waits this long for more appends before a group is committed (default: not at all; at most 1 s). Trades latency
-    /// for fewer syncs.
+    /// for fewer syncs; a hold or a release that is asked for meanwhile is answered afterwards, too.
     #[must_use]
     pub fn commit_delay(mut self, delay: Duration) -> Self {
         self.commit_delay = delay;
