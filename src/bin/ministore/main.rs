@@ -12,6 +12,7 @@ mod ingest;
 mod inspect;
 mod json;
 mod latency;
+mod machine;
 mod output;
 mod repair;
 mod replay;
