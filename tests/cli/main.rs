@@ -5,6 +5,7 @@
 mod bench;
 mod compressed;
 mod damage;
+mod doctor;
 mod errors;
 mod follow;
 mod full_disk;

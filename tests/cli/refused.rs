@@ -13,7 +13,7 @@ const SYS_IO_URING_SETUP: i64 = 425;
 const EPERM: u32 = 1;
 
 /// Runs it on a thread that refuses io_uring to itself and to every process it starts, as Docker does.
-fn without_io_uring(run: impl FnOnce() -> Ran + Send) -> Ran {
+pub(crate) fn without_io_uring(run: impl FnOnce() -> Ran + Send) -> Ran {
     let restricted = || {
         let filter = SeccompFilter::new(
             BTreeMap::from([(SYS_IO_URING_SETUP, vec![])]),
@@ -29,7 +29,7 @@ fn without_io_uring(run: impl FnOnce() -> Ran + Send) -> Ran {
 }
 
 /// Runs it on a thread whose processes have to respect permissions, root's too.
-fn without_privileges(run: impl FnOnce() -> Ran + Send) -> Ran {
+pub(crate) fn without_privileges(run: impl FnOnce() -> Ran + Send) -> Ran {
     let restricted = || {
         for capability in [CapabilitySet::DAC_OVERRIDE, CapabilitySet::DAC_READ_SEARCH] {
             // Who may not give it up has not got it.

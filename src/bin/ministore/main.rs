@@ -5,6 +5,8 @@
 
 mod args;
 mod bench;
+mod directory;
+mod doctor;
 mod exit;
 mod follow;
 mod get;
@@ -54,6 +56,7 @@ fn run(command: Command) -> Result<Code, Failure> {
         Command::Repair(args) => repair::run(&args),
         Command::Salvage(args) => salvage::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     }
 }
 
