@@ -78,7 +78,8 @@ fn about(kind: &str, option: &str) -> Option<Finding> {
     let finding = |level, why: &str| Finding::new("mount option", level, found.clone()).why(why);
     Some(match (kind, option) {
         (_, "ro") => finding(Level::Problem, "nothing can be written").advice("mount it writable, or another directory"),
-        ("overlay", "volatile") => {
+        // Kernels differ in how they tell it.
+        ("overlay", "volatile" | "fsync=volatile") => {
             finding(Level::Problem, "every sync is left out: nothing that is acknowledged survives a crash of the machine")
                 .advice("mount it without this option, or a volume for the journal")
         }
@@ -131,6 +132,7 @@ mod tests {
         for (kind, option, level) in [
             ("xfs", "ro", Level::Problem),
             ("overlay", "volatile", Level::Problem),
+            ("overlay", "fsync=volatile", Level::Problem),
             ("ext4", "nobarrier", Level::Warning),
             ("ext4", "barrier=0", Level::Warning),
             ("ext4", "data=writeback", Level::Note),

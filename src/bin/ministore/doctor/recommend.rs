@@ -36,9 +36,9 @@ pub(super) fn recommend(kind: &str, room: &Room, measured: &[Measured]) -> Vec<R
 fn write_ahead(kind: &str, measured: &[Measured]) -> Option<Recommendation> {
     let flag = Some("--no-write-ahead".to_owned());
     let option = "write_ahead(false)";
-    let median = |way| measure::median(measured, way);
-    let in_place = [SYNCED, DIRECT_SYNCED].into_iter().filter_map(median).min();
-    if let (Some(growing), Some(in_place)) = (median(GROWING), in_place) {
+    let best = |way| measure::undisturbed(measured, way);
+    let in_place = [SYNCED, DIRECT_SYNCED].into_iter().filter_map(best).min();
+    if let (Some(growing), Some(in_place)) = (best(GROWING), in_place) {
         let figures =
             format!("appending takes {}, writing ahead {}", units::nanos(growing), units::nanos(in_place));
         // In memory neither costs anything, and what is measured is chance.
@@ -102,8 +102,10 @@ fn round(bytes: u64) -> (u64, String) {
 }
 
 fn delay(measured: &[Measured]) -> Option<Recommendation> {
-    let sync =
-        [STORE_URING, STORE_BLOCKING].into_iter().filter_map(|way| measure::median(measured, way)).min()?;
+    let sync = [STORE_URING, STORE_BLOCKING]
+        .into_iter()
+        .filter_map(|way| measure::undisturbed(measured, way))
+        .min()?;
     (sync >= NANOS_SLOW).then(|| {
         // A tenth, in whole microseconds, at most a second.
         let micros = (sync / 10_000).min(1_000_000);
@@ -128,7 +130,7 @@ mod tests {
 
     fn took(way: &'static str, nanos: u64) -> Measured {
         let mut latency = Histogram::new_with_bounds(1, 1_000_000_000, 3).unwrap();
-        latency.record(nanos).unwrap();
+        latency.record_n(nanos, 100).unwrap();
         Measured {
             way,
             durable: true,

@@ -24,6 +24,9 @@ pub(super) const SIZES: [usize; 2] = [4 << 10, 64 << 10];
 /// Turns that each way has with each size.
 const ROUNDS: u32 = 3;
 
+/// Fewer writes say nothing about which of two ways is the better one.
+const WRITES_MIN: u64 = 30;
+
 /// Longer writes are counted as this long.
 const NANOS_MAX: u64 = 600_000_000_000;
 
@@ -80,9 +83,9 @@ pub(super) fn median(measured: &[Measured], way: &str) -> Option<u64> {
     small(measured, way)?.median()
 }
 
-/// What a way takes with the smaller size when nothing else disturbs it.
+/// What a way takes with the smaller size when nothing else disturbs it; `None` after so few writes that it is chance.
 pub(super) fn undisturbed(measured: &[Measured], way: &str) -> Option<u64> {
-    small(measured, way)?.at(0.1)
+    small(measured, way).filter(|one| one.latency.len() >= WRITES_MIN)?.at(0.1)
 }
 
 fn small<'a>(measured: &'a [Measured], way: &str) -> Option<&'a Measured> {
@@ -162,6 +165,9 @@ fn take_turn(
     turn: Duration,
     interrupts: &Interrupts,
 ) -> io::Result<()> {
+    if interrupts.raised().is_some() {
+        return Ok(());
+    }
     way.ready(figures.bytes)?;
     way.write(figures.bytes)?;
     let until = Instant::now() + turn;
