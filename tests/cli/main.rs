@@ -9,6 +9,7 @@ mod bench;
 mod colour;
 mod compressed;
 mod damage;
+mod doctor;
 mod errors;
 mod follow;
 mod full_disk;

@@ -28,5 +28,6 @@ mod recovery;
 mod retention;
 mod rotation;
 mod support;
+mod surface;
 mod unfinished;
 mod walmq;

@@ -6,6 +6,8 @@
 mod args;
 mod bench;
 mod completions;
+mod directory;
+mod doctor;
 mod exit;
 mod get;
 mod hint;
@@ -13,6 +15,7 @@ mod ingest;
 mod inspect;
 mod json;
 mod latency;
+mod machine;
 mod man;
 mod nearby;
 mod output;
@@ -61,6 +64,7 @@ fn run(command: Command) -> Result<Code, Failure> {
         Command::Bench(args) => bench::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Owns `ministore bench`: how fast this machine makes appends durable.
 
 mod callers;
-mod directory;
 mod distribution;
 mod intervals;
 mod report;
@@ -14,12 +13,12 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    directory::OwnDirectory,
     exit::{Code, Failure},
     signals::Interrupts,
     store::{self, WriteArgs},
 };
 use callers::Load;
-use directory::OwnDirectory;
 use report::Report;
 
 /// Measure durable appends on a disk: the rate, and how long each one took
@@ -78,7 +77,7 @@ const SEGMENTS_KEPT: usize = 2;
 
 pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
     let interrupts = Interrupts::listen(|| {})?;
-    let directory = OwnDirectory::create_in(&args.dir)?;
+    let directory = OwnDirectory::create_in(&args.dir, "bench")?;
     let journal = directory.path().join("journal.jsonl");
     let store = store::open(args.write.options().max_segments(SEGMENTS_KEPT), &journal)?;
 

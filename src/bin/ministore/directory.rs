@@ -1,4 +1,4 @@
-//! Owns the directory of a benchmark: fresh, and gone afterwards, whatever happens.
+//! Owns the directory that something is tried or measured in: fresh, and gone afterwards, whatever happens.
 
 use std::{
     fs, io,
@@ -9,29 +9,36 @@ use crate::exit::Failure;
 
 /// Removed when it goes out of scope.
 #[derive(Debug)]
-pub(super) struct OwnDirectory {
+pub(crate) struct OwnDirectory {
     path: PathBuf,
 }
 
 impl OwnDirectory {
-    pub(super) fn create_in(parent: &Path) -> Result<Self, Failure> {
+    pub(crate) fn create_in(parent: &Path, purpose: &str) -> Result<Self, Failure> {
+        Self::try_create_in(parent, purpose).map_err(|(path, error)| Failure::file(&path, "create", &error))
+    }
+
+    /// # Errors
+    ///
+    /// The directory that could not be made, and why.
+    pub(crate) fn try_create_in(parent: &Path, purpose: &str) -> Result<Self, (PathBuf, io::Error)> {
         for n in 0.. {
-            let path = parent.join(format!("ministore-bench-{}-{n}", std::process::id()));
+            let path = parent.join(format!("ministore-{purpose}-{}-{n}", std::process::id()));
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(Self { path }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && n < 1000 => {}
-                Err(error) => return Err(Failure::file(&path, "create", &error)),
+                Err(error) => return Err((path, error)),
             }
         }
         unreachable!("the last try returns")
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Removes it and tells where that fails.
-    pub(super) fn remove(self) -> Result<(), Failure> {
+    pub(crate) fn remove(self) -> Result<(), Failure> {
         fs::remove_dir_all(&self.path).map_err(|error| Failure::file(&self.path, "remove", &error))
     }
 }
