@@ -3,7 +3,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, get, ingest, inspect, repair, replay, salvage, verify};
+use crate::{bench, compare, get, ingest, inspect, repair, replay, salvage, verify};
 
 /// A durable, checked log of JSON lines: put lines in, get them out, and look after the journal.
 ///
@@ -32,12 +32,13 @@ pub(crate) enum Command {
     Repair(repair::Args),
     Salvage(salvage::Args),
     Bench(bench::Args),
+    Compare(compare::Args),
 }
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done, all is well
-  1    done, and faults were found in the journal
+  1    done, and faults were found in the journal (compare: B is worse)
   64   the command line is wrong
   65   bad data: a line that is not JSON, a damaged journal
   66   no such journal, input or record

@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod compare;
 mod exit;
 mod follow;
 mod get;
@@ -54,6 +55,7 @@ fn run(command: Command) -> Result<Code, Failure> {
         Command::Repair(args) => repair::run(&args),
         Command::Salvage(args) => salvage::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Compare(args) => compare::run(&args),
     }
 }
 
