@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bench;
+mod browser;
 mod compare;
 mod compressed;
 mod damage;
@@ -13,6 +14,7 @@ mod hostile;
 mod ingest;
 mod killed;
 mod on_error;
+mod page;
 mod progress;
 mod reading;
 mod refused;

@@ -85,8 +85,8 @@ fn on_one_thread(
     let mut recorder = recorder.into_inner();
     ran?;
     let ended = Instant::now();
-    for due in pace.missed() {
-        recorder.missed(due, ended);
+    for (due, count) in pace.missed() {
+        recorder.missed(due, ended, count);
     }
     Ok(recorder)
 }

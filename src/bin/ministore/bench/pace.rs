@@ -9,24 +9,34 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::units;
+
+/// A disk that is given a thousand times what it can take must not be followed by an hour of counting.
+const MISSED_MAX: u64 = 1_000_000;
+
 /// The times of an open loop's appends: one every `step` from `first` on, as long as it is before the end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
     pub(super) first: Instant,
-    pub(super) step: Duration,
+    /// In seconds: a nanosecond is too coarse for high rates.
+    pub(super) step: f64,
 }
 
 impl Times {
     /// So many appends a second by all threads together, the share of one of them: the times of the threads lie evenly
     /// between each other.
     pub(super) fn share(begun: Instant, rate: f64, thread: u32, threads: u32) -> Self {
-        let step = Duration::from_secs_f64(f64::from(threads) / rate);
-        Self { first: begun + step * thread / threads, step }
+        let step = f64::from(threads) / rate;
+        Self { first: begun + Duration::from_secs_f64(f64::from(thread) / rate), step }
     }
 
     fn at(&self, n: u64) -> Instant {
-        let nanos = self.step.as_nanos().saturating_mul(u128::from(n));
-        self.first + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        self.first + Duration::from_secs_f64(n as f64 * self.step)
+    }
+
+    /// How many there are before that.
+    fn before(&self, end: Instant) -> u64 {
+        units::whole((end.saturating_duration_since(self.first).as_secs_f64() / self.step).ceil())
     }
 }
 
@@ -93,13 +103,15 @@ impl Pace {
         self.stopped.set(true);
     }
 
-    /// The times that have come and that no caller was free for.
-    pub(super) fn missed(&self) -> impl Iterator<Item = Instant> + '_ {
+    /// The times that have come and that no caller was free for, each with how many it stands for: far more than so
+    /// many are told by some of them.
+    pub(super) fn missed(&self) -> impl Iterator<Item = (Instant, u64)> {
         let end = if self.stopped.get() { self.until.min(Instant::now()) } else { self.until };
-        let times = self.times.into_iter();
-        times
-            .flat_map(|times| (self.taken.get()..).map(move |n| times.at(n)))
-            .take_while(move |due| *due < end)
+        let (times, taken) = (self.times, self.taken.get());
+        let count = times.map_or(0, |times| times.before(end).saturating_sub(taken));
+        let each = count.div_ceil(MISSED_MAX).max(1);
+        let places = (0..count.div_ceil(each)).map(move |n| n * each);
+        places.filter_map(move |n| Some((times?.at(taken + n), each.min(count - n))))
     }
 
     fn due(&self) -> Option<Instant> {
@@ -128,17 +140,27 @@ mod tests {
     #[test]
     fn what_nobody_was_free_for_is_missed() {
         let begun = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
-        let times = Times { first: begun, step: Duration::from_millis(100) };
+        let times = Times { first: begun, step: 0.1 };
         let pace = Pace::new(Some(times), begun + Duration::from_secs(1));
         assert_eq!(pollster::block_on(pace.next()), None, "it is over");
-        assert_eq!(pace.missed().count(), 10);
+        assert_eq!(pace.missed().map(|(_, count)| count).sum::<u64>(), 10);
         assert_eq!(Pace::new(None, begun).missed().count(), 0);
+    }
+
+    #[test]
+    fn far_too_many_missed_ones_are_told_by_some_of_them() {
+        let begun = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
+        let times = Times { first: begun, step: 1e-8 };
+        let missed: Vec<_> = Pace::new(Some(times), begun + Duration::from_secs(1)).missed().collect();
+        assert!(missed.len() as u64 <= MISSED_MAX);
+        assert_eq!(missed.iter().map(|(_, count)| count).sum::<u64>(), 100_000_000);
+        assert!(missed.is_sorted() && missed.last().unwrap().0 < begun + Duration::from_secs(1));
     }
 
     #[test]
     fn appends_are_due_at_their_times_however_late_they_are_asked_for() {
         let begun = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
-        let times = Times { first: begun, step: Duration::from_millis(100) };
+        let times = Times { first: begun, step: 0.1 };
         let pace = Pace::new(Some(times), begun + Duration::from_secs(60));
         let due: Vec<_> = (0..10).map(|_| pollster::block_on(pace.next()).unwrap() - begun).collect();
         assert_eq!(due, (0..10).map(|n| Duration::from_millis(100 * n)).collect::<Vec<_>>());

@@ -76,24 +76,25 @@ impl Recorder {
     pub(super) fn ended(&mut self, due: Instant, ended: Instant) {
         if due >= self.window.from {
             self.appends += 1;
-            self.record(due, ended);
+            self.record(due, ended, 1);
         }
     }
 
-    /// What was due was not begun before the end: its latency is at least this, and left out it would flatter.
-    pub(super) fn missed(&mut self, due: Instant, ended: Instant) {
+    /// So many were due then, and not begun before the end: their latency is at least this, and left out it would flatter.
+    pub(super) fn missed(&mut self, due: Instant, ended: Instant, count: u64) {
         if due >= self.window.from {
-            self.unsent += 1;
-            self.record(due, ended);
+            self.unsent += count;
+            self.record(due, ended, count);
         }
     }
 
-    fn record(&mut self, due: Instant, ended: Instant) {
+    fn record(&mut self, due: Instant, ended: Instant, count: u64) {
         let took = nanos(ended.saturating_duration_since(due)).max(1);
-        self.latency.saturating_record(took);
+        self.latency.saturating_record_n(took, count);
         let at = self.window.interval_of(ended).min(self.intervals.len() - 1);
         // It grows; at most to what the other one holds.
-        let counted = self.intervals[at].record(took.min(nanos(LATENCY_MAX)));
+        let counted = self.intervals[at]
+            .record_n(took.min(nanos(LATENCY_MAX)), u32::try_from(count).unwrap_or(u32::MAX));
         debug_assert!(counted.is_ok(), "{took}: {counted:?}");
     }
 
@@ -129,11 +130,11 @@ mod tests {
         let window = Window { from: after(100), until: after(300), interval: Duration::from_millis(60) };
         let mut recorder = Recorder::new(window).unwrap();
         recorder.ended(after(99), after(150));
-        recorder.missed(after(99), after(150));
+        recorder.missed(after(99), after(150), 1);
         for (due, ended) in [(100, 101), (150, 165), (200, 299), (299, 900)] {
             recorder.ended(after(due), after(ended));
         }
-        recorder.missed(after(250), after(300));
+        recorder.missed(after(250), after(300), 1);
         assert_eq!((recorder.appends, recorder.unsent), (4, 1));
         assert_eq!(recorder.latency.len(), 5);
         assert_eq!(recorder.intervals.iter().map(Histogram::len).collect::<Vec<_>>(), [1, 1, 0, 3]);

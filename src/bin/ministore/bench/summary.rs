@@ -29,7 +29,7 @@ fn one(point: &Point) -> Vec<(&'static str, String)> {
         ("rate", rate),
     ];
     if let Some(due) = setting.rate {
-        let kept = if rounds.iter().all(|round| round.rate_kept == Some(true)) { "kept" } else { "not kept" };
+        let kept = if kept(point) == "yes" { "kept" } else { "not kept" };
         let unsent = sum(|round| round.unsent);
         rows.push(("rate due", format!("{due} appends/s: {kept}, {} never begun", units::count(unsent))));
         let late = rounds.iter().filter_map(|round| round.late_us.get("p99").copied());
@@ -69,14 +69,19 @@ fn latency(point: &Point) -> String {
 fn table(points: &[Point]) -> Vec<String> {
     let open = points.iter().any(|point| point.setting.rate.is_some());
     let mut head = vec!["callers", "bytes", "backend"];
-    head.extend(open.then_some("due/s"));
+    if open {
+        head.extend(["due/s", "kept"]);
+    }
     head.extend(["appends/s", "least", "most", "p50", "p99", "p99.9", "max", "records/commit"]);
     let mut rows = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for point in points {
         let setting = &point.setting;
         let mut row =
             vec![setting.callers.to_string(), setting.record_bytes.to_string(), setting.backend.clone()];
-        row.extend(open.then(|| setting.rate.map_or_else(|| "-".to_owned(), |rate| rate.to_string())));
+        if open {
+            let rate = setting.rate.map_or_else(|| "-".to_owned(), |rate| rate.to_string());
+            row.extend([rate, kept(point).to_owned()]);
+        }
         let Spread { median, min, max } = point.appends_per_second;
         row.extend([median, min, max].map(whole));
         row.extend(["p50", "p99", "p99.9", "max"].map(|name| {
@@ -86,6 +91,15 @@ fn table(points: &[Point]) -> Vec<String> {
         rows.push(row);
     }
     output::columns(&rows)
+}
+
+/// In every round.
+fn kept(point: &Point) -> &'static str {
+    match point.setting.rate {
+        None => "-",
+        Some(_) if point.rounds.iter().all(|round| round.rate_kept == Some(true)) => "yes",
+        Some(_) => "NO",
+    }
 }
 
 fn range(spread: Spread, rounds: usize, show: fn(f64) -> String) -> String {

@@ -11,9 +11,9 @@ use super::scale::Scale;
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 300.0;
 
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 60.0;
 const RIGHT: f64 = 446.0;
-const TOP: f64 = 14.0;
+const TOP: f64 = 28.0;
 const BOTTOM: f64 = 248.0;
 
 /// So many colours; the next series has the first one's, dashed.
@@ -47,6 +47,8 @@ pub(super) struct Dot {
 #[derive(Debug, Clone)]
 pub(super) struct Series {
     pub(super) name: String,
+    /// The place of its colour: what is the same on several pictures has the same one.
+    pub(super) colour: usize,
     pub(super) dots: Vec<Dot>,
     /// Dots are drawn; else the line alone.
     pub(super) dotted: bool,
@@ -97,10 +99,10 @@ impl Chart {
         html! {
             @if !series.is_empty() || !self.marks.is_empty() {
                 p.legend {
-                    @for (n, series) in series.iter().enumerate() {
+                    @for series in series {
                         span.key {
                             svg.swatch viewBox="0 0 22 10" aria-hidden="true" {
-                                path class=(class_of(n)) d="M1 5H21" {}
+                                path class=(class_of(series.colour)) d="M1 5H21" {}
                             }
                             (series.name)
                         }
@@ -129,7 +131,7 @@ impl Chart {
                     path.mark d=(format!("M{x:.1} {TOP}V{BOTTOM}", x = self.x_of(mark))) {}
                 }
                 @match &self.body {
-                    Body::Lines(series) => { @for (n, series) in series.iter().enumerate() { (self.line(n, series)) } }
+                    Body::Lines(series) => { @for series in series { (self.line(series)) } }
                     Body::Bars(bars) => { (self.bars(bars)) }
                 }
             }
@@ -137,7 +139,6 @@ impl Chart {
     }
 
     fn frame(&self) -> Markup {
-        let middle = f64::midpoint(TOP, BOTTOM);
         html! {
             @for (tick, text) in &self.y.ticks {
                 @let y = self.y_of(*tick);
@@ -151,13 +152,11 @@ impl Chart {
             }
             path.axis d=(format!("M{LEFT} {BOTTOM}H{RIGHT}")) {}
             text.label x=(f64::midpoint(LEFT, RIGHT)) y=(HEIGHT - 8.0) text-anchor="middle" { (self.x.label) }
-            text.label x="0" y="0" text-anchor="middle" transform=(format!("translate(13 {middle}) rotate(-90)")) {
-                (self.y.label)
-            }
+            text.label x="2" y="14" { (self.y.label) }
         }
     }
 
-    fn line(&self, n: usize, series: &Series) -> Markup {
+    fn line(&self, series: &Series) -> Markup {
         let mut path = String::new();
         for (n, dot) in series.dots.iter().enumerate() {
             let to = if n == 0 { 'M' } else { 'L' };
@@ -166,7 +165,7 @@ impl Chart {
             debug_assert!(written.is_ok());
         }
         html! {
-            g class=(class_of(n)) {
+            g class=(class_of(series.colour)) {
                 path d=(path) {}
                 @if series.dotted {
                     @for dot in &series.dots {
@@ -182,7 +181,7 @@ impl Chart {
     }
 
     fn bars(&self, bars: &[Dot]) -> Markup {
-        let width = (RIGHT - LEFT) / bars.len().max(1) as f64 * 0.76;
+        let width = ((RIGHT - LEFT) / bars.len().max(1) as f64 * 0.76).min(56.0);
         html! {
             g.bars {
                 @for bar in bars {

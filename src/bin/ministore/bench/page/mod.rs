@@ -41,13 +41,11 @@ pub(super) fn render(outcome: &Outcome) -> serde_json::Result<String> {
                         section aria-label="The sweep" {
                             div.charts {
                                 (chart.figure())
-                                @if let [group] = &*groups {
-                                    @if let Some(chart) = pictures::latency(0, group) { (chart.figure()) }
-                                }
+                                @if let Some(chart) = pictures::sharing(&groups) { (chart.figure()) }
                             }
                         }
                     }
-                    @for (n, group) in groups.iter().enumerate() { (section(n, group, groups.len() > 1)) }
+                    @for (n, group) in groups.iter().enumerate() { (section(n, group)) }
                     section {
                         h2 { "Measured on" }
                         (tables::circumstances(outcome))
@@ -85,8 +83,13 @@ fn head(outcome: &Outcome) -> Markup {
                     @if let Some(p99) = point.latency_us.get("p99") {
                         (card("p99 at that rate", &shown::figure(
                             &format!("/points/{n}/latency_us/p99/median"), p99.median, &shown::micros(p99.median),
-                        ), &format!("{:.1} records a commit", point.records_per_commit.median)))
+                        ), "until durable"))
                     }
+                    (card("records a commit", &shown::figure(
+                        &format!("/points/{n}/records_per_commit/median"),
+                        point.records_per_commit.median,
+                        &format!("{:.1}", point.records_per_commit.median),
+                    ), "that share a write and a sync"))
                 }
                 @if let Some((n, point, us)) = quickest {
                     (card("lowest p50", &shown::figure(
@@ -106,7 +109,7 @@ fn with(point: &Point) -> String {
     let setting = &point.setting;
     let callers =
         if setting.callers == 1 { "1 caller".to_owned() } else { format!("{} callers", setting.callers) };
-    format!("{callers}, {} B", setting.record_bytes)
+    format!("{callers}, {}\u{a0}B", setting.record_bytes)
 }
 
 fn headline(outcome: &Outcome) -> String {
@@ -130,17 +133,15 @@ fn quickest(points: &[Point]) -> Option<(usize, &Point, f64)> {
     with_p50.min_by(|(_, _, a), (_, _, b)| a.total_cmp(b))
 }
 
-/// A group of the sweep. Among several, each has its latency over the sweep in its own section.
-fn section(n: usize, group: &Group<'_>, among_several: bool) -> Markup {
+/// A group of the sweep.
+fn section(n: usize, group: &Group<'_>) -> Markup {
     html! {
         section {
             h2 { (group.name) }
             (tables::figures(group))
             div.charts {
+                @if let Some(chart) = pictures::latency(n, group) { (chart.figure()) }
                 (pictures::curve(n, group).figure())
-                @if among_several {
-                    @if let Some(chart) = pictures::latency(n, group) { (chart.figure()) }
-                }
             }
             h3 { "Over time, and records a commit" }
             div.charts {
@@ -153,6 +154,97 @@ fn section(n: usize, group: &Group<'_>, among_several: bool) -> Markup {
             }
             h3 { "Where the time of a commit goes" }
             (tables::stages(group))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        bench::outcome::{Options, Round, SCHEMA, Setting, Spread},
+        machine::{FileSystem, Machine},
+    };
+
+    const HOSTILE: &str = "</script><script>alert(1)</script><!-- & \" ' \u{2028}";
+
+    fn outcome(points: usize) -> Outcome {
+        let hostile = || Some(HOSTILE.to_owned());
+        let latency_us: BTreeMap<_, _> = [("p50".to_owned(), 1.5), ("p99".to_owned(), 2.5)].into();
+        let round = Round {
+            backend: HOSTILE.into(),
+            direct: true,
+            seconds: 1.0,
+            appends: 0,
+            appends_per_second: 0.0,
+            unsent: 0,
+            rate_kept: None,
+            latency_us,
+            late_us: BTreeMap::new(),
+            commits: 0,
+            records_per_commit: 0.0,
+            group_records: BTreeMap::new(),
+            rotations: 0,
+            stages_us: BTreeMap::new(),
+            timeline: Vec::new(),
+        };
+        let point = |callers| Point {
+            setting: Setting { callers, record_bytes: 300, backend: HOSTILE.into(), rate: None },
+            appends_per_second: Spread::default(),
+            latency_us: [("p50".to_owned(), Spread::default())].into(),
+            records_per_commit: Spread::default(),
+            curve: Vec::new(),
+            group_sizes: Vec::new(),
+            rounds: vec![round.clone()],
+        };
+        Outcome {
+            schema: SCHEMA.into(),
+            version: HOSTILE.into(),
+            started: 0,
+            complete: false,
+            machine: Machine { kernel: hostile(), processor: hostile(), processors: 1, memory_bytes: None },
+            file_system: Some(FileSystem {
+                kind: HOSTILE.into(),
+                source: hostile(),
+                mount_point: HOSTILE.into(),
+                options: vec![HOSTILE.into()],
+                size_bytes: 0,
+                free_bytes: 0,
+            }),
+            options: Options {
+                seconds: 1.0,
+                warm_up: 0.0,
+                rounds: 1,
+                segment_bytes: 1,
+                commit_delay_us: 0.0,
+                write_ahead: true,
+            },
+            points: (1..).take(points).map(point).collect(),
+        }
+    }
+
+    #[test]
+    fn what_comes_from_outside_stays_text() {
+        let page = render(&outcome(2)).unwrap();
+        assert_eq!(page.matches("<script").count(), 1, "the JSON's own");
+        assert_eq!(page.matches("</script>").count(), 1);
+        assert!(!page.contains("<!--") && page.contains("&lt;script&gt;alert(1)"));
+        let start = "id=\"outcome\">";
+        let from = page.find(start).unwrap() + start.len();
+        let json = &page[from..page.find("</script>").unwrap()];
+        let json: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(json["machine"]["kernel"], HOSTILE, "and is the same in the JSON");
+    }
+
+    #[test]
+    fn a_page_is_made_of_whatever_there_is() {
+        for points in 0..3 {
+            let page = render(&outcome(points)).unwrap();
+            assert!(page.ends_with("</html>") && !page.contains("NaN") && !page.contains("inf\""), "{page}");
         }
     }
 }

@@ -7,43 +7,50 @@ use super::{
     scale::{Kind, Scale},
     shown,
 };
-use crate::bench::outcome::{Point, Round};
+use crate::bench::outcome::{Point, Round, Spread};
 
-/// What is drawn over the sweep and over time.
-const LINES: [&str; 3] = ["p50", "p99", "p99.9"];
-const LINES_IN_TIME: [&str; 3] = ["p50", "p99", "max"];
+/// What is drawn over the sweep and over time, the highest first, and in which colours.
+const LINES: [(&str, usize); 3] = [("p99.9", 2), ("p99", 1), ("p50", 0)];
+const LINES_IN_TIME: [(&str, usize); 3] = [("max", 3), ("p99", 1), ("p50", 0)];
 
 /// The rate of every group, to be held against each other.
 pub(super) fn rate(groups: &[Group<'_>]) -> Option<Chart> {
+    let shown = |rate| format!("{} appends/s", shown::whole(rate));
+    over_sweep(groups, "rate", "Durable appends a second", &|point| point.appends_per_second, &shown)
+}
+
+/// How well the commits are shared.
+pub(super) fn sharing(groups: &[Group<'_>]) -> Option<Chart> {
+    let shown = |records| format!("{records:.1} records a commit");
+    over_sweep(groups, "sharing", "Records a commit", &|point| point.records_per_commit, &shown)
+}
+
+fn over_sweep(
+    groups: &[Group<'_>],
+    id: &str,
+    what: &str,
+    of: &dyn Fn(&Point) -> Spread,
+    show: &dyn Fn(f64) -> String,
+) -> Option<Chart> {
     let groups: Vec<_> = groups.iter().filter(|group| group.points.len() > 1).collect();
     let over = groups.first()?.over;
-    let series: Vec<_> = groups
-        .iter()
-        .map(|group| {
-            let dots = group.points.iter().map(|(_, point)| {
-                let rate = point.appends_per_second;
-                let tip = format!(
-                    "{}: {} appends/s ({}–{})",
-                    over.tip(point),
-                    shown::whole(rate.median),
-                    shown::whole(rate.min),
-                    shown::whole(rate.max)
-                );
-                Dot { x: over.of(point), y: rate.median, spread: Some((rate.min, rate.max)), tip }
-            });
-            Series { name: group.name.clone(), dots: dots.collect(), dotted: true }
-        })
-        .collect();
+    let line = |(colour, group): (usize, &&Group<'_>)| {
+        let dots = group.points.iter().map(|(_, point)| {
+            let Spread { median, min, max } = of(point);
+            let tip = format!("{}: {} ({} to {})", over.tip(point), show(median), show(min), show(max));
+            Dot { x: over.of(point), y: median, spread: Some((min, max)), tip }
+        });
+        Series { name: group.name.clone(), colour, dots: dots.collect(), dotted: true }
+    };
+    let series: Vec<_> = groups.iter().enumerate().map(line).collect();
     let highest =
         series.iter().flat_map(|one| &one.dots).map(|dot| dot.spread.map_or(dot.y, |(_, high)| high));
     Some(Chart {
-        id: "rate".into(),
-        title: format!("Durable appends a second over {}", over.noun()),
-        description: described(&series, over.noun(), |rate| {
-            format!("{} appends a second", shown::whole(rate))
-        }),
+        id: id.to_owned(),
+        title: format!("{what} over {}", over.noun()),
+        description: described(&series, over.noun(), show),
         x: over.axis(&series),
-        y: Axis::new("durable appends a second", Scale::linear(highest), shown::count_tick),
+        y: Axis::new(&what.to_lowercase(), Scale::linear(highest), shown::count_tick),
         body: Body::Lines(series),
         marks: Vec::new(),
         marks_name: String::new(),
@@ -56,7 +63,7 @@ pub(super) fn latency(n: usize, group: &Group<'_>) -> Option<Chart> {
         return None;
     }
     let over = group.over;
-    let line = |name: &str| {
+    let line = |(name, colour): (&str, usize)| {
         let dots = group.points.iter().filter_map(|(_, point)| {
             let spread = point.latency_us.get(name)?;
             let tip = format!(
@@ -68,7 +75,7 @@ pub(super) fn latency(n: usize, group: &Group<'_>) -> Option<Chart> {
             );
             Some(Dot { x: over.of(point), y: spread.median, spread: Some((spread.min, spread.max)), tip })
         });
-        Series { name: name.to_owned(), dots: dots.collect(), dotted: true }
+        Series { name: name.to_owned(), colour, dots: dots.collect(), dotted: true }
     };
     let series: Vec<_> = LINES.into_iter().map(line).collect();
     Some(Chart {
@@ -88,13 +95,14 @@ pub(super) fn curve(n: usize, group: &Group<'_>) -> Chart {
     let series: Vec<_> = group
         .points
         .iter()
-        .map(|(_, point)| {
+        .enumerate()
+        .map(|(colour, (_, point))| {
             let appends = point.curve.last().map_or(1, |step| step.appends) as f64;
             let dots = point.curve.iter().map(|step| {
                 let x = if step.quantile < 1.0 { 1.0 / (1.0 - step.quantile) } else { appends };
                 Dot { x: x.min(appends), y: step.us, spread: None, tip: String::new() }
             });
-            Series { name: group.over.tip(point), dots: dots.collect(), dotted: false }
+            Series { name: group.over.tip(point), colour, dots: dots.collect(), dotted: false }
         })
         .collect();
     let last = series.iter().flat_map(|one| &one.dots).map(|dot| dot.x).fold(10.0, f64::max);
@@ -120,12 +128,12 @@ pub(super) fn curve(n: usize, group: &Group<'_>) -> Chart {
 
 /// One round of a point, with its rotations.
 pub(super) fn timeline(id: usize, name: &str, round: &Round, number: usize, rounds: usize) -> Chart {
-    let line = |name: &str| {
+    let line = |(name, colour): (&str, usize)| {
         let dots = round.timeline.iter().filter_map(|interval| {
             let &y = interval.latency_us.get(name)?;
             Some(Dot { x: interval.at, y, spread: None, tip: String::new() })
         });
-        Series { name: name.to_owned(), dots: dots.collect(), dotted: false }
+        Series { name: name.to_owned(), colour, dots: dots.collect(), dotted: false }
     };
     let series: Vec<_> = LINES_IN_TIME.into_iter().map(line).collect();
     let marks: Vec<_> =

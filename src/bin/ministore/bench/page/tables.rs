@@ -36,9 +36,11 @@ pub(super) fn figures(group: &Group<'_>) -> Markup {
                         th scope="row" { (group.over.tip(point)) }
                         td { (spread(&format!("/points/{n}/appends_per_second"), point.appends_per_second, point, shown::whole)) }
                         @if open { td { (kept(point)) } }
-                        @for (name, _) in PERCENTILES {
+                        @for (name, quantile) in PERCENTILES {
                             td {
-                                @if let Some(&latency) = point.latency_us.get(name) {
+                                @if !enough(point, quantile) {
+                                    abbr title="too few appends to tell it from the greatest" { "—" }
+                                } @else if let Some(&latency) = point.latency_us.get(name) {
                                     (spread(&format!("/points/{n}/latency_us/{name}"), latency, point, shown::micros))
                                 }
                             }
@@ -50,6 +52,12 @@ pub(super) fn figures(group: &Group<'_>) -> Markup {
             }
         },
     )
+}
+
+/// Whether there is an append beyond the quantile in every round: else it says what the greatest says.
+fn enough(point: &Point, quantile: f64) -> bool {
+    let beyond = |round: &Round| units::ratio(round.appends + round.unsent, 1.0) * (1.0 - quantile) >= 1.0;
+    quantile >= 1.0 || point.rounds.iter().all(beyond)
 }
 
 /// The median, and below it the ends.
