@@ -6,7 +6,9 @@
 mod snapshot;
 
 mod bench;
+mod browser;
 mod colour;
+mod compare;
 mod compressed;
 mod damage;
 mod doctor;
@@ -18,6 +20,7 @@ mod ingest;
 mod killed;
 mod manual;
 mod on_error;
+mod page;
 mod progress;
 mod reading;
 mod refused;

@@ -7,7 +7,7 @@ use clap::{
 };
 
 use crate::{
-    bench, completions, doctor, get, ingest, inspect, man, repair, replay, salvage,
+    bench, compare, completions, doctor, get, ingest, inspect, man, repair, replay, salvage,
     style::HEADING,
     transfer::{export, import},
     verify,
@@ -52,6 +52,7 @@ pub(crate) enum Command {
     Import(import::Args),
     Export(export::Args),
     Bench(bench::Args),
+    Compare(compare::Args),
     Doctor(doctor::Args),
     Man(man::Args),
     Completions(completions::Args),
@@ -65,7 +66,7 @@ Examples:
 
 Exit codes:
   0    done, all is well
-  1    done, and faults were found in the journal (by doctor: something to heed on the machine)
+  1    done, and faults were found in the journal (doctor: something to heed; compare: B is worse)
   64   the command line is wrong
   65   bad data: a line that is not JSON, a damaged journal
   66   no such journal, input or record

@@ -20,7 +20,7 @@ use crate::{
 pub(crate) enum Code {
     /// Done, and all is well.
     Ok,
-    /// Done, and there are faults in the journal.
+    /// Done, and there are faults in the journal; or, of a comparison, something is worse.
     Faults,
     /// The command line is wrong.
     Usage,

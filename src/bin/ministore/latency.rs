@@ -1,4 +1,4 @@
-//! Owns how a latency histogram (nanoseconds) is shown: the same percentiles everywhere.
+//! Owns how a latency histogram (nanoseconds) is shown: the same percentiles in every summary.
 
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value};
@@ -10,10 +10,6 @@ pub(crate) type Point = (&'static str, f64);
 
 /// What a summary of an ingest shows.
 pub(crate) const COMMIT_POINTS: [Point; 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
-
-/// What a benchmark shows.
-pub(crate) const APPEND_POINTS: [Point; 6] =
-    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999), ("max", 1.0)];
 
 /// `p50 140 µs  p99 300 µs  …`, or a dash where nothing was measured.
 pub(crate) fn line(histogram: &Histogram<u64>, points: &[Point]) -> String {

@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod compare;
 mod completions;
 mod directory;
 mod doctor;
@@ -65,6 +66,7 @@ fn run(command: Command) -> Result<Code, Failure> {
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Compare(args) => compare::run(&args),
     }
 }
 

@@ -5,7 +5,9 @@ use std::{
     io::{self, Write},
 };
 
-use crate::exit::Failure;
+use serde::Serialize;
+
+use crate::exit::{Code, Failure};
 
 /// Writes whole lines at once, so that a report is not torn when several programs share a terminal.
 pub(crate) fn lines<T: Display>(lines: impl IntoIterator<Item = T>) -> Result<(), Failure> {
@@ -20,7 +22,20 @@ pub(crate) fn pairs(rows: &[(&str, String)]) -> Result<(), Failure> {
     lines(rows.iter().map(|(name, value)| format!("{name:width$}  {value}")))
 }
 
+/// Rows of as many cells, each column as wide as its widest; numbers to the right.
+pub(crate) fn columns(rows: &[Vec<String>]) -> Vec<String> {
+    let cells = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<_> = (0..cells).map(|n| width(n).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}"));
+        cells.collect::<Vec<_>>().join("  ")
+    };
+    rows.iter().map(line).collect()
+}
+
 /// One JSON value on one line.
-pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
-    lines([value])
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let failed = |error| Failure::new(Code::Internal, format_args!("cannot write JSON: {error}"));
+    lines([serde_json::to_string(value).map_err(failed)?])
 }

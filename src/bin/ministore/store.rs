@@ -18,6 +18,21 @@ pub(crate) enum BackendName {
     Blocking,
 }
 
+impl BackendName {
+    pub(crate) fn backend(self) -> Backend {
+        match self {
+            Self::Auto => Backend::Auto,
+            Self::Uring => Backend::Uring,
+            Self::Blocking => Backend::Blocking,
+        }
+    }
+
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
 /// The options shared by every subcommand that writes records.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WriteArgs {
@@ -32,12 +47,7 @@ pub(crate) struct WriteArgs {
 
 impl WriteArgs {
     pub(crate) fn options(&self) -> JournalOptions {
-        let backend = match self.backend {
-            BackendName::Auto => Backend::Auto,
-            BackendName::Uring => Backend::Uring,
-            BackendName::Blocking => Backend::Blocking,
-        };
-        JournalOptions::new().backend(backend).write_ahead(!self.no_write_ahead)
+        JournalOptions::new().backend(self.backend.backend()).write_ahead(!self.no_write_ahead)
     }
 }
 

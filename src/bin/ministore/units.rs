@@ -87,13 +87,18 @@ pub(crate) fn ratio(number: u64, by: f64) -> f64 {
 }
 
 /// A rate as a whole number of things a second.
+pub(crate) fn rate(number: u64, seconds: f64) -> u64 {
+    whole(ratio(number, seconds))
+}
+
+/// The nearest whole number; 0 for a negative one.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a rate fits and is not negative"
+    reason = "what is shown fits and is not negative"
 )]
-pub(crate) fn rate(number: u64, seconds: f64) -> u64 {
-    ratio(number, seconds).round() as u64
+pub(crate) fn whole(number: f64) -> u64 {
+    number.round() as u64
 }
 
 #[cfg(test)]

@@ -1,0 +1,213 @@
+//! Owns pictures: a frame with axes, and lines or bars in it, as SVG with an accessible name. Colours are classes of
+//! the style sheet.
+
+use std::fmt::Write;
+
+use maud::{Markup, PreEscaped, html};
+
+use super::scale::Scale;
+
+/// What a phone shows 350 pixels wide keeps its letters readable.
+const WIDTH: f64 = 460.0;
+const HEIGHT: f64 = 300.0;
+
+const LEFT: f64 = 60.0;
+const RIGHT: f64 = 446.0;
+const TOP: f64 = 28.0;
+const BOTTOM: f64 = 248.0;
+
+/// So many colours; the next series has the first one's, dashed.
+const COLOURS: usize = 7;
+
+/// What stands along a side.
+#[derive(Debug, Clone)]
+pub(super) struct Axis {
+    pub(super) label: String,
+    pub(super) scale: Scale,
+    /// Places that are labelled.
+    pub(super) ticks: Vec<(f64, String)>,
+}
+
+impl Axis {
+    pub(super) fn new(label: &str, scale: Scale, text: fn(f64) -> String) -> Self {
+        let ticks = scale.ticks().into_iter().map(|tick| (tick, text(tick))).collect();
+        Self { label: label.to_owned(), scale, ticks }
+    }
+}
+
+/// A value, with the ends of its spread if it has one, and what is told of it to who points at it.
+#[derive(Debug, Clone)]
+pub(super) struct Dot {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) spread: Option<(f64, f64)>,
+    pub(super) tip: String,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Series {
+    pub(super) name: String,
+    /// The place of its colour: what is the same on several pictures has the same one.
+    pub(super) colour: usize,
+    pub(super) dots: Vec<Dot>,
+    /// Dots are drawn; else the line alone.
+    pub(super) dotted: bool,
+}
+
+/// What is drawn inside the frame.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    Lines(Vec<Series>),
+    /// One bar a place; what is told of it.
+    Bars(Vec<Dot>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Chart {
+    /// Alone on the page.
+    pub(super) id: String,
+    pub(super) title: String,
+    /// What the picture shows, in words.
+    pub(super) description: String,
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    pub(super) body: Body,
+    /// Places of the x axis that are marked.
+    pub(super) marks: Vec<f64>,
+    /// What the marks are.
+    pub(super) marks_name: String,
+}
+
+impl Chart {
+    pub(super) fn figure(&self) -> Markup {
+        html! {
+            figure {
+                figcaption {
+                    h4 { (self.title) }
+                    (self.legend())
+                }
+                (self.svg())
+            }
+        }
+    }
+
+    fn legend(&self) -> Markup {
+        let series: &[Series] = match &self.body {
+            Body::Lines(series) if series.len() > 1 => series,
+            _ => &[],
+        };
+        html! {
+            @if !series.is_empty() || !self.marks.is_empty() {
+                p.legend {
+                    @for series in series {
+                        span.key {
+                            svg.swatch viewBox="0 0 22 10" aria-hidden="true" {
+                                path class=(class_of(series.colour)) d="M1 5H21" {}
+                            }
+                            (series.name)
+                        }
+                    }
+                    @if !self.marks.is_empty() {
+                        span.key {
+                            svg.swatch viewBox="0 0 22 10" aria-hidden="true" { path.mark d="M11 0V10" {} }
+                            (self.marks_name)
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn svg(&self) -> Markup {
+        let (title, description) = (format!("{}-title", self.id), format!("{}-desc", self.id));
+        html! {
+            svg.chart id=(self.id) viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img"
+                aria-labelledby=(format!("{title} {description}"))
+            {
+                title id=(title) { (self.title) }
+                desc id=(description) { (self.description) }
+                (self.frame())
+                @for &mark in &self.marks {
+                    path.mark d=(format!("M{x:.1} {TOP}V{BOTTOM}", x = self.x_of(mark))) {}
+                }
+                @match &self.body {
+                    Body::Lines(series) => { @for series in series { (self.line(series)) } }
+                    Body::Bars(bars) => { (self.bars(bars)) }
+                }
+            }
+        }
+    }
+
+    fn frame(&self) -> Markup {
+        html! {
+            @for (tick, text) in &self.y.ticks {
+                @let y = self.y_of(*tick);
+                path.grid d=(format!("M{LEFT} {y:.1}H{RIGHT}")) {}
+                text.tick x=(LEFT - 7.0) y=(format!("{:.1}", y + 4.5)) text-anchor="end" { (text) }
+            }
+            @for (tick, text) in &self.x.ticks {
+                @let x = self.x_of(*tick);
+                path.grid d=(format!("M{x:.1} {TOP}V{:.1}", BOTTOM + 5.0)) {}
+                text.tick x=(format!("{x:.1}")) y=(BOTTOM + 20.0) text-anchor="middle" { (text) }
+            }
+            path.axis d=(format!("M{LEFT} {BOTTOM}H{RIGHT}")) {}
+            text.label x=(f64::midpoint(LEFT, RIGHT)) y=(HEIGHT - 8.0) text-anchor="middle" { (self.x.label) }
+            text.label x="2" y="14" { (self.y.label) }
+        }
+    }
+
+    fn line(&self, series: &Series) -> Markup {
+        let mut path = String::new();
+        for (n, dot) in series.dots.iter().enumerate() {
+            let to = if n == 0 { 'M' } else { 'L' };
+            // Writing to a string does not fail.
+            let written = write!(path, "{to}{:.1} {:.1}", self.x_of(dot.x), self.y_of(dot.y));
+            debug_assert!(written.is_ok());
+        }
+        html! {
+            g class=(class_of(series.colour)) {
+                path d=(path) {}
+                @if series.dotted {
+                    @for dot in &series.dots {
+                        @let (x, y) = (self.x_of(dot.x), self.y_of(dot.y));
+                        @if let Some((low, high)) = dot.spread {
+                            path.spread d=(format!("M{x:.1} {:.1}V{:.1}", self.y_of(low), self.y_of(high))) {}
+                        }
+                        circle cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="3.6" { title { (dot.tip) } }
+                    }
+                }
+            }
+        }
+    }
+
+    fn bars(&self, bars: &[Dot]) -> Markup {
+        let width = ((RIGHT - LEFT) / bars.len().max(1) as f64 * 0.76).min(56.0);
+        html! {
+            g.bars {
+                @for bar in bars {
+                    @let (x, y) = (self.x_of(bar.x) - width / 2.0, self.y_of(bar.y));
+                    rect x=(format!("{x:.1}")) y=(format!("{y:.1}")) width=(format!("{width:.1}"))
+                        height=(format!("{:.1}", BOTTOM - y)) rx="2" { title { (bar.tip) } }
+                }
+            }
+        }
+    }
+
+    fn x_of(&self, value: f64) -> f64 {
+        LEFT + self.x.scale.place(value) * (RIGHT - LEFT)
+    }
+
+    fn y_of(&self, value: f64) -> f64 {
+        BOTTOM - self.y.scale.place(value) * (BOTTOM - TOP)
+    }
+}
+
+fn class_of(series: usize) -> String {
+    let dashed = if series / COLOURS % 2 == 1 { " dashed" } else { "" };
+    format!("series s{}{dashed}", series % COLOURS)
+}
+
+/// Text that is no markup already, such as the style sheet.
+pub(super) fn raw(text: &str) -> PreEscaped<&str> {
+    PreEscaped(text)
+}

@@ -1,0 +1,250 @@
+//! Owns the page of `bench --report`: one file that asks nobody for anything, with pictures, figures, and the JSON that
+//! they are from.
+
+mod chart;
+mod file;
+mod group;
+mod pictures;
+mod scale;
+mod shown;
+mod tables;
+
+use maud::{DOCTYPE, Markup, html};
+
+pub(super) use self::file::{check, write};
+use self::group::Group;
+use super::outcome::{Outcome, Point};
+
+/// No script runs and nothing is loaded.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+pub(super) fn render(outcome: &Outcome) -> serde_json::Result<String> {
+    let json = serde_json::to_string(outcome)?;
+    // Inside of a string of JSON, where alone it can stand, this is the same character; for HTML it ends nothing.
+    let json = json.replace('<', "\\u003c");
+    let groups = group::groups(&outcome.points);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "ministore bench: " (headline(outcome)) }
+                style { (chart::raw(include_str!("style.css"))) }
+            }
+            body {
+                main {
+                    (head(outcome))
+                    @if let Some(chart) = pictures::rate(&groups) {
+                        section aria-label="The sweep" {
+                            div.charts {
+                                (chart.figure())
+                                @if let Some(chart) = pictures::sharing(&groups) { (chart.figure()) }
+                            }
+                        }
+                    }
+                    @for (n, group) in groups.iter().enumerate() { (section(n, group)) }
+                    section {
+                        h2 { "Measured on" }
+                        (tables::circumstances(outcome))
+                    }
+                }
+                footer {
+                    p {
+                        "Figures are medians of the rounds, with the least and the greatest below. "
+                        "Latency counts until the record is durable; in an open loop from when it was due. "
+                        "The page holds its data as JSON: " code { "ministore compare" } " reads what " code { "bench --json" } " writes."
+                    }
+                }
+                script type="application/json" id="outcome" { (chart::raw(&json)) }
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn head(outcome: &Outcome) -> Markup {
+    let best = best(&outcome.points);
+    let quickest = quickest(&outcome.points);
+    html! {
+        header {
+            p.eyebrow { "ministore bench" }
+            h1 { (headline(outcome)) }
+            @if !outcome.complete { p.warning { "Interrupted: not every round was run to its end." } }
+            div.cards {
+                @if let Some((n, point)) = best {
+                    (card("highest rate", &shown::figure(
+                        &format!("/points/{n}/appends_per_second/median"),
+                        point.appends_per_second.median,
+                        &shown::whole(point.appends_per_second.median),
+                    ), &format!("durable appends a second, {}", with(point))))
+                    @if let Some(p99) = point.latency_us.get("p99") {
+                        (card("p99 at that rate", &shown::figure(
+                            &format!("/points/{n}/latency_us/p99/median"), p99.median, &shown::micros(p99.median),
+                        ), "until durable"))
+                    }
+                    (card("records a commit", &shown::figure(
+                        &format!("/points/{n}/records_per_commit/median"),
+                        point.records_per_commit.median,
+                        &format!("{:.1}", point.records_per_commit.median),
+                    ), "that share a write and a sync"))
+                }
+                @if let Some((n, point, us)) = quickest {
+                    (card("lowest p50", &shown::figure(
+                        &format!("/points/{n}/latency_us/p50/median"), us, &shown::micros(us),
+                    ), &format!("until durable, {}", with(point))))
+                }
+            }
+        }
+    }
+}
+
+fn card(name: &str, figure: &Markup, under: &str) -> Markup {
+    html! { div.card { p.name { (name) } p.figure { (figure) } p.under { (under) } } }
+}
+
+fn with(point: &Point) -> String {
+    let setting = &point.setting;
+    let callers =
+        if setting.callers == 1 { "1 caller".to_owned() } else { format!("{} callers", setting.callers) };
+    format!("{callers}, {}\u{a0}B", setting.record_bytes)
+}
+
+fn headline(outcome: &Outcome) -> String {
+    let kind = outcome.file_system.as_ref().map_or("an unknown file system", |fs| &fs.kind);
+    match best(&outcome.points) {
+        Some((_, point)) => {
+            format!("{} durable appends a second on {kind}", shown::whole(point.appends_per_second.median))
+        }
+        None => "nothing was measured".to_owned(),
+    }
+}
+
+fn best(points: &[Point]) -> Option<(usize, &Point)> {
+    let all = points.iter().enumerate();
+    all.max_by(|(_, a), (_, b)| a.appends_per_second.median.total_cmp(&b.appends_per_second.median))
+}
+
+fn quickest(points: &[Point]) -> Option<(usize, &Point, f64)> {
+    let all = points.iter().enumerate();
+    let with_p50 = all.filter_map(|(n, point)| Some((n, point, point.latency_us.get("p50")?.median)));
+    with_p50.min_by(|(_, _, a), (_, _, b)| a.total_cmp(b))
+}
+
+/// A group of the sweep.
+fn section(n: usize, group: &Group<'_>) -> Markup {
+    html! {
+        section {
+            h2 { (group.name) }
+            (tables::figures(group))
+            div.charts {
+                @if let Some(chart) = pictures::latency(n, group) { (chart.figure()) }
+                (pictures::curve(n, group).figure())
+            }
+            h3 { "Over time, and records a commit" }
+            div.charts {
+                @for &(at, point) in &group.points {
+                    @if let (number, Some(round)) = tables::middle(point) {
+                        (pictures::timeline(at, &group.over.tip(point), round, number + 1, point.rounds.len()).figure())
+                    }
+                    (pictures::group_sizes(at, &group.over.tip(point), point).figure())
+                }
+            }
+            h3 { "Where the time of a commit goes" }
+            (tables::stages(group))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        bench::outcome::{Options, Round, SCHEMA, Setting, Spread},
+        machine::{FileSystem, Machine},
+    };
+
+    const HOSTILE: &str = "</script><script>alert(1)</script><!-- & \" ' \u{2028}";
+
+    fn outcome(points: usize) -> Outcome {
+        let hostile = || Some(HOSTILE.to_owned());
+        let latency_us: BTreeMap<_, _> = [("p50".to_owned(), 1.5), ("p99".to_owned(), 2.5)].into();
+        let round = Round {
+            backend: HOSTILE.into(),
+            direct: true,
+            seconds: 1.0,
+            appends: 0,
+            appends_per_second: 0.0,
+            unsent: 0,
+            rate_kept: None,
+            latency_us,
+            late_us: BTreeMap::new(),
+            commits: 0,
+            records_per_commit: 0.0,
+            group_records: BTreeMap::new(),
+            rotations: 0,
+            stages_us: BTreeMap::new(),
+            timeline: Vec::new(),
+        };
+        let point = |callers| Point {
+            setting: Setting { callers, record_bytes: 300, backend: HOSTILE.into(), rate: None },
+            appends_per_second: Spread::default(),
+            latency_us: [("p50".to_owned(), Spread::default())].into(),
+            records_per_commit: Spread::default(),
+            curve: Vec::new(),
+            group_sizes: Vec::new(),
+            rounds: vec![round.clone()],
+        };
+        Outcome {
+            schema: SCHEMA.into(),
+            version: HOSTILE.into(),
+            started: 0,
+            complete: false,
+            machine: Machine { kernel: hostile(), processor: hostile(), processors: 1, memory_bytes: None },
+            file_system: Some(FileSystem {
+                kind: HOSTILE.into(),
+                source: hostile(),
+                mount_point: HOSTILE.into(),
+                options: vec![HOSTILE.into()],
+                size_bytes: 0,
+                free_bytes: 0,
+            }),
+            options: Options {
+                seconds: 1.0,
+                warm_up: 0.0,
+                rounds: 1,
+                segment_bytes: 1,
+                commit_delay_us: 0.0,
+                write_ahead: true,
+            },
+            points: (1..).take(points).map(point).collect(),
+        }
+    }
+
+    #[test]
+    fn what_comes_from_outside_stays_text() {
+        let page = render(&outcome(2)).unwrap();
+        assert_eq!(page.matches("<script").count(), 1, "the JSON's own");
+        assert_eq!(page.matches("</script>").count(), 1);
+        assert!(!page.contains("<!--") && page.contains("&lt;script&gt;alert(1)"));
+        let start = "id=\"outcome\">";
+        let from = page.find(start).unwrap() + start.len();
+        let json = &page[from..page.find("</script>").unwrap()];
+        let json: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(json["machine"]["kernel"], HOSTILE, "and is the same in the JSON");
+    }
+
+    #[test]
+    fn a_page_is_made_of_whatever_there_is() {
+        for points in 0..3 {
+            let page = render(&outcome(points)).unwrap();
+            assert!(page.ends_with("</html>") && !page.contains("NaN") && !page.contains("inf\""), "{page}");
+        }
+    }
+}

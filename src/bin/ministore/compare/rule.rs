@@ -1,0 +1,80 @@
+//! Owns what counts as a difference: one that is beyond the rounds' own spread. Pure.
+
+use serde::Serialize;
+
+use crate::bench::outcome::Spread;
+
+/// With fewer rounds on either side nothing can be said: two of two apart is chance one time in three.
+pub(super) const ROUNDS_MIN: usize = 3;
+
+/// What is to be said of a figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    /// Every round of B is better than every round of A.
+    Better,
+    /// Every round of B is worse than every round of A.
+    Worse,
+    /// The rounds overlap, or differ by no more than is tolerated.
+    Same,
+    TooFewRounds,
+}
+
+/// Which way is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Better {
+    Higher,
+    Lower,
+}
+
+/// Judges B by A; `tolerated` is a part of A's median (0.05: five percent).
+pub(super) fn judge(a: &[f64], b: &[f64], better: Better, tolerated: f64) -> Verdict {
+    if a.len() < ROUNDS_MIN || b.len() < ROUNDS_MIN {
+        return Verdict::TooFewRounds;
+    }
+    let (a, b) = (Spread::of(a.iter().copied()), Spread::of(b.iter().copied()));
+    let enough = (b.median - a.median).abs() > tolerated * a.median.abs();
+    let (higher, lower) = (b.min > a.max, b.max < a.min);
+    match better {
+        _ if !enough => Verdict::Same,
+        Better::Higher if higher => Verdict::Better,
+        Better::Higher if lower => Verdict::Worse,
+        Better::Lower if lower => Verdict::Better,
+        Better::Lower if higher => Verdict::Worse,
+        _ => Verdict::Same,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rounds_that_do_not_overlap_differ() {
+        let a = [100.0, 110.0, 105.0];
+        let cases = [
+            (&[111.0, 120.0, 130.0][..], Verdict::Better),
+            (&[99.0, 90.0, 98.0], Verdict::Worse),
+            (&[110.0, 120.0, 130.0], Verdict::Same),
+            (&[100.0, 1.0, 1.0], Verdict::Same),
+            (&[1.0, 1.0], Verdict::TooFewRounds),
+            (&[], Verdict::TooFewRounds),
+        ];
+        for (b, verdict) in cases {
+            assert_eq!(judge(&a, b, Better::Higher, 0.0), verdict, "{b:?}");
+        }
+        assert_eq!(judge(&[1.0; 2], &[9.0; 9], Better::Higher, 0.0), Verdict::TooFewRounds);
+    }
+
+    #[test]
+    fn of_latencies_less_is_better() {
+        assert_eq!(judge(&[2.0; 3], &[1.0; 3], Better::Lower, 0.0), Verdict::Better);
+        assert_eq!(judge(&[2.0; 3], &[3.0; 3], Better::Lower, 0.0), Verdict::Worse);
+    }
+
+    #[test]
+    fn what_is_tolerated_is_no_difference() {
+        assert_eq!(judge(&[100.0; 3], &[95.0; 3], Better::Higher, 0.05), Verdict::Same);
+        assert_eq!(judge(&[100.0; 3], &[94.0; 3], Better::Higher, 0.05), Verdict::Worse);
+    }
+}
