@@ -211,23 +211,28 @@ fn a_link_to_a_directory_is_followed() {
 
 /// Runs it on a file system of its own, in a mount namespace that goes away with it. `None`: that needs root.
 fn mounted(options: &str) -> Option<(Value, Ran)> {
+    on_its_own(&format!("mount -t tmpfs -o {options} tmpfs \"$1\""))
+}
+
+/// The same, mounted at `$1` by a line of shell.
+fn on_its_own(mount: &str) -> Option<(Value, Ran)> {
     let place = Place::new();
-    let script = "mount -t tmpfs -o \"$0\" tmpfs \"$1\" || exit 99; shift; exec \"$@\"";
+    let script = format!("{mount} || exit 99; shift; exec \"$@\"");
     let mut command = Command::new("unshare");
     command
-        .args(["--mount", "sh", "-c", script, options])
+        .args(["--mount", "sh", "-c", &script, "sh"])
         .arg(place.dir.path())
         .arg(env!("CARGO_BIN_EXE_ministore"));
     command.args(SHORT).arg("--json").arg(place.dir.path());
-    let output = command.stdin(Stdio::null()).output();
-    let Some(ran) = output.ok().map(Ran::from).filter(|ran| matches!(ran.code, Some(0 | 1))) else {
+    let ran = command.stdin(Stdio::null()).output().ok().map(Ran::from);
+    let refused = |ran: &Ran| ran.code == Some(99) || ran.err.starts_with("unshare: ");
+    let Some(ran) = ran.filter(|ran| !refused(ran)) else {
         // Past the capture of the test harness: it is to be seen.
-        let text = format!(
-            "doctor on a file system mounted with {options} was not run: that needs root, and unshare"
-        );
+        let text = format!("doctor behind `{mount}` was not run: that needs root, and unshare");
         let _ = writeln!(io::stderr(), "\n*** {text}");
         return None;
     };
+    let ran = examined(ran);
     Some((ran.json(), ran))
 }
 
@@ -239,6 +244,17 @@ fn a_file_system_in_memory_is_a_warning_and_so_are_its_syncs() {
         ("warning", "warning", Some(1))
     );
     assert_eq!(report["file_system"]["kind"], "tmpfs");
+}
+
+#[test]
+fn an_overlay_without_syncs_is_a_problem() {
+    let layers = "lowerdir=$1/below,upperdir=$1/above,workdir=$1/work,volatile";
+    let mount = format!(
+        "mount -t tmpfs layers \"$1\" && mkdir \"$1/below\" \"$1/above\" \"$1/work\" && mount -t overlay -o \"{layers}\" o \"$1\""
+    );
+    let Some((report, ran)) = on_its_own(&mount) else { return };
+    let levels = (level(&report, "file system"), level(&report, "mount option"));
+    assert_eq!((levels, ran.code), (("note", "problem"), Some(1)), "{report}");
 }
 
 #[test]

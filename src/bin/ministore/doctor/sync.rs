@@ -28,6 +28,8 @@ struct Medians {
 /// Why a sync is not believed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doubt {
+    /// There is no device: it is a file system in memory.
+    NobodyToAsk,
     /// It takes no longer than the write alone.
     CostsNothing,
     /// No device answers so soon.
@@ -46,8 +48,12 @@ pub(super) fn check(measured: &[Measured], device: Option<&Device>, kind: &str) 
     };
     let medians = Medians { unsynced, synced, direct: median(DIRECT).zip(median(DIRECT_SYNCED)) };
     let found = format!("{} with fdatasync, {} without", units::nanos(synced), units::nanos(unsynced));
-    match doubt(&medians, device) {
-        Some(doubt) => told(doubt, &found, nature(kind)),
+    let doubt = match nature(kind) {
+        Nature::Memory => Some(Doubt::NobodyToAsk),
+        _ => doubt(&medians, device),
+    };
+    match doubt {
+        Some(doubt) => told(doubt, &found),
         None => Finding::ok(CHECK, format!("{found}: as long as a device may need")),
     }
 }
@@ -73,13 +79,11 @@ fn doubt(medians: &Medians, device: Option<&Device>) -> Option<Doubt> {
     (device.volatile_cache == Some(true) && flush_is_free).then_some(Doubt::FlushIsFree)
 }
 
-fn told(doubt: Doubt, found: &str, nature: Nature) -> Finding {
+fn told(doubt: Doubt, found: &str) -> Finding {
     let warning = |says: &str| Finding::warning(CHECK, format!("{found}: {says}"));
-    let memory = nature == Nature::Memory;
     match doubt {
-        Doubt::CostsNothing | Doubt::SoonerThanDevices if memory => {
-            warning("too fast for a device, and there is none").why("a sync of a file system in memory has nothing to do")
-        }
+        Doubt::NobodyToAsk => warning("too fast to be a device's, and there is none")
+            .why("a sync of a file system in memory has nothing to do"),
         Doubt::CostsNothing => warning("no longer than without, so that nobody seems to have asked a device")
             .why("a file system or a host that ignores syncs loses in a power cut what was acknowledged")
             .advice("find out who answers: mount options, the file system's own settings, the host's cache mode for this disk"),
@@ -87,8 +91,8 @@ fn told(doubt: Doubt, found: &str, nature: Nature) -> Finding {
             .why("a cache that ignores flushes loses in a power cut what was acknowledged")
             .advice("find out who answers: the host's cache mode for this disk, or the controller's cache and its battery"),
         Doubt::SoonerThanTurns => warning("sooner than a rotating disk comes round")
-            .why("something between answers from a cache: a controller's with a battery keeps it, the drive's own loses it in a power cut")
-            .advice("be sure of the battery, or turn the drive's write cache off (`hdparm -W 0`)"),
+            .why("either nothing turns (some controllers say so of solid-state drives), or a cache answers: a controller's with a battery keeps it, the drive's own loses it in a power cut")
+            .advice("be sure of drive and battery, or turn the drive's write cache off (`hdparm -W 0`)"),
         Doubt::FlushIsFree => Finding::note(CHECK, format!("{found}; past the page cache a sync costs nothing on top"))
             .why("the device says that its cache is volatile, and flushing it takes no time: capacitors, or a flush that is ignored")
             .advice("the drive's data sheet: power-loss protection"),
@@ -140,7 +144,7 @@ mod tests {
     fn a_flush_that_is_free_is_a_note_where_the_cache_is_said_to_be_volatile() {
         let figures = medians(800, 30_000, Some((20_000, 21_000)));
         assert_eq!(doubt(&figures, Some(&disk(false, false))), Some(Doubt::FlushIsFree));
-        assert_eq!(told(Doubt::FlushIsFree, "", Nature::Journaling).level, Level::Note);
+        assert_eq!(told(Doubt::FlushIsFree, "").level, Level::Note);
         let honest = Device { volatile_cache: Some(false), ..disk(false, false) };
         assert_eq!(doubt(&figures, Some(&honest)), None);
         let flushed = medians(800, 600_000, Some((20_000, 500_000)));
@@ -149,6 +153,7 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_nothing_said() {
+        assert_eq!(told(Doubt::NobodyToAsk, "").level, Level::Warning);
         assert_eq!(check(&[], None, "ext4").level, Level::Note);
     }
 }
