@@ -17,5 +17,6 @@ mod reading;
 mod refused;
 mod resume;
 mod retention;
+mod serve;
 mod signals;
 mod support;
