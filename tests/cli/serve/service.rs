@@ -206,7 +206,7 @@ impl<S: Stream> Client<S> {
 
     #[track_caller]
     pub(super) fn says(mut self, hello: &Value) -> Self {
-        self.send(&format!("{hello}\n"));
+        self.send(format!("{hello}\n"));
         let answer = self.hear();
         assert!(answer["ok"]["ack"].is_string(), "{answer}");
         self

@@ -146,9 +146,9 @@ fn the_unit_file_is_understood_by_systemd() {
     let words: Vec<String> = begins
         .split_whitespace()
         .skip(1)
-        .map(|word| word.replace("%S", "/nowhere").replace("%t", "/nowhere").replace("%i", "name"))
+        .map(|word| word.replace("%S", "/proc/nowhere").replace("%t", "/proc/nowhere").replace("%i", "name"))
         .collect();
-    // Refused for the place, not for the words.
+    // Refused for the place, where not even root makes files, and not for the words.
     let ran = crate::support::Run::run(&mut crate::support::ministore(&words));
-    assert!(ran.code != Some(64) && ran.err.contains("/nowhere"), "{ran:?}");
+    assert!(ran.code != Some(64) && ran.err.contains("/proc/nowhere"), "{ran:?}");
 }
