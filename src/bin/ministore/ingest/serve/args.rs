@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use super::address::Address;
 use crate::units;
 
-/// See [docs/ingest.md] for what each means to a client.
+/// What each means to a client is in docs/ingest.md.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "As a service")]
 pub(in crate::ingest) struct ServeArgs {

@@ -1,5 +1,5 @@
-//! Owns one connection, or one time in which a FIFO had writers: what comes in is taken on one side ([`take`]) and
-//! answered on the other ([`tell`]), so that lines are read while others are on their way to the disk. Between them are
+//! Owns one connection, or one time in which a FIFO had writers: what comes in is taken on one side ([`Taker`]) and
+//! answered on the other ([`Teller`]), so that lines are read while others are on their way to the disk. Between them are
 //! at most [`ANSWERS_AHEAD`] batches; where the journal or the client is slow, nothing more is read.
 
 use tokio::{

@@ -83,10 +83,14 @@ impl Counts {
         self.turned[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn count_of(&self, why: Turned) -> u64 {
+        self.turned[why as usize].load(Ordering::Relaxed)
+    }
+
     /// How many were refused, or, `false`, disconnected.
     pub(super) fn turned_away(&self, refused: bool) -> u64 {
         let those = Turned::ALL.into_iter().filter(|why| why.is_refusal() == refused);
-        those.map(|why| self.turned[why as usize].load(Ordering::Relaxed)).sum()
+        those.map(|why| self.count_of(why)).sum()
     }
 
     pub(super) fn put_aside(&self, what: impl FnOnce(&mut bad::Counts)) {
@@ -117,8 +121,7 @@ impl Counts {
             } else {
                 "ministore_ingest_disconnected_total"
             };
-            counter!(name, "reason" => why.label())
-                .absolute(self.turned[why as usize].load(Ordering::Relaxed));
+            counter!(name, "reason" => why.label()).absolute(self.count_of(why));
         }
     }
 }

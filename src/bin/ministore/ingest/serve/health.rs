@@ -5,26 +5,48 @@ use std::{
     time::Duration,
 };
 
-use ministore_uring::Stats;
 use sd_notify::NotifyState;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::service::Service;
+use super::{counts::Turned, service::Service};
 use crate::exit::warn;
 
-/// What was seen when it was looked at last.
+/// How often it is looked whether records get to the disk.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Since when records wait, and none of them becomes durable or is refused.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    last: Mutex<Option<(u64, u64)>>,
+    stuck: Mutex<Option<(Progress, Instant)>>,
 }
 
+/// The highest durable number, and how many clients were told that their records are not durable.
+type Progress = (u64, u64);
+
 impl Health {
-    /// The journal accepts records, and those that waited at the last look are not all still waiting.
-    pub(super) fn look(&self, stats: &Stats) -> bool {
-        let now = (stats.durable_seq, stats.queue_bytes);
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
-        let is_stuck = last.is_some_and(|last| last.1 > 0 && now.1 > 0 && last.0 == now.0);
-        !stats.poisoned && !is_stuck
+    /// Looks again and again, for as long as the service lives.
+    pub(super) async fn watch(service: &Service) {
+        let mut looks = every(LOOK);
+        loop {
+            looks.tick().await;
+            let stats = service.store.stats();
+            let refused = service.counts.count_of(Turned::Store);
+            service.health.look((stats.durable_seq, refused), stats.queue_bytes > 0, Instant::now());
+        }
+    }
+
+    fn look(&self, progress: Progress, waiting: bool, now: Instant) {
+        let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        *stuck = match *stuck {
+            Some((before, since)) if waiting && before == progress => Some((before, since)),
+            _ => waiting.then_some((progress, now)),
+        };
+    }
+
+    /// Records have not been waiting in vain for so long.
+    pub(super) fn is_good(&self, patience: Duration) -> bool {
+        let stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        stuck.is_none_or(|(_, since)| since.elapsed() < patience)
     }
 }
 
@@ -41,15 +63,45 @@ pub(super) async fn watchdog(service: &Service) {
     let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero()) else {
         return std::future::pending().await;
     };
-    let health = Health::default();
-    let mut ticks = interval((patience / 2).max(Duration::from_millis(1)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let half = (patience / 2).max(Duration::from_millis(1));
+    let mut ticks = every(half);
     loop {
         ticks.tick().await;
-        if health.look(&service.store.stats()) {
+        // It is looked at less often than a short patience asks for.
+        if service.health.is_good(half.max(2 * LOOK)) {
             notify(&NotifyState::Watchdog);
         } else {
             service.note("no record becomes durable: the watchdog is not told");
         }
+    }
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_records_that_wait_in_vain_are_a_fault() {
+        let (begun, patience) = (Instant::now(), Duration::from_secs(60));
+        let long_ago = begun.checked_sub(2 * patience).unwrap();
+        let health = Health::default();
+        health.look((7, 0), false, long_ago);
+        health.look((7, 0), true, begun);
+        assert!(health.is_good(patience), "they have only just come");
+        health.look((7, 0), false, begun);
+        health.look((7, 0), true, long_ago);
+        health.look((7, 0), true, begun);
+        assert!(!health.is_good(patience), "they have been waiting since long ago");
+        health.look((8, 0), true, begun);
+        assert!(health.is_good(patience), "one has become durable");
+        health.look((8, 0), true, long_ago);
+        health.look((8, 1), true, begun);
+        assert!(health.is_good(patience), "a full disk has answered");
     }
 }

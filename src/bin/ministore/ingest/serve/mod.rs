@@ -47,6 +47,7 @@ use address::Address;
 use aside::Aside;
 use ending::Ending;
 use fifo::Fifo;
+use health::Health;
 use report::Report;
 use scrape::Scrape;
 use service::Service;
@@ -63,6 +64,11 @@ pub(super) fn run(args: &Args) -> Result<Code, Failure> {
         let ending = ending.clone();
         move || ending.begin()
     })?;
+    let runtime = runtime()?;
+    // Before the journal is opened, which may take long: it would end a program that does not listen for it.
+    let hangup = runtime
+        .block_on(async { signal(SignalKind::hangup()) })
+        .map_err(|error| Failure::new(Code::Internal, format_args!("cannot listen for signals: {error}")))?;
     limits::raise_open_files(args.serve.max_clients);
     let allowed = Allowed::read(&args.serve)?;
     let aside = Aside::open(args.on_error.as_ref())?;
@@ -71,15 +77,15 @@ pub(super) fn run(args: &Args) -> Result<Code, Failure> {
     let start_seq = store.durable_seq() + 1;
 
     let service = Arc::new(Service::new(store.clone(), &args.serve, allowed, aside, ending));
-    let runtime = runtime()?;
-    let served = runtime.block_on(serve(&args.serve, Arc::clone(&service), recorder));
+    let served = runtime.block_on(serve(&args.serve, Arc::clone(&service), hangup, recorder));
     runtime.shutdown_background();
     let closed = store.blocking().close().map_err(|error| Failure::store(&args.journal, &error));
     let kept = service.aside.sync();
+    // It has not begun.
+    served?;
 
     let report = Report { service: &service, seconds: begun.elapsed().as_secs_f64(), start_seq };
     let told = if args.json { report.print_json() } else { report.print() };
-    served?;
     service.ending.failure().map_or(Ok(()), Err)?;
     closed.and(kept)?;
     complain("ministore: interrupted; what was acknowledged is durable");
@@ -138,10 +144,9 @@ impl Doors {
 async fn serve(
     args: &ServeArgs,
     service: Arc<Service>,
+    hangup: Signal,
     recorder: Option<PrometheusHandle>,
 ) -> Result<(), Failure> {
-    let hangup = signal(SignalKind::hangup())
-        .map_err(|error| Failure::new(Code::Internal, format_args!("cannot listen for signals: {error}")))?;
     let mut beside = JoinSet::new();
     if let (Some(address), Some(recorder)) = (args.metrics, recorder) {
         let scrape = Scrape::bind(address, args.allow_remote, recorder).await?;
@@ -156,6 +161,7 @@ async fn serve(
     tokio::select! {
         () = service.ending.wait() => {}
         () = rotate_on(hangup, &service) => {}
+        () = Health::watch(&service) => {}
         () = health::watchdog(&service) => {}
         failed = service.store.wait_durable(u64::MAX) => {
             if let Err(error) = failed {

@@ -18,7 +18,7 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
-use super::{counts, health::Health, service::Service, sockets};
+use super::{counts, service::Service, sockets};
 use crate::exit::{Code, Failure};
 
 /// Readers at a time; more wait to be accepted.
@@ -26,6 +26,9 @@ const READERS: usize = 16;
 
 /// A reader that takes longer for a request, or to read its answer, is disconnected.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Records that wait for so long and do not become durable are no sign of health.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// How often what was measured is taken out of the way, where nobody reads it.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -66,7 +69,6 @@ impl Scrape {
     /// For as long as the service lives.
     pub(super) async fn serve(self, service: Arc<Service>) {
         let readers = Arc::new(Semaphore::new(READERS));
-        let health = Arc::new(Health::default());
         let mut upkeep = interval(UPKEEP);
         loop {
             tokio::select! {
@@ -76,9 +78,9 @@ impl Scrape {
                         sleep(Duration::from_millis(100)).await;
                         continue;
                     };
-                    let (service, recorder, health) = (Arc::clone(&service), self.recorder.clone(), Arc::clone(&health));
+                    let (service, recorder) = (Arc::clone(&service), self.recorder.clone());
                     tokio::spawn(async move {
-                        drop(timeout(2 * PATIENCE, answer_all(stream, &service, &recorder, &health)).await);
+                        drop(timeout(2 * PATIENCE, answer_all(stream, &service, &recorder)).await);
                         drop(room);
                     });
                 }
@@ -88,9 +90,9 @@ impl Scrape {
 }
 
 /// The requests of one connection.
-async fn answer_all(stream: TcpStream, service: &Service, recorder: &PrometheusHandle, health: &Health) {
+async fn answer_all(stream: TcpStream, service: &Service, recorder: &PrometheusHandle) {
     let answer = service_fn(|request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(answer(&request, service, recorder, health))
+        Ok::<_, Infallible>(answer(&request, service, recorder))
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
@@ -103,7 +105,6 @@ fn answer(
     request: &Request<Incoming>,
     service: &Service,
     recorder: &PrometheusHandle,
-    health: &Health,
 ) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => {
@@ -113,7 +114,7 @@ fn answer(
         (&Method::GET | &Method::HEAD, "/healthz") => {
             let reason = if service.ending.has_begun() {
                 Some("ending")
-            } else if health.look(&service.store.stats()) {
+            } else if !service.store.stats().poisoned && service.health.is_good(STUCK) {
                 None
             } else {
                 Some("no record becomes durable")

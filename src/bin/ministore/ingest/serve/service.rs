@@ -9,7 +9,8 @@ use ministore_uring::{MiniStore, MiniStoreError};
 use tokio::sync::Semaphore;
 
 use super::{
-    args::ServeArgs, aside::Aside, counts::Counts, ending::Ending, limits::LONG_LINES_BYTES, token::Allowed,
+    args::ServeArgs, aside::Aside, counts::Counts, ending::Ending, health::Health, limits::LONG_LINES_BYTES,
+    token::Allowed,
 };
 use crate::exit::{Failure, warn};
 
@@ -25,6 +26,7 @@ pub(super) struct Service {
     pub(super) aside: Aside,
     pub(super) counts: Counts,
     pub(super) ending: Ending,
+    pub(super) health: Health,
     /// A permit a client.
     pub(super) room: Arc<Semaphore>,
     /// A permit a byte: see [`LONG_LINES_BYTES`].
@@ -70,6 +72,7 @@ impl Service {
             aside,
             counts: Counts::default(),
             ending,
+            health: Health::default(),
             room: Arc::new(Semaphore::new(args.max_clients as usize)),
             memory: Arc::new(Semaphore::new(memory)),
             notes: Mutex::new(Notes { second: Instant::now(), told: 0, held_back: 0 }),

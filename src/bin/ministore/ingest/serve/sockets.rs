@@ -66,7 +66,10 @@ impl Named {
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
         let new = PathBuf::from(new);
-        drop(fs::remove_file(&new));
+        // A kill in the middle of this may have left one; any other file there is an error.
+        if fs::symlink_metadata(&new).is_ok_and(|found| found.file_type().is_socket()) {
+            drop(fs::remove_file(&new));
+        }
         let listener = StdUnixListener::bind(&new).map_err(|error| refused(&error))?;
         let placed = fs::set_permissions(&new, fs::Permissions::from_mode(mode))
             .and_then(|()| fs::rename(&new, path))
