@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 
 use super::service::Service;
-use crate::support::{Place, Run, lines};
+use crate::support::{Place, Run, kill, lines};
 
 fn start(args: &[&str]) -> Service {
     let place = Place::new();
@@ -88,10 +88,14 @@ fn a_bad_line_in_a_fifo_is_passed_over_and_told_on_standard_error() {
 fn what_a_fifo_holds_when_the_signal_comes_is_read() {
     let mut service = start(&[]);
     let mut writer = OpenOptions::new().write(true).open(service.place.path("fifo")).unwrap();
+    writer.write_all(b"0\n").unwrap();
+    service.place.wait_for_durable(1);
     let text = lines(200);
+    kill(service.id(), "STOP");
     writer.write_all(text.as_bytes()).unwrap();
-    service.end("TERM").code(143);
-    assert_eq!(service.place.replay(), text);
+    kill(service.id(), "TERM");
+    service.end("CONT").code(143);
+    assert_eq!(service.place.replay(), "0\n".to_owned() + &text);
     drop(writer);
 }
 

@@ -55,6 +55,28 @@ fn ctrl_c_drains_and_ends_with_130() {
 }
 
 #[test]
+fn what_has_arrived_when_the_signal_comes_is_taken_also_from_clients_not_yet_let_in() {
+    let mut service = Service::start(&[]);
+    let mut early = service.tcp().asks("record");
+    kill(service.id(), "STOP");
+    early.send("1\n2\n");
+    let mut late: Vec<_> = (0..10).map(|_| (service.tcp(), service.unix())).collect();
+    for (tcp, unix) in &mut late {
+        tcp.send("\"tcp\"\n");
+        unix.send("\"unix\"\n");
+    }
+    kill(service.id(), "TERM");
+    kill(service.id(), "CONT");
+    let answers = early.hear_all();
+    assert_eq!(answers.iter().filter(|answer| answer["ok"].is_u64()).count(), 2, "{answers:?}");
+    service.wait().code(143);
+    let mut replayed: Vec<_> = service.place.replay().lines().map(str::to_owned).collect();
+    replayed.sort();
+    let expected = [vec!["\"tcp\""; 10], vec!["\"unix\""; 10], vec!["1", "2"]].concat();
+    assert_eq!(replayed, expected);
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     // A client that takes no answers would keep it for a while.
     let mut service = Service::start(&["--unread-timeout", "10m"]);

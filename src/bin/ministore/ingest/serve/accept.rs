@@ -11,13 +11,13 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
     client::{self, Origin},
     counts::Turned,
-    limits::{DRAIN_TIME, LINGER_TIME, REFUSED_LINGERING},
+    limits::{DRAIN_QUIET, DRAIN_TIME, LINGER_TIME, REFUSED_LINGERING},
     say,
     service::Service,
     sockets::Named,
@@ -26,17 +26,14 @@ use super::{
 /// Where accepting fails (too many open files), it is tried again so much later.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// As many connections as usually wait to be accepted.
-const LATE_MAX: usize = 1024;
-
 /// The clients of one listener.
 #[derive(Debug)]
 struct Clients {
     service: Arc<Service>,
     tasks: JoinSet<()>,
     refused: Arc<Semaphore>,
-    /// Accepted after the service began to end.
-    late: usize,
+    /// The service is ending: until when those are let in who have connected already.
+    late_until: Option<Instant>,
 }
 
 /// Until the service ends and its clients have been answered.
@@ -76,23 +73,25 @@ pub(super) async fn tcp(service: Arc<Service>, listener: TcpListener, name: Stri
 
 impl Clients {
     fn new(service: Arc<Service>) -> Self {
-        Self { service, tasks: JoinSet::new(), refused: Arc::new(Semaphore::new(REFUSED_LINGERING)), late: 0 }
+        Self {
+            service,
+            tasks: JoinSet::new(),
+            refused: Arc::new(Semaphore::new(REFUSED_LINGERING)),
+            late_until: None,
+        }
     }
 
     /// `None`: the service ends. Whoever had connected by then is still served: it may have sent all it has to say.
     async fn next<T>(&mut self, accept: impl Future<Output = T>) -> Option<T> {
         while self.tasks.try_join_next().is_some() {}
-        if self.service.ending.has_begun() {
-            self.late += 1;
-        }
-        if self.late > LATE_MAX {
-            return None;
-        }
+        tokio::pin!(accept);
         tokio::select! {
             biased;
-            accepted = accept => Some(accepted),
-            () = self.service.ending.wait() => None,
+            () = self.service.ending.wait() => {}
+            accepted = &mut accept => return Some(accepted),
         }
+        let late_until = *self.late_until.get_or_insert_with(|| Instant::now() + DRAIN_TIME);
+        timeout_at(late_until.min(Instant::now() + DRAIN_QUIET), accept).await.ok()
     }
 
     async fn accepted<T>(&self, name: &str, accepted: io::Result<T>) -> Option<T> {
