@@ -109,10 +109,6 @@ fn rsyslog_forwards_its_messages() {
         r#"
 global(workDirectory="{work}" maxMessageSize="64k")
 module(load="imfile")
-template(name="ndjson" type="list" option.jsonf="on") {{
-    property(outname="message" name="msg" format="jsonf")
-    constant(value="\n")
-}}
 template(name="line" type="string" string="{{\"time\":\"%timereported:::date-rfc3339%\",\"host\":\"%hostname:::json%\",\"message\":\"%msg:::json%\"}}\n")
 input(type="imfile" file="{}" tag="test:")
 action(type="omfwd" target="{host}" port="{port}" protocol="tcp" tcp_framing="traditional" template="line"

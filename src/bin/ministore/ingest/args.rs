@@ -15,7 +15,7 @@ use crate::{store::WriteArgs, units};
   ministore ingest events.jsonl day1.ndjson.zst day2.ndjson.gz
   producer | ministore ingest events.jsonl --on-error quarantine=bad.ndjson
   ministore ingest events.jsonl day1.ndjson --resume    # after a crash: no line lost, none twice
-  ministore ingest events.jsonl --listen unix:/run/events.sock --listen tcp:127.0.0.1:7000 --metrics 127.0.0.1:9100
+  ministore ingest events.jsonl --listen unix:/run/events.sock --listen tcp:127.0.0.1:7000
 
 As a service it takes lines from many clients until SIGTERM or Ctrl-C; SIGHUP begins a new segment. A client that sends
 {"ministore":{"ack":"record"}} as its first line is told the number of each record once it is durable (or
