@@ -27,6 +27,7 @@ mod refused;
 mod resume;
 mod retention;
 mod selection;
+mod serve;
 mod shown;
 mod signals;
 mod support;

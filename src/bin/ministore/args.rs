@@ -42,7 +42,7 @@ pub(crate) struct Cli {
 /// What can be done with a journal.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Ingest(ingest::Args),
+    Ingest(Box<ingest::Args>),
     Replay(replay::Args),
     Get(get::Args),
     Inspect(inspect::Args),

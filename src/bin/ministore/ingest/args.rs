@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::bad::Policy;
+use super::{bad::Policy, serve::ServeArgs};
 use crate::{store::WriteArgs, units};
 
 /// Append lines of JSON to a journal, each one durable before it is counted
@@ -11,17 +11,21 @@ use crate::{store::WriteArgs, units};
 /// *.gz and *.zst are decompressed. Blank lines are passed over. The journal is created where it is missing.
 /// At the end, and after Ctrl-C, a summary tells how many records are durable and how long the commits took.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
+#[command(after_help = r#"Examples:
   ministore ingest events.jsonl day1.ndjson.zst day2.ndjson.gz
   producer | ministore ingest events.jsonl --on-error quarantine=bad.ndjson
   ministore ingest events.jsonl day1.ndjson --resume    # after a crash: no line lost, none twice
+  ministore ingest events.jsonl --listen unix:/run/events.sock --listen tcp:127.0.0.1:7000
+
+As a service it takes lines from many clients until SIGTERM or Ctrl-C; SIGHUP begins a new segment. A client that sends
+{"ministore":{"ack":"record"}} as its first line is told the number of each record once it is durable (or
+"ack":"batch": of each batch; and "token":"…" where one is asked for).
 
 Segments are deleted when one is begun, and --max-total-bytes and --max-age also delete at the start; never one
 that a hold protects (see inspect).
 
 What --resume needs is kept in JOURNAL.ingest. It reads the same input from its start, compares the
-lines that are already in the journal, and appends the rest.")]
+lines that are already in the journal, and appends the rest."#)]
 pub(crate) struct Args {
     /// The journal
     pub(super) journal: PathBuf,
@@ -65,6 +69,9 @@ pub(crate) struct Args {
     /// The summary as one JSON object
     #[arg(long)]
     pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
 }
 
 impl Args {

@@ -115,7 +115,7 @@ impl BadLines {
     /// No more lines: what was put aside is made durable.
     pub(super) fn finish(self) -> Result<(), Failure> {
         match self.aside {
-            Some(Aside::Quarantine(quarantine)) => quarantine.finish(),
+            Some(Aside::Quarantine(mut quarantine)) => quarantine.persist(),
             _ => Ok(()),
         }
     }
@@ -148,7 +148,15 @@ impl Quarantine {
         self.file.write_all(bytes).map_err(|error| Failure::file(&self.path, "write", &error))
     }
 
-    fn finish(mut self) -> Result<(), Failure> {
+    /// A whole line, which does not stay in memory.
+    pub(super) fn take(&mut self, line: &[u8]) -> Result<(), Failure> {
+        self.write(line)?;
+        self.write(b"\n")?;
+        self.file.flush().map_err(|error| Failure::file(&self.path, "write", &error))
+    }
+
+    /// What was written is made durable.
+    pub(super) fn persist(&mut self) -> Result<(), Failure> {
         self.sync().map_err(|error| Failure::file(&self.path, "make it durable", &error))
     }
 

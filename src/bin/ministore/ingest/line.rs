@@ -35,6 +35,11 @@ pub(crate) fn value(raw: &[u8]) -> Result<Range<usize>, Fault> {
 
 /// Exactly one JSON value, its bytes kept as they are.
 pub(crate) fn record(value: &[u8]) -> Result<Box<RawValue>, Fault> {
+    lent(value).map(ToOwned::to_owned)
+}
+
+/// The same without a copy.
+pub(super) fn lent(value: &[u8]) -> Result<&RawValue, Fault> {
     let text = std::str::from_utf8(value)
         .map_err(|error| Fault { offset: error.valid_up_to(), reason: "not UTF-8".to_owned() })?;
     serde_json::from_str(text).map_err(|error| fault(&error))

@@ -3,6 +3,8 @@
 //! The input is read, decompressed and cut into blocks of whole lines on one thread ([`blocks`]); the main thread
 //! checks the lines ([`feed`]) and hands them over in batches ([`batch`]), which the journal's writer commits beside
 //! it. The main thread never reads, so that a signal ends the run even where a read would wait for ever.
+//!
+//! With `--listen` the lines come from clients instead: [`serve`].
 
 mod args;
 mod bad;
@@ -14,6 +16,7 @@ pub(crate) mod input;
 pub(crate) mod line;
 mod pass_over;
 mod progress;
+mod serve;
 mod sidecar;
 mod start;
 mod summary;
@@ -62,6 +65,10 @@ impl From<Failure> for Stop {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
+    if args.serve.listen.is_empty() { from_files(args) } else { serve::run(args) }
+}
+
+fn from_files(args: &Args) -> Result<Code, Failure> {
     let begun = Instant::now();
     let (sender, events) = bounded(BLOCKS_AHEAD);
     let wake = sender.clone();

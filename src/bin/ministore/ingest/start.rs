@@ -56,7 +56,7 @@ pub(super) fn start(args: &Args) -> Result<Started, Failure> {
     Ok(Started { inputs, store, bad, pass_over, sidecar, run })
 }
 
-fn options(args: &Args) -> JournalOptions {
+pub(super) fn options(args: &Args) -> JournalOptions {
     let options = args.write.options().max_bytes_per_segment(args.segment_bytes).seals(!args.no_seals);
     let options = options.max_record_bytes(super::LINE_BYTES_MAX as u64);
     options

@@ -54,7 +54,7 @@ impl Summary {
         self.outcome == Outcome::Complete && self.fed.passed_over > 0 && self.fed.durable.records == 0
     }
 
-    fn rows(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
         let (fed, stats) = (self.fed, &self.stats);
         let rate = units::count(units::rate(fed.durable.records, self.seconds));
         let byte_rate = units::bytes(units::rate(fed.durable.bytes, self.seconds));
@@ -78,8 +78,12 @@ impl Summary {
     }
 
     pub(super) fn print_json(&self) -> Result<(), Failure> {
+        output::json(&self.json())
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
         let (fed, stats) = (self.fed, &self.stats);
-        output::json(&json!({
+        json!({
             "outcome": self.outcome.name(),
             "records": fed.durable.records,
             "bytes": fed.durable.bytes,
@@ -96,7 +100,7 @@ impl Summary {
             "durable_seq": stats.durable_seq,
             "backend": stats.backend.to_string(),
             "direct": stats.direct,
-        }))
+        })
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a figure for people, shown with one decimal")]

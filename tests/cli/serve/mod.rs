@@ -1,0 +1,18 @@
+//! `ingest --listen`: a service, with real clients.
+#![expect(
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it could not run"
+)]
+
+mod acks;
+mod auth;
+mod fifo;
+mod hostile;
+mod limits;
+mod load;
+mod senders;
+mod service;
+mod signals;
+mod systemd;
+mod trouble;
