@@ -8,12 +8,16 @@ use crate::support::{Place, Ran, Run, ministore};
 
 /// A measurement of one point, a round for each rate; latencies are what they would be in a closed loop.
 fn measured(callers: u32, rates: &[f64]) -> Value {
+    of_appends(1_000_000, callers, rates)
+}
+
+fn of_appends(appends: u64, callers: u32, rates: &[f64]) -> Value {
     let spread = json!({ "median": 0.0, "min": 0.0, "max": 0.0 });
     let round = |rate: &f64| {
         let names = ["p50", "p90", "p99", "p99.9", "p99.99", "max"];
         let latency: Value = names.map(|name| (name.to_owned(), json!(1e6 / rate))).into_iter().collect();
         json!({
-            "backend": "io_uring", "direct": true, "seconds": 1.0, "appends": 100, "appends_per_second": rate,
+            "backend": "io_uring", "direct": true, "seconds": 1.0, "appends": appends, "appends_per_second": rate,
             "unsent": 0, "rate_kept": null, "latency_us": latency, "late_us": {}, "commits": 10,
             "records_per_commit": 10.0, "group_records": {}, "rotations": 0, "stages_us": {}, "timeline": [],
         })
@@ -47,26 +51,41 @@ fn verdicts(ran: &Ran) -> Vec<String> {
     figures.iter().map(|figure| figure["verdict"].as_str().unwrap().to_owned()).collect()
 }
 
+/// The rate and every percentile alike; the maximum is never judged.
+fn all(verdict: &str) -> [&str; 7] {
+    let mut all = [verdict; 7];
+    all[6] = "too_few_appends";
+    all
+}
+
+#[test]
+fn a_percentile_that_few_appends_make_is_not_judged() {
+    let (a, b) = (of_appends(1_000, 1, &[2.0; 3]), of_appends(1_000, 1, &[1.0; 3]));
+    let few = "too_few_appends";
+    let expected = ["worse", "worse", "worse", "worse", few, few, few];
+    assert_eq!(verdicts(&compare(&a, &b, &["--json"]).code(1)), expected);
+}
+
 #[test]
 fn a_rate_below_all_rounds_is_worse_and_so_are_its_latencies() {
     let (a, b) = (measured(1, &[100.0, 105.0, 110.0]), measured(1, &[80.0, 90.0, 85.0]));
     let ran = compare(&a, &b, &["--json"]).code(1);
-    assert_eq!(verdicts(&ran), ["worse"; 7]);
+    assert_eq!(verdicts(&ran), all("worse"));
     let change = ran.json()["points"][0]["figures"][0]["change"].as_f64().unwrap();
     assert!((change - (85.0 / 105.0 - 1.0)).abs() < 1e-9, "{change}");
     let ran = compare(&a, &b, &[]).code(1);
     assert!(ran.out.contains("-19.0%  ") && ran.out.contains("WORSE"), "{}", ran.out);
-    assert!(ran.out.contains("B is worse: 7 figures worse and 0 better"), "{}", ran.out);
-    assert_eq!(verdicts(&compare(&b, &a, &["--json"]).ok()), ["better"; 7]);
+    assert!(ran.out.contains("B is worse: 6 figures worse and 0 better"), "{}", ran.out);
+    assert_eq!(verdicts(&compare(&b, &a, &["--json"]).ok()), all("better"));
 }
 
 #[test]
 fn what_is_within_the_spread_or_tolerated_is_the_same() {
     let a = measured(1, &[100.0, 105.0, 110.0]);
-    assert_eq!(verdicts(&compare(&a, &measured(1, &[80.0, 85.0, 101.0]), &["--json"]).ok()), ["same"; 7]);
+    assert_eq!(verdicts(&compare(&a, &measured(1, &[80.0, 85.0, 101.0]), &["--json"]).ok()), all("same"));
     let b = measured(1, &[99.0, 99.0, 99.0]);
-    assert_eq!(verdicts(&compare(&a, &b, &["--json"]).code(1)), ["worse"; 7]);
-    assert_eq!(verdicts(&compare(&a, &b, &["--json", "--tolerate", "10"]).ok()), ["same"; 7]);
+    assert_eq!(verdicts(&compare(&a, &b, &["--json"]).code(1)), all("worse"));
+    assert_eq!(verdicts(&compare(&a, &b, &["--json", "--tolerate", "10"]).ok()), all("same"));
 }
 
 #[test]

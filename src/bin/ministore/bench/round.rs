@@ -58,11 +58,15 @@ pub(super) fn measure(
     let window = Window { from, until: from + length.seconds, interval };
     let (callers, rate) = (setting.callers, setting.rate);
     let load = Load { callers, record: record(setting.record_bytes), rate, begun, window };
-    let ran = observer::while_running(&store, window, log, || callers::run(&store, &load, interrupts));
-    let seconds = from.elapsed().as_secs_f64();
+    let run = || {
+        let seen = callers::run(&store, &load, interrupts)?;
+        // Until the last of them was durable; looking at the statistics once more takes a moment.
+        Ok((seen, from.elapsed().as_secs_f64()))
+    };
+    let ran = observer::while_running(&store, window, log, run);
     let closed = store.blocking().close();
     let failed = |error| Failure::store(journal, &error);
-    let (seen, observed) = ran.map_err(failed)?;
+    let ((seen, seconds), observed) = ran.map_err(failed)?;
     closed.map_err(failed)?;
     let interrupted = interrupts.raised().is_some();
     let round = told(&seen, &observed, (!interrupted).then_some(rate).flatten(), length, seconds);
@@ -82,8 +86,9 @@ fn told(seen: &Recorder, observed: &Observed, rate: Option<f64>, length: Length,
         rate_kept: rate.map(|rate| units::ratio(seen.appends, due(rate)) >= RATE_KEPT),
         latency_us: percentiles(&seen.latency, 1e3),
         late_us: percentiles(&seen.late, 1e3),
-        commits: stats.groups,
-        records_per_commit: units::ratio(stats.records, units::ratio(stats.groups, 1.0)),
+        // Both of one histogram: counters beside it are read at another moment, while commits go on.
+        commits: stats.group_records.len(),
+        records_per_commit: stats.group_records.mean(),
         group_records: percentiles(&stats.group_records, 1.0),
         rotations: stats.rotations,
         stages_us: stages(stats),

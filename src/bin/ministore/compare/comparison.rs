@@ -4,9 +4,12 @@ use serde::Serialize;
 
 use super::{
     circumstances::{self, Unlike},
-    rule::{Better, Verdict, judge},
+    rule::{Better, Verdict, enough, judge},
 };
-use crate::bench::outcome::{Outcome, PERCENTILES, Point, Round, Setting, Spread};
+use crate::{
+    bench::outcome::{Outcome, PERCENTILES, Point, Round, Setting, Spread},
+    units,
+};
 
 /// What differs between A and B.
 #[derive(Debug, Serialize)]
@@ -73,9 +76,15 @@ fn compared(a: &Point, b: &Point, tolerated: f64) -> Compared {
         let change = if one.median > 0.0 { two.median / one.median - 1.0 } else { 0.0 };
         Figure { name, a: one, b: two, change, verdict }
     };
+    let fewest =
+        a.rounds.iter().chain(&b.rounds).map(|round| round.appends + round.unsent).min().unwrap_or(0);
     let mut figures = vec![figure(RATE, Better::Higher, &|round| Some(round.appends_per_second))];
-    for (name, _) in PERCENTILES {
-        figures.push(figure(name, Better::Lower, &|round| round.latency_us.get(name).copied()));
+    for (name, quantile) in PERCENTILES {
+        let mut percentile = figure(name, Better::Lower, &|round| round.latency_us.get(name).copied());
+        if percentile.verdict != Verdict::TooFewRounds && !enough(units::ratio(fewest, 1.0), quantile) {
+            percentile.verdict = Verdict::TooFewAppends;
+        }
+        figures.push(percentile);
     }
     Compared { setting: a.setting.clone(), rounds: [a.rounds.len(), b.rounds.len()], figures }
 }

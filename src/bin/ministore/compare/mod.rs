@@ -16,7 +16,8 @@ use crate::{
 /// Compare two measurements of `bench --json`: what differs beyond the rounds' own spread
 ///
 /// Points are matched by callers, record size, backend and rate. A figure differs where every round of B lies on the
-/// same side of every round of A; with fewer than three rounds on either side nothing can be said. Where the machine,
+/// same side of every round of A; with fewer than three rounds on either side nothing can be said. Percentiles with fewer than ten appends of a
+/// round beyond them, and the maximum, are told and not judged. Where the machine,
 /// the file system or the options differ, that is told first. Exit code 1: some figure of B is worse.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

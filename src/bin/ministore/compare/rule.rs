@@ -18,6 +18,16 @@ pub(super) enum Verdict {
     /// The rounds overlap, or differ by no more than is tolerated.
     Same,
     TooFewRounds,
+    /// The percentile hangs on a few appends, as the greatest latency does: never judged.
+    TooFewAppends,
+}
+
+/// So many appends of every round have to lie beyond a percentile: fewer move it about from round to round.
+const BEYOND_MIN: f64 = 10.0;
+
+/// Whether a quantile can be told of so many appends. 1 - 0.99 is a little less than 0.01.
+pub(super) fn enough(appends: f64, quantile: f64) -> bool {
+    appends * (1.0 - quantile) >= BEYOND_MIN * (1.0 - 1e-9)
 }
 
 /// Which way is better.
@@ -70,6 +80,12 @@ mod tests {
     fn of_latencies_less_is_better() {
         assert_eq!(judge(&[2.0; 3], &[1.0; 3], Better::Lower, 0.0), Verdict::Better);
         assert_eq!(judge(&[2.0; 3], &[3.0; 3], Better::Lower, 0.0), Verdict::Worse);
+    }
+
+    #[test]
+    fn a_percentile_needs_ten_appends_beyond_it() {
+        assert!(enough(1_000.0, 0.99) && !enough(999.0, 0.99));
+        assert!(enough(20.0, 0.5) && !enough(1e12, 1.0));
     }
 
     #[test]

@@ -67,6 +67,7 @@ fn word(verdict: Verdict) -> &'static str {
         Verdict::Worse => "WORSE",
         Verdict::Same => "same",
         Verdict::TooFewRounds => "?",
+        Verdict::TooFewAppends => "-",
     }
 }
 

@@ -42,6 +42,15 @@ pub(super) struct Dot {
     pub(super) y: f64,
     pub(super) spread: Option<(f64, f64)>,
     pub(super) tip: String,
+    /// Written beside it, where there is room.
+    pub(super) label: String,
+}
+
+impl Dot {
+    /// Nothing but its place.
+    pub(super) fn at(x: f64, y: f64) -> Self {
+        Self { x, y, spread: None, tip: String::new(), label: String::new() }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -174,6 +183,13 @@ impl Chart {
                             path.spread d=(format!("M{x:.1} {:.1}V{:.1}", self.y_of(low), self.y_of(high))) {}
                         }
                         circle cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="3.6" { title { (dot.tip) } }
+                        // Above a line that mostly rises, and never outside.
+                        @let (anchor, x) = match x {
+                            ..100.0 => ("middle", x),
+                            ..420.0 => ("end", x + 8.0),
+                            _ => ("end", x - 7.0),
+                        };
+                        text.value x=(format!("{x:.1}")) y=(format!("{:.1}", y - 9.0)) text-anchor=(anchor) { (dot.label) }
                     }
                 }
             }

@@ -12,7 +12,7 @@ mod tables;
 use maud::{DOCTYPE, Markup, html};
 
 pub(super) use self::file::{check, write};
-use self::group::Group;
+use self::group::{Group, Over};
 use super::outcome::{Outcome, Point};
 
 /// No script runs and nothing is loaded.
@@ -106,10 +106,8 @@ fn card(name: &str, figure: &Markup, under: &str) -> Markup {
 }
 
 fn with(point: &Point) -> String {
-    let setting = &point.setting;
-    let callers =
-        if setting.callers == 1 { "1 caller".to_owned() } else { format!("{} callers", setting.callers) };
-    format!("{callers}, {}\u{a0}B", setting.record_bytes)
+    let over = if point.setting.rate.is_some() { Over::Rate } else { Over::Callers };
+    format!("{}, {}\u{a0}B", over.tip(point), point.setting.record_bytes)
 }
 
 fn headline(outcome: &Outcome) -> String {

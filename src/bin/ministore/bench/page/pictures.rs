@@ -16,13 +16,22 @@ const LINES_IN_TIME: [(&str, usize); 3] = [("max", 3), ("p99", 1), ("p50", 0)];
 /// The rate of every group, to be held against each other.
 pub(super) fn rate(groups: &[Group<'_>]) -> Option<Chart> {
     let shown = |rate| format!("{} appends/s", shown::whole(rate));
-    over_sweep(groups, "rate", "Durable appends a second", &|point| point.appends_per_second, &shown)
+    over_sweep(
+        groups,
+        "rate",
+        "Durable appends a second",
+        &|point| point.appends_per_second,
+        &shown,
+        shown::whole,
+    )
 }
 
 /// How well the commits are shared.
 pub(super) fn sharing(groups: &[Group<'_>]) -> Option<Chart> {
     let shown = |records| format!("{records:.1} records a commit");
-    over_sweep(groups, "sharing", "Records a commit", &|point| point.records_per_commit, &shown)
+    over_sweep(groups, "sharing", "Records a commit", &|point| point.records_per_commit, &shown, |n| {
+        format!("{n:.1}")
+    })
 }
 
 fn over_sweep(
@@ -31,6 +40,7 @@ fn over_sweep(
     what: &str,
     of: &dyn Fn(&Point) -> Spread,
     show: &dyn Fn(f64) -> String,
+    short: fn(f64) -> String,
 ) -> Option<Chart> {
     let groups: Vec<_> = groups.iter().filter(|group| group.points.len() > 1).collect();
     let over = groups.first()?.over;
@@ -38,7 +48,9 @@ fn over_sweep(
         let dots = group.points.iter().map(|(_, point)| {
             let Spread { median, min, max } = of(point);
             let tip = format!("{}: {} ({} to {})", over.tip(point), show(median), show(min), show(max));
-            Dot { x: over.of(point), y: median, spread: Some((min, max)), tip }
+            // Those of several lines would stand on each other.
+            let label = if groups.len() == 1 { short(median) } else { String::new() };
+            Dot { spread: Some((min, max)), tip, label, ..Dot::at(over.of(point), median) }
         });
         Series { name: group.name.clone(), colour, dots: dots.collect(), dotted: true }
     };
@@ -73,7 +85,8 @@ pub(super) fn latency(n: usize, group: &Group<'_>) -> Option<Chart> {
                 shown::micros(spread.min),
                 shown::micros(spread.max)
             );
-            Some(Dot { x: over.of(point), y: spread.median, spread: Some((spread.min, spread.max)), tip })
+            let ends = Some((spread.min, spread.max));
+            Some(Dot { spread: ends, tip, ..Dot::at(over.of(point), spread.median) })
         });
         Series { name: name.to_owned(), colour, dots: dots.collect(), dotted: true }
     };
@@ -100,7 +113,7 @@ pub(super) fn curve(n: usize, group: &Group<'_>) -> Chart {
             let appends = point.curve.last().map_or(1, |step| step.appends) as f64;
             let dots = point.curve.iter().map(|step| {
                 let x = if step.quantile < 1.0 { 1.0 / (1.0 - step.quantile) } else { appends };
-                Dot { x: x.min(appends), y: step.us, spread: None, tip: String::new() }
+                Dot::at(x.min(appends), step.us)
             });
             Series { name: group.over.tip(point), colour, dots: dots.collect(), dotted: false }
         })
@@ -131,7 +144,7 @@ pub(super) fn timeline(id: usize, name: &str, round: &Round, number: usize, roun
     let line = |(name, colour): (&str, usize)| {
         let dots = round.timeline.iter().filter_map(|interval| {
             let &y = interval.latency_us.get(name)?;
-            Some(Dot { x: interval.at, y, spread: None, tip: String::new() })
+            Some(Dot::at(interval.at, y))
         });
         Series { name: name.to_owned(), colour, dots: dots.collect(), dotted: false }
     };
@@ -168,10 +181,8 @@ pub(super) fn group_sizes(id: usize, name: &str, point: &Point) -> Chart {
             let y = size.groups as f64 / all;
             let (from, to) = (size.records_from, size.records_to);
             Dot {
-                x: n as f64 + 0.5,
-                y,
-                spread: None,
                 tip: format!("{from} to {to} records: {} commits", size.groups),
+                ..Dot::at(n as f64 + 0.5, y)
             }
         })
         .collect();
