@@ -129,14 +129,15 @@ fn what_is_no_measurement_is_refused_with_its_path() {
     let cases = [
         ("{\"schema\":".to_owned(), "EOF"),
         ("{}".to_owned(), "no schema"),
-        ("[1]".to_owned(), "bench --json"),
+        ("[1]".to_owned(), "invalid type"),
         (other.to_string(), "ministore-bench/9"),
-        (torn.to_string(), "bench --json"),
+        (torn.to_string(), "invalid type"),
     ];
     for (text, told) in cases {
         let bad = place.write("bad.json", text);
         let ran = ministore(["compare"]).args([&good, &bad]).run().code(65);
         assert!(ran.error().contains("bad.json: ") && ran.error().contains(told), "{}", ran.err);
+        assert!(ran.hint().contains("bench --json"), "{}", ran.err);
     }
     let ran = ministore(["compare"]).args([&good, &place.path("missing.json")]).run().code(66);
     assert!(ran.error().contains("missing.json: cannot read"), "{}", ran.err);

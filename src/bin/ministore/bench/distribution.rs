@@ -9,7 +9,7 @@ use std::{
 use hdrhistogram::Histogram;
 use ministore_uring::stats::write_hgrm;
 
-use crate::exit::{Code, Failure};
+use crate::exit::Failure;
 
 /// Nanoseconds in the unit of the file.
 const UNIT: f64 = 1_000.0;
@@ -35,10 +35,7 @@ pub(super) fn path_of(path: &Path, point: &str) -> PathBuf {
 }
 
 pub(super) fn failure(path: &Path, error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Failure::file(path, "write", error),
-        _ => Failure::new(Code::CannotCreate, format_args!("{}: cannot write: {error}", path.display())),
-    }
+    Failure::create(path, error)
 }
 
 #[cfg(test)]

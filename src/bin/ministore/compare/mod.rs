@@ -56,14 +56,9 @@ pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
     let internal = |error| Failure::new(Code::Internal, error);
     let comparison = comparison::compare(&a, &b, args.tolerate / 100.0).map_err(internal)?;
     if comparison.points.is_empty() {
-        return Err(Failure::new(
-            Code::BadData,
-            format_args!(
-                "{}: no point in common with {}: measure both with the same --callers, --record-bytes, --backend and --rate",
-                args.b.display(),
-                args.a.display()
-            ),
-        ));
+        let (a, b) = (args.a.display(), args.b.display());
+        return Err(Failure::new(Code::BadData, format_args!("{b}: no point in common with {a}"))
+            .hint("measure both with the same --callers, --record-bytes, --backend and --rate"));
     }
     if args.json {
         output::json(&comparison)?;

@@ -22,8 +22,8 @@ struct Head {
 pub(super) fn outcome(path: &Path) -> Result<Outcome, Failure> {
     let bytes = bytes(path).map_err(|error| Failure::file(path, "read", &error))?;
     let bad = |why: String| {
-        let hint = "expected is what `ministore bench --json` writes";
-        Failure::new(Code::BadData, format_args!("{}: {why}: {hint}", path.display()))
+        Failure::new(Code::BadData, format_args!("{}: {why}", path.display()))
+            .hint("what is compared is what 'ministore bench --json' writes")
     };
     let head: Head = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
     match head.schema.as_deref() {

@@ -119,7 +119,10 @@ fn has_no_room(error: &io::Error) -> bool {
 fn look(directory: &Path) -> Result<Examined, Failure> {
     let failed = |error| Failure::file(directory, "look at it", &error);
     if !fs::metadata(directory).map_err(failed)?.is_dir() {
-        return Err(Failure::new(Code::NoInput, format_args!("{}: not a directory", directory.display())));
+        let message = format_args!("{}: not a directory", directory.display());
+        return Err(
+            Failure::new(Code::NoInput, message).hint("name the directory that a journal is to be in")
+        );
     }
     let machine = Machine::this();
     let file_system = FileSystem::of(directory).map_err(failed)?;

@@ -17,15 +17,11 @@ use crate::{store::WriteArgs, units};
   ministore ingest events.jsonl day1.ndjson --resume    # after a crash: no line lost, none twice
   ministore ingest events.jsonl --listen unix:/run/events.sock --listen tcp:127.0.0.1:7000
 
-As a service it takes lines from many clients until SIGTERM or Ctrl-C; SIGHUP begins a new segment. A client that sends
-{"ministore":{"ack":"record"}} as its first line is told the number of each record once it is durable (or
-"ack":"batch": of each batch; and "token":"…" where one is asked for).
+As a service it takes lines from many clients until SIGTERM or Ctrl-C; SIGHUP begins a new segment. A client whose first line is {"ministore":{"ack":"record"}} is told the number of each record once it is durable; "ack":"batch" tells of each batch, and "token":"…" is for where one is asked for.
 
-Segments are deleted when one is begun, and --max-total-bytes and --max-age also delete at the start; never one
-that a hold protects (see inspect).
+Segments are deleted when one is begun, and --max-total-bytes and --max-age also delete at the start; never one that a hold protects (see inspect).
 
-What --resume needs is kept in JOURNAL.ingest. It reads the same input from its start, compares the
-lines that are already in the journal, and appends the rest."#)]
+What --resume needs is kept in JOURNAL.ingest. It reads the same input from its start, compares the lines that are already in the journal, and appends the rest."#)]
 pub(crate) struct Args {
     /// The journal
     pub(super) journal: PathBuf,

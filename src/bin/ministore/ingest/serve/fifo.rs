@@ -38,9 +38,7 @@ pub(super) struct Fifo {
 
 impl Fifo {
     pub(super) fn open(path: &Path, mode: u32) -> Result<Self, Failure> {
-        let refused = |error: io::Error| {
-            Failure::new(Code::of_io(&error), format_args!("fifo:{}: {error}", path.display()))
-        };
+        let refused = |error: io::Error| Failure::file(path, "open the FIFO", &error);
         match mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).map_err(io::Error::from) {
             // Whatever the umask says.
             Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(refused)?,

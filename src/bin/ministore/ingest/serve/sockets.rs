@@ -33,9 +33,9 @@ pub(super) fn check_remote(address: SocketAddr, allow_remote: bool) -> Result<()
     if allow_remote || address.ip().is_loopback() {
         return Ok(());
     }
-    let reason = "other machines reach this address, and lines would travel in the clear: say --allow-remote if \
-                  that is meant";
-    Err(Failure::new(Code::Usage, format_args!("{address}: {reason}")))
+    let reason = "other machines reach this address, and lines would travel in the clear";
+    Err(Failure::new(Code::Usage, format_args!("{address}: {reason}"))
+        .hint("listen on 127.0.0.1, or say --allow-remote if that is meant"))
 }
 
 pub(super) fn cannot_listen(name: &str, error: &io::Error) -> Failure {
@@ -44,7 +44,12 @@ pub(super) fn cannot_listen(name: &str, error: &io::Error) -> Failure {
         ErrorKind::PermissionDenied => Code::NoPermission,
         _ => Code::CannotCreate,
     };
-    Failure::new(code, format_args!("{name}: cannot listen: {error}"))
+    let failure = Failure::new(code, format_args!("{name}: cannot listen: {error}"));
+    match code {
+        Code::Temporary => failure.hint("end the process that listens there, or listen elsewhere"),
+        Code::NoPermission => failure.hint("ports below 1024, and folders of others, are for root"),
+        _ => failure,
+    }
 }
 
 /// A Unix socket under its name; the name goes with it.
@@ -112,7 +117,8 @@ fn check_free(path: &Path, name: &str) -> Result<(), Failure> {
     match StdUnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         // Whatever else it says, somebody may be there.
-        _ => Err(Failure::new(Code::Temporary, format_args!("{name}: another process listens there"))),
+        _ => Err(Failure::new(Code::Temporary, format_args!("{name}: another process listens there"))
+            .hint("end it first, or listen elsewhere")),
     }
 }
 

@@ -53,23 +53,28 @@ impl Allowed {
     }
 }
 
+const MAKE_ONE: &str = "a line of it is a token: 'head -c 24 /dev/urandom | base64' makes one";
+
 fn tokens(file: &Path) -> Result<Vec<String>, Failure> {
     let refused = |error| Failure::file(file, "read", &error);
-    let not_usable = |code, reason: &str| Failure::new(code, format_args!("{}: {reason}", file.display()));
+    let not_usable = |code, reason: &str, hint: &str| {
+        Failure::new(code, format_args!("{}: {reason}", file.display())).hint(hint)
+    };
     if fs::metadata(file).map_err(refused)?.mode() & OTHERS != 0 {
         return Err(not_usable(
             Code::NoPermission,
-            "a file of tokens must not be open to others (chmod o= it)",
+            "a file of tokens must not be open to others",
+            "chmod o= it, and replace the tokens if somebody may have read them",
         ));
     }
     let text = fs::read_to_string(file).map_err(refused)?;
     let tokens: Vec<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if tokens.is_empty() {
-        return Err(not_usable(Code::BadData, "no token in it"));
+        return Err(not_usable(Code::BadData, "no token in it", MAKE_ONE));
     }
     if tokens.iter().any(|token| token.len() < TOKEN_BYTES_MIN) {
-        return Err(not_usable(Code::BadData, "a token must have at least 16 bytes"));
+        return Err(not_usable(Code::BadData, "a token must have at least 16 bytes", MAKE_ONE));
     }
     Ok(tokens)
 }
