@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Place, Ran, Run, ministore};
 
 /// A measurement of one point, a round for each rate; latencies are what they would be in a closed loop.
-fn measured(callers: u32, rates: &[f64]) -> Value {
+pub(crate) fn measured(callers: u32, rates: &[f64]) -> Value {
     of_appends(1_000_000, callers, rates)
 }
 
