@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, shout};
 
 /// Names under which distributions install it.
 const NAMES: [&str; 2] = ["chromium", "chromium-browser"];
@@ -44,10 +44,9 @@ pub(crate) struct Browser {
 
 impl Browser {
     /// `None`, and a word of it, where there is no Chromium.
-    #[expect(clippy::print_stderr, reason = "what could not be run is said aloud")]
     pub(crate) fn start() -> Option<Self> {
         let Some(program) = NAMES.into_iter().find(|name| is_there(name)) else {
-            eprintln!("NOT RUN: no chromium in PATH (Debian: apt-get install chromium)");
+            shout("NOT RUN: no chromium in PATH (Debian: apt-get install chromium)");
             return None;
         };
         let profile = tempfile::tempdir().unwrap();

@@ -3,7 +3,6 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{self, Write},
     os::unix::{
         ffi::OsStrExt,
         fs::{PermissionsExt, symlink},
@@ -18,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     refused::{without_io_uring, without_privileges},
-    support::{PATIENCE, Place, Ran, Run, kill, ministore},
+    support::{PATIENCE, Place, Ran, Run, kill, ministore, shout},
 };
 
 /// Long enough for every way to write once.
@@ -227,9 +226,7 @@ fn on_its_own(mount: &str) -> Option<(Value, Ran)> {
     let ran = command.stdin(Stdio::null()).output().ok().map(Ran::from);
     let refused = |ran: &Ran| ran.code == Some(99) || ran.err.starts_with("unshare: ");
     let Some(ran) = ran.filter(|ran| !refused(ran)) else {
-        // Past the capture of the test harness: it is to be seen.
-        let text = format!("doctor behind `{mount}` was not run: that needs root, and unshare");
-        let _ = writeln!(io::stderr(), "\n*** {text}");
+        shout(&format!("NOT RUN: doctor behind `{mount}`: that needs root, and unshare"));
         return None;
     };
     let ran = examined(ran);

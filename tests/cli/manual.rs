@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{Place, Ran, Run, ministore};
+use crate::support::{Place, Ran, Run, ministore, shout};
 
 /// Every subcommand that `--help` lists.
 pub(crate) fn subcommands() -> Vec<String> {
@@ -26,10 +26,7 @@ fn has(tool: &str) -> bool {
         .unwrap()
         .success();
     if !there {
-        #[expect(clippy::print_stderr, reason = "what was not run must be seen")]
-        {
-            eprintln!("NOT RUN: {tool} is not installed: what it would have checked is unchecked");
-        }
+        shout(&format!("NOT RUN: {tool} is not installed: what it would have checked is unchecked"));
     }
     there
 }

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -185,6 +185,11 @@ impl Run for Command {
 /// Writes to a child that may have stopped reading.
 pub(crate) fn feed(child: &mut Child, bytes: &[u8]) {
     drop(child.stdin.as_mut().unwrap().write_all(bytes));
+}
+
+/// Past the test harness, which swallows what a passing test prints: what could not be run is to be seen.
+pub(crate) fn shout(text: &str) {
+    let _ = writeln!(io::stderr(), "\n*** {text}");
 }
 
 pub(crate) fn kill(child: &Child, signal: &str) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::service::Service;
-use crate::support::{Place, Run, head, lines};
+use crate::support::{Place, Run, head, lines, shout};
 
 /// Where a tool is; says what is not shown without it.
 fn tool(name: &str) -> Option<PathBuf> {
@@ -15,7 +15,7 @@ fn tool(name: &str) -> Option<PathBuf> {
     let places = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     let found = places.map(|place| place.join(name)).find(|tool| tool.is_file());
     if found.is_none() {
-        eprintln!("NOT RUN: {name} is not installed, and was not tried as a sender");
+        shout(&format!("NOT RUN: {name} is not installed, and was not tried as a sender"));
     }
     found
 }
@@ -98,7 +98,7 @@ fn rsyslog_forwards_its_messages() {
     let Some(rsyslogd) = tool("rsyslogd") else { return };
     let modules = ["/usr/lib", "/usr/lib64", "/lib"].map(PathBuf::from);
     if !modules.iter().any(|place| has_module(place, "imfile.so", 2)) {
-        return eprintln!("NOT RUN: rsyslog has no imfile, and was not tried as a sender");
+        return shout("NOT RUN: rsyslog has no imfile, and was not tried as a sender");
     }
     let service = Service::start(&[]);
     let messages: String = (0..MESSAGES).map(|n| format!("message \"{n}\" of \\ several\n")).collect();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::service::Service;
-use crate::support::{PATIENCE, Place, kill};
+use crate::support::{PATIENCE, Place, kill, shout};
 
 /// A service manager's end.
 struct Manager {
@@ -129,7 +129,7 @@ fn the_unit_file_is_understood_by_systemd() {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/ministore-ingest@.service");
     let text = fs::read_to_string(unit).unwrap();
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        return eprintln!("NOT RUN: systemd-analyze is not installed, the unit file is not verified");
+        return shout("NOT RUN: systemd-analyze is not installed, the unit file is not verified");
     }
     // It asks for a program that is there.
     let place = Place::new();

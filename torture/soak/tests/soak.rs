@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
-use std::process::Command;
+use std::{
+    io::{self, Write},
+    process::Command,
+};
 
 /// Some hundred MiB: many times what may be in memory, and some segments.
 const PASSED_MIB: &str = "256";
@@ -13,7 +16,10 @@ fn holds(backend: &str, args: &[&str], verdict: &str) {
     let output = command.output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if backend == "uring" && stderr.contains("BackendUnavailable") {
-        eprintln!("*** NOT TESTED HERE: the soak on io_uring, because it is not available");
+        let _ = writeln!(
+            io::stderr(),
+            "\n*** NOT TESTED HERE: the soak on io_uring, because it is not available"
+        );
         return;
     }
     assert!(output.status.success(), "{stdout}\n{stderr}");
