@@ -122,7 +122,7 @@ pub(super) fn curve(n: usize, group: &Group<'_>) -> Chart {
     let scale = Scale { kind: Kind::Log, from: 1.0, to: last };
     let percent = |nines: f64| 100.0 - 100.0 / nines;
     let ticks = std::iter::successors(Some(1.0), |tick| Some(tick * 10.0)).take_while(|tick| *tick <= last);
-    let ticks = ticks.map(|tick| (tick, format!("{}%", round_off(percent(tick))))).collect();
+    let ticks = ticks.map(|tick| (tick, round_off(percent(tick)).to_string())).collect();
     let slowest = series.iter().filter_map(|one| {
         let last = one.dots.last()?;
         Some(format!("{}: the slowest append took {}", one.name, shown::micros(last.y)))
@@ -131,7 +131,7 @@ pub(super) fn curve(n: usize, group: &Group<'_>) -> Chart {
         id: format!("curve-{n}"),
         title: "Latency by percentile".into(),
         description: slowest.collect::<Vec<_>>().join("; "),
-        x: Axis { label: "percentile of the appends".into(), scale, ticks },
+        x: Axis { label: "percentile of the appends (%)".into(), scale, ticks },
         y: latency_axis(&series),
         body: Body::Lines(series),
         marks: Vec::new(),
