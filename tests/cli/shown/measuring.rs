@@ -1,4 +1,5 @@
-//! `bench`, its figures left out; what `--json` has is told in `tests/cli/bench.rs`.
+//! `bench`, its figures left out, and what `doctor` refuses. What is another on every machine is in `tests/cli/bench.rs` and
+//! `tests/cli/doctor.rs`: the JSON of both, and what `doctor` finds.
 
 use crate::support::{Place, ministore};
 
@@ -8,4 +9,13 @@ fn bench() {
     let args = ["bench", "--seconds", "0.1", "--callers", "2", "--dir"];
     snapshot!(figures place, ministore(args).arg(place.dir.path())).ok();
     snapshot!(place, ministore(args).arg(place.path("no"))).code(66);
+}
+
+#[test]
+fn doctor_where_there_is_no_directory() {
+    let place = Place::new();
+    let file = place.write("file", "");
+    snapshot!(place, ministore(["doctor"]).arg(place.path("no"))).code(66);
+    snapshot!(place, ministore(["doctor"]).arg(file)).code(66);
+    snapshot!(place, &mut ministore(["doctor", "--seconds", "never"])).code(64);
 }
