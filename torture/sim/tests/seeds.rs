@@ -60,3 +60,13 @@ fn a_seed_repeats_a_run_exactly() {
         assert_eq!(first.ok(), second.ok(), "seed {seed}");
     }
 }
+
+/// A hold that was written by a job that failed, and a rotation behind it that deleted what it holds.
+#[test]
+fn what_once_found_something_finds_nothing_now() {
+    for seed in [963_767_546_192] {
+        if let Err(failure) = run(seed, None) {
+            panic!("seed {seed}: {}", failure.what);
+        }
+    }
+}
