@@ -5,7 +5,6 @@ use std::{
     future::Future,
     ops::Range,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -326,7 +325,7 @@ impl MiniStore {
     where
         F: FnOnce(Result<Receipt>) + Send + 'static,
     {
-        let callback = self.callback(&entry, callback);
+        let callback = receipt_callback(&entry, callback);
         self.hand_over(entry.handed(self, Some(callback))?).await.map(drop)
     }
 
@@ -339,18 +338,18 @@ impl MiniStore {
     where
         F: FnOnce(Result<Receipt>) + Send + 'static,
     {
-        let callback = self.callback(&entry, callback);
+        let callback = receipt_callback(&entry, callback);
         self.try_hand_over(entry.handed(self, Some(callback))?).map(drop)
     }
+}
 
-    fn callback<F>(&self, entry: &Entry, callback: F) -> Callback
-    where
-        F: FnOnce(Result<Receipt>) + Send + 'static,
-    {
-        let (shared, records, called) = (Arc::clone(self.shared()), entry.records, Instant::now());
-        Callback::new(move |fate| {
-            let receipt = |committed| Receipt::new(&committed, records, called);
-            callback(outcome(fate, &shared).map(receipt));
-        })
-    }
+fn receipt_callback<F>(entry: &Entry, callback: F) -> Callback
+where
+    F: FnOnce(Result<Receipt>) + Send + 'static,
+{
+    let (records, called) = (entry.records, Instant::now());
+    Callback::new(move |fate, shared| {
+        let receipt = |committed| Receipt::new(&committed, records, called);
+        callback(outcome(fate, shared).map(receipt));
+    })
 }

@@ -64,6 +64,14 @@ pub enum Bug {
     TakesNoRoom,
     /// An answered append does not give its room back.
     KeepsItsRoom,
+    /// A new append is accepted before those that wait.
+    OvertakesWaitingAppends,
+    /// Freed capacity is not given to the appends that wait for it.
+    KeepsFreedCapacity,
+    /// A waiting append is accepted, and its future is not woken.
+    AcceptsWithoutWaking,
+    /// A waiting append whose future is dropped stays in the list.
+    DroppedAppendKeepsWaiting,
     /// A failure turns away those who wait for room before the cause can be read.
     FailsBeforeSayingWhy,
     /// Those who wait for room are turned away before the reason can be read.
@@ -131,9 +139,13 @@ impl Bug {
     ];
 
     /// Those that the models of threads must show.
-    pub const OF_THREADS: [Self; 19] = [
+    pub const OF_THREADS: [Self; 23] = [
         Self::TakesNoRoom,
         Self::KeepsItsRoom,
+        Self::OvertakesWaitingAppends,
+        Self::KeepsFreedCapacity,
+        Self::AcceptsWithoutWaking,
+        Self::DroppedAppendKeepsWaiting,
         Self::FailsBeforeSayingWhy,
         Self::ClosesBeforeSayingWhy,
         Self::AnswersBeforePublishing,

@@ -1,13 +1,11 @@
-//! What a caller holds while the writer works: its lines, its answer, its place among those who wait for room.
+//! What a caller holds while the writer works: its lines and its answer.
 
 use std::{
-    fmt,
     future::Future,
-    mem,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -17,9 +15,9 @@ use crate::{
     lock::Releasing,
     planted::{Bug, planted},
     process::Process,
-    queue::{COPIED_BYTES_MAX, Committed, Ended, Fate, Handed, Place, Queue, Request},
+    queue::{COPIED_BYTES_MAX, Committed, Ended, Fate, Place, Queue, Request},
     shared::Shared,
-    sync::{AcquireError, OwnedSemaphorePermit, block_on, oneshot},
+    sync::{block_on, oneshot},
 };
 
 /// Tells a caller the outcome. It may be gone.
@@ -91,7 +89,6 @@ impl Lines {
 #[must_use = "the outcome of an append is in its Pending"]
 pub struct Pending {
     pub(crate) place: Place,
-    pub(crate) shared: Arc<Shared>,
 }
 
 impl Pending {
@@ -107,17 +104,17 @@ impl Pending {
 
     /// A blocking caller's moment before it parks.
     pub(crate) fn look_out(&self) {
-        self.shared.look_out(|| self.place.fate().is_some());
+        self.place.shared().look_out(|| self.place.fate().is_some());
     }
 
     /// As the future does, with all that is known.
     pub(crate) fn poll_committed(&self, context: &mut Context<'_>) -> Poll<Result<Committed>> {
         if let Some(fate) = self.place.fate() {
-            return Poll::Ready(outcome(fate, &self.shared));
+            return Poll::Ready(outcome(fate, self.place.shared()));
         }
         // Nobody would ever wake a fork.
-        self.shared.check_process()?;
-        self.place.poll(context).map(|fate| outcome(fate, &self.shared))
+        self.place.shared().check_process()?;
+        self.place.poll(context).map(|fate| outcome(fate, self.place.shared()))
     }
 }
 
@@ -176,20 +173,6 @@ impl Requests {
         Self { queue, process, releasing }
     }
 
-    pub(crate) fn append(&self, handed: Handed) -> std::result::Result<Place, Ended> {
-        self.queue.append(handed)
-    }
-
-    pub(crate) fn hurry(&self) {
-        self.queue.hurry();
-    }
-
-    /// As long as it is held, a caller waits for room: no commit waits for more.
-    pub(crate) fn waiting(&self) -> Waiting<'_> {
-        self.queue.begin_waiting();
-        Waiting(self)
-    }
-
     pub(crate) fn control(&self, request: Request) -> std::result::Result<(), Ended> {
         self.queue.control(request)
     }
@@ -197,20 +180,6 @@ impl Requests {
     /// The writer is to look at something that is no request.
     pub(crate) fn nudge(&self) {
         self.queue.nudge();
-    }
-}
-
-/// See [`Requests::waiting`].
-#[derive(Debug)]
-pub(crate) struct Waiting<'a>(&'a Requests);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let Requests { queue, process, .. } = self.0;
-        // The lock may be held by a thread that a fork does not have.
-        if !process.is_elsewhere() {
-            queue.end_waiting();
-        }
     }
 }
 
@@ -224,66 +193,6 @@ impl Drop for Requests {
             }
             self.queue.abandon();
         }
-    }
-}
-
-type Acquire = dyn Future<Output = std::result::Result<OwnedSemaphorePermit, AcquireError>> + Send;
-
-/// Waits for room in the queue.
-pub(crate) struct Room {
-    /// Taken on drop only.
-    acquire: Option<Pin<Box<Acquire>>>,
-    /// Who asked last.
-    asked: Option<Arc<Woken>>,
-    shared: Arc<Shared>,
-}
-
-/// The semaphore wakes many at once: were one of them to panic, it would forget those behind it.
-struct Woken(Waker);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        outliving_callers(move || self.0.wake_by_ref());
-    }
-}
-
-impl Room {
-    pub(crate) fn wait(shared: &Arc<Shared>, bytes: u32) -> Self {
-        let acquire = Arc::clone(&shared.room).acquire_many_owned(bytes);
-        Self { acquire: Some(Box::pin(acquire)), asked: None, shared: Arc::clone(shared) }
-    }
-
-    fn waker(&mut self, asking: &Waker) -> Waker {
-        let known = self.asked.take().filter(|asked| asked.0.will_wake(asking));
-        let asked = self.asked.insert(known.unwrap_or_else(|| Arc::new(Woken(asking.clone()))));
-        Waker::from(Arc::clone(asked))
-    }
-}
-
-impl Future for Room {
-    type Output = Result<OwnedSemaphorePermit>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.shared.check_process()?;
-        let waker = self.waker(context.waker());
-        let mut context = Context::from_waker(&waker);
-        let polled = self.acquire.as_mut().map(|acquire| acquire.as_mut().poll(&mut context));
-        polled.unwrap_or(Poll::Pending).map_err(|_| self.shared.refusal())
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        if self.shared.process.is_elsewhere() {
-            // It would leave a queue that a thread of the other process may have locked.
-            mem::forget(self.acquire.take());
-        }
-    }
-}
-
-impl fmt::Debug for Room {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Room").finish_non_exhaustive()
     }
 }
 

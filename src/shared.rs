@@ -13,10 +13,10 @@ use crate::{
     planted::{Bug, planted},
     process::Process,
     progress::Progress,
-    request::outliving_callers,
+    queue::Queue,
     retention::{Limits, Retention},
     stats::{Counters, Now},
-    sync::{AtomicBool, AtomicU64, OnceLock, Ordering, Semaphore, thread},
+    sync::{AtomicBool, AtomicU64, OnceLock, Ordering, thread},
 };
 
 /// A blocking caller does not look out for its answer for longer.
@@ -38,9 +38,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) retention: Retention,
     pub(crate) progress: Progress,
-    /// Room in the queue, in bytes. Closed when nothing is accepted any more.
-    pub(crate) room: Arc<Semaphore>,
-    queue_bytes_max: u32,
+    /// Closed when nothing is accepted any more.
+    pub(crate) queue: Arc<Queue>,
     /// Whether a record keeps its number whatever is deleted.
     numbered: bool,
     /// How long the last commit took, in nanoseconds; the highest number before the first.
@@ -55,7 +54,7 @@ impl Shared {
     pub(crate) fn new(
         path: PathBuf,
         process: Process,
-        queue_bytes_max: u32,
+        queue: Arc<Queue>,
         options: &JournalOptions,
     ) -> Result<Self> {
         Ok(Self {
@@ -64,8 +63,7 @@ impl Shared {
             process,
             retention: Retention::default(),
             progress: Progress::new(),
-            room: Arc::new(Semaphore::new(queue_bytes_max as usize)),
-            queue_bytes_max,
+            queue,
             numbered: options.seals || Limits::of(options).keep_everything(),
             commit_nanos: AtomicU64::new(u64::MAX),
             looking_out: AtomicBool::default(),
@@ -96,7 +94,7 @@ impl Shared {
 
     /// Bytes that wait in the queue, what is being committed included.
     pub(crate) fn queue_bytes(&self) -> u64 {
-        u64::from(self.queue_bytes_max).saturating_sub(self.room.available_permits() as u64)
+        self.queue.used_bytes()
     }
 
     /// Tells how much waits to those who do not ask.
@@ -154,21 +152,16 @@ impl Shared {
             self.counters.poisoned();
         }
         if planted(Bug::FailsBeforeSayingWhy) {
-            self.room.close();
+            self.queue.close_to_appends();
         }
         let _ = self.poison.set(Arc::new(cause));
-        self.refuse_room();
+        self.queue.close_to_appends();
     }
 
     /// Who waits for room is woken, and refused; and so is who waits for a number that will not be durable.
     pub(crate) fn close_room(&self) {
-        self.refuse_room();
+        self.queue.close_to_appends();
         self.progress.end();
-    }
-
-    fn refuse_room(&self) {
-        // Again where a waker panicked, for those behind it: each time at least one fewer is waiting.
-        while !outliving_callers(|| self.room.close()) {}
     }
 
     /// The error of a poisoned store.
@@ -180,7 +173,7 @@ impl Shared {
     /// Nothing is accepted any more.
     pub(crate) fn close(&self) {
         if planted(Bug::ClosesBeforeSayingWhy) {
-            self.room.close();
+            self.queue.close_to_appends();
         }
         self.closed.store(true, Ordering::Release);
         self.close_room();

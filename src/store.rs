@@ -12,12 +12,12 @@ use crate::{
     encode,
     format::LF,
     planted::{Bug, planted},
-    queue::{Handed, Request},
+    queue::{Appended, Ended, Handed, Request},
     reader::Lookups,
-    request::{Answer, Lines, Requests, Room},
+    request::{Answer, Lines, Requests},
     retention::Ask,
     shared::Shared,
-    sync::{TryAcquireError, block_on, oneshot},
+    sync::{block_on, oneshot},
     writer,
 };
 
@@ -34,14 +34,19 @@ pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
 /// * **Durable**: `Ok` from an append means that its line is on stable storage, and so is everything needed to
 ///   find it.
 /// * **Atomic**: after any crash a record, or a batch, is found whole or not at all.
-/// * **Ordered**: replay order is sequence order is the order in which one caller's appends were issued.
+/// * **Ordered**: replay order is sequence order is the order in which one caller's appends were issued: their futures
+///   first polled.
 /// * **Numbered**: records count from 1, and a record's number never changes.
 ///
 /// # Cancelling
 ///
-/// An append is *issued* when its future first finds room in the queue: at its first poll or, where it had to wait (first
-/// come, first served), at the poll that finds its room granted. Dropping the future after that forgets the outcome: the
-/// record may still be written. Other callers are not affected.
+/// An append is accepted at the first poll of its future if the queue has capacity for it. Otherwise it waits in a list, in
+/// the order of first polls, and is accepted when the appends before it are and there is capacity: first come, first
+/// served, whether its future is polled meanwhile or not. A future that is kept and not polled (the losing branch of a
+/// `select!`, a buffered stream whose consumer is busy) blocks no other append.
+///
+/// Dropping the future removes the append while it waits: the record is not written. After that, dropping it discards the
+/// outcome, and the record may still be written. Other callers are not affected.
 ///
 /// # Dropping
 ///
@@ -350,25 +355,28 @@ impl MiniStore {
         self.hand_over(Handed::plain(lines, records)).await
     }
 
-    /// Waits for room, then queues.
-    pub(crate) async fn hand_over(&self, mut handed: Handed) -> Result<Pending> {
-        let Handle { requests, shared, .. } = &*self.handle;
-        handed.room = self.room_for(&handed.lines);
-        if !self.take_room(handed.room)? {
-            let _waiting = requests.waiting();
-            Room::wait(shared, handed.room).await?.forget();
+    /// Queues an append. Waits while the queue has no capacity for it.
+    pub(crate) async fn hand_over(&self, handed: Handed) -> Result<Pending> {
+        let (handed, shared) = (self.sized(handed)?, self.shared());
+        match shared.queue.append(handed, shared) {
+            Ok(Appended::Queued(pending)) => Ok(pending),
+            Ok(Appended::Waiting(waiting)) => waiting.await,
+            Err(Ended) => Err(shared.refusal()),
         }
-        self.queue(handed)
     }
 
-    /// Queues, or is [`Busy`](MiniStoreError::Busy).
-    pub(crate) fn try_hand_over(&self, mut handed: Handed) -> Result<Pending> {
+    /// Queues an append, or returns [`Busy`](MiniStoreError::Busy).
+    pub(crate) fn try_hand_over(&self, handed: Handed) -> Result<Pending> {
+        let (handed, shared) = (self.sized(handed)?, self.shared());
+        let pending = shared.queue.try_append(handed, shared).map_err(|_| shared.refusal())?;
+        pending.ok_or(MiniStoreError::Busy)
+    }
+
+    /// Sets the capacity that an append takes. An error in a forked child, which must not lock the queue.
+    fn sized(&self, mut handed: Handed) -> Result<Handed> {
+        self.shared().check_process()?;
         handed.room = self.room_for(&handed.lines);
-        if !self.take_room(handed.room)? {
-            self.handle.requests.hurry();
-            return Err(MiniStoreError::Busy);
-        }
-        self.queue(handed)
+        Ok(handed)
     }
 
     /// What lines take of the queue. Those that are larger than the whole queue take all of it.
@@ -376,25 +384,6 @@ impl MiniStore {
         let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.handle.limits.queue_bytes_max);
         if planted(Bug::TakesNoRoom) { 0 } else { bytes }
-    }
-
-    /// Takes room in the queue; `false` where there is none. It gives nothing to a newcomer while others wait.
-    fn take_room(&self, bytes: u32) -> Result<bool> {
-        let shared = self.shared();
-        shared.check_process()?;
-        match shared.room.try_acquire_many(bytes) {
-            Ok(room) => room.forget(),
-            Err(TryAcquireError::NoPermits) => return Ok(false),
-            Err(TryAcquireError::Closed) => return Err(shared.refusal()),
-        }
-        Ok(true)
-    }
-
-    /// From here on the room belongs to the group that the lines are in.
-    fn queue(&self, handed: Handed) -> Result<Pending> {
-        let Handle { requests, shared, .. } = &*self.handle;
-        let place = requests.append(handed).map_err(|_| shared.refusal())?;
-        Ok(Pending { place, shared: Arc::clone(shared) })
     }
 
     pub(crate) async fn control(

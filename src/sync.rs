@@ -24,9 +24,7 @@ mod primitives {
 
     pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded};
     pub(crate) use pollster::block_on;
-    pub(crate) use tokio::sync::{
-        AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot,
-    };
+    pub(crate) use tokio::sync::{mpsc, oneshot};
 
     /// Statics that begin as their type's default.
     macro_rules! process_wide {

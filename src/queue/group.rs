@@ -9,6 +9,7 @@ use super::{
 use crate::{
     format::LF,
     request::{Lines, outliving_callers},
+    shared::Shared,
 };
 
 /// Lines of fewer bytes are copied into the group, so that whoever allocated them frees them and the writer touches one
@@ -57,8 +58,8 @@ struct Append {
 
 impl Group {
     /// One that is full when it holds so many bytes.
-    pub(super) fn on(storage: Storage, full_bytes: u64) -> Self {
-        let (opened, settlement) = (Instant::now(), Arc::new(Settlement::new()));
+    pub(super) fn on(storage: Storage, full_bytes: u64, shared: Arc<Shared>) -> Self {
+        let (opened, settlement) = (Instant::now(), Arc::new(Settlement::new(shared)));
         Self {
             storage,
             full_bytes,
@@ -123,8 +124,8 @@ impl Group {
     }
 
     /// What is to be given back to the queue's room once it is settled.
-    pub(super) fn take_room(&mut self) -> usize {
-        mem::take(&mut self.room) as usize
+    pub(super) fn take_room(&mut self) -> u64 {
+        mem::take(&mut self.room)
     }
 
     pub(crate) fn appends(&self) -> usize {

@@ -1,31 +1,48 @@
 //! The way from the callers to the writer thread, and back.
 //!
 //! Callers fill the youngest [`Group`] under a short lock; the writer takes the oldest, commits it, and settles it with
-//! one [`Verdict`] for all its appends. Room is counted elsewhere (see `Shared`). Never waits for a disk, and never
-//! runs a caller's code under its lock.
+//! one [`Verdict`] for all its appends. Never waits for a disk, and never runs a caller's code under its lock.
+//!
+//! The queue's capacity is counted in bytes under the same lock. An append that does not fit, or that arrives while
+//! others wait, is added to the end of the waiting list, together with its bytes. The thread that frees capacity moves
+//! waiting appends into the queue, first come, first served: no append depends on a future being polled.
+//!
+//! Invariant, except while a thread is in [`Queue::accept_waiting`]: the first waiting append does not fit. So as long
+//! as one waits there is a group in the queue or at the writer whose end frees capacity.
 
 mod group;
 mod linger;
 mod settlement;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use self::{group::Storage, linger::Linger};
+use self::{
+    group::Storage,
+    linger::Linger,
+    waiting::{Resolved, Ticket, WaitingList},
+};
 pub(crate) use self::{
     group::{COPIED_BYTES_MAX, Group},
     settlement::{Callback, Committed, Fate, Place, Verdict},
+    waiting::Waiting,
 };
 use crate::{
+    Pending,
     planted::{Bug, planted},
-    request::{Lines, outliving_callers},
+    request::Lines,
     shared::Shared,
     sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError, oneshot},
 };
 
 /// Groups whose memory is kept for those to come: one is being filled while another is committed.
 const STORAGES_KEPT: usize = 2;
+
+/// Bytes and appends that one thread moves from the waiting list into the queue before it unlocks the queue for others.
+const ACCEPTED_BYTES_PER_LOCK: usize = 64 << 10;
+const ACCEPTED_APPENDS_PER_LOCK: usize = 64;
 
 /// What the writer is asked to do.
 #[derive(Debug)]
@@ -58,13 +75,23 @@ impl Handed {
 #[derive(Debug)]
 pub(crate) struct Ended;
 
+/// Where an append is.
+#[derive(Debug)]
+pub(crate) enum Appended<'a> {
+    Queued(Pending),
+    Waiting(Waiting<'a>),
+}
+
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
     /// Something happened that the writer waits for.
     changed: Condvar,
-    /// Appends in the queue: looked at without the lock, by a writer that is not parked.
+    /// Appends in the queue: looked at without the lock, by a writer that is not parked. Changed under the lock.
     appends: AtomicU64,
+    /// Bytes in the queue, including those of the group that is being committed. Changed under the lock.
+    used_bytes: AtomicU64,
+    capacity_bytes: u64,
     /// A group that holds this many bytes takes no more.
     group_bytes_max: u64,
     /// A group that holds this many bytes is not given time to fill.
@@ -80,10 +107,13 @@ struct State {
     nudged: bool,
     /// A caller found no room: the group that is being filled is not to wait for more.
     hurried: bool,
-    /// Callers who wait for room: no group waits for more as long as there is one.
-    waiting: u64,
+    /// Appends that wait for capacity. While there is one, no commit is delayed.
+    waiting: WaitingList,
     /// Every handle is gone.
     abandoned: bool,
+    /// Appends are rejected.
+    closed: bool,
+    /// Requests are rejected, too.
     ended: bool,
 }
 
@@ -110,37 +140,152 @@ pub(crate) enum Found {
 }
 
 impl Queue {
-    pub(crate) fn new(group_bytes_max: u64, goal_bytes: u64) -> Self {
+    pub(crate) fn new(capacity_bytes: u32, group_bytes_max: u64, goal_bytes: u64) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
             appends: AtomicU64::new(0),
+            used_bytes: AtomicU64::new(0),
+            capacity_bytes: capacity_bytes.into(),
             group_bytes_max,
             goal_bytes,
         }
     }
 
-    /// Adds lines to the group that is being filled, or to one of their own.
-    pub(crate) fn append(&self, mut handed: Handed) -> Result<Place, Ended> {
+    /// Returns the bytes in the queue, including those of the group that is being committed.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Adds an append to the queue, or to the waiting list.
+    pub(crate) fn append<'a>(
+        &self,
+        mut handed: Handed,
+        shared: &'a Arc<Shared>,
+    ) -> Result<Appended<'a>, Ended> {
         let mut state = self.lock();
-        if state.ended {
+        if let Some(place) = self.accept_now(&mut state, &mut handed, shared)? {
+            self.wake(state);
+            return Ok(Appended::Queued(Pending { place }));
+        }
+        let ticket = state.waiting.push(handed);
+        // The group that is being filled is not delayed any more.
+        self.wake(state);
+        Ok(Appended::Waiting(Waiting::new(shared, ticket)))
+    }
+
+    /// Adds an append to the queue unless it would have to wait.
+    pub(crate) fn try_append(
+        &self,
+        mut handed: Handed,
+        shared: &Arc<Shared>,
+    ) -> Result<Option<Pending>, Ended> {
+        let mut state = self.lock();
+        let place = self.accept_now(&mut state, &mut handed, shared)?;
+        if place.is_none() {
+            state.hurried = true;
+        }
+        self.wake(state);
+        Ok(place.map(|place| Pending { place }))
+    }
+
+    fn accept_now(
+        &self,
+        state: &mut State,
+        handed: &mut Handed,
+        shared: &Arc<Shared>,
+    ) -> Result<Option<Place>, Ended> {
+        if state.closed {
             return Err(Ended);
         }
+        let may_pass = state.waiting.is_empty() || planted(Bug::OvertakesWaitingAppends);
+        let fits = u64::from(handed.room) <= self.free_bytes();
+        Ok((may_pass && fits).then(|| self.add(state, handed, shared)))
+    }
+
+    /// Adds lines to the group that is being filled, or to one of their own. The capacity that they take belongs to the
+    /// group from here on.
+    fn add(&self, state: &mut State, handed: &mut Handed, shared: &Arc<Shared>) -> Place {
         let alone = handed.next_seq.is_some();
         let open =
             |request: &&mut Request| matches!(request, Request::Commit(group) if !alone && !group.is_full());
         let place = match state.requests.back_mut().filter(open) {
-            Some(Request::Commit(group)) => group.add(&mut handed),
+            Some(Request::Commit(group)) => group.add(handed),
             _ => {
-                let mut group = Group::on(state.spare.pop().unwrap_or_default(), self.group_bytes_max);
-                let place = group.add(&mut handed);
+                let storage = state.spare.pop().unwrap_or_default();
+                let mut group = Group::on(storage, self.group_bytes_max, Arc::clone(shared));
+                let place = group.add(handed);
                 state.requests.push_back(Request::Commit(group));
                 place
             }
         };
-        self.appends.fetch_add(1, Ordering::Relaxed);
-        self.wake(state);
-        Ok(place)
+        change(&self.appends, |appends| appends + 1);
+        change(&self.used_bytes, |bytes| bytes + u64::from(handed.room));
+        place
+    }
+
+    fn free_bytes(&self) -> u64 {
+        self.capacity_bytes.saturating_sub(self.used_bytes())
+    }
+
+    /// Frees capacity that a group took.
+    fn free(&self, bytes: u64, shared: &Arc<Shared>) {
+        let state = self.lock();
+        change(&self.used_bytes, |used| used.saturating_sub(bytes));
+        if !planted(Bug::KeepsFreedCapacity) {
+            self.accept_waiting(state, shared);
+        }
+    }
+
+    /// Moves waiting appends into the queue, first come, first served, until one does not fit.
+    fn accept_waiting<'a>(&'a self, mut state: MutexGuard<'a, State>, shared: &Arc<Shared>) {
+        loop {
+            let accepted = self.accept_some(&mut state, shared);
+            self.wake(state);
+            if accepted.is_empty() {
+                return;
+            }
+            accepted.into_iter().for_each(Resolved::notify);
+            state = self.lock();
+        }
+    }
+
+    fn accept_some(&self, state: &mut State, shared: &Arc<Shared>) -> Vec<Resolved> {
+        let (mut accepted, mut bytes) = (Vec::new(), 0);
+        while !state.closed
+            && bytes < ACCEPTED_BYTES_PER_LOCK
+            && accepted.len() < ACCEPTED_APPENDS_PER_LOCK
+            && let Some(append) = state.waiting.pop_if_fits(self.free_bytes())
+        {
+            accepted.push(append.accept(|handed| {
+                bytes += handed.lines.bytes().len();
+                self.add(state, handed, shared)
+            }));
+        }
+        accepted
+    }
+
+    /// Removes an append from the waiting list, if it still waits.
+    fn stop_waiting(&self, ticket: &Ticket, shared: &Arc<Shared>) {
+        let mut state = self.lock();
+        let (removed, was_first) = state.waiting.remove(ticket);
+        if was_first {
+            self.accept_waiting(state, shared);
+        } else {
+            drop(state);
+        }
+        // After the others, and outside the lock: it runs code of the caller.
+        drop(removed);
+    }
+
+    /// Rejects all appends from now on, and those that wait.
+    pub(crate) fn close_to_appends(&self) {
+        let waiting = {
+            let mut state = self.lock();
+            state.closed = true;
+            state.waiting.drain()
+        };
+        waiting.for_each(|append| append.reject().notify());
     }
 
     /// Adds a request that ends the group before it.
@@ -162,25 +307,6 @@ impl Queue {
         let mut state = self.lock();
         state.nudged = true;
         self.wake(state);
-    }
-
-    /// A caller found no room: what is there is to be committed without waiting for more.
-    pub(crate) fn hurry(&self) {
-        let mut state = self.lock();
-        state.hurried = true;
-        self.wake(state);
-    }
-
-    /// A caller begins to wait for room.
-    pub(crate) fn begin_waiting(&self) {
-        let mut state = self.lock();
-        state.waiting += 1;
-        self.wake(state);
-    }
-
-    /// It has found room, or gives up.
-    pub(crate) fn end_waiting(&self) {
-        self.lock().waiting -= 1;
     }
 
     /// The last handle is gone.
@@ -210,12 +336,21 @@ impl Queue {
             state.requests.front(),
             Some(Request::Commit(group)) if !group.is_full() && group.bytes() < self.goal_bytes
         );
-        below_goal && state.requests.len() == 1 && !state.hurried && state.waiting == 0 && !state.abandoned
+        below_goal
+            && state.requests.len() == 1
+            && !state.hurried
+            && state.waiting.is_empty()
+            && !state.abandoned
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Changes a count under the lock of the queue, which makes a locked instruction unnecessary.
+fn change(count: &AtomicU64, change: impl FnOnce(u64) -> u64) {
+    count.store(change(count.load(Ordering::Relaxed)), Ordering::Relaxed);
 }
 
 /// The writer's end of the queue. When it is dropped, whoever still waits is refused.
@@ -283,15 +418,16 @@ impl Inbox {
     }
 
     pub(crate) fn put_back(&self, group: Group) {
-        self.queue.appends.fetch_add(group.appends() as u64, Ordering::Relaxed);
-        self.queue.lock().requests.push_front(Request::Commit(group));
+        let mut state = self.queue.lock();
+        change(&self.queue.appends, |appends| appends + group.appends() as u64);
+        state.requests.push_front(Request::Commit(group));
     }
 
     fn take(&self, state: &mut State) -> Option<Found> {
         if let Some(request) = state.requests.pop_front() {
             state.hurried = false;
             if let Request::Commit(group) = &request {
-                self.queue.appends.fetch_sub(group.appends() as u64, Ordering::Relaxed);
+                change(&self.queue.appends, |appends| appends.saturating_sub(group.appends() as u64));
             }
             return Some(Found::Request(request));
         }
@@ -319,8 +455,8 @@ impl Inbox {
     pub(crate) fn settle(&self, mut group: Group, verdict: Verdict) {
         let room = group.take_room();
         if !planted(Bug::KeepsItsRoom) {
-            // Room first: a caller that was waiting for it can be served while the others wake.
-            outliving_callers(|| self.shared.room.add_permits(room));
+            // First: a caller that is notified finds the capacity free.
+            self.queue.free(room, &self.shared);
         }
         group.settle(verdict);
         let storage = group.recycle();
@@ -333,7 +469,7 @@ impl Inbox {
     /// Nothing is accepted from now on; what was accepted before comes out.
     pub(crate) fn end(&self) -> VecDeque<Request> {
         let mut state = self.queue.lock();
-        state.ended = true;
+        (state.closed, state.ended) = (true, true);
         std::mem::take(&mut state.requests)
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use crate::{
     planted::{Bug, planted},
     request::outliving_callers,
+    shared::Shared,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
@@ -62,11 +63,13 @@ enum Waiter {
     Callback(Callback, Before),
 }
 
+type OnFate = dyn FnOnce(Fate, &Shared) + Send;
+
 /// What is to be done with an outcome, on the thread that tells it.
-pub(crate) struct Callback(Box<dyn FnOnce(Fate) + Send>);
+pub(crate) struct Callback(Box<OnFate>);
 
 impl Callback {
-    pub(crate) fn new(callback: impl FnOnce(Fate) + Send + 'static) -> Self {
+    pub(crate) fn new(callback: impl FnOnce(Fate, &Shared) + Send + 'static) -> Self {
         Self(Box::new(callback))
     }
 }
@@ -90,6 +93,8 @@ pub(crate) struct Settlement {
     verdict: OnceLock<Verdict>,
     /// Who is to be told, by place in the group; only until there is a verdict.
     waiting: Mutex<Vec<Option<Waiter>>>,
+    /// Here, so that an append takes no reference of its own.
+    shared: Arc<Shared>,
 }
 
 /// One append's place in a group.
@@ -101,8 +106,8 @@ pub(crate) struct Place {
 }
 
 impl Settlement {
-    pub(super) fn new() -> Self {
-        Self { verdict: OnceLock::new(), waiting: Mutex::new(Vec::new()) }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { verdict: OnceLock::new(), waiting: Mutex::new(Vec::new()), shared }
     }
 
     pub(super) fn place(self: &Arc<Self>, index: usize, before: Before) -> Place {
@@ -116,7 +121,8 @@ impl Settlement {
         let tell = |(index, waiter)| match waiter {
             Some(Waiter::Task(waker)) => Waker::wake(waker),
             Some(Waiter::Callback(callback, before)) => {
-                (callback.0)(self.fate(index, before).unwrap_or(Fate::Refused));
+                let fate = self.fate(index, before).unwrap_or(Fate::Refused);
+                (callback.0)(fate, &self.shared);
             }
             None => {}
         };
@@ -163,6 +169,10 @@ impl fmt::Debug for Settlement {
 }
 
 impl Place {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.settlement.shared
+    }
+
     /// The fate, if it is known.
     pub(crate) fn fate(&self) -> Option<Fate> {
         self.settlement.fate(self.index, self.before)

@@ -16,7 +16,7 @@ use super::{
     group::{COPIED_BYTES_MAX, KEPT_BYTES_MAX},
     *,
 };
-use crate::{JournalOptions, MiniStoreError, Pending, format::LF, process::Process, request::Room};
+use crate::{JournalOptions, MiniStoreError, Pending, format::LF, process::Process};
 
 /// A test that waits longer than this hangs.
 const HANG: Duration = Duration::from_secs(60);
@@ -33,10 +33,8 @@ struct Ends {
 
 impl Ends {
     fn new(room: u32, group_bytes_max: u64) -> Self {
-        let shared =
-            Shared::new(PathBuf::from("j"), Process::current().unwrap(), room, &JournalOptions::new())
-                .unwrap();
-        let (queue, shared) = (Arc::new(Queue::new(group_bytes_max, u64::MAX)), Arc::new(shared));
+        let queue = Arc::new(Queue::new(room, group_bytes_max, u64::MAX));
+        let shared = shared(&queue);
         let inbox = Inbox::new(Arc::clone(&queue), Arc::clone(&shared), Duration::ZERO);
         Self { queue, shared, inbox: Some(inbox) }
     }
@@ -46,10 +44,28 @@ impl Ends {
     }
 
     fn submit(&self, bytes: usize) -> Pending {
-        let room = u32::try_from(bytes).unwrap();
-        self.shared.room.try_acquire_many(room).unwrap().forget();
-        let place = self.queue.append(handed(line(bytes), room)).unwrap();
-        Pending { place, shared: Arc::clone(&self.shared) }
+        self.append(handed(line(bytes), u32::try_from(bytes).unwrap()))
+    }
+
+    fn append(&self, handed: Handed) -> Pending {
+        self.queue.try_append(handed, &self.shared).unwrap().expect("there is capacity")
+    }
+
+    /// Appends a line that finds no capacity.
+    fn wait(&self, bytes: usize) -> Waiting<'_> {
+        self.wait_with(handed(line(bytes), u32::try_from(bytes).unwrap()))
+    }
+
+    fn wait_with(&self, handed: Handed) -> Waiting<'_> {
+        match self.queue.append(handed, &self.shared) {
+            Ok(Appended::Waiting(waiting)) => waiting,
+            other => panic!("it does not wait: {other:?}"),
+        }
+    }
+
+    /// Commits the oldest group.
+    fn commit(&self, first_seq: u64) {
+        self.inbox().settle(self.group(), Verdict::Durable(committed(first_seq)));
     }
 
     fn poll(&self) -> Option<Found> {
@@ -62,6 +78,16 @@ impl Ends {
             other => panic!("not a group: {other:?}"),
         }
     }
+}
+
+fn shared(queue: &Arc<Queue>) -> Arc<Shared> {
+    let (path, process) = (PathBuf::from("j"), Process::current().unwrap());
+    Arc::new(Shared::new(path, process, Arc::clone(queue), &JournalOptions::new()).unwrap())
+}
+
+/// A group that is in no queue.
+fn group_on(storage: Storage) -> Group {
+    Group::on(storage, FULL_BYTES, shared(&Arc::new(Queue::new(0, FULL_BYTES, FULL_BYTES))))
 }
 
 fn line(bytes: usize) -> Lines {
@@ -135,7 +161,7 @@ fn appends() -> impl Strategy<Value = Vec<(Bytes, u64)>> {
 }
 
 fn group_of(appends: &[(Bytes, u64)], storage: Storage) -> Group {
-    let mut group = Group::on(storage, FULL_BYTES);
+    let mut group = group_on(storage);
     for (at, (bytes, records)) in appends.iter().enumerate() {
         let lines = if at % 2 == 0 { Lines::Shared(bytes.clone()) } else { Lines::Owned(bytes.to_vec()) };
         group.add(&mut Handed { records: *records, ..handed(lines, 10) });
@@ -154,7 +180,7 @@ fn agrees_with_what_was_added(group: &mut Group, appends: &[(Bytes, u64)]) -> Re
     prop_assert_eq!(group.records(), appends.iter().map(|append| append.1).sum::<u64>());
     prop_assert_eq!(group.bytes(), appends.iter().map(|append| append.0.len() as u64).sum::<u64>());
     prop_assert_eq!(group.json_bytes(), appends.iter().map(json).sum::<u64>());
-    prop_assert_eq!(group.take_room(), 10 * appends.len());
+    prop_assert_eq!(group.take_room(), 10 * appends.len() as u64);
     prop_assert_eq!(group.take_room(), 0, "room is given back once");
     Ok(())
 }
@@ -173,7 +199,7 @@ proptest! {
 
     #[test]
     fn each_place_is_told_the_number_of_its_first_record(appends in appends(), first in 1_u64..1 << 60) {
-        let mut group = Group::on(Storage::default(), FULL_BYTES);
+        let mut group = group_on(Storage::default());
         let places: Vec<_> = appends
             .iter()
             .map(|(bytes, records)| {
@@ -211,7 +237,7 @@ fn where_each_had_a_commit_of_its_own_each_has_a_fate_of_its_own() {
 
 #[test]
 fn the_first_verdict_is_the_one() {
-    let mut group = Group::on(Storage::default(), FULL_BYTES);
+    let mut group = group_on(Storage::default());
     let place = group.add(&mut handed(line(1), 0));
     group.settle(Verdict::Durable(committed(5)));
     group.settle(Verdict::Refused);
@@ -251,20 +277,101 @@ fn a_waker_that_panics_keeps_nobody_from_being_woken() {
 }
 
 #[test]
-fn a_waker_that_panics_keeps_nobody_from_the_room_it_waited_for() {
+fn panicking_waker_does_not_stop_acceptance() {
     let ends = Ends::new(4, 100);
     let all = ends.submit(4);
-    let mut waiting = [1, 1, 1].map(|bytes| Room::wait(&ends.shared, bytes));
+    let mut waiting = [1, 1, 1].map(|bytes| ends.wait(bytes));
     let woken = Arc::new(Woken::default());
     let counts = Waker::from(Arc::clone(&woken));
-    for (at, room) in waiting.iter_mut().enumerate() {
-        assert!(poll(room, &if at == 0 { panics() } else { counts.clone() }).is_pending());
+    for (at, append) in waiting.iter_mut().enumerate() {
+        assert!(poll(append, &if at == 0 { panics() } else { counts.clone() }).is_pending());
     }
-    ends.inbox().settle(ends.group(), Verdict::Durable(committed(1)));
+    ends.commit(1);
     assert!(matches!(now(all), Ok(1)));
     assert_eq!(woken.0.load(SeqCst), 2);
-    waiting.into_iter().for_each(|room| now(room).unwrap().forget());
-    ends.shared.room.try_acquire_many(1).expect("room was lost").forget();
+    let pending = waiting.map(|append| now(append).unwrap());
+    ends.commit(2);
+    assert_eq!(pending.map(|pending| now(pending).unwrap()), [2, 3, 4]);
+    assert_eq!(ends.queue.used_bytes(), 0);
+}
+
+#[test]
+fn waiting_appends_are_accepted_without_a_poll() {
+    let ends = Ends::new(10, 100);
+    drop(ends.submit(8));
+    let mut waiting = [3, 1, 7, 1].map(|bytes| ends.wait(bytes));
+    assert!(ends.queue.try_append(handed(line(1), 1), &ends.shared).unwrap().is_none());
+    ends.commit(1);
+    assert_eq!(ends.queue.used_bytes(), 4, "the third does not fit, and the fourth does not overtake it");
+    assert!(poll(&mut waiting[3], Waker::noop()).is_pending());
+    ends.commit(2);
+    ends.commit(4);
+    assert_eq!(waiting.map(|append| now(now(append).unwrap()).unwrap()), [2, 3, 4, 5]);
+    assert_eq!(ends.queue.used_bytes(), 0);
+    drop(ends.submit(10));
+}
+
+#[test]
+fn dropped_waiting_append_is_not_written() {
+    let ends = Ends::new(10, 100);
+    drop(ends.submit(8));
+    let [first, second, third, fourth] = [9, 9, 1, 1].map(|bytes| ends.wait(bytes));
+    drop(second);
+    assert_eq!(ends.queue.used_bytes(), 8);
+    drop(first);
+    assert_eq!(ends.queue.used_bytes(), 10, "the next ones fit");
+    assert_eq!(ends.group().bytes(), 10);
+    let pending = now(third).unwrap();
+    drop(fourth);
+    assert!(matches!(now(pending), Err(MiniStoreError::WriterGone)), "its group was dropped");
+}
+
+#[test]
+fn many_waiting_appends_are_accepted_in_order() {
+    let count = 3 * ACCEPTED_APPENDS_PER_LOCK + 1;
+    let ends = Ends::new(u32::try_from(count).unwrap(), u64::MAX);
+    drop(ends.submit(count));
+    let large = ACCEPTED_BYTES_PER_LOCK / 3;
+    let waiting: Vec<_> =
+        (0..count).map(|at| ends.wait_with(handed(line(if at % 7 == 0 { large } else { 1 }), 1))).collect();
+    ends.commit(1);
+    assert_eq!(ends.group().appends(), count);
+    for (at, append) in waiting.into_iter().enumerate() {
+        drop((at, now(append).unwrap()));
+    }
+}
+
+#[test]
+fn last_waker_of_waiting_append_is_woken_once() {
+    let ends = Ends::new(1, 100);
+    drop(ends.submit(1));
+    let mut waiting = ends.wait(1);
+    let (first, last) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+    assert!(poll(&mut waiting, &Waker::from(Arc::clone(&first))).is_pending());
+    assert!(poll(&mut waiting, &Waker::from(Arc::clone(&last))).is_pending());
+    assert_eq!(Arc::strong_count(&first), 1, "the replaced waker is kept");
+    ends.commit(1);
+    assert_eq!((first.0.load(SeqCst), last.0.load(SeqCst)), (0, 1));
+    assert_eq!(Arc::strong_count(&last), 1, "the waker is kept after it was woken");
+    drop(now(waiting).unwrap());
+}
+
+#[test]
+fn closing_rejects_waiting_appends_and_later_ones() {
+    let ends = Ends::new(1, 100);
+    drop(ends.submit(1));
+    let (mut waiting, unpolled) = (ends.wait(1), ends.wait(1));
+    let woken = Arc::new(Woken::default());
+    assert!(poll(&mut waiting, &Waker::from(Arc::clone(&woken))).is_pending());
+    ends.shared.poison(io::Error::other("on purpose"));
+    assert_eq!(woken.0.load(SeqCst), 1);
+    ends.commit(1);
+    assert_eq!(ends.queue.used_bytes(), 0);
+    for waiting in [waiting, unpolled] {
+        assert!(matches!(now(waiting), Err(MiniStoreError::Poisoned { .. })));
+    }
+    assert!(ends.queue.append(handed(line(1), 1), &ends.shared).is_err());
+    assert!(ends.queue.try_append(handed(line(1), 1), &ends.shared).is_err());
 }
 
 #[test]
@@ -301,7 +408,7 @@ fn nothing_is_taken_after_the_end_and_what_was_taken_comes_out() {
     let ends = Ends::new(100, 100);
     drop(ends.submit(1));
     assert_eq!(ends.inbox().end().len(), 1);
-    assert!(ends.queue.append(handed(line(1), 1)).is_err());
+    assert!(ends.queue.append(handed(line(1), 1), &ends.shared).is_err());
     let (done, _told) = oneshot::channel();
     assert!(ends.queue.control(Request::Close(done)).is_err());
 }
@@ -321,12 +428,13 @@ fn a_group_that_goes_unsettled_refuses_its_callers() {
 fn a_writer_that_is_gone_refuses_who_queued_and_who_waits_for_room() {
     let mut ends = Ends::new(2, 100);
     let queued = ends.submit(2);
-    let mut waiting = Room::wait(&ends.shared, 1);
+    let inbox = ends.inbox.take();
+    let mut waiting = ends.wait(1);
     let woken = Arc::new(Woken::default());
     assert!(poll(&mut waiting, &Waker::from(Arc::clone(&woken))).is_pending());
-    ends.inbox = None;
+    drop(inbox);
     assert!(matches!(now(queued), Err(MiniStoreError::WriterGone)));
-    assert_eq!(woken.0.load(SeqCst), 1, "whoever waits for room waits for ever");
+    assert_eq!(woken.0.load(SeqCst), 1, "a waiting append is not woken");
     assert!(matches!(now(waiting), Err(MiniStoreError::WriterGone)));
 }
 
@@ -335,10 +443,10 @@ fn a_settled_group_gives_its_room_back() {
     let ends = Ends::new(10, 100);
     for _ in 0..3 {
         drop((ends.submit(4), ends.submit(6)));
-        assert!(ends.shared.room.try_acquire_many(1).is_err());
+        assert!(ends.queue.try_append(handed(line(1), 1), &ends.shared).unwrap().is_none());
         ends.inbox().settle(ends.group(), Verdict::Refused);
     }
-    ends.shared.room.try_acquire_many(10).unwrap().forget();
+    drop(ends.submit(10));
 }
 
 #[test]
@@ -354,7 +462,7 @@ fn the_memory_of_a_group_serves_the_next() {
 
 #[test]
 fn of_very_large_groups_little_memory_is_kept() {
-    let mut group = Group::on(Storage::default(), FULL_BYTES);
+    let mut group = group_on(Storage::default());
     let small = COPIED_BYTES_MAX - 1;
     for _ in 0..2 * KEPT_BYTES_MAX / small {
         group.add(&mut handed(line(small), 0));
@@ -403,8 +511,59 @@ fn lines_that_were_copied_are_dropped_outside_the_lock() {
         assert!(queue.state.try_lock().is_ok(), "the owner of an append's bytes runs under the lock");
         counts.fetch_add(1, SeqCst);
     });
-    assert!(ends.queue.append(handed(Lines::Shared(Bytes::from_owner(owner)), 1)).is_ok());
+    drop(ends.append(handed(Lines::Shared(Bytes::from_owner(owner)), 1)));
     assert_eq!(dropped.load(SeqCst), 1, "it was not copied");
+}
+
+/// Checks on every wake-up that the queue is not locked, and panics.
+struct Unlocked(Arc<Queue>, Arc<AtomicUsize>);
+
+impl Wake for Unlocked {
+    fn wake(self: Arc<Self>) {
+        if self.0.state.try_lock().is_ok() {
+            self.1.fetch_add(1, SeqCst);
+        }
+        std::panic::resume_unwind(Box::new("on purpose"));
+    }
+}
+
+#[test]
+fn code_of_waiting_callers_runs_outside_the_lock() {
+    let ends = Ends::new(10, 100);
+    let (calls, callbacks) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::new(Unlocked(Arc::clone(&ends.queue), Arc::clone(&calls))));
+    let wait = |room| {
+        let (queue, calls) = (Arc::clone(&ends.queue), Arc::clone(&calls));
+        let owner = Owner(b"1".to_vec(), move || {
+            if queue.state.try_lock().is_ok() {
+                calls.fetch_add(1, SeqCst);
+            }
+            if !std::thread::panicking() {
+                std::panic::resume_unwind(Box::new("on purpose"));
+            }
+        });
+        let called = Arc::clone(&callbacks);
+        let callback = Callback::new(move |_, _| {
+            called.fetch_add(1, SeqCst);
+        });
+        let lines = Lines::Shared(Bytes::from_owner(owner));
+        let mut waiting = ends.wait_with(Handed { callback: Some(callback), ..handed(lines, room) });
+        assert!(poll(&mut waiting, &waker).is_pending());
+        waiting
+    };
+    drop(ends.submit(10));
+    let [accepted, dropped, next, rejected] = [5, 9, 5, 9].map(wait);
+    ends.commit(1);
+    assert_eq!(calls.swap(0, SeqCst), 2, "the bytes and the waker of the first");
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(dropped)));
+    assert!(panicked.is_err(), "the owner of the bytes");
+    assert_eq!(calls.swap(0, SeqCst), 3, "the bytes of the dropped one; the bytes and the waker of the next");
+    ends.shared.close();
+    assert_eq!(calls.swap(0, SeqCst), 2, "the bytes and the waker of the last");
+    assert!(matches!(now(rejected), Err(MiniStoreError::Closed)));
+    ends.commit(2);
+    assert_eq!([accepted, next].map(|append| now(now(append).unwrap()).unwrap()), [2, 3]);
+    assert_eq!(callbacks.load(SeqCst), 2);
 }
 
 #[test]
@@ -412,18 +571,18 @@ fn an_owner_of_bytes_that_panics_hurts_nobody_else() {
     let ends = Ends::new(100, u64::MAX);
     let lines =
         || Lines::Shared(Bytes::from_owner(Owner(vec![b'1'; COPIED_BYTES_MAX], || panic!("on purpose"))));
-    let settled = [0; 2].map(|_| ends.queue.append(handed(lines(), 1)).unwrap());
+    let settled = [0; 2].map(|_| ends.append(handed(lines(), 1)));
     ends.inbox().settle(ends.group(), Verdict::Durable(committed(1)));
-    let refused = [0; 2].map(|_| ends.queue.append(handed(lines(), 1)).unwrap());
+    let refused = [0; 2].map(|_| ends.append(handed(lines(), 1)));
     drop(ends.group());
-    assert!(settled.iter().all(|place| matches!(place.fate(), Some(Fate::Durable(_)))));
-    assert!(refused.iter().all(|place| matches!(place.fate(), Some(Fate::Refused))));
+    assert!(settled.iter().all(|pending| matches!(pending.place.fate(), Some(Fate::Durable(_)))));
+    assert!(refused.iter().all(|pending| matches!(pending.place.fate(), Some(Fate::Refused))));
 }
 
 /// Notes what it is told.
 fn noting(told: &Arc<Mutex<Vec<String>>>, panics: bool) -> Option<Callback> {
     let told = Arc::clone(told);
-    Some(Callback::new(move |fate| {
+    Some(Callback::new(move |fate, _| {
         told.lock().unwrap().push(match fate {
             Fate::Durable(committed) => committed.seq.to_string(),
             other => format!("{other:?}"),
@@ -438,7 +597,7 @@ fn callbacks_are_called_once_each_in_the_order_of_their_records_whoever_of_them_
     let told = Arc::default();
     for at in 0..4 {
         let callback = noting(&told, at % 2 == 0);
-        ends.queue.append(Handed { callback, ..handed(line(1), 1) }).unwrap();
+        drop(ends.append(Handed { callback, ..handed(line(1), 1) }));
     }
     assert!(told.lock().unwrap().is_empty());
     ends.inbox().settle(ends.group(), Verdict::Durable(committed(5)));
@@ -450,7 +609,7 @@ fn callbacks_of_groups_that_go_unsettled_are_called_too() {
     let mut ends = Ends::new(100, 1);
     let told = Arc::default();
     for _ in 0..2 {
-        ends.queue.append(Handed { callback: noting(&told, false), ..handed(line(1), 1) }).unwrap();
+        drop(ends.append(Handed { callback: noting(&told, false), ..handed(line(1), 1) }));
     }
     drop(ends.group());
     ends.inbox = None;
@@ -461,7 +620,7 @@ fn callbacks_of_groups_that_go_unsettled_are_called_too() {
 fn what_is_meant_for_one_number_has_a_group_of_its_own() {
     let ends = Ends::new(100, 100);
     for next_seq in [None, None, Some(3), Some(4), None, None] {
-        ends.queue.append(Handed { next_seq, ..handed(line(1), 1) }).unwrap();
+        drop(ends.append(Handed { next_seq, ..handed(line(1), 1) }));
     }
     let groups = std::iter::from_fn(|| match ends.poll()? {
         Found::Request(Request::Commit(group)) => Some((group.appends(), group.next_seq())),
@@ -474,12 +633,12 @@ fn what_is_meant_for_one_number_has_a_group_of_its_own() {
 fn what_is_meant_for_one_number_is_not_laid_out_beforehand() {
     let ends = Ends::new(100, 100);
     let meant = || Handed { next_seq: Some(9), ..handed(line(1), 1) };
-    ends.queue.append(meant()).unwrap();
+    drop(ends.append(meant()));
     drop(ends.submit(1));
     assert!(ends.inbox().borrow_full().is_none());
     drop(ends.group());
     assert!(ends.inbox().borrow_full().is_none(), "it can still be added to");
-    ends.queue.append(meant()).unwrap();
+    drop(ends.append(meant()));
     assert!(ends.inbox().borrow_full().is_some());
 }
 
@@ -503,11 +662,11 @@ fn a_caller_who_gives_up_waiting_for_room_leaves_the_writer_to_be_woken() {
             sender.send(matches!(inbox.wait(), Found::Request(_))).unwrap();
         });
         await_that(|| ends.queue.lock().writer == Writer::Filling);
-        ends.queue.begin_waiting();
-        ends.queue.end_waiting();
+        drop(ends.wait(100));
         // It may have looked in between, and taken the group.
         await_that(|| ends.queue.lock().writer == Writer::Filling || waits.is_finished());
-        ends.queue.hurry();
+        // An error where it took the group.
+        drop(ends.queue.try_append(handed(line(100), 100), &ends.shared));
         assert_eq!(found.recv_timeout(HANG), Ok(true), "nobody wakes the writer");
         waits.join().unwrap();
     }

@@ -141,7 +141,10 @@ pub(super) fn start(
     retention::discard_unfinished(&*disk, &names)?;
     lock.cover(&active, Arc::clone(&recovered.file))?;
     let report = recovered.report.clone();
-    let shared = Arc::new(Shared::new(names.active(), process.clone(), queue_bytes_max, &options)?);
+    let queue = Queue::new(queue_bytes_max, options.max_group_bytes, options.commit_goal_bytes);
+    let queue = Arc::new(queue);
+    let shared = Shared::new(names.active(), process.clone(), Arc::clone(&queue), &options)?;
+    let shared = Arc::new(shared);
     shared.publish(report.next_seq - 1);
     shared.retention.set_first_seq(recovered.first_seq);
     shared.retention.set_holds(holds);
@@ -160,7 +163,6 @@ pub(super) fn start(
         .attach(&mut *lane, options.direct)
         .map_err(MiniStoreError::file(names.active(), "open for commits"))?;
     events::opened(&names.active(), backend, lane.is_direct(), &report, began.elapsed());
-    let queue = Arc::new(Queue::new(options.max_group_bytes, options.commit_goal_bytes));
     let opened = Opened {
         requests: Requests::new(Arc::clone(&queue), process, releasing),
         shared: Arc::clone(&shared),

@@ -7,6 +7,7 @@ mod abandoned;
 mod access;
 mod api;
 mod backends;
+mod backpressure;
 mod drop_in;
 mod entries;
 mod exclusive;

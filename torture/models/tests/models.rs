@@ -55,6 +55,12 @@ tests! {
     room_is_granted_in_the_order_it_was_asked_for
     whoever_waits_for_room_learns_that_there_will_be_none
     whoever_waits_for_room_at_a_close_is_written_or_refused
+    unpolled_appends_block_no_others
+    new_appends_do_not_overtake_waiting_ones
+    waiting_appends_may_be_dropped_at_any_moment
+    dropping_the_first_waiting_append_accepts_others
+    waiting_appends_end_with_a_failure
+    waiting_appends_end_with_a_close
     nothing_is_acknowledged_after_a_failed_commit
     a_failure_racing_a_close_answers_everybody
     what_races_a_close_is_written_or_refused
@@ -87,6 +93,10 @@ tests! {
 const NOTICED_BY: &[(Bug, &str)] = &[
     (Bug::TakesNoRoom, "no_more_is_accepted_than_there_is_room_for"),
     (Bug::KeepsItsRoom, "whoever_gives_up_hurts_nobody"),
+    (Bug::OvertakesWaitingAppends, "new_appends_do_not_overtake_waiting_ones"),
+    (Bug::KeepsFreedCapacity, "unpolled_appends_block_no_others"),
+    (Bug::AcceptsWithoutWaking, "new_appends_do_not_overtake_waiting_ones"),
+    (Bug::DroppedAppendKeepsWaiting, "waiting_appends_may_be_dropped_at_any_moment"),
     (Bug::FailsBeforeSayingWhy, "whoever_waits_for_room_learns_that_there_will_be_none"),
     (Bug::ClosesBeforeSayingWhy, "whoever_waits_for_room_at_a_close_is_written_or_refused"),
     (Bug::AnswersBeforePublishing, "every_append_is_answered_once_and_in_order"),

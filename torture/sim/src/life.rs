@@ -33,6 +33,14 @@ enum Accepted {
     Meant(u64, PendingReceipt),
 }
 
+/// An append that was polled, and waits for capacity as far as its caller knows.
+struct Waiting {
+    append: usize,
+    promise: Promise<Accepted>,
+    /// Its caller keeps the future and does not poll it.
+    is_parked: bool,
+}
+
 /// A model that a watcher looks at, too.
 #[derive(Clone)]
 pub struct Shared {
@@ -101,8 +109,8 @@ pub struct Callers<'a> {
     shared: Shared,
     pub store: MiniStore,
     pub writer: Stepped,
-    /// Appends that wait for room in the queue, in order.
-    waiting: Vec<(Vec<u64>, Promise<Accepted>)>,
+    /// Appends that wait for capacity in the queue, in order.
+    waiting: Vec<Waiting>,
     /// Appends on their way: which, and what will tell.
     pending: Vec<(usize, Accepted)>,
     rotations: Vec<Promise<()>>,
@@ -184,18 +192,18 @@ impl<'a> Callers<'a> {
     pub fn act(&mut self, actions: u64) -> Checked {
         for _ in 0..actions {
             match self.rng.below(100) {
-                0..26 => self.submit(1),
-                26..30 => self.submit_meant(),
+                0..26 => self.submit(1)?,
+                26..30 => self.submit_meant()?,
                 30..42 => {
                     let count = self.rng.range(1, 7);
-                    self.submit(count);
+                    self.submit(count)?;
                 }
                 42..70 => self.step(),
                 70..78 => self.settle()?,
                 78..84 => self.work_beside(),
                 84..87 if self.run.seals => self.rotate(),
                 87..90 => self.shared.look(self.disk, self.path, &self.store, "between two steps")?,
-                90..92 => self.go_away(),
+                90..92 => self.go_away()?,
                 92..93 => self.submit_nothing(),
                 93..97 if self.run.retains => self.retain(),
                 _ => self.trouble()?,
@@ -209,7 +217,7 @@ impl<'a> Callers<'a> {
         Ok(())
     }
 
-    fn submit(&mut self, count: u64) {
+    fn submit(&mut self, count: u64) -> Checked {
         let (mut ids, mut records) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let id = self.shared.model().new_id();
@@ -225,19 +233,50 @@ impl<'a> Callers<'a> {
             if single { store.submit(&records[0]).await } else { store.submit_batch(records).await }
                 .map(Accepted::Plain)
         });
-        self.waiting.push((ids, promise));
+        self.start(ids, false, promise)
+    }
+
+    /// Polls an append for the first time: that decides its place among the others.
+    fn start(&mut self, ids: Vec<u64>, meant: bool, mut promise: Promise<Accepted>) -> Checked {
+        let append = self.shared.model().issue(ids, meant);
+        match poll(&mut promise) {
+            None => {
+                let is_parked = self.rng.chance(40);
+                if is_parked {
+                    self.shared.model().park(append);
+                }
+                self.waiting.push(Waiting { append, promise, is_parked });
+                Ok(())
+            }
+            Some(outcome) => self.note_accepted(append, outcome),
+        }
+    }
+
+    /// An append does not wait any more.
+    fn note_accepted(&mut self, append: usize, outcome: Result<Accepted>) -> Checked {
+        match outcome {
+            Ok(accepted) => {
+                self.pending.push((append, accepted));
+                Ok(())
+            }
+            // It was never in the queue.
+            Err(MiniStoreError::Closed | MiniStoreError::Poisoned { .. } | MiniStoreError::WriterGone) => {
+                self.shared.model().tell(append, Told::Refused)
+            }
+            Err(error) => violated(format!("an append was not accepted: {error}")),
+        }
     }
 
     /// An append that is to get a certain number, which it gets if all that is on its way does.
-    fn submit_meant(&mut self) {
+    fn submit_meant(&mut self) -> Checked {
         let id = self.shared.model().new_id();
-        let ahead = self.pending.len() as u64 + self.rng.pick(&[0, 0, 1]);
+        let ahead = (self.pending.len() + self.waiting.len()) as u64 + self.rng.pick(&[0, 0, 1]);
         let (store, seq) = (self.store.clone(), self.store.durable_seq() + 1 + ahead);
         let promise: Promise<Accepted> = Box::pin(async move {
             let entry = Entry::record(&(id, text_of(id, 20)))?.if_next(seq);
             Ok(Accepted::Meant(seq, store.submit_entry(entry).await?))
         });
-        self.waiting.push((vec![id], promise));
+        self.start(vec![id], true, promise)
     }
 
     /// An empty batch is acknowledged like any other, and writes nothing.
@@ -334,15 +373,29 @@ impl<'a> Callers<'a> {
         Ok(())
     }
 
-    /// A caller drops its future: what it appended may be written all the same.
-    fn go_away(&mut self) {
-        if self.rng.chance(30) {
-            self.waiting.pop();
-        } else if !self.pending.is_empty() {
+    /// A caller drops its future. An append that still waits is not written then; one that was accepted may be.
+    fn go_away(&mut self) -> Checked {
+        if !self.waiting.is_empty() && self.rng.chance(60) {
+            let which = self.rng.below(self.waiting.len() as u64) as usize;
+            let Waiting { append, mut promise, .. } = self.waiting.remove(which);
+            let told = if self.rng.chance(50) {
+                // Whether it still waits is not known.
+                Told::Dropped
+            } else {
+                match poll(&mut promise) {
+                    None | Some(Err(_)) => Told::Refused,
+                    Some(Ok(_)) => Told::Gone,
+                }
+            };
+            drop(promise);
+            return self.shared.model().tell(append, told);
+        }
+        if !self.pending.is_empty() {
             let which = self.rng.below(self.pending.len() as u64) as usize;
             let (append, _) = self.pending.remove(which);
-            let _ = self.shared.model().tell(append, Told::Gone);
+            return self.shared.model().tell(append, Told::Gone);
         }
+        Ok(())
     }
 
     fn trouble(&mut self) -> Checked {
@@ -373,7 +426,7 @@ impl<'a> Callers<'a> {
             return Ok(());
         }
         let refused = self.refused;
-        self.submit(1);
+        self.submit(1)?;
         self.settle()?;
         if self.refused > refused && !self.poisoned && !self.disk.is_stopped() {
             return violated("an append was refused for lack of room, and there is room");
@@ -393,17 +446,19 @@ impl<'a> Callers<'a> {
         self.writer.step(outcomes_first);
     }
 
-    /// Lets everything be done that can be done. Nobody may hang then.
+    /// Lets everything be done that can be done. Nobody may hang then, though some futures are not polled meanwhile.
     pub fn settle(&mut self) -> Checked {
         self.listen()?;
         loop {
             let outcomes_first = self.rng.chance(50);
             let turn = self.writer.step(outcomes_first);
-            let issued = self.listen()?;
-            if turn == Turn::Ended || (turn == Turn::Idle && !issued && !self.disk.advance_beside()) {
+            self.listen()?;
+            if turn == Turn::Ended || (turn == Turn::Idle && !self.disk.advance_beside()) {
                 break;
             }
         }
+        self.waiting.iter_mut().for_each(|waiting| waiting.is_parked = false);
+        self.listen()?;
         let hanging = self.waiting.len() + self.pending.len() + self.rotations.len() + self.asks.len();
         if hanging > 0 && !self.disk.is_stopped() {
             return violated(format!(
@@ -417,9 +472,9 @@ impl<'a> Callers<'a> {
         Ok(())
     }
 
-    /// Takes in what callers are told. Says whether an append was issued that had waited for room.
-    pub fn listen(&mut self) -> Checked<bool> {
-        let issued = self.poll_waiting();
+    /// Takes in what callers are told.
+    pub fn listen(&mut self) -> Checked {
+        self.poll_waiting()?;
         let mut still = Vec::new();
         for (append, mut pending) in std::mem::take(&mut self.pending) {
             match poll_accepted(&mut pending)? {
@@ -431,28 +486,20 @@ impl<'a> Callers<'a> {
         let mut rotations = std::mem::take(&mut self.rotations);
         rotations.retain_mut(|rotation| poll(rotation).is_none());
         self.rotations = rotations;
-        self.listen_to_retention()?;
-        Ok(issued)
+        self.listen_to_retention()
     }
 
-    fn poll_waiting(&mut self) -> bool {
+    fn poll_waiting(&mut self) -> Checked {
         let mut still = Vec::new();
-        let mut issued = false;
-        for (ids, mut promise) in std::mem::take(&mut self.waiting) {
-            match poll(&mut promise) {
-                None => still.push((ids, promise)),
-                Some(Ok(pending)) => {
-                    issued = true;
-                    let meant = matches!(pending, Accepted::Meant(..));
-                    let append = self.shared.model().issue(ids, meant);
-                    self.pending.push((append, pending));
-                }
-                // It was never handed over.
-                Some(Err(_)) => {}
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            let polled = if waiting.is_parked { None } else { poll(&mut waiting.promise) };
+            match polled {
+                None => still.push(waiting),
+                Some(outcome) => self.note_accepted(waiting.append, outcome)?,
             }
         }
         self.waiting = still;
-        issued
+        Ok(())
     }
 
     fn note(&mut self, append: usize, outcome: Result<u64>) -> Checked {

@@ -38,6 +38,8 @@ pub enum Told {
     Unknown,
     /// The caller is gone.
     Gone,
+    /// The caller dropped its future while it may have waited for capacity: it may be written or not.
+    Dropped,
 }
 
 /// Records that were handed over as one.
@@ -47,6 +49,8 @@ pub struct Append {
     pub told: Told,
     /// It was meant for a certain number, and may have been refused for not getting it.
     pub meant: bool,
+    /// Its caller does not poll it, and may not know the outcome.
+    pub is_parked: bool,
 }
 
 /// How much the journal promises.
@@ -99,8 +103,12 @@ impl Model {
 
     /// Records were handed over; says where their fate is to be noted.
     pub fn issue(&mut self, ids: Vec<u64>, meant: bool) -> usize {
-        self.appends.push(Append { ids, told: Told::Nothing, meant });
+        self.appends.push(Append { ids, told: Told::Nothing, meant, is_parked: false });
         self.appends.len() - 1
+    }
+
+    pub fn park(&mut self, append: usize) {
+        self.appends[append].is_parked = true;
     }
 
     pub fn tell(&mut self, append: usize, told: Told) -> Checked {
@@ -243,9 +251,10 @@ impl Model {
             }
             let may_be_refused = self.room_was_limited || append.meant;
             match append.told {
-                Told::Refused => at += 1,
+                Told::Refused | Told::Dropped => at += 1,
                 Told::Gone if may_be_refused => at += 1,
                 Told::Nothing if may_be_refused && self.answers_are_on_their_way => at += 1,
+                Told::Nothing | Told::Unknown if may_be_refused && append.is_parked => at += 1,
                 _ => {
                     return violated(format!("record {seq} is {id}, and {append:?} was to come before it"));
                 }

@@ -174,6 +174,38 @@ impl Caller {
         }
     }
 
+    /// Keeps futures that were polled once, and does not poll them while it awaits another append: then it awaits half of
+    /// them and drops the rest.
+    pub(crate) async fn parks(mut self) {
+        while !self.stopped() {
+            let store = self.store.clone();
+            let (mut parked, mut is_open) = (Vec::new(), true);
+            for _ in 0..3 {
+                let event = self.issue();
+                let mut future = Box::pin(store.append(&event));
+                match poll_once(&mut future).await {
+                    None => parked.push((event.nth, future)),
+                    Some(outcome) => is_open &= self.note(event.nth, outcome, |()| None),
+                }
+            }
+            let event = self.issue();
+            let outcome = store.append(&event).await;
+            is_open &= self.note(event.nth, outcome, |()| None);
+            for (nth, future) in parked {
+                if nth.is_multiple_of(2) {
+                    is_open &= self.note(nth, future.await, |()| None);
+                } else {
+                    drop(future);
+                    self.ledger.forgotten(self.who, nth);
+                    self.given_up.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            if !is_open {
+                return;
+            }
+        }
+    }
+
     /// On a thread without a runtime: each kind of blocking call in turn.
     pub(crate) fn blocking(mut self) {
         for turn in 0_u64.. {

@@ -231,18 +231,21 @@ impl Generation {
         let (batches, submits, gives_up) = (caller().batches(), caller().submits(), caller().gives_up());
         let on_one = [caller(), caller()].map(Caller::appends);
         let (submits_there, gives_up_there) = (caller().submits(), caller().gives_up());
+        let (parks, parks_there) = (caller().parks(), caller().parks());
         let (lone, blocking, elsewhere) = (caller(), caller(), caller());
         vec![
             thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
                 let mut tasks: Vec<_> = on_many.into_iter().map(|append| runtime.spawn(append)).collect();
                 tasks.extend([runtime.spawn(batches), runtime.spawn(submits), runtime.spawn(gives_up)]);
+                tasks.push(runtime.spawn(parks));
                 tasks.into_iter().for_each(|task| runtime.block_on(task).unwrap());
             }),
             thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 let mut tasks: Vec<_> = on_one.into_iter().map(|append| runtime.spawn(append)).collect();
                 tasks.extend([runtime.spawn(submits_there), runtime.spawn(gives_up_there)]);
+                tasks.push(runtime.spawn(parks_there));
                 tasks.into_iter().for_each(|task| runtime.block_on(task).unwrap());
             }),
             thread::spawn(move || block_on(lone.batches())),

@@ -14,6 +14,7 @@ mod retention;
 mod rig;
 mod room;
 mod rotation;
+mod waiting;
 
 use std::path::Path;
 
@@ -41,6 +42,9 @@ models! {
     room: no_more_is_accepted_than_there_is_room_for, room_is_granted_in_the_order_it_was_asked_for,
         whoever_waits_for_room_learns_that_there_will_be_none,
         whoever_waits_for_room_at_a_close_is_written_or_refused;
+    waiting: unpolled_appends_block_no_others, new_appends_do_not_overtake_waiting_ones,
+        waiting_appends_may_be_dropped_at_any_moment, dropping_the_first_waiting_append_accepts_others,
+        waiting_appends_end_with_a_failure, waiting_appends_end_with_a_close;
     failure: nothing_is_acknowledged_after_a_failed_commit, a_failure_racing_a_close_answers_everybody;
     closing: what_races_a_close_is_written_or_refused, the_last_handle_may_go_before_the_answers_come,
         a_closed_journal_is_free_at_once, a_cancelled_open_leaves_the_journal_free;

@@ -10,8 +10,8 @@ use super::rig::{Rig, options, poll_once, room_for};
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Pending, Result,
     process::Process,
-    queue::{Committed, Found, Group, Handed, Inbox, Queue, Request, Verdict},
-    request::{Lines, Room},
+    queue::{Appended, Committed, Found, Group, Handed, Inbox, Queue, Request, Verdict},
+    request::Lines,
     shared::Shared,
     sync::{block_on, oneshot, thread},
 };
@@ -28,20 +28,21 @@ struct Ends {
 
 impl Ends {
     fn new(dir: &Path, room: u32) -> (Self, Inbox) {
-        let shared =
-            Shared::new(dir.join("j"), Process::current().unwrap(), room, &JournalOptions::new()).unwrap();
-        let (queue, shared) = (Arc::new(Queue::new(100, u64::MAX)), Arc::new(shared));
+        let (process, queue) = (Process::current().unwrap(), Arc::new(Queue::new(room, 100, u64::MAX)));
+        let shared = Shared::new(dir.join("j"), process, Arc::clone(&queue), &JournalOptions::new()).unwrap();
+        let shared = Arc::new(shared);
         let inbox = Inbox::new(Arc::clone(&queue), Arc::clone(&shared), Duration::ZERO);
         (Self { queue, shared }, inbox)
     }
 
     /// As a store does it.
     async fn submit(&self, room: u32) -> Result<Pending> {
-        Room::wait(&self.shared, room).await?.forget();
         let lines = Lines::Owned(b"1".to_vec());
         let handed = Handed { room, ..Handed::plain(lines, 1) };
-        let place = self.queue.append(handed).map_err(|_| self.shared.refusal())?;
-        Ok(Pending { place, shared: Arc::clone(&self.shared) })
+        match self.queue.append(handed, &self.shared).map_err(|_| self.shared.refusal())? {
+            Appended::Queued(pending) => Ok(pending),
+            Appended::Waiting(waiting) => waiting.await,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What `src/sync.rs` gives the engine while it is modelled. Compiled in `ministore-models` only.
 //!
-//! Threads, locks, condition variables and atomics are those of the model checker. Tokio's semaphore and channels, and
-//! crossbeam's channel, are the real ones: none of them blocks by itself here, each operation on them is a point where
+//! Threads, locks, condition variables and atomics are those of the model checker. Tokio's channels and crossbeam's
+//! channel are the real ones: none of them blocks by itself here, each operation on them is a point where
 //! another thread may run, and who would block waits for the model checker's [`Bell`]. Their insides are not modelled.
 
 mod channel;
@@ -18,12 +18,11 @@ pub(crate) use shuttle::{
     },
     thread,
 };
-pub(crate) use tokio::sync::{AcquireError, TryAcquireError};
 
 pub(crate) use self::{
     channel::{Receiver, Sender, unbounded},
     condvar::Condvar,
-    tasks::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    tasks::{mpsc, oneshot},
 };
 
 /// A point where another thread may run.

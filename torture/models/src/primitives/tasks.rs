@@ -1,69 +1,8 @@
-//! Tokio's semaphore and channels, with a point before each operation where another thread may run.
-
-use std::sync::Arc;
+//! Tokio's channels, with a point before each operation where another thread may run.
 
 use tokio::sync as real;
 
 use super::{block_on, switch};
-
-#[derive(Debug)]
-pub(crate) struct Semaphore(Arc<real::Semaphore>);
-
-/// Permits, to be forgotten: what was taken is given back with [`Semaphore::add_permits`].
-#[derive(Debug)]
-pub(crate) struct OwnedSemaphorePermit(real::OwnedSemaphorePermit);
-
-#[derive(Debug)]
-pub(crate) struct SemaphorePermit<'a>(real::SemaphorePermit<'a>);
-
-impl Semaphore {
-    pub(crate) fn new(permits: usize) -> Self {
-        Self(Arc::new(real::Semaphore::new(permits)))
-    }
-
-    pub(crate) async fn acquire_many_owned(
-        self: Arc<Self>,
-        permits: u32,
-    ) -> Result<OwnedSemaphorePermit, real::AcquireError> {
-        switch();
-        Arc::clone(&self.0).acquire_many_owned(permits).await.map(OwnedSemaphorePermit)
-    }
-
-    pub(crate) fn try_acquire_many(
-        &self,
-        permits: u32,
-    ) -> Result<SemaphorePermit<'_>, real::TryAcquireError> {
-        switch();
-        self.0.try_acquire_many(permits).map(SemaphorePermit)
-    }
-
-    pub(crate) fn available_permits(&self) -> usize {
-        switch();
-        self.0.available_permits()
-    }
-
-    pub(crate) fn add_permits(&self, permits: usize) {
-        switch();
-        self.0.add_permits(permits);
-    }
-
-    pub(crate) fn close(&self) {
-        switch();
-        self.0.close();
-    }
-}
-
-impl OwnedSemaphorePermit {
-    pub(crate) fn forget(self) {
-        self.0.forget();
-    }
-}
-
-impl SemaphorePermit<'_> {
-    pub(crate) fn forget(self) {
-        self.0.forget();
-    }
-}
 
 pub(crate) mod oneshot {
     use std::{
