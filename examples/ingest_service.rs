@@ -21,7 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use ministore_uring::{Entry, JournalOptions, MiniStore, MiniStoreError};
+use ministore_uring::{Entry, JournalOptions, JsonBatch, MiniStore, MiniStoreError};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -91,7 +91,7 @@ async fn take(State(store): State<MiniStore>, body: Bytes) -> Response {
 /// All lines as one batch: in the journal they stand together, whole, or not at all.
 async fn append(store: &MiniStore, body: &[u8]) -> Result<(u64, u64), Box<Response>> {
     let refused = |error: MiniStoreError| Box::new(refuse(&error));
-    let entry = Entry::batch(events(body)?).map_err(refused)?;
+    let entry = Entry::json_batch(events(body)?);
     let records = entry.records();
     // It does not wait for room: the client is told to come back, and the bodies of those who wait take no memory here.
     let pending = store.try_submit_entry(entry).map_err(refused)?;
@@ -99,21 +99,25 @@ async fn append(store: &MiniStore, body: &[u8]) -> Result<(u64, u64), Box<Respon
     Ok((receipt.seqs().start, records))
 }
 
-/// The lines of a body, each one JSON value. Empty lines are passed over.
-fn events(body: &[u8]) -> Result<Vec<&RawValue>, Box<Response>> {
+/// The lines of a body, each one JSON value. Empty lines are skipped.
+fn events(body: &[u8]) -> Result<JsonBatch, Box<Response>> {
     let bad = |told: &Value| Box::new(answer(StatusCode::BAD_REQUEST, told));
-    let lines = (1..).zip(body.split(|&byte| byte == b'\n'));
-    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    let events: Result<Vec<_>, _> = lines
-        .map(|(number, line)| {
-            serde_json::from_slice(line)
-                .map_err(|error| bad(&json!({ "error": format!("not JSON: {error}"), "line": number })))
-        })
-        .collect();
-    match events? {
-        events if events.is_empty() => Err(bad(&json!({ "error": "no events", "line": 1 }))),
-        events => Ok(events),
+    let mut events = JsonBatch::new();
+    for (number, line) in (1..).zip(body.split(|&byte| byte == b'\n')) {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        events.push(line).map_err(|error| match error {
+            MiniStoreError::InvalidJson { column, reason, .. } => {
+                bad(&json!({ "error": format!("not JSON: {reason}"), "line": number, "column": column }))
+            }
+            other => Box::new(refuse(&other)),
+        })?;
     }
+    if events.is_empty() {
+        return Err(bad(&json!({ "error": "no events", "line": 1 })));
+    }
+    Ok(events)
 }
 
 async fn show(State(store): State<MiniStore>, extract::Path(seq): extract::Path<u64>) -> Response {

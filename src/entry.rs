@@ -11,9 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::{
-    MiniStore, Pending, Result, encode,
+    Line, MiniStore, Pending, Result, encode,
     format::LF,
     options::LINE_BYTES_LIMIT,
     queue::{Callback, Committed, Handed},
@@ -55,7 +56,8 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`Serialize`](crate::MiniStoreError::Serialize).
+    /// [`Serialize`](crate::MiniStoreError::Serialize), [`InvalidJson`](crate::MiniStoreError::InvalidJson): see
+    /// [`MiniStore::append`].
     pub fn record<R: Serialize + ?Sized>(record: &R) -> Result<Self> {
         Ok(Self::of_line(Lines::owned(encode::to_line(record)?).into_shared()))
     }
@@ -64,15 +66,16 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`Serialize`](crate::MiniStoreError::Serialize), [`TooLarge`](crate::MiniStoreError::TooLarge) beyond 1 GiB; the
-    /// store's own limits hold when it is appended.
+    /// [`Serialize`](crate::MiniStoreError::Serialize), [`InvalidJson`](crate::MiniStoreError::InvalidJson);
+    /// [`TooLarge`](crate::MiniStoreError::TooLarge) beyond 1 GiB; the store's own limits hold when it is appended.
     pub fn batch<R: Serialize>(batch: impl IntoIterator<Item = R>) -> Result<Self> {
         let (mut lines, mut records, mut record_bytes) = (Vec::new(), 0, 0);
         for record in batch {
             if records > 0 {
                 lines.push(LF);
             }
-            record_bytes = encode::append_line(&mut lines, &record)?.max(record_bytes);
+            let bytes = encode::append_line(&mut lines, &record);
+            record_bytes = bytes.map_err(|error| encode::in_batch(error, records))?.max(record_bytes);
             records += 1;
             check_size("a batch", lines.len(), LINE_BYTES_LIMIT)?;
         }
@@ -87,6 +90,14 @@ impl Entry {
     /// [`InvalidJson`](crate::MiniStoreError::InvalidJson).
     pub fn json(line: &Bytes) -> Result<Self> {
         Ok(Self::of_line(encode::checked_line(line)?))
+    }
+
+    /// The records of a [`JsonBatch`], found whole or not at all.
+    #[must_use]
+    pub fn json_batch(batch: JsonBatch) -> Self {
+        let JsonBatch { lines, records, record_bytes } = batch;
+        let lines = Lines::owned(lines).into_shared();
+        Self { lines, records, record_bytes, is_batch: true, next_seq: None }
     }
 
     fn of_line(line: Bytes) -> Self {
@@ -120,6 +131,95 @@ impl Entry {
         store.check_lines(self.record_bytes, self.is_batch.then_some(self.lines.len()))?;
         let plain = Handed::plain(Lines::Shared(self.lines), self.records);
         Ok(Handed { next_seq: self.next_seq, callback, ..plain })
+    }
+}
+
+/// A batch of records that are JSON already. Each one is checked when it is added, so that a rejected one does not cost
+/// the others. [`Entry::json_batch`] makes it ready to be appended.
+///
+/// ```
+/// # fn main() -> ministore_uring::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("journal.jsonl");
+/// use ministore_uring::{Entry, JournalOptions, JsonBatch};
+///
+/// let mut batch = JsonBatch::new();
+/// for line in [r#"{"n":1}"#, r#"{"n":1e999}"#, r#"{"n":2}"#] {
+///     if let Err(error) = batch.push(line.as_bytes()) {
+///         assert_eq!(error.to_string(), "invalid JSON record: number out of range at line 2 column 6");
+///     }
+/// }
+/// let store = JournalOptions::new().open_blocking(&path)?;
+/// assert_eq!(store.blocking().append_entry(Entry::json_batch(batch))?.seqs(), 1..3);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct JsonBatch {
+    lines: Vec<u8>,
+    records: u64,
+    /// Of the largest record, in bytes.
+    record_bytes: usize,
+}
+
+impl JsonBatch {
+    /// Creates a batch without records.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a record. White space around the value is trimmed; its bytes are kept as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidJson`](crate::MiniStoreError::InvalidJson), as [`MiniStore::append_json`];
+    /// [`TooLarge`](crate::MiniStoreError::TooLarge) if the batch would exceed 1 GiB. The batch remains as it was.
+    pub fn push(&mut self, json: &[u8]) -> Result<()> {
+        let value = encode::checked_value(json).map_err(|error| encode::in_batch(error, self.records))?;
+        self.push_value(&json[value])
+    }
+
+    /// Adds a record of another journal as it is. That it is JSON is checked; that it can be a new record is not, because
+    /// a journal may contain records that older versions accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`Record`](crate::MiniStoreError::Record) if it is not JSON, [`TooLarge`](crate::MiniStoreError::TooLarge) if the
+    /// batch would exceed 1 GiB. The batch remains as it was.
+    pub fn push_copy(&mut self, record: &Line<'_>) -> Result<()> {
+        self.push_value(record.parse::<&RawValue>()?.get().as_bytes())
+    }
+
+    /// Adds a value that has been checked.
+    pub(crate) fn push_value(&mut self, value: &[u8]) -> Result<()> {
+        let separator = usize::from(self.records > 0);
+        check_size("a batch", self.lines.len() + separator + value.len(), LINE_BYTES_LIMIT)?;
+        if separator > 0 {
+            self.lines.push(LF);
+        }
+        self.lines.extend_from_slice(value);
+        self.records += 1;
+        self.record_bytes = self.record_bytes.max(value.len());
+        Ok(())
+    }
+
+    /// Returns the number of records.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Returns `true` if there is no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Returns the size as JSON lines, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lines.len()
     }
 }
 

@@ -94,12 +94,18 @@ pub enum MiniStoreError {
         source: serde_json::Error,
     },
 
-    /// Bytes handed over as JSON (`append_json`, `submit_json`, `Entry::json`) are not exactly one value on one line.
-    /// Nothing was written.
-    #[error("not one line of JSON: {reason} (byte {offset} of the record)")]
+    /// A record is not JSON that every reader of the journal can parse: `docs/format.md`, "Accepted records". It was given
+    /// as JSON (`append_json`, `submit_json`, `Entry::json`, `JsonBatch`), or its serialization contains a
+    /// [`RawValue`](serde_json::value::RawValue), nests too deep or is empty. Nothing was written.
+    #[error("invalid JSON record: {reason} at line {line} column {column}")]
     InvalidJson {
-        /// Where in the bytes the first fault lies, counted from 0.
+        /// The byte of the record at which it fails, counted from 0; the last byte if the record ends too early. It counts
+        /// the white space before the value, if the record was given as JSON.
         offset: usize,
+        /// The record in its batch, counted from 1; 1 without a batch.
+        line: u64,
+        /// The same place as `offset`, in bytes counted from 1.
+        column: usize,
         /// What is wrong.
         reason: String,
     },

@@ -168,11 +168,12 @@ mod store;
 mod sync;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
+mod validate;
 mod writer;
 
 pub use blocking::Blocking;
 pub use device::BackendKind;
-pub use entry::{Entry, PendingReceipt, Receipt};
+pub use entry::{Entry, JsonBatch, PendingReceipt, Receipt};
 pub use error::{MiniStoreError, RecordFate, Result};
 pub use options::{Backend, JournalOptions, MiniStoreOptions, RecoveryPolicy};
 pub use reader::{

@@ -161,7 +161,9 @@ impl MiniStore {
     /// # Errors
     ///
     /// [`Serialize`](MiniStoreError::Serialize), [`TooLarge`](MiniStoreError::TooLarge),
-    /// [`StorageFull`](MiniStoreError::StorageFull), [`Closed`](MiniStoreError::Closed): the record was not written.
+    /// [`StorageFull`](MiniStoreError::StorageFull), [`Closed`](MiniStoreError::Closed): the record was not written. So is
+    /// [`InvalidJson`](MiniStoreError::InvalidJson): the record contains a `RawValue` that not every reader can parse (a
+    /// lone surrogate, a number beyond `f64`), nests deeper than 127 levels, or serializes to nothing.
     /// [`Poisoned`](MiniStoreError::Poisoned), [`WriterGone`](MiniStoreError::WriterGone): see there.
     pub fn append<'a, R>(&'a self, record: &R) -> impl Future<Output = Result<()>> + Send + use<'a, R>
     where
@@ -238,8 +240,9 @@ impl MiniStore {
     ///
     /// # Errors
     ///
-    /// [`InvalidJson`](MiniStoreError::InvalidJson) unless it is exactly one JSON value with no line feed in it;
-    /// else as [`append`](Self::append).
+    /// [`InvalidJson`](MiniStoreError::InvalidJson), with line and column, unless it is exactly one JSON value with no line
+    /// feed in it that every reader of the journal can parse: no lone surrogate in a string, no number beyond `f64`, nested
+    /// at most 127 levels deep (`docs/format.md` has the whole rule). Otherwise as [`append`](Self::append).
     pub async fn append_json(&self, line: Bytes) -> Result<u64> {
         self.submit_json(line).await?.await
     }
@@ -334,7 +337,8 @@ impl MiniStore {
             if count > 0 {
                 lines.push(LF);
             }
-            self.check_record(encode::append_line(&mut lines, &record)?)?;
+            let bytes = encode::append_line(&mut lines, &record);
+            self.check_record(bytes.map_err(|error| encode::in_batch(error, count))?)?;
             count += 1;
             check_size("a batch", lines.len(), bytes_max)?;
         }

@@ -104,3 +104,73 @@ pub(super) fn a_group_verifies_behind(bytes: &[u8], from: usize) -> bool {
     }
     false
 }
+
+/// Whether JSON text can be a record, apart from line feeds in it: `serde_json` parses it as a `Value`, and no object
+/// begins with a key that `serde_json` reserves.
+pub(super) fn is_accepted(json: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(json).is_ok()
+        && serde_json::from_slice::<FirstKeys>(json).is_ok_and(|found| !found.is_reserved)
+}
+
+/// Whether a reserved key is the first one of an object.
+struct FirstKeys {
+    is_reserved: bool,
+}
+
+impl<'de> serde::Deserialize<'de> for FirstKeys {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Walk).map(|is_reserved| Self { is_reserved })
+    }
+}
+
+struct Walk;
+
+impl<'de> serde::de::Visitor<'de> for Walk {
+    type Value = bool;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut elements: A) -> Result<bool, A::Error> {
+        let mut is_reserved = false;
+        while let Some(element) = elements.next_element::<FirstKeys>()? {
+            is_reserved |= element.is_reserved;
+        }
+        Ok(is_reserved)
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut members: A) -> Result<bool, A::Error> {
+        let (mut is_reserved, mut is_first) = (false, true);
+        while let Some((key, value)) = members.next_entry::<String, FirstKeys>()? {
+            let private = ["RawValue", "Number"].map(|name| format!("$serde_json::private::{name}"));
+            is_reserved |= value.is_reserved || is_first && private.contains(&key);
+            is_first = false;
+        }
+        Ok(is_reserved)
+    }
+}

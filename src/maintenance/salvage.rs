@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::Fault;
 use crate::{
-    JournalOptions, MiniStore, MiniStoreError, Pending, Result,
+    Entry, JournalOptions, JsonBatch, MiniStore, MiniStoreError, PendingReceipt, Result,
     device::{self, Disk, DiskFile, Open},
     format::HeaderFault,
     names::Names,
@@ -79,7 +79,7 @@ struct Salvager<'a> {
     disk: &'a dyn Disk,
     store: &'a MiniStore,
     result: Salvage,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingReceipt>,
 }
 
 impl Salvager<'_> {
@@ -135,17 +135,22 @@ impl Salvager<'_> {
         }
     }
 
-    /// A block becomes one batch. Lines that no seal vouched for must at least be JSON.
+    /// Copies a block as one batch. Lines that no seal covers must at least be JSON. Whether a record could be appended
+    /// today is not checked: what was accepted once is copied.
     fn copy(&mut self, block: &Block, sealed: bool) -> Result<()> {
-        let lines = (0..block.len()).filter_map(|index| block.span(index));
-        let records: Vec<&RawValue> =
-            lines.filter_map(|span| serde_json::from_slice(block.value(span)).ok()).collect();
-        if records.is_empty() {
+        let mut batch = JsonBatch::new();
+        for value in (0..block.len()).filter_map(|index| block.span(index)).map(|span| block.value(span)) {
+            // `IgnoredAny` would pass strings that are not UTF-8.
+            if let Ok(record) = serde_json::from_slice::<&RawValue>(value) {
+                batch.push_value(record.get().as_bytes())?;
+            }
+        }
+        if batch.is_empty() {
             return Ok(());
         }
-        self.result.records += records.len() as u64;
+        self.result.records += batch.records();
         self.result.groups += u64::from(sealed);
-        self.pending.push_back(self.store.blocking().submit_batch(records)?);
+        self.pending.push_back(self.store.blocking().submit_entry(Entry::json_batch(batch))?);
         while self.pending.len() > PENDING_MAX {
             self.await_oldest()?;
         }

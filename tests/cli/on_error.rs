@@ -88,3 +88,55 @@ fn a_line_beyond_the_limit_stops_with_its_place() {
     let ran = place.ingest().run_with(format!("1\n{}", "7".repeat(17 << 20)).as_bytes()).code(65);
     assert!(ran.error().starts_with("<stdin>:2:16777217: "), "{}", ran.error());
 }
+
+/// JSON by its grammar, but not readable for everyone; and where it fails.
+fn unreadable() -> Vec<(String, usize)> {
+    vec![
+        (r#"{"a":"x\ud83d y"}"#.to_owned(), 8),
+        (r#"{"\udc00":1}"#.to_owned(), 3),
+        ("[1, -1e400]".to_owned(), 5),
+        (format!("{}1{}", "[".repeat(129), "]".repeat(129)), 128),
+    ]
+}
+
+#[test]
+fn unreadable_json_is_a_bad_line_with_its_place() {
+    for (json, column) in unreadable() {
+        let place = Place::new();
+        let ran = place.ingest().run_with(format!("1\n\n  {json}\n2\n").as_bytes()).code(65);
+        assert!(ran.error().starts_with(&format!("<stdin>:3:{}: ", column + 2)), "{}", ran.error());
+        assert_eq!(place.replay(), "1\n");
+    }
+}
+
+#[test]
+fn unreadable_json_is_skipped_or_quarantined() {
+    let bad: Vec<_> = unreadable().into_iter().map(|(json, _)| json + "\n").collect();
+    let text = format!("1\n{}2\n", bad.join("\"fine\"\n"));
+    let place = Place::new();
+    let ran = place.ingest().args(["--on-error", "skip", "--json"]).run_with(text.as_bytes()).ok();
+    assert_eq!((&ran.json()["records"], &ran.json()["skipped"]), (&5.into(), &4.into()));
+    assert_eq!(place.replay(), "1\n\"fine\"\n\"fine\"\n\"fine\"\n2\n");
+
+    let place = Place::new();
+    let file = place.path("bad");
+    let on_error = format!("--on-error=quarantine={}", file.display());
+    let ran = place.ingest().args([&on_error, "--json"]).run_with(text.as_bytes()).ok();
+    assert_eq!((&ran.json()["records"], &ran.json()["quarantined"]), (&5.into(), &4.into()));
+    assert_eq!(fs::read_to_string(file).unwrap(), bad.concat());
+}
+
+#[test]
+fn resume_skips_the_same_unreadable_lines() {
+    let (place, lines) = (Place::new(), lines(2000));
+    let bad: Vec<_> = unreadable().into_iter().map(|(json, _)| json + "\n").collect();
+    let first = format!("{}{lines}", bad.concat());
+    let (file, whole) =
+        (place.write("in.ndjson", format!("{first}x\n")), format!("{first}{}3\n", bad.concat()));
+    let mut ingest = place.ingest();
+    ingest.args(["--on-error", "skip"]).arg(&file).run().ok();
+    place.write("in.ndjson", &whole);
+    let ran = place.ingest().args(["--on-error", "skip", "--resume", "--json"]).arg(&file).run().ok();
+    assert_eq!(ran.json()["records"], 1, "{}", ran.out);
+    assert_eq!(place.replay(), format!("{lines}3\n"));
+}

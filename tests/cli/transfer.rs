@@ -245,3 +245,32 @@ fn a_journal_that_is_being_written_is_exported_as_far_as_it_is_durable() {
     place.export("lines.ndjson").arg("--lines").run().ok();
     assert_eq!(fs::read_to_string(place.path("lines.ndjson")).unwrap(), "1\n2\n3\n");
 }
+
+#[test]
+fn import_copies_records_that_old_versions_accepted() {
+    let place = Place::new();
+    let to = place.path("copy.jsonl");
+    ministore(["import".as_ref(), fixture("permissive").as_os_str(), to.as_os_str()]).run().ok();
+    let copied = replayed(&to);
+    assert_eq!(copied.lines().count(), 10);
+    assert!(copied.starts_with("{\"name\":\"\\ud83d\"}\n{\"\\udc00\":1}\n1e400\n"), "{copied}");
+
+    // And export again, and import what was exported.
+    let plain = place.path("plain.jsonl");
+    ministore(["export".as_ref(), to.as_os_str(), plain.as_os_str()]).run().ok();
+    let again = place.path("again.jsonl");
+    ministore(["import".as_ref(), plain.as_os_str(), again.as_os_str()]).run().ok();
+    assert_eq!(replayed(&again), copied);
+}
+
+#[test]
+fn import_of_lines_rejects_unreadable_json() {
+    let place = Place::new();
+    place.write("in.ndjson", "1\n {\"a\":\"x\\ud83d y\"}\n");
+    let ran = place.import("in.ndjson").run().code(65);
+    assert_eq!(
+        ran.error(),
+        format!("{}:2:9: a lone surrogate in a string", place.path("in.ndjson").display())
+    );
+    assert_eq!(place.names(), ["in.ndjson"]);
+}

@@ -2,7 +2,8 @@
 
 use std::{fs, path::Path};
 
-use serde_json::{Value, json};
+use ministore_uring::{Entry, JsonBatch, MiniStore, MiniStoreError, maintenance};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::support::{Files, Journal, NAME, for_each_backend, numbered, original_replay, replay};
 
@@ -94,4 +95,107 @@ fn a_closed_journal_is_still_written_as_it_was() {
         store.blocking().close().unwrap();
         assert_eq!(journal.files(), fixture("closed"));
     });
+}
+
+/// The records of `permissive`, as they are in the file.
+fn permissive_records() -> Vec<String> {
+    vec![
+        r#"{"name":"\ud83d"}"#.to_owned(),
+        r#"{"\udc00":1}"#.to_owned(),
+        "1e400".to_owned(),
+        "-1e400".to_owned(),
+        "[1.5e309]".to_owned(),
+        r#"{"ordinary":6}"#.to_owned(),
+        format!("{}{}", "[".repeat(128), "]".repeat(128)),
+        format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200)),
+        r#"{"$serde_json::private::RawValue":1}"#.to_owned(),
+        r#""ordinary""#.to_owned(),
+    ]
+}
+
+fn raw_records(path: &Path) -> Vec<String> {
+    replay::<Box<RawValue>>(path).unwrap().iter().map(|raw| raw.get().to_owned()).collect()
+}
+
+#[test]
+fn permissive_records_are_not_accepted_as_new() {
+    let accepted: Vec<_> = permissive_records()
+        .into_iter()
+        .filter(|json| JsonBatch::new().push(json.as_bytes()).is_ok())
+        .collect();
+    assert_eq!(accepted, [r#"{"ordinary":6}"#, r#""ordinary""#]);
+}
+
+#[test]
+fn permissive_journal_is_read_and_recovered() {
+    for_each_backend(|options| {
+        let journal = Journal::of(&fixture("permissive"));
+        let mut expected = permissive_records();
+        assert_eq!(raw_records(journal.path()), expected);
+        let examined = maintenance::examine(journal.path()).unwrap();
+        assert!(examined.faults.is_empty() && examined.torn_tail.is_some(), "{examined:?}");
+        let last: Box<RawValue> = MiniStore::reader(journal.path()).get(7).unwrap().unwrap().value;
+        assert_eq!(last.get(), expected[6]);
+
+        let store = options.open_blocking(journal.path()).unwrap();
+        assert!(store.open_report().cut.is_some());
+        assert_eq!(store.blocking().append_json("11".into()).unwrap(), 11);
+        store.blocking().rotate().unwrap();
+        assert_eq!(store.blocking().append_json("12".into()).unwrap(), 12);
+        assert!(store.blocking().append_json(expected[0].clone().into()).is_err());
+        store.blocking().close().unwrap();
+        expected.extend(["11".to_owned(), "12".to_owned()]);
+        assert_eq!(raw_records(journal.path()), expected);
+        assert!(maintenance::examine(journal.path()).unwrap().faults.is_empty());
+    });
+}
+
+#[test]
+fn permissive_records_are_copied_by_salvage() {
+    let journal = Journal::of(&fixture("permissive"));
+    let copy = journal.dir().join("copy");
+    let salvaged = maintenance::salvage(journal.path(), &copy).unwrap();
+    assert_eq!(salvaged.records, 10);
+    assert_eq!(raw_records(&copy), permissive_records());
+
+    // Damage in the middle: what follows still verifies, and is copied as well.
+    let mut files = fixture("permissive");
+    let segment = files.get_mut(&format!("{NAME}.001")).unwrap();
+    let at = segment.windows(5).position(|bytes| bytes == b"udc00").unwrap();
+    segment[at] = b'x';
+    let damaged = Journal::of(&files);
+    let copy = damaged.dir().join("copy");
+    maintenance::salvage(damaged.path(), &copy).unwrap();
+    let mut expected = permissive_records();
+    expected.remove(1);
+    assert_eq!(raw_records(&copy), expected);
+}
+
+#[test]
+fn permissive_records_are_copied_by_json_batch() {
+    let journal = Journal::of(&fixture("permissive"));
+    let mut batch = JsonBatch::new();
+    let mut lines = MiniStore::lines(journal.path());
+    while let Some(line) = lines.next_line().unwrap() {
+        batch.push_copy(&line).unwrap();
+    }
+    let copy = Journal::new();
+    let store = ministore_uring::JournalOptions::new().open_blocking(copy.path()).unwrap();
+    store.blocking().append_entry(Entry::json_batch(batch)).unwrap();
+    store.blocking().close().unwrap();
+    assert_eq!(raw_records(copy.path()), permissive_records());
+}
+
+#[test]
+fn push_copy_rejects_a_line_that_is_not_json() {
+    let journal = Journal::of_bytes(b"// MINISTORE JOURNAL v0.1.3\nnope\n\"\xff\"\n1\n");
+    let mut lines = MiniStore::lines(journal.path());
+    let mut batch = JsonBatch::new();
+    for number in 1..=2 {
+        let refused = batch.push_copy(&lines.next_line().unwrap().unwrap());
+        assert!(matches!(refused, Err(MiniStoreError::Record { seq, .. }) if seq == number), "{refused:?}");
+    }
+    assert!(batch.is_empty());
+    batch.push_copy(&lines.next_line().unwrap().unwrap()).unwrap();
+    assert_eq!(batch.records(), 1);
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod abandoned;
+mod accepted;
 mod access;
 mod api;
 mod backends;

@@ -159,3 +159,22 @@ fn clients_of_both_kinds_share_one_journal_each_in_its_own_order() {
     assert_eq!(of_first, first);
     assert_eq!(replayed.lines().count(), 3000);
 }
+
+#[test]
+fn unreadable_json_is_a_bad_line_of_its_client() {
+    let bad = [
+        (r#"{"a":"x\ud83d y"}"#.to_owned(), "a lone surrogate in a string"),
+        ("[1,1e400]".to_owned(), "number out of range"),
+        (format!("{}1{}", "[".repeat(128), "]".repeat(128)), "nested deeper than 127 levels"),
+    ];
+    let mut service = Service::start(&["--on-error", "skip"]);
+    let mut client = service.unix().asks("record");
+    for (line, (bad, reason)) in (2_u64..).step_by(2).zip(&bad) {
+        client.send(format!("{bad}\n1\n"));
+        let answer = client.hear();
+        assert_eq!((&answer["line"], &answer["error"]), (&json!(line), &json!(reason)), "{answer}");
+        assert_eq!(client.hear()["ok"], line / 2);
+    }
+    service.wait_to_hear(":2:8: a lone surrogate in a string");
+    assert_eq!(service.place.replay(), "1\n1\n1\n");
+}

@@ -5,9 +5,9 @@
 //! still find room): that is what lets `--resume` go on. It costs no speed: reading, checking and serializing run
 //! beside the commit, and a batch is as large as the commits that go fastest.
 
-use ministore_uring::{MiniStore, MiniStoreError, Pending};
-use serde_json::value::RawValue;
+use ministore_uring::{Entry, JsonBatch, Line, MiniStore, MiniStoreError, PendingReceipt};
 
+use super::line::{self, Fault};
 use crate::exit::{Code, Failure};
 
 /// A batch of this size is issued though more input is at hand. As large as the groups that the journal commits.
@@ -17,10 +17,9 @@ const BATCH_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Batches<'a> {
     store: &'a MiniStore,
-    lines: Vec<Box<RawValue>>,
-    bytes: usize,
+    batch: JsonBatch,
     /// A batch that was handed over, and what it holds.
-    in_flight: Option<(Pending, Durable)>,
+    in_flight: Option<(PendingReceipt, Durable)>,
     /// The number that the first line of the next batch must get.
     next_seq: u64,
     /// What is known to be durable.
@@ -38,13 +37,27 @@ pub(crate) struct Durable {
 impl<'a> Batches<'a> {
     pub(crate) fn new(store: &'a MiniStore) -> Self {
         let next_seq = store.durable_seq() + 1;
-        Self { store, lines: Vec::new(), bytes: 0, in_flight: None, next_seq, durable: Durable::default() }
+        Self { store, batch: JsonBatch::new(), in_flight: None, next_seq, durable: Durable::default() }
     }
 
-    pub(crate) fn push(&mut self, line: Box<RawValue>) -> Result<(), Failure> {
-        self.bytes += line.get().len();
-        self.lines.push(line);
-        if self.bytes < BATCH_BYTES { Ok(()) } else { self.issue() }
+    /// Adds a line that becomes a record, unless it is bad.
+    pub(crate) fn push(&mut self, value: &[u8]) -> Result<Result<(), Fault>, Failure> {
+        let pushed = line::push(&mut self.batch, value);
+        self.issue_full().map(|()| pushed)
+    }
+
+    /// Adds a record of another journal as it is.
+    pub(crate) fn push_copy(&mut self, record: &Line<'_>) -> Result<Result<(), MiniStoreError>, Failure> {
+        // One that is nearly as large as a batch may be has a batch of its own.
+        if record.json.len() >= BATCH_BYTES {
+            self.issue()?;
+        }
+        let pushed = self.batch.push_copy(record);
+        self.issue_full().map(|()| pushed)
+    }
+
+    fn issue_full(&mut self) -> Result<(), Failure> {
+        if self.batch.bytes() < BATCH_BYTES { Ok(()) } else { self.issue() }
     }
 
     /// Makes durable what has gathered, and waits for it.
@@ -59,16 +72,15 @@ impl<'a> Batches<'a> {
 
     /// Sends the batch on its way behind the one in flight.
     fn issue(&mut self) -> Result<(), Failure> {
-        if self.lines.is_empty() {
+        if self.batch.is_empty() {
             return Ok(());
         }
-        let next = Vec::with_capacity(self.lines.len());
-        let lines = std::mem::replace(&mut self.lines, next);
-        let holds = Durable { records: lines.len() as u64, bytes: std::mem::take(&mut self.bytes) as u64 };
-        // The lines are put together here, while the device is at work on the batch before.
-        let batch = self.store.submit_batch(lines);
+        let batch = std::mem::take(&mut self.batch);
+        let line_feeds = batch.records() - 1;
+        let holds = Durable { records: batch.records(), bytes: batch.bytes() as u64 - line_feeds };
         self.settle()?;
-        let pending = pollster::block_on(batch).map_err(|error| self.refused(&error))?;
+        let pending = self.store.blocking().submit_entry(Entry::json_batch(batch));
+        let pending = pending.map_err(|error| self.refused(&error))?;
         self.in_flight = Some((pending, holds));
         Ok(())
     }
@@ -76,7 +88,7 @@ impl<'a> Batches<'a> {
     /// Waits for the batch in flight.
     fn settle(&mut self) -> Result<(), Failure> {
         let Some((pending, holds)) = self.in_flight.take() else { return Ok(()) };
-        let first = pending.wait().map_err(|error| self.refused(&error))?;
+        let first = pending.wait().map_err(|error| self.refused(&error))?.seq;
         if first != self.next_seq {
             let message = format!("lines got numbers from {first}, not from {}", self.next_seq);
             return Err(Failure::new(Code::Internal, message));

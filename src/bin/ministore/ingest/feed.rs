@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use ministore_uring::MiniStore;
-use serde_json::value::RawValue;
 
 use super::{
     Stop,
@@ -162,16 +161,12 @@ impl<'a> Feed<'a> {
                 }
             });
         }
-        match line::record(value) {
-            Ok(record) => self.append(record).map(|()| None),
-            Err(fault) => Ok(Some(fault)),
+        if self.pass_over.is_some() {
+            if let Err(fault) = line::check(value) {
+                return Ok(Some(fault));
+            }
+            self.pass_over.take().map_or(Ok(()), |pass_over| pass_over.go_on())?;
         }
-    }
-
-    fn append(&mut self, record: Box<RawValue>) -> Result<(), Failure> {
-        if let Some(pass_over) = self.pass_over.take() {
-            pass_over.go_on()?;
-        }
-        self.batches.push(record)
+        self.batches.push(value).map(Result::err)
     }
 }

@@ -80,7 +80,7 @@ impl PassOver {
             self.next_seq += 1;
             return Ok(Verdict::Present);
         }
-        if let Err(fault) = line::record(value) {
+        if let Err(fault) = line::check(value) {
             return Ok(Verdict::Bad(fault));
         }
         if record.is_some() {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ministore_uring::{JournalOptions, Lines, MiniStore, maintenance};
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 
 use super::{check_free, examine, scratch::Scratch};
 use crate::{
@@ -96,17 +96,14 @@ fn fill(
 fn copy(store: &MiniStore, source: &mut Source, interrupts: &Interrupts) -> Result<Option<u64>, Failure> {
     let mut batches = Batches::new(store);
     loop {
-        let record = source.next()?;
-        // Behind the read, too: it may have waited.
+        let is_more = source.push_next(&mut batches)?;
+        // After the read, too: it may have waited.
         if interrupts.raised().is_some() {
             return batches.flush().map(|()| None);
         }
-        match record {
-            Some(record) => batches.push(record)?,
-            None => {
-                batches.flush()?;
-                return Ok(Some(batches.durable().records));
-            }
+        if !is_more {
+            batches.flush()?;
+            return Ok(Some(batches.durable().records));
         }
     }
 }
@@ -173,46 +170,48 @@ impl Source {
         Ok(Self { records, first_seq: found.first_seq() })
     }
 
-    fn next(&mut self) -> Result<Option<Box<RawValue>>, Failure> {
+    /// Adds the next record to the batch; `false` at the end. A record of a journal is copied as it is, whatever journals
+    /// accept today; a line of JSON becomes a new record, and is checked as one.
+    fn push_next(&mut self, batches: &mut Batches<'_>) -> Result<bool, Failure> {
         match &mut self.records {
             Records::Journal { path, lines } => {
                 let failed = |error| Failure::store(path, &error);
-                let line = lines.next_line().map_err(failed)?;
-                line.map(|line| line.parse::<&RawValue>().map(ToOwned::to_owned)).transpose().map_err(failed)
+                let Some(record) = lines.next_line().map_err(failed)? else { return Ok(false) };
+                batches.push_copy(&record)?.map_err(failed)?;
+                Ok(true)
             }
-            Records::Ndjson { input, lines, number } => next_line(input, lines, number),
+            Records::Ndjson { input, lines, number } => push_next_line(input, lines, number, batches),
         }
     }
 }
 
-/// The next line that is not blank. No more of a line is kept than a record may be long.
-fn next_line(
+/// Adds the next line that is not blank. No more of a line is kept than a record may be long.
+fn push_next_line(
     input: &Input,
     lines: &mut impl BufRead,
     number: &mut u64,
-) -> Result<Option<Box<RawValue>>, Failure> {
+    batches: &mut Batches<'_>,
+) -> Result<bool, Failure> {
     let limit = line::LINE_BYTES_MAX as u64 + "\r\n".len() as u64;
     loop {
         let mut text = Vec::new();
         let read = lines.take(limit).read_until(b'\n', &mut text).map_err(|error| input.failure(&error))?;
         if read == 0 {
-            return Ok(None);
+            return Ok(false);
         }
         *number += 1;
         let raw = text.strip_suffix(b"\n").unwrap_or(&text);
-        let record = line::value(raw).and_then(|value| {
-            let lead = value.start;
-            let value = &raw[value];
-            if value.is_empty() {
-                return Ok(None);
+        let pushed = match line::value(raw) {
+            Ok(value) if value.is_empty() => continue,
+            Ok(value) => {
+                let lead = value.start;
+                let pushed = batches.push(&raw[value])?;
+                pushed.map_err(|fault| line::Fault { offset: lead + fault.offset, ..fault })
             }
-            line::record(value)
-                .map(Some)
-                .map_err(|fault| line::Fault { offset: lead + fault.offset, ..fault })
-        });
-        match record {
-            Ok(None) => {}
-            Ok(record) => return Ok(record),
+            Err(fault) => Err(fault),
+        };
+        match pushed {
+            Ok(()) => return Ok(true),
             Err(line::Fault { offset, reason }) => {
                 let place = format!("{}:{number}:{}: {reason}", input.name(), offset + 1);
                 return Err(Failure::at_place(place).hint(

@@ -3,8 +3,7 @@
 use std::{ops::RangeInclusive, sync::atomic::Ordering};
 
 use bytes::Bytes;
-use ministore_uring::Entry;
-use serde_json::value::RawValue;
+use ministore_uring::{Entry, JsonBatch};
 use tokio::{io::AsyncRead, sync::mpsc};
 
 use super::{
@@ -44,12 +43,6 @@ pub(super) struct Taker<'a> {
     line: u64,
     /// It may send: it has named a token where one is asked for.
     let_in: bool,
-}
-
-/// Records that become one batch, from lines that follow each other.
-#[derive(Debug, Default)]
-struct Batch<'b> {
-    records: Vec<&'b RawValue>,
 }
 
 impl<'a> Taker<'a> {
@@ -98,16 +91,17 @@ impl<'a> Taker<'a> {
     }
 
     async fn block(&mut self, block: &Bytes) -> Result<(), Taken> {
-        let mut batch = Batch::default();
+        // Of lines that follow each other.
+        let mut batch = JsonBatch::new();
         for raw in block.strip_suffix(b"\n").unwrap_or(block).split(|&byte| byte == b'\n') {
             self.line += 1;
             if self.line == 1 && !self.origin.is_fifo && self.hello(raw).await? {
                 continue;
             }
-            match self.record(raw) {
-                Ok(Some(record)) => batch.records.push(record),
+            match self.push(&mut batch, raw) {
+                Ok(true) => {}
                 // The lines of a batch follow each other: a blank one ends it, as a bad one does.
-                Ok(None) => self.submit(&mut batch, self.line - 1).await?,
+                Ok(false) => self.submit(&mut batch, self.line - 1).await?,
                 Err(fault) => {
                     self.submit(&mut batch, self.line - 1).await?;
                     self.bad(raw, &fault).await?;
@@ -117,18 +111,18 @@ impl<'a> Taker<'a> {
         self.submit(&mut batch, self.line).await
     }
 
-    /// `None`: the line is blank.
-    fn record<'b>(&self, raw: &'b [u8]) -> Result<Option<&'b RawValue>, Fault> {
+    /// Adds a line to the batch. `false`: the line is blank.
+    fn push(&self, batch: &mut JsonBatch, raw: &[u8]) -> Result<bool, Fault> {
         if raw.strip_suffix(b"\r").unwrap_or(raw).len() > self.service.limits.line_bytes_max {
             return Err(self.too_long());
         }
         let value = line::value(raw)?;
         if value.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         let lead = value.start;
-        let record = line::lent(&raw[value]);
-        record.map(Some).map_err(|fault| Fault { offset: lead + fault.offset, ..fault })
+        let pushed = line::push(batch, &raw[value]);
+        pushed.map(|()| true).map_err(|fault| Fault { offset: lead + fault.offset, ..fault })
     }
 
     fn too_long(&self) -> Fault {
@@ -163,21 +157,16 @@ impl<'a> Taker<'a> {
         Err(self.turn_away(Turned::Token, "a first line with a valid token is needed", self.line).await)
     }
 
-    async fn submit(&mut self, batch: &mut Batch<'_>, last_line: u64) -> Result<(), Taken> {
-        if batch.records.is_empty() {
+    async fn submit(&mut self, batch: &mut JsonBatch, last_line: u64) -> Result<(), Taken> {
+        if batch.is_empty() {
             return Ok(());
         }
-        let records = std::mem::take(&mut batch.records);
-        let count = records.len() as u64;
+        let batch = std::mem::take(batch);
+        let count = batch.records();
         self.service.counts.lines.fetch_add(count, Ordering::Relaxed);
         let lines: RangeInclusive<u64> = last_line + 1 - count..=last_line;
-        let entry = Entry::batch(records);
-        let submitted = match entry {
-            // Waits while the queue is full: meanwhile nothing is read from this client.
-            Ok(entry) => self.service.store.submit_entry(entry).await,
-            Err(error) => Err(error),
-        };
-        match submitted {
+        // Waits while the queue is full: meanwhile nothing is read from this client.
+        match self.service.store.submit_entry(Entry::json_batch(batch)).await {
             Ok(pending) => self.tell(Answer::Records { pending, lines }).await,
             Err(error) => {
                 self.tell(Answer::Refused { error, lines }).await?;

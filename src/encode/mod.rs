@@ -1,11 +1,20 @@
-//! A record becomes a line: exactly one JSON value, no line feed in it, no white space around it.
+//! A record becomes a line: exactly one JSON value, no line feed in it, no white space around it, and one that the rule
+//! of [`validate`] accepts.
 
 use std::{cell::Cell, ops::Range};
 
 use bytes::Bytes;
-use serde::{Serialize, de::IgnoredAny};
+use serde::Serialize;
 
-use crate::{MiniStoreError, Result, format::LF};
+use crate::{
+    MiniStoreError, Result,
+    format::LF,
+    validate::{self, NESTING_LEVELS_MAX, Rejection},
+};
+
+mod formatter;
+
+use formatter::{Watch, Watched};
 
 /// No more is reserved for a line that is not there yet.
 const LINE_BYTES_MAX: usize = 16 << 10;
@@ -17,8 +26,8 @@ thread_local! {
 
 /// Serializes a record.
 ///
-/// A [`RawValue`](serde_json::value::RawValue) can smuggle line breaks in. Inside valid JSON they can only stand
-/// between tokens (a string must escape them), so that a space does as well.
+/// A [`RawValue`](serde_json::value::RawValue) can contain line breaks. In valid JSON they occur only between tokens
+/// (a string must escape them), where a space means the same.
 pub(crate) fn to_line<R: Serialize + ?Sized>(record: &R) -> Result<Vec<u8>> {
     let mut line = Vec::with_capacity(LINE_BYTES.get());
     append_line(&mut line, record)?;
@@ -26,37 +35,50 @@ pub(crate) fn to_line<R: Serialize + ?Sized>(record: &R) -> Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Serializes a record behind what is in `lines`; says how long its line is.
+/// Serializes a record after the lines in `lines`; returns the length of its line.
 pub(crate) fn append_line<R: Serialize + ?Sized>(lines: &mut Vec<u8>, record: &R) -> Result<usize> {
     let start = lines.len();
-    serde_json::to_writer(&mut *lines, record)?;
+    let mut watched = Watched::default();
+    record.serialize(&mut serde_json::Serializer::with_formatter(&mut *lines, Watch(&mut watched)))?;
     let line = &mut lines[start..];
-    if memchr::memchr(LF, line).is_some() {
-        line.iter_mut().filter(|byte| **byte == LF).for_each(|byte| *byte = b' ');
+    if watched.is_valid() && !validate::may_have_reserved_key(line) {
+        return Ok(line.len());
     }
+    line.iter_mut().filter(|byte| **byte == LF).for_each(|byte| *byte = b' ');
     let value = trimmed(line);
-    if value.len() != line.len() {
-        lines.truncate(start + value.end);
-        lines.drain(start..start + value.start);
-    }
+    validate::check(&line[value.clone()], NESTING_LEVELS_MAX).map_err(|rejection| invalid(rejection, 0))?;
+    lines.truncate(start + value.end);
+    lines.drain(start..start + value.start);
     Ok(value.len())
 }
 
-/// Checks a line that somebody else serialized; gives it back without white space around it.
+/// Checks JSON text from a caller; returns it without the white space around it.
 pub(crate) fn checked_line(json: &Bytes) -> Result<Bytes> {
-    let Range { start, end } = trimmed(json);
-    let value = json.slice(start..end);
-    let invalid = |at: usize, reason: String| MiniStoreError::InvalidJson { offset: start + at, reason };
-    if let Some(at) = memchr::memchr(LF, &value) {
-        return Err(invalid(at, "a line feed inside the value".into()));
-    }
-    let text =
-        std::str::from_utf8(&value).map_err(|error| invalid(error.valid_up_to(), error.to_string()))?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|error| {
-        // One line, so that the column counts bytes from 1.
-        invalid(error.column().saturating_sub(1), error.to_string())
-    })?;
+    checked_value(json).map(|value| json.slice(value))
+}
+
+/// Checks JSON text from a caller; returns the range of the value in it.
+pub(crate) fn checked_value(json: &[u8]) -> Result<Range<usize>> {
+    let value = trimmed(json);
+    validate::check(&json[value.clone()], NESTING_LEVELS_MAX)
+        .map_err(|rejection| invalid(rejection, value.start))?;
     Ok(value)
+}
+
+/// Of a record that is not part of a batch. `lead`: the white space before the value.
+fn invalid(Rejection { offset, reason }: Rejection, lead: usize) -> MiniStoreError {
+    let offset = lead + offset;
+    MiniStoreError::InvalidJson { offset, line: 1, column: offset + 1, reason: reason.into_owned() }
+}
+
+/// The error of the record at `index` of a batch, counted from 0.
+pub(crate) fn in_batch(error: MiniStoreError, index: u64) -> MiniStoreError {
+    match error {
+        MiniStoreError::InvalidJson { offset, column, reason, .. } => {
+            MiniStoreError::InvalidJson { offset, line: index + 1, column, reason }
+        }
+        other => other,
+    }
 }
 
 /// Without the white space that JSON allows around a value (RFC 8259, section 2).
@@ -108,8 +130,9 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_no_stack_overflow() {
+    fn deep_nesting_is_rejected_without_overflow() {
         let deep = [vec![b'['; 1 << 20], vec![b']'; 1 << 20]].concat();
-        assert_eq!(checked_line(&Bytes::from(deep)).unwrap().len(), 2 << 20);
+        let rejected = checked_line(&Bytes::from(deep));
+        assert!(matches!(rejected, Err(MiniStoreError::InvalidJson { offset: 127, .. })), "{rejected:?}");
     }
 }
