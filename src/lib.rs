@@ -112,7 +112,7 @@
 //!
 //! # What is assumed of the disk
 //!
-//! A completed `fdatasync` (or `O_DSYNC` write) survives a power cut; a sector of 512 bytes is written whole or not at
+//! A completed `fdatasync` (on ext4, xfs and btrfs also an `O_DSYNC` write) survives a power cut; a sector of 512 bytes is written whole or not at
 //! all; a rename within a directory is atomic, and durable once the directory is synced. Nothing is assumed about the
 //! order in which unsynced sectors, sizes and names become durable. What was done to show it is in `docs/reliability.md` of
 //! the repository.
@@ -172,10 +172,10 @@ mod validate;
 mod writer;
 
 pub use blocking::Blocking;
-pub use device::BackendKind;
+pub use device::{BackendKind, SyncKind};
 pub use entry::{Entry, JsonBatch, PendingReceipt, Receipt};
 pub use error::{MiniStoreError, RecordFate, Result};
-pub use options::{Backend, JournalOptions, MiniStoreOptions, RecoveryPolicy};
+pub use options::{Backend, JournalOptions, MiniStoreOptions, RecoveryPolicy, SyncMode};
 pub use reader::{
     Follow, FollowLines, JournalStream, Line, Lines, Reader, Record, RecordStream, Records, Stopper,
 };

@@ -1,9 +1,13 @@
 //! How a journal is written, kept and recovered; every limit has its unit in its name and is checked in one
 //! place, [`JournalOptions::validate`].
 
-use std::{path::Path, time::Duration};
+use std::{fmt, path::Path, str::FromStr, time::Duration};
 
-use crate::{MiniStore, MiniStoreError, Result, device::MODE_DEFAULT, sync::block_on};
+use crate::{
+    MiniStore, MiniStoreError, Result,
+    device::{CommitOptions, MODE_DEFAULT},
+    sync::block_on,
+};
 
 /// 1 MiB, the unit that the limits are told in.
 const MIB: u64 = 1024 * 1024;
@@ -96,6 +100,50 @@ pub enum Backend {
     Blocking,
 }
 
+/// How commits are made durable. The mode in use is in [`Stats::sync_mode`](crate::Stats::sync_mode).
+///
+/// `O_DSYNC` is relied on only on ext4, xfs and btrfs (ext2 and ext3 cannot be distinguished from ext4). Other file
+/// systems can ignore it: FUSE does for asynchronous direct writes and for files that its server opens with
+/// `FOPEN_DIRECT_IO`, and overlayfs does not show what is below it. There every mode is
+/// [`Fdatasync`](Self::Fdatasync), through the page cache, so that no append is acknowledged without a completed sync. The
+/// file system is determined whenever a segment is opened for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum SyncMode {
+    /// [`Dsync`](Self::Dsync) for direct writes on ext4, xfs and btrfs, otherwise [`Fdatasync`](Self::Fdatasync).
+    #[default]
+    Auto,
+    /// One write to a file that is open with `O_DSYNC`, also through the page cache; on ext4, xfs and btrfs only.
+    Dsync,
+    /// One write, then `fdatasync`.
+    Fdatasync,
+}
+
+impl FromStr for SyncMode {
+    type Err = MiniStoreError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "dsync" => Ok(Self::Dsync),
+            "fdatasync" => Ok(Self::Fdatasync),
+            _ => Err(MiniStoreError::InvalidArgument(format!(
+                "the sync mode must be auto, dsync or fdatasync, not {text:?}"
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for SyncMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Dsync => "dsync",
+            Self::Fdatasync => "fdatasync",
+        })
+    }
+}
+
 /// What open does where acknowledged data is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -135,6 +183,9 @@ pub struct JournalOptions {
     pub(crate) seals: bool,
     pub(crate) write_ahead: bool,
     pub(crate) direct: bool,
+    pub(crate) sync_mode: SyncMode,
+    /// See [`CommitOptions`].
+    pub(crate) trust_file_system: bool,
     pub(crate) backend: Backend,
     pub(crate) recovery: RecoveryPolicy,
     pub(crate) mode: u32,
@@ -163,6 +214,8 @@ impl JournalOptions {
             seals: true,
             write_ahead: true,
             direct: true,
+            sync_mode: SyncMode::Auto,
+            trust_file_system: false,
             backend: Backend::Auto,
             recovery: RecoveryPolicy::Strict,
             mode: MODE_DEFAULT,
@@ -244,12 +297,34 @@ impl JournalOptions {
         self
     }
 
-    /// Whether commits into space written ahead bypass the page cache (`O_DIRECT` and `O_DSYNC`) where the file system
-    /// allows it (default: yes). Otherwise they are plain writes followed by `fdatasync`.
+    /// Whether commits into space written ahead bypass the page cache (`O_DIRECT`) on ext4, xfs and btrfs (default: yes).
+    /// Elsewhere, and where the file system refuses it, they go through the page cache.
     #[must_use]
     pub fn direct(mut self, yes: bool) -> Self {
         self.direct = yes;
         self
+    }
+
+    /// Chooses how commits are made durable (default: [`SyncMode::Auto`]).
+    #[must_use]
+    pub fn sync_mode(mut self, mode: SyncMode) -> Self {
+        self.sync_mode = mode;
+        self
+    }
+
+    /// Trusts `O_DIRECT` and `O_DSYNC` on every file system, which breaks the guarantee on some: for tests of this project
+    /// on file systems of its own.
+    #[cfg(any(test, feature = "_sim"))]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn trust_file_system(mut self, yes: bool) -> Self {
+        self.trust_file_system = yes;
+        self
+    }
+
+    pub(crate) fn commits(&self) -> CommitOptions {
+        let &Self { direct, sync_mode: sync, trust_file_system, .. } = self;
+        CommitOptions { direct, sync, trust_file_system }
     }
 
     /// Chooses what carries the writes to the disk (default: [`Backend::Auto`]).

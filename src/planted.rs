@@ -15,6 +15,10 @@ pub enum Bug {
     NoDirSyncAfterCreating,
     /// A commit through the page cache is not synced.
     AcknowledgeBeforeSync,
+    /// A direct write is not followed by its fdatasync.
+    AcknowledgeBeforeFdatasync,
+    /// `O_DSYNC` is relied on where the file system ignores it.
+    TrustsEveryFileSystem,
     /// A commit is written when the next one comes.
     AcknowledgeBeforeWrite,
     /// A seal covers its own group and nothing before it.
@@ -110,10 +114,12 @@ pub enum Bug {
 
 impl Bug {
     /// Those that the simulated disk must show.
-    pub const ON_DISK: [Self; 25] = [
+    pub const ON_DISK: [Self; 27] = [
         Self::NoDirSyncAfterArchiving,
         Self::NoDirSyncAfterCreating,
         Self::AcknowledgeBeforeSync,
+        Self::AcknowledgeBeforeFdatasync,
+        Self::TrustsEveryFileSystem,
         Self::AcknowledgeBeforeWrite,
         Self::SealWithoutChain,
         Self::ChainWithoutHeader,

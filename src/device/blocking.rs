@@ -2,7 +2,7 @@
 
 use std::{io, os::unix::fs::FileExt, path::Path};
 
-use super::{CommitBuffer, CommitError, Lane, files::CommitFile};
+use super::{CommitBuffer, CommitError, CommitMethod, CommitOptions, Lane, SyncKind, files::CommitFile};
 
 #[derive(Debug, Default)]
 pub(crate) struct BlockingLane {
@@ -10,22 +10,31 @@ pub(crate) struct BlockingLane {
 }
 
 impl Lane for BlockingLane {
-    fn attach(&mut self, path: &Path, direct: bool) -> io::Result<()> {
-        self.file = Some(CommitFile::open(path, direct)?);
+    fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
+        self.file = Some(CommitFile::open(path, options)?);
         Ok(())
     }
 
-    fn is_direct(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.direct)
+    fn method(&self) -> CommitMethod {
+        self.file.as_ref().map_or(CommitMethod::BUFFERED, |file| file.method)
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
-        let CommitFile { file, direct } = self.file.as_ref().ok_or_else(not_attached)?;
-        file.write_all_at(buffer.bytes(), offset).map_err(CommitError::of_write)?;
-        if !direct {
-            file.sync_data().map_err(CommitError::Failed)?;
+        let commit_file = self.file.as_ref().ok_or_else(not_attached)?;
+        let (file, bytes) = (&commit_file.file, buffer.bytes());
+        let written = loop {
+            match file.write_at(bytes, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => break written.map_err(CommitError::of_write)?,
+            }
+        };
+        if written < bytes.len() {
+            return commit_file.write_again(bytes, offset);
         }
-        Ok(())
+        match commit_file.method.sync {
+            SyncKind::Dsync => Ok(()),
+            SyncKind::Fdatasync => file.sync_data().map_err(CommitError::Failed),
+        }
     }
 }
 

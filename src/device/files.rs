@@ -18,8 +18,8 @@ use rustix::{
 };
 
 use super::{
-    BackendKind, BlockingLane, Disk, DiskFile, FileId, Hands, Kind, Lane, LockFile, Open, ThreadHands,
-    UringLane,
+    BackendKind, BlockingLane, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, FileId, Hands, Kind,
+    Lane, LockFile, Open, ThreadHands, UringLane, method::is_trusted,
 };
 
 /// Who may read and write a new file: its owner.
@@ -246,26 +246,57 @@ fn named_len_by_fstat(file: &File) -> io::Result<Option<u64>> {
     Ok((meta.nlink() > 0).then_some(meta.len()))
 }
 
-/// A file opened for commits, and whether its writes bypass the page cache and are durable by themselves.
+/// A file opened for commits, and how they are made durable.
 #[derive(Debug)]
 pub(super) struct CommitFile {
     pub(super) file: File,
-    pub(super) direct: bool,
+    pub(super) method: CommitMethod,
 }
 
 impl CommitFile {
-    /// Opens past the page cache where that is wanted and the file system allows it.
-    pub(super) fn open(path: &Path, direct: bool) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true);
-        if direct {
-            match open_regular(path, &options, OFlags::NOFOLLOW | OFlags::DIRECT | OFlags::DSYNC) {
-                Ok(file) => return Ok(Self { file, direct: true }),
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+    /// Opens the file with the flags that the options ask for. Where its file system is not trusted with them, or
+    /// refuses them, opens it without.
+    pub(super) fn open(path: &Path, options: CommitOptions) -> io::Result<Self> {
+        let open = |flags| open_regular(path, OpenOptions::new().write(true), OFlags::NOFOLLOW | flags);
+        for options in [options, options.without_direct()] {
+            let method = options.method(true);
+            match open(method.open_flags()) {
+                // Asked of the file that was opened: its path may be on another file system by now.
+                Ok(file) if method.open_flags().is_empty() => {
+                    let trusted = is_trusted(&file);
+                    return Ok(Self { file, method: CommitMethod { trusted, ..method } });
+                }
+                Ok(file) if options.trusts(&file) => return Ok(Self { file, method }),
+                Ok(_) => break,
+                Err(error) if method.direct && error.kind() == io::ErrorKind::InvalidInput => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { file: open_regular(path, &options, OFlags::NOFOLLOW)?, direct: false })
+        Ok(Self { file: open(OFlags::empty())?, method: CommitMethod::BUFFERED })
+    }
+
+    /// Writes a group again from its start, by blocking writes through the page cache, and syncs it. For a write that
+    /// was short: the file systems and rings that make one cannot be relied on to have written the bytes that they
+    /// report, or to take the rest at an offset that is not a multiple of a block.
+    pub(super) fn write_again(&self, bytes: &[u8], offset: u64) -> Result<(), CommitError> {
+        if self.method.direct {
+            self.set_direct(false)?;
+        }
+        let written = self.file.write_all_at(bytes, offset).map_err(CommitError::of_write);
+        let synced = written.and_then(|()| self.file.sync_data().map_err(CommitError::Failed));
+        if self.method.direct {
+            self.set_direct(true)?;
+        }
+        synced
+    }
+
+    fn set_direct(&self, yes: bool) -> Result<(), CommitError> {
+        let set = || {
+            let mut flags = fcntl_getfl(&self.file)?;
+            flags.set(OFlags::DIRECT, yes);
+            fcntl_setfl(&self.file, flags)
+        };
+        set().map_err(|error| CommitError::Failed(error.into()))
     }
 }
 

@@ -10,6 +10,7 @@ mod buffer;
 pub(crate) mod fault;
 mod files;
 mod hands;
+mod method;
 mod uring;
 
 use std::{
@@ -26,6 +27,8 @@ pub(crate) use files::{MODE_DEFAULT, RealDisk};
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use hands::Task;
 pub(crate) use hands::{Hands, ThreadHands};
+pub use method::SyncKind;
+pub(crate) use method::{CommitMethod, CommitOptions};
 pub(crate) use uring::{UringLane, refusal_hint};
 
 use crate::scan::ReadAt;
@@ -161,11 +164,16 @@ pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
 
 /// The commit path of the writer thread.
 pub(crate) trait Lane: fmt::Debug {
-    /// Turns to another file. With `direct`, tries to open it past the page cache.
-    fn attach(&mut self, path: &Path, direct: bool) -> io::Result<()>;
+    /// Opens another file for commits, as `options` ask for and its file system allows.
+    fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()>;
+
+    /// How commits to the attached file are made durable.
+    fn method(&self) -> CommitMethod;
 
     /// Whether writes bypass the page cache: offsets and lengths must then be multiples of [`BLOCK_BYTES`].
-    fn is_direct(&self) -> bool;
+    fn is_direct(&self) -> bool {
+        self.method().direct
+    }
 
     /// Writes the buffer's bytes at `offset` and makes them durable, the file's length included.
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError>;

@@ -14,7 +14,10 @@ use std::{
 use io_uring::{IoUring, Probe, opcode, squeue, types};
 use rustix::io::Errno;
 
-use super::{CommitBuffer, CommitError, Lane, blocking::not_attached, files::CommitFile};
+use super::{
+    CommitBuffer, CommitError, CommitMethod, CommitOptions, Lane, SyncKind, blocking::not_attached,
+    files::CommitFile,
+};
 
 /// One commit is a write and perhaps a sync, one after the other; a small ring keeps locked memory small.
 const RING_ENTRIES: u32 = 8;
@@ -105,23 +108,26 @@ impl UringLane {
         })
     }
 
+    /// Writes all bytes; returns `false` where a write was short. What the file holds then is not known: after a short
+    /// write the ring writes the rest by itself, and on FUSE begins too far on in the buffer (Linux 6.18).
     fn write_all(
         &mut self,
         fd: RawFd,
         buffer: &mut CommitBuffer,
         offset: u64,
         mut meanwhile: Option<&mut dyn FnMut()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let mut written = 0;
         while written < buffer.len() {
+            let wanted = (buffer.len() - written).min(WRITE_BYTES_MAX);
             match self.write(fd, buffer, written, offset + written as u64, meanwhile.take()) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) if count < wanted => return Ok(false),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn make_durable(
@@ -130,10 +136,15 @@ impl UringLane {
         offset: u64,
         meanwhile: Option<&mut dyn FnMut()>,
     ) -> Result<(), CommitError> {
-        let CommitFile { file, direct } = self.file.as_ref().ok_or_else(not_attached)?;
-        let (fd, direct) = (file.as_raw_fd(), *direct);
-        self.write_all(fd, buffer, offset, meanwhile).map_err(CommitError::of_write)?;
-        if direct { Ok(()) } else { self.sync(fd).map_err(CommitError::Failed) }
+        let CommitFile { file, method } = self.file.as_ref().ok_or_else(not_attached)?;
+        let (fd, sync) = (file.as_raw_fd(), method.sync);
+        if !self.write_all(fd, buffer, offset, meanwhile).map_err(CommitError::of_write)? {
+            return self.file.as_ref().ok_or_else(not_attached)?.write_again(buffer.bytes(), offset);
+        }
+        match sync {
+            SyncKind::Dsync => Ok(()),
+            SyncKind::Fdatasync => self.sync(fd).map_err(CommitError::Failed),
+        }
     }
 
     fn sync(&mut self, fd: RawFd) -> io::Result<()> {
@@ -204,13 +215,13 @@ pub(crate) fn refusal_hint(error: &io::Error) -> &'static str {
 }
 
 impl Lane for UringLane {
-    fn attach(&mut self, path: &Path, direct: bool) -> io::Result<()> {
-        self.file = Some(CommitFile::open(path, direct)?);
+    fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
+        self.file = Some(CommitFile::open(path, options)?);
         Ok(())
     }
 
-    fn is_direct(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.direct)
+    fn method(&self) -> CommitMethod {
+        self.file.as_ref().map_or(CommitMethod::BUFFERED, |file| file.method)
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
@@ -229,7 +240,7 @@ impl Lane for UringLane {
 
 impl fmt::Debug for UringLane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UringLane").field("direct", &self.is_direct()).finish_non_exhaustive()
+        f.debug_struct("UringLane").field("method", &self.method()).finish_non_exhaustive()
     }
 }
 
@@ -250,7 +261,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "").unwrap();
-        lane.attach(&path, false).unwrap();
+        lane.attach(&path, CommitOptions::default()).unwrap();
         let mut buffer = CommitBuffer::with_capacity(1 << 20);
         buffer.fill_to(1 << 20, b'x');
         let panicked = catch_unwind(AssertUnwindSafe(|| {

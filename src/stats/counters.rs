@@ -13,7 +13,8 @@ use super::{
     tally::{self, Tally},
 };
 use crate::{
-    BackendKind, JournalOptions, MiniStoreError, Result,
+    BackendKind, JournalOptions, MiniStoreError, Result, SyncKind,
+    device::CommitMethod,
     sync::tally::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -42,6 +43,8 @@ pub(crate) struct Counters {
     opened: Instant,
     meters: Meters,
     direct: AtomicBool,
+    /// The sync mode in use is [`SyncKind::Dsync`].
+    dsync: AtomicBool,
     records: AtomicU64,
     bytes: AtomicU64,
     groups: AtomicU64,
@@ -70,6 +73,7 @@ impl Counters {
             opened: Instant::now(),
             meters: Meters::register(path, options),
             direct: AtomicBool::default(),
+            dsync: AtomicBool::default(),
             records: AtomicU64::default(),
             bytes: AtomicU64::default(),
             groups: AtomicU64::default(),
@@ -137,8 +141,13 @@ impl Counters {
         self.written_ahead_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn direct(&self, direct: bool) {
-        self.direct.store(direct, Ordering::Relaxed);
+    pub(crate) fn method(&self, method: CommitMethod) {
+        self.direct.store(method.direct, Ordering::Relaxed);
+        self.dsync.store(method.sync == SyncKind::Dsync, Ordering::Relaxed);
+    }
+
+    fn sync_mode(&self) -> SyncKind {
+        if self.dsync.load(Ordering::Relaxed) { SyncKind::Dsync } else { SyncKind::Fdatasync }
     }
 
     /// For those who are told, instead of asking.
@@ -160,6 +169,7 @@ impl Counters {
         Stats {
             backend,
             direct: self.direct.load(Ordering::Relaxed),
+            sync_mode: self.sync_mode(),
             durable_seq,
             queue_bytes,
             poisoned,

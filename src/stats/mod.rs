@@ -37,7 +37,7 @@ pub(crate) use self::counters::{Counted, Counters, Now};
 pub use self::hgrm::write_hgrm;
 #[cfg(feature = "hlog")]
 pub use self::hlog::HlogWriter;
-use crate::BackendKind;
+use crate::{BackendKind, SyncKind};
 
 /// A reading of a store's counters: since it was opened, or, after [`since`](Self::since), of an interval. See
 /// [`MiniStore::stats`](crate::MiniStore::stats).
@@ -53,6 +53,8 @@ pub struct Stats {
     pub backend: BackendKind,
     /// Whether commits bypass the page cache.
     pub direct: bool,
+    /// What makes commits durable on the active segment's file system.
+    pub sync_mode: SyncKind,
     /// The highest sequence number that is durable; 0 for none.
     pub durable_seq: u64,
     /// Bytes that wait in the queue now, the group that is being committed included: lines, and what each append takes
@@ -105,7 +107,7 @@ impl Stats {
     /// What was done after `earlier`, a reading of the same store. Nothing is reset: whoever wants intervals keeps the last
     /// reading, and others are not disturbed.
     ///
-    /// Of `backend`, `direct`, `durable_seq`, `queue_bytes` and `poisoned` it has what `self` has.
+    /// Of `backend`, `direct`, `sync_mode`, `durable_seq`, `queue_bytes` and `poisoned` it has what `self` has.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

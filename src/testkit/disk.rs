@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     device::{
-        BLOCK_BYTES, CommitBuffer, CommitError, Disk, DiskFile, FileId, Hands, Kind, Lane, LockFile, Open,
+        BLOCK_BYTES, CommitBuffer, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, FileId, Hands,
+        Kind, Lane, LockFile, Open, SyncKind,
     },
     planted::{Bug, planted},
     scan::ReadAt,
@@ -256,7 +257,7 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.check_writable()?;
-        write(&self.disk, self.inode, bytes, offset, false)
+        write(&self.disk, self.inode, bytes, offset, Write::Cached)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -276,8 +277,19 @@ impl DiskFile for SimFile {
     }
 }
 
+/// What a write does when it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Write {
+    /// It is in the page cache.
+    Cached,
+    /// It is past the page cache, and needs a sync to be durable.
+    Direct,
+    /// It is past the page cache, and durable.
+    DirectDurable,
+}
+
 /// A write in pieces, as the kernel may make it.
-fn write(disk: &LifeDisk, inode: Inode, bytes: &[u8], offset: u64, direct: bool) -> io::Result<()> {
+fn write(disk: &LifeDisk, inode: Inode, bytes: &[u8], offset: u64, how: Write) -> io::Result<()> {
     let pieces = {
         let mut machine = disk.host.machine();
         let mut rng = machine.rng.fork();
@@ -285,20 +297,21 @@ fn write(disk: &LifeDisk, inode: Inode, bytes: &[u8], offset: u64, direct: bool)
     };
     let mut done = 0;
     for end in pieces {
-        write_piece(disk, inode, &bytes[done..end], offset + done as u64, direct)?;
+        write_piece(disk, inode, &bytes[done..end], offset + done as u64, how)?;
         done = end;
     }
     Ok(())
 }
 
-fn write_piece(disk: &LifeDisk, inode: Inode, bytes: &[u8], at: u64, direct: bool) -> io::Result<()> {
+fn write_piece(disk: &LifeDisk, inode: Inode, bytes: &[u8], at: u64, how: Write) -> io::Result<()> {
+    let is_durable = how == Write::DirectDurable;
     disk.host.pause();
     let mut machine = disk.host.machine();
     match machine.begin(disk.life, machine::Kind::Write) {
         Verdict::Make => {
-            let granted = machine.grant(inode, at, bytes.len() as u64, direct) as usize;
+            let granted = machine.grant(inode, at, bytes.len() as u64, how != Write::Cached) as usize;
             let (made, refused) = bytes.split_at(granted);
-            if direct {
+            if is_durable {
                 machine.write_through(inode, at, made);
             } else {
                 machine.write(inode, at, made);
@@ -311,7 +324,7 @@ fn write_piece(disk: &LifeDisk, inode: Inode, bytes: &[u8], at: u64, direct: boo
             Err(Errno::IO.into())
         }
         Verdict::Crash(Stop::Kill) => {
-            if machine.rng.chance(50) && direct {
+            if machine.rng.chance(50) && is_durable {
                 machine.write_through(inode, at, bytes);
             } else if machine.rng.chance(50) {
                 machine.write(inode, at, bytes);
@@ -321,7 +334,7 @@ fn write_piece(disk: &LifeDisk, inode: Inode, bytes: &[u8], at: u64, direct: boo
         Verdict::Fail(errno) => {
             if machine.alive(disk.life).is_ok() {
                 let made = machine.rng.below(bytes.len() as u64 + 1) as usize;
-                if direct {
+                if is_durable {
                     machine.fail_write_through(inode, at, bytes);
                 } else {
                     machine.write(inode, at, &bytes[..made]);
@@ -366,27 +379,30 @@ struct SimLane {
 struct LaneFile {
     inode: Inode,
     told: u64,
-    direct: bool,
+    method: CommitMethod,
 }
 
 impl Lane for SimLane {
-    fn attach(&mut self, path: &Path, direct: bool) -> io::Result<()> {
+    fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
         self.disk.host.pause();
         let mut machine = self.disk.host.machine();
         machine.alive(self.disk.life)?;
         machine.note(|_| format!("attach {}", path.display()));
         let inode = machine.find(&absolute(path))?;
-        let direct = direct && machine.plan.direct_io != DirectIo::RefusedAtOpen;
-        self.file = Some(LaneFile { inode, told: machine.failures(inode), direct });
+        let refused = machine.plan.direct_io == DirectIo::RefusedAtOpen;
+        let options = if refused { options.without_direct() } else { options };
+        let method = options.method(machine.plan.honors_dsync);
+        self.file = Some(LaneFile { inode, told: machine.failures(inode), method });
         Ok(())
     }
 
-    fn is_direct(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.direct)
+    fn method(&self) -> CommitMethod {
+        self.file.as_ref().map_or(CommitMethod::BUFFERED, |file| file.method)
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
-        let Some(LaneFile { inode, told, direct }) = &mut self.file else {
+        let Some(LaneFile { inode, told, method: CommitMethod { direct, sync: kind, .. } }) = &mut self.file
+        else {
             return Err(CommitError::Failed(Errno::BADF.into()));
         };
         let bytes = buffer.bytes();
@@ -396,11 +412,22 @@ impl Lane for SimLane {
         if planted(Bug::AcknowledgeBeforeWrite) {
             let late = self.late.replace((*inode, bytes.to_vec(), offset));
             return late.map_or(Ok(()), |(inode, bytes, offset)| {
-                write(&self.disk, inode, &bytes, offset, true).map_err(CommitError::of_write)
+                write(&self.disk, inode, &bytes, offset, Write::DirectDurable).map_err(CommitError::of_write)
             });
         }
-        write(&self.disk, *inode, bytes, offset, *direct).map_err(CommitError::of_write)?;
-        if *direct || planted(Bug::AcknowledgeBeforeSync) {
+        let is_dsync = *kind == SyncKind::Dsync;
+        let honored = is_dsync && self.disk.host.machine().plan.honors_dsync;
+        let how = match (*direct, honored) {
+            (false, _) => Write::Cached,
+            (true, false) => Write::Direct,
+            (true, true) => Write::DirectDurable,
+        };
+        write(&self.disk, *inode, bytes, offset, how).map_err(CommitError::of_write)?;
+        if is_dsync {
+            return self.end_dsync(how, honored);
+        }
+        let forgets = if *direct { Bug::AcknowledgeBeforeFdatasync } else { Bug::AcknowledgeBeforeSync };
+        if planted(forgets) {
             return Ok(());
         }
         let mut synced = sync(&self.disk, *inode, told);
@@ -408,6 +435,21 @@ impl Lane for SimLane {
             synced = sync(&self.disk, *inode, told);
         }
         synced.map_err(CommitError::Failed)
+    }
+}
+
+impl SimLane {
+    /// What the kernel does before a write with `O_DSYNC` returns.
+    fn end_dsync(&mut self, how: Write, honored: bool) -> Result<(), CommitError> {
+        match &mut self.file {
+            Some(LaneFile { inode, told, .. }) if honored && how == Write::Cached => {
+                sync(&self.disk, *inode, told).map_err(CommitError::of_write)
+            }
+            _ => {
+                self.disk.host.machine().completed_syncs += u64::from(how == Write::DirectDurable);
+                Ok(())
+            }
+        }
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) struct Machine {
     clock: Duration,
     writes: u64,
     syncs: u64,
+    /// Syncs of files that succeeded, and durable writes.
+    pub(super) completed_syncs: u64,
     /// Faults that struck.
     pub(super) faults: u64,
     /// What a real disk would have refused.
@@ -89,6 +91,7 @@ impl Machine {
             clock: Duration::ZERO,
             writes: 0,
             syncs: 0,
+            completed_syncs: 0,
             faults: 0,
             violations: Vec::new(),
             trace: None,
@@ -354,6 +357,7 @@ impl Machine {
             *told = file.failures;
             return Err(Errno::IO.into());
         }
+        self.completed_syncs += 1;
         Ok(())
     }
 

@@ -246,6 +246,19 @@ impl SimDisk {
         self.host.machine().plan.direct_io = how;
     }
 
+    /// Whether the file system honours `O_DSYNC` (default: yes). One that does not is none of those on which the flag is
+    /// trusted (see [`SyncMode`](crate::SyncMode)): a write with it is only durable after the next sync, as on FUSE.
+    pub fn honor_dsync(&self, yes: bool) {
+        self.host.machine().plan.honors_dsync = yes;
+    }
+
+    /// Completed syncs of files so far: `fsync` and `fdatasync` that succeeded, and writes with `O_DSYNC` where the file
+    /// system honours it.
+    #[must_use]
+    pub fn completed_syncs(&self) -> u64 {
+        self.host.machine().completed_syncs
+    }
+
     /// Lets the clock go on: for what goes by the age of files ([`max_age`](JournalOptions::max_age)).
     pub fn let_time_pass(&self, time: Duration) {
         self.host.machine().let_time_pass(time);

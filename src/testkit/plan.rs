@@ -50,6 +50,8 @@ pub(super) struct Plan {
     /// A write is made in up to so many pieces, with operations of others in between.
     pub(super) pieces_max: u64,
     pub(super) direct_io: DirectIo,
+    /// A write with `O_DSYNC` is durable when it returns.
+    pub(super) honors_dsync: bool,
     pub(super) names_after_cut: NamesAfterCut,
     pub(super) beside: Beside,
 }
@@ -64,6 +66,7 @@ impl Default for Plan {
             allocates_late: false,
             pieces_max: 1,
             direct_io: DirectIo::Works,
+            honors_dsync: true,
             names_after_cut: NamesAfterCut::Any,
             beside: Beside::Even,
         }

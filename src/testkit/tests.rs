@@ -9,7 +9,10 @@ mod walmq;
 use std::{collections::HashSet, path::Path, sync::Arc};
 
 use super::{content::Content, rng::Rng, *};
-use crate::device::{DiskFile, Open};
+use crate::{
+    SyncKind, SyncMode,
+    device::{DiskFile, Open},
+};
 
 const SEEDS: u64 = 300;
 const DIR: &str = "/d";
@@ -194,4 +197,37 @@ fn a_program_that_awaits_its_appends_makes_the_same_operations_every_time() {
         disk.operations()
     };
     assert_eq!(operations(), operations());
+}
+
+/// Every sync mode and every kind of write, on a file system that honours `O_DSYNC` and on one that does not.
+#[test]
+fn append_is_acknowledged_after_a_completed_sync() {
+    for honors in [true, false] {
+        for mode in [SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync] {
+            for (direct, write_ahead) in [(true, true), (false, true), (false, false)] {
+                let what = format!("honours O_DSYNC: {honors}, {mode}, direct: {direct}, {write_ahead}");
+                let disk = SimDisk::new(1);
+                disk.honor_dsync(honors);
+                let options = JournalOptions::new().sync_mode(mode).direct(direct).write_ahead(write_ahead);
+                let store = disk.open_blocking(options.max_bytes_per_segment(400), "j").unwrap();
+                for number in 0..30u32 {
+                    let before = disk.completed_syncs();
+                    store.blocking().append(&number).unwrap();
+                    assert!(
+                        disk.completed_syncs() > before,
+                        "{what}: {number} was acknowledged without a sync"
+                    );
+                }
+                let is_dsync =
+                    honors && (mode == SyncMode::Dsync || mode == SyncMode::Auto && direct && write_ahead);
+                let kind = if is_dsync { SyncKind::Dsync } else { SyncKind::Fdatasync };
+                assert_eq!(store.stats().sync_mode, kind, "{what}");
+                assert_eq!(store.stats().direct, honors && direct && write_ahead, "{what}");
+                disk.restart();
+                let store = disk.open_blocking(JournalOptions::new(), "j").unwrap();
+                assert_eq!(disk.records::<u32>("j").map(Result::unwrap).count(), 30, "{what}");
+                drop(store);
+            }
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::{io, path::Path};
 
 use super::segment::{Growth, Segment};
 use crate::{
-    device::{self, CommitBuffer, CommitError, Lane, Open},
+    SyncKind,
+    device::{self, CommitBuffer, CommitError, CommitMethod, CommitOptions, Lane, Open},
     format::{Header, Link},
 };
 
@@ -33,12 +34,12 @@ impl Layout {
 }
 
 impl Lane for Nowhere {
-    fn attach(&mut self, _: &Path, _: bool) -> io::Result<()> {
+    fn attach(&mut self, _: &Path, _: CommitOptions) -> io::Result<()> {
         Ok(())
     }
 
-    fn is_direct(&self) -> bool {
-        true
+    fn method(&self) -> CommitMethod {
+        CommitMethod { direct: true, sync: SyncKind::Dsync, trusted: true }
     }
 
     fn commit(&mut self, _: &mut CommitBuffer, _: u64) -> Result<(), CommitError> {

@@ -1,16 +1,18 @@
 //! What the writer tells an operator, through `tracing`: each thing once, where it begins. What is told is documented in
 //! docs/observing.md, with its fields: they are an interface.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, mem, path::Path, time::Duration};
 
 use super::Writer;
-use crate::{BackendKind, OpenReport, queue::Committed};
+use crate::{BackendKind, OpenReport, SyncKind, SyncMode, device::CommitMethod, queue::Committed};
 
 /// What was told already.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    /// Direct writes are refused.
+    /// Direct writes are refused, or not trusted.
     buffered: bool,
+    /// The sync mode that was asked for is not used.
+    overridden: bool,
     /// The disk is full.
     no_room: bool,
 }
@@ -18,7 +20,7 @@ pub(super) struct Said {
 pub(super) fn opened(
     journal: &Path,
     backend: BackendKind,
-    direct: bool,
+    method: CommitMethod,
     report: &OpenReport,
     took: Duration,
 ) {
@@ -31,7 +33,8 @@ pub(super) fn opened(
         tracing::info!(%journal, next_seq, "sealed lines that had no seal");
     }
     let cut_bytes = report.cut.as_ref().map_or(0, |cut| cut.bytes);
-    tracing::info!(%journal, %backend, direct, created, next_seq, cut_bytes, ?took, "opened");
+    let CommitMethod { direct, sync: sync_mode, .. } = method;
+    tracing::info!(%journal, %backend, direct, %sync_mode, created, next_seq, cut_bytes, ?took, "opened");
 }
 
 pub(super) fn fell_back(journal: &Path, source: &io::Error, hint: &str) {
@@ -40,15 +43,23 @@ pub(super) fn fell_back(journal: &Path, source: &io::Error, hint: &str) {
 }
 
 impl Writer {
-    /// Takes note of whether commits bypass the page cache, and tells where they should and do not.
-    pub(super) fn note_directness(&mut self) {
-        let direct = self.lane.is_direct();
-        self.shared.counters.direct(direct);
-        let refused = !direct && self.options.direct && self.segment.is_written_ahead();
-        if refused && !self.said.buffered {
-            self.said.buffered = true;
-            let segment = self.segment.path.display();
-            tracing::info!(%segment, "direct writes are refused here: writing through the page cache");
+    /// Records how commits to the active segment are made durable. Reports, once each, that the file system is not
+    /// trusted with the flags that were asked for, or refuses direct writes.
+    pub(super) fn note_method(&mut self) {
+        let method = self.lane.method();
+        self.shared.counters.method(method);
+        let segment = self.segment.path.display();
+        let refused = !method.direct && self.options.direct && self.segment.is_written_ahead();
+        let overridden = self.options.sync_mode == SyncMode::Dsync && method.sync == SyncKind::Fdatasync;
+        if overridden && !mem::replace(&mut self.said.overridden, true) {
+            tracing::warn!(%segment, "sync mode dsync is not trusted on this file system: using fdatasync");
+        }
+        if refused && !mem::replace(&mut self.said.buffered, true) {
+            if method.trusted {
+                tracing::info!(%segment, "direct writes are refused here: writing through the page cache");
+            } else {
+                tracing::info!(%segment, "direct writes are not trusted on this file system: writing through the page cache");
+            }
         }
     }
 

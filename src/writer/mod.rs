@@ -260,7 +260,7 @@ impl Writer {
         self.name_newborn()?;
         self.next_seq += records;
         self.segment.records += records;
-        self.note_directness();
+        self.note_method();
         if records > 0 {
             self.group_size.note(json_bytes);
             // Of appends that are committed one by one, the last one's end.

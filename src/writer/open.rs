@@ -160,9 +160,9 @@ pub(super) fn start(
     let mut segment = Segment::recovered(origin, options.write_ahead);
     let mut lane = lane;
     segment
-        .attach(&mut *lane, options.direct)
+        .attach(&mut *lane, options.commits())
         .map_err(MiniStoreError::file(names.active(), "open for commits"))?;
-    events::opened(&names.active(), backend, lane.is_direct(), &report, began.elapsed());
+    events::opened(&names.active(), backend, lane.method(), &report, began.elapsed());
     let opened = Opened {
         requests: Requests::new(Arc::clone(&queue), process, releasing),
         shared: Arc::clone(&shared),
@@ -198,7 +198,7 @@ pub(super) fn start(
         rotate_waiters: Vec::new(),
         lock,
     };
-    writer.note_directness();
+    writer.note_method();
     Ok((writer, opened))
 }
 

@@ -348,7 +348,7 @@ impl Writer {
         let header = if self.options.seals { Header::Sealed(link) } else { Header::Plain };
         let write_ahead = self.options.write_ahead;
         let mut newborn = Segment::unborn(file, self.names.next(), bytes, header, write_ahead);
-        if let Err(error) = newborn.attach(&mut *self.lane, self.options.direct) {
+        if let Err(error) = newborn.attach(&mut *self.lane, self.options.commits()) {
             self.shared.poison(error);
             return;
         }

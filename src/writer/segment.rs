@@ -4,7 +4,7 @@
 use std::{io, mem, path::PathBuf, sync::Arc};
 
 use crate::{
-    device::{BLOCK_BYTES, CommitBuffer, CommitError, DiskFile, Lane},
+    device::{BLOCK_BYTES, CommitBuffer, CommitError, CommitOptions, DiskFile, Lane},
     format::{Chain, Header, LF, PADDING, seal},
     planted::{Bug, planted},
     recovery::close_segment,
@@ -37,6 +37,8 @@ pub(super) struct Segment {
     last_seal: Option<u32>,
     /// Offsets of writes are multiples of this: [`BLOCK_BYTES`] where they bypass the page cache, else 1.
     block: u64,
+    /// How it is attached.
+    commit_options: CommitOptions,
     /// What stands in the file from `base` to `data_end`, to be written again with the next group.
     buffer: CommitBuffer,
     base: u64,
@@ -165,6 +167,7 @@ impl Segment {
             chain,
             last_seal,
             block: 1,
+            commit_options: CommitOptions::default(),
             buffer: CommitBuffer::with_capacity(BUFFER_BYTES),
             base: data_end,
             next: CommitBuffer::with_capacity(BUFFER_BYTES),
@@ -198,6 +201,7 @@ impl Segment {
             chain: Chain::start(&text),
             last_seal: None,
             block: 1,
+            commit_options: CommitOptions::default(),
             buffer,
             base: 0,
             next: CommitBuffer::with_capacity(BUFFER_BYTES),
@@ -207,8 +211,9 @@ impl Segment {
     }
 
     /// Turns the lane to this segment.
-    pub(super) fn attach(&mut self, lane: &mut dyn Lane, direct: bool) -> io::Result<()> {
-        lane.attach(&self.path, direct && self.write_ahead)?;
+    pub(super) fn attach(&mut self, lane: &mut dyn Lane, options: CommitOptions) -> io::Result<()> {
+        self.commit_options = if self.write_ahead { options } else { options.without_direct() };
+        lane.attach(&self.path, self.commit_options)?;
         self.block = if lane.is_direct() { BLOCK_BYTES } else { 1 };
         if self.born {
             self.load_image()?;
@@ -323,9 +328,10 @@ impl Segment {
 
     /// Some file systems take the open flag and refuse the write: then the same bytes go through the page cache.
     fn leave_direct(&mut self, lane: &mut dyn Lane) -> io::Result<()> {
-        match (lane.attach(&self.path, false), &self.archived_as) {
+        self.commit_options = self.commit_options.without_direct();
+        match (lane.attach(&self.path, self.commit_options), &self.archived_as) {
             (Err(error), Some(archived)) if error.kind() == io::ErrorKind::NotFound => {
-                lane.attach(archived, false)?;
+                lane.attach(archived, self.commit_options)?;
             }
             (attached, _) => attached?,
         }

@@ -1,6 +1,6 @@
 //! The writer on a disk that holds back, fails and fills up, over both lanes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod capture;
 mod closing;
@@ -29,12 +29,15 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use crate::{
-    BackendKind, JournalOptions, MiniStore, MiniStoreError, Pending, Result,
+    BackendKind, JournalOptions, MiniStore, MiniStoreError, Pending, Result, SyncKind, SyncMode,
     device::fault::{Faults, Op},
 };
 
 /// A test that waits longer than this hangs.
 const HANG: Duration = Duration::from_secs(60);
+
+/// What a commit may be made durable with.
+const SYNC_MODES: [SyncMode; 2] = [SyncMode::Dsync, SyncMode::Fdatasync];
 
 /// The lanes that run here: io_uring may be refused.
 fn lanes() -> Vec<BackendKind> {

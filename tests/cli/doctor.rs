@@ -54,6 +54,7 @@ fn every_check_and_every_way_is_told_and_the_directory_is_left_as_it_was() {
         "room",
         "io_uring",
         "synchronous writes",
+        "sync mode",
         "direct writes",
         "directories",
         "locks",
@@ -84,7 +85,11 @@ fn the_json_report_has_a_shape_that_scripts_may_rely_on() {
     for (object, key) in [("machine", "kernel"), ("file_system", "kind"), ("room", "free_bytes")] {
         assert!(!report[object][key].is_null(), "{object}.{key}: {report}");
     }
+    let sync_mode = report["sync_mode"].as_str().unwrap();
+    assert!(["dsync", "fdatasync"].contains(&sync_mode), "{report}");
     let checks = report["checks"].as_array().unwrap();
+    let named = checks.iter().find(|check| check["check"] == "sync mode").unwrap();
+    assert!(named["found"].as_str().unwrap().starts_with(sync_mode), "{report}");
     assert!(checks.iter().any(|check| check["level"] == worst) && checks.len() >= 9, "{report}");
     for check in checks {
         assert!(check["check"].is_string() && check["found"].is_string(), "{check}");

@@ -37,6 +37,20 @@ fn crlf_blank_lines_and_a_missing_last_lf_are_tolerated() {
 }
 
 #[test]
+fn sync_mode_flag_sets_the_mode_in_use() {
+    for mode in ["auto", "dsync", "fdatasync"] {
+        let place = Place::new();
+        let ran = place.ingest().args(["--json", "--sync-mode", mode]).run_with(b"1\n2\n").ok();
+        let used = ran.json()["sync_mode"].as_str().unwrap().to_owned();
+        assert!(["dsync", "fdatasync"].contains(&used.as_str()), "{used}");
+        assert!(mode != "fdatasync" || used == mode, "{used}");
+        assert_eq!(place.replay(), "1\n2\n");
+    }
+    let refused = Place::new().ingest().args(["--sync-mode", "fsync"]).run_with(b"1\n");
+    assert_eq!(refused.code, Some(64), "{refused:?}");
+}
+
+#[test]
 fn a_second_run_appends() {
     let place = Place::new();
     place.ingest().run_with(b"1\n").ok();

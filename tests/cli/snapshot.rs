@@ -74,7 +74,7 @@ pub(crate) fn without_figures(place: &Place) -> Settings {
             r"(?m)^(seconds|rate|append latency|commit latency|commits|appends|bytes|backend)( +).*$",
             "$1$2[FIGURES]",
         ),
-        (r#""(backend|direct)":("[a-z_]+"|true|false)"#, "\"$1\":[MACHINE]"),
+        (r#""(backend|direct|sync_mode)":("[a-z_]+"|true|false)"#, "\"$1\":[MACHINE]"),
         (r#""(seconds|[a-z_]*per_[a-z]*|commits|appends|p[0-9.]+|max)":[0-9.e+-]+"#, "\"$1\":[FIGURE]"),
     ] {
         settings.add_filter(pattern, replacement);

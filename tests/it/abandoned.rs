@@ -17,7 +17,7 @@ use std::{
 use ministore_uring::{JournalOptions, MiniStore, MiniStoreError, Pending};
 use serde::{Serialize, Serializer};
 
-use crate::support::{Journal, block_on, for_each_backend, numbered, tokio_run};
+use crate::support::{Journal, block_on, for_each_commit_path, numbered, tokio_run};
 
 /// Cannot be serialized.
 struct Panics;
@@ -64,7 +64,7 @@ fn a_runtime_that_is_dropped_with_appends_in_flight_takes_nothing_along() {
     let ends: [End; 3] = [drop, tokio::runtime::Runtime::shutdown_background, |runtime| {
         runtime.shutdown_timeout(Duration::from_millis(1))
     }];
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         for end in ends {
             let journal = Journal::new();
             let store = options.clone().open_blocking(journal.path()).unwrap();
@@ -106,7 +106,7 @@ fn poll_and_drop<F: Future>(future: F, times: usize) {
 
 #[test]
 fn futures_dropped_at_any_await_harm_nobody_and_keep_no_room() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         // One large record takes most of the room.
         let store = options.clone().max_queue_bytes(4000).open_blocking(journal.path()).unwrap();
@@ -134,7 +134,7 @@ fn futures_dropped_at_any_await_harm_nobody_and_keep_no_room() {
 
 #[test]
 fn a_close_that_is_dropped_closes_all_the_same() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         store.blocking().append(&1).unwrap();
@@ -186,7 +186,7 @@ fn a_store_is_dropped_anywhere() {
             thread::spawn(move || HELD.with(|held| *held.lock().unwrap() = Some(store))).join().unwrap();
         }),
     ];
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         for (place, drops) in places {
             eprintln!("dropped in {place}");
             let journal = Journal::new();
@@ -226,7 +226,7 @@ impl<F: FnOnce() + Send + 'static> Wake for OnWake<F> {
 
 #[test]
 fn a_waker_may_drop_the_last_handle_on_the_writers_thread() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         // A commit that is faster than the poll wakes nobody: then once more.
         let acted = (0..50).any(|_| {
             let journal = Journal::new();
@@ -250,7 +250,7 @@ fn a_waker_may_drop_the_last_handle_on_the_writers_thread() {
 
 #[test]
 fn a_waker_that_panics_harms_nobody_else() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let acted = (0..50).any(|_| {
             let journal = Journal::new();
             let store = options.clone().open_blocking(journal.path()).unwrap();
@@ -276,7 +276,7 @@ fn a_waker_that_panics_harms_nobody_else() {
 
 #[test]
 fn of_two_that_close_at_once_one_succeeds_and_both_find_the_journal_free() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         for _ in 0..40 {
             let store = options.clone().open_blocking(journal.path()).unwrap();
@@ -307,7 +307,7 @@ fn of_two_that_close_at_once_one_succeeds_and_both_find_the_journal_free() {
 
 #[test]
 fn who_is_told_that_the_journal_is_closed_can_open_it() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         for _ in 0..40 {
             let store = options.clone().open_blocking(journal.path()).unwrap();
@@ -330,7 +330,7 @@ fn who_is_told_that_the_journal_is_closed_can_open_it() {
 
 #[test]
 fn appends_that_race_with_close_are_answered_and_found_exactly_when_they_succeeded() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         for _ in 0..15 {
             let journal = Journal::new();
             let store = options.clone().max_queue_bytes(3000).open_blocking(journal.path()).unwrap();
@@ -365,7 +365,7 @@ fn appends_that_race_with_close_are_answered_and_found_exactly_when_they_succeed
 
 #[test]
 fn a_caller_that_panics_harms_nobody_else() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         let panicked = thread::scope(|scope| {

@@ -6,11 +6,11 @@ use ministore_uring::MiniStoreError;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::support::{Journal, block_on, for_each_backend, numbered, replay};
+use crate::support::{Journal, block_on, for_each_commit_path, numbered, replay};
 
 #[test]
 fn a_pending_append_can_be_awaited_waited_for_and_dropped() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         block_on(async {
@@ -29,7 +29,7 @@ fn a_pending_append_can_be_awaited_waited_for_and_dropped() {
 
 #[test]
 fn a_pending_append_outlives_the_store() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let pending = store.blocking().submit(&"x").unwrap();
@@ -40,7 +40,7 @@ fn a_pending_append_outlives_the_store() {
 
 #[test]
 fn a_batch_gets_consecutive_numbers() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         assert_eq!(store.blocking().append_batch(["a", "b", "c"]).unwrap(), 1..4);
@@ -53,7 +53,7 @@ fn a_batch_gets_consecutive_numbers() {
 
 #[test]
 fn an_empty_batch_writes_nothing() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         assert_eq!(store.blocking().append_batch(Vec::<u32>::new()).unwrap(), 1..1);
@@ -67,7 +67,7 @@ fn an_empty_batch_writes_nothing() {
 
 #[test]
 fn ready_made_json_is_kept_byte_for_byte() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let odd = r#"{"b" : 1.50e+00,"a":"\u00e4 \/ ü",	"b":[ ]}"#;
@@ -81,7 +81,7 @@ fn ready_made_json_is_kept_byte_for_byte() {
 
 #[test]
 fn what_is_not_one_line_of_json_is_refused() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         for (bytes, at) in [
@@ -107,7 +107,7 @@ fn what_is_not_one_line_of_json_is_refused() {
 
 #[test]
 fn a_raw_value_never_brings_a_line_break_in() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let raw = RawValue::from_string("{\n  \"a\": [1,\r\n 2]\n}".into()).unwrap();
@@ -122,7 +122,7 @@ fn a_raw_value_never_brings_a_line_break_in() {
 
 #[test]
 fn what_is_too_large_is_refused_and_not_written() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let options = options.max_record_bytes(100).max_batch_bytes(250);
         let store = options.open_blocking(journal.path()).unwrap();
@@ -156,7 +156,7 @@ fn what_is_too_large_is_refused_and_not_written() {
 
 #[test]
 fn limits_out_of_their_range_are_refused() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let too_much = (1 << 30) + 1;
         for bad in [
@@ -182,7 +182,7 @@ fn a_record_that_does_not_serialize_harms_nobody() {
             Err(serde::ser::Error::custom("no"))
         }
     }
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let refused = store.blocking().append(&Unserializable);
@@ -195,7 +195,7 @@ fn a_record_that_does_not_serialize_harms_nobody() {
 
 #[test]
 fn a_closed_store_says_so_to_all_its_clones() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let clone = store.clone();
@@ -220,7 +220,7 @@ fn a_closed_store_says_so_to_all_its_clones() {
 
 #[test]
 fn dropping_an_append_in_any_state_harms_nobody() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         // Room for one append at a time: whatever leaks, the next append waits for ever.
         let store = options.max_queue_bytes(300).open_blocking(journal.path()).unwrap();

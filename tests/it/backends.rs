@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ministore_uring::{Backend, BackendKind, JournalOptions, MiniStoreError};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-use crate::support::{Journal, child, child_args, for_each_backend, on_each_backend, replay, tell, told};
+use crate::support::{Journal, child, child_args, for_each_commit_path, on_each_backend, replay, tell, told};
 
 /// The same number on every architecture.
 const SYS_IO_URING_SETUP: i64 = 425;
@@ -103,7 +103,7 @@ fn the_backend_asked_for_is_the_one_that_runs() {
 
 #[test]
 fn buffered_and_direct_commits_write_the_same_bytes() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let closed = |direct: bool| {
             let journal = Journal::new();
             let store = options.clone().direct(direct).open_blocking(journal.path()).unwrap();
@@ -122,7 +122,7 @@ fn buffered_and_direct_commits_write_the_same_bytes() {
 fn a_journal_moves_between_backends_and_ways_to_write() {
     let journal = Journal::new();
     for write_ahead in [true, false, true] {
-        for_each_backend(|options| {
+        for_each_commit_path(|options| {
             let store = options.write_ahead(write_ahead).open_blocking(journal.path()).unwrap();
             let before = store.durable_seq();
             store.blocking().append(&(before + 1)).unwrap();

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use ministore_uring::{Entry, MiniStore, MiniStoreError, RecordFate};
 
-use crate::support::{Journal, block_on, for_each_backend, replay};
+use crate::support::{Journal, block_on, for_each_commit_path, replay};
 
 /// Counts up by one, however many others do the same: reads what is there, and appends only if nothing came in between.
 fn count_up(store: &MiniStore, journal: &Journal) -> u64 {
@@ -34,7 +34,7 @@ fn count_up(store: &MiniStore, journal: &Journal) -> u64 {
 fn no_update_is_lost_among_many_who_append_if_nobody_was_first() {
     const CALLERS: u64 = 6;
     const UPDATES: u64 = 15;
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let conflicts: u64 = thread::scope(|scope| {
@@ -54,7 +54,7 @@ fn no_update_is_lost_among_many_who_append_if_nobody_was_first() {
 
 #[test]
 fn the_numbers_go_on_for_a_journal_that_is_opened_again() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         store.blocking().append_batch([1, 2, 3]).unwrap();
@@ -71,7 +71,7 @@ fn the_numbers_go_on_for_a_journal_that_is_opened_again() {
 
 #[test]
 fn an_entry_can_be_awaited_waited_for_and_called_back() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let (sender, told) = mpsc::channel();
@@ -96,7 +96,7 @@ fn an_entry_can_be_awaited_waited_for_and_called_back() {
 
 #[test]
 fn a_closed_store_refuses_every_way_to_append_and_calls_nobody_back() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let entry = Entry::record(&1).unwrap();
@@ -134,7 +134,7 @@ fn a_chain_of_callbacks_appends_from_the_writer_thread() {
         let entry = Entry::record(&store.durable_seq()).unwrap();
         store.try_submit_entry_then(entry, go_on).unwrap();
     }
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let (sender, told) = mpsc::channel();
@@ -150,7 +150,7 @@ fn a_chain_of_callbacks_appends_from_the_writer_thread() {
 
 #[test]
 fn what_debug_shows_of_a_handle_is_short() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         store.blocking().append(&1).unwrap();

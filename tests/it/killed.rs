@@ -8,7 +8,9 @@ use std::{
 
 use ministore_uring::{Backend, JournalOptions, MiniStore};
 
-use crate::support::{Journal, child, child_args, numbered, on_each_backend, original_replay, tell, told};
+use crate::support::{
+    Journal, SYNC_MODES, child, child_args, numbered, on_each_backend, original_replay, tell, told,
+};
 
 const ROUNDS: u32 = 25;
 const WRITERS: u32 = 3;
@@ -23,14 +25,20 @@ type Entry = (u32, u32, u32, u32);
 type Acknowledged = BTreeMap<u64, Entry>;
 
 /// Small segments, so that every second kill hits a rotation.
-fn open(backend: &str, path: &str) -> MiniStore {
+fn open(backend: &str, path: &str, round: u32) -> MiniStore {
     let backend = if backend == "Uring" { Backend::Uring } else { Backend::Blocking };
-    JournalOptions::new().backend(backend).max_bytes_per_segment(1000).open_blocking(path).unwrap()
+    let mode = SYNC_MODES[round as usize % SYNC_MODES.len()];
+    JournalOptions::new()
+        .backend(backend)
+        .sync_mode(mode)
+        .max_bytes_per_segment(1000)
+        .open_blocking(path)
+        .unwrap()
 }
 
 /// Appends singly and in batches, tells what is acknowledged, until killed.
 fn write_until_killed(backend: &str, path: &str, round: u32) {
-    let store = &open(backend, path);
+    let store = &open(backend, path, round);
     thread::scope(|scope| {
         for writer in 0..WRITERS {
             scope.spawn(move || {

@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use crate::support::{Journal, for_each_backend, numbered};
+use crate::support::{Journal, for_each_commit_path, numbered};
 
 /// Runs `poll` over and over on a thread of its own while `write` runs, and once after it.
 fn poll_while(poll: impl Fn() + Sync, write: impl FnOnce()) {
@@ -25,7 +25,7 @@ fn poll_while(poll: impl Fn() + Sync, write: impl FnOnce()) {
 
 #[test]
 fn what_is_durable_is_seen_by_every_reader_at_once() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let poll = || {
@@ -50,7 +50,7 @@ fn what_is_durable_is_seen_by_every_reader_at_once() {
 
 #[test]
 fn reading_while_segments_rotate_misses_and_repeats_nothing() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.max_bytes_per_segment(2000).open_blocking(journal.path()).unwrap();
         let poll = || {
@@ -70,7 +70,7 @@ fn reading_while_segments_rotate_misses_and_repeats_nothing() {
 
 #[test]
 fn reading_while_the_oldest_segments_go_sees_the_rest() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let options = options.max_bytes_per_segment(2000).max_segments(3);
         let store = options.open_blocking(journal.path()).unwrap();

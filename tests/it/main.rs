@@ -31,5 +31,6 @@ mod retention;
 mod rotation;
 mod support;
 mod surface;
+mod sync_mode;
 mod unfinished;
 mod walmq;

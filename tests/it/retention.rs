@@ -13,8 +13,8 @@ use ministore_uring::{
 };
 
 use crate::support::{
-    Journal, NAME, block_on, child, child_args, for_each_backend, numbered, on_each_backend, original_replay,
-    original_write, tell, told,
+    Journal, NAME, block_on, child, child_args, for_each_commit_path, numbered, on_each_backend,
+    original_replay, original_write, tell, told,
 };
 
 /// Segments of ten records each, the last one active and empty.
@@ -48,7 +48,7 @@ fn is_invalid<T: std::fmt::Debug>(outcome: Result<T, MiniStoreError>, part: &str
 
 #[test]
 fn segments_that_hold_only_older_records_are_released() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         assert_eq!(store.first_seq(), 1);
@@ -74,7 +74,7 @@ fn segments_that_hold_only_older_records_are_released() {
 
 #[test]
 fn the_first_record_is_known_right_after_opening() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         for (count, release, first) in [(0, 0, 1), (2, 11, 11), (2, 0, 11), (1, 1000, 51), (0, 0, 51)] {
             let store = options.clone().open_blocking(journal.path()).unwrap();
@@ -93,7 +93,7 @@ fn the_first_record_is_known_right_after_opening() {
 
 #[test]
 fn no_rule_deletes_what_is_held() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let options = options.max_segments(1).max_total_bytes(1).max_age(Duration::from_nanos(1));
         let store = options.open_blocking(journal.path()).unwrap();
@@ -121,7 +121,7 @@ fn no_rule_deletes_what_is_held() {
 
 #[test]
 fn a_hold_outlasts_closing_and_other_options() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         assert_eq!(store.holds(), holds(&[]));
@@ -161,7 +161,7 @@ fn names_of_holds_are_checked() {
 
 #[test]
 fn without_seals_nothing_is_released_by_number() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let options = options.seals(false).max_segments(3);
         let store = options.clone().open_blocking(journal.path()).unwrap();
@@ -181,7 +181,7 @@ fn without_seals_nothing_is_released_by_number() {
 
 #[test]
 fn old_segments_of_the_original_are_counted_from_the_first_number_stated() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let original = ministore::MiniStoreOptions::new().max_bytes_per_segment(120).max_segments(4);
         original_write(journal.path(), original, &(1..=200_u64).collect::<Vec<_>>());
@@ -207,7 +207,7 @@ fn old_segments_of_the_original_are_counted_from_the_first_number_stated() {
 
 #[test]
 fn old_segments_go_where_there_are_more_bytes_than_told() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         segments(&store, 4);
@@ -237,7 +237,7 @@ fn old_segments_go_where_there_are_more_bytes_than_told() {
 
 #[test]
 fn old_segments_go_when_they_are_too_old() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let hour = Duration::from_secs(3600);
         let store = options.clone().open_blocking(journal.path()).unwrap();
@@ -280,7 +280,7 @@ fn limits_that_make_no_sense_are_refused() {
 
 #[test]
 fn opening_deletes_nothing_by_count_as_the_original() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         segments(&store, 5);
@@ -294,7 +294,7 @@ fn opening_deletes_nothing_by_count_as_the_original() {
 
 #[test]
 fn consumers_move_their_holds_while_others_append_and_release() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = &options.max_bytes_per_segment(400).open_blocking(journal.path()).unwrap();
         (0..4).for_each(|consumer| store.blocking().hold(&consumer.to_string(), 1).unwrap());
@@ -341,7 +341,7 @@ fn after_closing_nothing_is_asked_any_more() {
 
 #[test]
 fn a_damaged_file_of_holds_is_refused_and_nothing_changed() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         append(&store, 1);
@@ -376,7 +376,7 @@ fn a_damaged_file_of_holds_is_refused_and_nothing_changed() {
 
 #[test]
 fn what_a_crash_left_of_a_hold_being_written_is_removed() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         store.blocking().hold("x", 1).unwrap();

@@ -2,7 +2,7 @@
 
 use ministore_uring::{MiniStore, MiniStoreError};
 
-use crate::support::{Journal, NAME, for_each_backend, numbered, original_replay, replay};
+use crate::support::{Journal, NAME, for_each_commit_path, numbered, original_replay, replay};
 
 /// Appends the numbers that the records get.
 fn append(store: &MiniStore, count: u64) {
@@ -23,7 +23,7 @@ fn check_numbers(journal: &Journal, last: u64) -> u64 {
 
 #[test]
 fn numbers_go_on_across_rotation_retention_and_reopening() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let options = options.max_bytes_per_segment(500).max_segments(3);
         let mut last = 0;
@@ -45,7 +45,7 @@ fn numbers_go_on_across_rotation_retention_and_reopening() {
 
 #[test]
 fn one_segment_only_keeps_the_active_one() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.max_bytes_per_segment(500).max_segments(1).open_blocking(journal.path()).unwrap();
         append(&store, 30);
@@ -59,7 +59,7 @@ fn one_segment_only_keeps_the_active_one() {
 
 #[test]
 fn everything_is_kept_unless_told_otherwise() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.max_bytes_per_segment(300).open_blocking(journal.path()).unwrap();
         append(&store, 100);
@@ -75,7 +75,7 @@ fn everything_is_kept_unless_told_otherwise() {
 
 #[test]
 fn a_rotation_on_demand_archives_what_there_is() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         for round in 1..=4u64 {
@@ -94,7 +94,7 @@ fn a_rotation_on_demand_archives_what_there_is() {
 
 #[test]
 fn rotating_an_empty_segment_does_nothing() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         store.blocking().rotate().unwrap();
@@ -111,7 +111,7 @@ fn rotating_an_empty_segment_does_nothing() {
 
 #[test]
 fn appends_go_on_while_segments_rotate() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.max_bytes_per_segment(1000).open_blocking(journal.path()).unwrap();
         let pending: Vec<_> = (1..=400u64).map(|n| store.blocking().submit(&n).unwrap()).collect();
@@ -127,7 +127,7 @@ fn appends_go_on_while_segments_rotate() {
 
 #[test]
 fn a_closed_journal_has_only_closed_segments_and_nothing_prepared() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.max_bytes_per_segment(1000).open_blocking(journal.path()).unwrap();
         // Somewhat more than half a segment: the next one is prepared by now, or about to be.
@@ -144,7 +144,7 @@ fn a_closed_journal_has_only_closed_segments_and_nothing_prepared() {
 
 #[test]
 fn a_reader_that_retention_overtakes_is_told_which_segment_is_gone() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let journal = Journal::new();
         let options = options.max_bytes_per_segment(500);
         let store = options.clone().open_blocking(journal.path()).unwrap();

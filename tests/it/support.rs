@@ -11,11 +11,14 @@ use std::{
 };
 
 pub(crate) use futures_lite::future::block_on;
-use ministore_uring::{Backend, JournalOptions, MiniStore, MiniStoreError, Result};
+use ministore_uring::{Backend, JournalOptions, MiniStore, MiniStoreError, Result, SyncMode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
 pub(crate) const BACKENDS: [Backend; 2] = [Backend::Uring, Backend::Blocking];
+
+/// Both ways to make a commit durable. [`SyncMode::Auto`] is one of them on every file system.
+pub(crate) const SYNC_MODES: [SyncMode; 2] = [SyncMode::Dsync, SyncMode::Fdatasync];
 
 /// The name of every journal here.
 pub(crate) const NAME: &str = "journal.jsonl";
@@ -42,11 +45,25 @@ static URING_REFUSED: LazyLock<Option<String>> = LazyLock::new(|| {
     }
 });
 
-/// Runs a test with the options of every backend that can run here.
+/// Runs a test with the options of every backend that can run here. Each has a sync mode of its own, so that both modes
+/// run; for tests that look at more than the commits.
 pub(crate) fn for_each_backend(test: impl Fn(JournalOptions)) {
-    on_each_backend(|backend| {
-        test(JournalOptions::new().backend(backend).max_bytes_per_segment(SEGMENT_BYTES));
+    on_each_backend(|backend| match (backend, &*URING_REFUSED) {
+        (Backend::Uring, _) => test(options(backend, SyncMode::Dsync)),
+        (_, None) => test(options(backend, SyncMode::Fdatasync)),
+        (_, Some(_)) => SYNC_MODES.into_iter().for_each(|mode| test(options(backend, mode))),
     });
+}
+
+/// Runs a test with the options of every backend that can run here, in every sync mode; for what commits guarantee.
+pub(crate) fn for_each_commit_path(test: impl Fn(JournalOptions)) {
+    on_each_backend(|backend| SYNC_MODES.into_iter().for_each(|mode| test(options(backend, mode))));
+}
+
+fn options(backend: Backend, mode: SyncMode) -> JournalOptions {
+    // Shown where the test fails.
+    eprintln!("in sync mode {mode}:");
+    JournalOptions::new().backend(backend).sync_mode(mode).max_bytes_per_segment(SEGMENT_BYTES)
 }
 
 /// Runs a test on every backend that can run here.

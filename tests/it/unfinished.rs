@@ -4,7 +4,7 @@ use std::fs;
 
 use ministore_uring::{JournalOptions, MiniStore, MiniStoreError, RecoveryPolicy};
 
-use crate::support::{Files, Journal, NAME, for_each_backend, numbered, original_replay, replay};
+use crate::support::{Files, Journal, NAME, for_each_commit_path, numbered, original_replay, replay};
 
 const NEXT: &str = "journal.jsonl.next";
 const ARCHIVED: &str = "journal.jsonl.001";
@@ -82,7 +82,7 @@ fn check<const N: usize>(options: &JournalOptions, what: &str, files: [(&str, &[
 
 #[test]
 fn a_rotation_cut_off_at_any_step_is_completed() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let Parts { full, closed, successor } = &parts(&options);
         let check = |what: &str, files: [(&str, &[u8]); 2], records| check(&options, what, files, records);
         check("prepared", [(NAME, full), (NEXT, &blank())], 3);
@@ -105,7 +105,7 @@ fn a_rotation_cut_off_at_any_step_is_completed() {
 
 #[test]
 fn a_missing_active_file_is_created_anew() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let Parts { full, closed, .. } = &parts(&options);
         check(&options, "archived, nothing prepared", [(ARCHIVED, full)], 3);
         check(&options, "closed, nothing prepared", [(ARCHIVED, closed)], 3);
@@ -114,7 +114,7 @@ fn a_missing_active_file_is_created_anew() {
 
 #[test]
 fn a_first_segment_that_was_cut_off_is_created_anew() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let head = header(&parts(&options).full).to_vec();
         check(&options, "header under construction", [(NEXT, &head[..20])], 0);
         check(&options, "header without its name", [(NEXT, &head)], 0);
@@ -124,7 +124,7 @@ fn a_first_segment_that_was_cut_off_is_created_anew() {
 
 #[test]
 fn a_prepared_segment_with_records_beside_the_active_one_is_refused() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let Parts { full, successor, .. } = parts(&options);
         let files = Files::from([(NAME.into(), full), (NEXT.into(), successor)]);
         let journal = Journal::of(&files);
@@ -173,7 +173,7 @@ fn assert_refused(options: &JournalOptions, files: &Files, what: &str) {
 
 #[test]
 fn a_segment_missing_in_the_middle_is_damage() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         for missing in ["journal.jsonl.002", "journal.jsonl.003"] {
             let mut files = four_segments(&options, 0);
             files.remove(missing);
@@ -187,7 +187,7 @@ fn a_segment_missing_in_the_middle_is_damage() {
 
 #[test]
 fn swapped_segments_are_damage() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         for (one, other) in [(".001", ".002"), (".002", ".003"), (".003", "")] {
             let mut files = four_segments(&options, 0);
             let (one, other) = (format!("{NAME}{one}"), format!("{NAME}{other}"));
@@ -204,7 +204,7 @@ fn swapped_segments_are_damage() {
 
 #[test]
 fn a_segment_of_another_journal_is_damage() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let other = four_segments(&options, 100);
         for name in ["journal.jsonl.002", "journal.jsonl.003", NAME] {
             let mut files = four_segments(&options, 0);
@@ -219,7 +219,7 @@ fn a_segment_of_another_journal_is_damage() {
 
 #[test]
 fn the_oldest_segments_may_be_gone() {
-    for_each_backend(|options| {
+    for_each_commit_path(|options| {
         let mut files = four_segments(&options, 1);
         for (gone, first) in [(".001", 3), (".002", 5), (".003", 7)] {
             files.remove(&format!("{NAME}{gone}"));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use ministore_uring::{Backend, JournalOptions, MiniStore, Stats};
+use ministore_uring::{Backend, JournalOptions, MiniStore, Stats, SyncMode};
 
 use crate::exit::Failure;
 
@@ -33,12 +33,37 @@ impl BackendName {
     }
 }
 
+/// The sync modes, as they are named on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SyncModeName {
+    /// `dsync` for direct writes on ext4, xfs and btrfs, otherwise `fdatasync`
+    Auto,
+    /// One write with O_DSYNC on ext4, xfs and btrfs; elsewhere `fdatasync`
+    Dsync,
+    /// One write, then fdatasync
+    Fdatasync,
+}
+
+impl SyncModeName {
+    pub(crate) fn mode(self) -> SyncMode {
+        match self {
+            Self::Auto => SyncMode::Auto,
+            Self::Dsync => SyncMode::Dsync,
+            Self::Fdatasync => SyncMode::Fdatasync,
+        }
+    }
+}
+
 /// The options shared by every subcommand that writes records.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WriteArgs {
     /// What carries the writes to the disk
     #[arg(long, value_enum, default_value_t = BackendName::Auto)]
     pub(crate) backend: BackendName,
+
+    /// How commits are made durable
+    #[arg(long, value_enum, default_value_t = SyncModeName::Auto)]
+    pub(crate) sync_mode: SyncModeName,
 
     /// Do not write the file ahead of its records (for copy-on-write file systems, tiny disks, `tail -f`)
     #[arg(long)]
@@ -47,7 +72,10 @@ pub(crate) struct WriteArgs {
 
 impl WriteArgs {
     pub(crate) fn options(&self) -> JournalOptions {
-        JournalOptions::new().backend(self.backend.backend()).write_ahead(!self.no_write_ahead)
+        JournalOptions::new()
+            .backend(self.backend.backend())
+            .sync_mode(self.sync_mode.mode())
+            .write_ahead(!self.no_write_ahead)
     }
 }
 
@@ -71,5 +99,5 @@ pub(crate) fn open(options: JournalOptions, journal: &Path) -> Result<MiniStore,
 /// What carried the writes, and how, for people.
 pub(crate) fn carrier(stats: &Stats) -> String {
     let how = if stats.direct { "direct writes" } else { "writes through the page cache" };
-    format!("{}, {how}", stats.backend)
+    format!("{}, {how}, {}", stats.backend, stats.sync_mode)
 }

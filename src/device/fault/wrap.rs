@@ -15,7 +15,10 @@ use rustix::io::Errno;
 use super::{Event, Faults, Op};
 use crate::{
     BackendKind,
-    device::{CommitBuffer, CommitError, Disk, DiskFile, Hands, Kind, Lane, LockFile, Open, RealDisk},
+    device::{
+        CommitBuffer, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, Hands, Kind, Lane, LockFile,
+        Open, RealDisk,
+    },
     scan::ReadAt,
 };
 
@@ -169,16 +172,16 @@ pub(super) struct FaultLane {
 }
 
 impl Lane for FaultLane {
-    fn attach(&mut self, path: &Path, direct: bool) -> io::Result<()> {
+    fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
         let faults = self.faults.clone();
         faults.run(&Event { op: Op::Attach, path, write: None }, || {
             self.file = Some(File::options().write(true).open(path)?);
-            self.inner.attach(path, direct)
+            self.inner.attach(path, options)
         })
     }
 
-    fn is_direct(&self) -> bool {
-        self.inner.is_direct()
+    fn method(&self) -> CommitMethod {
+        self.inner.method()
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {

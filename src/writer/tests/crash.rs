@@ -147,21 +147,26 @@ fn check(Image { dir, acknowledged, what }: &Image) {
 #[test]
 fn a_crash_at_any_moment_loses_nothing_acknowledged() {
     for kind in lanes() {
-        run_and_crash(kind, &JournalOptions::new().max_bytes_per_segment(1200));
+        for mode in SYNC_MODES {
+            run_and_crash(kind, &JournalOptions::new().max_bytes_per_segment(1200).sync_mode(mode));
+        }
     }
 }
 
 #[test]
 fn a_crash_at_any_moment_loses_nothing_acknowledged_where_nothing_is_written_ahead() {
-    run_and_crash(
-        BackendKind::Blocking,
-        &JournalOptions::new().max_bytes_per_segment(1200).write_ahead(false),
-    );
+    for mode in SYNC_MODES {
+        let options = JournalOptions::new().max_bytes_per_segment(1200).sync_mode(mode);
+        run_and_crash(BackendKind::Blocking, &options.write_ahead(false));
+    }
 }
 
 #[test]
 fn a_crash_at_any_moment_loses_nothing_acknowledged_through_the_page_cache() {
-    run_and_crash(BackendKind::Blocking, &JournalOptions::new().max_bytes_per_segment(1200).direct(false));
+    for mode in SYNC_MODES {
+        let options = JournalOptions::new().max_bytes_per_segment(1200).sync_mode(mode);
+        run_and_crash(BackendKind::Blocking, &options.direct(false));
+    }
 }
 
 #[test]

@@ -65,7 +65,9 @@ fn opening_and_closing_are_told() {
         assert_eq!((opened.level, opened.fields["next_seq"].as_str()), (Level::INFO, "1"));
         assert_eq!(opened.fields["created"], "true");
         assert_eq!(opened.fields["backend"], kind.to_string());
-        assert_eq!(opened.fields["direct"], rig.store.stats().direct.to_string());
+        let stats = rig.store.stats();
+        assert_eq!(opened.fields["direct"], stats.direct.to_string());
+        assert_eq!(opened.fields["sync_mode"], stats.sync_mode.to_string());
         assert_eq!(the_one(rig.dir.path(), "closed").fields["next_seq"], "2");
     }
 }
@@ -263,6 +265,34 @@ fn direct_writes_that_are_refused_are_told_once_a_store() {
         let refused =
             the_one(rig.dir.path(), "direct writes are refused here: writing through the page cache");
         assert_eq!(refused.level, Level::INFO);
+    }
+}
+
+/// tmpfs is none of the file systems whose `O_DSYNC` is trusted.
+#[test]
+fn untrusted_file_system_is_reported_once() {
+    const TMPFS_MAGIC: u32 = 0x0102_1994;
+    let is_tmpfs = rustix::fs::statfs("/dev/shm").is_ok_and(|found| found.f_type as u32 == TMPFS_MAGIC);
+    let Some(dir) = tempfile::tempdir_in("/dev/shm").ok().filter(|_| is_tmpfs) else {
+        eprintln!("SKIPPED: events of an untrusted file system: /dev/shm is no tmpfs");
+        return;
+    };
+    listen();
+    for (kind, mode) in lanes().into_iter().flat_map(|kind| SYNC_MODES.map(|mode| (kind, mode))) {
+        let dir = tempfile::tempdir_in(dir.path()).unwrap();
+        let options = JournalOptions::new().sync_mode(mode).max_bytes_per_segment(1000);
+        let store = open_on(kind, options, &dir.path().join("j"), &Faults::new()).unwrap();
+        for record in 0..3 {
+            finish(store.append(&record)).unwrap();
+            finish(store.rotate()).unwrap();
+        }
+        let stats = store.stats();
+        assert_eq!((stats.sync_mode, stats.direct), (SyncKind::Fdatasync, false));
+        assert_eq!(the_one(dir.path(), "opened").fields["sync_mode"], "fdatasync");
+        let message = "direct writes are not trusted on this file system: writing through the page cache";
+        assert_eq!(the_one(dir.path(), message).level, Level::INFO);
+        let message = "sync mode dsync is not trusted on this file system: using fdatasync";
+        assert_eq!(count(dir.path(), message), usize::from(mode == SyncMode::Dsync), "{mode}");
     }
 }
 

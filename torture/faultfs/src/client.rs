@@ -17,7 +17,7 @@ use rustix::{
 
 use crate::{
     daemon::READY,
-    protocol::{Answer, Command, Op, Rule, RuleId, socket_path},
+    protocol::{Answer, Command, MountOptions, Op, Rule, RuleId, socket_path},
 };
 
 /// A program that does not answer for so long is broken: its own waits are shorter.
@@ -40,8 +40,15 @@ impl Faultfs {
     /// # Errors
     ///
     /// The program did not start, or did not mount.
-    pub fn mount(program: &Path, backing: &Path, mount_point: &Path) -> io::Result<Self> {
-        let daemon = Process::new(program).args([backing, mount_point]).stdout(Stdio::piped()).spawn()?;
+    pub fn mount(
+        program: &Path,
+        backing: &Path,
+        mount_point: &Path,
+        options: MountOptions,
+    ) -> io::Result<Self> {
+        let mut command = Process::new(program);
+        command.args([backing, mount_point]).args(options.to_args());
+        let daemon = command.stdout(Stdio::piped()).spawn()?;
         let mut this =
             Self { daemon, backing: backing.to_path_buf(), mount_point: mount_point.to_path_buf() };
         let mut line = String::new();

@@ -7,7 +7,7 @@ use fuser::{Config, MountOption, Session, SessionACL};
 use crate::{
     control,
     fs::{Core, Passthrough},
-    protocol::socket_path,
+    protocol::{MountOptions, socket_path},
 };
 
 /// What is told on standard output once the file system is there.
@@ -22,14 +22,14 @@ const THREADS: usize = 2;
 ///
 /// Wrong arguments, or what the operating system says to mounting.
 pub fn run(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
-    let (Some(backing), Some(mount_point), None) = (args.next(), args.next(), args.next()) else {
-        return Err(io::Error::other("usage: ministore-faultfs BACKING MOUNTPOINT"));
-    };
+    let usage = || io::Error::other("usage: ministore-faultfs BACKING MOUNTPOINT [OPTION...]");
+    let (Some(backing), Some(mount_point)) = (args.next(), args.next()) else { return Err(usage()) };
+    let options = MountOptions::from_args(args).ok_or_else(usage)?;
     let (backing, mount_point) = (fs::canonicalize(backing)?, PathBuf::from(mount_point));
     // Whoever is stuck in an operation that is held back cannot end, nor tell us to: its end ends us, and that ends
     // the operation.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    let core = Arc::new(Core::new(&backing)?);
+    let core = Arc::new(Core::new(&backing, options)?);
     let listener = UnixListener::bind(socket_path(&mount_point))?;
     control::serve(listener, Arc::clone(&core));
     let mut config = Config::default();

@@ -21,4 +21,4 @@ mod unsynced;
 
 pub use client::Faultfs;
 pub use daemon::run;
-pub use protocol::{Op, Rule, RuleId};
+pub use protocol::{MountOptions, Op, Rule, RuleId};

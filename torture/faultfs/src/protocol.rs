@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -32,6 +33,51 @@ pub enum Op {
     SyncDir,
     /// Listing a directory.
     List,
+}
+
+/// What the file system asks of the kernel when it is mounted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MountOptions {
+    /// Direct I/O may be asynchronous (`FUSE_ASYNC_DIO`), as libfuse asks by default.
+    pub async_direct_io: bool,
+    /// Every file bypasses the page cache (`FOPEN_DIRECT_IO`), as with libfuse's option `direct_io`.
+    pub open_direct_io: bool,
+    /// Direct I/O need not be aligned, as on most FUSE file systems.
+    pub unaligned_direct_io: bool,
+    /// The most bytes in one write; the kernel cuts larger ones.
+    pub max_write_bytes: Option<u32>,
+}
+
+const ASYNC_DIRECT_IO: &str = "--async-direct-io";
+const OPEN_DIRECT_IO: &str = "--open-direct-io";
+const UNALIGNED_DIRECT_IO: &str = "--unaligned-direct-io";
+const MAX_WRITE_BYTES: &str = "--max-write-bytes=";
+
+impl MountOptions {
+    /// The arguments that tell them to the program.
+    pub(crate) fn to_args(self) -> Vec<String> {
+        let Self { async_direct_io, open_direct_io, unaligned_direct_io, max_write_bytes } = self;
+        let flags = [
+            (async_direct_io, ASYNC_DIRECT_IO),
+            (open_direct_io, OPEN_DIRECT_IO),
+            (unaligned_direct_io, UNALIGNED_DIRECT_IO),
+        ];
+        let flags = flags.into_iter().filter(|(yes, _)| *yes).map(|(_, flag)| flag.to_owned());
+        flags.chain(max_write_bytes.map(|bytes| format!("{MAX_WRITE_BYTES}{bytes}"))).collect()
+    }
+
+    pub(crate) fn from_args(args: impl Iterator<Item = OsString>) -> Option<Self> {
+        let mut options = Self::default();
+        for arg in args {
+            match arg.to_str()? {
+                ASYNC_DIRECT_IO => options.async_direct_io = true,
+                OPEN_DIRECT_IO => options.open_direct_io = true,
+                UNALIGNED_DIRECT_IO => options.unaligned_direct_io = true,
+                other => options.max_write_bytes = Some(other.strip_prefix(MAX_WRITE_BYTES)?.parse().ok()?),
+            }
+        }
+        Some(options)
+    }
 }
 
 /// Which rule; given by the file system.
@@ -224,6 +270,21 @@ pub(crate) fn socket_path(mount_point: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mount_options_are_parsed_back_from_args() {
+        let options = MountOptions {
+            async_direct_io: true,
+            open_direct_io: true,
+            unaligned_direct_io: true,
+            max_write_bytes: Some(4096),
+        };
+        for options in [options, MountOptions::default()] {
+            let args = options.to_args().into_iter().map(OsString::from);
+            assert_eq!(MountOptions::from_args(args), Some(options));
+        }
+        assert_eq!(MountOptions::from_args(["--sync".into()].into_iter()), None);
+    }
 
     #[test]
     fn a_star_stands_for_any_characters() {

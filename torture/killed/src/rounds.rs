@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ministore_uring::JournalOptions;
+use ministore_uring::{JournalOptions, SyncMode};
 
 use crate::{
     child::Talking,
@@ -50,6 +50,7 @@ pub struct Writing {
     segments_kept: usize,
     write_ahead: bool,
     direct: bool,
+    sync_mode: SyncMode,
     group_bytes: u64,
 }
 
@@ -63,14 +64,16 @@ impl Writing {
         let (write_ahead, direct) = (!random.once_in(5), !random.once_in(4));
         // With small ones the next is laid out while one is being written.
         let group_bytes = [1, 300, 1 << 20][random.below(3) as usize];
-        Self { on, round, segment_bytes, segments_kept, write_ahead, direct, group_bytes }
+        let sync_mode = [SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync][random.below(3) as usize];
+        Self { on, round, segment_bytes, segments_kept, write_ahead, direct, sync_mode, group_bytes }
     }
 
     fn args(self, path: &Path) -> Vec<String> {
-        let Self { on, round, segment_bytes, segments_kept, write_ahead, direct, group_bytes } = self;
+        let Self { on, round, segment_bytes, segments_kept, write_ahead, direct, sync_mode, group_bytes } =
+            self;
         let path = path.to_str().expect("our own name");
         let text = format!(
-            "write {on} {path} {round} {segment_bytes} {segments_kept} {write_ahead} {direct} {group_bytes}"
+            "write {on} {path} {round} {segment_bytes} {segments_kept} {write_ahead} {direct} {sync_mode} {group_bytes}"
         );
         text.split(' ').map(str::to_owned).collect()
     }
@@ -85,7 +88,8 @@ impl Writing {
         fn parsed<T: FromStr<Err: fmt::Debug>>(text: &str) -> T {
             text.parse().expect("as the parent wrote it")
         }
-        let [on, _, round, segment_bytes, segments_kept, write_ahead, direct, group_bytes] = *args else {
+        let [on, _, round, segment_bytes, segments_kept, write_ahead, direct, sync_mode, group_bytes] = *args
+        else {
             panic!("{args:?}");
         };
         Self {
@@ -95,6 +99,7 @@ impl Writing {
             segments_kept: parsed(segments_kept),
             write_ahead: parsed(write_ahead),
             direct: parsed(direct),
+            sync_mode: parsed(sync_mode),
             group_bytes: parsed(group_bytes),
         }
     }
@@ -108,6 +113,7 @@ impl Writing {
             .max_segments(self.segments_kept)
             .write_ahead(self.write_ahead)
             .direct(self.direct)
+            .sync_mode(self.sync_mode)
             .max_group_bytes(self.group_bytes)
     }
 }

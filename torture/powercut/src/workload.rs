@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ministore_uring::{Backend, JournalOptions, MiniStore};
+use ministore_uring::{Backend, JournalOptions, MiniStore, SyncMode};
 use serde::{Deserialize, Serialize};
 
 use crate::{line::Line, mark::Mark, random::Random};
@@ -65,9 +65,12 @@ pub(crate) fn segments_max(journal: u64) -> Option<usize> {
 pub(crate) fn options(journal: u64, variant: u64, uring: bool) -> JournalOptions {
     let bytes = [48 << 10, 24 << 10, 6 << 10][usize::try_from(journal % JOURNALS).unwrap_or_default()];
     let backend = if variant & 4 == 0 && uring { Backend::Uring } else { Backend::Blocking };
+    let sync_mode = [SyncMode::Auto, SyncMode::Fdatasync, SyncMode::Dsync, SyncMode::Fdatasync]
+        [usize::try_from(variant >> 4 & 3).unwrap_or_default()];
     let options = JournalOptions::new()
         .max_bytes_per_segment(bytes)
         .direct(variant & 1 == 0)
+        .sync_mode(sync_mode)
         // With small groups the next is laid out while one is being written.
         .max_group_bytes(if variant & 8 == 0 { 1000 } else { 1 << 20 })
         .write_ahead(variant & 2 == 0)

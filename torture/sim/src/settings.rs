@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ministore_uring::{
-    JournalOptions, RecoveryPolicy,
+    JournalOptions, RecoveryPolicy, SyncMode,
     testkit::{
         DirectIo, NamesAfterCut, SimDisk,
         sim::{Beside, Rng, Stop},
@@ -80,6 +80,7 @@ impl Life {
             .max_segments(segments_kept)
             .write_ahead(rng.chance(75))
             .direct(rng.chance(70))
+            .sync_mode(rng.pick(&[SyncMode::Auto, SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync]))
             .max_group_bytes(rng.pick(&[1, 200, 2000, 1 << 20, 1 << 20]))
             .max_queue_bytes(rng.pick(&[400, 2000, 64 << 20, 64 << 20]));
         let stops = [Stop::PowerCut, Stop::PowerCut, Stop::Kill];
@@ -131,4 +132,5 @@ pub fn set_up_disk(disk: &SimDisk, rng: &mut Rng) {
         Beside::Eager,
     ]));
     disk.allocate_late(rng.chance(20));
+    disk.honor_dsync(rng.chance(75));
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_lite::future::block_on;
-use ministore_uring::{Backend, JournalOptions, MiniStore};
+use ministore_uring::{Backend, JournalOptions, MiniStore, SyncMode};
 
 use crate::{
     callers::Caller,
@@ -140,6 +140,7 @@ impl Generation {
             .max_segments(SEGMENTS)
             .write_ahead(random.below(4) > 0)
             .direct(random.below(3) > 0)
+            .sync_mode([SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync][random.below(3) as usize])
             .max_queue_bytes(queue_bytes)
             .max_group_bytes(1 << (10 + random.below(11)))
             .commit_delay(Duration::from_micros(random.below(2) * random.below(500)));

@@ -19,7 +19,7 @@ use crate::{
     exit::{Code, Failure},
     output,
     signals::Interrupts,
-    store::BackendName,
+    store::{BackendName, SyncModeName},
     units,
 };
 use distribution::failure;
@@ -78,6 +78,10 @@ pub(crate) struct Args {
     /// What carries the writes to the disk: one or a list
     #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
     backend: Vec<BackendName>,
+
+    /// How commits are made durable
+    #[arg(long, value_enum, default_value_t = SyncModeName::Auto)]
+    sync_mode: SyncModeName,
 
     /// Do not write the file ahead of its records (for copy-on-write file systems, tiny disks, `tail -f`)
     #[arg(long)]

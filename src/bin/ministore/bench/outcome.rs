@@ -38,6 +38,13 @@ pub(crate) struct Options {
     pub(crate) segment_bytes: u64,
     pub(crate) commit_delay_us: f64,
     pub(crate) write_ahead: bool,
+    /// As it was asked for. Reports of earlier versions have none.
+    #[serde(default = "auto")]
+    pub(crate) sync_mode: String,
+}
+
+fn auto() -> String {
+    "auto".to_owned()
 }
 
 /// What differs from point to point.
@@ -104,12 +111,24 @@ pub(crate) struct Groups {
     pub(crate) groups: u64,
 }
 
+impl Round {
+    /// What carried the commits, and how, for people.
+    pub(crate) fn carrier(&self) -> String {
+        let how = if self.direct { "direct writes" } else { "writes through the page cache" };
+        let sync_mode = self.sync_mode.as_ref().map_or_else(String::new, |mode| format!(", {mode}"));
+        format!("{}, {how}{sync_mode}", self.backend)
+    }
+}
+
 /// A point measured once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Round {
     /// What carried the commits.
     pub(crate) backend: String,
     pub(crate) direct: bool,
+    /// What made the commits durable. Reports of earlier versions do not say.
+    #[serde(default)]
+    pub(crate) sync_mode: Option<String>,
     pub(crate) seconds: f64,
     pub(crate) appends: u64,
     pub(crate) appends_per_second: f64,

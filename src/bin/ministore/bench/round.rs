@@ -79,6 +79,7 @@ fn told(seen: &Recorder, observed: &Observed, rate: Option<f64>, length: Length,
     Round {
         backend: stats.backend.to_string(),
         direct: stats.direct,
+        sync_mode: Some(stats.sync_mode.to_string()),
         seconds,
         appends: seen.appends,
         appends_per_second: units::ratio(seen.appends, seconds),

@@ -16,10 +16,7 @@ fn one(point: &Point) -> Vec<(&'static str, String)> {
     let rounds = &point.rounds;
     let sum = |of: fn(&super::outcome::Round) -> u64| rounds.iter().map(of).sum::<u64>();
     let seconds: f64 = rounds.iter().map(|round| round.seconds).sum();
-    let carrier = rounds.first().map_or_else(String::new, |round| {
-        let how = if round.direct { "direct writes" } else { "writes through the page cache" };
-        format!("{}, {how}", round.backend)
-    });
+    let carrier = rounds.first().map_or_else(String::new, super::outcome::Round::carrier);
     let rate = format!("{} durable appends/s", range(point.appends_per_second, rounds.len(), whole));
     let mut rows = vec![
         ("callers", format!("{} (records of {} bytes)", setting.callers, setting.record_bytes)),

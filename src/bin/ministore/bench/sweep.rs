@@ -98,6 +98,7 @@ impl<'a> Sweep<'a> {
         let backend = self.args.backend.iter().find(named).copied().unwrap_or(BackendName::Auto);
         JournalOptions::new()
             .backend(backend.backend())
+            .sync_mode(self.args.sync_mode.mode())
             .write_ahead(!self.args.no_write_ahead)
             .commit_delay(self.args.commit_delay)
             .max_bytes_per_segment(self.args.segment_bytes)
@@ -129,6 +130,7 @@ impl<'a> Sweep<'a> {
                 segment_bytes: args.segment_bytes,
                 commit_delay_us: args.commit_delay.as_secs_f64() * 1e6,
                 write_ahead: !args.no_write_ahead,
+                sync_mode: args.sync_mode.mode().to_string(),
             },
             points: told,
         };

@@ -91,9 +91,18 @@ fn compared(a: &Point, b: &Point, tolerated: f64) -> Compared {
 
 /// Where something else carried the commits, though the same was asked for.
 fn carriers(a: &Point, b: &Point) -> Option<Unlike> {
+    let says = |point: &Point| point.rounds.first().is_some_and(|round| round.sync_mode.is_some());
+    let both_say = says(a) && says(b);
     let carrier = |point: &Point| {
         point.rounds.first().map(|round| {
-            format!("{}, {}", round.backend, if round.direct { "direct" } else { "through the page cache" })
+            let how = if round.direct { "direct" } else { "through the page cache" };
+            // An earlier version did not say: no difference.
+            let sync_mode = round
+                .sync_mode
+                .as_ref()
+                .filter(|_| both_say)
+                .map_or_else(String::new, |mode| format!(", {mode}"));
+            format!("{}, {how}{sync_mode}", round.backend)
         })
     };
     let (one, two) = (carrier(a), carrier(b));

@@ -21,6 +21,8 @@ use std::{
     time::Duration,
 };
 
+use ministore_uring::SyncKind;
+
 use crate::{
     directory::OwnDirectory,
     exit::{Code, Failure},
@@ -74,6 +76,8 @@ struct Examined {
     file_system: FileSystem,
     device: Option<Device>,
     room: Room,
+    /// What makes commits durable here, where a journal could be written.
+    sync_mode: Option<SyncKind>,
     findings: Vec<Finding>,
     /// Empty where nothing was measured.
     measured: Vec<Measured>,
@@ -98,8 +102,8 @@ pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
     if let Some(signal) = interrupts.raised() {
         return Ok(signal);
     }
-    let Examined { file_system, room, measured, .. } = &examined;
-    examined.recommended = recommend::recommend(&file_system.kind, room, measured);
+    let Examined { file_system, room, measured, sync_mode, .. } = &examined;
+    examined.recommended = recommend::recommend(&file_system.kind, room, measured, *sync_mode);
     if args.json {
         report::print_json(&examined)?
     } else {
@@ -133,7 +137,17 @@ fn look(directory: &Path) -> Result<Examined, Failure> {
     findings.push(device::check(device.as_ref()));
     findings.extend(room::check(&room));
     let (directory, measured, recommended) = (directory.to_owned(), Vec::new(), Vec::new());
-    Ok(Examined { directory, machine, file_system, device, room, findings, measured, recommended })
+    Ok(Examined {
+        directory,
+        machine,
+        file_system,
+        device,
+        room,
+        sync_mode: None,
+        findings,
+        measured,
+        recommended,
+    })
 }
 
 impl Examined {
@@ -141,13 +155,15 @@ impl Examined {
     fn try_out(&mut self, own: &Path, time: Duration, interrupts: &Interrupts) -> Result<(), Failure> {
         let kind = self.file_system.kind.clone();
         self.findings.push(io_uring::check(own, self.machine.kernel.as_deref()));
-        self.findings.extend(writes::check(own));
+        let (findings, sync_mode) = writes::check(own);
+        self.findings.extend(findings);
+        self.sync_mode = sync_mode;
         self.findings.push(locks::check(own, &kind));
         if !time.is_zero() && self.room.is_enough() {
             self.measured = measure::measure(own, time, interrupts)
                 .map_err(|error| Failure::file(own, "measure in it", &error))?;
         }
-        self.findings.push(sync::check(&self.measured, self.device.as_ref(), &kind));
+        self.findings.push(sync::check(&self.measured, self.device.as_ref(), &kind, sync_mode));
         Ok(())
     }
 }

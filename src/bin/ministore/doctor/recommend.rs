@@ -1,5 +1,6 @@
 //! Owns what `doctor` recommends: options of the program and of the library, each with its reason. Pure.
 
+use ministore_uring::SyncKind;
 use serde::Serialize;
 
 use super::{
@@ -28,16 +29,29 @@ impl Recommendation {
     }
 }
 
-pub(super) fn recommend(kind: &str, room: &Room, measured: &[Measured]) -> Vec<Recommendation> {
-    let all = [write_ahead(kind, measured), backend(measured), segments(room), limit(room), delay(measured)];
+pub(super) fn recommend(
+    kind: &str,
+    room: &Room,
+    measured: &[Measured],
+    sync_mode: Option<SyncKind>,
+) -> Vec<Recommendation> {
+    let all = [
+        write_ahead(kind, measured, sync_mode),
+        backend(measured),
+        segments(room),
+        limit(room),
+        delay(measured),
+    ];
     all.into_iter().flatten().collect()
 }
 
-fn write_ahead(kind: &str, measured: &[Measured]) -> Option<Recommendation> {
+fn write_ahead(kind: &str, measured: &[Measured], sync_mode: Option<SyncKind>) -> Option<Recommendation> {
     let flag = Some("--no-write-ahead".to_owned());
     let option = "write_ahead(false)";
     let best = |way| measure::undisturbed(measured, way);
-    let in_place = [SYNCED, DIRECT_SYNCED].into_iter().filter_map(best).min();
+    // The figures of what commits do here.
+    let ways = if sync_mode == Some(SyncKind::Dsync) { &[SYNCED, DIRECT_SYNCED][..] } else { &[SYNCED] };
+    let in_place = ways.iter().copied().filter_map(best).min();
     if let (Some(growing), Some(in_place)) = (best(GROWING), in_place) {
         let figures =
             format!("appending takes {}, writing ahead {}", units::nanos(growing), units::nanos(in_place));
@@ -142,7 +156,7 @@ mod tests {
     }
 
     fn options(kind: &str, room: &Room, measured: &[Measured]) -> Vec<String> {
-        let names = recommend(kind, room, measured).into_iter();
+        let names = recommend(kind, room, measured, Some(SyncKind::Dsync)).into_iter();
         names.map(|one| one.option.split('(').next().unwrap_or_default().to_owned()).collect()
     }
 
@@ -155,7 +169,7 @@ mod tests {
             took(STORE_BLOCKING, 60_000),
         ];
         assert_eq!(options("ext4", &ROOM, &fast), ["max_total_bytes"]);
-        let limit = recommend("ext4", &ROOM, &fast).remove(0);
+        let limit = recommend("ext4", &ROOM, &fast, Some(SyncKind::Dsync)).remove(0);
         assert_eq!(limit.flag.unwrap(), "--max-total-bytes 50GiB");
         assert_eq!(limit.option, format!("max_total_bytes({})", 50_u64 << 30));
         assert_eq!(round((100 << 20) + 5), (100 << 20, "100MiB".to_owned()));
@@ -174,12 +188,20 @@ mod tests {
     }
 
     #[test]
+    fn dsync_figures_count_only_in_dsync_mode() {
+        let unsynced = [took(GROWING, 90_000), took(SYNCED, 300_000), took(DIRECT_SYNCED, 20_000)];
+        let ahead = |mode| write_ahead("fuse.sshfs", &unsynced, mode).map(|one| one.option);
+        assert_eq!(ahead(Some(SyncKind::Dsync)), None);
+        assert_eq!(ahead(Some(SyncKind::Fdatasync)), Some("write_ahead(false)".to_owned()));
+    }
+
+    #[test]
     fn little_room_slow_syncs_and_a_slow_ring_are_answered() {
         let little = Room { free_bytes: 160 << 20, ..ROOM };
         let slow = [took(STORE_URING, 8_000_000), took(STORE_BLOCKING, 5_000_000)];
         let names = options("ext4", &little, &slow);
         assert_eq!(names, ["backend", "max_bytes_per_segment", "max_total_bytes", "commit_delay"]);
-        let delay = recommend("ext4", &little, &slow).pop().unwrap();
+        let delay = recommend("ext4", &little, &slow, Some(SyncKind::Dsync)).pop().unwrap();
         assert!(
             delay.option.contains("from_micros(49") || delay.option.contains("from_micros(500"),
             "{delay:?}"

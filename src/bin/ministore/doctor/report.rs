@@ -100,6 +100,7 @@ pub(super) fn print_json(examined: &Examined) -> Result<(), Failure> {
         "file_system": examined.file_system,
         "device": examined.device,
         "room": examined.room,
+        "sync_mode": examined.sync_mode.map(|mode| mode.to_string()),
         "checks": examined.findings,
         "measured": examined.measured.iter().map(figures).collect::<Vec<_>>(),
         "recommended": examined.recommended,

@@ -1,5 +1,7 @@
 //! Owns the rule that says when a sync is too fast to be true. Pure. `docs/doctor.md` says where its bounds are from.
 
+use ministore_uring::SyncKind;
+
 use super::{
     device::Device,
     file_system::{Nature, nature},
@@ -40,13 +42,20 @@ enum Doubt {
     FlushIsFree,
 }
 
-pub(super) fn check(measured: &[Measured], device: Option<&Device>, kind: &str) -> Finding {
+pub(super) fn check(
+    measured: &[Measured],
+    device: Option<&Device>,
+    kind: &str,
+    sync_mode: Option<SyncKind>,
+) -> Finding {
     let median = |way| measure::median(measured, way);
     let (Some(unsynced), Some(synced)) = (median(UNSYNCED), median(SYNCED)) else {
         return Finding::note(CHECK, "not measured")
             .why("whether a sync takes as long as a device needs could not be seen");
     };
-    let medians = Medians { unsynced, synced, direct: median(DIRECT).zip(median(DIRECT_SYNCED)) };
+    // Only what commits rely on is judged: elsewhere a write with O_DSYNC may be fast because it is not synced.
+    let direct = median(DIRECT).zip(median(DIRECT_SYNCED)).filter(|_| sync_mode == Some(SyncKind::Dsync));
+    let medians = Medians { unsynced, synced, direct };
     let found = format!("{} with fdatasync, {} without", units::nanos(synced), units::nanos(unsynced));
     let doubt = match nature(kind) {
         Nature::Memory => Some(Doubt::NobodyToAsk),
@@ -154,6 +163,6 @@ mod tests {
     #[test]
     fn nothing_measured_is_nothing_said() {
         assert_eq!(told(Doubt::NobodyToAsk, "").level, Level::Warning);
-        assert_eq!(check(&[], None, "ext4").level, Level::Note);
+        assert_eq!(check(&[], None, "ext4", Some(SyncKind::Dsync)).level, Level::Note);
     }
 }

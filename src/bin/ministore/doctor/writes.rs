@@ -1,5 +1,5 @@
-//! Owns the checks of what a commit is made of: writes that are durable by themselves, past the page cache, and
-//! directories that can be synced.
+//! Owns the checks of what a commit is made of: how it is made durable, writes past the page cache, and directories that
+//! can be synced.
 
 use std::{
     fs::{File, OpenOptions},
@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use ministore_uring::{Backend, JournalOptions, MiniStoreError};
+use ministore_uring::{Backend, JournalOptions, MiniStoreError, Stats, SyncKind};
 use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
 
 use super::finding::Finding;
@@ -23,15 +23,28 @@ struct Alignment {
 /// The alignment that commits keep.
 const COMMIT_ALIGNMENT: u32 = 4096;
 
-pub(super) fn check(directory: &Path) -> Vec<Finding> {
+/// The findings, and the sync mode that a journal with default options uses here.
+pub(super) fn check(directory: &Path) -> (Vec<Finding>, Option<SyncKind>) {
     let path = directory.join("writes");
     if let Err(error) = File::create(&path).and_then(|file| file.sync_all()) {
-        return vec![
-            Finding::problem("writes", format!("a file cannot be made and synced: {error}"))
-                .why("nothing can be made durable here"),
-        ];
+        let problem = Finding::problem("writes", format!("a file cannot be made and synced: {error}"));
+        return (vec![problem.why("nothing can be made durable here")], None);
     }
-    vec![dsync(&path), direct(directory, alignment(&path)), directories(directory)]
+    let written = write_journal(directory);
+    let sync_mode = written.as_ref().ok().map(|stats| stats.sync_mode);
+    let mut findings = vec![dsync(&path)];
+    findings.extend(sync_mode.map(mode));
+    findings.extend([direct(written, alignment(&path)), directories(directory)]);
+    (findings, sync_mode)
+}
+
+fn mode(kind: SyncKind) -> Finding {
+    const CHECK: &str = "sync mode";
+    match kind {
+        SyncKind::Dsync => Finding::ok(CHECK, "dsync: a commit is one write with O_DSYNC"),
+        _ => Finding::note(CHECK, "fdatasync: a commit is one write, then an fdatasync")
+            .why("O_DSYNC is relied on for direct writes on ext4, xfs and btrfs only: other file systems can ignore it"),
+    }
 }
 
 fn dsync(path: &Path) -> Finding {
@@ -44,20 +57,21 @@ fn dsync(path: &Path) -> Finding {
     }
 }
 
-/// Asks a journal, which finds it out by trying.
-fn direct(directory: &Path, alignment: Option<Alignment>) -> Finding {
+/// Asks a journal, which finds out by trying.
+fn write_journal(directory: &Path) -> Result<Stats, MiniStoreError> {
+    let options = JournalOptions::new().backend(Backend::Blocking).max_bytes_per_segment(1 << 20);
+    let store = options.open_blocking(directory.join("direct.jsonl"))?;
+    store.blocking().append(&1)?;
+    let stats = store.stats();
+    store.blocking().close()?;
+    Ok(stats)
+}
+
+fn direct(written: Result<Stats, MiniStoreError>, alignment: Option<Alignment>) -> Finding {
     const CHECK: &str = "direct writes";
-    let open = || -> Result<bool, MiniStoreError> {
-        let options = JournalOptions::new().backend(Backend::Blocking).max_bytes_per_segment(1 << 20);
-        let store = options.open_blocking(directory.join("direct.jsonl"))?;
-        store.blocking().append(&1)?;
-        let direct = store.stats().direct;
-        store.blocking().close()?;
-        Ok(direct)
-    };
-    match open() {
-        Ok(true) => Finding::ok(CHECK, format!("O_DIRECT with O_DSYNC{}", aligned(alignment))),
-        Ok(false) => Finding::note(CHECK, format!("not taken{}", aligned(alignment)))
+    match written {
+        Ok(stats) if stats.direct => Finding::ok(CHECK, format!("O_DIRECT{}", aligned(alignment))),
+        Ok(_) => Finding::note(CHECK, format!("not used{}", aligned(alignment)))
             .why("a commit is a write through the page cache and an fdatasync: as durable, and often slower"),
         Err(error) => Finding::problem(CHECK, format!("a journal cannot be written: {error}")),
     }
@@ -103,10 +117,12 @@ mod tests {
     #[test]
     fn this_machine_can_write() {
         let dir = tempfile::tempdir().unwrap();
-        let findings = check(dir.path());
-        assert_eq!(findings.len(), 3);
+        let (findings, sync_mode) = check(dir.path());
+        assert_eq!(findings.len(), 4);
+        assert!(sync_mode.is_some());
         assert!(findings.iter().all(|finding| finding.level <= Level::Note), "{findings:?}");
-        assert_eq!(check(&dir.path().join("missing"))[0].level, Level::Problem);
+        let (findings, sync_mode) = check(&dir.path().join("missing"));
+        assert_eq!((findings[0].level, sync_mode), (Level::Problem, None));
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl Summary {
             "durable_seq": stats.durable_seq,
             "backend": stats.backend.to_string(),
             "direct": stats.direct,
+            "sync_mode": stats.sync_mode.to_string(),
         })
     }
 

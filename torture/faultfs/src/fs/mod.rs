@@ -19,13 +19,13 @@ use std::{
     thread,
 };
 
-use fuser::{FileHandle, INodeNo};
+use fuser::{FileHandle, FopenFlags, INodeNo};
 use rustix::fs::OFlags;
 
 use crate::{
     faults::{Event, Faults},
     inodes::{Inode, Inodes},
-    protocol::{Op, Then},
+    protocol::{MountOptions, Op, Then},
     unsynced::Unsynced,
 };
 
@@ -34,6 +34,7 @@ use crate::{
 pub(crate) struct Core {
     pub(crate) faults: Faults,
     backing: PathBuf,
+    options: MountOptions,
     inodes: Mutex<Inodes>,
     handles: Mutex<HashMap<u64, Arc<Handle>>>,
     last_handle: AtomicU64,
@@ -53,10 +54,11 @@ enum Handle {
 pub(crate) struct Passthrough(pub(crate) Arc<Core>);
 
 impl Core {
-    pub(crate) fn new(backing: &Path) -> io::Result<Self> {
+    pub(crate) fn new(backing: &Path, options: MountOptions) -> io::Result<Self> {
         Ok(Self {
             faults: Faults::default(),
             backing: backing.to_path_buf(),
+            options,
             inodes: Mutex::new(Inodes::new(Inode::root(backing)?)),
             handles: Mutex::default(),
             last_handle: AtomicU64::new(0),
@@ -78,6 +80,16 @@ impl Core {
     fn handle(&self, handle: FileHandle) -> io::Result<Arc<Handle>> {
         let handles = lock(&self.handles);
         Ok(Arc::clone(handles.get(&handle.0).ok_or(rustix::io::Errno::BADF)?))
+    }
+
+    /// The flags that files are opened with.
+    fn open_flags(&self) -> FopenFlags {
+        if self.options.open_direct_io { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::empty() }
+    }
+
+    /// Whether reads and writes of a file opened with these flags must be aligned.
+    fn needs_alignment(&self, flags: i32) -> bool {
+        is_direct(flags) && !self.options.unaligned_direct_io
     }
 
     fn forget_handle(&self, handle: FileHandle) {

@@ -2,18 +2,19 @@
 
 use std::{
     ffi::OsStr,
+    io,
     time::{Duration, SystemTime},
 };
 
 use fuser::{
-    BsdFileFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, LockOwner, OpenFlags, RenameFlags,
-    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
-    ReplyWrite, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
+    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
+    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use rustix::fs::AtFlags;
 
-use super::{Handle, Passthrough, is_direct, is_writing};
-use crate::protocol::Op;
+use super::{Handle, Passthrough, is_writing};
+use crate::protocol::{MountOptions, Op};
 
 /// Nothing is to be believed for any time: others change the backing directory.
 const TTL: Duration = Duration::ZERO;
@@ -36,6 +37,18 @@ impl Passthrough {
 }
 
 impl Filesystem for Passthrough {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        let MountOptions { async_direct_io, max_write_bytes, .. } = self.0.options;
+        if async_direct_io {
+            let added = config.add_capabilities(InitFlags::FUSE_ASYNC_DIO);
+            added.map_err(|_| io::Error::other("no FUSE_ASYNC_DIO in this kernel"))?;
+        }
+        if let Some(bytes) = max_write_bytes {
+            config.set_max_write(bytes).map_err(|_| io::Error::other("max_write_bytes is out of range"))?;
+        }
+        Ok(())
+    }
+
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let found = self.0.look_up(parent, name).map_err(fuser::Errno::from);
         answer!(reply, found, attr => reply.entry(&TTL, &attr, Generation(0)));
@@ -142,24 +155,25 @@ impl Filesystem for Passthrough {
         reply: ReplyCreate,
     ) {
         let (on, name) = (Self::on_names(Op::Create, parent, &[name]), name.to_owned());
+        let open_flags = self.0.open_flags();
         self.meet(
             on,
             true,
-            move |core, _| core.create(parent, &name, mode & !umask, is_direct(flags)),
+            move |core, _| core.create(parent, &name, mode & !umask, core.needs_alignment(flags)),
             move |created| {
                 answer!(reply, created, (attr, handle) =>
-                    reply.created(&TTL, &attr, Generation(0), handle, FopenFlags::empty()));
+                    reply.created(&TTL, &attr, Generation(0), handle, open_flags));
             },
         );
     }
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let writing = is_writing(flags.0);
+        let (writing, open_flags) = (is_writing(flags.0), self.0.open_flags());
         self.meet(
             self.on(Op::Open, ino),
             writing,
-            move |core, _| core.open(ino, writing, is_direct(flags.0)),
-            move |opened| answer!(reply, opened, handle => reply.opened(handle, FopenFlags::empty())),
+            move |core, _| core.open(ino, writing, core.needs_alignment(flags.0)),
+            move |opened| answer!(reply, opened, handle => reply.opened(handle, open_flags)),
         );
     }
 

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod acks;
 mod callers;
 mod disk;
 mod foreign;
@@ -17,5 +18,6 @@ mod read_only;
 mod reading;
 mod rig;
 mod rotation;
+mod short;
 mod sweep;
 mod sync;

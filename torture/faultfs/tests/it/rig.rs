@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use ministore_faultfs::Faultfs;
-use ministore_uring::{Backend, JournalOptions, MiniStore, Result};
+use ministore_faultfs::{Faultfs, MountOptions};
+use ministore_uring::{Backend, JournalOptions, MiniStore, Result, SyncMode};
 use rustix::mount::{MountPropagationFlags, mount_change};
 use tempfile::TempDir;
 
@@ -24,6 +24,9 @@ pub(crate) const HANG: Duration = Duration::from_secs(60);
 pub(crate) struct Lane {
     pub(crate) backend: Backend,
     pub(crate) direct: bool,
+    pub(crate) sync: SyncMode,
+    /// The flags are trusted, as on ext4: on a mount without asynchronous direct I/O, which honours them.
+    pub(crate) trusted: bool,
     pub(crate) write_ahead: bool,
     /// A group that holds this many bytes is full: with few, the next one is full, too, and is laid out while this one
     /// is being written.
@@ -37,36 +40,74 @@ const ALONE: u64 = 1;
 const TOGETHER: u64 = 1 << 20;
 
 impl Lane {
-    /// Every way: both backends; past the page cache, through it, and without writing ahead.
+    /// Past the page cache.
+    fn direct(backend: Backend, sync: SyncMode) -> Self {
+        Self { backend, direct: true, sync, trusted: true, write_ahead: true, group_bytes: ALONE }
+    }
+
+    /// The default options: through the page cache, because a FUSE file system is not trusted with anything else.
+    fn default_options(backend: Backend) -> Self {
+        let group_bytes = TOGETHER;
+        Self { backend, direct: true, sync: SyncMode::Auto, trusted: false, write_ahead: true, group_bytes }
+    }
+
+    /// Through the page cache, with every write extending the file.
+    fn growing(backend: Backend, sync: SyncMode) -> Self {
+        Self { backend, direct: false, sync, trusted: true, write_ahead: false, group_bytes: ALONE }
+    }
+
+    /// Both backends: past the page cache, through it, and without writing ahead. Each backend has both sync modes.
     pub(crate) fn all() -> Vec<Self> {
-        let ways = [(true, true, ALONE), (false, true, TOGETHER), (false, false, ALONE)];
-        let lane = |backend| {
-            move |(direct, write_ahead, group_bytes)| Self { backend, direct, write_ahead, group_bytes }
+        let lanes = |backend| {
+            let (one, other) = match backend {
+                Backend::Blocking => (SyncMode::Fdatasync, SyncMode::Dsync),
+                _ => (SyncMode::Dsync, SyncMode::Fdatasync),
+            };
+            [Self::direct(backend, one), Self::default_options(backend), Self::growing(backend, other)]
         };
-        backends().into_iter().flat_map(|backend| ways.map(lane(backend))).collect()
+        backends().into_iter().flat_map(lanes).collect()
+    }
+
+    /// Every backend with every sync mode, past the page cache, through it, and without writing ahead.
+    pub(crate) fn crossed() -> Vec<Self> {
+        let modes = |backend| {
+            let lane = move |sync| [Self::direct(backend, sync), Self::growing(backend, sync)];
+            let modes = [SyncMode::Dsync, SyncMode::Fdatasync].into_iter().flat_map(lane);
+            modes.chain([Self::default_options(backend)])
+        };
+        backends().into_iter().flat_map(modes).collect()
     }
 
     /// One past the page cache, the other with every file growing; each with a backend of its own where both run.
     pub(crate) fn two() -> [Self; 2] {
         let backends = backends();
         let (first, last) = (backends[0], backends[backends.len() - 1]);
-        [
-            Self { backend: first, direct: true, write_ahead: true, group_bytes: ALONE },
-            Self { backend: last, direct: false, write_ahead: false, group_bytes: TOGETHER },
-        ]
+        let growing = Self::growing(last, SyncMode::Fdatasync);
+        [Self::direct(first, SyncMode::Dsync), Self { group_bytes: TOGETHER, ..growing }]
     }
 
     pub(crate) fn options(self) -> JournalOptions {
-        let options = JournalOptions::new().backend(self.backend);
+        let options = JournalOptions::new().backend(self.backend).sync_mode(self.sync);
+        let options = options.trust_file_system(self.trusted);
         options.direct(self.direct).write_ahead(self.write_ahead).max_group_bytes(self.group_bytes)
+    }
+
+    /// A mount on which the lane keeps its promise.
+    fn mount(self) -> MountOptions {
+        MountOptions { async_direct_io: !self.trusted, ..MountOptions::default() }
     }
 }
 
 impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let direct = if self.direct { "direct" } else { "buffered" };
+        let trusted = if self.trusted { "trusted" } else { "not trusted" };
         let ahead = if self.write_ahead { "written ahead" } else { "not written ahead" };
-        write!(f, "{:?}, {direct}, {ahead}, groups of {}", self.backend, self.group_bytes)
+        write!(
+            f,
+            "{:?}, {direct}, {}, {trusted}, {ahead}, groups of {}",
+            self.backend, self.sync, self.group_bytes
+        )
     }
 }
 
@@ -93,13 +134,17 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(lane: Lane) -> Self {
+        Self::mounted(lane, lane.mount())
+    }
+
+    pub(crate) fn mounted(lane: Lane, options: MountOptions) -> Self {
         enter_private_namespace().unwrap();
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let (backing, mount_point) = (dir.path().join("backing"), dir.path().join("mount"));
         fs::create_dir(&backing).unwrap();
         fs::create_dir(&mount_point).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_ministore-faultfs"));
-        let fs = Faultfs::mount(program, &backing, &mount_point).unwrap();
+        let fs = Faultfs::mount(program, &backing, &mount_point, options).unwrap();
         Self { fs, dir, lane }
     }
 

@@ -13,7 +13,8 @@ use std::{
 use crate::{
     BackendKind, JournalOptions, MiniStore, MiniStoreError, Result,
     device::{
-        CommitBuffer, CommitError, Disk, DiskFile, Hands, Kind, Lane, LockFile, MODE_DEFAULT, Open, RealDisk,
+        CommitBuffer, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, Hands, Kind, Lane, LockFile,
+        MODE_DEFAULT, Open, RealDisk,
     },
     store::APPEND_OVERHEAD_BYTES,
     sync::{Condvar, Mutex, block_on, switch},
@@ -172,13 +173,13 @@ struct ModelLane {
 }
 
 impl Lane for ModelLane {
-    fn attach(&mut self, path: &Path, direct: bool) -> io::Result<()> {
+    fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
         switch();
-        self.inner.attach(path, direct)
+        self.inner.attach(path, options)
     }
 
-    fn is_direct(&self) -> bool {
-        self.inner.is_direct()
+    fn method(&self) -> CommitMethod {
+        self.inner.method()
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> std::result::Result<(), CommitError> {

@@ -176,6 +176,7 @@ mod tests {
         let round = Round {
             backend: HOSTILE.into(),
             direct: true,
+            sync_mode: Some(HOSTILE.into()),
             seconds: 1.0,
             appends: 0,
             appends_per_second: 0.0,
@@ -220,6 +221,7 @@ mod tests {
                 segment_bytes: 1,
                 commit_delay_us: 0.0,
                 write_ahead: true,
+                sync_mode: HOSTILE.into(),
             },
             points: (1..).take(points).map(point).collect(),
         }

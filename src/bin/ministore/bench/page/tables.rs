@@ -148,8 +148,7 @@ pub(super) fn circumstances(outcome: &Outcome) -> Markup {
         rows.push(("file system", unknown()));
     }
     if let Some(round) = outcome.points.first().and_then(|point| point.rounds.first()) {
-        let how = if round.direct { "direct writes" } else { "writes through the page cache" };
-        rows.push(("commits", format!("{}, {how}", round.backend)));
+        rows.push(("commits", round.carrier()));
     }
     let ahead = if options.write_ahead { "yes" } else { "no" };
     rows.extend([

@@ -1,0 +1,92 @@
+//! How commits are made durable: the mode that was asked for where the file system is trusted with it, and otherwise the one
+//! that every file system keeps.
+
+use std::path::Path;
+
+use ministore_uring::{JournalOptions, MiniStoreError, SyncKind, SyncMode};
+
+use crate::support::{Journal, NAME, numbered, on_each_backend, replay, shout};
+
+const MODES: [SyncMode; 3] = [SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync];
+
+/// ext4, xfs and btrfs.
+const TRUSTED: [u32; 3] = [0xEF53, 0x5846_5342, 0x9123_683E];
+
+const TMPFS: u32 = 0x0102_1994;
+
+fn file_system(dir: &Path) -> u32 {
+    rustix::fs::statfs(dir).unwrap().f_type as u32
+}
+
+#[test]
+fn mode_in_use_follows_option_and_file_system() {
+    on_each_backend(|backend| {
+        for mode in MODES {
+            for (direct, write_ahead) in [(true, true), (false, true), (true, false)] {
+                let journal = Journal::new();
+                let trusted = TRUSTED.contains(&file_system(journal.dir()));
+                let options = JournalOptions::new().backend(backend).sync_mode(mode).direct(direct);
+                let store = options.write_ahead(write_ahead).open_blocking(journal.path()).unwrap();
+                store.blocking().append(&1).unwrap();
+                store.blocking().rotate().unwrap();
+                store.blocking().append(&2).unwrap();
+                let stats = store.stats();
+                let expected = match mode {
+                    SyncMode::Dsync if trusted => SyncKind::Dsync,
+                    SyncMode::Auto if stats.direct => SyncKind::Dsync,
+                    _ => SyncKind::Fdatasync,
+                };
+                assert_eq!(stats.sync_mode, expected, "{mode}, direct: {direct}, ahead: {write_ahead}");
+                assert!(!stats.direct || trusted && direct && write_ahead, "{mode}: {stats:?}");
+                store.blocking().close().unwrap();
+                assert_eq!(replay::<u32>(journal.path()).unwrap(), [1, 2]);
+            }
+        }
+    });
+}
+
+#[test]
+fn dsync_on_tmpfs_becomes_fdatasync() {
+    let shm = Path::new("/dev/shm");
+    let Some(dir) = tempfile::tempdir_in(shm).ok().filter(|_| file_system(shm) == TMPFS) else {
+        return shout("SKIPPED: a file system that is not trusted: /dev/shm is no tmpfs");
+    };
+    on_each_backend(|backend| {
+        for mode in MODES {
+            let path = dir.path().join(format!("{NAME}-{backend:?}-{mode}"));
+            let options = JournalOptions::new().backend(backend).sync_mode(mode).max_bytes_per_segment(1000);
+            let store = options.open_blocking(&path).unwrap();
+            for number in 0..100u64 {
+                store.blocking().append(&number).unwrap();
+                let stats = store.stats();
+                assert_eq!((stats.sync_mode, stats.direct), (SyncKind::Fdatasync, false), "{mode}");
+            }
+            store.blocking().close().unwrap();
+            assert_eq!(numbered::<u64>(&path).unwrap().len(), 100, "{mode}");
+        }
+    });
+}
+
+#[test]
+fn journal_moves_between_sync_modes() {
+    on_each_backend(|backend| {
+        let journal = Journal::new();
+        for (round, mode) in (0u64..).zip(MODES.into_iter().chain(MODES)) {
+            let options = JournalOptions::new().backend(backend).sync_mode(mode);
+            let store = options.open_blocking(journal.path()).unwrap();
+            store.blocking().append(&round).unwrap();
+        }
+        assert_eq!(replay::<u64>(journal.path()).unwrap(), [0, 1, 2, 3, 4, 5]);
+    });
+}
+
+#[test]
+fn sync_mode_is_parsed_from_its_name() {
+    for mode in MODES {
+        assert_eq!(mode.to_string().parse::<SyncMode>().unwrap(), mode);
+    }
+    let refused = "fsync".parse::<SyncMode>();
+    assert!(matches!(refused, Err(MiniStoreError::InvalidArgument(_))), "{refused:?}");
+    assert_eq!(SyncKind::Dsync.to_string(), "dsync");
+    assert_eq!(SyncMode::default(), SyncMode::Auto);
+}
