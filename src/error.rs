@@ -130,6 +130,16 @@ pub enum MiniStoreError {
         pid: Option<u32>,
     },
 
+    /// A file is in the way that does not belong to the journal, or the path asked for is a file of another journal. It was
+    /// not changed; the message names it and says what to do.
+    #[error("{}: {reason}", path.display())]
+    NotOwned {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        reason: String,
+    },
+
     /// The disk (or a quota, or the process's file size limit) has no room for the record. It was not written,
     /// nothing acknowledged is lost, and appends work again once there is room.
     #[error("{}: no room: {source}", path.display())]

@@ -153,6 +153,7 @@ pub mod maintenance;
 pub mod models;
 mod names;
 mod options;
+mod ownership;
 mod planted;
 mod process;
 mod progress;

@@ -11,6 +11,7 @@
 //! | `NAME.cut-<offset>` | bytes that recovery cut |
 
 use std::{
+    collections::HashSet,
     ffi::{OsStr, OsString},
     io,
     os::unix::ffi::{OsStrExt, OsStringExt},
@@ -24,6 +25,15 @@ const DIGITS_MIN: usize = 3;
 
 /// A segment of a higher number is read, and not continued: enough must be left for those to come.
 pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
+
+/// What a name means to the journal that it was derived from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A rotated segment, of this number.
+    Segment(u64),
+    /// A file next to the segments.
+    Companion,
+}
 
 /// Where a journal lives and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,14 +96,48 @@ impl Names {
         }
     }
 
-    /// The archived segments among the names in the directory, oldest first.
+    /// The archived segments among the names in the directory, oldest first. A file with a lock file of its own is another
+    /// journal.
     pub(crate) fn archived_in(&self, names: &[OsString]) -> Vec<(u64, PathBuf)> {
+        self.numbered_in(names, false)
+    }
+
+    /// The other journals among the names in the directory that are called like an archived segment.
+    pub(crate) fn foreign_in(&self, names: &[OsString]) -> Vec<(u64, PathBuf)> {
+        self.numbered_in(names, true)
+    }
+
+    fn numbered_in(&self, names: &[OsString], has_lock: bool) -> Vec<(u64, PathBuf)> {
+        let stem = |name| OsStr::as_bytes(name).strip_suffix(b".lock").map(OsStr::from_bytes);
+        let with_lock: HashSet<&OsStr> = names.iter().filter_map(|name| stem(name)).collect();
         let mut found: Vec<_> = names
             .iter()
+            .filter(|name| with_lock.contains(name.as_os_str()) == has_lock)
             .filter_map(|name| Some((self.archived_number(name)?, self.dir.join(name))))
             .collect();
         found.sort();
         found
+    }
+
+    /// The journal whose file this would be, going by the name alone.
+    pub(crate) fn owner(&self) -> Option<(Self, Role)> {
+        let base = self.base.as_bytes();
+        let of = |stem: &[u8]| Self { dir: self.dir.clone(), base: OsStr::from_bytes(stem).to_os_string() };
+        for suffix in [".holds.next", ".next", ".lock", ".holds"] {
+            if let Some(stem) = base.strip_suffix(suffix.as_bytes()).filter(|stem| !stem.is_empty()) {
+                return Some((of(stem), Role::Companion));
+            }
+        }
+        let dot = base.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > 0)?;
+        let (stem, suffix) = (&base[..dot], &base[dot + 1..]);
+        if let Some(offset) = suffix.strip_prefix(b"cut-") {
+            let is_offset =
+                !offset.is_empty() && offset.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
+            return is_offset.then(|| (of(stem), Role::Companion));
+        }
+        let owner = of(stem);
+        let number = owner.archived_number(&self.base)?;
+        Some((owner, Role::Segment(number)))
     }
 
     /// Whether a file of this journal, there or to come, has this path.

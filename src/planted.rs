@@ -63,6 +63,10 @@ pub enum Bug {
     NextUnchecked,
     /// An append that was meant for one number gets another.
     AnyNumberWillDo,
+    /// A file loses its old name before its new one is durable, where a rename is a link and an unlink.
+    UnlinksBeforeTheLinkIsDurable,
+    /// A rename that must not replace another file does.
+    RenameReplaces,
 
     /// An append takes no room in the queue.
     TakesNoRoom,
@@ -114,7 +118,7 @@ pub enum Bug {
 
 impl Bug {
     /// Those that the simulated disk must show.
-    pub const ON_DISK: [Self; 27] = [
+    pub const ON_DISK: [Self; 29] = [
         Self::NoDirSyncAfterArchiving,
         Self::NoDirSyncAfterCreating,
         Self::AcknowledgeBeforeSync,
@@ -142,6 +146,8 @@ impl Bug {
         Self::TornTailAsData,
         Self::NextUnchecked,
         Self::AnyNumberWillDo,
+        Self::UnlinksBeforeTheLinkIsDurable,
+        Self::RenameReplaces,
     ];
 
     /// Those that the models of threads must show.

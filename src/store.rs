@@ -360,9 +360,11 @@ impl MiniStore {
     }
 
     /// Queues an append. Waits while the queue has no capacity for it.
-    pub(crate) async fn hand_over(&self, handed: Handed) -> Result<Pending> {
-        let (handed, shared) = (self.sized(handed)?, self.shared());
-        match shared.queue.append(handed, shared) {
+    pub(crate) async fn hand_over(&self, mut handed: Handed) -> Result<Pending> {
+        let shared = self.shared();
+        shared.check_process()?;
+        handed.room = self.room_for(&handed.lines);
+        match shared.queue.append(&mut handed, shared) {
             Ok(Appended::Queued(pending)) => Ok(pending),
             Ok(Appended::Waiting(waiting)) => waiting.await,
             Err(Ended) => Err(shared.refusal()),
@@ -370,17 +372,12 @@ impl MiniStore {
     }
 
     /// Queues an append, or returns [`Busy`](MiniStoreError::Busy).
-    pub(crate) fn try_hand_over(&self, handed: Handed) -> Result<Pending> {
-        let (handed, shared) = (self.sized(handed)?, self.shared());
-        let pending = shared.queue.try_append(handed, shared).map_err(|_| shared.refusal())?;
-        pending.ok_or(MiniStoreError::Busy)
-    }
-
-    /// Sets the capacity that an append takes. An error in a forked child, which must not lock the queue.
-    fn sized(&self, mut handed: Handed) -> Result<Handed> {
-        self.shared().check_process()?;
+    pub(crate) fn try_hand_over(&self, mut handed: Handed) -> Result<Pending> {
+        let shared = self.shared();
+        shared.check_process()?;
         handed.room = self.room_for(&handed.lines);
-        Ok(handed)
+        let pending = shared.queue.try_append(&mut handed, shared).map_err(|_| shared.refusal())?;
+        pending.ok_or(MiniStoreError::Busy)
     }
 
     /// What lines take of the queue. Those that are larger than the whole queue take all of it.

@@ -2,16 +2,24 @@
 
 use std::{io, os::unix::fs::FileExt, path::Path};
 
-use super::{CommitBuffer, CommitError, CommitMethod, CommitOptions, Lane, SyncKind, files::CommitFile};
+use super::{
+    CommitBuffer, CommitError, CommitMethod, CommitOptions, HeldDir, Lane, SyncKind, files::CommitFile,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct BlockingLane {
     file: Option<CommitFile>,
+    /// Where files are looked up.
+    dir: HeldDir,
 }
 
 impl Lane for BlockingLane {
+    fn hold_dir(&mut self, dir: HeldDir) {
+        self.dir = dir;
+    }
+
     fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
-        self.file = Some(CommitFile::open(path, options)?);
+        self.file = Some(CommitFile::open(&self.dir, path, options)?);
         Ok(())
     }
 

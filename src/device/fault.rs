@@ -27,6 +27,7 @@ pub(crate) enum Op {
     SetLen,
     SyncFile,
     Rename,
+    Link,
     Remove,
     SyncDir,
     Attach,
@@ -70,6 +71,8 @@ struct State {
     /// Bytes by which files may still grow.
     room: Option<u64>,
     hook: Option<Hook>,
+    /// The disk renames without replacing only by links.
+    links: bool,
 }
 
 impl Faults {
@@ -88,6 +91,15 @@ impl Faults {
             BackendKind::Blocking => Box::new(BlockingLane::default()),
         };
         Ok(Box::new(wrap::FaultLane { inner, file: None, faults: self.clone() }))
+    }
+
+    /// Refuses renames that must not replace, as some file systems do: a link and an unlink take their place.
+    pub(crate) fn rename_only_by_links(&self) {
+        self.state().links = true;
+    }
+
+    pub(crate) fn renames_only_by_links(&self) -> bool {
+        self.state().links
     }
 
     /// How many of these were begun.

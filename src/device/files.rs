@@ -3,23 +3,30 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io,
     num::NonZeroU64,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::fd::{AsFd, BorrowedFd},
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{FileExt, MetadataExt},
+    },
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::SystemTime,
 };
 
 use rustix::{
-    fs::{Advice, AtFlags, OFlags, StatxFlags, fadvise, fcntl_getfl, fcntl_setfl, statx},
-    io::Errno,
+    fs::{
+        Advice, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Statx, StatxFlags, fadvise, fcntl_getfl,
+        fcntl_setfl, linkat, makedev, openat, renameat, renameat_with, statat, statx, unlinkat,
+    },
+    io::{Errno, retry_on_intr},
 };
 
 use super::{
-    BackendKind, BlockingLane, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, FileId, Hands, Kind,
-    Lane, LockFile, Open, ThreadHands, UringLane, method::is_trusted,
+    BackendKind, BlockingLane, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, FileId, Hands,
+    HeldDir, Kind, Lane, LockFile, Open, ThreadHands, UringLane, method::is_trusted,
 };
 
 /// Who may read and write a new file: its owner.
@@ -31,14 +38,16 @@ pub(crate) struct RealDisk {
     backend: BackendKind,
     /// The permission bits of new files, before the process's umask.
     mode: u32,
-    /// The journal's directory, held open: what is synced is the directory that was opened, and an error that
-    /// the kernel noticed since is not missed.
+    /// The directory of a journal that is open for writing.
+    held: HeldDir,
+    /// The directory that a reader syncs, held open: what is synced is the directory that was opened, and an error
+    /// that the kernel noticed since is not missed.
     dir: OnceLock<(PathBuf, File)>,
 }
 
 impl RealDisk {
     pub(crate) fn new(backend: BackendKind, mode: u32) -> Self {
-        Self { backend, mode, dir: OnceLock::new() }
+        Self { backend, mode, held: HeldDir::default(), dir: OnceLock::new() }
     }
 }
 
@@ -50,17 +59,24 @@ impl Default for RealDisk {
 
 impl Disk for RealDisk {
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        if self.held.file(path).is_some() {
+            return Ok(path.to_path_buf());
+        }
+        if self.held.contains(path) {
+            // It was resolved before the directory was opened, and the directory may have been moved since.
+            let (dir, name) = self.held.locate(path);
+            return Ok(statat(dir, name, AtFlags::empty()).map(|_| path.to_path_buf())?);
+        }
         fs::canonicalize(path)
     }
 
     fn kind(&self, path: &Path) -> io::Result<Kind> {
-        let kind = fs::metadata(path)?.file_type();
-        Ok(if kind.is_file() {
-            Kind::File
-        } else if kind.is_dir() {
-            Kind::Directory
-        } else {
-            Kind::Other
+        let (dir, name) = self.held.locate(path);
+        let found = statat(dir, name, AtFlags::empty())?;
+        Ok(match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Directory,
+            _ => Kind::Other,
         })
     }
 
@@ -78,29 +94,71 @@ impl Disk for RealDisk {
     }
 
     fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).mode(self.mode);
-        let file = open_regular(path, &options, OFlags::NOFOLLOW)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
+        let file = open_regular(&self.held, path, flags, self.mode)?;
         let meta = file.metadata()?;
         Ok(Box::new(RealLockFile { id: (meta.dev(), meta.ino()), file }))
     }
 
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(how != Open::Read).create_new(how == Open::New).mode(self.mode);
-        let flags = if how == Open::Read { OFlags::empty() } else { OFlags::NOFOLLOW };
-        Ok(Arc::new(open_regular(path, &options, flags)?))
+        let flags = match how {
+            Open::Read => OFlags::RDONLY,
+            Open::Existing => OFlags::RDWR | OFlags::NOFOLLOW,
+            Open::New => OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CREATE | OFlags::EXCL,
+        };
+        Ok(Arc::new(open_regular(&self.held, path, flags, self.mode)?))
+    }
+
+    fn hold_dir(&self, dir: &Path) -> io::Result<HeldDir> {
+        self.held.hold(dir)?;
+        Ok(self.held.clone())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        let ((from_dir, from), (to_dir, to)) = (self.held.locate(from), self.held.locate(to));
+        Ok(renameat(from_dir, from, to_dir, to)?)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let ((from_dir, from), (to_dir, to)) = (self.held.locate(from), self.held.locate(to));
+        match renameat_with(from_dir, from, to_dir, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Err(io::ErrorKind::Unsupported.into()),
+            renamed => Ok(renamed?),
+        }
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let ((from_dir, from), (to_dir, to)) = (self.held.locate(from), self.held.locate(to));
+        Ok(linkat(from_dir, from, to_dir, to, AtFlags::empty())?)
+    }
+
+    fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {
+        let (dir, name) = self.held.locate(path);
+        match id_of(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(None),
+            found => Ok(Some(found?)),
+        }
+    }
+
+    fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
+        let (dir, name) = self.held.locate(path);
+        // As in `named_len`: no times.
+        match statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::INO | StatxFlags::SIZE) {
+            Ok(found) => Ok(Some((id_in(&found), found.stx_size))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        let (dir, name) = self.held.locate(path);
+        Ok(unlinkat(dir, name, AtFlags::empty())?)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        if let Some(held) = self.held.file(dir) {
+            return held.sync_all();
+        }
         if self.dir.get().is_none() {
             let _ = self.dir.set((dir.to_path_buf(), File::open(dir)?));
         }
@@ -111,7 +169,23 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
-        fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name())).collect()
+        let mut names = Vec::new();
+        let opened;
+        let dir = match self.held.file(dir) {
+            Some(held) => held,
+            None => {
+                opened = File::open(dir)?;
+                &opened
+            }
+        };
+        for entry in Dir::read_from(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") {
+                names.push(OsString::from_vec(name.to_vec()));
+            }
+        }
+        Ok(names)
     }
 
     fn lane(&self) -> io::Result<Box<dyn Lane>> {
@@ -127,12 +201,12 @@ impl Disk for RealDisk {
 }
 
 /// Opens a regular file. Anything else answers at once: opening a FIFO would wait for somebody at its other end.
-fn open_regular(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<File> {
-    let mut options = options.clone();
-    options.custom_flags((flags | OFlags::NONBLOCK).bits() as i32);
-    let file = match options.open(path) {
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => return Err(not_a_regular_file()),
-        opened => opened?,
+fn open_regular(held: &HeldDir, path: &Path, flags: OFlags, mode: u32) -> io::Result<File> {
+    let (dir, name) = held.locate(path);
+    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match retry_on_intr(|| openat(dir, name, flags, Mode::from_raw_mode(mode))) {
+        Err(Errno::NXIO) => return Err(not_a_regular_file()),
+        opened => File::from(opened?),
     };
     if !file.metadata()?.is_file() {
         return Err(not_a_regular_file());
@@ -163,6 +237,10 @@ impl DiskFile for File {
             Err(error) => return Err(error.into()),
         };
         Ok((meta.stx_nlink > 0).then_some(meta.stx_size))
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(Some(id_of(self.as_fd(), Path::new(""), AtFlags::EMPTY_PATH)?))
     }
 
     fn modified(&self) -> io::Result<Option<SystemTime>> {
@@ -241,6 +319,20 @@ fn holder_in(locks: &str, (dev, inode): FileId) -> Option<u32> {
     })
 }
 
+/// The identity of a file. As in `named_len`: no times. And no question to a server, for none of it changes.
+fn id_of(dir: BorrowedFd<'_>, name: &Path, flags: AtFlags) -> Result<FileId, Errno> {
+    match statx(dir, name, flags | AtFlags::STATX_DONT_SYNC, StatxFlags::INO) {
+        Ok(found) => Ok(id_in(&found)),
+        // Older than Linux 4.11, or hidden by a seccomp filter.
+        Err(Errno::NOSYS | Errno::PERM) => statat(dir, name, flags).map(|found| (found.st_dev, found.st_ino)),
+        Err(error) => Err(error),
+    }
+}
+
+fn id_in(found: &Statx) -> FileId {
+    (makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino)
+}
+
 fn named_len_by_fstat(file: &File) -> io::Result<Option<u64>> {
     let meta = file.metadata()?;
     Ok((meta.nlink() > 0).then_some(meta.len()))
@@ -256,8 +348,8 @@ pub(super) struct CommitFile {
 impl CommitFile {
     /// Opens the file with the flags that the options ask for. Where its file system is not trusted with them, or
     /// refuses them, opens it without.
-    pub(super) fn open(path: &Path, options: CommitOptions) -> io::Result<Self> {
-        let open = |flags| open_regular(path, OpenOptions::new().write(true), OFlags::NOFOLLOW | flags);
+    pub(super) fn open(dir: &HeldDir, path: &Path, options: CommitOptions) -> io::Result<Self> {
+        let open = |flags| open_regular(dir, path, OFlags::WRONLY | OFlags::NOFOLLOW | flags, 0);
         for options in [options, options.without_direct()] {
             let method = options.method(true);
             match open(method.open_flags()) {
@@ -309,7 +401,7 @@ mod tests {
         let locks = "1: POSIX  ADVISORY  WRITE 1 08:01:77 0 EOF\n\
                      2: FLOCK  ADVISORY  READ  2 08:01:77 0 EOF\n\
                      3: FLOCK  ADVISORY  WRITE 4711 08:01:77 0 EOF\n";
-        let dev = rustix::fs::makedev(8, 1);
+        let dev = makedev(8, 1);
         assert_eq!(holder_in(locks, (dev, 77)), Some(4711));
         assert_eq!(holder_in(locks, (dev, 78)), None);
     }

@@ -10,6 +10,7 @@ mod buffer;
 pub(crate) mod fault;
 mod files;
 mod hands;
+mod held;
 mod method;
 mod uring;
 
@@ -27,11 +28,15 @@ pub(crate) use files::{MODE_DEFAULT, RealDisk};
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use hands::Task;
 pub(crate) use hands::{Hands, ThreadHands};
+pub(crate) use held::HeldDir;
 pub use method::SyncKind;
 pub(crate) use method::{CommitMethod, CommitOptions};
 pub(crate) use uring::{UringLane, refusal_hint};
 
-use crate::scan::ReadAt;
+use crate::{
+    planted::{Bug, planted},
+    scan::ReadAt,
+};
 
 /// Offset and length of a direct write are multiples of this many bytes, and so is the address of its buffer.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
@@ -53,8 +58,26 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
     /// Opens a regular file. Whatever else stands there is an error, and never waited for.
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>>;
 
+    /// Keeps a directory open: from then on every path directly in it is looked up there, wherever it is moved.
+    fn hold_dir(&self, _dir: &Path) -> io::Result<HeldDir> {
+        Ok(HeldDir::default())
+    }
+
     /// Replaces `to`, atomically. Durable once the directory is synced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Renames, and fails with `AlreadyExists` where `to` is taken. `Unsupported`: the file system cannot, and nothing
+    /// was changed. Durable once the directory is synced. See [`rename_to_free_name`] for what works everywhere.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file a second name, which must be free. Durable once the directory is synced.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Returns the identity of what has this name; `None` where nothing has it. Follows no symbolic link.
+    fn id_at(&self, path: &Path) -> io::Result<Option<FileId>>;
+
+    /// The same, with the length of the file. Called once per commit: one question in place of two.
+    fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>>;
 
     /// Durable once the directory is synced.
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -127,6 +150,11 @@ pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
         self.len().map(Some)
     }
 
+    /// Returns its identity, where files have one.
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
+
     /// When it was last written to, where that is known. Not to be asked of a file that is committed to: it would make
     /// the next commit slower (see `RealDisk`).
     fn modified(&self) -> io::Result<Option<SystemTime>> {
@@ -164,6 +192,9 @@ pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
 
 /// The commit path of the writer thread.
 pub(crate) trait Lane: fmt::Debug {
+    /// Looks up the files of this directory in its descriptor from then on.
+    fn hold_dir(&mut self, _dir: HeldDir) {}
+
     /// Opens another file for commits, as `options` ask for and its file system allows.
     fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()>;
 
@@ -204,6 +235,87 @@ impl CommitError {
     /// The verdict on a failed write, which had not been followed by a sync yet.
     pub(crate) fn of_write(error: io::Error) -> Self {
         if is_no_room(&error) { Self::NoRoom(error) } else { Self::Failed(error) }
+    }
+}
+
+/// Why a file did not get a name that must be free.
+#[derive(Debug)]
+pub(crate) enum RenameError {
+    /// Nothing was changed.
+    Refused(io::Error),
+    /// The file may have the old name, the new one, or both.
+    Unknown(io::Error),
+}
+
+impl RenameError {
+    pub(crate) fn into_io(self) -> io::Error {
+        let (Self::Refused(error) | Self::Unknown(error)) = self;
+        error
+    }
+}
+
+/// Renames a file within `dir` and never replaces another one. Where the file system cannot do that in one step the file
+/// gets the new name as a second one, durably, before it loses the old one: a crash leaves it with both, which recovery
+/// completes. Durable once the directory is synced.
+pub(crate) fn rename_to_free_name(
+    disk: &dyn Disk,
+    dir: &Path,
+    from: &Path,
+    to: &Path,
+) -> Result<(), RenameError> {
+    if planted(Bug::RenameReplaces) {
+        return disk.rename(from, to).map_err(RenameError::Unknown);
+    }
+    match disk.rename_new(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+        renamed => return renamed.map_err(RenameError::of),
+    }
+    match disk.link(from, to) {
+        // A network file system may have sent the request twice.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(disk, from, to) => {}
+        Err(error) if is_link_refused(&error) => {
+            let text = format!("the file system can neither rename without replacing nor link: {error}");
+            return Err(RenameError::Refused(io::Error::new(error.kind(), text)));
+        }
+        linked => linked.map_err(RenameError::of)?,
+    }
+    if !planted(Bug::UnlinksBeforeTheLinkIsDurable) {
+        disk.sync_dir(dir).map_err(RenameError::Unknown)?;
+    }
+    disk.remove(from).map_err(RenameError::Unknown)
+}
+
+fn is_same(disk: &dyn Disk, one: &Path, other: &Path) -> bool {
+    matches!((disk.id_at(one), disk.id_at(other)), (Ok(Some(one)), Ok(Some(other))) if one == other)
+}
+
+fn is_link_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+}
+
+impl RenameError {
+    fn of(error: io::Error) -> Self {
+        use io::ErrorKind::{AlreadyExists, PermissionDenied, ReadOnlyFilesystem, TooManyLinks, Unsupported};
+        let changed_nothing = is_no_room(&error)
+            || matches!(
+                error.kind(),
+                AlreadyExists | PermissionDenied | ReadOnlyFilesystem | TooManyLinks | Unsupported
+            );
+        if changed_nothing { Self::Refused(error) } else { Self::Unknown(error) }
+    }
+}
+
+/// Returns whether a file still has this name. Where that cannot be found out (the directory may not be searched any
+/// more) it is taken to have it.
+pub(crate) fn is_at(disk: &dyn Disk, path: &Path, file: &dyn DiskFile) -> bool {
+    has_id(disk, path, file.id().ok().flatten())
+}
+
+/// The same, of a file whose identity is known.
+pub(crate) fn has_id(disk: &dyn Disk, path: &Path, id: Option<FileId>) -> bool {
+    match (id, disk.id_at(path)) {
+        (Some(id), Ok(found)) => found == Some(id),
+        _ => true,
     }
 }
 

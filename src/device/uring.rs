@@ -15,7 +15,7 @@ use io_uring::{IoUring, Probe, opcode, squeue, types};
 use rustix::io::Errno;
 
 use super::{
-    CommitBuffer, CommitError, CommitMethod, CommitOptions, Lane, SyncKind, blocking::not_attached,
+    CommitBuffer, CommitError, CommitMethod, CommitOptions, HeldDir, Lane, SyncKind, blocking::not_attached,
     files::CommitFile,
 };
 
@@ -29,6 +29,8 @@ const WRITE_BYTES_MAX: usize = 1 << 30;
 pub(crate) struct UringLane {
     ring: IoUring,
     file: Option<CommitFile>,
+    /// Where files are looked up.
+    dir: HeldDir,
     /// An operation never came to its end: nothing is to be begun any more.
     broken: bool,
 }
@@ -46,7 +48,7 @@ impl UringLane {
             ring => ring?,
         };
         check_operations(&ring)?;
-        let mut lane = Self { ring, file: None, broken: false };
+        let mut lane = Self { ring, file: None, dir: HeldDir::default(), broken: false };
         lane.run(&opcode::Nop::new().build(), None).map_err(Lost::into_error)?;
         Ok(lane)
     }
@@ -215,8 +217,12 @@ pub(crate) fn refusal_hint(error: &io::Error) -> &'static str {
 }
 
 impl Lane for UringLane {
+    fn hold_dir(&mut self, dir: HeldDir) {
+        self.dir = dir;
+    }
+
     fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
-        self.file = Some(CommitFile::open(path, options)?);
+        self.file = Some(CommitFile::open(&self.dir, path, options)?);
         Ok(())
     }
 

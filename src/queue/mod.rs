@@ -53,7 +53,7 @@ pub(crate) enum Request {
 }
 
 /// What a caller hands over.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Handed {
     pub(crate) lines: Lines,
     pub(crate) records: u64,
@@ -157,18 +157,20 @@ impl Queue {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    /// Adds an append to the queue, or to the waiting list.
+    /// Adds an append to the queue, or to the waiting list. The caller drops what is left of `handed`: that may run code
+    /// of its own.
     pub(crate) fn append<'a>(
         &self,
-        mut handed: Handed,
+        handed: &mut Handed,
         shared: &'a Arc<Shared>,
     ) -> Result<Appended<'a>, Ended> {
         let mut state = self.lock();
-        if let Some(place) = self.accept_now(&mut state, &mut handed, shared)? {
+        if self.has_capacity(&state, handed)? {
+            let place = self.add(&mut state, handed, shared);
             self.wake(state);
             return Ok(Appended::Queued(Pending { place }));
         }
-        let ticket = state.waiting.push(handed);
+        let ticket = state.waiting.push(std::mem::take(handed));
         // The group that is being filled is not delayed any more.
         self.wake(state);
         Ok(Appended::Waiting(Waiting::new(shared, ticket)))
@@ -177,34 +179,32 @@ impl Queue {
     /// Adds an append to the queue unless it would have to wait.
     pub(crate) fn try_append(
         &self,
-        mut handed: Handed,
+        handed: &mut Handed,
         shared: &Arc<Shared>,
     ) -> Result<Option<Pending>, Ended> {
         let mut state = self.lock();
-        let place = self.accept_now(&mut state, &mut handed, shared)?;
-        if place.is_none() {
-            state.hurried = true;
+        if self.has_capacity(&state, handed)? {
+            let place = self.add(&mut state, handed, shared);
+            self.wake(state);
+            return Ok(Some(Pending { place }));
         }
+        state.hurried = true;
         self.wake(state);
-        Ok(place.map(|place| Pending { place }))
+        Ok(None)
     }
 
-    fn accept_now(
-        &self,
-        state: &mut State,
-        handed: &mut Handed,
-        shared: &Arc<Shared>,
-    ) -> Result<Option<Place>, Ended> {
+    /// Returns whether a new append may be added to the queue at once.
+    fn has_capacity(&self, state: &State, handed: &Handed) -> Result<bool, Ended> {
         if state.closed {
             return Err(Ended);
         }
         let may_pass = state.waiting.is_empty() || planted(Bug::OvertakesWaitingAppends);
-        let fits = u64::from(handed.room) <= self.free_bytes();
-        Ok((may_pass && fits).then(|| self.add(state, handed, shared)))
+        Ok(may_pass && u64::from(handed.room) <= self.free_bytes())
     }
 
     /// Adds lines to the group that is being filled, or to one of their own. The capacity that they take belongs to the
     /// group from here on.
+    #[inline]
     fn add(&self, state: &mut State, handed: &mut Handed, shared: &Arc<Shared>) -> Place {
         let alone = handed.next_seq.is_some();
         let open =

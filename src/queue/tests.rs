@@ -47,8 +47,8 @@ impl Ends {
         self.append(handed(line(bytes), u32::try_from(bytes).unwrap()))
     }
 
-    fn append(&self, handed: Handed) -> Pending {
-        self.queue.try_append(handed, &self.shared).unwrap().expect("there is capacity")
+    fn append(&self, mut handed: Handed) -> Pending {
+        self.queue.try_append(&mut handed, &self.shared).unwrap().expect("there is capacity")
     }
 
     /// Appends a line that finds no capacity.
@@ -56,8 +56,8 @@ impl Ends {
         self.wait_with(handed(line(bytes), u32::try_from(bytes).unwrap()))
     }
 
-    fn wait_with(&self, handed: Handed) -> Waiting<'_> {
-        match self.queue.append(handed, &self.shared) {
+    fn wait_with(&self, mut handed: Handed) -> Waiting<'_> {
+        match self.queue.append(&mut handed, &self.shared) {
             Ok(Appended::Waiting(waiting)) => waiting,
             other => panic!("it does not wait: {other:?}"),
         }
@@ -300,7 +300,7 @@ fn waiting_appends_are_accepted_without_a_poll() {
     let ends = Ends::new(10, 100);
     drop(ends.submit(8));
     let mut waiting = [3, 1, 7, 1].map(|bytes| ends.wait(bytes));
-    assert!(ends.queue.try_append(handed(line(1), 1), &ends.shared).unwrap().is_none());
+    assert!(ends.queue.try_append(&mut handed(line(1), 1), &ends.shared).unwrap().is_none());
     ends.commit(1);
     assert_eq!(ends.queue.used_bytes(), 4, "the third does not fit, and the fourth does not overtake it");
     assert!(poll(&mut waiting[3], Waker::noop()).is_pending());
@@ -370,8 +370,8 @@ fn closing_rejects_waiting_appends_and_later_ones() {
     for waiting in [waiting, unpolled] {
         assert!(matches!(now(waiting), Err(MiniStoreError::Poisoned { .. })));
     }
-    assert!(ends.queue.append(handed(line(1), 1), &ends.shared).is_err());
-    assert!(ends.queue.try_append(handed(line(1), 1), &ends.shared).is_err());
+    assert!(ends.queue.append(&mut handed(line(1), 1), &ends.shared).is_err());
+    assert!(ends.queue.try_append(&mut handed(line(1), 1), &ends.shared).is_err());
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn nothing_is_taken_after_the_end_and_what_was_taken_comes_out() {
     let ends = Ends::new(100, 100);
     drop(ends.submit(1));
     assert_eq!(ends.inbox().end().len(), 1);
-    assert!(ends.queue.append(handed(line(1), 1), &ends.shared).is_err());
+    assert!(ends.queue.append(&mut handed(line(1), 1), &ends.shared).is_err());
     let (done, _told) = oneshot::channel();
     assert!(ends.queue.control(Request::Close(done)).is_err());
 }
@@ -443,7 +443,7 @@ fn a_settled_group_gives_its_room_back() {
     let ends = Ends::new(10, 100);
     for _ in 0..3 {
         drop((ends.submit(4), ends.submit(6)));
-        assert!(ends.queue.try_append(handed(line(1), 1), &ends.shared).unwrap().is_none());
+        assert!(ends.queue.try_append(&mut handed(line(1), 1), &ends.shared).unwrap().is_none());
         ends.inbox().settle(ends.group(), Verdict::Refused);
     }
     drop(ends.submit(10));
@@ -666,7 +666,7 @@ fn a_caller_who_gives_up_waiting_for_room_leaves_the_writer_to_be_woken() {
         // It may have looked in between, and taken the group.
         await_that(|| ends.queue.lock().writer == Writer::Filling || waits.is_finished());
         // An error where it took the group.
-        drop(ends.queue.try_append(handed(line(100), 100), &ends.shared));
+        drop(ends.queue.try_append(&mut handed(line(100), 100), &ends.shared));
         assert_eq!(found.recv_timeout(HANG), Ok(true), "nobody wakes the writer");
         waits.join().unwrap();
     }

@@ -245,6 +245,7 @@ impl Feed {
         let Some(Waiting { path, file }) = self.waiting.pop_front() else {
             return self.list_again();
         };
+        let is_archived = file.is_none();
         let file = match file.map_or_else(|| self.disk.open(&path, Open::Read), Ok) {
             Ok(file) => file,
             // Retention deletes the oldest segments at any time.
@@ -258,8 +259,8 @@ impl Feed {
             Scanner::open(Arc::clone(&file), Collect::Lines).map_err(MiniStoreError::file(&*path, "read"))?;
         let scanner = match opened {
             Ok(scanner) => scanner,
-            Err(HeaderFault::NotAJournal) => return Err(MiniStoreError::MissingInitialState),
-            Err(HeaderFault::Damaged(reason)) => return Err(corrupt(&path, reason)),
+            Err(HeaderFault::NotAJournal) if !is_archived => return Err(MiniStoreError::MissingInitialState),
+            Err(fault) => return Err(corrupt(&path, fault.to_string())),
         };
         let first_seq = self.first_seq(&path, &file, scanner.header())?;
         self.enter(Segment::new(path, file, scanner, first_seq))?;

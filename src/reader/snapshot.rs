@@ -1,11 +1,12 @@
 //! Which files make up a journal at one moment, though it may be rotated at that moment.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{ffi::OsString, io, path::PathBuf, sync::Arc};
 
 use crate::{
     MiniStoreError, Result,
     device::{Disk, DiskFile, Open},
     names::Names,
+    ownership::{check_left_out, has_own_lock},
     scan::read_header,
 };
 
@@ -36,10 +37,27 @@ impl Snapshot {
                     Some(active) => Some(active),
                     None => successor_without_its_name(disk, names)?,
                 };
-                return Ok(Self { archived: after, active });
+                let mut snapshot = Self { archived: after, active };
+                snapshot.leave_out_second_name(disk)?;
+                return Ok(snapshot);
             }
             before = after;
         }
+    }
+}
+
+impl Snapshot {
+    /// A rename by links gives the active file its archived name before it takes the active one away: one file.
+    fn leave_out_second_name(&mut self, disk: &dyn Disk) -> Result<()> {
+        let (Some((_, newest)), Some((path, file))) = (self.archived.last(), &self.active) else {
+            return Ok(());
+        };
+        let id = file.id().map_err(MiniStoreError::file(path, "look at"))?;
+        let newest = disk.id_at(newest).map_err(MiniStoreError::file(newest, "look at"))?;
+        if id.is_some() && id == newest {
+            self.archived.pop();
+        }
+        Ok(())
     }
 }
 
@@ -48,7 +66,8 @@ fn successor_without_its_name(
     disk: &dyn Disk,
     names: &Names,
 ) -> Result<Option<(PathBuf, Arc<dyn DiskFile>)>> {
-    let Some((path, file)) = open_if_there(disk, names.next())? else {
+    let next = if has_own_lock(disk, &names.next()) { None } else { open_if_there(disk, names.next())? };
+    let Some((path, file)) = next else {
         // It may just have got its name.
         return open_if_there(disk, names.active());
     };
@@ -58,10 +77,31 @@ fn successor_without_its_name(
 
 fn list_archived(disk: &dyn Disk, names: &Names) -> Result<Vec<(u64, PathBuf)>> {
     match disk.list(names.dir()) {
-        Ok(listed) => Ok(names.archived_in(&listed)),
+        Ok(listed) => {
+            let archived = names.archived_in(&listed);
+            check_left_out_of(disk, names, &listed, &archived)?;
+            Ok(archived)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(MiniStoreError::file(names.dir(), "list the directory")(error)),
     }
+}
+
+/// No record of the journal may be left out silently. See [`check_left_out`].
+fn check_left_out_of(
+    disk: &dyn Disk,
+    names: &Names,
+    listed: &[OsString],
+    archived: &[(u64, PathBuf)],
+) -> Result<()> {
+    if names.foreign_in(listed).is_empty() {
+        return Ok(());
+    }
+    let (number, oldest) = match archived.first() {
+        Some((number, path)) => (*number, open_if_there(disk, path.clone())?),
+        None => (u64::MAX, open_if_there(disk, names.active())?),
+    };
+    check_left_out(disk, names, listed, oldest.as_ref().map(|(_, file)| &**file), number)
 }
 
 fn open_if_there(disk: &dyn Disk, path: PathBuf) -> Result<Option<(PathBuf, Arc<dyn DiskFile>)>> {

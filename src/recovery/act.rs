@@ -17,9 +17,10 @@ use super::{
 };
 use crate::{
     JournalOptions, MiniStoreError, Result,
-    device::{Disk, DiskFile, Open},
+    device::{Disk, DiskFile, Open, RenameError, rename_to_free_name},
     format::{CLOSED_MARK, Chain, Header, LF, seal},
     names::Names,
+    ownership::in_the_way,
     planted::{Bug, planted},
     scan::Tail,
 };
@@ -49,7 +50,13 @@ pub(super) fn take(
             }
             report.rotation_completed |= !journal.archived.is_empty();
             report.created |= journal.archived.is_empty();
-            rename(disk, names, &names.next(), &names.active()).map_err(fail("complete the rotation of"))
+            // A blank active file is this journal's, and holds nothing: it is replaced.
+            let renamed = match &journal.active {
+                Some(_) => disk.rename(&names.next(), &names.active()),
+                None => rename_new(disk, names, &names.next(), &names.active()),
+            };
+            let synced = renamed.and_then(|()| disk.sync_dir(names.dir()));
+            synced.map_err(fail("complete the rotation of"))
         }
         Step::RemoveNext => disk
             .remove(&names.next())
@@ -57,7 +64,9 @@ pub(super) fn take(
             .map_err(MiniStoreError::file(names.next(), "remove")),
         Step::SetNextAside => {
             let aside = free_name(disk, names, 0)?;
-            rename(disk, names, &names.next(), &aside).map_err(MiniStoreError::file(names.next(), "rename"))
+            let renamed =
+                rename_new(disk, names, &names.next(), &aside).and_then(|()| disk.sync_dir(names.dir()));
+            renamed.map_err(MiniStoreError::file(names.next(), "rename"))
         }
         Step::FinishArchived => {
             report.rotation_completed = true;
@@ -215,10 +224,11 @@ fn create_segment(disk: &dyn Disk, names: &Names, header: Header) -> io::Result<
     let file = disk.open(&names.next(), Open::New)?;
     write_header(&*file, header)?;
     if planted(Bug::NoDirSyncAfterCreating) {
-        return disk.rename(&names.next(), &names.active());
+        return rename_new(disk, names, &names.next(), &names.active());
     }
     disk.sync_dir(names.dir())?;
-    rename(disk, names, &names.next(), &names.active())
+    rename_new(disk, names, &names.next(), &names.active())?;
+    disk.sync_dir(names.dir())
 }
 
 /// Cuts everything behind `data_end`, puts `ending` there, and makes it durable.
@@ -324,10 +334,12 @@ fn copy_range(from: &dyn DiskFile, start: u64, end: u64, to: &dyn DiskFile, at: 
 
 /// A name for bytes cut at `offset` that nothing has yet.
 fn free_name(disk: &dyn Disk, names: &Names, offset: u64) -> Result<PathBuf> {
-    let listed = disk.list(names.dir()).map_err(MiniStoreError::file(names.dir(), "list the directory"))?;
-    let is_free = |path: &PathBuf| !listed.iter().any(|name| path.file_name() == Some(name));
-    let free = (0..).map(|copy| names.cut(offset, copy)).find(is_free);
-    Ok(free.unwrap_or_else(|| names.cut(offset, u32::MAX)))
+    for path in (0..).map(|copy| names.cut(offset, copy)) {
+        if in_the_way(disk, &path).map_err(MiniStoreError::file(&path, "look at"))?.is_none() {
+            return Ok(path);
+        }
+    }
+    Ok(names.cut(offset, u32::MAX))
 }
 
 /// The header of a segment that follows the newest archived one.
@@ -338,7 +350,16 @@ fn next_header(options: &JournalOptions, journal: &Journal) -> Result<Header> {
     journal.link().map(Header::Sealed)
 }
 
-fn rename(disk: &dyn Disk, names: &Names, from: &Path, to: &Path) -> io::Result<()> {
-    disk.rename(from, to)?;
-    disk.sync_dir(names.dir())
+/// Never replaces another file.
+fn rename_new(disk: &dyn Disk, names: &Names, from: &Path, to: &Path) -> io::Result<()> {
+    rename_to_free_name(disk, names.dir(), from, to).map_err(RenameError::into_io)
+}
+
+/// Completes renames by links: each of these files has its new name, durably.
+pub(super) fn remove_names(disk: &dyn Disk, names: &Names, old: &[PathBuf]) -> Result<()> {
+    for path in old {
+        tracing::info!(file = %path.display(), "completed an interrupted rename");
+        disk.remove(path).map_err(MiniStoreError::file(path, "remove"))?;
+    }
+    disk.sync_dir(names.dir()).map_err(MiniStoreError::file(names.dir(), "sync the directory"))
 }

@@ -29,6 +29,7 @@ use crate::{
     device::{Disk, DiskFile, Open},
     format::Chain,
     names::Names,
+    ownership::check_unlocked,
     planted::{Bug, planted},
 };
 
@@ -66,8 +67,14 @@ pub(crate) fn recover(disk: &dyn Disk, names: &Names, options: &JournalOptions) 
         let step = decide(journal.states(), options.recovery);
         // What is refused is not touched.
         if !settled && !matches!(step, Step::Refuse(_)) {
+            refuse_locked(disk, names, &journal)?;
             settle(disk, names, &journal)?;
             settled = true;
+            // A rename by links is completed: the new name is durable now, and the file loses the old one.
+            if !journal.old_names().is_empty() {
+                act::remove_names(disk, names, journal.old_names())?;
+                continue;
+            }
         }
         match step {
             Step::CutActive if planted(Bug::RecoveryCutsTooLittle) => {
@@ -84,6 +91,19 @@ pub(crate) fn recover(disk: &dyn Disk, names: &Names, options: &JournalOptions) 
             }
         }
     }
+}
+
+/// Refuses to adopt, complete or remove a file that another store writes. (The active segment is locked already.)
+fn refuse_locked(disk: &dyn Disk, names: &Names, journal: &Journal) -> Result<()> {
+    let id_at = |path: &Path| disk.id_at(path).ok().flatten();
+    let active = id_at(&names.active());
+    let newest = journal.newest_archived().map(Path::to_path_buf);
+    for path in newest.into_iter().chain([names.next()]) {
+        if id_at(&path).is_some_and(|id| active != Some(id)) {
+            check_unlocked(disk, &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes durable what is about to be trusted: after a process was killed its files are seen as it wrote them, names and

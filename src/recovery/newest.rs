@@ -6,7 +6,8 @@ use std::{io, path::Path};
 use super::{scanned::Scanned, seen::Seen};
 use crate::{
     device::{Disk, DiskFile, Open},
-    format::{CLOSED_MARK, Header, LF, Link, SEAL_LEN, seal},
+    format::{Header, LF, Link},
+    ownership::closing_seal,
     scan::{End, Tail, read_header},
 };
 
@@ -73,16 +74,6 @@ impl Newest {
             Self::Absent | Self::Damaged { .. } => None,
         }
     }
-}
-
-/// The seal of a file that ends as a closed one does.
-fn closing_seal(file: &dyn DiskFile) -> io::Result<Option<u32>> {
-    let mut closing = [0; SEAL_LEN + 2];
-    let Some(offset) = file.len()?.checked_sub(closing.len() as u64) else { return Ok(None) };
-    if file.read_at(&mut closing, offset)? != closing.len() || !closing.ends_with(&[CLOSED_MARK, LF]) {
-        return Ok(None);
-    }
-    Ok(seal::decode(&closing))
 }
 
 /// Whether it is plain and ends in LF, as the original leaves it.

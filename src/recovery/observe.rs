@@ -19,6 +19,7 @@ use crate::{
     device::{Disk, DiskFile, Open},
     format::{HeaderFault, Link, PADDING, header},
     names::{NUMBER_MAX, Names},
+    ownership::{Place, check_companions, check_left_out, follows},
     planted::{Bug, planted},
     scan::{End, LineReader, Tail, begins_as_a_journal},
 };
@@ -38,6 +39,8 @@ pub(crate) struct Journal {
     continuation: std::result::Result<Continuation, Uncounted>,
     next: NextState,
     next_path: PathBuf,
+    /// Names that a file has besides its new one, where a rename by links was cut off.
+    old_names: Vec<PathBuf>,
 }
 
 /// The active file.
@@ -64,9 +67,15 @@ impl Journal {
             let wanted = path.file_name();
             listed.iter().any(|name: &OsString| wanted == Some(name))
         };
+        check_companions(names, &listed)?;
         let archived = names.archived_in(&listed);
+        let newest = archived.last().map(|(_, path)| path.as_path());
+        let old_names =
+            old_names(disk, names, newest).map_err(MiniStoreError::file(names.dir(), "look at"))?;
+        let is_there = |path: PathBuf| has(path.clone()) && !old_names.contains(&path);
         let active =
-            if has(names.active()) { Some(Active::observe(disk, names.active(), seen)?) } else { None };
+            if is_there(names.active()) { Some(Active::observe(disk, names.active(), seen)?) } else { None };
+        check_oldest(disk, names, &listed, &archived, active.as_ref())?;
         let successor = active.as_ref().and_then(Active::link);
         let newest = match archived.last() {
             Some((number, _)) if *number > NUMBER_MAX => {
@@ -77,7 +86,16 @@ impl Journal {
             }
             None => Newest::Absent,
         };
-        let next = if has(names.next()) {
+        let newest = match &archived[..] {
+            // No active segment says that the newest one is part of the journal.
+            [.., (_, before), (_, path)] if successor.is_none() && !continues(disk, before, path)? => {
+                Newest::damaged(
+                    "it does not continue the segment before it: a segment is missing or is not of this journal",
+                )
+            }
+            _ => newest,
+        };
+        let next = if is_there(names.next()) {
             observe_next(disk, names, &newest, seen).map_err(MiniStoreError::file(names.next(), "read"))?
         } else {
             NextState::Absent
@@ -87,7 +105,7 @@ impl Journal {
             Some(link) => Ok(Continuation { next_seq: link.first, last_seal: Some(link.prev) }),
             None => continuation_of(&archived, open, seen)?,
         };
-        Ok(Self { active, archived, newest, continuation, next, next_path: names.next() })
+        Ok(Self { active, archived, newest, continuation, next, next_path: names.next(), old_names })
     }
 
     pub(crate) fn states(&self) -> States {
@@ -107,6 +125,10 @@ impl Journal {
 
     pub(super) fn newest_archived(&self) -> Option<&Path> {
         self.archived.last().map(|(_, path)| path.as_path())
+    }
+
+    pub(super) fn old_names(&self) -> &[PathBuf] {
+        &self.old_names
     }
 
     /// The newest archived segment, where it was left unfinished.
@@ -236,6 +258,47 @@ impl Content {
             Err(_) if is_blank(file)? => Ok(Self::Blank),
             Err(fault) => Ok(Self::Unusable(fault)),
         }
+    }
+}
+
+/// Returns the names that a rename by links would have removed next: the file has its new name already.
+fn old_names(disk: &dyn Disk, names: &Names, newest: Option<&Path>) -> io::Result<Vec<PathBuf>> {
+    let renames =
+        [(Some(names.active()), newest.map(Path::to_path_buf)), (Some(names.next()), Some(names.active()))];
+    let mut found = Vec::new();
+    for (from, to) in renames {
+        let (Some(from), Some(to)) = (from, to) else { continue };
+        if disk.id_at(&from)?.is_some_and(|id| disk.id_at(&to).is_ok_and(|other| other == Some(id))) {
+            found.push(from);
+        }
+    }
+    Ok(found)
+}
+
+/// Returns `false` where the second segment provably does not continue the first.
+fn continues(disk: &dyn Disk, before: &Path, path: &Path) -> Result<bool> {
+    let compare =
+        || Ok(follows(&*disk.open(before, Open::Read)?, &*disk.open(path, Open::Read)?)? != Place::Elsewhere);
+    compare().map_err(MiniStoreError::file(path, "compare with the segment before it"))
+}
+
+fn check_oldest(
+    disk: &dyn Disk,
+    names: &Names,
+    listed: &[OsString],
+    archived: &[(u64, PathBuf)],
+    active: Option<&Active>,
+) -> Result<()> {
+    if names.foreign_in(listed).is_empty() {
+        return Ok(());
+    }
+    match (archived.first(), active) {
+        (Some((number, path)), _) => {
+            let file = disk.open(path, Open::Read).map_err(MiniStoreError::file(path, "open"))?;
+            check_left_out(disk, names, listed, Some(&*file), *number)
+        }
+        (None, Some(active)) => check_left_out(disk, names, listed, Some(&*active.file), u64::MAX),
+        (None, None) => Ok(()),
     }
 }
 

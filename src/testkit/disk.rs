@@ -179,6 +179,29 @@ impl Disk for LifeDisk {
         self.names(machine::Kind::Names, |machine| machine.rename(&absolute(from), &absolute(to)))
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if !self.host.machine().plan.renames_without_replacing {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.names(machine::Kind::Names, |machine| machine.rename_new(&absolute(from), &absolute(to)))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.names(machine::Kind::Names, |machine| machine.link(&absolute(from), &absolute(to)))
+    }
+
+    fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {
+        let machine = self.host.machine();
+        machine.alive(self.life)?;
+        Ok(machine.find(&absolute(path)).ok().map(id_of))
+    }
+
+    fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
+        let machine = self.host.machine();
+        machine.alive(self.life)?;
+        Ok(machine.find(&absolute(path)).ok().map(|inode| (id_of(inode), machine.len(inode))))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.names(machine::Kind::Names, |machine| machine.remove(&absolute(path)))
     }
@@ -247,6 +270,10 @@ impl DiskFile for SimFile {
         let machine = self.disk.host.machine();
         machine.alive(self.disk.life)?;
         Ok(machine.len(self.inode))
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(Some(id_of(self.inode)))
     }
 
     fn modified(&self) -> io::Result<Option<SystemTime>> {
@@ -493,6 +520,10 @@ impl LockFile for SimLock {
     fn holder(&self) -> Option<u32> {
         None
     }
+}
+
+fn id_of(inode: Inode) -> FileId {
+    (0, inode as u64)
 }
 
 /// One spelling for each path: the working directory is the root.

@@ -204,10 +204,33 @@ impl Machine {
             return Err(Errno::NOSPC.into());
         }
         self.directory.rename(from, to, inode);
-        replaced.map_or(Ok(()), |inode| {
+        if let Some(inode) = replaced {
             self.free(inode);
-            Ok(())
-        })
+        }
+        Ok(())
+    }
+
+    /// Renames to a name that must be free.
+    pub(super) fn rename_new(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.directory.find(to).is_some() {
+            return Err(Errno::EXIST.into());
+        }
+        self.rename(from, to)
+    }
+
+    /// Gives a file a second name.
+    pub(super) fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.note(|_| format!("link {} to {}", from.display(), to.display()));
+        let inode = self.find(from)?;
+        if self.directory.find(to).is_some() {
+            return Err(Errno::EXIST.into());
+        }
+        if self.plan.names_are_full(&mut self.rng) {
+            self.faults += 1;
+            return Err(Errno::NOSPC.into());
+        }
+        self.directory.create(to, inode);
+        Ok(())
     }
 
     pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
@@ -224,6 +247,9 @@ impl Machine {
     }
 
     fn free(&mut self, inode: Inode) {
+        if self.directory.names().any(|(_, named)| named == inode) {
+            return;
+        }
         let bytes = self.files[inode].content.len() as u64;
         self.plan.give_room_back(bytes);
     }

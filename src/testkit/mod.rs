@@ -41,7 +41,7 @@
 //!
 //! # What is not simulated
 //!
-//! Directories besides the one that files are in, permissions, links, and reads that fail. Time passes only as it is told
+//! Directories besides the one that files are in, permissions, symbolic links, and reads that fail. Time passes only as it is told
 //! to ([`SimDisk::let_time_pass`]).
 
 #![cfg_attr(
@@ -257,6 +257,12 @@ impl SimDisk {
     #[must_use]
     pub fn completed_syncs(&self) -> u64 {
         self.host.machine().completed_syncs
+    }
+
+    /// Sets whether a rename can be asked not to replace a file (default: it can). Where it cannot, a store gives a
+    /// file its new name with a link and removes the old name afterwards.
+    pub fn rename_without_replacing(&self, yes: bool) {
+        self.host.machine().plan.renames_without_replacing = yes;
     }
 
     /// Lets the clock go on: for what goes by the age of files ([`max_age`](JournalOptions::max_age)).

@@ -54,6 +54,8 @@ pub(super) struct Plan {
     pub(super) honors_dsync: bool,
     pub(super) names_after_cut: NamesAfterCut,
     pub(super) beside: Beside,
+    /// Whether a rename can be asked not to replace a file.
+    pub(super) renames_without_replacing: bool,
 }
 
 impl Default for Plan {
@@ -69,6 +71,7 @@ impl Default for Plan {
             honors_dsync: true,
             names_after_cut: NamesAfterCut::Any,
             beside: Beside::Even,
+            renames_without_replacing: true,
         }
     }
 }

@@ -9,9 +9,10 @@ use std::{
 
 use super::retain::Keeper;
 use crate::{
-    device::{Disk, DiskFile, Hands, Open, is_no_room},
+    device::{Disk, DiskFile, Hands, Open, RenameError, is_at, is_no_room, rename_to_free_name},
     format::PADDING,
     names::Names,
+    ownership::{in_the_way, moved_away, remove_own},
     planted::{Bug, planted},
     queue::Queue,
     recovery::mark_closed,
@@ -29,7 +30,7 @@ pub(super) enum Job {
     /// Create the next segment, padded up to `bytes`.
     Prepare { bytes: u64, cached: Cached },
     /// Give the active segment its archived name.
-    Archive { to: PathBuf },
+    Archive { file: Arc<dyn DiskFile>, to: PathBuf },
     /// Close an archived segment, whose successor has the active name by now; then delete the oldest segment.
     Retire(Retiring),
     /// Do what callers ask of retention. Of the archived segments those up to this number may be deleted.
@@ -79,11 +80,15 @@ pub(super) enum Outcome {
 }
 
 /// How [`Job::Archive`] can end well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Archived {
     Renamed,
     /// The directory has no room for another name: nothing was changed.
     NoRoom,
+    /// This file has the name, or is the lock file of a journal of that name: nothing was changed.
+    Taken(PathBuf),
+    /// The name cannot be given without the risk to replace another file: nothing was changed.
+    Refused(String),
 }
 
 #[derive(Debug)]
@@ -197,7 +202,7 @@ impl Worker {
                 Outcome::Extended(extend(&*file, cut, from, to, cached))
             }
             Job::Prepare { bytes, cached } => Outcome::Prepared(self.prepare(bytes, cached)),
-            Job::Archive { to } => Outcome::Archived(self.archive(&to)),
+            Job::Archive { file, to } => Outcome::Archived(self.archive(&*file, &to)),
             Job::Retire(retiring) => match self.retire(&retiring) {
                 Ok(false) => Outcome::Unretired(retiring),
                 retired => Outcome::Retired(retired.map(drop)),
@@ -212,7 +217,7 @@ impl Worker {
         let prepared = pad(&*file, 0, bytes, cached).and_then(|()| file.sync());
         if let Err(error) = prepared.and_then(|()| self.disk.sync_dir(self.names.dir())) {
             // Best effort: what is left of it is removed at the next open at the latest.
-            let _ = self.disk.remove(&path);
+            let _ = remove_own(&*self.disk, &path, &*file);
             return Err(error);
         }
         Ok(file)
@@ -220,10 +225,24 @@ impl Worker {
 
     /// The new name is durable before the prepared segment can take the old one: whatever order a file system
     /// makes renames durable in, no crash can leave the archived segment without a name.
-    fn archive(&self, to: &Path) -> io::Result<Archived> {
-        match self.disk.rename(&self.names.active(), to) {
-            Err(error) if is_no_room(&error) => return Ok(Archived::NoRoom),
-            renamed => renamed?,
+    fn archive(&self, file: &dyn DiskFile, to: &Path) -> io::Result<Archived> {
+        let active = self.names.active();
+        if !is_at(&*self.disk, &active, file) {
+            return Err(moved_away(&active));
+        }
+        if let Ok(Some(path)) = in_the_way(&*self.disk, to)
+            && !planted(Bug::RenameReplaces)
+        {
+            return Ok(Archived::Taken(path));
+        }
+        match rename_to_free_name(&*self.disk, self.names.dir(), &active, to) {
+            Err(RenameError::Refused(error)) if is_no_room(&error) => return Ok(Archived::NoRoom),
+            Err(RenameError::Refused(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Ok(Archived::Taken(to.to_path_buf()));
+            }
+            Err(RenameError::Refused(error)) => return Ok(Archived::Refused(error.to_string())),
+            Err(RenameError::Unknown(error)) => return Err(error),
+            Ok(()) => {}
         }
         if !planted(Bug::NoDirSyncAfterArchiving) {
             self.disk.sync_dir(self.names.dir())?;

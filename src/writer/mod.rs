@@ -36,6 +36,7 @@ use crate::{
     device::{CommitError, Disk, Lane},
     lock::JournalLock,
     names::Names,
+    ownership::remove_own,
     planted::{Bug, planted},
     queue::{Committed, Fate, Found, Group, Inbox, Request, Verdict},
     request::answer,
@@ -237,7 +238,7 @@ impl Writer {
             // Alone: a group torn in one write with its segment's header could take the header along.
             self.commit_header()?;
         }
-        self.segment.check_in_place().map_err(CommitError::Failed)?;
+        self.segment.check_in_place(&*self.disk).map_err(CommitError::Failed)?;
         let upcoming = self.upcoming(records, json_bytes, taken);
         let layout = self.segment.lay_out(pieces);
         let made = self.make_room(layout.end).and_then(|growing| {
@@ -370,7 +371,7 @@ impl Writer {
             self.housekeeper.ask(if unnamed { retire.without_retention() } else { retire });
         }
         self.finish_housekeeping();
-        self.housekeeper.finish(|outcome| self.rotation.note(&outcome, &self.shared));
+        self.housekeeper.finish(|outcome| self.rotation.note(&outcome, &self.names, &self.shared));
         if let Some(poisoned) = self.shared.poisoned() {
             return Err(poisoned);
         }
@@ -378,9 +379,10 @@ impl Writer {
         if self.segment.is_unborn() {
             // There was no room for its header: it holds nothing, and the next open creates it anew.
             let path = self.segment.path.clone();
-            return self.disk.remove(&path).map_err(MiniStoreError::file(path, "remove"));
+            let removed = remove_own(&*self.disk, &path, &*self.segment.file);
+            return removed.map_err(MiniStoreError::file(path, "remove"));
         }
-        let closed = self.segment.check_in_place().and_then(|()| self.segment.close());
+        let closed = self.segment.check_in_place(&*self.disk).and_then(|()| self.segment.close());
         closed.map_err(MiniStoreError::file(&self.shared.path, "close"))
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     device::{Disk, Kind, Lane, Open, RealDisk, UringLane, refusal_hint},
     lock::{JournalLock, Releasing},
     names::Names,
+    ownership::{check_after_locking, check_before_opening},
     planted::{Bug, planted},
     process::Process,
     queue::{Inbox, Queue},
@@ -129,7 +130,15 @@ pub(super) fn start(
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     disk.create_dirs(parent).map_err(MiniStoreError::file(parent, "create the directory"))?;
     let names = Names::resolve(&*disk, path)?;
+    let mut lane = lane;
+    let held = disk.hold_dir(names.dir()).map_err(MiniStoreError::file(names.dir(), "open the directory"))?;
+    lane.hold_dir(held);
+    check_before_opening(&*disk, &names)?;
+    let is_new = matches!(disk.id_at(&names.lock()), Ok(None));
     let mut lock = JournalLock::acquire(&*disk, &names, releasing.clone())?;
+    if is_new && names.owner().is_some() {
+        check_after_locking(&*disk, &names)?;
+    }
     let active = names.active();
     match disk.open(&active, Open::Existing) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -158,7 +167,6 @@ pub(super) fn start(
         last_seal: recovered.last_seal,
     };
     let mut segment = Segment::recovered(origin, options.write_ahead);
-    let mut lane = lane;
     segment
         .attach(&mut *lane, options.commits())
         .map_err(MiniStoreError::file(names.active(), "open for commits"))?;

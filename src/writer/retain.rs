@@ -15,6 +15,7 @@ use crate::{
     JournalOptions, MiniStoreError, Result,
     device::Open,
     error::copy_of,
+    ownership::reason_to_keep,
     recovery::scan_to_end,
     request::answer,
     retention::{Ask, HOLDS_MAX, Holds, Left, Limits, Oldest, Rules, SaveError, Why, save},
@@ -315,11 +316,26 @@ impl Worker {
             if index > 0 {
                 return Ok(Surplus::Left);
             }
+            if let Some(reason) = self.reason_to_keep(path, &successor)? {
+                return Err(could_not(path, "delete")(io::Error::other(reason)));
+            }
             self.delete(path, &oldest, why)?;
             left.segments -= 1;
             left.bytes = left.bytes.saturating_sub(sizes.first().copied().unwrap_or(0));
         }
         Ok(Surplus::Gone)
+    }
+
+    /// Why a file that is the oldest segment by its name is not deleted.
+    fn reason_to_keep(
+        &self,
+        path: &Path,
+        successor: &Path,
+    ) -> std::result::Result<Option<&'static str>, Stopped> {
+        match reason_to_keep(&*self.disk, path, successor) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            checked => checked.map_err(could_not(path, "read")),
+        }
     }
 
     fn delete(&self, path: &Path, oldest: &Oldest, why: Why) -> std::result::Result<(), Stopped> {

@@ -25,10 +25,11 @@ use super::{
 };
 use crate::{
     MiniStoreError, Result,
-    device::{CommitError, Disk, DiskFile, is_no_room},
+    device::{CommitError, Disk, DiskFile, RenameError, is_no_room, rename_to_free_name},
     error::copy_of,
     format::{Header, Link},
-    names::Names,
+    names::{NUMBER_MAX, Names},
+    ownership::{moved_away, refuse, remove_own},
     planted::{Bug, planted},
     request::answer,
     shared::Shared,
@@ -51,6 +52,10 @@ pub(super) struct Rotation {
     /// Archived segments that there was no room to close, oldest first.
     unretired: Vec<Retiring>,
     newest_archived: u64,
+    /// The number that is tried for the next archived segment: other files may have those after the newest.
+    next_number: u64,
+    /// The file that keeps a rotation from going on, and why.
+    blocked: Option<(PathBuf, String)>,
     clock: Clock,
 }
 
@@ -101,8 +106,8 @@ enum Next {
 #[derive(Debug)]
 enum Archive {
     Not,
-    Requested { to: PathBuf },
-    Done { to: PathBuf },
+    Requested { to: PathBuf, number: u64 },
+    Done { to: PathBuf, number: u64 },
 }
 
 impl Rotation {
@@ -116,12 +121,14 @@ impl Rotation {
             retire: None,
             unretired: Vec::new(),
             newest_archived,
+            next_number: newest_archived + 1,
+            blocked: None,
             clock: Clock::default(),
         }
     }
 
     /// Takes an outcome in. Whatever is not a lack of room stops the journal.
-    pub(super) fn note(&mut self, outcome: &Outcome, shared: &Shared) {
+    pub(super) fn note(&mut self, outcome: &Outcome, names: &Names, shared: &Shared) {
         let said = &mut self.said;
         let mut failed = |error: &io::Error| {
             if !is_no_room(error) {
@@ -141,9 +148,14 @@ impl Rotation {
             }
             Outcome::Prepared(Ok(file)) => {
                 self.said = false;
+                self.blocked = None;
                 if let Next::Requested { bytes } = self.next {
                     self.next = Next::Ready { file: Arc::clone(file), bytes };
                 }
+            }
+            Outcome::Prepared(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.next = Next::Absent;
+                self.block(names.next(), "another process created it: move it away".into(), shared);
             }
             Outcome::Prepared(Err(error)) => {
                 self.next = Next::Absent;
@@ -155,9 +167,28 @@ impl Rotation {
                 self.stalled = true;
             }
             Outcome::Archived(Ok(Archived::Renamed)) => {
-                if let Archive::Requested { to } = mem::replace(&mut self.archive, Archive::Not) {
-                    self.archive = Archive::Done { to };
+                self.blocked = None;
+                if let Archive::Requested { to, number } = mem::replace(&mut self.archive, Archive::Not) {
+                    self.archive = Archive::Done { to, number };
                 }
+            }
+            Outcome::Archived(Ok(Archived::Taken(path))) => {
+                self.archive = Archive::Not;
+                let (journal, file, number) = (shared.path.display(), path.display(), self.next_number);
+                tracing::warn!(%journal, %file, number, "a file of another journal has the next segment's name; using the next number");
+                if self.next_number < NUMBER_MAX {
+                    self.next_number += 1;
+                } else {
+                    self.block(
+                        path.clone(),
+                        "no number is left for another segment: move it away".into(),
+                        shared,
+                    );
+                }
+            }
+            Outcome::Archived(Ok(Archived::Refused(reason))) => {
+                self.archive = Archive::Not;
+                self.block(names.active(), reason.clone(), shared);
             }
             // Whether the name changed is not known: that is no state to go on from.
             Outcome::Archived(Err(error)) => {
@@ -170,6 +201,15 @@ impl Rotation {
                 self.unretired.push(retiring.clone());
             }
         }
+    }
+
+    /// Nothing was changed, and the rotation cannot go on. It is tried again with the next append.
+    fn block(&mut self, path: PathBuf, reason: String, shared: &Shared) {
+        self.stalled = true;
+        if self.blocked.is_none() {
+            tracing::warn!(journal = %shared.path.display(), file = %path.display(), reason, "cannot rotate");
+        }
+        self.blocked = Some((path, reason));
     }
 
     /// The newest archived segment whose successor has its name. (The housekeeper, asked now, comes to sync that first.)
@@ -197,8 +237,8 @@ impl Rotation {
 
     /// At closing: a segment that was prepared and not needed.
     pub(super) fn discard_prepared(&mut self, disk: &dyn Disk, names: &Names) -> Result<()> {
-        if let Next::Ready { .. } = mem::replace(&mut self.next, Next::Absent) {
-            disk.remove(&names.next()).map_err(MiniStoreError::file(names.next(), "remove"))?;
+        if let Next::Ready { file, .. } = mem::replace(&mut self.next, Next::Absent) {
+            remove_own(disk, &names.next(), &*file).map_err(MiniStoreError::file(names.next(), "remove"))?;
         }
         Ok(())
     }
@@ -240,7 +280,7 @@ impl Writer {
         {
             self.retaining = Retaining::Unfinished;
         }
-        self.rotation.note(outcome, &self.shared);
+        self.rotation.note(outcome, &self.names, &self.shared);
     }
 
     /// Waits for one outcome. `false` where none is to come.
@@ -272,14 +312,14 @@ impl Writer {
         }
         match (&self.rotation.next, &self.rotation.archive) {
             (Next::Ready { .. }, Archive::Not) if !self.rotation.stalled => {
-                let to = self.names.archived(self.rotation.newest_archived + 1);
-                let requested = to.clone();
+                let number = self.rotation.next_number;
+                let to = self.names.archived(number);
                 self.segment.archived_as = Some(to.clone());
-                self.housekeeper.ask(Job::Archive { to });
+                self.housekeeper.ask(Job::Archive { file: Arc::clone(&self.segment.file), to: to.clone() });
                 self.rotation.archive = if planted(Bug::TurnsBeforeArchived) {
-                    Archive::Done { to: requested }
+                    Archive::Done { to, number }
                 } else {
-                    Archive::Requested { to: requested }
+                    Archive::Requested { to, number }
                 };
             }
             (Next::Ready { .. }, Archive::Done { .. }) => {
@@ -340,7 +380,9 @@ impl Writer {
     /// Makes the prepared file the segment that is written to. The old one is left to the housekeeper.
     fn turn_to_next(&mut self) {
         let Next::Ready { file, bytes } = mem::replace(&mut self.rotation.next, Next::Absent) else { return };
-        let Archive::Done { to } = mem::replace(&mut self.rotation.archive, Archive::Not) else { return };
+        let Archive::Done { to, number } = mem::replace(&mut self.rotation.archive, Archive::Not) else {
+            return;
+        };
         debug_assert_eq!(self.extending, Extending::No, "padding was asked for before the archived name was");
         let counted =
             if planted(Bug::NumberNotCarriedOver) { self.segment.records + 1 } else { self.next_seq };
@@ -357,7 +399,8 @@ impl Writer {
             return;
         }
         let old = mem::replace(&mut self.segment, newborn);
-        self.rotation.newest_archived += 1;
+        self.rotation.newest_archived = number;
+        self.rotation.next_number = number + 1;
         self.rotation.requested = false;
         self.rotation.clock.turn(to);
         self.shared.counters.segment_archived();
@@ -390,7 +433,13 @@ impl Writer {
         if self.segment.path == active {
             return Ok(());
         }
-        self.disk.rename(&self.segment.path, &active).map_err(CommitError::Failed)?;
+        let renamed = rename_to_free_name(&*self.disk, self.names.dir(), &self.segment.path, &active);
+        renamed.map_err(|error| match error {
+            RenameError::Refused(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                CommitError::Failed(moved_away(&active))
+            }
+            error => CommitError::Failed(error.into_io()),
+        })?;
         self.segment.path = active;
         for retire in self.rotation.take_retire() {
             self.housekeeper.ask(retire);
@@ -453,6 +502,9 @@ impl Writer {
             };
             let outcome = match self.shared.poisoned() {
                 Some(poisoned) => Err(poisoned),
+                None if let Some((path, reason)) = self.rotation.blocked.as_ref().filter(|_| stalled) => {
+                    Err(refuse(path, format!("it keeps the segment from being rotated: {reason}")))
+                }
                 None if stalled => Err(no_room()),
                 None => Ok(()),
             };

@@ -4,8 +4,9 @@
 use std::{io, mem, path::PathBuf, sync::Arc};
 
 use crate::{
-    device::{BLOCK_BYTES, CommitBuffer, CommitError, CommitOptions, DiskFile, Lane},
+    device::{BLOCK_BYTES, CommitBuffer, CommitError, CommitOptions, Disk, DiskFile, FileId, Lane, has_id},
     format::{Chain, Header, LF, PADDING, seal},
+    ownership::moved_away,
     planted::{Bug, planted},
     recovery::close_segment,
 };
@@ -19,6 +20,7 @@ const BUFFER_BYTES_KEPT: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) file: Arc<dyn DiskFile>,
+    id: Option<FileId>,
     /// The name it has now.
     pub(super) path: PathBuf,
     /// The name it is being given, or has been given meanwhile.
@@ -155,6 +157,7 @@ impl Segment {
     pub(super) fn recovered(origin: Origin, write_ahead: bool) -> Self {
         let Origin { file, path, data_end, records, sealed, chain, last_seal } = origin;
         Self {
+            id: file.id().ok().flatten(),
             file,
             path,
             archived_as: None,
@@ -189,6 +192,7 @@ impl Segment {
         buffer.extend(&text);
         let sealed = header != Header::Plain;
         Self {
+            id: file.id().ok().flatten(),
             file,
             path,
             archived_as: None,
@@ -375,16 +379,33 @@ impl Segment {
         self.ended = false;
     }
 
-    /// Somebody else may have deleted or cut the file: what is written into it then would be lost with it.
-    pub(super) fn check_in_place(&self) -> io::Result<()> {
-        let expected = if self.born { self.data_end } else { 0 };
-        match self.file.named_len()? {
-            None => Err(io::Error::other("the active segment was deleted by somebody else")),
-            Some(len) if len < expected => Err(io::Error::other(format!(
-                "the active segment was cut by somebody else: it has {len} bytes, and {expected} were written"
-            ))),
-            Some(_) => Ok(()),
+    /// Fails where another process deleted, moved, replaced or truncated the file: what is written into it then is not
+    /// found. One look at the name tells, as long as the file has the active one; the background thread may be giving it
+    /// its archived name.
+    pub(super) fn check_in_place(&self, disk: &dyn Disk) -> io::Result<()> {
+        match disk.named(&self.path) {
+            Ok(Some((id, len))) if self.id == Some(id) => return self.check_len(len),
+            _ => {}
         }
+        match self.file.named_len()? {
+            None => return Err(moved_away(&self.path)),
+            Some(len) => self.check_len(len)?,
+        }
+        let has_name = |path: &PathBuf| has_id(disk, path, self.id);
+        if has_name(&self.path) || self.archived_as.as_ref().is_some_and(has_name) {
+            return Ok(());
+        }
+        Err(moved_away(&self.path))
+    }
+
+    fn check_len(&self, len: u64) -> io::Result<()> {
+        let expected = if self.born { self.data_end } else { 0 };
+        if len >= expected {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "the active segment was cut by somebody else: it has {len} bytes, and {expected} were written"
+        )))
     }
 
     /// Marks it as complete. Its padding is cut.

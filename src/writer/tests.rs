@@ -55,9 +55,12 @@ struct Rig {
 
 impl Rig {
     fn open(kind: BackendKind, options: JournalOptions) -> Self {
+        Self::open_on(kind, options, Faults::new())
+    }
+
+    fn open_on(kind: BackendKind, options: JournalOptions, faults: Faults) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("j");
-        let faults = Faults::new();
         let store = open_on(kind, options, &path, &faults).unwrap();
         Self { dir, path, faults, store }
     }

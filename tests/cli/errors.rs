@@ -65,6 +65,24 @@ fn a_locked_journal_is_75() {
 }
 
 #[test]
+fn file_in_the_way_is_73_and_named() {
+    let place = Place::new();
+    place.ingest().run_with(b"1\n").ok();
+    // A file that a rotation needs, which belongs to another journal.
+    place.write("journal.jsonl.next", "notes\n");
+    place.write("journal.jsonl.next.lock", "");
+    let ran = place.ingest().run_with(b"2\n").code(73);
+    assert!(ran.error().contains("journal.jsonl.next"), "{ran:?}");
+    assert!(ran.err.contains("hint: nothing was changed: move"), "{ran:?}");
+    // A file of this journal, asked for as one of its own.
+    let ran = ministore(["ingest".as_ref(), place.path("journal.jsonl.holds").as_os_str()])
+        .run_with(b"2\n")
+        .code(73);
+    assert!(ran.err.contains("open the journal that is named"), "{ran:?}");
+    assert_eq!(place.replay(), "1\n");
+}
+
+#[test]
 fn what_is_not_a_journal_is_65_and_stays_as_it_is() {
     let place = Place::new();
     let path = place.write("journal.jsonl", "{\"a\":1}\n");

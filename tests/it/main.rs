@@ -15,6 +15,7 @@ mod exclusive;
 mod executors;
 mod fixtures;
 mod follow;
+mod foreign_files;
 mod format;
 #[cfg(feature = "hlog")]
 mod hlog;

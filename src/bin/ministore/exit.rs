@@ -85,6 +85,7 @@ impl Code {
             | E::TooLarge { .. } => Self::BadData,
             E::PathIsNotFile { .. } | E::Released { .. } => Self::NoInput,
             E::InvalidArgument(_) => Self::Usage,
+            E::NotOwned { .. } => Self::CannotCreate,
             E::Locked { .. } | E::Busy | E::Conflict { .. } => Self::Temporary,
             E::BackendUnavailable { .. } => Self::Unavailable,
             _ => Self::Internal,
@@ -178,6 +179,7 @@ impl Failure {
             E::Corrupt { .. }
             | E::Record { .. }
             | E::Locked { .. }
+            | E::NotOwned { .. }
             | E::StorageFull { .. }
             | E::Poisoned { .. }
             | E::PathIsNotFile { .. }

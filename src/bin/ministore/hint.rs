@@ -58,7 +58,17 @@ pub(crate) fn of_store(journal: &Path, error: &MiniStoreError) -> Option<String>
                 |pid| format!("wait until process {pid} is done, or end it ('kill {pid}')")
             )
         )),
+        E::NotOwned { path, .. } if path == journal || same_file(path, journal) => {
+            Some("nothing was changed: open the journal that is named, or choose a name that no other journal uses".to_owned())
+        }
+        E::NotOwned { path, .. } => Some(format!(
+            "nothing was changed: move {} away, or choose another name for the journal",
+            quoted(path)
+        )),
         E::StorageFull { .. } => Some(no_room().to_owned()),
+        E::Poisoned { source, .. } if source.to_string().contains("no longer at") => Some(format!(
+            "what was acknowledged before is kept in the file that was moved: put it back at {name}, then run this again"
+        )),
         E::Poisoned { .. } => Some(
             "what was acknowledged before is kept: see what the kernel's log ('dmesg') says about the disk, then run \
              this again"
@@ -72,6 +82,11 @@ pub(crate) fn of_store(journal: &Path, error: &MiniStoreError) -> Option<String>
         ),
         _ => None,
     }
+}
+
+/// Both paths lead to one file.
+fn same_file(one: &Path, other: &Path) -> bool {
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 fn refused(error: &io::Error) -> Option<&'static str> {

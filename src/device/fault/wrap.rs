@@ -4,7 +4,10 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io,
-    os::{fd::AsRawFd, unix::fs::FileExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileExt, MetadataExt},
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -16,8 +19,8 @@ use super::{Event, Faults, Op};
 use crate::{
     BackendKind,
     device::{
-        CommitBuffer, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, Hands, Kind, Lane, LockFile,
-        Open, RealDisk,
+        CommitBuffer, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, FileId, Hands, HeldDir, Kind,
+        Lane, LockFile, Open, RealDisk,
     },
     scan::ReadAt,
 };
@@ -64,6 +67,29 @@ impl Disk for FaultDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.run(Op::Rename, to, || self.inner.rename(from, to))
+    }
+
+    fn hold_dir(&self, dir: &Path) -> io::Result<HeldDir> {
+        self.inner.hold_dir(dir)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.faults.renames_only_by_links() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.run(Op::Rename, to, || self.inner.rename_new(from, to))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.run(Op::Link, to, || self.inner.link(from, to))
+    }
+
+    fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {
+        self.inner.id_at(path)
+    }
+
+    fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
+        self.inner.named(path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -121,6 +147,10 @@ impl DiskFile for FaultFile {
         self.inner.named_len()
     }
 
+    fn id(&self) -> io::Result<Option<FileId>> {
+        self.inner.id()
+    }
+
     fn modified(&self) -> io::Result<Option<SystemTime>> {
         self.inner.modified()
     }
@@ -172,6 +202,10 @@ pub(super) struct FaultLane {
 }
 
 impl Lane for FaultLane {
+    fn hold_dir(&mut self, dir: HeldDir) {
+        self.inner.hold_dir(dir);
+    }
+
     fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
         let faults = self.faults.clone();
         faults.run(&Event { op: Op::Attach, path, write: None }, || {
@@ -187,9 +221,7 @@ impl Lane for FaultLane {
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
         let (Self { inner, file, faults }, bytes) = (self, buffer.bytes().to_vec());
         let file = file.as_ref().ok_or_else(|| CommitError::Failed(Errno::BADF.into()))?;
-        // The name it has now.
-        let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
-        let path = path.map_err(CommitError::Failed)?;
+        let path = name_of(file).map_err(CommitError::Failed)?;
         let event = Event { op: Op::Commit, path: &path, write: Some((offset, &bytes)) };
         let made = faults.run(&event, || {
             let granted = granted(faults, file.metadata()?.len(), offset, &bytes);
@@ -201,6 +233,18 @@ impl Lane for FaultLane {
         });
         made.unwrap_or_else(|error| Err(CommitError::of_write(error)))
     }
+}
+
+/// The name it has now. Where it was given by a link, the kernel still knows the one that the file was opened by.
+fn name_of(file: &File) -> io::Result<PathBuf> {
+    let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    if path.exists() {
+        return Ok(path);
+    }
+    let number = file.metadata()?.ino();
+    let mut entries = fs::read_dir(path.parent().unwrap_or(Path::new("/")))?.filter_map(Result::ok);
+    let named = entries.find(|entry| entry.metadata().is_ok_and(|meta| meta.ino() == number));
+    Ok(named.map_or(path, |entry| entry.path()))
 }
 
 /// What of `bytes` there is room for in a file of `len` bytes.

@@ -234,7 +234,8 @@ impl Listing {
 
     /// The segment after this number, and whether it does follow it; else the newest.
     fn after(&mut self, number: u64) -> Result<(Option<File>, bool)> {
-        let next = self.archived.iter().position(|(other, _)| *other == number + 1);
+        // Rotation skips the numbers of files that are not the journal's.
+        let next = self.archived.iter().position(|(other, _)| *other > number);
         let follows = next.is_some() || self.newest == number;
         Ok((self.open(next.unwrap_or(self.archived.len()))?, follows))
     }
@@ -289,6 +290,8 @@ impl Listing {
         }
         match header {
             Ok(header) => Ok(Some(File { path, file, header, number })),
+            // One of several files: the error names it.
+            Err(fault) if archived => Err(refused(&path, HeaderFault::Damaged(fault.to_string()))),
             Err(fault) => Err(refused(&path, fault)),
         }
     }

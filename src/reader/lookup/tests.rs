@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::Reader;
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Record, Records, Result,
-    device::{self, Disk, DiskFile, Hands, Kind, Lane, LockFile, Open, RealDisk},
+    device::{self, Disk, DiskFile, FileId, Hands, Kind, Lane, LockFile, Open, RealDisk},
     format::{Header, Link, testing::SegmentBytes},
     testkit::SimDisk,
 };
@@ -392,6 +392,22 @@ impl Disk for Overtaking {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.inner.rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename_new(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.link(from, to)
+    }
+
+    fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {
+        self.inner.id_at(path)
+    }
+
+    fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
+        self.inner.named(path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -2,8 +2,9 @@
 //! at hand half written. Every copy must open with all that was acknowledged by then.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     fs::File,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -61,9 +62,18 @@ impl Camera {
         let mut images = self.images.lock().unwrap();
         let dir = self.to.path().join(images.len().to_string());
         fs::create_dir(&dir).unwrap();
+        let mut copied: HashMap<u64, PathBuf> = HashMap::new();
         for entry in fs::read_dir(&self.from).unwrap() {
             let path = entry.unwrap().path();
-            fs::copy(&path, dir.join(path.file_name().unwrap())).unwrap();
+            let copy = dir.join(path.file_name().unwrap());
+            // A file with two names stays one file.
+            match copied.entry(fs::metadata(&path).unwrap().ino()) {
+                Entry::Occupied(first) => fs::hard_link(first.get(), &copy).unwrap(),
+                Entry::Vacant(first) => {
+                    fs::copy(&path, &copy).unwrap();
+                    first.insert(copy);
+                }
+            }
         }
         change(&dir);
         let what = format!("image {}, {:?} of {}: {what}", images.len(), event.op, event.path.display());
@@ -167,6 +177,19 @@ fn a_crash_at_any_moment_loses_nothing_acknowledged_through_the_page_cache() {
         let options = JournalOptions::new().max_bytes_per_segment(1200).sync_mode(mode);
         run_and_crash(BackendKind::Blocking, &options.direct(false));
     }
+}
+
+#[test]
+fn a_crash_in_a_rename_by_links_loses_nothing() {
+    let faults = Faults::new();
+    faults.rename_only_by_links();
+    let rig = Rig::open_on(BackendKind::Blocking, JournalOptions::new().max_bytes_per_segment(1200), faults);
+    let images = shoot_all(&rig, |append| (0..RECORDS).for_each(append));
+    let has_two_names = |image: &&Image| {
+        fs::read_dir(&image.dir).unwrap().any(|entry| entry.unwrap().metadata().unwrap().nlink() == 2)
+    };
+    assert!(rig.faults.count(Op::Link) >= 6 && images.iter().filter(has_two_names).count() >= 6);
+    images.iter().for_each(check);
 }
 
 #[test]

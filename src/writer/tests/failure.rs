@@ -43,7 +43,7 @@ fn nothing_is_acknowledged_in_a_file_that_somebody_else_deleted_or_cut() {
     let delete = |path: &Path| fs::remove_file(path).unwrap();
     for kind in lanes() {
         for write_ahead in [true, false] {
-            for (deed, word) in [(&cut as &dyn Fn(&Path), "cut by"), (&delete, "deleted by")] {
+            for (deed, word) in [(&cut as &dyn Fn(&Path), "cut by"), (&delete, "no longer at")] {
                 let rig = Rig::open(kind, JournalOptions::new().write_ahead(write_ahead));
                 (0..3).for_each(|record| rig.append(record).unwrap());
                 deed(&rig.path);
@@ -64,7 +64,7 @@ fn a_journal_that_was_deleted_is_not_closed_as_if_it_were_there() {
         rig.append(0).unwrap();
         fs::remove_file(&rig.path).unwrap();
         let told = finish(rig.store.close()).unwrap_err().to_string();
-        assert!(told.contains("deleted by somebody else"), "{told}");
+        assert!(told.contains("no longer at"), "{told}");
     }
 }
 

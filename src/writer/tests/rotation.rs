@@ -115,3 +115,48 @@ fn old_segments_go_and_numbers_stay() {
         assert_eq!(again.open_report().next_seq, 21);
     }
 }
+
+#[test]
+fn refused_link_keeps_the_segment_and_says_so() {
+    for kind in lanes() {
+        let faults = Faults::new();
+        let rig = Rig::open_on(kind, JournalOptions::new(), faults);
+        rig.append(0).unwrap();
+        rig.faults.rename_only_by_links();
+        for nth in 1..=20 {
+            rig.faults.fail(Op::Link, nth, Errno::PERM);
+        }
+        let told = finish(rig.store.rotate()).unwrap_err();
+        assert!(
+            matches!(&told, MiniStoreError::NotOwned { path, .. } if *path == rig.store.path()),
+            "{told:?}"
+        );
+        rig.append(1).unwrap();
+        finish(rig.store.close()).unwrap();
+        assert_eq!(values(&rig.path), [0, 1]);
+        assert!(!rig.path.with_extension("001").exists());
+    }
+}
+
+#[test]
+fn link_that_was_made_twice_is_taken_for_made() {
+    for kind in lanes() {
+        let faults = Faults::new();
+        faults.rename_only_by_links();
+        let rig = Rig::open_on(kind, JournalOptions::new(), faults);
+        rig.append(0).unwrap();
+        // As a network file system answers that repeats a request.
+        rig.faults.before_each({
+            let path = rig.path.clone();
+            move |event| {
+                if event.op == Op::Link && event.path.ends_with("j.001") {
+                    fs::hard_link(&path, event.path).unwrap();
+                }
+            }
+        });
+        finish(rig.store.rotate()).unwrap();
+        rig.append(1).unwrap();
+        finish(rig.store.close()).unwrap();
+        assert_eq!(values(&rig.path), [0, 1]);
+    }
+}

@@ -50,7 +50,7 @@ pub fn segments(disk: &SimDisk, path: &Path) -> Vec<(std::path::PathBuf, Vec<u8>
     files
         .iter()
         .filter(is_segment)
-        .filter(|file| belongs(file, path))
+        .filter(|file| belongs(file, path) && !is_foreign(disk, file))
         .filter_map(|file| Some((file.clone(), disk.read(file).ok()?)))
         .collect()
 }
@@ -63,5 +63,13 @@ fn belongs(file: &Path, journal: &Path) -> bool {
 pub fn archived(disk: &SimDisk) -> usize {
     let is_number =
         |extension: &std::ffi::OsStr| extension.to_string_lossy().bytes().all(|b| b.is_ascii_digit());
-    disk.files().iter().filter(|file| file.extension().is_some_and(is_number)).count()
+    let is_segment = |file: &&std::path::PathBuf| file.extension().is_some_and(is_number);
+    disk.files().iter().filter(is_segment).filter(|file| !is_foreign(disk, file)).count()
+}
+
+/// Whether it is another journal, which has a lock file of its own, or that lock file.
+fn is_foreign(disk: &SimDisk, file: &Path) -> bool {
+    let mut lock = file.as_os_str().to_os_string();
+    lock.push(".lock");
+    file.extension().is_some_and(|extension| extension == "lock") || disk.read(Path::new(&lock)).is_ok()
 }

@@ -32,7 +32,12 @@ pub struct Journal {
     pub figures: Figures,
     /// Segments that are to be there at least, archived ones.
     archived_least: usize,
+    /// Another journal, which is called like a rotated segment of this one.
+    foreign: Option<PathBuf>,
 }
+
+/// What is in it.
+const FOREIGN: &[u8] = b"// MINISTORE JOURNAL v0.1.4\n\"another journal\"\n";
 
 impl Journal {
     pub fn new(seed: u64, trace: bool) -> Self {
@@ -43,6 +48,12 @@ impl Journal {
             disk.trace();
             disk.note(&format!("{run:?}"));
         }
+        let foreign = run.foreign.map(|number| {
+            let path = format!("/dir/j.{number:03}");
+            disk.put(format!("{path}.lock").as_ref(), b"");
+            disk.put(path.as_ref(), FOREIGN);
+            PathBuf::from(path)
+        });
         let model = Model::new(Promise { batches_whole: run.seals });
         Self {
             run,
@@ -52,6 +63,7 @@ impl Journal {
             shared: Shared::new(model),
             figures: Figures { runs: 1, ..Figures::default() },
             archived_least: 0,
+            foreign,
         }
     }
 
@@ -62,6 +74,7 @@ impl Journal {
             self.disk.note(&format!("a life: {}", life.describe()));
             set_up_disk(&self.disk, &mut self.rng);
             self.one_life(&life)?;
+            self.check_foreign()?;
             self.figures.lives += 1;
             if let Some(violation) = self.disk.violations().first() {
                 return violated(violation.clone());
@@ -71,6 +84,15 @@ impl Journal {
         self.figures.faults = self.disk.faults();
         self.figures.reads = self.shared.reads();
         Ok(())
+    }
+
+    /// The other journal is as it was.
+    fn check_foreign(&self) -> Checked {
+        let Some(path) = &self.foreign else { return Ok(()) };
+        match self.disk.read(path) {
+            Ok(bytes) if bytes == FOREIGN => Ok(()),
+            found => violated(format!("{}: another journal's file was changed: {found:?}", path.display())),
+        }
     }
 
     fn one_life(&mut self, life: &Life) -> Checked {

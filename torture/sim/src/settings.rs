@@ -23,6 +23,8 @@ pub struct Run {
     pub large: bool,
     /// Somebody releases records, and somebody holds them.
     pub retains: bool,
+    /// The number of a rotated segment that another journal is called like.
+    pub foreign: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,7 @@ impl Run {
             text_bytes_max: if large { 9000 } else { rng.pick(&[10, 60, 60, 700, 3000]) },
             large,
             retains: rng.chance(40),
+            foreign: rng.chance(30).then(|| rng.range(1, 4)),
         }
     }
 }
@@ -133,4 +136,5 @@ pub fn set_up_disk(disk: &SimDisk, rng: &mut Rng) {
     ]));
     disk.allocate_late(rng.chance(20));
     disk.honor_dsync(rng.chance(75));
+    disk.rename_without_replacing(rng.chance(70));
 }

@@ -1,7 +1,10 @@
 //! Owns `ministore import`: a journal of another make, or lines of JSON, as a new journal with seals.
 
 use std::{
+    ffi::OsStr,
+    fs::OpenOptions,
     io::{BufRead, BufReader, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -64,9 +67,23 @@ pub(crate) fn run(args: &Args) -> Result<Code, Failure> {
         return Ok(interrupts.raised().unwrap_or(Code::Ok));
     };
     verify(&scratch.file(), records, args)?;
+    claim(&args.journal)?;
     scratch.publish()?;
     report(args, &source, records)?;
     Ok(Code::Ok)
+}
+
+/// A journal whose name ends in a number could be a rotated segment of another one: its lock file says that it is not.
+fn claim(journal: &Path) -> Result<(), Failure> {
+    let is_number = |extension: &OsStr| extension.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    if !journal.extension().is_some_and(is_number) {
+        return Ok(());
+    }
+    let mut lock = journal.as_os_str().to_os_string();
+    lock.push(".lock");
+    let lock = PathBuf::from(lock);
+    let created = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
+    created.map(drop).map_err(|error| Failure::create(&lock, &error))
 }
 
 /// Copies everything into a journal at `path` and closes it; how many records that were. `None`: a signal came.

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, ffi::OsString, io, os::unix::ffi::OsStrExt, sync::Arc};
 
 use fuser::{FileAttr, FileHandle, INodeNo};
 use rustix::{
-    fs::{AtFlags, Dir, Mode, OFlags, openat, renameat, statat, unlinkat},
+    fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, openat, renameat_with, statat, unlinkat},
     io::Errno,
 };
 
@@ -74,11 +74,13 @@ impl Core {
         &self,
         (parent, name): (INodeNo, &OsStr),
         (to_parent, to): (INodeNo, &OsStr),
+        replaces: bool,
     ) -> io::Result<()> {
         let (dir, to_dir) = (self.inode(parent)?, self.inode(to_parent)?);
         let _unsynced = self.unsynced();
         let number = statat(dir.fd(), name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino;
-        renameat(dir.fd(), name, to_dir.fd(), to)?;
+        let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+        renameat_with(dir.fd(), name, to_dir.fd(), to, flags)?;
         self.inodes().rename(number, to);
         Ok(())
     }

@@ -131,15 +131,16 @@ impl Filesystem for Passthrough {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        if !flags.is_empty() {
+        if !(flags - RenameFlags::RENAME_NOREPLACE).is_empty() {
             return reply.error(fuser::Errno::EINVAL);
         }
+        let replaces = flags.is_empty();
         let on = Self::on_names(Op::Rename, parent, &[name, to]);
         let (name, to) = (name.to_owned(), to.to_owned());
         self.meet(
             on,
             true,
-            move |core, _| core.rename((parent, &name), (to_parent, &to)),
+            move |core, _| core.rename((parent, &name), (to_parent, &to), replaces),
             move |renamed| answer!(reply, renamed, () => reply.ok()),
         );
     }

@@ -38,8 +38,8 @@ impl Ends {
     /// As a store does it.
     async fn submit(&self, room: u32) -> Result<Pending> {
         let lines = Lines::Owned(b"1".to_vec());
-        let handed = Handed { room, ..Handed::plain(lines, 1) };
-        match self.queue.append(handed, &self.shared).map_err(|_| self.shared.refusal())? {
+        let mut handed = Handed { room, ..Handed::plain(lines, 1) };
+        match self.queue.append(&mut handed, &self.shared).map_err(|_| self.shared.refusal())? {
             Appended::Queued(pending) => Ok(pending),
             Appended::Waiting(waiting) => waiting.await,
         }

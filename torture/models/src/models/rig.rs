@@ -13,8 +13,8 @@ use std::{
 use crate::{
     BackendKind, JournalOptions, MiniStore, MiniStoreError, Result,
     device::{
-        CommitBuffer, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, Hands, Kind, Lane, LockFile,
-        MODE_DEFAULT, Open, RealDisk,
+        CommitBuffer, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, FileId, Hands, Kind, Lane,
+        LockFile, MODE_DEFAULT, Open, RealDisk,
     },
     store::APPEND_OVERHEAD_BYTES,
     sync::{Condvar, Mutex, block_on, switch},
@@ -223,6 +223,23 @@ impl Disk for ModelDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.control.rename()?;
         self.inner.rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.control.rename()?;
+        self.inner.rename_new(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.link(from, to)
+    }
+
+    fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {
+        self.inner.id_at(path)
+    }
+
+    fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
+        self.inner.named(path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
