@@ -140,7 +140,7 @@ fn refuse(error: &MiniStoreError) -> Response {
     };
     match error {
         E::TooLarge { .. } => answer(StatusCode::PAYLOAD_TOO_LARGE, &told),
-        E::Busy | E::StorageFull { .. } | E::Closed => retry_later(told),
+        E::Busy | E::StorageFull { .. } | E::Unavailable { .. } | E::Closed => retry_later(told),
         // The events may be found after the next start, or not: a client that sends them again must say so in them.
         E::Poisoned { .. } | E::WriterGone => {
             retry_later(json!({ "error": error.to_string(), "unknown": true }))

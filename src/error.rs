@@ -151,6 +151,19 @@ pub enum MiniStoreError {
         source: Arc<io::Error>,
     },
 
+    /// A system call failed before it changed anything, for want of memory, say, or of a permission. The record was not
+    /// written, nothing acknowledged is lost, and the store works again once the call succeeds: try again later.
+    #[error("{}: cannot {action} now: {source}", path.display())]
+    Unavailable {
+        /// The file that the call was about.
+        path: PathBuf,
+        /// What was being done with it.
+        action: &'static str,
+        /// The error of the operating system.
+        #[source]
+        source: Arc<io::Error>,
+    },
+
     /// A write or a sync failed earlier, so that the state of the disk is not known any more: nothing is
     /// acknowledged until the journal is opened anew.
     #[error("{}: stopped after a failed write or sync: {source}", path.display())]
@@ -245,6 +258,7 @@ impl MiniStoreError {
             | Self::InvalidJson { .. }
             | Self::TooLarge { .. }
             | Self::StorageFull { .. }
+            | Self::Unavailable { .. }
             | Self::Busy
             | Self::Conflict { .. }
             | Self::Closed => RecordFate::NotWritten,

@@ -131,6 +131,12 @@ impl JournalLock {
         Ok(())
     }
 
+    /// As [`cover`](Self::cover), with a file that is locked already. Cannot fail.
+    pub(crate) fn cover_locked(&mut self, segment: Arc<dyn DiskFile>) {
+        self.uncover();
+        self.segment = Some(segment);
+    }
+
     pub(crate) fn releasing(&self) -> &Releasing {
         &self.releasing
     }

@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     MiniStoreError, Result,
-    device::{Disk, DiskFile, Open, is_at},
+    device::{Disk, DiskFile, Open, is_at, is_shortage},
     format::{CLOSED_MARK, Header, HeaderFault, LF, Link, SEAL_LEN, seal},
     names::{Names, Role},
     recovery::scan_to_end,
@@ -180,55 +180,56 @@ pub(crate) fn check_left_out(
 ///
 /// # Errors
 ///
-/// [`MiniStoreError::Locked`].
+/// [`MiniStoreError::Locked`]; [`MiniStoreError::Io`] where a shortage keeps that from being found out.
 pub(crate) fn check_unlocked(disk: &dyn Disk, path: &Path) -> Result<()> {
-    if is_locked(disk, path) {
+    let locked = match disk.open(path, Open::Read) {
+        Err(error) if is_shortage(&error) => Err(error),
+        Err(_) => Ok(false),
+        Ok(file) => is_locked(&*file),
+    };
+    if locked.map_err(MiniStoreError::file(path, "lock"))? {
         return Err(MiniStoreError::Locked { path: path.to_path_buf(), pid: None });
     }
     Ok(())
 }
 
-/// Returns whether another store writes this file. A file that cannot be opened, or locked, is not known to be.
-fn is_locked(disk: &dyn Disk, path: &Path) -> bool {
-    let Ok(file) = disk.open(path, Open::Read) else { return false };
+/// Returns whether another store writes this file. A file that cannot be locked is not known to be; a shortage is an error.
+fn is_locked(file: &dyn DiskFile) -> io::Result<bool> {
     match file.try_lock() {
         Ok(true) => {
             let _ = file.unlock();
-            false
+            Ok(false)
         }
-        Ok(false) => true,
+        Ok(false) => Ok(true),
+        Err(error) if is_shortage(&error) => Err(error),
         // Where locking needs a file that is open for writing.
-        Err(_) => false,
+        Err(_) => Ok(false),
     }
 }
 
-/// Returns why the oldest rotated segment must not be deleted, if there is a reason: it is not known to be one.
+/// Returns why the oldest rotated segment must not be deleted, or else whether its successor continues it. `is_own`: it is
+/// known to be of this journal, for it continues a segment that was; its successor may be missing then.
 ///
 /// # Errors
 ///
 /// What the operating system says.
-pub(crate) fn reason_to_keep(
-    disk: &dyn Disk,
-    path: &Path,
-    successor: &Path,
-) -> io::Result<Option<&'static str>> {
-    let file = disk.open(path, Open::Read)?;
-    match read_header(&*file)? {
-        Err(HeaderFault::NotAJournal) => return Ok(Some("it does not begin as a journal does")),
-        Err(_) => {}
-        Ok(_) => {
-            let next = match disk.open(successor, Open::Read) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                opened => Some(opened?),
-            };
-            if let Some(next) = next
-                && follows(&*file, &*next)? == Place::Elsewhere
-            {
-                return Ok(Some("the segment after it does not continue it: it is not of this journal"));
-            }
-        }
+pub(crate) fn check_deletion(
+    segment: &dyn DiskFile,
+    successor: Option<&dyn DiskFile>,
+    is_own: bool,
+) -> io::Result<std::result::Result<Place, &'static str>> {
+    let place = match (read_header(segment)?, successor) {
+        (Err(HeaderFault::NotAJournal), _) => return Ok(Err("it does not begin as a journal does")),
+        (Ok(_), Some(successor)) => follows(segment, successor)?,
+        _ => Place::Unknown,
+    };
+    if place == Place::Elsewhere && !is_own {
+        return Ok(Err("the segment after it does not continue it: it is not of this journal"));
     }
-    Ok(is_locked(disk, path).then_some("another store has it open for writing"))
+    if is_locked(segment)? {
+        return Ok(Err("another store has it open for writing"));
+    }
+    Ok(Ok(place))
 }
 
 /// How two segments stand to each other.
@@ -282,14 +283,37 @@ pub(crate) fn in_the_way(disk: &dyn Disk, path: &Path) -> io::Result<Option<Path
     Ok(None)
 }
 
-/// Returns whether there is a lock file that makes this file a journal of its own.
-pub(crate) fn has_own_lock(disk: &dyn Disk, path: &Path) -> bool {
-    matches!(disk.id_at(&with_suffix(path, ".lock")), Ok(Some(_)))
+/// Returns whether there is a lock file that makes this file a journal of its own. Where that cannot be found out there is
+/// none; a shortage is an error.
+pub(crate) fn has_own_lock(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
+    match disk.id_at(&with_suffix(path, ".lock")) {
+        Err(error) if is_shortage(&error) => Err(error),
+        found => Ok(matches!(found, Ok(Some(_)))),
+    }
 }
 
 /// Removes a file that this store created, unless another file has its name by now.
 pub(crate) fn remove_own(disk: &dyn Disk, path: &Path, file: &dyn DiskFile) -> io::Result<()> {
-    if is_at(disk, path, file) { disk.remove(path) } else { Ok(()) }
+    if !is_at(disk, path, file)? {
+        return Ok(());
+    }
+    match disk.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Removes the file of this name if it is empty and nobody has locked it: one that a failed attempt to create it may have
+/// left.
+pub(crate) fn remove_empty(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let file = match disk.open(path, Open::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    if file.len()? == 0 && !has_own_lock(disk, path)? && !is_locked(&*file)? {
+        return remove_own(disk, path, &*file);
+    }
+    Ok(())
 }
 
 /// The active segment does not have the name any more that it should have.

@@ -67,6 +67,10 @@ pub enum Bug {
     UnlinksBeforeTheLinkIsDurable,
     /// A rename that must not replace another file does.
     RenameReplaces,
+    /// A call that failed before it changed anything stops the store.
+    PoisonsOnShortage,
+    /// A rename whose outcome is unknown is taken for one that changed nothing.
+    RetriesUnknownRename,
 
     /// An append takes no room in the queue.
     TakesNoRoom,
@@ -118,7 +122,7 @@ pub enum Bug {
 
 impl Bug {
     /// Those that the simulated disk must show.
-    pub const ON_DISK: [Self; 29] = [
+    pub const ON_DISK: [Self; 31] = [
         Self::NoDirSyncAfterArchiving,
         Self::NoDirSyncAfterCreating,
         Self::AcknowledgeBeforeSync,
@@ -148,6 +152,8 @@ impl Bug {
         Self::AnyNumberWillDo,
         Self::UnlinksBeforeTheLinkIsDurable,
         Self::RenameReplaces,
+        Self::PoisonsOnShortage,
+        Self::RetriesUnknownRename,
     ];
 
     /// Those that the models of threads must show.

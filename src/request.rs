@@ -123,6 +123,9 @@ pub(crate) fn outcome(fate: Fate, shared: &Shared) -> Result<Committed> {
     match fate {
         Fate::Durable(committed) => Ok(committed),
         Fate::NoRoom(source) => Err(MiniStoreError::StorageFull { path: shared.path.clone(), source }),
+        Fate::Unavailable { action, source } => {
+            Err(MiniStoreError::Unavailable { path: shared.path.clone(), action, source })
+        }
         Fate::Conflict { expected, actual } => Err(MiniStoreError::Conflict { expected, actual }),
         Fate::Refused => Err(shared.refusal()),
     }

@@ -161,7 +161,8 @@ impl MiniStore {
     /// # Errors
     ///
     /// [`Serialize`](MiniStoreError::Serialize), [`TooLarge`](MiniStoreError::TooLarge),
-    /// [`StorageFull`](MiniStoreError::StorageFull), [`Closed`](MiniStoreError::Closed): the record was not written. So is
+    /// [`StorageFull`](MiniStoreError::StorageFull), [`Unavailable`](MiniStoreError::Unavailable),
+    /// [`Closed`](MiniStoreError::Closed): the record was not written. So is
     /// [`InvalidJson`](MiniStoreError::InvalidJson): the record contains a `RawValue` that not every reader can parse (a
     /// lone surrogate, a number beyond `f64`), nests deeper than 127 levels, or serializes to nothing.
     /// [`Poisoned`](MiniStoreError::Poisoned), [`WriterGone`](MiniStoreError::WriterGone): see there.
@@ -270,13 +271,17 @@ impl MiniStore {
     /// # Errors
     ///
     /// [`StorageFull`](MiniStoreError::StorageFull): there is no room for a new segment; the old one goes on.
+    /// [`Unavailable`](MiniStoreError::Unavailable): a call failed before it changed anything (too many open files, say);
+    /// the old segment continues, and the rotation can be tried again. Within the back-off, which is at most a second, the
+    /// last error is returned without another attempt.
     /// [`Closed`](MiniStoreError::Closed), [`Poisoned`](MiniStoreError::Poisoned).
     pub async fn rotate(&self) -> Result<()> {
         self.control(Request::Rotate).await
     }
 
     /// Makes durable what was accepted before, closes the journal and releases it. Appends through other
-    /// clones fail with [`Closed`](MiniStoreError::Closed) from then on.
+    /// clones fail with [`Closed`](MiniStoreError::Closed) from then on. Segments that
+    /// [`release_before`](Self::release_before) has yet to delete are left.
     ///
     /// # Errors
     ///

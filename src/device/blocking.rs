@@ -11,6 +11,8 @@ pub(crate) struct BlockingLane {
     file: Option<CommitFile>,
     /// Where files are looked up.
     dir: HeldDir,
+    /// Opened for later.
+    next: Option<CommitFile>,
 }
 
 impl Lane for BlockingLane {
@@ -25,6 +27,20 @@ impl Lane for BlockingLane {
 
     fn method(&self) -> CommitMethod {
         self.file.as_ref().map_or(CommitMethod::BUFFERED, |file| file.method)
+    }
+
+    fn prepare(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
+        self.next = None;
+        self.next = Some(CommitFile::open(&self.dir, path, options)?);
+        Ok(())
+    }
+
+    fn switch(&mut self) {
+        self.file = self.next.take();
+    }
+
+    fn leave_direct(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), CommitFile::leave_direct)
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {

@@ -32,6 +32,14 @@ pub(crate) enum Op {
     SyncDir,
     Attach,
     Commit,
+    /// Opens a file that exists.
+    Open,
+    /// Lists a directory.
+    List,
+    /// Looks at the file that is committed to.
+    Stat,
+    /// Locks a file.
+    Lock,
 }
 
 /// An operation that is about to be made.
@@ -73,6 +81,17 @@ struct State {
     hook: Option<Hook>,
     /// The disk renames without replacing only by links.
     links: bool,
+    /// These fail until they are healed.
+    broken: HashMap<Op, Errno>,
+    /// Added to the clock.
+    passed: Duration,
+}
+
+impl State {
+    fn failure(&self, op: Op, nth: u64) -> io::Result<()> {
+        let errno = self.broken.get(&op).or_else(|| self.failures.get(&(op, nth)));
+        errno.map_or(Ok(()), |&errno| Err(errno.into()))
+    }
 }
 
 impl Faults {
@@ -90,7 +109,7 @@ impl Faults {
             BackendKind::Uring => Box::new(UringLane::new()?),
             BackendKind::Blocking => Box::new(BlockingLane::default()),
         };
-        Ok(Box::new(wrap::FaultLane { inner, file: None, faults: self.clone() }))
+        Ok(Box::new(wrap::FaultLane { inner, file: None, next: None, faults: self.clone() }))
     }
 
     /// Refuses renames that must not replace, as some file systems do: a link and an unlink take their place.
@@ -137,6 +156,39 @@ impl Faults {
         let mut state = self.state();
         let nth = state.begun.get(&op).copied().unwrap_or(0) + nth;
         state.failures.insert((op, nth), errno);
+    }
+
+    /// Fails all of these from now on.
+    pub(crate) fn break_down(&self, op: Op, errno: Errno) {
+        self.state().broken.insert(op, errno);
+    }
+
+    /// Nothing fails any more.
+    pub(crate) fn heal(&self) {
+        let mut state = self.state();
+        state.broken.clear();
+        state.failures.clear();
+    }
+
+    /// Advances the clock that intervals are measured by.
+    pub(crate) fn advance_clock(&self, time: Duration) {
+        self.state().passed += time;
+    }
+
+    pub(super) fn passed(&self) -> Duration {
+        self.state().passed
+    }
+
+    /// Counts an operation that changes nothing; fails it as told.
+    pub(super) fn look(&self, op: Op) -> io::Result<()> {
+        let mut state = self.state();
+        let nth = state.begun.entry(op).or_default();
+        *nth += 1;
+        let nth = *nth;
+        let failure = state.failure(op, nth);
+        drop(state);
+        self.0.changed.notify_all();
+        failure
     }
 
     /// After so many more changes nothing can be changed any more, as after a crash. A write may be made in part.
@@ -194,10 +246,8 @@ impl Faults {
         if state.halt_at.is_some_and(|halt_at| state.changes > halt_at) {
             return Err(Errno::IO.into());
         }
-        match state.failures.get(&(op, nth)) {
-            Some(&errno) => Err(errno.into()),
-            None => Ok(state.hook.clone()),
-        }
+        state.failure(op, nth)?;
+        Ok(state.hook.clone())
     }
 
     /// Whether the operation that just failed was the first that was halted.

@@ -86,11 +86,15 @@ impl Disk for RealDisk {
         }
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         self.create_dirs(parent)?;
+        // First: a directory that exists is not synced again, so none may be left behind without its sync.
+        let holder = File::open(parent)?;
         match fs::create_dir(dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             created => created?,
         }
-        File::open(parent)?.sync_all()
+        holder.sync_all().inspect_err(|_| {
+            let _ = fs::remove_dir(dir);
+        })
     }
 
     fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>> {
@@ -389,6 +393,15 @@ impl CommitFile {
             fcntl_setfl(&self.file, flags)
         };
         set().map_err(|error| CommitError::Failed(error.into()))
+    }
+
+    /// Writes through the page cache from now on, and syncs with `fdatasync`. The descriptor stays: a new one may not be
+    /// available. `O_DSYNC` cannot be removed from it, and is not relied on.
+    pub(super) fn leave_direct(&mut self) -> io::Result<()> {
+        let flags = fcntl_getfl(&self.file)?;
+        fcntl_setfl(&self.file, flags & !OFlags::DIRECT)?;
+        self.method = self.method.without_direct();
+        Ok(())
     }
 }
 

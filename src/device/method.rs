@@ -59,6 +59,11 @@ impl CommitMethod {
     /// The method that works on every file system: a write through the page cache, then `fdatasync`.
     pub(crate) const BUFFERED: Self = Self { direct: false, sync: SyncKind::Fdatasync, trusted: false };
 
+    /// The method after direct writes were refused: each write is followed by an `fdatasync`.
+    pub(crate) fn without_direct(self) -> Self {
+        Self { direct: false, sync: SyncKind::Fdatasync, ..self }
+    }
+
     /// The flags that a file is opened with.
     pub(super) fn open_flags(self) -> OFlags {
         let mut flags = OFlags::empty();

@@ -18,8 +18,8 @@ use std::{
     ffi::OsString,
     fmt, io,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant, SystemTime},
 };
 
 pub(crate) use blocking::BlockingLane;
@@ -32,6 +32,8 @@ pub(crate) use held::HeldDir;
 pub use method::SyncKind;
 pub(crate) use method::{CommitMethod, CommitOptions};
 pub(crate) use uring::{UringLane, refusal_hint};
+
+use rustix::io::Errno;
 
 use crate::{
     planted::{Bug, planted},
@@ -84,6 +86,12 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
 
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// The time since some fixed moment, for intervals. It never goes back.
+    fn elapsed(&self) -> Duration {
+        static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        ORIGIN.elapsed()
+    }
 
     /// What time it is, for the ages of files.
     fn now(&self) -> SystemTime {
@@ -201,6 +209,17 @@ pub(crate) trait Lane: fmt::Debug {
     /// How commits to the attached file are made durable.
     fn method(&self) -> CommitMethod;
 
+    /// Opens the file that [`switch`](Self::switch) directs commits to, as `options` ask for and its file system allows.
+    /// Replaces one that was prepared before.
+    fn prepare(&mut self, path: &Path, options: CommitOptions) -> io::Result<()>;
+
+    /// Directs commits to the prepared file. Needs nothing from the operating system: it cannot fail for lack of
+    /// descriptors. Without a prepared file, commits fail from then on.
+    fn switch(&mut self);
+
+    /// Writes through the page cache from now on, with the same descriptor, and syncs each write with `fdatasync`.
+    fn leave_direct(&mut self) -> io::Result<()>;
+
     /// Whether writes bypass the page cache: offsets and lengths must then be multiples of [`BLOCK_BYTES`].
     fn is_direct(&self) -> bool {
         self.method().direct
@@ -227,6 +246,8 @@ pub(crate) trait Lane: fmt::Debug {
 pub(crate) enum CommitError {
     /// There was no room: nothing acknowledged is affected, and a later commit may succeed.
     NoRoom(io::Error),
+    /// A call failed before anything was changed, for want of memory, say: a later commit may succeed.
+    NotBegun { action: &'static str, source: io::Error },
     /// A write or a sync failed: what is on the disk is not known any more.
     Failed(io::Error),
 }
@@ -236,27 +257,39 @@ impl CommitError {
     pub(crate) fn of_write(error: io::Error) -> Self {
         if is_no_room(&error) { Self::NoRoom(error) } else { Self::Failed(error) }
     }
+
+    pub(crate) fn into_io(self) -> io::Error {
+        let (Self::NoRoom(error) | Self::NotBegun { source: error, .. } | Self::Failed(error)) = self;
+        error
+    }
 }
 
 /// Why a file did not get a name that must be free.
 #[derive(Debug)]
 pub(crate) enum RenameError {
-    /// Nothing was changed.
+    /// A call failed before it changed anything: the same rename may be attempted again. `AlreadyExists`: another file has
+    /// the new name. The file keeps its old name; after an attempt by links it may have the new one, too.
     Refused(io::Error),
+    /// The file system can neither rename without replacing nor link. Nothing was changed.
+    Unsupported(io::Error),
     /// The file may have the old name, the new one, or both.
     Unknown(io::Error),
 }
 
 impl RenameError {
     pub(crate) fn into_io(self) -> io::Error {
-        let (Self::Refused(error) | Self::Unknown(error)) = self;
+        let (Self::Refused(error) | Self::Unsupported(error) | Self::Unknown(error)) = self;
         error
+    }
+
+    fn of(error: io::Error) -> Self {
+        if changed_no_name(&error) { Self::Refused(error) } else { Self::Unknown(error) }
     }
 }
 
 /// Renames a file within `dir` and never replaces another one. Where the file system cannot do that in one step the file
 /// gets the new name as a second one, durably, before it loses the old one: a crash leaves it with both, which recovery
-/// completes. Durable once the directory is synced.
+/// completes, and so does another attempt. Durable once the directory is synced.
 pub(crate) fn rename_to_free_name(
     disk: &dyn Disk,
     dir: &Path,
@@ -267,55 +300,57 @@ pub(crate) fn rename_to_free_name(
         return disk.rename(from, to).map_err(RenameError::Unknown);
     }
     match disk.rename_new(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-        renamed => return renamed.map_err(RenameError::of),
-    }
-    match disk.link(from, to) {
-        // A network file system may have sent the request twice.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => link_to_free_name(disk, from, to)?,
+        // It has both names, from an earlier attempt.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(disk, from, to) => {}
-        Err(error) if is_link_refused(&error) => {
-            let text = format!("the file system can neither rename without replacing nor link: {error}");
-            return Err(RenameError::Refused(io::Error::new(error.kind(), text)));
-        }
-        linked => linked.map_err(RenameError::of)?,
+        renamed => return renamed.map_err(RenameError::of),
     }
     if !planted(Bug::UnlinksBeforeTheLinkIsDurable) {
         disk.sync_dir(dir).map_err(RenameError::Unknown)?;
     }
-    disk.remove(from).map_err(RenameError::Unknown)
+    disk.remove(from).map_err(RenameError::of)
+}
+
+fn link_to_free_name(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), RenameError> {
+    match disk.link(from, to) {
+        // An earlier attempt made the link, or a network file system sent the request twice.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(disk, from, to) => Ok(()),
+        Err(error) if is_link_refused(&error) => {
+            let text = format!("the file system can neither rename without replacing nor link: {error}");
+            Err(RenameError::Unsupported(io::Error::new(error.kind(), text)))
+        }
+        linked => linked.map_err(RenameError::of),
+    }
 }
 
 fn is_same(disk: &dyn Disk, one: &Path, other: &Path) -> bool {
     matches!((disk.id_at(one), disk.id_at(other)), (Ok(Some(one)), Ok(Some(other))) if one == other)
 }
 
+/// File systems without hard links return `EPERM` (or `EOPNOTSUPP`), and so does a kernel that protects links.
 fn is_link_refused(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
-}
-
-impl RenameError {
-    fn of(error: io::Error) -> Self {
-        use io::ErrorKind::{AlreadyExists, PermissionDenied, ReadOnlyFilesystem, TooManyLinks, Unsupported};
-        let changed_nothing = is_no_room(&error)
-            || matches!(
-                error.kind(),
-                AlreadyExists | PermissionDenied | ReadOnlyFilesystem | TooManyLinks | Unsupported
-            );
-        if changed_nothing { Self::Refused(error) } else { Self::Unknown(error) }
-    }
+    error.kind() == io::ErrorKind::Unsupported || Errno::from_io_error(error) == Some(Errno::PERM)
 }
 
 /// Returns whether a file still has this name. Where that cannot be found out (the directory may not be searched any
 /// more) it is taken to have it.
-pub(crate) fn is_at(disk: &dyn Disk, path: &Path, file: &dyn DiskFile) -> bool {
-    has_id(disk, path, file.id().ok().flatten())
+///
+/// # Errors
+///
+/// A shortage: the same question may be answered later.
+pub(crate) fn is_at(disk: &dyn Disk, path: &Path, file: &dyn DiskFile) -> io::Result<bool> {
+    match file.id() {
+        Err(error) if is_shortage(&error) => Err(error),
+        id => has_id(disk, path, id.ok().flatten()),
+    }
 }
 
 /// The same, of a file whose identity is known.
-pub(crate) fn has_id(disk: &dyn Disk, path: &Path, id: Option<FileId>) -> bool {
+pub(crate) fn has_id(disk: &dyn Disk, path: &Path, id: Option<FileId>) -> io::Result<bool> {
     match (id, disk.id_at(path)) {
-        (Some(id), Ok(found)) => found == Some(id),
-        _ => true,
+        (_, Err(error)) if is_shortage(&error) => Err(error),
+        (Some(id), Ok(found)) => Ok(found == Some(id)),
+        _ => Ok(true),
     }
 }
 
@@ -323,6 +358,43 @@ pub(crate) fn has_id(disk: &dyn Disk, path: &Path, id: Option<FileId>) -> bool {
 pub(crate) fn is_no_room(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// Whether a call failed because the process or the kernel has too little of something for a moment.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    const SHORTAGES: [Errno; 6] =
+        [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN, Errno::INTR];
+    Errno::from_io_error(error).is_some_and(|errno| SHORTAGES.contains(&errno))
+}
+
+/// Whether a `rename`, `link` or `unlink` that failed with this error is known to have changed nothing. The kernel returns
+/// these errors while it looks the names up, checks permissions and reserves what it needs, before the first change. After
+/// every other error the outcome is unknown: `EIO` comes from the middle of the change, and the answer of a server may have
+/// been lost (`EINTR`, `ETIMEDOUT`, `ESTALE`; `ENOENT` is what a repeated request returns after it succeeded).
+pub(crate) fn changed_no_name(error: &io::Error) -> bool {
+    const BEFORE_ANY_CHANGE: [Errno; 20] = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::NOBUFS,
+        Errno::AGAIN,
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::ROFS,
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::BUSY,
+        Errno::EXIST,
+        Errno::MLINK,
+        Errno::NAMETOOLONG,
+        Errno::XDEV,
+        Errno::INVAL,
+        Errno::ISDIR,
+        Errno::LOOP,
+        Errno::NOSYS,
+        Errno::OPNOTSUPP,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| BEFORE_ANY_CHANGE.contains(&errno)) || is_no_room(error)
 }
 
 /// What carries the commits.

@@ -9,6 +9,8 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     panic::{self, AssertUnwindSafe},
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use io_uring::{IoUring, Probe, opcode, squeue, types};
@@ -26,11 +28,17 @@ const RING_ENTRIES: u32 = 8;
 /// 2 GiB (`MAX_RW_COUNT`), and what is left is written next.
 const WRITE_BYTES_MAX: usize = 1 << 30;
 
+/// The first pause while the kernel is short of memory, and the longest.
+const PAUSE_MIN: Duration = Duration::from_micros(100);
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+
 pub(crate) struct UringLane {
     ring: IoUring,
     file: Option<CommitFile>,
     /// Where files are looked up.
     dir: HeldDir,
+    /// Opened for later.
+    next: Option<CommitFile>,
     /// An operation never came to its end: nothing is to be begun any more.
     broken: bool,
 }
@@ -48,7 +56,7 @@ impl UringLane {
             ring => ring?,
         };
         check_operations(&ring)?;
-        let mut lane = Self { ring, file: None, dir: HeldDir::default(), broken: false };
+        let mut lane = Self { ring, file: None, next: None, dir: HeldDir::default(), broken: false };
         lane.run(&opcode::Nop::new().build(), None).map_err(Lost::into_error)?;
         Ok(lane)
     }
@@ -74,6 +82,7 @@ impl UringLane {
 
     /// Waits for the one operation that is under way.
     fn wait(&mut self) -> Result<u32, Lost> {
+        let mut pause = Pause::default();
         loop {
             if let Some(completed) = self.ring.completion().next() {
                 let result = completed.result();
@@ -81,7 +90,7 @@ impl UringLane {
             }
             match self.ring.submit_and_wait(1) {
                 Ok(_) => {}
-                Err(error) if is_passing(&error) => {}
+                Err(error) if is_passing(&error) => thread::sleep(pause.after(&error)),
                 Err(error) => {
                     self.broken = true;
                     return Err(Lost::Perhaps(error));
@@ -198,9 +207,25 @@ impl Lost {
     }
 }
 
-/// To be waited on again: a signal came, or the kernel is short of something for a moment.
+/// Whether `io_uring_enter` is to be called again. It fails so before it has begun anything: a signal came, or the
+/// kernel is short of memory.
 fn is_passing(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::INTR | Errno::AGAIN | Errno::BUSY))
+    matches!(Errno::from_io_error(error), Some(Errno::INTR | Errno::AGAIN | Errno::BUSY | Errno::NOMEM))
+}
+
+/// How long to wait before `io_uring_enter` is called again.
+#[derive(Debug, Default)]
+struct Pause(Duration);
+
+impl Pause {
+    /// Nothing after a signal; else twice as long as the last time.
+    fn after(&mut self, error: &io::Error) -> Duration {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Duration::ZERO;
+        }
+        self.0 = (self.0 * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        self.0
+    }
 }
 
 /// The likely cause of a refusal, and what can be done about it.
@@ -230,6 +255,20 @@ impl Lane for UringLane {
         self.file.as_ref().map_or(CommitMethod::BUFFERED, |file| file.method)
     }
 
+    fn prepare(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
+        self.next = None;
+        self.next = Some(CommitFile::open(&self.dir, path, options)?);
+        Ok(())
+    }
+
+    fn switch(&mut self) {
+        self.file = self.next.take();
+    }
+
+    fn leave_direct(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), CommitFile::leave_direct)
+    }
+
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
         self.make_durable(buffer, offset, None)
     }
@@ -257,6 +296,20 @@ mod tests {
     use std::{fs, panic::catch_unwind};
 
     use super::*;
+
+    #[test]
+    fn memory_shortage_in_the_kernel_is_waited_out() {
+        for errno in [Errno::AGAIN, Errno::NOMEM, Errno::BUSY] {
+            let (error, mut pause) = (io::Error::from(errno), Pause::default());
+            assert!(is_passing(&error));
+            let pauses: Vec<_> = (0..20).map(|_| pause.after(&error)).collect();
+            assert_eq!((pauses[0], pauses[1]), (PAUSE_MIN, PAUSE_MIN * 2));
+            assert!(pauses.is_sorted() && pauses[19] == PAUSE_MAX, "no busy loop, and no long wait");
+        }
+        let signal = io::Error::from(Errno::INTR);
+        assert!(is_passing(&signal) && Pause::default().after(&signal).is_zero());
+        assert!(!is_passing(&Errno::IO.into()) && !is_passing(&Errno::BADF.into()));
+    }
 
     #[test]
     fn what_is_done_meanwhile_may_panic_and_the_write_is_whole() {

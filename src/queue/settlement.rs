@@ -20,6 +20,11 @@ pub(crate) enum Fate {
     Durable(Committed),
     /// There was no room for it on the disk: not written.
     NoRoom(Arc<io::Error>),
+    /// A call failed before anything was changed: not written.
+    Unavailable {
+        action: &'static str,
+        source: Arc<io::Error>,
+    },
     /// Its first record would not have got the number it was meant for: not written.
     Conflict {
         expected: u64,

@@ -66,7 +66,9 @@ fn successor_without_its_name(
     disk: &dyn Disk,
     names: &Names,
 ) -> Result<Option<(PathBuf, Arc<dyn DiskFile>)>> {
-    let next = if has_own_lock(disk, &names.next()) { None } else { open_if_there(disk, names.next())? };
+    let is_foreign = has_own_lock(disk, &names.next());
+    let is_foreign = is_foreign.map_err(MiniStoreError::file(names.next(), "look at"))?;
+    let next = if is_foreign { None } else { open_if_there(disk, names.next())? };
     let Some((path, file)) = next else {
         // It may just have got its name.
         return open_if_there(disk, names.active());

@@ -26,7 +26,7 @@ pub(crate) use seen::Seen;
 
 use crate::{
     JournalOptions, MiniStoreError, Result,
-    device::{Disk, DiskFile, Open},
+    device::{Disk, DiskFile, Open, is_shortage},
     format::Chain,
     names::Names,
     ownership::check_unlocked,
@@ -95,11 +95,14 @@ pub(crate) fn recover(disk: &dyn Disk, names: &Names, options: &JournalOptions) 
 
 /// Refuses to adopt, complete or remove a file that another store writes. (The active segment is locked already.)
 fn refuse_locked(disk: &dyn Disk, names: &Names, journal: &Journal) -> Result<()> {
-    let id_at = |path: &Path| disk.id_at(path).ok().flatten();
-    let active = id_at(&names.active());
+    let id_at = |path: &Path| match disk.id_at(path) {
+        Err(error) if is_shortage(&error) => Err(MiniStoreError::file(path, "look at")(error)),
+        found => Ok(found.ok().flatten()),
+    };
+    let active = id_at(&names.active())?;
     let newest = journal.newest_archived().map(Path::to_path_buf);
     for path in newest.into_iter().chain([names.next()]) {
-        if id_at(&path).is_some_and(|id| active != Some(id)) {
+        if id_at(&path)?.is_some_and(|id| active != Some(id)) {
             check_unlocked(disk, &path)?;
         }
     }

@@ -47,14 +47,17 @@ impl MiniStore {
     /// * [`Io`](MiniStoreError::Io): a segment could not be deleted; what was deleted before it stays so.
     /// * [`InvalidArgument`](MiniStoreError::InvalidArgument): the journal was opened with
     ///   [`seals(false)`](crate::JournalOptions::seals), and sequence numbers do not last there.
-    /// * [`Closed`](MiniStoreError::Closed), [`Poisoned`](MiniStoreError::Poisoned).
+    /// * [`Closed`](MiniStoreError::Closed): the store was closed before everything was deleted. What was deleted stays so;
+    ///   call again after the next open.
+    /// * [`Poisoned`](MiniStoreError::Poisoned).
     pub async fn release_before(&self, seq: u64) -> Result<u64> {
         self.ask(|done| Ask::Release { before: seq, done }).await
     }
 
     /// Sets a named cursor: no retention deletes a segment with records from `seq` on, whatever its limits or
     /// [`release_before`](Self::release_before) say, until the hold is moved or taken away. Durable when it returns, and
-    /// stands in the file `NAME.holds`: it survives crashes, and being opened with other options.
+    /// stands in the file `NAME.holds`: it survives crashes, and being opened with other options. Segments that a moved hold
+    /// no longer protects are deleted afterwards, in the background.
     ///
     /// The same call moves a hold: forward, or back to what is still there. A `seq` that is still to come is allowed. Many
     /// calls at a time share one write: a consumer may move its hold as often as it likes. At most 4096 holds stand at a
@@ -69,8 +72,8 @@ impl MiniStore {
     /// store.blocking().rotate()?;
     /// store.blocking().hold("billing", 2)?;
     /// assert_eq!(store.blocking().release_before(4)?, 1); // record 2 is in the same segment as record 1
-    /// store.blocking().hold("billing", 4)?;
-    /// assert_eq!(store.first_seq(), 4);
+    /// store.blocking().hold("billing", 4)?; // allows the deletion, and does not wait for it
+    /// assert_eq!(store.blocking().release_before(4)?, 4);
     /// # Ok(())
     /// # }
     /// ```

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use crate::{
     MiniStoreError, Result,
-    device::{Disk, DiskFile, Open, is_no_room},
+    device::{Disk, DiskFile, Open, changed_no_name, is_no_room},
     error::copy_of,
     format::holds::{decode, encode},
     names::Names,
@@ -77,7 +77,7 @@ pub(crate) fn save(disk: &dyn Disk, names: &Names, holds: &Holds) -> std::result
         return Err(SaveError::Refused { path, action, source });
     }
     match disk.rename(&next, &path) {
-        Err(source) if is_no_room(&source) => {
+        Err(source) if changed_no_name(&source) => {
             let _ = disk.remove(&next);
             return Err(SaveError::Refused { path, action: "replace", source });
         }
@@ -122,6 +122,11 @@ pub(crate) fn discard_unfinished(disk: &dyn Disk, names: &Names) -> Result<()> {
 }
 
 impl SaveError {
+    pub(crate) fn source(&self) -> &io::Error {
+        let (Self::Refused { source, .. } | Self::Unknown { source, .. }) = self;
+        source
+    }
+
     /// For each of those who wait.
     pub(crate) fn error(&self) -> MiniStoreError {
         let (Self::Refused { path, action, source } | Self::Unknown { path, action, source }) = self;

@@ -49,6 +49,9 @@ pub(crate) struct Counters {
     bytes: AtomicU64,
     groups: AtomicU64,
     slow_commits: AtomicU64,
+    transient_errors: AtomicU64,
+    /// 0 for none.
+    last_transient_error: AtomicU64,
     rotations: AtomicU64,
     released_segments: AtomicU64,
     released_records: AtomicU64,
@@ -78,6 +81,8 @@ impl Counters {
             bytes: AtomicU64::default(),
             groups: AtomicU64::default(),
             slow_commits: AtomicU64::default(),
+            transient_errors: AtomicU64::default(),
+            last_transient_error: AtomicU64::default(),
             rotations: AtomicU64::default(),
             released_segments: AtomicU64::default(),
             released_records: AtomicU64::default(),
@@ -116,6 +121,14 @@ impl Counters {
     pub(crate) fn slow_commit(&self) {
         self.slow_commits.fetch_add(1, Ordering::Relaxed);
         self.meters.slow_commit();
+    }
+
+    /// A call failed before it changed anything.
+    pub(crate) fn transient_error(&self, errno: Option<i32>) {
+        let errno = errno.and_then(|errno| u64::try_from(errno).ok()).unwrap_or(0);
+        self.last_transient_error.store(errno, Ordering::Relaxed);
+        self.transient_errors.fetch_add(1, Ordering::Relaxed);
+        self.meters.transient_error();
     }
 
     pub(crate) fn segment_archived(&self) {
@@ -179,6 +192,10 @@ impl Counters {
             bytes: self.bytes.load(Ordering::Relaxed),
             groups: self.groups.load(Ordering::Relaxed),
             slow_commits: self.slow_commits.load(Ordering::Relaxed),
+            transient_errors: self.transient_errors.load(Ordering::Relaxed),
+            last_transient_error: i32::try_from(self.last_transient_error.load(Ordering::Relaxed))
+                .ok()
+                .filter(|&errno| errno != 0),
             rotations: self.rotations.load(Ordering::Relaxed),
             released_segments: self.released_segments.load(Ordering::Relaxed),
             released_records: self.released_records.load(Ordering::Relaxed),

@@ -28,6 +28,7 @@ mod on {
         bytes: Counter,
         groups: Counter,
         slow_commits: Counter,
+        transient_errors: Counter,
         rotations: Counter,
         released_segments: Counter,
         released_records: Counter,
@@ -68,6 +69,11 @@ mod on {
                     "ministore_slow_commits_total",
                     Unit::Count,
                     "Commits that took slow_commit or longer.",
+                ),
+                transient_errors: counter(
+                    "ministore_transient_errors_total",
+                    Unit::Count,
+                    "Calls that failed before they changed anything, and are made again.",
                 ),
                 rotations: counter("ministore_rotations_total", Unit::Count, "Segments archived."),
                 released_segments: counter(
@@ -152,6 +158,10 @@ mod on {
             self.slow_commits.increment(1);
         }
 
+        pub(in crate::stats) fn transient_error(&self) {
+            self.transient_errors.increment(1);
+        }
+
         pub(in crate::stats) fn segment_archived(&self) {
             self.rotations.increment(1);
         }
@@ -204,6 +214,8 @@ mod off {
         pub(in crate::stats) fn woken(&self, _: Duration) {}
 
         pub(in crate::stats) fn slow_commit(&self) {}
+
+        pub(in crate::stats) fn transient_error(&self) {}
 
         pub(in crate::stats) fn segment_archived(&self) {}
 
@@ -293,7 +305,7 @@ mod tests {
         let documented: Vec<_> = page.lines().filter(|line| line.starts_with("| `ministore_")).collect();
         let recorder = registered(&JournalOptions::new());
         let described = recorder.described.lock().unwrap();
-        assert_eq!(described.len(), 18);
+        assert_eq!(described.len(), 19);
         for row in described.values() {
             assert!(documented.contains(&row.as_str()), "not in docs/observing.md: {row}");
         }

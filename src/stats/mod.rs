@@ -74,6 +74,11 @@ pub struct Stats {
     pub groups: u64,
     /// Commits that took [`slow_commit`](crate::JournalOptions::slow_commit) or longer.
     pub slow_commits: u64,
+    /// Calls that failed before they changed anything, for want of descriptors, memory or a permission, say. They are
+    /// made again with back-off: the store works meanwhile. (A full disk is not counted here.)
+    pub transient_errors: u64,
+    /// The error number (`errno`) of the last of them; `None` where there was none.
+    pub last_transient_error: Option<i32>,
     /// Segments archived.
     pub rotations: u64,
     /// Segments that retention deleted, for whatever reason.
@@ -107,7 +112,8 @@ impl Stats {
     /// What was done after `earlier`, a reading of the same store. Nothing is reset: whoever wants intervals keeps the last
     /// reading, and others are not disturbed.
     ///
-    /// Of `backend`, `direct`, `sync_mode`, `durable_seq`, `queue_bytes` and `poisoned` it has what `self` has.
+    /// Of `backend`, `direct`, `sync_mode`, `durable_seq`, `queue_bytes`, `poisoned` and `last_transient_error` it has what
+    /// `self` has.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -134,6 +140,7 @@ impl Stats {
             bytes: self.bytes.saturating_sub(earlier.bytes),
             groups: self.groups.saturating_sub(earlier.groups),
             slow_commits: self.slow_commits.saturating_sub(earlier.slow_commits),
+            transient_errors: self.transient_errors.saturating_sub(earlier.transient_errors),
             rotations: self.rotations.saturating_sub(earlier.rotations),
             released_segments: self.released_segments.saturating_sub(earlier.released_segments),
             released_records: self.released_records.saturating_sub(earlier.released_records),

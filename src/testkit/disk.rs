@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use rustix::io::Errno;
@@ -135,6 +135,20 @@ impl LifeDisk {
     ) -> io::Result<T> {
         self.host.operate(self.life, kind, make)
     }
+
+    /// A rename, or a link that is part of one. One that fails may have been made all the same.
+    fn give_name(&self, make: impl FnOnce(&mut Machine) -> io::Result<()>) -> io::Result<()> {
+        self.names(machine::Kind::Names, |machine| {
+            machine.begin_rename()?;
+            if !machine.rename_fails() {
+                return make(machine);
+            }
+            if machine.rng.chance(50) {
+                let _ = make(machine);
+            }
+            Err(Errno::IO.into())
+        })
+    }
 }
 
 impl Disk for LifeDisk {
@@ -165,40 +179,46 @@ impl Disk for LifeDisk {
         let inode = match how {
             Open::Read | Open::Existing => {
                 self.host.glance();
-                let machine = self.host.machine();
+                let mut machine = self.host.machine();
                 machine.alive(self.life)?;
+                machine.open()?;
                 machine.find(&path)?
             }
-            Open::New => self.names(machine::Kind::Names, |machine| machine.create(&path))?,
+            Open::New => self.names(machine::Kind::Names, |machine| {
+                machine.open()?;
+                machine.create(&path)
+            })?,
         };
         let told = Mutex::new(self.host.machine().failures(inode));
         Ok(Arc::new(SimFile { disk: self.clone(), inode, told, writable: how != Open::Read }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.names(machine::Kind::Names, |machine| machine.rename(&absolute(from), &absolute(to)))
+        self.give_name(|machine| machine.rename(&absolute(from), &absolute(to)))
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         if !self.host.machine().plan.renames_without_replacing {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        self.names(machine::Kind::Names, |machine| machine.rename_new(&absolute(from), &absolute(to)))
+        self.give_name(|machine| machine.rename_new(&absolute(from), &absolute(to)))
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.names(machine::Kind::Names, |machine| machine.link(&absolute(from), &absolute(to)))
+        self.give_name(|machine| machine.link(&absolute(from), &absolute(to)))
     }
 
     fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {
-        let machine = self.host.machine();
+        let mut machine = self.host.machine();
         machine.alive(self.life)?;
+        machine.allocate()?;
         Ok(machine.find(&absolute(path)).ok().map(id_of))
     }
 
     fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
-        let machine = self.host.machine();
+        let mut machine = self.host.machine();
         machine.alive(self.life)?;
+        machine.allocate()?;
         Ok(machine.find(&absolute(path)).ok().map(|inode| (id_of(inode), machine.len(inode))))
     }
 
@@ -217,15 +237,20 @@ impl Disk for LifeDisk {
         self.host.machine().now()
     }
 
+    fn elapsed(&self) -> Duration {
+        self.host.machine().elapsed()
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
         self.host.glance();
-        let machine = self.host.machine();
+        let mut machine = self.host.machine();
         machine.alive(self.life)?;
+        machine.open()?;
         Ok(machine.list(&absolute(dir)))
     }
 
     fn lane(&self) -> io::Result<Box<dyn Lane>> {
-        Ok(Box::new(SimLane { disk: self.clone(), file: None, late: None }))
+        Ok(Box::new(SimLane { disk: self.clone(), file: None, next: None, late: None }))
     }
 
     fn hands(&self) -> io::Result<Box<dyn Hands>> {
@@ -272,8 +297,21 @@ impl DiskFile for SimFile {
         Ok(machine.len(self.inode))
     }
 
+    fn named_len(&self) -> io::Result<Option<u64>> {
+        let mut machine = self.disk.host.machine();
+        machine.alive(self.disk.life)?;
+        machine.allocate()?;
+        Ok(Some(machine.len(self.inode)))
+    }
+
     fn id(&self) -> io::Result<Option<FileId>> {
         Ok(Some(id_of(self.inode)))
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        let mut machine = self.disk.host.machine();
+        machine.alive(self.disk.life)?;
+        machine.allocate().map(|()| true)
     }
 
     fn modified(&self) -> io::Result<Option<SystemTime>> {
@@ -398,6 +436,7 @@ fn sync(disk: &LifeDisk, inode: Inode, told: &mut u64) -> io::Result<()> {
 struct SimLane {
     disk: LifeDisk,
     file: Option<LaneFile>,
+    next: Option<LaneFile>,
     /// A commit that a planted bug acknowledged and did not write.
     late: Option<(Inode, Vec<u8>, u64)>,
 }
@@ -409,17 +448,38 @@ struct LaneFile {
     method: CommitMethod,
 }
 
-impl Lane for SimLane {
-    fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
+impl SimLane {
+    fn open(&self, path: &Path, options: CommitOptions) -> io::Result<LaneFile> {
         self.disk.host.pause();
         let mut machine = self.disk.host.machine();
         machine.alive(self.disk.life)?;
-        machine.note(|_| format!("attach {}", path.display()));
+        machine.open()?;
+        machine.note(|_| format!("open {} for commits", path.display()));
         let inode = machine.find(&absolute(path))?;
         let refused = machine.plan.direct_io == DirectIo::RefusedAtOpen;
         let options = if refused { options.without_direct() } else { options };
         let method = options.method(machine.plan.honors_dsync);
-        self.file = Some(LaneFile { inode, told: machine.failures(inode), method });
+        Ok(LaneFile { inode, told: machine.failures(inode), method })
+    }
+}
+
+impl Lane for SimLane {
+    fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
+        self.file = Some(self.open(path, options)?);
+        Ok(())
+    }
+
+    fn prepare(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
+        self.next = Some(self.open(path, options)?);
+        Ok(())
+    }
+
+    fn switch(&mut self) {
+        self.file = self.next.take();
+    }
+
+    fn leave_direct(&mut self) -> io::Result<()> {
+        self.file.iter_mut().for_each(|file| file.method = file.method.without_direct());
         Ok(())
     }
 

@@ -59,6 +59,9 @@ pub(super) struct Machine {
     pub(super) completed_syncs: u64,
     /// Faults that struck.
     pub(super) faults: u64,
+    renames: u64,
+    /// Calls that were refused for a temporary shortage. They changed nothing.
+    pub(super) refused: u64,
     /// What a real disk would have refused.
     pub(super) violations: Vec<String>,
     /// Every operation, for whoever looks for the cause of a failure.
@@ -93,6 +96,8 @@ impl Machine {
             syncs: 0,
             completed_syncs: 0,
             faults: 0,
+            renames: 0,
+            refused: 0,
             violations: Vec::new(),
             trace: None,
         }
@@ -254,10 +259,54 @@ impl Machine {
         self.plan.give_room_back(bytes);
     }
 
+    // Shortages.
+
+    /// A call that needs a descriptor; fails while there are none.
+    pub(super) fn open(&mut self) -> io::Result<()> {
+        self.refuse(self.plan.no_descriptors, Errno::MFILE)
+    }
+
+    /// A call that needs memory of the kernel; fails while there is none.
+    pub(super) fn allocate(&mut self) -> io::Result<()> {
+        let refused = self.plan.no_memory && self.rng.chance(30);
+        self.refuse(refused, Errno::NOMEM)
+    }
+
+    /// A rename needs memory of the kernel before it changes anything.
+    pub(super) fn begin_rename(&mut self) -> io::Result<()> {
+        let refused = self.plan.no_memory && self.rng.chance(50);
+        self.refuse(refused, Errno::NOMEM)
+    }
+
+    /// Whether this rename fails. It may have been made all the same.
+    pub(super) fn rename_fails(&mut self) -> bool {
+        self.renames += 1;
+        let fails = self.plan.failing_renames.contains(&self.renames);
+        self.faults += u64::from(fails);
+        fails
+    }
+
+    pub(super) fn renames(&self) -> u64 {
+        self.renames
+    }
+
+    fn refuse(&mut self, refused: bool, errno: Errno) -> io::Result<()> {
+        if refused {
+            self.refused += 1;
+            self.note(|_| format!("refused: {errno}"));
+            return Err(errno.into());
+        }
+        Ok(())
+    }
+
     // Time.
 
     pub(super) fn let_time_pass(&mut self, time: Duration) {
         self.clock = self.clock.saturating_add(time);
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.clock
     }
 
     pub(super) fn now(&self) -> SystemTime {

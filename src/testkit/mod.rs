@@ -221,6 +221,13 @@ impl SimDisk {
         machine.plan.failing_syncs.push(at);
     }
 
+    /// Lets a rename fail with an I/O error, so many renames from now: 1 is the next. It may have been made all the same.
+    pub fn fail_rename(&self, nth: u64) {
+        let mut machine = self.host.machine();
+        let at = machine.renames() + nth;
+        machine.plan.failing_renames.push(at);
+    }
+
     /// Lets files grow by so many bytes more, all together; what is cut or removed is room again.
     pub fn limit_room(&self, bytes: u64) {
         self.host.machine().plan.room = Some(bytes);
@@ -229,6 +236,18 @@ impl SimDisk {
     /// There is room again.
     pub fn free_room(&self) {
         self.host.machine().plan.room = None;
+    }
+
+    /// Whether the process has run out of file descriptors (default: no). While it has, every call that needs a new one
+    /// fails with `EMFILE`, having changed nothing.
+    pub fn exhaust_descriptors(&self, yes: bool) {
+        self.host.machine().plan.no_descriptors = yes;
+    }
+
+    /// Whether the kernel is short of memory (default: no). While it is, renames and calls that look at files fail with
+    /// `ENOMEM` now and then, having changed nothing. Reads, writes and syncs work.
+    pub fn exhaust_memory(&self, yes: bool) {
+        self.host.machine().plan.no_memory = yes;
     }
 
     /// Whether only a sync finds out that the disk is full, and not already the write (default: the write).

@@ -43,8 +43,14 @@ pub(super) struct Plan {
     pub(super) failing_writes: Vec<u64>,
     /// Syncs that fail, of files and directories, counted from 1.
     pub(super) failing_syncs: Vec<u64>,
+    /// Renames that fail, made or not, counted from 1.
+    pub(super) failing_renames: Vec<u64>,
     /// Bytes by which files may still grow.
     pub(super) room: Option<u64>,
+    /// The process has no descriptors left.
+    pub(super) no_descriptors: bool,
+    /// The kernel has little memory left.
+    pub(super) no_memory: bool,
     /// A write finds room in memory, and only a sync finds that the disk has none.
     pub(super) allocates_late: bool,
     /// A write is made in up to so many pieces, with operations of others in between.
@@ -64,7 +70,10 @@ impl Default for Plan {
             stop_at: None,
             failing_writes: Vec::new(),
             failing_syncs: Vec::new(),
+            failing_renames: Vec::new(),
             room: None,
+            no_descriptors: false,
+            no_memory: false,
             allocates_late: false,
             pieces_max: 1,
             direct_io: DirectIo::Works,

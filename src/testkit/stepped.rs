@@ -103,6 +103,9 @@ impl SimDisk {
         let mut machine = self.host.machine();
         machine.plan.failing_writes.clear();
         machine.plan.failing_syncs.clear();
+        machine.plan.failing_renames.clear();
+        machine.plan.no_descriptors = false;
+        machine.plan.no_memory = false;
         machine.plan.room = None;
         machine.plan.stop_at = None;
     }
@@ -116,6 +119,26 @@ impl SimDisk {
     #[must_use]
     pub fn faults(&self) -> u64 {
         self.host.machine().faults
+    }
+
+    /// Calls that were refused for a temporary shortage so far.
+    #[must_use]
+    pub fn shortages(&self) -> u64 {
+        self.host.machine().refused
+    }
+
+    /// Calls `look` as another process, which has descriptors and memory.
+    pub fn from_outside<T>(&self, look: impl FnOnce() -> T) -> T {
+        let before = {
+            let plan = &self.host.machine().plan;
+            (plan.no_descriptors, plan.no_memory)
+        };
+        self.exhaust_descriptors(false);
+        self.exhaust_memory(false);
+        let seen = look();
+        self.exhaust_descriptors(before.0);
+        self.exhaust_memory(before.1);
+        seen
     }
 
     /// What a real disk would have refused.

@@ -15,6 +15,8 @@ pub(super) struct Said {
     overridden: bool,
     /// The disk is full.
     no_room: bool,
+    /// Commits cannot begin.
+    not_begun: bool,
 }
 
 pub(super) fn opened(
@@ -50,7 +52,8 @@ impl Writer {
         self.shared.counters.method(method);
         let segment = self.segment.path.display();
         let refused = !method.direct && self.options.direct && self.segment.is_written_ahead();
-        let overridden = self.options.sync_mode == SyncMode::Dsync && method.sync == SyncKind::Fdatasync;
+        let is_fdatasync = method.sync == SyncKind::Fdatasync && !method.trusted;
+        let overridden = self.options.sync_mode == SyncMode::Dsync && is_fdatasync;
         if overridden && !mem::replace(&mut self.said.overridden, true) {
             tracing::warn!(%segment, "sync mode dsync is not trusted on this file system: using fdatasync");
         }
@@ -69,6 +72,7 @@ impl Writer {
             self.said.no_room = false;
             tracing::info!(journal = %self.shared.path.display(), "there is room on the disk again");
         }
+        self.said.not_begun = false;
         if latency < self.options.slow_commit {
             return;
         }
@@ -76,6 +80,15 @@ impl Writer {
         let &Committed { seq, group_records: records, group_bytes: bytes, .. } = committed;
         let segment = self.segment.path.display();
         tracing::warn!(%segment, ?latency, seq, records, bytes, "a commit was slow");
+    }
+
+    /// A commit could not begin.
+    pub(super) fn say_not_begun(&mut self, action: &'static str, error: &io::Error) {
+        if !self.said.not_begun {
+            self.said.not_begun = true;
+            let journal = self.shared.path.display();
+            tracing::warn!(%journal, action, %error, "appends are refused until a system call succeeds");
+        }
     }
 
     /// A commit was refused for want of room.

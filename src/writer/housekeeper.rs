@@ -2,21 +2,23 @@
 //! closing the last one, retention. One job at a time, in the order asked for.
 
 use std::{
-    io,
+    io, mem,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::retain::Keeper;
 use crate::{
-    device::{Disk, DiskFile, Hands, Open, RenameError, is_at, is_no_room, rename_to_free_name},
+    device::{
+        Disk, DiskFile, Hands, Open, RenameError, changed_no_name, is_at, is_no_room, rename_to_free_name,
+    },
     format::PADDING,
     names::Names,
-    ownership::{in_the_way, moved_away, remove_own},
+    ownership::{in_the_way, moved_away, remove_empty, remove_own},
     planted::{Bug, planted},
     queue::Queue,
     recovery::mark_closed,
-    sync::{Receiver, Sender, unbounded},
+    sync::{Mutex, PoisonError, Receiver, Sender, unbounded},
 };
 
 /// Padding written and made durable at a time: a commit's sync that has to wait for it waits for no more.
@@ -29,8 +31,8 @@ pub(super) enum Job {
     Extend { file: Arc<dyn DiskFile>, cut: Option<u64>, from: u64, to: u64, cached: Cached },
     /// Create the next segment, padded up to `bytes`.
     Prepare { bytes: u64, cached: Cached },
-    /// Give the active segment its archived name.
-    Archive { file: Arc<dyn DiskFile>, to: PathBuf },
+    /// Give the active segment its archived name, if the prepared one is still there.
+    Archive { file: Arc<dyn DiskFile>, next: Arc<dyn DiskFile>, to: PathBuf },
     /// Close an archived segment, whose successor has the active name by now; then delete the oldest segment.
     Retire(Retiring),
     /// Do what callers ask of retention. Of the archived segments those up to this number may be deleted.
@@ -70,7 +72,7 @@ impl Job {
 #[derive(Debug)]
 pub(super) enum Outcome {
     Extended(io::Result<u64>),
-    Prepared(io::Result<Arc<dyn DiskFile>>),
+    Prepared(Result<Arc<dyn DiskFile>, Unprepared>),
     Archived(io::Result<Archived>),
     Retired(io::Result<()>),
     /// There was no room for the last bytes of the archived segment. It is read as it is; to be tried again.
@@ -79,12 +81,25 @@ pub(super) enum Outcome {
     Retained(io::Result<()>),
 }
 
+/// Why the next segment was not prepared.
+#[derive(Debug)]
+pub(super) enum Unprepared {
+    /// Nothing that a record depends on was changed, and the file is discarded.
+    NotBegun { action: &'static str, source: io::Error },
+    /// Another process created a file of this name.
+    Taken,
+    /// A sync of the directory failed.
+    NotDurable(io::Error),
+}
+
 /// How [`Job::Archive`] can end well.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Archived {
     Renamed,
-    /// The directory has no room for another name: nothing was changed.
-    NoRoom,
+    /// A call failed before it changed anything.
+    NotRenamed(io::Error),
+    /// Another process deleted, moved or replaced the prepared segment: nothing was changed.
+    NextGone,
     /// This file has the name, or is the lock file of a journal of that name: nothing was changed.
     Taken(PathBuf),
     /// The name cannot be given without the risk to replace another file: nothing was changed.
@@ -121,6 +136,11 @@ impl Housekeeper {
     /// Retention: segments are left to be deleted, and a job is to go on.
     pub(super) fn is_unfinished(&self) -> bool {
         self.worker.keeper.is_unfinished()
+    }
+
+    /// The journal is being closed.
+    pub(super) fn begin_closing(&self) {
+        self.worker.keeper.begin_closing();
     }
 
     /// No job goes on with retention.
@@ -184,6 +204,19 @@ pub(super) struct Worker {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) names: Names,
     pub(super) keeper: Keeper,
+    /// What could not be removed under the name of the next segment.
+    pub(super) leftover: Mutex<Leftover>,
+}
+
+/// A file that an attempt to prepare the next segment left. Nothing depends on it.
+#[derive(Debug, Default)]
+pub(super) enum Leftover {
+    #[default]
+    None,
+    /// Creating it failed, and may have created it all the same: empty, then.
+    Perhaps,
+    /// Open, so that another file that gets the name is not taken for it.
+    File(Arc<dyn DiskFile>),
 }
 
 impl Worker {
@@ -202,7 +235,7 @@ impl Worker {
                 Outcome::Extended(extend(&*file, cut, from, to, cached))
             }
             Job::Prepare { bytes, cached } => Outcome::Prepared(self.prepare(bytes, cached)),
-            Job::Archive { file, to } => Outcome::Archived(self.archive(&*file, &to)),
+            Job::Archive { file, next, to } => Outcome::Archived(self.archive(&*file, &*next, &to)),
             Job::Retire(retiring) => match self.retire(&retiring) {
                 Ok(false) => Outcome::Unretired(retiring),
                 retired => Outcome::Retired(retired.map(drop)),
@@ -211,41 +244,90 @@ impl Worker {
         }
     }
 
-    fn prepare(&self, bytes: u64, cached: Cached) -> io::Result<Arc<dyn DiskFile>> {
+    fn prepare(&self, bytes: u64, cached: Cached) -> Result<Arc<dyn DiskFile>, Unprepared> {
+        let not_begun = |action| move |source| Unprepared::NotBegun { action, source };
         let path = self.names.next();
-        let file = self.disk.open(&path, Open::New)?;
-        let prepared = pad(&*file, 0, bytes, cached).and_then(|()| file.sync());
-        if let Err(error) = prepared.and_then(|()| self.disk.sync_dir(self.names.dir())) {
-            // Best effort: what is left of it is removed at the next open at the latest.
-            let _ = remove_own(&*self.disk, &path, &*file);
-            return Err(error);
+        self.discard_leftover().map_err(not_begun("remove"))?;
+        let file = self.disk.open(&path, Open::New).map_err(|source| {
+            if source.kind() == io::ErrorKind::AlreadyExists {
+                return Unprepared::Taken;
+            }
+            if !changed_no_name(&source) {
+                self.leave_over(Leftover::Perhaps);
+            }
+            not_begun("create")(source)
+        })?;
+        // Nothing depends on this file before the writer turns to it: whatever fails, another one can be made.
+        let made = lock(&*file)
+            .map_err(not_begun("lock"))
+            .and_then(|()| pad(&*file, 0, bytes, cached).map_err(not_begun("preallocate")))
+            .and_then(|()| file.sync().map_err(not_begun("sync")))
+            .and_then(|()| self.disk.sync_dir(self.names.dir()).map_err(Unprepared::NotDurable));
+        if let Err(unprepared) = made {
+            // Best effort: it is removed before the next attempt, or at the next open.
+            let _ = file.unlock();
+            self.leave_over(Leftover::File(file));
+            let _ = self.discard_leftover();
+            return Err(unprepared);
         }
         Ok(file)
     }
 
+    /// Removes what an earlier attempt to prepare the next segment left.
+    fn discard_leftover(&self) -> io::Result<()> {
+        let leftover = self.leave_over(Leftover::None);
+        let removed = match &leftover {
+            Leftover::None => Ok(()),
+            Leftover::Perhaps => remove_empty(&*self.disk, &self.names.next()),
+            Leftover::File(file) => remove_own(&*self.disk, &self.names.next(), &**file),
+        };
+        removed.inspect_err(|_| {
+            self.leave_over(leftover);
+        })
+    }
+
+    fn leave_over(&self, leftover: Leftover) -> Leftover {
+        mem::replace(&mut *self.leftover.lock().unwrap_or_else(PoisonError::into_inner), leftover)
+    }
+
     /// The new name is durable before the prepared segment can take the old one: whatever order a file system
     /// makes renames durable in, no crash can leave the archived segment without a name.
-    fn archive(&self, file: &dyn DiskFile, to: &Path) -> io::Result<Archived> {
+    fn archive(&self, file: &dyn DiskFile, next: &dyn DiskFile, to: &Path) -> io::Result<Archived> {
         let active = self.names.active();
-        if !is_at(&*self.disk, &active, file) {
-            return Err(moved_away(&active));
+        let names = is_at(&*self.disk, &active, file).and_then(|is_active| {
+            let taken = in_the_way(&*self.disk, to)?;
+            // An earlier attempt may have given it this name as a second one.
+            let is_own = taken.as_deref() == Some(to) && is_at(&*self.disk, to, file)?;
+            Ok((is_active, taken.filter(|_| !is_own)))
+        });
+        match names {
+            Err(error) => return Ok(Archived::NotRenamed(error)),
+            Ok((false, _)) => return Err(moved_away(&active)),
+            Ok((true, Some(path))) if !planted(Bug::RenameReplaces) => return Ok(Archived::Taken(path)),
+            Ok(_) => {}
         }
-        if let Ok(Some(path)) = in_the_way(&*self.disk, to)
-            && !planted(Bug::RenameReplaces)
-        {
-            return Ok(Archived::Taken(path));
+        match is_at(&*self.disk, &self.names.next(), next) {
+            Err(error) => return Ok(Archived::NotRenamed(error)),
+            Ok(false) => return Ok(Archived::NextGone),
+            Ok(true) => {}
         }
         match rename_to_free_name(&*self.disk, self.names.dir(), &active, to) {
-            Err(RenameError::Refused(error)) if is_no_room(&error) => return Ok(Archived::NoRoom),
             Err(RenameError::Refused(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Ok(Archived::Taken(to.to_path_buf()));
             }
-            Err(RenameError::Refused(error)) => return Ok(Archived::Refused(error.to_string())),
+            Err(RenameError::Refused(error)) => return Ok(Archived::NotRenamed(error)),
+            Err(RenameError::Unsupported(error)) => return Ok(Archived::Refused(error.to_string())),
+            Err(RenameError::Unknown(error)) if planted(Bug::RetriesUnknownRename) => {
+                return Ok(Archived::NotRenamed(error));
+            }
             Err(RenameError::Unknown(error)) => return Err(error),
             Ok(()) => {}
         }
         if !planted(Bug::NoDirSyncAfterArchiving) {
             self.disk.sync_dir(self.names.dir())?;
+        }
+        if let Some(number) = self.names.number_of(to) {
+            self.keeper.archived(number, to);
         }
         Ok(Archived::Renamed)
     }
@@ -280,6 +362,11 @@ impl Retiring {
         self.file.sync()?;
         Ok(true)
     }
+}
+
+/// Locks a new file, as the active segment is locked.
+fn lock(file: &dyn DiskFile) -> io::Result<()> {
+    if file.try_lock()? { Ok(()) } else { Err(io::Error::other("another process has locked it")) }
 }
 
 fn extend(file: &dyn DiskFile, cut: Option<u64>, from: u64, to: u64, cached: Cached) -> io::Result<u64> {

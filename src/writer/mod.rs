@@ -9,8 +9,10 @@ mod ahead;
 pub(crate) mod bench;
 mod events;
 mod housekeeper;
+mod listing;
 mod open;
 mod retain;
+mod retry;
 mod rotation;
 mod segment;
 #[cfg(any(test, feature = "_sim"))]
@@ -171,7 +173,7 @@ impl Writer {
             }
             Err(error) => match self.fate(error) {
                 Fate::Refused => Verdict::Refused,
-                fate => Verdict::Each(vec![fate]),
+                fate => Verdict::Each(vec![fate; group.appends()]),
             },
         };
         if let Some(following) = following {
@@ -215,6 +217,10 @@ impl Writer {
                 self.say_no_room(&error);
                 Fate::NoRoom(Arc::new(error))
             }
+            CommitError::NotBegun { action, source } => {
+                self.say_not_begun(action, &source);
+                Fate::Unavailable { action, source: Arc::new(source) }
+            }
             CommitError::Failed(error) => {
                 self.shared.poison(error);
                 Fate::Refused
@@ -238,7 +244,11 @@ impl Writer {
             // Alone: a group torn in one write with its segment's header could take the header along.
             self.commit_header()?;
         }
-        self.segment.check_in_place(&*self.disk).map_err(CommitError::Failed)?;
+        if let Err(error) = self.begin_commit(records) {
+            // The group was laid out beside the one before it, perhaps. It is refused, and must not be written with the next.
+            self.segment.forget_layout();
+            return Err(error);
+        }
         let upcoming = self.upcoming(records, json_bytes, taken);
         let layout = self.segment.lay_out(pieces);
         let made = self.make_room(layout.end).and_then(|growing| {
@@ -280,6 +290,18 @@ impl Writer {
         Ok(committed)
     }
 
+    /// Whether a commit can begin. Nothing of it is written before this says so: a record that was refused must not be found.
+    fn begin_commit(&mut self, records: u64) -> std::result::Result<(), CommitError> {
+        if records > 0 && !self.segment.is_unborn() {
+            self.name_newborn()?;
+        }
+        let in_place = self.segment.check_in_place(&*self.disk);
+        if let Err(CommitError::NotBegun { source, .. }) = &in_place {
+            self.shared.counters.transient_error(source.raw_os_error());
+        }
+        in_place
+    }
+
     /// What will be told of lines that are written next; when they were durable is not known yet.
     fn upcoming(&self, records: u64, json_bytes: u64, taken: Instant) -> Committed {
         Committed {
@@ -290,6 +312,15 @@ impl Writer {
             group_bytes: json_bytes,
             taken,
             durable: taken,
+        }
+    }
+
+    /// A new segment that has a header and no name yet gets one, if that is possible by now.
+    pub(super) fn name_header(&mut self) -> std::result::Result<(), CommitError> {
+        if self.segment.is_unborn() || self.shared.poisoned().is_some() {
+            Ok(())
+        } else {
+            self.name_newborn()
         }
     }
 
@@ -362,7 +393,11 @@ impl Writer {
     }
 
     fn close_journal(&mut self) -> Result<()> {
+        self.housekeeper.begin_closing();
         self.finish_rotation_before_closing();
+        if let Err(CommitError::Failed(error)) = self.name_header() {
+            self.shared.poison(error);
+        }
         self.retain_if_asked();
         self.finish_housekeeping();
         let unnamed = self.segment.path != self.names.active();
@@ -371,18 +406,21 @@ impl Writer {
             self.housekeeper.ask(if unnamed { retire.without_retention() } else { retire });
         }
         self.finish_housekeeping();
-        self.housekeeper.finish(|outcome| self.rotation.note(&outcome, &self.names, &self.shared));
+        let now = self.disk.elapsed();
+        self.housekeeper.finish(|outcome| self.rotation.note(&outcome, &self.names, &self.shared, now));
         if let Some(poisoned) = self.shared.poisoned() {
             return Err(poisoned);
         }
         self.rotation.discard_prepared(&*self.disk, &self.names)?;
-        if self.segment.is_unborn() {
-            // There was no room for its header: it holds nothing, and the next open creates it anew.
+        if self.segment.is_unborn() || unnamed {
+            // Its header could not be written, or it could not get its name: it holds no record, and the next open
+            // creates it again.
             let path = self.segment.path.clone();
             let removed = remove_own(&*self.disk, &path, &*self.segment.file);
             return removed.map_err(MiniStoreError::file(path, "remove"));
         }
-        let closed = self.segment.check_in_place(&*self.disk).and_then(|()| self.segment.close());
+        let in_place = self.segment.check_in_place(&*self.disk).map_err(CommitError::into_io);
+        let closed = in_place.and_then(|()| self.segment.close());
         closed.map_err(MiniStoreError::file(&self.shared.path, "close"))
     }
 }

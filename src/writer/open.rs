@@ -32,7 +32,7 @@ use crate::{
     request::Requests,
     retention::{self, Limits},
     shared::Shared,
-    sync::{oneshot, thread},
+    sync::{Mutex, oneshot, thread},
 };
 
 /// What a store needs to talk to its writer.
@@ -179,7 +179,8 @@ pub(super) fn start(
         disk: Arc::clone(&disk),
     };
     let keeper = Keeper::new(&options, Arc::clone(&shared));
-    let worker = Worker { disk: Arc::clone(&disk), names: names.clone(), keeper };
+    let leftover = Mutex::default();
+    let worker = Worker { disk: Arc::clone(&disk), names: names.clone(), keeper, leftover };
     let housekeeper = Housekeeper::new(disk.hands()?, worker, Arc::clone(&queue));
     let inbox = Inbox::new(queue, Arc::clone(&shared), options.commit_delay);
     let mut writer = Writer {

@@ -1,21 +1,24 @@
 //! Retention, on the housekeeper's thread: deletes segments, moves holds, answers whoever asked. Nothing else moves holds or
 //! deletes segments, so that one look decides. Oldest first, and each deletion is durable before the next: a crash that
-//! keeps one and loses the one before it would leave a gap. One deletion a job: other jobs get in between.
+//! keeps one and loses the one before it would leave a gap. One deletion a job: other jobs get in between. The segments are
+//! listed once, and kept in memory (`listing.rs`).
 
 use std::{
-    collections::HashMap,
     io, mem,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use super::housekeeper::Worker;
+use super::{
+    housekeeper::Worker,
+    listing::{First, Listing},
+};
 use crate::{
     JournalOptions, MiniStoreError, Result,
-    device::Open,
+    device::{DiskFile, Open, is_at, is_no_room},
     error::copy_of,
-    ownership::reason_to_keep,
+    ownership::{Place, check_deletion, has_own_lock},
     recovery::scan_to_end,
     request::answer,
     retention::{Ask, HOLDS_MAX, Holds, Left, Limits, Oldest, Rules, SaveError, Why, save},
@@ -38,11 +41,13 @@ pub(super) struct Keeper {
 struct Memory {
     /// The program needs nothing before this record.
     released_before: u64,
-    /// Bytes of archived segments that are complete, by their numbers.
-    sizes: HashMap<u64, u64>,
+    /// The archived segments, once they were listed.
+    listing: Option<Listing>,
     /// The program did not choose its limits, and is to be told once what they delete.
     is_to_be_warned: bool,
     unfinished: Unfinished,
+    /// The journal is being closed: what callers released is left, and the limits of the options are kept.
+    closing: bool,
 }
 
 /// What a job left to the next one: each deletes one segment at most, so that what commits wait for (padding, above all)
@@ -52,7 +57,7 @@ struct Unfinished {
     /// The limits to go on by, where segments are left to be deleted.
     limits: Option<Limits>,
     /// Those who are answered when all is done.
-    waiting: Vec<Waiting>,
+    waiting: Vec<Release>,
 }
 
 /// How far the deleting got.
@@ -80,11 +85,14 @@ struct Refused {
     source: io::Error,
 }
 
-/// Whoever waits for an answer.
+/// A caller who wants segments deleted.
+type Release = oneshot::Sender<Result<u64>>;
+
+/// A caller who moves a hold.
 #[derive(Debug)]
-enum Waiting {
-    Release(oneshot::Sender<Result<u64>>),
+enum Holder {
     Hold(oneshot::Sender<Result<()>>),
+    /// With whether there was such a hold.
     Unhold(oneshot::Sender<Result<bool>>, bool),
 }
 
@@ -92,18 +100,18 @@ enum Waiting {
 #[derive(Debug)]
 struct Round {
     holds: Holds,
-    waiting: Vec<Waiting>,
-    /// Somebody wants segments deleted.
-    releases: bool,
+    holders: Vec<Holder>,
+    releases: Vec<Release>,
 }
 
 impl Keeper {
     pub(super) fn new(options: &JournalOptions, shared: Arc<Shared>) -> Self {
         let memory = Memory {
             released_before: 0,
-            sizes: HashMap::new(),
+            listing: None,
             is_to_be_warned: options.as_the_original,
             unfinished: Unfinished::default(),
+            closing: false,
         };
         Self { limits: Limits::of(options), numbered: options.seals, shared, memory: Mutex::new(memory) }
     }
@@ -114,7 +122,17 @@ impl Keeper {
 
     fn rules(&self, limits: Limits) -> Rules {
         let held_from = self.shared.retention.held_from();
-        Rules { limits, released_before: self.remember(|memory| memory.released_before), held_from }
+        let released_before = self.remember(|memory| if memory.closing { 0 } else { memory.released_before });
+        Rules { limits, released_before, held_from }
+    }
+
+    /// The journal is being closed.
+    pub(super) fn begin_closing(&self) {
+        self.remember(|memory| memory.closing = true);
+    }
+
+    fn is_closing(&self) -> bool {
+        self.remember(|memory| memory.closing)
     }
 
     /// Segments are left to be deleted: another job is to go on.
@@ -127,21 +145,45 @@ impl Keeper {
         self.shared.poison_beside(copy_of(error));
     }
 
+    /// Logs and counts what was refused, and is tried again.
+    fn report(&self, refused: &Refused) {
+        refused.warn();
+        self.count_refusal(&refused.source);
+    }
+
+    fn count_refusal(&self, source: &io::Error) {
+        if !is_no_room(source) {
+            self.shared.counters.transient_error(source.raw_os_error());
+        }
+    }
+
     /// Nobody goes on: those who wait for that are told why.
     pub(super) fn refuse_unfinished(&self) {
         let unfinished = self.remember(|memory| mem::take(&mut memory.unfinished));
-        refuse(unfinished.waiting, || self.shared.refusal());
+        answer_all(unfinished.waiting, || Err(self.shared.refusal()));
+    }
+
+    /// A segment was archived.
+    pub(super) fn archived(&self, number: u64, path: &Path) {
+        self.remember(|memory| {
+            memory.listing.iter_mut().for_each(|listing| listing.push(number, path.into()))
+        });
+    }
+
+    /// Closes the files that a deletion keeps open for the next one.
+    fn close_segments(&self) {
+        self.remember(|memory| memory.listing.iter_mut().for_each(Listing::close_files));
     }
 
     /// An archived segment was closed, which took its padding away.
     pub(super) fn forget_size(&self, number: u64) {
-        self.remember(|memory| memory.sizes.remove(&number));
+        self.remember(|memory| memory.listing.iter_mut().for_each(|listing| listing.forget_size(number)));
     }
 
     /// Takes in what was asked; who cannot be served is refused at once.
     fn take_round(&self) -> Round {
         let retention = &self.shared.retention;
-        let mut round = Round { holds: retention.holds(), waiting: Vec::new(), releases: false };
+        let mut round = Round { holds: retention.holds(), holders: Vec::new(), releases: Vec::new() };
         for ask in retention.asks.take() {
             match self.check(&ask, &round.holds) {
                 Err(refusal) => ask.refuse(refusal),
@@ -169,50 +211,52 @@ impl Keeper {
     }
 
     fn note(&self, ask: Ask, round: &mut Round) {
-        let waiting = match ask {
+        match ask {
             Ask::Release { before, done } => {
-                round.releases = true;
                 self.remember(|memory| memory.released_before = memory.released_before.max(before));
-                Waiting::Release(done)
+                round.releases.push(done);
             }
             Ask::Hold { name, seq, done } => {
                 round.holds.insert(name, seq);
-                Waiting::Hold(done)
+                round.holders.push(Holder::Hold(done));
             }
             Ask::Unhold { name, done } => {
                 let stood = round.holds.remove(&name).is_some();
-                Waiting::Unhold(done, stood)
+                round.holders.push(Holder::Unhold(done, stood));
             }
-        };
-        round.waiting.push(waiting);
+        }
     }
 }
 
 impl Worker {
-    /// Does what callers asked for: holds first, in one write, then a deletion, then the answers of those who wait for no
-    /// other deletion. While `opening`, what the limits ask for.
+    /// Does what callers asked for: holds first, in one write, whose callers are answered at once; then a deletion. While
+    /// `opening`, what the limits ask for.
     pub(super) fn tend(&self, newest: u64, opening: bool) -> io::Result<()> {
         let mut round = self.keeper.take_round();
         if self.keeper.shared.poisoned().is_some() {
             // A job before this one failed: what is deleted, and with it what can be held, is not known any more.
-            refuse(round.waiting, || self.keeper.shared.refusal());
+            round.refuse(|| self.keeper.shared.refusal());
             self.keeper.refuse_unfinished();
             return Ok(());
         }
         let freed = match self.move_holds(&mut round) {
             Ok(freed) => freed,
-            Err(error) => return Err(self.fail(round.waiting, error)),
+            Err(error) => {
+                self.keeper.stop(&error);
+                round.refuse(|| self.keeper.shared.refusal());
+                return Err(error);
+            }
         };
+        round.answer_holders();
         let limits = self.keeper.limits;
-        let asked =
-            if round.releases || freed { Some(limits) } else { opening.then(|| limits.without_count()) };
-        if asked.is_none() && !self.keeper.is_unfinished() {
-            // Their holds stand. Nobody is answered before those who asked earlier.
-            answer_all(mem::take(&mut round.waiting), || Ok(self.keeper.shared.retention.first_seq()));
-        }
+        let asked = if !round.releases.is_empty() || freed {
+            Some(limits)
+        } else {
+            opening.then(|| limits.without_count())
+        };
         let Unfinished { limits, mut waiting } =
             self.keeper.remember(|memory| mem::take(&mut memory.unfinished));
-        waiting.append(&mut round.waiting);
+        waiting.append(&mut round.releases);
         match asked.or(limits) {
             Some(limits) => self.go_on(newest, limits, waiting),
             None => Ok(()),
@@ -232,7 +276,8 @@ impl Worker {
                 Ok(held_before < retention.held_from())
             }
             Err(error @ SaveError::Refused { .. }) => {
-                round.refuse_holds(&error);
+                self.keeper.count_refusal(error.source());
+                round.refuse_holders(|| error.error());
                 Ok(false)
             }
             Err(error @ SaveError::Unknown { .. }) => Err(into_io(error.error())),
@@ -240,16 +285,19 @@ impl Worker {
     }
 
     /// Deletes a segment; answers those who wait, where no other is left to be deleted.
-    fn go_on(&self, newest: u64, limits: Limits, waiting: Vec<Waiting>) -> io::Result<()> {
+    fn go_on(&self, newest: u64, limits: Limits, waiting: Vec<Release>) -> io::Result<()> {
         match self.delete_surplus(newest, limits) {
             Err(Stopped::Failed(error)) => return Err(self.fail(waiting, error)),
             Err(Stopped::CouldNot(refused)) => {
-                refused.warn();
+                self.keeper.report(&refused);
                 answer_all(waiting, || Err(refused.error()));
             }
             Ok(Surplus::Left) => {
                 let unfinished = Unfinished { limits: Some(limits), waiting };
                 self.keeper.remember(|memory| memory.unfinished = unfinished);
+            }
+            Ok(Surplus::Gone) if self.keeper.is_closing() => {
+                answer_all(waiting, || Err(MiniStoreError::Closed));
             }
             Ok(Surplus::Gone) => answer_all(waiting, || Ok(self.keeper.shared.retention.first_seq())),
         }
@@ -257,9 +305,9 @@ impl Worker {
     }
 
     /// Nothing is to be built on what is on the disk now.
-    fn fail(&self, waiting: Vec<Waiting>, error: io::Error) -> io::Error {
+    fn fail(&self, waiting: Vec<Release>, error: io::Error) -> io::Error {
         self.keeper.stop(&error);
-        refuse(waiting, || self.keeper.shared.refusal());
+        answer_all(waiting, || Err(self.keeper.shared.refusal()));
         error
     }
 
@@ -269,10 +317,12 @@ impl Worker {
             // A job before this one failed: a hold that it wrote may stand at the next opening, and is not counted here.
             return Ok(());
         }
-        match self.delete_surplus(newest, self.keeper.limits) {
+        let surplus = self.delete_surplus(newest, self.keeper.limits);
+        self.keeper.close_segments();
+        match surplus {
             Err(Stopped::Failed(error)) => Err(self.fail(Vec::new(), error)),
             Err(Stopped::CouldNot(refused)) => {
-                refused.warn();
+                self.keeper.report(&refused);
                 Ok(())
             }
             Ok(Surplus::Gone) => Ok(()),
@@ -290,38 +340,45 @@ impl Worker {
         if limits.keep_everything() && rules.released_before == 0 {
             return Ok(Surplus::Gone);
         }
-        let listed = self.disk.list(self.names.dir());
-        let listed = listed.map_err(could_not(self.names.dir(), "list the directory"))?;
-        let archived = self.names.archived_in(&listed);
-        let sizes = if limits.limits_bytes() { self.sizes(&archived)? } else { Vec::new() };
-        let mut left = Left { segments: archived.len() + 1, bytes: sizes.iter().sum() };
-        for (index, (number, path)) in archived.iter().enumerate().take(2) {
-            if *number > newest {
+        let known = self.keeper.remember(|memory| memory.listing.take());
+        let mut listing = known.map_or_else(|| self.list(), Ok)?;
+        // Listed again after an error.
+        let surplus = self.delete_oldest(&mut listing, newest, &rules)?;
+        self.keeper.remember(|memory| memory.listing = Some(listing));
+        Ok(surplus)
+    }
+
+    fn delete_oldest(
+        &self,
+        listing: &mut Listing,
+        newest: u64,
+        rules: &Rules,
+    ) -> std::result::Result<Surplus, Stopped> {
+        for deleted in [false, true] {
+            let Some(path) =
+                listing.get(0).filter(|oldest| oldest.number <= newest).map(|oldest| oldest.path.clone())
+            else {
                 break;
-            }
-            let successor =
-                archived.get(index + 1).map_or_else(|| self.names.active(), |(_, path)| path.clone());
+            };
+            let bytes = if rules.limits.limits_bytes() { self.measure(listing)? } else { 0 };
+            let left = Left { segments: listing.len() + 1, bytes };
             let oldest = Oldest {
                 first: self.keeper.shared.retention.first_seq(),
-                end: self.first_in(&successor)?,
-                age: if limits.limits_age() { self.age(path)? } else { None },
+                end: self.end_of_oldest(listing)?,
+                age: if rules.limits.limits_age() { self.age(&path)? } else { None },
             };
             let Some(why) = rules.verdict(left, &oldest) else { break };
-            if oldest.end.is_none()
-                && self.keeper.numbered
-                && !self.is_numbered_behind(&archived[index + 1..])?
-            {
+            if oldest.end.is_none() && self.keeper.numbered && !self.is_numbered_behind_oldest(listing)? {
                 break;
             }
-            if index > 0 {
+            if deleted {
                 return Ok(Surplus::Left);
             }
-            if let Some(reason) = self.reason_to_keep(path, &successor)? {
-                return Err(could_not(path, "delete")(io::Error::other(reason)));
+            if let Some(reason) = self.reason_to_keep(listing, &path)? {
+                return Err(could_not(&path, "delete")(io::Error::other(reason)));
             }
-            self.delete(path, &oldest, why)?;
-            left.segments -= 1;
-            left.bytes = left.bytes.saturating_sub(sizes.first().copied().unwrap_or(0));
+            self.delete(&path, &oldest, why)?;
+            listing.remove(0);
         }
         Ok(Surplus::Gone)
     }
@@ -329,13 +386,91 @@ impl Worker {
     /// Why a file that is the oldest segment by its name is not deleted.
     fn reason_to_keep(
         &self,
+        listing: &mut Listing,
         path: &Path,
-        successor: &Path,
     ) -> std::result::Result<Option<&'static str>, Stopped> {
-        match reason_to_keep(&*self.disk, path, successor) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            checked => checked.map_err(could_not(path, "read")),
+        if has_own_lock(&*self.disk, path).map_err(could_not(path, "look at"))? {
+            // Since it was listed.
+            return Ok(Some("its lock file makes it a journal of its own"));
         }
+        let held = listing.get(0).and_then(|oldest| oldest.file.clone());
+        let oldest = self.opened(listing, 0)?;
+        let is_own = oldest.is_none() || listing.get(0).is_some_and(|oldest| oldest.is_own);
+        let successor = match listing.get(1) {
+            Some(_) => self.opened(listing, 1)?,
+            None => self.open(&self.names.active())?,
+        };
+        // Where another process deleted it, the open file still says whether its successor is of this journal.
+        let Some(known) = oldest.as_ref().or(held.as_ref()) else { return Ok(None) };
+        let checked = check_deletion(&**known, successor.as_deref(), is_own);
+        match checked.map_err(could_not(path, "read"))? {
+            Err(reason) => return Ok(Some(reason).filter(|_| oldest.is_some())),
+            Ok(Place::Continues) => listing.get_mut(1).into_iter().for_each(|next| next.is_own = true),
+            Ok(_) => {}
+        }
+        Ok(None)
+    }
+
+    /// The file that has the name of a listed segment now. It stays open: the next deletion needs it again.
+    fn opened(
+        &self,
+        listing: &mut Listing,
+        index: usize,
+    ) -> std::result::Result<Option<Arc<dyn DiskFile>>, Stopped> {
+        let Some(segment) = listing.get_mut(index) else { return Ok(None) };
+        if let Some(file) = &segment.file
+            && is_at(&*self.disk, &segment.path, &**file).map_err(could_not(&segment.path, "look at"))?
+        {
+            return Ok(segment.file.clone());
+        }
+        segment.is_own = false;
+        segment.file = self.open(&segment.path)?;
+        Ok(segment.file.clone())
+    }
+
+    /// A file, opened for reading; `None` where it is not there.
+    fn open(&self, path: &Path) -> std::result::Result<Option<Arc<dyn DiskFile>>, Stopped> {
+        match self.disk.open(path, Open::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some).map_err(could_not(path, "read")),
+        }
+    }
+
+    fn list(&self) -> std::result::Result<Listing, Stopped> {
+        let listed = self.disk.list(self.names.dir());
+        let listed = listed.map_err(could_not(self.names.dir(), "list the directory"))?;
+        Ok(Listing::new(self.names.archived_in(&listed)))
+    }
+
+    /// The first record behind the oldest segment, where the next segment states it.
+    fn end_of_oldest(&self, listing: &mut Listing) -> std::result::Result<Option<u64>, Stopped> {
+        while listing.len() > 1 {
+            if let Some(first) = self.first_of(listing, 1)? {
+                return Ok(first);
+            }
+            // Another process deleted it.
+            listing.remove(1);
+        }
+        Ok(self.first_in(&self.names.active())?.flatten())
+    }
+
+    /// What [`first_in`](Self::first_in) says of a listed segment. Its header is read once.
+    fn first_of(
+        &self,
+        listing: &mut Listing,
+        index: usize,
+    ) -> std::result::Result<Option<Option<u64>>, Stopped> {
+        let Some(segment) = listing.get_mut(index) else { return Ok(None) };
+        if let First::Read(first) = segment.first {
+            return Ok(Some(first));
+        }
+        let Some(file) = self.open(&segment.path)? else { return Ok(None) };
+        let first = self.first_stated(&segment.path, &file)?;
+        segment.first = First::Read(first);
+        if index <= 1 {
+            segment.file = Some(file);
+        }
+        Ok(Some(first))
     }
 
     fn delete(&self, path: &Path, oldest: &Oldest, why: Why) -> std::result::Result<(), Stopped> {
@@ -366,25 +501,34 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether one of these segments, or the active one, says the number of its first record. Where none does, all count from
-    /// the oldest of them: its records would give their numbers to those behind it.
-    fn is_numbered_behind(&self, behind: &[(u64, PathBuf)]) -> std::result::Result<bool, Stopped> {
-        let active = self.names.active();
-        for path in behind.iter().map(|(_, path)| path).chain([&active]) {
-            if self.first_in(path)?.is_some() {
+    /// Whether one of the segments behind the oldest, or the active one, says the number of its first record. Where none
+    /// does, all count from the oldest of them: its records would give their numbers to those behind it.
+    fn is_numbered_behind_oldest(&self, listing: &mut Listing) -> std::result::Result<bool, Stopped> {
+        if self.first_in(&self.names.active())?.flatten().is_some() {
+            return Ok(true);
+        }
+        // Newer ones are more likely to.
+        for index in (1..listing.len()).rev() {
+            if self.first_of(listing, index)?.flatten().is_some() {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// The first record of a segment, where it is there and says so. What cannot be read does not count as one that says
-    /// nothing: the records of the segment before it would be counted, or be taken for none.
-    fn first_in(&self, path: &Path) -> std::result::Result<Option<u64>, Stopped> {
-        let header = match self.disk.open(path, Open::Read).and_then(read_header) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            read => read.map_err(could_not(path, "read"))?,
-        };
+    /// The first record of a segment, where it says so; `None` where the segment is not there. What cannot be read does not
+    /// count as one that says nothing: the records of the segment before it would be counted, or be taken for none.
+    fn first_in(&self, path: &Path) -> std::result::Result<Option<Option<u64>>, Stopped> {
+        let Some(file) = self.open(path)? else { return Ok(None) };
+        self.first_stated(path, &file).map(Some)
+    }
+
+    fn first_stated(
+        &self,
+        path: &Path,
+        file: &Arc<dyn DiskFile>,
+    ) -> std::result::Result<Option<u64>, Stopped> {
+        let header = read_header(&**file).map_err(could_not(path, "read"))?;
         Ok(header.ok().and_then(|header| header.link()).map(|link| link.first))
     }
 
@@ -404,60 +548,51 @@ impl Worker {
         Ok(modified.and_then(|modified| self.disk.now().duration_since(modified).ok()))
     }
 
-    /// The sizes of the archived segments, in their order, and of the active one.
-    fn sizes(&self, archived: &[(u64, PathBuf)]) -> std::result::Result<Vec<u64>, Stopped> {
+    /// The bytes of all segments together. Only the newest archived segment and the active one are looked at each time.
+    fn measure(&self, listing: &mut Listing) -> std::result::Result<u64, Stopped> {
         let len = |path: &Path| match self.disk.open(path, Open::Read).and_then(|file| file.len()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
             looked => looked.map_err(could_not(path, "look at")),
         };
-        let known = self.keeper.remember(|memory| mem::take(&mut memory.sizes));
-        let mut sizes = Vec::with_capacity(archived.len() + 1);
-        for (number, path) in archived {
-            sizes.push(known.get(number).map_or_else(|| len(path), |size| Ok(*size))?);
+        let mut sizes = Vec::new();
+        for (number, path) in listing.unmeasured() {
+            sizes.push((number, len(path)?));
         }
-        // The newest may have padding still.
-        let complete = archived.len().saturating_sub(1);
-        let numbers = archived[..complete].iter().map(|(number, _)| *number);
-        let known = numbers.zip(sizes.iter().copied()).collect();
-        self.keeper.remember(|memory| memory.sizes = known);
-        sizes.push(len(&self.names.active())?);
-        Ok(sizes)
+        sizes.into_iter().for_each(|(number, size)| listing.set_size(number, size));
+        let bytes = listing.bytes() + len(&self.names.active())?;
+        listing.forget_newest_size();
+        Ok(bytes)
     }
 }
 
 impl Round {
-    fn refuse_holds(&mut self, error: &SaveError) {
-        let mut others = Vec::new();
-        for waiting in self.waiting.drain(..) {
-            match waiting {
-                Waiting::Hold(done) => answer(done, Err(error.error())),
-                Waiting::Unhold(done, _) => answer(done, Err(error.error())),
-                Waiting::Release(_) => others.push(waiting),
+    /// Their holds are durable.
+    fn answer_holders(&mut self) {
+        for holder in self.holders.drain(..) {
+            match holder {
+                Holder::Hold(done) => answer(done, Ok(())),
+                Holder::Unhold(done, stood) => answer(done, Ok(stood)),
             }
         }
-        self.waiting = others;
+    }
+
+    fn refuse_holders(&mut self, refusal: impl Fn() -> MiniStoreError) {
+        for holder in self.holders.drain(..) {
+            match holder {
+                Holder::Hold(done) => answer(done, Err(refusal())),
+                Holder::Unhold(done, _) => answer(done, Err(refusal())),
+            }
+        }
+    }
+
+    fn refuse(mut self, refusal: impl Fn() -> MiniStoreError) {
+        self.refuse_holders(&refusal);
+        answer_all(self.releases, || Err(refusal()));
     }
 }
 
-/// `released` is what there is to say to those who wanted segments deleted.
-fn answer_all(waiting: Vec<Waiting>, released: impl Fn() -> Result<u64>) {
-    for waiting in waiting {
-        match waiting {
-            Waiting::Release(done) => answer(done, released()),
-            Waiting::Hold(done) => answer(done, Ok(())),
-            Waiting::Unhold(done, stood) => answer(done, Ok(stood)),
-        }
-    }
-}
-
-fn refuse(waiting: Vec<Waiting>, refusal: impl Fn() -> MiniStoreError) {
-    for waiting in waiting {
-        match waiting {
-            Waiting::Release(done) => answer(done, Err(refusal())),
-            Waiting::Hold(done) => answer(done, Err(refusal())),
-            Waiting::Unhold(done, _) => answer(done, Err(refusal())),
-        }
-    }
+fn answer_all(waiting: Vec<Release>, released: impl Fn() -> Result<u64>) {
+    waiting.into_iter().for_each(|done| answer(done, released()));
 }
 
 impl Refused {

@@ -20,16 +20,17 @@ use std::{
 use super::{
     Writer,
     ahead::Extending,
-    housekeeper::{Archived, Job, Outcome, Retiring},
+    housekeeper::{Archived, Job, Outcome, Retiring, Unprepared},
+    retry::{Failure, Retry},
     segment::Segment,
 };
 use crate::{
     MiniStoreError, Result,
-    device::{CommitError, Disk, DiskFile, RenameError, is_no_room, rename_to_free_name},
+    device::{CommitError, Disk, DiskFile, RenameError, is_at, is_no_room, rename_to_free_name},
     error::copy_of,
     format::{Header, Link},
     names::{NUMBER_MAX, Names},
-    ownership::{moved_away, refuse, remove_own},
+    ownership::{moved_away, remove_own},
     planted::{Bug, planted},
     request::answer,
     shared::Shared,
@@ -43,10 +44,8 @@ pub(super) struct Rotation {
     archive: Archive,
     /// Somebody asked for a rotation, whatever the size.
     requested: bool,
-    /// The housekeeper found no room: nothing is asked of it until somebody appends or rotates again.
-    stalled: bool,
-    /// That was told already.
-    said: bool,
+    /// What failed before it changed anything, and when it is attempted again.
+    retry: Retry,
     /// What is to be done with the old segment once the new one has its name.
     retire: Option<Retiring>,
     /// Archived segments that there was no room to close, oldest first.
@@ -54,8 +53,6 @@ pub(super) struct Rotation {
     newest_archived: u64,
     /// The number that is tried for the next archived segment: other files may have those after the newest.
     next_number: u64,
-    /// The file that keeps a rotation from going on, and why.
-    blocked: Option<(PathBuf, String)>,
     clock: Clock,
 }
 
@@ -99,8 +96,15 @@ pub(super) enum Retaining {
 #[derive(Debug)]
 enum Next {
     Absent,
-    Requested { bytes: u64 },
-    Ready { file: Arc<dyn DiskFile>, bytes: u64 },
+    Requested {
+        bytes: u64,
+    },
+    /// `open`: it is open for commits, too, so that the writer can turn to it without another descriptor.
+    Ready {
+        file: Arc<dyn DiskFile>,
+        bytes: u64,
+        open: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -116,61 +120,55 @@ impl Rotation {
             next: Next::Absent,
             archive: Archive::Not,
             requested: false,
-            stalled: false,
-            said: false,
+            retry: Retry::default(),
             retire: None,
             unretired: Vec::new(),
             newest_archived,
             next_number: newest_archived + 1,
-            blocked: None,
             clock: Clock::default(),
         }
     }
 
-    /// Takes an outcome in. Whatever is not a lack of room stops the journal.
-    pub(super) fn note(&mut self, outcome: &Outcome, names: &Names, shared: &Shared) {
-        let said = &mut self.said;
-        let mut failed = |error: &io::Error| {
-            if !is_no_room(error) {
-                shared.poison(copy_of(error));
-            }
-            // It is tried again with every append.
-            if !mem::replace(said, true) {
-                tracing::warn!(journal = %shared.path.display(), %error, "could not prepare or rotate a segment");
-            }
-        };
+    /// Takes an outcome in. A failed write or sync, and a rename with unknown outcome, stops the journal; whatever
+    /// failed before it changed anything is attempted again.
+    pub(super) fn note(&mut self, outcome: &Outcome, names: &Names, shared: &Shared, now: Duration) {
         match outcome {
-            Outcome::Extended(Ok(_)) => self.said = false,
+            Outcome::Extended(Ok(_)) => self.retry.found_space(shared),
             Outcome::Retired(Ok(())) | Outcome::Retained(Ok(())) => {}
-            Outcome::Extended(Err(error)) => {
-                self.stalled = true;
-                failed(error);
+            Outcome::Extended(Err(error)) if is_no_room(error) => {
+                let failure = Failure { path: names.active(), action: "preallocate", source: copy_of(error) };
+                self.retry.failed(failure, now, shared);
             }
             Outcome::Prepared(Ok(file)) => {
-                self.said = false;
-                self.blocked = None;
+                self.retry.succeeded(shared);
                 if let Next::Requested { bytes } = self.next {
-                    self.next = Next::Ready { file: Arc::clone(file), bytes };
+                    self.next = Next::Ready { file: Arc::clone(file), bytes, open: false };
                 }
             }
-            Outcome::Prepared(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Outcome::Prepared(Err(Unprepared::Taken)) => {
                 self.next = Next::Absent;
-                self.block(names.next(), "another process created it: move it away".into(), shared);
+                let reason = "another process created it: move it away".into();
+                self.retry.blocked(names.next(), reason, now, shared);
             }
-            Outcome::Prepared(Err(error)) => {
+            Outcome::Prepared(Err(Unprepared::NotBegun { action, source })) => {
                 self.next = Next::Absent;
-                self.stalled = true;
-                failed(error);
+                let failure = Failure { path: names.next(), action, source: copy_of(source) };
+                self.retry.failed(failure, now, shared);
             }
-            Outcome::Archived(Ok(Archived::NoRoom)) => {
-                self.archive = Archive::Not;
-                self.stalled = true;
+            Outcome::Archived(Ok(Archived::NotRenamed(source))) => {
+                if let Archive::Requested { to, .. } = mem::replace(&mut self.archive, Archive::Not) {
+                    let action = "give the active segment this name";
+                    self.retry.failed(Failure { path: to, action, source: copy_of(source) }, now, shared);
+                }
             }
             Outcome::Archived(Ok(Archived::Renamed)) => {
-                self.blocked = None;
+                self.retry.succeeded(shared);
                 if let Archive::Requested { to, number } = mem::replace(&mut self.archive, Archive::Not) {
                     self.archive = Archive::Done { to, number };
                 }
+            }
+            Outcome::Archived(Ok(Archived::NextGone)) => {
+                (self.next, self.archive) = (Next::Absent, Archive::Not);
             }
             Outcome::Archived(Ok(Archived::Taken(path))) => {
                 self.archive = Archive::Not;
@@ -179,37 +177,31 @@ impl Rotation {
                 if self.next_number < NUMBER_MAX {
                     self.next_number += 1;
                 } else {
-                    self.block(
-                        path.clone(),
-                        "no number is left for another segment: move it away".into(),
-                        shared,
-                    );
+                    let reason = "no number is left for another segment: move it away".into();
+                    self.retry.blocked(path.clone(), reason, now, shared);
                 }
             }
             Outcome::Archived(Ok(Archived::Refused(reason))) => {
                 self.archive = Archive::Not;
-                self.block(names.active(), reason.clone(), shared);
+                self.retry.blocked(names.active(), reason.clone(), now, shared);
             }
-            // Whether the name changed is not known: that is no state to go on from.
+            Outcome::Prepared(Err(Unprepared::NotDurable(error))) => {
+                self.next = Next::Absent;
+                shared.poison(copy_of(error));
+            }
+            // The rename may or may not have happened, or may not be durable.
             Outcome::Archived(Err(error)) => {
                 self.archive = Archive::Not;
                 shared.poison(copy_of(error));
             }
-            Outcome::Retired(Err(error)) | Outcome::Retained(Err(error)) => shared.poison(copy_of(error)),
+            Outcome::Extended(Err(error)) | Outcome::Retired(Err(error)) | Outcome::Retained(Err(error)) => {
+                shared.poison(copy_of(error));
+            }
             Outcome::Unretired(retiring) => {
                 tracing::warn!(journal = %shared.path.display(), "no room to close an archived segment");
                 self.unretired.push(retiring.clone());
             }
         }
-    }
-
-    /// Nothing was changed, and the rotation cannot go on. It is tried again with the next append.
-    fn block(&mut self, path: PathBuf, reason: String, shared: &Shared) {
-        self.stalled = true;
-        if self.blocked.is_none() {
-            tracing::warn!(journal = %shared.path.display(), file = %path.display(), reason, "cannot rotate");
-        }
-        self.blocked = Some((path, reason));
     }
 
     /// The newest archived segment whose successor has its name. (The housekeeper, asked now, comes to sync that first.)
@@ -219,12 +211,12 @@ impl Rotation {
 
     /// The housekeeper is to be left alone: it found no room, or the segment is being archived.
     pub(super) fn holds_back(&self) -> bool {
-        self.stalled || !matches!(self.archive, Archive::Not)
+        self.retry.is_waiting() || !matches!(self.archive, Archive::Not)
     }
 
     /// The rotation cannot go on before somebody tries again.
     fn gave_up(&self) -> bool {
-        self.stalled
+        self.retry.is_waiting()
             && matches!((&self.next, &self.archive), (Next::Absent | Next::Ready { .. }, Archive::Not))
     }
 
@@ -254,6 +246,10 @@ impl Writer {
         }
         self.write_ahead();
         self.prepare_next();
+        self.open_next();
+        if let Err(CommitError::Failed(error)) = self.name_header() {
+            self.shared.poison(error);
+        }
         self.rotation.clock.note(self.rotation_is_due());
         self.advance_rotation();
         self.note_rotated();
@@ -280,7 +276,10 @@ impl Writer {
         {
             self.retaining = Retaining::Unfinished;
         }
-        self.rotation.note(outcome, &self.names, &self.shared);
+        self.rotation.note(outcome, &self.names, &self.shared, self.disk.elapsed());
+        if matches!(outcome, Outcome::Archived(Ok(archived)) if !matches!(archived, Archived::Renamed)) {
+            self.segment.archived_as = None;
+        }
     }
 
     /// Waits for one outcome. `false` where none is to come.
@@ -297,12 +296,45 @@ impl Writer {
         let half_used = self.segment.data_end() >= self.options.max_bytes_per_segment / 2;
         let due = self.rotation_is_due();
         let wanted = self.segment.records > 0 && (half_used || due);
-        if !matches!(self.rotation.next, Next::Absent) || self.rotation.stalled || !wanted {
+        if !matches!(self.rotation.next, Next::Absent) || self.rotation.retry.is_waiting() || !wanted {
             return;
         }
         let bytes = self.next_prepared_bytes();
         self.rotation.next = Next::Requested { bytes };
         self.housekeeper.ask(Job::Prepare { bytes, cached: self.cached() });
+    }
+
+    /// Opens the prepared segment for commits, before anything of the rotation is done: at the turn it is too late to
+    /// find that there are no descriptors.
+    fn open_next(&mut self) {
+        let Rotation { next, retry, .. } = &mut self.rotation;
+        let Next::Ready { file, open: open @ false, .. } = next else { return };
+        if retry.is_waiting() {
+            return;
+        }
+        let path = self.names.next();
+        let options = self.options.commits();
+        let is_written_ahead = self.options.write_ahead && self.options.seals;
+        let options = if is_written_ahead { options } else { options.without_direct() };
+        // The lane looks the name up: another process may have moved the file, and created another one.
+        let opened = self.lane.prepare(&path, options).and_then(|()| is_at(&*self.disk, &path, &**file));
+        let opened =
+            opened.and_then(|is_own| if is_own { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) });
+        match opened {
+            Ok(()) => {
+                *open = true;
+                retry.succeeded(&self.shared);
+            }
+            // Another process removed it: another one is created.
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {
+                *next = Next::Absent;
+                self.prepare_next();
+            }
+            Err(source) => {
+                let failure = Failure { path, action: "open for commits", source };
+                retry.failed(failure, self.disk.elapsed(), &self.shared);
+            }
+        }
     }
 
     /// Starts what can be started of a rotation that is due; turns to the next segment when it can.
@@ -311,11 +343,14 @@ impl Writer {
             return;
         }
         match (&self.rotation.next, &self.rotation.archive) {
-            (Next::Ready { .. }, Archive::Not) if !self.rotation.stalled => {
+            (Next::Ready { file: next, open: true, .. }, Archive::Not)
+                if !self.rotation.retry.is_waiting() =>
+            {
                 let number = self.rotation.next_number;
                 let to = self.names.archived(number);
                 self.segment.archived_as = Some(to.clone());
-                self.housekeeper.ask(Job::Archive { file: Arc::clone(&self.segment.file), to: to.clone() });
+                let (file, next) = (Arc::clone(&self.segment.file), Arc::clone(next));
+                self.housekeeper.ask(Job::Archive { file, next, to: to.clone() });
                 self.rotation.archive = if planted(Bug::TurnsBeforeArchived) {
                     Archive::Done { to, number }
                 } else {
@@ -358,6 +393,7 @@ impl Writer {
 
     /// A closed journal is not left with a rotation due.
     pub(super) fn finish_rotation_before_closing(&mut self) {
+        self.rotation.retry.resume_now();
         while self.step_rotation() {}
     }
 
@@ -379,7 +415,9 @@ impl Writer {
 
     /// Makes the prepared file the segment that is written to. The old one is left to the housekeeper.
     fn turn_to_next(&mut self) {
-        let Next::Ready { file, bytes } = mem::replace(&mut self.rotation.next, Next::Absent) else { return };
+        let Next::Ready { file, bytes, .. } = mem::replace(&mut self.rotation.next, Next::Absent) else {
+            return;
+        };
         let Archive::Done { to, number } = mem::replace(&mut self.rotation.archive, Archive::Not) else {
             return;
         };
@@ -390,14 +428,9 @@ impl Writer {
         let header = if self.options.seals { Header::Sealed(link) } else { Header::Plain };
         let write_ahead = self.options.write_ahead;
         let mut newborn = Segment::unborn(file, self.names.next(), bytes, header, write_ahead);
-        if let Err(error) = newborn.attach(&mut *self.lane, self.options.commits()) {
-            self.shared.poison(error);
-            return;
-        }
-        if let Err(error) = self.lock.cover(&newborn.path, Arc::clone(&newborn.file)) {
-            self.shared.poison(io::Error::other(error));
-            return;
-        }
+        // The housekeeper has locked the file, and the lane has opened it: nothing here can fail.
+        newborn.switch(&mut *self.lane);
+        self.lock.cover_locked(Arc::clone(&newborn.file));
         let old = mem::replace(&mut self.segment, newborn);
         self.rotation.newest_archived = number;
         self.rotation.next_number = number + 1;
@@ -433,13 +466,22 @@ impl Writer {
         if self.segment.path == active {
             return Ok(());
         }
-        let renamed = rename_to_free_name(&*self.disk, self.names.dir(), &self.segment.path, &active);
-        renamed.map_err(|error| match error {
-            RenameError::Refused(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                CommitError::Failed(moved_away(&active))
+        if self.rotation.retry.is_waiting() {
+            return Err(self.rotation.retry.commit_error());
+        }
+        match rename_to_free_name(&*self.disk, self.names.dir(), &self.segment.path, &active) {
+            Ok(()) => {}
+            Err(RenameError::Unknown(error)) => return Err(CommitError::Failed(error)),
+            Err(RenameError::Refused(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(CommitError::Failed(moved_away(&active)));
             }
-            error => CommitError::Failed(error.into_io()),
-        })?;
+            Err(RenameError::Refused(source) | RenameError::Unsupported(source)) => {
+                let failure = Failure { path: active, action: "give the new segment this name", source };
+                self.rotation.retry.failed(failure, self.disk.elapsed(), &self.shared);
+                return Err(self.rotation.retry.commit_error());
+            }
+        }
+        self.rotation.retry.succeeded(&self.shared);
         self.segment.path = active;
         for retire in self.rotation.take_retire() {
             self.housekeeper.ask(retire);
@@ -467,25 +509,33 @@ impl Writer {
         }
     }
 
-    /// Waits for all that was asked of the housekeeper, and for the deletions that it left to later jobs.
+    /// Waits for all that was asked of the housekeeper, and serves who asked something of retention by then. What
+    /// the limits delete is finished; what callers released is left.
     pub(super) fn finish_housekeeping(&mut self) {
-        while self.settle_one() {
-            if self.retaining == Retaining::Unfinished {
-                self.retain_if_asked();
+        loop {
+            while self.settle_one() {
+                if self.retaining == Retaining::Unfinished {
+                    self.retain_if_asked();
+                }
             }
+            if !self.shared.retention.asks.are_waiting() {
+                return;
+            }
+            self.retain_if_asked();
         }
     }
 
     /// Somebody asks for a rotation.
     pub(super) fn rotate(&mut self, done: oneshot::Sender<Result<()>>) {
         self.rotation.requested = true;
-        self.rotation.stalled = false;
+        self.try_again();
         self.rotate_waiters.push(done);
     }
 
-    /// An append or a rotation is about to be tried: there may be room again.
+    /// An append or a rotation comes: what failed is attempted again, once its back-off has passed.
     pub(super) fn try_again(&mut self) {
-        self.rotation.stalled = false;
+        let Self { rotation, disk, .. } = self;
+        rotation.retry.resume(|| disk.elapsed());
     }
 
     fn answer_rotate_waiters(&mut self) {
@@ -496,16 +546,12 @@ impl Writer {
         }
         self.rotation.requested = false;
         for done in self.rotate_waiters.drain(..) {
-            let no_room = || MiniStoreError::StorageFull {
-                path: self.names.next(),
-                source: Arc::new(io::ErrorKind::StorageFull.into()),
-            };
             let outcome = match self.shared.poisoned() {
                 Some(poisoned) => Err(poisoned),
-                None if let Some((path, reason)) = self.rotation.blocked.as_ref().filter(|_| stalled) => {
-                    Err(refuse(path, format!("it keeps the segment from being rotated: {reason}")))
+                // Once the writer has turned to the new segment, the rotation is over for the caller.
+                None if stalled && self.segment.records > 0 => {
+                    Err(self.rotation.retry.error(self.names.next()))
                 }
-                None if stalled => Err(no_room()),
                 None => Ok(()),
             };
             answer(done, outcome);

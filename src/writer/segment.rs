@@ -4,7 +4,10 @@
 use std::{io, mem, path::PathBuf, sync::Arc};
 
 use crate::{
-    device::{BLOCK_BYTES, CommitBuffer, CommitError, CommitOptions, Disk, DiskFile, FileId, Lane, has_id},
+    device::{
+        BLOCK_BYTES, CommitBuffer, CommitError, CommitOptions, Disk, DiskFile, FileId, Lane, has_id,
+        is_shortage,
+    },
     format::{Chain, Header, LF, PADDING, seal},
     ownership::moved_away,
     planted::{Bug, planted},
@@ -39,8 +42,6 @@ pub(super) struct Segment {
     last_seal: Option<u32>,
     /// Offsets of writes are multiples of this: [`BLOCK_BYTES`] where they bypass the page cache, else 1.
     block: u64,
-    /// How it is attached.
-    commit_options: CommitOptions,
     /// What stands in the file from `base` to `data_end`, to be written again with the next group.
     buffer: CommitBuffer,
     base: u64,
@@ -170,7 +171,6 @@ impl Segment {
             chain,
             last_seal,
             block: 1,
-            commit_options: CommitOptions::default(),
             buffer: CommitBuffer::with_capacity(BUFFER_BYTES),
             base: data_end,
             next: CommitBuffer::with_capacity(BUFFER_BYTES),
@@ -205,7 +205,6 @@ impl Segment {
             chain: Chain::start(&text),
             last_seal: None,
             block: 1,
-            commit_options: CommitOptions::default(),
             buffer,
             base: 0,
             next: CommitBuffer::with_capacity(BUFFER_BYTES),
@@ -214,10 +213,15 @@ impl Segment {
         }
     }
 
+    /// Switches the lane to this segment, which it prepared and which has no data yet.
+    pub(super) fn switch(&mut self, lane: &mut dyn Lane) {
+        lane.switch();
+        self.block = if lane.is_direct() { BLOCK_BYTES } else { 1 };
+    }
+
     /// Turns the lane to this segment.
     pub(super) fn attach(&mut self, lane: &mut dyn Lane, options: CommitOptions) -> io::Result<()> {
-        self.commit_options = if self.write_ahead { options } else { options.without_direct() };
-        lane.attach(&self.path, self.commit_options)?;
+        lane.attach(&self.path, if self.write_ahead { options } else { options.without_direct() })?;
         self.block = if lane.is_direct() { BLOCK_BYTES } else { 1 };
         if self.born {
             self.load_image()?;
@@ -332,22 +336,21 @@ impl Segment {
 
     /// Some file systems take the open flag and refuse the write: then the same bytes go through the page cache.
     fn leave_direct(&mut self, lane: &mut dyn Lane) -> io::Result<()> {
-        self.commit_options = self.commit_options.without_direct();
-        match (lane.attach(&self.path, self.commit_options), &self.archived_as) {
-            (Err(error), Some(archived)) if error.kind() == io::ErrorKind::NotFound => {
-                lane.attach(archived, self.commit_options)?;
-            }
-            (attached, _) => attached?,
-        }
+        lane.leave_direct()?;
         self.block = 1;
         Ok(())
+    }
+
+    /// Discards a group that was laid out and is not going to be written.
+    pub(super) fn forget_layout(&mut self) {
+        self.buffer.truncate((self.data_end - self.base) as usize);
+        self.laid_out = None;
     }
 
     /// After a write that found no room: nothing of it may be left behind the data, durably. What is missing of it may
     /// be padding only, and a group that was refused must not be found whole after a power cut.
     pub(super) fn cut_back(&mut self) -> io::Result<()> {
-        self.buffer.truncate((self.data_end - self.base) as usize);
-        self.laid_out = None;
+        self.forget_layout();
         let durable_end = if self.born { self.data_end } else { 0 };
         self.prepared_end = durable_end;
         if planted(Bug::NoCutAfterNoRoom) {
@@ -381,31 +384,33 @@ impl Segment {
 
     /// Fails where another process deleted, moved, replaced or truncated the file: what is written into it then is not
     /// found. One look at the name tells, as long as the file has the active one; the background thread may be giving it
-    /// its archived name.
-    pub(super) fn check_in_place(&self, disk: &dyn Disk) -> io::Result<()> {
+    /// its archived name. Where a shortage keeps that from being found out, nothing is written.
+    pub(super) fn check_in_place(&self, disk: &dyn Disk) -> Result<(), CommitError> {
         match disk.named(&self.path) {
             Ok(Some((id, len))) if self.id == Some(id) => return self.check_len(len),
+            Err(error) if is_shortage(&error) => return Err(not_looked(error)),
             _ => {}
         }
-        match self.file.named_len()? {
-            None => return Err(moved_away(&self.path)),
+        match self.file.named_len().map_err(not_looked)? {
+            None => return Err(CommitError::Failed(moved_away(&self.path))),
             Some(len) => self.check_len(len)?,
         }
-        let has_name = |path: &PathBuf| has_id(disk, path, self.id);
-        if has_name(&self.path) || self.archived_as.as_ref().is_some_and(has_name) {
-            return Ok(());
+        for path in [Some(&self.path), self.archived_as.as_ref()].into_iter().flatten() {
+            if has_id(disk, path, self.id).map_err(not_looked)? {
+                return Ok(());
+            }
         }
-        Err(moved_away(&self.path))
+        Err(CommitError::Failed(moved_away(&self.path)))
     }
 
-    fn check_len(&self, len: u64) -> io::Result<()> {
+    fn check_len(&self, len: u64) -> Result<(), CommitError> {
         let expected = if self.born { self.data_end } else { 0 };
         if len >= expected {
             return Ok(());
         }
-        Err(io::Error::other(format!(
+        Err(CommitError::Failed(io::Error::other(format!(
             "the active segment was cut by somebody else: it has {len} bytes, and {expected} were written"
-        )))
+        ))))
     }
 
     /// Marks it as complete. Its padding is cut.
@@ -446,6 +451,14 @@ impl Segment {
     pub(super) fn last_seal(&self) -> Option<u32> {
         self.last_seal
     }
+}
+
+/// A shortage passes; after any other error the file system is not known to work.
+fn not_looked(source: io::Error) -> CommitError {
+    if is_shortage(&source) {
+        return CommitError::NotBegun { action: "look at the active segment", source };
+    }
+    CommitError::Failed(source)
 }
 
 fn is_unsupported(error: &io::Error) -> bool {

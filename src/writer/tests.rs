@@ -12,6 +12,7 @@ mod grouping;
 mod queue;
 mod retention;
 mod rotation;
+mod shortage;
 mod stages;
 mod stepped;
 mod terms;

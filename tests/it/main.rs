@@ -30,6 +30,7 @@ mod readers;
 mod recovery;
 mod retention;
 mod rotation;
+mod shortage;
 mod support;
 mod surface;
 mod sync_mode;

@@ -86,7 +86,7 @@ impl Code {
             E::PathIsNotFile { .. } | E::Released { .. } => Self::NoInput,
             E::InvalidArgument(_) => Self::Usage,
             E::NotOwned { .. } => Self::CannotCreate,
-            E::Locked { .. } | E::Busy | E::Conflict { .. } => Self::Temporary,
+            E::Locked { .. } | E::Busy | E::Conflict { .. } | E::Unavailable { .. } => Self::Temporary,
             E::BackendUnavailable { .. } => Self::Unavailable,
             _ => Self::Internal,
         }
@@ -181,6 +181,7 @@ impl Failure {
             | E::Locked { .. }
             | E::NotOwned { .. }
             | E::StorageFull { .. }
+            | E::Unavailable { .. }
             | E::Poisoned { .. }
             | E::PathIsNotFile { .. }
             | E::Released { .. } => Self::new(code, error),

@@ -10,7 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use rustix::io::Errno;
@@ -57,7 +57,10 @@ impl Disk for FaultDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let open = || self.inner.open(path, how);
         let inner = match how {
-            Open::Read | Open::Existing => open()?,
+            Open::Read | Open::Existing => {
+                self.faults.look(Op::Open)?;
+                open()?
+            }
             Open::New => self.run(Op::Create, path, || {
                 if self.faults.has_room() { open() } else { Err(Errno::NOSPC.into()) }
             })?,
@@ -89,6 +92,7 @@ impl Disk for FaultDisk {
     }
 
     fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
+        self.faults.look(Op::Stat)?;
         self.inner.named(path)
     }
 
@@ -106,7 +110,12 @@ impl Disk for FaultDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        self.faults.look(Op::List)?;
         self.inner.list(dir)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.inner.elapsed() + self.faults.passed()
     }
 
     fn lane(&self) -> io::Result<Box<dyn Lane>> {
@@ -144,6 +153,7 @@ impl DiskFile for FaultFile {
     }
 
     fn named_len(&self) -> io::Result<Option<u64>> {
+        self.faults.look(Op::Stat)?;
         self.inner.named_len()
     }
 
@@ -185,6 +195,7 @@ impl DiskFile for FaultFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
+        self.faults.look(Op::Lock)?;
         self.inner.try_lock()
     }
 
@@ -198,6 +209,8 @@ pub(super) struct FaultLane {
     pub(super) inner: Box<dyn Lane>,
     /// The file attached.
     pub(super) file: Option<File>,
+    /// The file prepared.
+    pub(super) next: Option<File>,
     pub(super) faults: Faults,
 }
 
@@ -218,8 +231,23 @@ impl Lane for FaultLane {
         self.inner.method()
     }
 
+    fn prepare(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
+        self.faults.look(Op::Attach)?;
+        self.next = Some(File::options().write(true).open(path)?);
+        self.inner.prepare(path, options)
+    }
+
+    fn switch(&mut self) {
+        self.file = self.next.take();
+        self.inner.switch();
+    }
+
+    fn leave_direct(&mut self) -> io::Result<()> {
+        self.inner.leave_direct()
+    }
+
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
-        let (Self { inner, file, faults }, bytes) = (self, buffer.bytes().to_vec());
+        let (Self { inner, file, faults, .. }, bytes) = (self, buffer.bytes().to_vec());
         let file = file.as_ref().ok_or_else(|| CommitError::Failed(Errno::BADF.into()))?;
         let path = name_of(file).map_err(CommitError::Failed)?;
         let event = Event { op: Op::Commit, path: &path, write: Some((offset, &bytes)) };

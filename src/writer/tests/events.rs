@@ -303,6 +303,7 @@ fn every_documented_event_is_told_somewhere() {
         include_str!("../mod.rs"),
         include_str!("../rotation.rs"),
         include_str!("../retain.rs"),
+        include_str!("../retry.rs"),
         include_str!("../../shared.rs"),
         include_str!("../../request.rs"),
         include_str!("../../lock.rs"),

@@ -50,7 +50,7 @@ fn a_hold_that_finds_no_room_is_refused_and_those_before_stand() {
             assert!(!rig.path.with_extension("holds.next").exists());
             rig.faults.free_room();
             finish(rig.store.hold("x", 2)).unwrap();
-            assert_eq!(rig.store.first_seq(), 2);
+            assert_eq!(finish(rig.store.release_before(0)).unwrap(), 2);
             rig.append(7).unwrap();
             assert_eq!(held_at_next_open(rig, kind), [("x".into(), 2)]);
         }
@@ -221,24 +221,106 @@ fn padding_does_not_wait_for_all_that_a_rotation_deletes() {
 }
 
 #[test]
-fn whoever_waits_for_deletions_is_answered_when_the_journal_is_closed() {
+fn hold_is_answered_before_the_deletions_it_allows() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         segments(&rig, 5);
         finish(rig.store.hold("x", 1)).unwrap();
         assert_eq!(finish(rig.store.release_before(6)).unwrap(), 1);
         rig.faults.hold(Op::Remove);
-        let mut moving = Box::pin(rig.store.hold("x", 5));
-        assert!(is_waiting(&mut moving));
+        finish(rig.store.hold("x", 5)).unwrap();
         rig.faults.await_held(Op::Remove);
-        let mut releasing = Box::pin(rig.store.release_before(6));
+        assert_eq!((held(&rig), rig.store.first_seq()), (vec![("x".to_owned(), 5)], 1));
+        rig.faults.release(Op::Remove);
+        assert_eq!(finish(rig.store.release_before(0)).unwrap(), 5);
+    }
+}
+
+#[test]
+fn close_leaves_surplus_segments_and_answers_releases() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        segments(&rig, 50);
+        rig.faults.hold(Op::Remove);
+        let mut releasing = Box::pin(rig.store.release_before(51));
         assert!(is_waiting(&mut releasing));
+        rig.faults.await_held(Op::Remove);
+        let mut moving = Box::pin(rig.store.hold("x", 51));
+        assert!(is_waiting(&mut moving));
         let mut closing = Box::pin(rig.store.close());
         assert!(is_waiting(&mut closing));
         rig.faults.release(Op::Remove);
         finish(closing).unwrap();
         finish(moving).unwrap();
-        assert_eq!((finish(releasing).unwrap(), rig.store.first_seq()), (5, 5));
+        assert!(matches!(finish(releasing), Err(MiniStoreError::Closed)));
+        let first_seq = rig.store.first_seq();
+        assert!((2..10).contains(&first_seq), "{first_seq}: closing waits for the deletions");
+        let again = open_on(kind, JournalOptions::new(), &rig.path, &rig.faults).unwrap();
+        assert_eq!(again.first_seq(), first_seq);
+        assert_eq!(again.holds()["x"], 51);
+        assert_eq!(finish(again.release_before(51)).unwrap(), 51);
+    }
+}
+
+/// Listings of the directory, and files that are opened.
+fn looks(rig: &Rig) -> (u64, u64) {
+    (rig.faults.count(Op::List), rig.faults.count(Op::Open))
+}
+
+#[test]
+fn deletions_list_once_and_read_each_header_once() {
+    const SEGMENTS: u64 = 60;
+    let limited = JournalOptions::new().max_total_bytes(1 << 40);
+    for kind in lanes() {
+        for (options, opens_each) in [(JournalOptions::new(), 1), (limited.clone(), 5)] {
+            let rig = Rig::open(kind, options);
+            for record in 0..SEGMENTS {
+                rig.append(record).unwrap();
+                finish(rig.store.rotate()).unwrap();
+            }
+            rig.settle();
+            let (lists, opens) = looks(&rig);
+            assert_eq!(finish(rig.store.release_before(SEGMENTS + 1)).unwrap(), SEGMENTS + 1);
+            let (listed, opened) = looks(&rig);
+            assert!(listed - lists <= 1, "{} listings", listed - lists);
+            let most = opens_each * SEGMENTS + 10;
+            assert!(opened - opens <= most, "{} files opened for {SEGMENTS}", opened - opens);
+        }
+    }
+}
+
+#[test]
+fn releasing_step_by_step_lists_once() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        segments(&rig, 30);
+        let (lists, opens) = looks(&rig);
+        for seq in 1..=31 {
+            assert_eq!(finish(rig.store.release_before(seq)).unwrap(), seq);
+            // Nothing more is to be deleted.
+            assert_eq!(finish(rig.store.release_before(seq)).unwrap(), seq);
+        }
+        // One more segment, after the journal was listed.
+        rig.append(0).unwrap();
+        finish(rig.store.rotate()).unwrap();
+        assert_eq!(finish(rig.store.release_before(32)).unwrap(), 32);
+        let (listed, opened) = looks(&rig);
+        assert_eq!(listed - lists, 1);
+        assert!(opened - opens <= 50, "{}", opened - opens);
+    }
+}
+
+#[test]
+fn segment_deleted_by_another_process_is_skipped() {
+    for kind in lanes() {
+        let rig = Rig::open(kind, JournalOptions::new());
+        segments(&rig, 6);
+        assert_eq!(finish(rig.store.release_before(2)).unwrap(), 2, "the journal is listed");
+        for gone in ["002", "004"] {
+            fs::remove_file(rig.path.with_extension(gone)).unwrap();
+        }
+        assert_eq!(finish(rig.store.release_before(7)).unwrap(), 7);
+        assert!(!rig.path.with_extension("006").exists());
     }
 }
 
@@ -278,7 +360,7 @@ fn the_size_of_a_segment_is_looked_at_again_once_it_lost_its_padding() {
         segments(&rig, 1);
         assert!(is_closed(&rig.path.with_extension("001")));
         assert!(finish(rig.store.unhold("x")).unwrap());
-        assert_eq!(rig.store.first_seq(), 1, "there is room for all of them");
+        assert_eq!(finish(rig.store.release_before(0)).unwrap(), 1, "there is room for all of them");
     }
 }
 

@@ -72,7 +72,7 @@ impl Shared {
     pub fn look(&self, disk: &SimDisk, path: &Path, store: &MiniStore, when: &str) -> Checked {
         let durable = store.durable_seq();
         self.reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let (found, error) = read(disk, path);
+        let (found, error) = disk.from_outside(|| read(disk, path));
         if disk.is_stopped() {
             return Ok(());
         }
@@ -123,8 +123,12 @@ pub struct Callers<'a> {
     pub refused: u64,
     pub acknowledged: u64,
     room_is_limited: bool,
+    /// There are no descriptors, or no memory.
+    is_short: bool,
     /// Faults that had struck when this life began.
     pub faults_before: u64,
+    /// Calls that had been refused when this life began.
+    shortages_before: u64,
 }
 
 impl<'a> Callers<'a> {
@@ -157,7 +161,9 @@ impl<'a> Callers<'a> {
             refused: 0,
             acknowledged: 0,
             room_is_limited: false,
+            is_short: false,
             faults_before,
+            shortages_before: disk.shortages(),
         }
     }
 
@@ -188,8 +194,16 @@ impl<'a> Callers<'a> {
         self.disk.faults() > self.faults_before
     }
 
+    /// Whether a call was refused in this life for a shortage. Retention makes it again at the next rotation.
+    pub fn was_short(&self) -> bool {
+        self.disk.shortages() > self.shortages_before
+    }
+
     /// Callers and writer do this and that.
     pub fn act(&mut self, actions: u64) -> Checked {
+        if self.run.trouble == Trouble::Faults && self.rng.chance(25) {
+            self.disk.fail_rename(self.rng.range(1, 5));
+        }
         for _ in 0..actions {
             match self.rng.below(100) {
                 0..26 => self.submit(1)?,
@@ -347,11 +361,13 @@ impl<'a> Callers<'a> {
 
     fn note_retention(&mut self, asked: Asked, outcome: Result<u64>) -> Checked {
         let excused = self.was_struck() || self.disk.is_stopped();
+        let short = self.was_short();
         let moved = match &outcome {
             Ok(_) => Moved::Yes,
             Err(MiniStoreError::Closed | MiniStoreError::Released { .. }) => Moved::No,
             Err(MiniStoreError::InvalidArgument(_)) if !self.run.seals => Moved::No,
             Err(MiniStoreError::StorageFull { .. } | MiniStoreError::Io { .. }) if excused => Moved::No,
+            Err(MiniStoreError::Io { .. }) if short => Moved::No,
             Err(MiniStoreError::Poisoned { .. }) if excused => {
                 self.poisoned = true;
                 Moved::Unknown
@@ -403,9 +419,21 @@ impl<'a> Callers<'a> {
             Trouble::None => {}
             Trouble::Faults if self.rng.chance(30) => {
                 let nth = self.rng.range(1, 12);
-                if self.rng.chance(60) { self.disk.fail_sync(nth) } else { self.disk.fail_write(nth) }
+                match self.rng.below(10) {
+                    0..4 => self.disk.fail_sync(nth),
+                    4..6 => self.disk.fail_write(nth),
+                    _ => self.disk.fail_rename(nth.div_ceil(6)),
+                }
             }
             Trouble::Faults => {}
+            Trouble::Shortage if self.is_short && self.rng.chance(30) => self.find_room_again()?,
+            Trouble::Shortage => {
+                self.is_short = true;
+                self.shared.model().room_was_limited = true;
+                self.disk.exhaust_descriptors(self.rng.chance(60));
+                self.disk.exhaust_memory(self.rng.chance(50));
+                self.disk.let_time_pass(Duration::from_millis(self.rng.range(1, 2000)));
+            }
             Trouble::NoRoom if self.room_is_limited => self.find_room_again()?,
             Trouble::NoRoom => {
                 self.room_is_limited = true;
@@ -417,10 +445,20 @@ impl<'a> Callers<'a> {
         Ok(())
     }
 
+    /// After the longest back-off, everything that was refused must be attempted again.
+    fn end_shortage(&mut self) {
+        if std::mem::take(&mut self.is_short) {
+            self.disk.exhaust_descriptors(false);
+            self.disk.exhaust_memory(false);
+            self.disk.let_time_pass(Duration::from_secs(2));
+        }
+    }
+
     /// Once there is room the store must work again.
     pub fn find_room_again(&mut self) -> Checked {
         self.room_is_limited = false;
         self.disk.free_room();
+        self.end_shortage();
         self.settle()?;
         if self.poisoned || self.disk.is_stopped() || self.rng.chance(30) {
             return Ok(());
@@ -514,7 +552,14 @@ impl<'a> Callers<'a> {
             }
             // By itself it is no sign of a lack of room.
             Err(MiniStoreError::Conflict { .. }) => Told::Refused,
-            Err(MiniStoreError::Poisoned { .. }) => {
+            Err(MiniStoreError::Unavailable { .. }) if self.was_short() || self.disk.is_stopped() => {
+                self.refused += 1;
+                Told::Refused
+            }
+            Err(error @ MiniStoreError::Poisoned { .. }) => {
+                if !self.was_struck() && !self.disk.is_stopped() {
+                    return violated(format!("it is poisoned, and no fault has struck: {error}"));
+                }
                 self.poisoned = true;
                 Told::Unknown
             }

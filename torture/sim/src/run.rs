@@ -134,6 +134,8 @@ impl Journal {
             }
             Ended::Abandoned if !self.disk.is_stopped() => {
                 self.disk.free_room();
+                self.disk.exhaust_descriptors(false);
+                self.disk.exhaust_memory(false);
                 self.archived_least = 0;
                 Ok(())
             }
@@ -387,7 +389,8 @@ fn end_life(mut callers: Callers<'_>, life: &Life, rng: &mut Rng) -> Checked<End
         _ => {
             callers.find_room_again()?;
             callers.settle()?;
-            if !callers.was_struck() && !disk.is_stopped() && !callers.run.retains {
+            let was_refused = callers.was_struck() || callers.was_short();
+            if !was_refused && !disk.is_stopped() && !callers.run.retains {
                 check_retention(&callers, life)?;
             }
             let faults = callers.faults_before;

@@ -34,6 +34,8 @@ pub enum Trouble {
     Faults,
     /// The disk runs full.
     NoRoom,
+    /// The process runs out of descriptors, or the kernel out of memory, for a while.
+    Shortage,
 }
 
 impl Run {
@@ -42,7 +44,13 @@ impl Run {
         Self {
             lives: if large { rng.range(2, 5) } else { rng.range(3, 14) },
             seals: !rng.chance(10),
-            trouble: rng.pick(&[Trouble::None, Trouble::None, Trouble::Faults, Trouble::NoRoom]),
+            trouble: rng.pick(&[
+                Trouble::None,
+                Trouble::None,
+                Trouble::Faults,
+                Trouble::NoRoom,
+                Trouble::Shortage,
+            ]),
             text_bytes_max: if large { 9000 } else { rng.pick(&[10, 60, 60, 700, 3000]) },
             large,
             retains: rng.chance(40),

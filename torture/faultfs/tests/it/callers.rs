@@ -34,7 +34,7 @@ impl Record {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {
     Acknowledged(u64),
-    /// No room: it was not written.
+    /// No room, or a call that failed before it changed anything: it was not written.
     Full,
     /// The store was poisoned: it may be found, or not.
     Unknown(Option<i32>),
@@ -44,7 +44,7 @@ impl Fate {
     pub(crate) fn of(outcome: Result<u64>) -> Self {
         match outcome {
             Ok(seq) => Self::Acknowledged(seq),
-            Err(MiniStoreError::StorageFull { .. }) => Self::Full,
+            Err(MiniStoreError::StorageFull { .. } | MiniStoreError::Unavailable { .. }) => Self::Full,
             Err(MiniStoreError::Poisoned { source, .. }) => Self::Unknown(source.raw_os_error()),
             Err(other) => panic!("no answer to an append: {other:?}"),
         }

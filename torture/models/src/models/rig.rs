@@ -182,6 +182,19 @@ impl Lane for ModelLane {
         self.inner.method()
     }
 
+    fn prepare(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
+        switch();
+        self.inner.prepare(path, options)
+    }
+
+    fn switch(&mut self) {
+        self.inner.switch();
+    }
+
+    fn leave_direct(&mut self) -> io::Result<()> {
+        self.inner.leave_direct()
+    }
+
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> std::result::Result<(), CommitError> {
         self.control.commit().map_err(CommitError::Failed)?;
         self.inner.commit(buffer, offset)?;
