@@ -53,7 +53,7 @@ fn main() -> Result<(), Error> {
 /// A journal of enough segments; of one only where groups are of one record, which take a sync each.
 fn write(path: &Path, lines: &[String], group: usize) -> Result<(MiniStore, u64), Error> {
     let segments = if group == 1 { 1 } else { SEGMENTS };
-    let store = JournalOptions::new().max_bytes_per_segment(SEGMENT_BYTES).open_blocking(path)?;
+    let store = JournalOptions::new().max_segment_bytes(SEGMENT_BYTES).open_blocking(path)?;
     let mut lines = lines.iter().cycle();
     let mut written = 0;
     while written < segments * SEGMENT_BYTES {
@@ -73,9 +73,9 @@ fn scattered(records: u64) -> impl Iterator<Item = u64> {
 /// The memory of the index, and records a second.
 fn measure(path: &Path, store: &MiniStore, records: u64) -> Result<(usize, f64), Error> {
     let seqs: Vec<u64> = scattered(records).take(ROUNDS as usize).collect();
-    let cold = |seq| get(&MiniStore::reader(path), seq);
+    let cold = |seq| get(&Reader::open(path)?, seq);
     let without = |seq| -> Result<(), Error> {
-        black_box(MiniStore::records_from::<Raw>(path, seq).next().ok_or("no such record")??);
+        black_box(Reader::open(path)?.records_from::<Raw>(seq).next().ok_or("no such record")??);
         Ok(())
     };
     let (mut first, mut scans) = (Vec::new(), Vec::new());
@@ -85,7 +85,7 @@ fn measure(path: &Path, store: &MiniStore, records: u64) -> Result<(usize, f64),
     }
     row("`records_from(seq).next()`", scans);
     row("`get`, the first of a reader", first);
-    let reader = MiniStore::reader(path);
+    let reader = Reader::open(path)?;
     get(&reader, records)?;
     row("`get`, the first in its segment", each(&seqs[..20], |seq| get(&reader, seq))?);
     assert_eq!(reader.range::<Raw>(..).filter_map(Result::ok).count() as u64, records, "records are missing");

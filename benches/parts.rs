@@ -11,7 +11,7 @@ use std::{fs, hint::black_box, path::Path};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ministore_uring::{JournalOptions, MiniStore, bench};
+use ministore_uring::{JournalOptions, MiniStore, Reader, bench};
 use serde_json::value::RawValue;
 use support::flights::{Flight, events};
 use tempfile::TempDir;
@@ -117,10 +117,10 @@ fn read(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(events.iter().map(|line| line.len() as u64).sum()));
     group.bench_function("lines, not parsed", |b| b.iter(|| count_lines(&path)));
     group.bench_function("records", |b| {
-        b.iter(|| MiniStore::records::<Flight>(&path).map(Result::unwrap).count())
+        b.iter(|| Reader::open(&path).unwrap().records::<Flight>().map(Result::unwrap).count())
     });
     group.bench_function("records, of serde_json::Value", |b| {
-        b.iter(|| MiniStore::records::<serde_json::Value>(&path).map(Result::unwrap).count());
+        b.iter(|| Reader::open(&path).unwrap().records::<serde_json::Value>().map(Result::unwrap).count());
     });
     group.bench_function("serde_json in memory, one by one", |b| {
         let parse = |line: &String| serde_json::from_slice::<Flight>(line.as_bytes()).unwrap();
@@ -140,7 +140,7 @@ fn read(c: &mut Criterion) {
     });
     group.bench_function("replay_parallel", |b| {
         b.iter_with_large_drop(|| {
-            pollster::block_on(MiniStore::replay_parallel::<Flight, _>(&path)).unwrap()
+            pollster::block_on(Reader::open(&path).unwrap().replay_parallel::<Flight>()).unwrap()
         });
     });
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -152,9 +152,9 @@ fn read(c: &mut Criterion) {
 }
 
 fn count_lines(path: &Path) -> usize {
-    let mut lines = MiniStore::lines(path);
+    let mut lines = Reader::open(path).unwrap().raw_records();
     let mut count = 0;
-    while lines.next_line().unwrap().is_some() {
+    while lines.next_record().unwrap().is_some() {
         count += 1;
     }
     count

@@ -11,7 +11,7 @@ mod support;
 
 use std::{path::Path, time::Instant};
 
-use ministore_uring::MiniStore;
+use ministore_uring::{MiniStore, Reader};
 use support::flights::{Flight, FlightRef, events};
 
 const ROUNDS: usize = 7;
@@ -23,7 +23,7 @@ const RECORDS_OF_SINGLE_COMMITS_MAX: usize = 20_000;
 type Error = Box<dyn std::error::Error>;
 
 /// One way to read all events.
-type Reader<'a> = (&'static str, Box<dyn Fn() -> Result<Outcome, Error> + 'a>);
+type Method<'a> = (&'static str, Box<dyn Fn() -> Result<Outcome, Error> + 'a>);
 
 /// What was read.
 enum Outcome {
@@ -94,7 +94,7 @@ fn bytes(lines: &[String]) -> usize {
     lines.iter().map(String::len).sum()
 }
 
-fn readers<'a>(path: &'a Path, lines: &'a [String]) -> Vec<Reader<'a>> {
+fn readers<'a>(path: &'a Path, lines: &'a [String]) -> Vec<Method<'a>> {
     vec![
         ("serde_json in memory, into a `Vec`", Box::new(|| in_memory_all(lines))),
         ("serde_json in memory, one by one", Box::new(|| in_memory(lines))),
@@ -134,12 +134,12 @@ fn replay(path: &Path) -> Result<Outcome, Error> {
 }
 
 fn replay_parallel(path: &Path) -> Result<Outcome, Error> {
-    Ok(Outcome::All(pollster::block_on(MiniStore::replay_parallel(path))?))
+    Ok(Outcome::All(pollster::block_on(Reader::open(path)?.replay_parallel())?))
 }
 
 fn records(path: &Path) -> Result<Outcome, Error> {
     let mut sum = Sum::default();
-    for record in MiniStore::records(path) {
+    for record in Reader::open(path)?.records() {
         sum = sum.add(&record?.value);
     }
     Ok(Outcome::Passed(sum))
@@ -147,8 +147,8 @@ fn records(path: &Path) -> Result<Outcome, Error> {
 
 fn borrowed(path: &Path) -> Result<Outcome, Error> {
     let mut sum = Sum::default();
-    let mut lines = MiniStore::lines(path);
-    while let Some(line) = lines.next_line()? {
+    let mut lines = Reader::open(path)?.raw_records();
+    while let Some(line) = lines.next_record()? {
         sum = sum.add_borrowed(&line.parse()?);
     }
     Ok(Outcome::Passed(sum))
@@ -165,8 +165,8 @@ fn in_memory_borrowed(lines: &[String]) -> Result<Outcome, Error> {
 /// How fast a journal is read and checked. What it gives is held against the lines by length.
 fn unparsed(path: &Path, expected: &[String]) -> Result<Outcome, Error> {
     let (mut records, mut read) = (0, 0);
-    let mut lines = MiniStore::lines(path);
-    while let Some(line) = lines.next_line()? {
+    let mut lines = Reader::open(path)?.raw_records();
+    while let Some(line) = lines.next_record()? {
         records += 1;
         read += line.json.len();
     }
@@ -174,7 +174,7 @@ fn unparsed(path: &Path, expected: &[String]) -> Result<Outcome, Error> {
     Ok(Outcome::Unparsed)
 }
 
-fn table(readers: &[Reader<'_>], count: usize, bytes: usize) -> Result<(), Error> {
+fn table(readers: &[Method<'_>], count: usize, bytes: usize) -> Result<(), Error> {
     let mut seconds = vec![Vec::new(); readers.len()];
     let expected = readers[0].1()?.sum();
     for _ in 0..ROUNDS {

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ministore_uring::{JournalOptions, MiniStore};
+use ministore_uring::{JournalOptions, MiniStore, Reader};
 use serde::{Deserialize, Serialize};
 
 type Error = Box<dyn std::error::Error>;
@@ -72,14 +72,14 @@ impl Bank {
     fn open(dir: &Path) -> Result<Self, Error> {
         let (journal, snapshot) = (dir.join("events.jsonl"), dir.join("accounts.json"));
         // Opened first: nobody else writes from here on, and what a crash left unfinished is mended.
-        let store = JournalOptions::new().max_bytes_per_segment(16 << 10).open_blocking(&journal)?;
+        let store = JournalOptions::new().max_segment_bytes(16 << 10).open_blocking(&journal)?;
         let mut accounts: Accounts = match fs::read(&snapshot) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Accounts::default(),
             Err(error) => return Err(error.into()),
         };
         let snapshot_seq = accounts.seq;
-        for event in MiniStore::records_from::<Event>(&journal, snapshot_seq + 1) {
+        for event in Reader::open(&journal)?.records_from::<Event>(snapshot_seq + 1) {
             let event = event?;
             accounts.apply(event.seq, &event.value);
         }
@@ -109,7 +109,7 @@ impl Bank {
 
     /// First the journal, then the state: what can be seen is durable.
     fn record(&mut self, event: Event) -> Result<(), Error> {
-        let seq = self.store.blocking().submit(&event)?.wait()?;
+        let seq = self.store.blocking().submit(&event)?.wait()?.seq;
         self.accounts.apply(seq, &event);
         if seq - self.snapshot_seq >= SNAPSHOT_EVERY {
             self.take_snapshot()?;
@@ -122,7 +122,7 @@ impl Bank {
         let bytes = serde_json::to_vec(&self.accounts)?;
         replace(&self.snapshot, &bytes)?;
         self.snapshot_seq = self.accounts.seq;
-        self.store.blocking().release_before(self.snapshot_seq + 1)?;
+        self.store.blocking().trim_before(self.snapshot_seq + 1)?;
         Ok(())
     }
 }

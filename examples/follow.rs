@@ -19,7 +19,7 @@ use std::{
 };
 
 use futures_lite::future::block_on;
-use ministore_uring::{Follow, JournalOptions, MiniStore};
+use ministore_uring::{FollowStream, JournalOptions, Reader};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,8 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The process that writes. It goes on where the journal ends.
 fn write(journal: &Path) -> Result<(), Box<dyn Error>> {
-    let store = JournalOptions::new().max_bytes_per_segment(64 << 10).open_blocking(journal)?;
-    let last = MiniStore::records::<Order>(journal).last().transpose()?;
+    let store = JournalOptions::new().max_segment_bytes(64 << 10).open_blocking(journal)?;
+    let last = Reader::open(journal)?.records::<Order>().last().transpose()?;
     let placed = match last.map(|record| record.value) {
         Some(Order::Placed { number, .. }) => number,
         Some(Order::NoMore) => return Ok(()),
@@ -64,7 +64,7 @@ fn write(journal: &Path) -> Result<(), Box<dyn Error>> {
 
 /// The process that follows, for ever.
 async fn read(journal: &Path) -> Result<(), Box<dyn Error>> {
-    let mut orders: Follow<Order> = MiniStore::follow_journal(journal, 0);
+    let mut orders: FollowStream<Order> = Reader::open(journal)?.follow_stream(0);
     while let Some(record) = orders.next().await {
         let record = record?;
         println!("{}: {:?}", record.seq, record.value);
@@ -76,7 +76,7 @@ async fn play_both() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let journal = dir.path().join("orders.jsonl");
     // It need not be there yet.
-    let mut orders: Follow<Order> = MiniStore::follow_journal(&journal, 1);
+    let mut orders: FollowStream<Order> = Reader::open(&journal)?.follow_stream(1);
     let mut writer = Writer::start(&journal)?;
     let (mut seen, mut pieces) = (0, 0);
     while let Some(record) = orders.next().await {

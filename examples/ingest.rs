@@ -4,7 +4,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use ministore_uring::{JournalOptions, MiniStore, Pending};
+use ministore_uring::{JournalOptions, MiniStore, PendingAppend};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     report("appending tasks", started, &store);
 
     let started = Instant::now();
-    let mut pending: VecDeque<Pending> = VecDeque::new();
+    let mut pending: VecDeque<PendingAppend> = VecDeque::new();
     for number in 0..TASKS * EVENTS_A_TASK {
         pending.push_back(store.submit(&Event { task: 0, number, text: TEXT }).await?);
         if pending.len() == IN_FLIGHT

@@ -21,7 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use ministore_uring::{Entry, JournalOptions, JsonBatch, MiniStore, MiniStoreError};
+use ministore_uring::{Append, JournalOptions, JsonBatch, MiniStore, MiniStoreError};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -91,10 +91,10 @@ async fn take(State(store): State<MiniStore>, body: Bytes) -> Response {
 /// All lines as one batch: in the journal they stand together, whole, or not at all.
 async fn append(store: &MiniStore, body: &[u8]) -> Result<(u64, u64), Box<Response>> {
     let refused = |error: MiniStoreError| Box::new(refuse(&error));
-    let entry = Entry::json_batch(events(body)?);
+    let entry = Append::json_batch(events(body)?);
     let records = entry.records();
     // It does not wait for room: the client is told to come back, and the bodies of those who wait take no memory here.
-    let pending = store.try_submit_entry(entry).map_err(refused)?;
+    let pending = store.try_send(entry).map_err(refused)?;
     let receipt = pending.await.map_err(refused)?;
     Ok((receipt.seqs().start, records))
 }
@@ -140,12 +140,12 @@ fn refuse(error: &MiniStoreError) -> Response {
     };
     match error {
         E::TooLarge { .. } => answer(StatusCode::PAYLOAD_TOO_LARGE, &told),
-        E::Busy | E::StorageFull { .. } | E::Unavailable { .. } | E::Closed => retry_later(told),
+        E::QueueFull | E::StorageFull { .. } | E::Unavailable { .. } | E::Closed => retry_later(told),
         // The events may be found after the next start, or not: a client that sends them again must say so in them.
-        E::Poisoned { .. } | E::WriterGone => {
+        E::Poisoned { .. } | E::WriterPanicked => {
             retry_later(json!({ "error": error.to_string(), "unknown": true }))
         }
-        E::Released { .. } => answer(StatusCode::GONE, &told),
+        E::Trimmed { .. } => answer(StatusCode::GONE, &told),
         _ => answer(StatusCode::INTERNAL_SERVER_ERROR, &told),
     }
 }
@@ -177,7 +177,7 @@ async fn check_itself() -> Result<(), Error> {
     assert_eq!(post(&format!("1\n\"{}\"\n", "x".repeat(2 << 20))).await?.status, 413, "an event");
     assert_eq!(store.durable_seq(), 3, "nothing of a refused request is written");
     assert_eq!((get("/events/2").await?.body.as_str(), get("/events/4").await?.status), ("[2,  3]", 404));
-    for error in [MiniStoreError::Busy, MiniStoreError::Closed] {
+    for error in [MiniStoreError::QueueFull, MiniStoreError::Closed] {
         let refused = refuse(&error);
         let retry = refused.headers().contains_key(header::RETRY_AFTER);
         assert!(refused.status() == StatusCode::SERVICE_UNAVAILABLE && retry, "{error}");

@@ -41,8 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("ministore_bytes_total", 343.0),
         ("ministore_durable_seq", 151.0),
         ("ministore_rotations_total", 1.0),
-        ("ministore_commit_seconds_count", 102.0),
-        ("ministore_queued_seconds_count", 102.0),
+        ("ministore_sync_seconds_count", 102.0),
+        ("ministore_queue_wait_seconds_count", 102.0),
         ("ministore_group_records_sum", 151.0),
         ("ministore_rotation_seconds_count", 1.0),
         ("ministore_poisoned", 0.0),
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         assert_eq!(sample(&text, name), Some(value), "{name} in:\n{text}");
     }
     assert!(text.contains("# TYPE ministore_records_total counter"));
-    assert!(sample(&text, "ministore_commit_seconds_sum") > Some(0.0));
+    assert!(sample(&text, "ministore_sync_seconds_sum") > Some(0.0));
 
     store.blocking().close()?;
     assert_eq!(

@@ -58,8 +58,8 @@ impl Counting {
         let opened = black_box(Instant::now());
         let end = black_box(Instant::now());
         let took = end - opened;
-        self.0.group(&Counted { records, json_bytes, queued: took, laid_out: took, committed: took });
-        self.0.woken(took);
+        self.0.group(&Counted { records, json_bytes, queue_wait: took, encode: took, sync: took });
+        self.0.notify(took);
     }
 
     pub fn read(&self) -> Stats {

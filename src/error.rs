@@ -1,36 +1,50 @@
 //! The one error type of the crate, and what each variant asks of the caller.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::Serialize;
+
+use crate::device::{is_no_room, is_shortage};
 
 /// A specialised [`Result`](std::result::Result) for everything in this crate.
 pub type Result<T> = std::result::Result<T, MiniStoreError>;
 
-/// What went wrong, told so that a program can decide what to do next.
+/// Every error of this crate. [`kind`](Self::kind) and [`is_retryable`](Self::is_retryable) say what a caller can do,
+/// [`path`](Self::path) names the file.
 ///
-/// The first six variants are those of `ministore` 0.1.7, unchanged. The others are new, and more may
-/// come: the enum is `non_exhaustive`.
+/// The first six variants are those of `ministore` 0.1.7, unchanged. The others are new, and more may be added: the enum is
+/// `non_exhaustive`.
 ///
-/// # What became of the record
+/// # The record of a failed append
 ///
-/// [`record_fate`](Self::record_fate) says it. After [`Poisoned`](Self::Poisoned) and [`WriterGone`](Self::WriterGone)
-/// the fate of a record whose append returned it is *unknown*: it may be found at the next open, whole, or not at all.
-/// After every other error of an append the record was *not* written. ([`Forked`](Self::Forked) has a case of its own:
-/// see there.)
+/// [`write_outcome`](Self::write_outcome) returns whether it was written. After [`Poisoned`](Self::Poisoned) and
+/// [`WriterPanicked`](Self::WriterPanicked) that is *unknown*: the next open may find the record, whole, or not at all. After
+/// every other error of an append the record was *not* written. ([`Forked`](Self::Forked) describes its own case.)
+///
+/// # `From` conversions
+///
+/// `MiniStoreError` implements `From<io::Error>` and `From<serde_json::Error>`, because 0.1.7 does. **A program's own `?` on a
+/// `serde_json` result in a function that returns this error type becomes [`Serialize`](Self::Serialize)**, also where the
+/// program *parsed* something: map such errors yourself before returning them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MiniStoreError {
-    /// The operating system refused something. The message names the file and what was being done with it.
+    /// The operating system refused a call. The message names the file and the action.
     #[error("IO error: {source}")]
     Io {
-        /// What it said, with its kind.
+        /// Its error, with its kind.
         #[from]
         source: io::Error,
     },
 
-    /// A record could not be turned into JSON. Nothing was written.
+    /// A record could not be serialized as JSON. Nothing was written.
     #[error("Serialization error: {source}")]
     Serialize {
-        /// What the serializer said.
+        /// The serializer's error.
         #[from]
         source: serde_json::Error,
     },
@@ -41,7 +55,7 @@ pub enum MiniStoreError {
         /// The line, counted from 1 (the header of the first segment is line 1; the headers of later segments
         /// are not counted).
         line: usize,
-        /// What the deserializer said.
+        /// The deserializer's error.
         #[source]
         source: serde_json::Error,
     },
@@ -57,12 +71,12 @@ pub enum MiniStoreError {
         path: PathBuf,
     },
 
-    /// An option or an argument is out of its range.
+    /// An option or an argument is out of range.
     #[error("Invalid argument: {0}")]
     InvalidArgument(String),
 
     /// Acknowledged data is damaged. Nothing was changed; `ministore verify` lists every fault, and
-    /// `ministore repair` or `salvage` keep what still verifies.
+    /// `ministore salvage` copies what still verifies.
     #[error("{}: damaged at byte {offset} (line {line}{}): {reason}", segment.display(), seq_note(*seq))]
     Corrupt {
         /// The file.
@@ -73,12 +87,11 @@ pub enum MiniStoreError {
         line: u64,
         /// The sequence number that line would have, where it is known.
         seq: Option<u64>,
-        /// What does not hold.
+        /// The check that failed.
         reason: String,
     },
 
-    /// A record that was read back (by [`records`](crate::MiniStore::records), say, `follow` or `get`) is not of the type
-    /// asked for.
+    /// A record that was read back (by [`records`](crate::Reader::records), `follow` or `get`) is not of the requested type.
     #[error("{}: record {seq} at byte {offset} (line {line}) does not fit the type: {source}", segment.display())]
     Record {
         /// The file.
@@ -89,12 +102,12 @@ pub enum MiniStoreError {
         line: u64,
         /// The record's sequence number.
         seq: u64,
-        /// What the deserializer said.
+        /// The deserializer's error.
         #[source]
         source: serde_json::Error,
     },
 
-    /// A record is not JSON that every reader of the journal can parse: `docs/format.md`, "Accepted records". It was given
+    /// A record is not JSON that every reader of the journal can parse: `docs/reference/format.md`, "Accepted records". It was given
     /// as JSON (`append_json`, `submit_json`, `Entry::json`, `JsonBatch`), or its serialization contains a
     /// [`RawValue`](serde_json::value::RawValue), nests too deep or is empty. Nothing was written.
     #[error("invalid JSON record: {reason} at line {line} column {column}")]
@@ -126,12 +139,12 @@ pub enum MiniStoreError {
     Locked {
         /// The journal.
         path: PathBuf,
-        /// The process that holds it, where that can be known.
+        /// The process that holds it, where that is known.
         pid: Option<u32>,
     },
 
-    /// A file is in the way that does not belong to the journal, or the path asked for is a file of another journal. It was
-    /// not changed; the message names it and says what to do.
+    /// A file is in the way that does not belong to the journal, or the path names a file of another journal. It was not
+    /// changed; the message names it and says what to do.
     #[error("{}: {reason}", path.display())]
     NotOwned {
         /// The file.
@@ -140,33 +153,33 @@ pub enum MiniStoreError {
         reason: String,
     },
 
-    /// The disk (or a quota, or the process's file size limit) has no room for the record. It was not written,
-    /// nothing acknowledged is lost, and appends work again once there is room.
-    #[error("{}: no room: {source}", path.display())]
+    /// The disk, a quota, or the process's file size limit has no space for the record. It was not written, nothing
+    /// acknowledged is lost, and appends work again once space is free.
+    #[error("{}: disk full: {source}", path.display())]
     StorageFull {
         /// The file that could not grow.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: Arc<io::Error>,
     },
 
-    /// A system call failed before it changed anything, for want of memory, say, or of a permission. The record was not
-    /// written, nothing acknowledged is lost, and the store works again once the call succeeds: try again later.
+    /// A system call failed before it changed anything, for example because of missing memory or a permission. The record was
+    /// not written, nothing acknowledged is lost, and the store works again once the call succeeds: try again later.
     #[error("{}: cannot {action} now: {source}", path.display())]
     Unavailable {
         /// The file that the call was about.
         path: PathBuf,
-        /// What was being done with it.
+        /// The action.
         action: &'static str,
-        /// The error of the operating system.
+        /// The operating system's error.
         #[source]
         source: Arc<io::Error>,
     },
 
-    /// A write or a sync failed earlier, so that the state of the disk is not known any more: nothing is
-    /// acknowledged until the journal is opened anew.
-    #[error("{}: stopped after a failed write or sync: {source}", path.display())]
+    /// A write or a sync failed earlier, so the state of the disk is unknown: no append is acknowledged until the journal is
+    /// opened again.
+    #[error("{}: poisoned by an earlier write or sync failure: {source}", path.display())]
     Poisoned {
         /// The journal.
         path: PathBuf,
@@ -175,25 +188,25 @@ pub enum MiniStoreError {
         source: Arc<io::Error>,
     },
 
-    /// There is no room in the queue just now, and the caller did not want to wait. The record was not written.
+    /// The queue has no capacity now, and the call does not wait. The record was not written.
     #[error("the queue is full")]
-    Busy,
+    QueueFull,
 
-    /// The record was to get a certain sequence number, and somebody else was first. It was not written.
-    #[error("record {expected} was to be next, but {actual} is")]
-    Conflict {
-        /// The number asked for.
+    /// The record was appended with an expected sequence number, and another append took it. It was not written.
+    #[error("expected sequence number {expected}, but the next is {actual}")]
+    SeqMismatch {
+        /// The expected number.
         expected: u64,
-        /// The number that the record would have got.
+        /// The number that is next.
         actual: u64,
     },
 
     /// The records asked for were deleted by retention.
-    #[error("{}: the records before {first_seq} were released", path.display())]
-    Released {
+    #[error("{}: records before {first_seq} were trimmed", path.display())]
+    Trimmed {
         /// The journal.
         path: PathBuf,
-        /// The oldest record that is still there, or the next one where none is.
+        /// The oldest record that exists, or the next one where none does.
         first_seq: u64,
     },
 
@@ -201,13 +214,13 @@ pub enum MiniStoreError {
     #[error("the journal is closed")]
     Closed,
 
-    /// The writer thread ended without an answer (it panicked): a fault of this crate.
-    #[error("the writer thread is gone")]
-    WriterGone,
+    /// The writer thread panicked: a bug of this crate.
+    #[error("writer thread panicked")]
+    WriterPanicked,
 
-    /// This process is a fork of the one that opened the journal. A fork has no writer thread: only the process that
-    /// opened the journal can write it, and it goes on undisturbed. A record handed over here was not written; one
-    /// that was handed over before the fork is written by the other process, and its outcome is known there.
+    /// This process is a fork of the one that opened the journal. A fork has no writer thread: only the process that opened
+    /// the journal can write it, and it continues undisturbed. A record appended here was not written; one that was accepted
+    /// before the fork is written by the other process, which knows its outcome.
     #[error("{}: opened by process {pid}, and this is a fork of it: only that process can write", path.display())]
     Forked {
         /// The journal.
@@ -216,18 +229,18 @@ pub enum MiniStoreError {
         pid: u32,
     },
 
-    /// The backend that was asked for cannot run here.
+    /// The requested backend cannot run here.
     #[error("io_uring is not available: {source}; {hint}")]
     BackendUnavailable {
-        /// The likely cause, and what can be done.
+        /// The likely cause, and what to do.
         hint: &'static str,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
 }
 
-/// What an I/O error was about; stands inside the [`io::Error`] of [`MiniStoreError::Io`].
+/// The file and the action of an I/O error; contained in the [`io::Error`] of [`MiniStoreError::Io`].
 #[derive(Debug, thiserror::Error)]
 #[error("{}: cannot {action}: {source}", path.display())]
 struct FileError {
@@ -236,22 +249,112 @@ struct FileError {
     source: io::Error,
 }
 
-/// What became of a record whose append failed. See [`MiniStoreError::record_fate`].
+/// Whether the record of a failed append was written. See [`MiniStoreError::write_outcome`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum RecordFate {
+pub enum WriteOutcome {
     /// It was not written, and never will be: it may be appended again.
     NotWritten,
-    /// It may be found at the next open, whole, or not at all.
+    /// The next open may find it, whole, or not at all.
     Unknown,
 }
 
+/// The class of an error, by what a caller can do about it. See [`MiniStoreError::kind`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The call was wrong: an option, an argument, a record that is not JSON or too large. Change the call.
+    InvalidInput,
+    /// Stored data is damaged, not a journal, or does not fit the type. `ministore verify` lists the damage.
+    InvalidData,
+    /// The records asked for were deleted by retention. Continue with the oldest one that exists.
+    Trimmed,
+    /// Another writer was first: another process holds the journal, the queue is full, or another append took the sequence
+    /// number.
+    Contention,
+    /// The disk, a quota or a file size limit is full. Free space and try again.
+    StorageFull,
+    /// The store accepts nothing more: closed, poisoned, its writer panicked, or this is a forked child. Open the journal
+    /// again.
+    Closed,
+    /// A system call failed before it changed anything. Try again later.
+    Unavailable,
+    /// The requested backend is not available here.
+    Unsupported,
+    /// The operating system refused something else.
+    Io,
+}
+
 impl MiniStoreError {
-    /// What became of the record (or of all records of the batch), where an append gave this error.
-    ///
-    /// Where that depends on when the append failed, it is taken to be [`Unknown`](RecordFate::Unknown).
+    /// Returns the class of the error.
     #[must_use]
-    pub fn record_fate(&self) -> RecordFate {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Serialize { .. }
+            | Self::InvalidArgument(_)
+            | Self::PathIsNotFile { .. }
+            | Self::NotOwned { .. }
+            | Self::InvalidJson { .. }
+            | Self::TooLarge { .. } => ErrorKind::InvalidInput,
+            Self::Deserialize { .. }
+            | Self::MissingInitialState
+            | Self::Corrupt { .. }
+            | Self::Record { .. } => ErrorKind::InvalidData,
+            Self::Trimmed { .. } => ErrorKind::Trimmed,
+            Self::Locked { .. } | Self::QueueFull | Self::SeqMismatch { .. } => ErrorKind::Contention,
+            Self::StorageFull { .. } => ErrorKind::StorageFull,
+            Self::Poisoned { .. } | Self::Closed | Self::WriterPanicked | Self::Forked { .. } => {
+                ErrorKind::Closed
+            }
+            Self::Unavailable { .. } => ErrorKind::Unavailable,
+            Self::BackendUnavailable { .. } => ErrorKind::Unsupported,
+            Self::Io { .. } => ErrorKind::Io,
+        }
+    }
+
+    /// Returns whether the same call may succeed later, without any other change to the program or the journal:
+    /// [`QueueFull`](Self::QueueFull), [`StorageFull`](Self::StorageFull), [`Unavailable`](Self::Unavailable),
+    /// [`Locked`](Self::Locked), and an
+    /// [`Io`](Self::Io) error that is a temporary shortage (descriptors, memory, disk space, an interrupted or timed-out call).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::QueueFull | Self::StorageFull { .. } | Self::Unavailable { .. } | Self::Locked { .. } => {
+                true
+            }
+            Self::Io { source } => {
+                let cause = file_error(source).map_or(source, |file| &file.source);
+                is_shortage(cause) || is_no_room(cause) || cause.kind() == io::ErrorKind::TimedOut
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the file or the journal that the error is about, where it is about one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Corrupt { segment: path, .. }
+            | Self::Record { segment: path, .. }
+            | Self::PathIsNotFile { path }
+            | Self::NotOwned { path, .. }
+            | Self::Locked { path, .. }
+            | Self::StorageFull { path, .. }
+            | Self::Unavailable { path, .. }
+            | Self::Poisoned { path, .. }
+            | Self::Trimmed { path, .. }
+            | Self::Forked { path, .. } => Some(path),
+            Self::Io { source } => Some(&file_error(source)?.path),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the record (or all records of the batch) was written, where an append returned this error.
+    ///
+    /// Where that depends on when the append failed, it returns [`Unknown`](WriteOutcome::Unknown).
+    #[must_use]
+    pub fn write_outcome(&self) -> WriteOutcome {
         match self {
             Self::Serialize { .. }
             | Self::InvalidArgument(_)
@@ -259,11 +362,21 @@ impl MiniStoreError {
             | Self::TooLarge { .. }
             | Self::StorageFull { .. }
             | Self::Unavailable { .. }
-            | Self::Busy
-            | Self::Conflict { .. }
-            | Self::Closed => RecordFate::NotWritten,
-            // No append gives the others but `Poisoned`, `WriterGone` and `Forked`.
-            _ => RecordFate::Unknown,
+            | Self::QueueFull
+            | Self::SeqMismatch { .. }
+            | Self::Closed => WriteOutcome::NotWritten,
+            Self::Poisoned { .. } | Self::WriterPanicked | Self::Forked { .. } => WriteOutcome::Unknown,
+            // No append returns these.
+            Self::Io { .. }
+            | Self::Deserialize { .. }
+            | Self::MissingInitialState
+            | Self::PathIsNotFile { .. }
+            | Self::NotOwned { .. }
+            | Self::Corrupt { .. }
+            | Self::Record { .. }
+            | Self::Locked { .. }
+            | Self::Trimmed { .. }
+            | Self::BackendUnavailable { .. } => WriteOutcome::Unknown,
         }
     }
 
@@ -275,6 +388,10 @@ impl MiniStoreError {
             Self::Io { source: io::Error::new(kind, FileError { path, action, source }) }
         }
     }
+}
+
+fn file_error(error: &io::Error) -> Option<&FileError> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// The same error once more: what the operating system said goes to several places.

@@ -1,17 +1,8 @@
-//! A write-ahead log for Linux that makes every record durable before it says so, and stays readable: one
-//! line of JSON a record, group-committed with io_uring.
-//!
-//! It is a drop-in for the crate `ministore` 0.1.7:
-//!
-//! ```toml
-//! [dependencies]
-//! ministore = { package = "ministore-uring", version = "0.1", default-features = false }
-//! ```
-//!
-//! # Append and replay
+//! A write-ahead log for Linux. An append returns once its record is durable; concurrent appends share one io_uring write
+//! and sync; the files are plain, checksummed JSON Lines.
 //!
 //! ```
-//! use ministore_uring::MiniStore;
+//! use ministore_uring::{JournalOptions, Reader};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -20,23 +11,28 @@
 //!     Inc { by: i64 },
 //! }
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> ministore_uring::Result<()> {
 //! # pollster::block_on(async {
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("counter.jsonl");
-//! let store = MiniStore::open(&path).await?;
+//! let store = JournalOptions::new().open(&path).await?;
 //! store.append(&Mutation::Set { value: 100 }).await?;
 //! store.append(&Mutation::Inc { by: 25 }).await?; // durable when it returns
+//! store.close().await?;
 //!
-//! let mutations: Vec<Mutation> = MiniStore::replay(&path).await?;
+//! let mutations: Vec<Mutation> = Reader::open(&path)?.replay_parallel().await?;
 //! assert_eq!(mutations, [Mutation::Set { value: 100 }, Mutation::Inc { by: 25 }]);
 //! # Ok(()) })
 //! # }
 //! ```
 //!
-//! A store is a handle: clone it, share it, append from any number of tasks and threads at once. What is pending
-//! together is committed together, as one write and one sync; that is where the rate comes from. From a single
-//! task, [`submit`](MiniStore::submit) many records before awaiting any:
+//! # Appending
+//!
+#![doc = include_str!("../docs/images/data-path.svg")]
+//!
+//! A [`MiniStore`] is a handle: clone it and append from any number of tasks and threads. Appends that are pending at the same
+//! time are committed together, with one write and one sync; that is where the rate comes from. A single task
+//! [`submit`](MiniStore::submit)s many records before it awaits any:
 //!
 //! ```
 //! # use ministore_uring::JournalOptions;
@@ -49,8 +45,8 @@
 //! for number in 0..1000 {
 //!     pending.push(store.submit(&number).await?);
 //! }
-//! for record in pending {
-//!     record.await?; // its sequence number, once it is durable
+//! for append in pending {
+//!     append.await?; // its receipt, once it is durable
 //! }
 //! assert_eq!(store.durable_seq(), 1000);
 //! store.close().await?;
@@ -58,41 +54,37 @@
 //! # }
 //! ```
 //!
-//! The futures need no particular runtime: tokio, smol, or a `block_on`. Programs without one use
+//! The futures need no particular runtime: tokio, smol, or a `block_on`. Programs without a runtime use
 //! [`blocking`](MiniStore::blocking).
 //!
-//! On other terms: [`append_if`](MiniStore::append_if) writes a record only if nobody was first,
-//! [`try_submit`](MiniStore::try_submit) never waits, an [`Entry`] gives a [`Receipt`], and
-//! [`submit_then`](MiniStore::submit_then) calls back on the writer thread.
+//! An [`Append`] is an append with options: [`expect_seq`](Append::expect_seq) appends only if the record gets an expected
+//! sequence number, [`on_commit`](Append::on_commit) calls back on the writer thread. [`send`](MiniStore::send) waits for
+//! capacity in the queue, [`try_send`](MiniStore::try_send) never waits. The [`Receipt`] has the sequence numbers, the position
+//! and the latency.
 //!
-//! # Read, look up, follow
+//! # Reading
 //!
-//! [`replay`](MiniStore::replay) gives all records at once, [`records_from`](MiniStore::records_from) one after the
-//! other with their sequence numbers. [`get`](MiniStore::get) and [`range`](MiniStore::range) find records by number,
-//! without reading the journal from its start; [`reader`](MiniStore::reader) does so without a store.
-//! [`follow`](MiniStore::follow) gives the records from a number on, then each that comes, once it is durable;
-//! [`follow_journal`](MiniStore::follow_journal) does so in any other process.
+//! [`Reader::open`] reads a journal by its path, in any process, open for writing or not: all
+//! [`records`](Reader::records), single ones ([`get`](Reader::get)) and ranges ([`range`](Reader::range)) by sequence number,
+//! without reading the journal from its start, and [`follow`](Reader::follow), which also returns each new record once it is
+//! durable. These methods block; the forms that return a stream do not. The store has [`get`](MiniStore::get),
+//! [`range`](MiniStore::range) and [`follow`](MiniStore::follow) for async code.
 //!
-//! # Keep and delete
+//! # Retention
 //!
-//! [`JournalOptions`] keeps everything unless it is told to delete by [count](JournalOptions::max_segments),
-//! [bytes](JournalOptions::max_total_bytes) or [age](JournalOptions::max_age); [`MiniStore::open`] deletes as the
-//! original does. A program that takes snapshots calls [`release_before`](MiniStore::release_before). What a consumer
-//! still needs a [`hold`](MiniStore::hold) keeps, durably.
+//! [`JournalOptions`] keeps every record unless a limit is set: by [number of segments](JournalOptions::max_segments),
+//! [bytes](JournalOptions::max_total_bytes) or [age](JournalOptions::max_age). A program that takes snapshots calls
+//! [`trim_before`](MiniStore::trim_before). A [`hold`](MiniStore::hold) keeps the records that a consumer still needs, durably.
 //!
-//! # Seen from outside
+//! # In place of `ministore` 0.1.7
 //!
-//! [`stats`](MiniStore::stats) tells how long each stage of a commit took. `docs/observing.md` of the repository has the
-//! histograms, the metrics and the `tracing` events.
+//! ```toml
+//! [dependencies]
+//! ministore = { package = "ministore-uring", version = "0.1" }
+//! ```
 //!
-//! # Features
-//!
-//! | | |
-//! | --- | --- |
-//! | `cli` (default) | the program `ministore`; a library leaves it out |
-//! | `hlog` | interval logs for HdrHistogram's tools: `stats::HlogWriter` |
-//! | `metrics` | what is counted also goes to the `metrics` facade |
-//! | `testkit` | a simulated disk, see below |
+//! Programs compile unchanged, and their journals are read and continued. [`MiniStore::open`] and [`MiniStoreOptions`] keep the
+//! default of **deleting all but 3 segments**.
 //!
 //! # Guarantees
 //!
@@ -100,32 +92,39 @@
 //! | --- | --- |
 //! | durable | `Ok` from an append means that its line is on stable storage: data, file size, and every directory entry needed to find it |
 //! | atomic | a record, and a [batch](MiniStore::append_batch), is replayed whole or not at all, after any crash |
-//! | ordered | replay order is sequence order is the order in which one caller's appends were issued |
-//! | numbered | every record has a sequence number, from 1, that never changes, not even when older segments are deleted |
-//! | checked | any changed, missing, repeated or reordered byte of what was acknowledged is detected and never returned as data; the one thing a file cannot tell by itself is that its newest groups are gone whole |
-//! | readable | live, crashed or closed, the journal is JSON Lines that `jq`, `grep` and `ministore` 0.1.7 read |
-//! | bounded | memory does not grow with load: callers wait; open does not slow down with the journal's age |
-//! | exclusive | one writer a journal, enforced across processes; readers are free |
-//! | honest | after a failed sync nothing more is acknowledged; a full disk fails the appends that did not fit, loses nothing acknowledged, and the store works again once there is room |
+//! | ordered | replay order = sequence order = the order in which one caller's appends were issued |
+//! | numbered | every record has a sequence number, from 1, that never changes, even when older segments are deleted |
+//! | checked | any changed, missing, repeated or reordered byte of acknowledged data is detected and never returned as data (a file alone cannot show that its newest groups were removed whole) |
+//! | readable | while open, after recovery and when closed, the journal is JSON Lines that `jq` (from line 2), `grep` and `ministore` 0.1.7 read |
+//! | bounded | memory does not grow with load: callers wait; opening does not slow down with the journal's age |
+//! | exclusive | one writer per journal, enforced across processes; readers take no lock; files of others are never touched |
+//! | honest in failure | after a failed sync nothing more is acknowledged; a full disk rejects the appends that do not fit, loses nothing acknowledged, and the store works again once space is freed; a temporary shortage is reported and retried |
 //!
-//! [`seals(false)`](JournalOptions::seals) gives up *atomic* for batches, *numbered* across deletions, and *checked*.
+//! [`checksums(false)`](JournalOptions::checksums) gives up *atomic* for batches, *numbered* across deletions, and *checked*.
 //!
-//! # What is assumed of the disk
-//!
-//! A completed `fdatasync` (on ext4, xfs and btrfs also an `O_DSYNC` write) survives a power cut; a sector of 512 bytes is written whole or not at
-//! all; a rename within a directory is atomic, and durable once the directory is synced. Nothing is assumed about the
-//! order in which unsynced sectors, sizes and names become durable. What was done to show it is in `docs/reliability.md` of
-//! the repository.
-//!
-//! # Crash-testing a program
-//!
-//! With the feature `testkit` there is a simulated disk, `testkit::SimDisk`, on which a program built on this crate can
-//! have the power cut at every operation, and see whether its own recovery holds.
+//! Assumptions about the disk: a completed `fdatasync` (on ext4, xfs and btrfs also an `O_DSYNC` write) survives a power failure;
+//! a sector of 512 bytes is written whole or not at all; a rename within a directory is atomic, and durable once the directory
+//! is synced. Nothing is assumed about the order in which unsynced sectors, sizes and names become durable.
 //!
 //! # Errors
 //!
-//! There is one error type, [`MiniStoreError`]; it tells what became of the record. The file format is described in
-//! `docs/format.md` of the repository, the inner design in `docs/design.md`.
+//! There is one error type, [`MiniStoreError`], with the path and the offset. [`kind`](MiniStoreError::kind) says what a caller can
+//! do, and [`write_outcome`](MiniStoreError::write_outcome) whether the record was written.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | | |
+//! | --- | --- |
+//! | `hlog` | interval logs for the tools of HdrHistogram: `stats::HlogWriter` |
+//! | `metrics` | reports the figures of [`stats`](MiniStore::stats) to the `metrics` facade |
+//! | `testkit` | a simulated disk, `testkit::SimDisk`, on which a program can cut the power at every operation and test its own recovery |
+//!
+//! # More
+//!
+//! The module [`docs`], which exists in this documentation only, has the reference: file format, recovery, options and limits, side
+//! files, metrics, log events, platform, glossary. The program `ministore` is the package `ministore-cli`.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("ministore-uring runs on Linux only: linux-only.md in its repository says why");
@@ -134,13 +133,13 @@ compile_error!("ministore-uring runs on Linux only: linux-only.md in its reposit
 #[cfg(test)]
 extern crate self as ministore_uring;
 
+mod append;
 #[cfg(feature = "_bench")]
 #[doc(hidden)]
 pub mod bench;
 mod blocking;
 mod device;
 mod encode;
-mod entry;
 mod error;
 mod format;
 #[cfg(any(test, feature = "_fuzz"))]
@@ -149,7 +148,7 @@ pub mod fuzz;
 mod lock;
 pub mod maintenance;
 #[cfg(shuttle)]
-#[path = "../torture/models/src/models/mod.rs"]
+#[path = "../stress/models/src/models/mod.rs"]
 pub mod models;
 mod names;
 mod options;
@@ -163,6 +162,7 @@ mod recovery;
 mod request;
 mod retention;
 mod scan;
+mod serialize;
 mod shared;
 pub mod stats;
 mod store;
@@ -172,23 +172,61 @@ pub mod testkit;
 mod validate;
 mod writer;
 
-pub use blocking::Blocking;
+pub use append::{Append, JsonBatch, PendingAppend, Receipt};
+pub use blocking::BlockingStore;
 pub use device::{BackendKind, SyncKind};
-pub use entry::{Entry, JsonBatch, PendingReceipt, Receipt};
-pub use error::{MiniStoreError, RecordFate, Result};
+pub use error::{ErrorKind, MiniStoreError, Result, WriteOutcome};
 pub use options::{Backend, JournalOptions, MiniStoreOptions, RecoveryPolicy, SyncMode};
 pub use reader::{
-    Follow, FollowLines, JournalStream, Line, Lines, Reader, Record, RecordStream, Records, Stopper,
+    FollowStream, Follower, JournalStream, RawFollower, RawRecord, RawRecords, Reader, Record, RecordRange,
+    RecordStream, Records, StopHandle,
 };
-pub use recovery::{CutTail, OpenReport};
-pub use request::Pending;
+pub use recovery::{OpenReport, TruncatedTail};
 pub use stats::Stats;
 pub use store::MiniStore;
 
-/// The examples of the documents are tests.
+/// The reference, as in `docs/reference` of the package. This module exists in the documentation only.
+#[cfg(any(doc, doctest))]
+pub mod docs {
+    // The pages link to each other with reference definitions at their ends. Of two definitions the first one counts: here
+    // the links go to modules, in the repository to files.
+
+    #[doc = "[accepted]: crate::docs::format#accepted-records\n[glossary]: crate::docs::glossary\n[recovery]: crate::docs::recovery\n[side-files]: crate::docs::side_files\n"]
+    #[doc = include_str!("../docs/reference/format.md")]
+    pub mod format {}
+
+    #[doc = "[glossary]: crate::docs::glossary\n[ownership]: crate::docs::format#which-files-belong-to-a-journal\n"]
+    #[doc = include_str!("../docs/reference/recovery.md")]
+    pub mod recovery {}
+
+    #[doc = include_str!("../docs/reference/options.md")]
+    pub mod options {}
+
+    #[doc = "[holds]: crate::docs::format#holds\n[ownership]: crate::docs::format#which-files-belong-to-a-journal\n"]
+    #[doc = include_str!("../docs/reference/side-files.md")]
+    pub mod side_files {}
+
+    #[doc = "[events]: crate::docs::events\n"]
+    #[doc = include_str!("../docs/reference/metrics.md")]
+    pub mod metrics {}
+
+    #[doc = include_str!("../docs/reference/events.md")]
+    pub mod events {}
+
+    #[doc = include_str!("../linux-only.md")]
+    pub mod platform {}
+
+    #[doc = "[recovery]: crate::docs::recovery\n[side-files]: crate::docs::side_files\n"]
+    #[doc = include_str!("../docs/reference/glossary.md")]
+    pub mod glossary {}
+}
+
+/// The examples of these pages are tests, too.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-#[doc = include_str!("../linux-only.md")]
-#[doc = include_str!("../docs/format.md")]
-#[doc = include_str!("../docs/observing.md")]
+#[doc = include_str!("../docs/tutorial/README.md")]
+#[doc = include_str!("../docs/how-to/back-up.md")]
+#[doc = include_str!("../docs/how-to/embed.md")]
+#[doc = include_str!("../docs/how-to/follow.md")]
+#[doc = include_str!("../docs/how-to/retention.md")]
 struct Documents;

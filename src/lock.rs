@@ -143,7 +143,7 @@ impl JournalLock {
 
     fn uncover(&mut self) {
         if let Some(Err(error)) = self.segment.take().map(|segment| segment.unlock()) {
-            tracing::warn!(%error, "could not release the lock of a segment");
+            tracing::warn!(%error, "could not unlock a segment");
         }
     }
 }
@@ -156,7 +156,7 @@ impl Drop for JournalLock {
         // its program is loaded, and closing it here alone would not release the lock.
         self.uncover();
         if let Err(error) = self.file.unlock() {
-            tracing::warn!(%error, "could not release the journal's lock");
+            tracing::warn!(%error, "could not unlock the journal");
         }
         locks.remove(&self.file.id());
         if !planted(Bug::UnlocksSilently) {

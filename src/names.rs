@@ -8,7 +8,7 @@
 //! | `NAME.lock` | held by the writer |
 //! | `NAME.holds` | the named cursors that retention does not pass |
 //! | `NAME.holds.next` | the same, being written |
-//! | `NAME.cut-<offset>` | bytes that recovery cut |
+//! | `NAME.truncated-<offset>` | bytes that recovery cut |
 
 use std::{
     collections::HashSet,
@@ -91,8 +91,8 @@ impl Names {
     /// For bytes cut at `offset`; `copy` counts from 0 the attempts to find a free name.
     pub(crate) fn cut(&self, offset: u64, copy: u32) -> PathBuf {
         match copy {
-            0 => self.with_suffix(&format!(".cut-{offset}")),
-            _ => self.with_suffix(&format!(".cut-{offset}-{copy}")),
+            0 => self.with_suffix(&format!(".truncated-{offset}")),
+            _ => self.with_suffix(&format!(".truncated-{offset}-{copy}")),
         }
     }
 
@@ -130,7 +130,7 @@ impl Names {
         }
         let dot = base.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > 0)?;
         let (stem, suffix) = (&base[..dot], &base[dot + 1..]);
-        if let Some(offset) = suffix.strip_prefix(b"cut-") {
+        if let Some(offset) = suffix.strip_prefix(b"truncated-") {
             let is_offset =
                 !offset.is_empty() && offset.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
             return is_offset.then(|| (of(stem), Role::Companion));

@@ -1,7 +1,9 @@
-//! How a journal is written, kept and recovered; every limit has its unit in its name and is checked in one
-//! place, [`JournalOptions::validate`].
+//! The options of a journal. Every limit has its unit in its name; all are checked in one place,
+//! [`JournalOptions::validate`].
 
 use std::{fmt, path::Path, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     MiniStore, MiniStoreError, Result,
@@ -9,7 +11,7 @@ use crate::{
     sync::block_on,
 };
 
-/// 1 MiB, the unit that the limits are told in.
+/// 1 MiB, in bytes.
 const MIB: u64 = 1024 * 1024;
 
 /// No record, batch or line may be larger, whatever the options say: one write of it stays well inside what a
@@ -19,8 +21,8 @@ pub(crate) const LINE_BYTES_LIMIT: u64 = 1024 * MIB;
 /// The options of `ministore` 0.1.7, with their names, defaults and meaning.
 ///
 /// **These options delete**: at a rotation the oldest segments go, so that at most
-/// [`max_segments`](Self::max_segments) files (3 by default) are left. [`JournalOptions`] has every other option, and keeps
-/// everything unless told.
+/// [`max_segments`](Self::max_segments) files (3 by default) are left. [`JournalOptions`] has every option and keeps all
+/// segments by default.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +36,7 @@ pub(crate) const LINE_BYTES_LIMIT: u64 = 1024 * MIB;
 /// # Ok(()) })
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MiniStoreOptions {
     /// A segment that has reached this size, in bytes, is rotated.
     pub max_bytes_per_segment: u64,
@@ -81,22 +83,25 @@ impl Default for MiniStoreOptions {
 
 impl From<MiniStoreOptions> for JournalOptions {
     fn from(options: MiniStoreOptions) -> Self {
-        let own = Self::new().max_bytes_per_segment(options.max_bytes_per_segment);
-        Self { as_the_original: true, ..own.max_segments(options.max_segments) }
+        let own = Self::new().max_segment_bytes(options.max_bytes_per_segment);
+        Self { legacy_defaults: true, ..own.max_segments(options.max_segments) }
     }
 }
 
-/// What carries the writes to the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The system calls that commits use. Parses from and displays as `auto`, `io_uring` or `blocking`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Backend {
-    /// io_uring where the system allows it, else blocking system calls. Which one runs is said once through
-    /// `tracing`, and by [`stats`](MiniStore::stats).
+    /// io_uring where the system allows it, otherwise blocking system calls. A `tracing` event at open and
+    /// [`stats`](MiniStore::stats) name the one in use.
     #[default]
+    #[serde(rename = "auto")]
     Auto,
     /// io_uring, or [`MiniStoreError::BackendUnavailable`].
+    #[serde(rename = "io_uring")]
     Uring,
-    /// Plain blocking system calls, on the writer's own thread.
+    /// Blocking system calls on the writer's own thread.
+    #[serde(rename = "blocking")]
     Blocking,
 }
 
@@ -107,7 +112,8 @@ pub enum Backend {
 /// `FOPEN_DIRECT_IO`, and overlayfs does not show what is below it. There every mode is
 /// [`Fdatasync`](Self::Fdatasync), through the page cache, so that no append is acknowledged without a completed sync. The
 /// file system is determined whenever a segment is opened for writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SyncMode {
     /// [`Dsync`](Self::Dsync) for direct writes on ext4, xfs and btrfs, otherwise [`Fdatasync`](Self::Fdatasync).
@@ -144,19 +150,48 @@ impl fmt::Display for SyncMode {
     }
 }
 
-/// What open does where acknowledged data is damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum RecoveryPolicy {
-    /// Refuse with [`MiniStoreError::Corrupt`] and change nothing.
-    #[default]
-    Strict,
-    /// Keep what verifies before the first damaged commit group of the active segment and cut the rest. The
-    /// bytes cut are kept beside the journal, in `NAME.cut-<offset>`.
-    CutAtFirstError,
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Uring => "io_uring",
+            Self::Blocking => "blocking",
+        })
+    }
 }
 
-/// Every option of a journal. Keeps all segments unless told otherwise.
+impl FromStr for Backend {
+    type Err = MiniStoreError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Self::Auto, Self::Uring, Self::Blocking]
+            .into_iter()
+            .find(|backend| backend.to_string() == text)
+            .ok_or_else(|| {
+                MiniStoreError::InvalidArgument(format!(
+                    "unknown backend {text:?}: expected auto, io_uring or blocking"
+                ))
+            })
+    }
+}
+
+/// The decision of open where acknowledged data is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RecoveryPolicy {
+    /// Refuses with [`MiniStoreError::Corrupt`] and changes nothing.
+    #[default]
+    Strict,
+    /// Keeps what verifies before the first damaged commit group of the active segment and truncates the rest. The
+    /// truncated bytes are saved to `NAME.truncated-<offset>`.
+    TruncateAtFirstError,
+}
+
+/// Every option of a journal. By default no segment is deleted.
+///
+/// Serializes as a map of the options' names; missing names deserialize to their defaults, unknown ones are refused. A
+/// [`Duration`] is `{"secs": .., "nanos": ..}`. Values are checked at [`open`](Self::open).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -165,143 +200,143 @@ pub enum RecoveryPolicy {
 /// use ministore_uring::{Backend, JournalOptions};
 ///
 /// let store = JournalOptions::new()
-///     .max_bytes_per_segment(256 << 20)
+///     .max_segment_bytes(256 << 20)
 ///     .backend(Backend::Blocking)
 ///     .open_blocking(&path)?;
 /// store.blocking().append(&"hello")?;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct JournalOptions {
-    pub(crate) max_bytes_per_segment: u64,
-    pub(crate) max_segments: usize,
-    pub(crate) max_total_bytes: u64,
-    pub(crate) max_age: Duration,
-    /// Told by the original's options, which delete by default.
-    pub(crate) as_the_original: bool,
-    pub(crate) seals: bool,
-    pub(crate) write_ahead: bool,
-    pub(crate) direct: bool,
+    pub(crate) max_segment_bytes: u64,
+    pub(crate) max_segments: Option<usize>,
+    pub(crate) max_total_bytes: Option<u64>,
+    pub(crate) max_age: Option<Duration>,
+    /// Made from [`MiniStoreOptions`], which delete by default.
+    #[serde(skip)]
+    pub(crate) legacy_defaults: bool,
+    pub(crate) checksums: bool,
+    pub(crate) preallocate: bool,
+    pub(crate) direct_io: bool,
     pub(crate) sync_mode: SyncMode,
     /// See [`CommitOptions`].
+    #[serde(skip)]
     pub(crate) trust_file_system: bool,
     pub(crate) backend: Backend,
     pub(crate) recovery: RecoveryPolicy,
     pub(crate) mode: u32,
     pub(crate) commit_delay: Duration,
-    pub(crate) commit_goal_bytes: u64,
+    pub(crate) commit_delay_bytes: Option<u64>,
     pub(crate) max_group_bytes: u64,
     pub(crate) max_record_bytes: u64,
     pub(crate) max_batch_bytes: u64,
     pub(crate) max_queue_bytes: u64,
-    pub(crate) slow_commit: Duration,
+    pub(crate) slow_commit_threshold: Option<Duration>,
     #[cfg(feature = "metrics")]
     pub(crate) metrics_label: Option<String>,
 }
 
 impl JournalOptions {
-    /// 64 MiB per segment, every segment kept, sealed, written ahead, readable by their owner only, the fastest
-    /// backend there is.
+    /// Returns the defaults: 64 MiB per segment, every segment kept, checksummed, preallocated, readable by its owner only,
+    /// on the fastest backend available.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            max_bytes_per_segment: 64 * MIB,
-            max_segments: usize::MAX,
-            max_total_bytes: u64::MAX,
-            max_age: Duration::MAX,
-            as_the_original: false,
-            seals: true,
-            write_ahead: true,
-            direct: true,
+            max_segment_bytes: 64 * MIB,
+            max_segments: None,
+            max_total_bytes: None,
+            max_age: None,
+            legacy_defaults: false,
+            checksums: true,
+            preallocate: true,
+            direct_io: true,
             sync_mode: SyncMode::Auto,
             trust_file_system: false,
             backend: Backend::Auto,
             recovery: RecoveryPolicy::Strict,
             mode: MODE_DEFAULT,
             commit_delay: Duration::ZERO,
-            commit_goal_bytes: u64::MAX,
+            commit_delay_bytes: None,
             max_group_bytes: MIB,
             max_record_bytes: 16 * MIB,
             max_batch_bytes: 64 * MIB,
             max_queue_bytes: 64 * MIB,
-            slow_commit: Duration::from_secs(1),
+            slow_commit_threshold: Some(Duration::from_secs(1)),
             #[cfg(feature = "metrics")]
             metrics_label: None,
         }
     }
 
-    /// Sets the size, in bytes, at which a segment is rotated (default: 64 MiB). A segment may end up larger: by
-    /// the group that reached the limit, and by up to an eighth while the rotation is under way beside the
-    /// commits.
+    /// Sets the size in bytes at which a segment is rotated (default: 64 MiB; at least 1). A segment may end up larger: by
+    /// the group that reached the limit, and by up to an eighth while the rotation runs in the background.
     #[must_use]
-    pub fn max_bytes_per_segment(mut self, bytes: u64) -> Self {
-        self.max_bytes_per_segment = bytes;
+    pub fn max_segment_bytes(mut self, bytes: u64) -> Self {
+        self.max_segment_bytes = bytes;
         self
     }
 
-    /// Sets how many files are kept, the active one counted (default: all). Older ones are **deleted** at a
-    /// rotation, and where [`release_before`](MiniStore::release_before) is called or a hold moves on; not at open. At
-    /// least 1.
+    /// Sets how many segments are kept, including the active one (default: `None`, all; at least 1). Older ones are
+    /// **deleted** at a rotation, and when [`trim_before`](MiniStore::trim_before) is called or a hold moves; not at open.
     ///
-    /// This limit and the two below are looked at together: the oldest segment goes as long as one of them is exceeded
-    /// and no [hold](MiniStore::hold) protects it; the active one stays. [`first_seq`](MiniStore::first_seq) tells what is
-    /// left.
+    /// This limit and the two below are applied together: the oldest segment is deleted as long as one of them is exceeded
+    /// and no [hold](MiniStore::hold) protects it; the active one stays. [`first_seq`](MiniStore::first_seq) returns the
+    /// oldest record that is left.
     #[must_use]
-    pub fn max_segments(mut self, n: usize) -> Self {
-        self.max_segments = n;
+    pub fn max_segments(mut self, segments: impl Into<Option<usize>>) -> Self {
+        self.max_segments = segments.into();
         self
     }
 
-    /// Sets how many bytes the journal's files may have together (default: any number): the sizes of the archived
-    /// segments and of the active one, with the padding written ahead in it. The oldest archived segments are
-    /// **deleted** where they have more: when the journal is opened, at each rotation, and whenever
-    /// [`release_before`](MiniStore::release_before), [`hold`](MiniStore::hold) or [`unhold`](MiniStore::unhold) is
-    /// called. In between the active segment grows: the disk needs room for so many bytes and two segments more (the
-    /// next one is prepared early). At least 1.
+    /// Sets how many bytes the journal's files may have together (default: `None`, no limit; at least 1): the rotated
+    /// segments and the active one, including its padding. The oldest rotated segments are **deleted** where the sum is
+    /// larger: at open, at each rotation, and when [`trim_before`](MiniStore::trim_before), [`hold`](MiniStore::hold) or
+    /// [`release_hold`](MiniStore::release_hold) is called. The active segment grows in between, so the disk needs this
+    /// many bytes plus two segments (the next one is created early).
     #[must_use]
-    pub fn max_total_bytes(mut self, bytes: u64) -> Self {
-        self.max_total_bytes = bytes;
+    pub fn max_total_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.max_total_bytes = bytes.into();
         self
     }
 
-    /// Sets for how long archived segments are kept (default: for ever). One is **deleted** when its newest record is
-    /// older: when its file was last modified longer ago than that, for records carry no time. (A segment that a crash
-    /// left to the next open counts from there.)
+    /// Sets for how long rotated segments are kept (default: `None`, indefinitely; more than 0). One is **deleted** when its
+    /// newest record is older: when its file was last modified longer ago, because records carry no time. (A segment that a
+    /// crash left unfinished counts from the next open.)
     ///
-    /// Looked at when [`max_total_bytes`](Self::max_total_bytes) is; there is no timer, and the active segment stays
-    /// however old it is. A program that is to forget in time calls [`rotate`](MiniStore::rotate), or `release_before(0)`,
-    /// now and then.
+    /// Applied when [`max_total_bytes`](Self::max_total_bytes) is; there is no timer, and the active segment stays
+    /// however old it is. A program that must delete in time calls [`rotate`](MiniStore::rotate) or `trim_before(0)`
+    /// regularly.
     #[must_use]
-    pub fn max_age(mut self, age: Duration) -> Self {
-        self.max_age = age;
+    pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.max_age = age.into();
         self
     }
 
-    /// Whether new segments carry seals (default: yes). Without them a closed file is byte for byte what
-    /// `ministore` 0.1.7 would have written, and loses what seals give: damage goes unnoticed, a batch may be
-    /// found in part after a crash, sequence numbers count from the oldest segment still there (so that nothing can be
-    /// held or released by them), and nothing is written ahead. A commit that a crash cut off can look like damage: open may then need
-    /// [`RecoveryPolicy::CutAtFirstError`].
+    /// Sets whether new segments carry checksums (default: yes): a seal at the end of each commit group. Without them a
+    /// closed file is byte for byte what `ministore` 0.1.7 would have written. Damage then goes unnoticed, a batch may be
+    /// found in part after a crash, sequence numbers count from the oldest segment that exists (so nothing can be held or
+    /// trimmed by them), and nothing is preallocated. A commit that a crash interrupted can look like damage: open may then
+    /// need [`RecoveryPolicy::TruncateAtFirstError`].
     #[must_use]
-    pub fn seals(mut self, yes: bool) -> Self {
-        self.seals = yes;
+    pub fn checksums(mut self, yes: bool) -> Self {
+        self.checksums = yes;
         self
     }
 
-    /// Whether segments are written ahead with spaces, off the commit path, so that a commit changes no file
-    /// size (default: yes). Turn it off for copy-on-write file systems, for tiny disks, and for `tail -f`.
+    /// Sets whether segments are preallocated with spaces, off the commit path, so that a commit changes no file size
+    /// (default: yes). Turn it off for copy-on-write file systems, for tiny disks, and for `tail -f`.
     #[must_use]
-    pub fn write_ahead(mut self, yes: bool) -> Self {
-        self.write_ahead = yes;
+    pub fn preallocate(mut self, yes: bool) -> Self {
+        self.preallocate = yes;
         self
     }
 
-    /// Whether commits into space written ahead bypass the page cache (`O_DIRECT`) on ext4, xfs and btrfs (default: yes).
-    /// Elsewhere, and where the file system refuses it, they go through the page cache.
+    /// Sets whether commits bypass the page cache (`O_DIRECT`) on ext4, xfs and btrfs (default: yes). Elsewhere, and where the
+    /// file system refuses it, they are buffered writes.
     #[must_use]
-    pub fn direct(mut self, yes: bool) -> Self {
-        self.direct = yes;
+    pub fn direct_io(mut self, yes: bool) -> Self {
+        self.direct_io = yes;
         self
     }
 
@@ -323,18 +358,18 @@ impl JournalOptions {
     }
 
     pub(crate) fn commits(&self) -> CommitOptions {
-        let &Self { direct, sync_mode: sync, trust_file_system, .. } = self;
+        let &Self { direct_io: direct, sync_mode: sync, trust_file_system, .. } = self;
         CommitOptions { direct, sync, trust_file_system }
     }
 
-    /// Chooses what carries the writes to the disk (default: [`Backend::Auto`]).
+    /// Chooses the system calls that commits use (default: [`Backend::Auto`]).
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
         self
     }
 
-    /// Chooses what open does where acknowledged data is damaged (default: [`RecoveryPolicy::Strict`]).
+    /// Chooses the decision of open where acknowledged data is damaged (default: [`RecoveryPolicy::Strict`]).
     #[must_use]
     pub fn recovery(mut self, policy: RecoveryPolicy) -> Self {
         self.recovery = policy;
@@ -342,33 +377,33 @@ impl JournalOptions {
     }
 
     /// Sets the permission bits of new files (default: `0o600`, readable and writable by their owner only), before the
-    /// process's umask. Segments, the lock file and what recovery keeps of a cut all get them; files that exist
-    /// keep theirs.
+    /// process's umask. Segments, the lock file and the saved bytes of a truncated tail get them; existing files keep
+    /// theirs.
     #[must_use]
     pub fn mode(mut self, bits: u32) -> Self {
         self.mode = bits;
         self
     }
 
-    /// Waits this long for more appends before a group is committed (default: not at all; at most 1 s). Trades latency
-    /// for fewer syncs; a hold or a release that is asked for meanwhile is answered afterwards, too.
+    /// Sets how long the writer waits for more appends before it commits a group (default: 0; at most 1 s). Trades latency
+    /// for fewer syncs. A hold or a trim that is requested during the delay is answered after it.
     #[must_use]
     pub fn commit_delay(mut self, delay: Duration) -> Self {
         self.commit_delay = delay;
         self
     }
 
-    /// Sets how many bytes of lines are enough to commit without waiting for [`commit_delay`](Self::commit_delay) to pass
-    /// (default: as many as a group holds). Without a delay it has no effect. A delay also ends where a caller finds no
-    /// room in the queue, and where a rotation or the closing is asked for.
+    /// Sets how many bytes of lines end the [`commit_delay`](Self::commit_delay) early (default: `None`, as many as a group
+    /// holds; at least 1). Without a delay it has no effect. A delay also ends when a caller waits for capacity in the queue,
+    /// and when a rotation or a close is requested.
     #[must_use]
-    pub fn commit_goal_bytes(mut self, bytes: u64) -> Self {
-        self.commit_goal_bytes = bytes;
+    pub fn commit_delay_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.commit_delay_bytes = bytes.into();
         self
     }
 
-    /// Sets how many bytes of lines one commit group gathers at most (default: 1 MiB). A single record or batch may
-    /// be larger: it then has a group to itself.
+    /// Sets how many bytes of lines one commit group gathers at most (default: 1 MiB; from 1 B to 1 GiB). A single record or
+    /// batch may be larger: it then has a group to itself.
     #[must_use]
     pub fn max_group_bytes(mut self, bytes: u64) -> Self {
         self.max_group_bytes = bytes;
@@ -391,27 +426,26 @@ impl JournalOptions {
         self
     }
 
-    /// Sets how many bytes may wait for the writer (default: 64 MiB; at most 1 GiB); callers beyond that wait
-    /// their turn. A record or batch that is larger by itself takes the whole queue.
+    /// Sets how many bytes may wait for the writer (default: 64 MiB; at most 1 GiB). Callers beyond that wait, first come
+    /// first served. A record or batch that is larger takes the whole queue.
     #[must_use]
     pub fn max_queue_bytes(mut self, bytes: u64) -> Self {
         self.max_queue_bytes = bytes;
         self
     }
 
-    /// Sets from when on a commit is slow (default: 1 s): it is then told through `tracing`, as a warning with what it
-    /// wrote and how long that took, and counted in [`Stats::slow_commits`](crate::Stats::slow_commits). It is told when it
-    /// is durable: one that hangs is seen by what waits ([`Stats::queue_bytes`](crate::Stats::queue_bytes)).
-    /// [`Duration::MAX`] tells of none.
+    /// Sets from which latency on a commit counts as slow (default: 1 s; `None`: never; more than 0): a `tracing` warning
+    /// reports its latency and size, and [`Stats::slow_commits`](crate::Stats::slow_commits) counts it. Both happen when the
+    /// commit is durable: one that hangs shows in [`Stats::queue_bytes`](crate::Stats::queue_bytes).
     #[must_use]
-    pub fn slow_commit(mut self, took: Duration) -> Self {
-        self.slow_commit = took;
+    pub fn slow_commit_threshold(mut self, latency: impl Into<Option<Duration>>) -> Self {
+        self.slow_commit_threshold = latency.into();
         self
     }
 
     /// Sets the value of the label `journal` of this journal's metrics (default: its path). Each value is a set of series
-    /// of its own wherever the metrics are kept, so a program with very many journals gives them a common one: counters
-    /// and histograms then add up, and gauges show the journal that told last. An empty one leaves the label out.
+    /// of its own in the collector, so a program with very many journals gives them a common one: counters and histograms
+    /// then add up, and gauges show the journal that reported last. An empty value leaves the label out.
     #[cfg(feature = "metrics")]
     #[must_use]
     pub fn metrics_label(mut self, journal: impl Into<String>) -> Self {
@@ -419,11 +453,10 @@ impl JournalOptions {
         self
     }
 
-    /// Opens the journal at `path` for writing, creating it and its parent directories where they are missing,
-    /// and recovers it where it was cut off while in use (what was done is in
-    /// [`open_report`](MiniStore::open_report)).
+    /// Opens the journal at `path` for writing. Creates it and its parent directories where they are missing, and recovers it
+    /// after a crash ([`open_report`](MiniStore::open_report) has what was done).
     ///
-    /// All work is done on the journal's own threads: the calling thread is not blocked.
+    /// All work runs on the journal's own threads: the calling thread is not blocked.
     ///
     /// # Errors
     ///
@@ -450,14 +483,24 @@ impl JournalOptions {
     /// The one place where limits are checked.
     pub(crate) fn validate(&self) -> Result<()> {
         let invalid = |text: String| Err(MiniStoreError::InvalidArgument(text));
-        if self.max_segments == 0 {
+        if self.max_segments == Some(0) {
             return invalid("max_segments must be >= 1".into());
         }
-        if self.max_total_bytes == 0 {
+        if self.max_total_bytes == Some(0) {
             return invalid("max_total_bytes must be >= 1".into());
         }
-        if self.max_age.is_zero() {
+        if self.commit_delay_bytes == Some(0) {
+            return invalid("commit_delay_bytes must be >= 1".into());
+        }
+        // 0.1.7 accepts 0.
+        if self.max_segment_bytes == 0 && !self.legacy_defaults {
+            return invalid("max_segment_bytes must be >= 1".into());
+        }
+        if self.max_age == Some(Duration::ZERO) {
             return invalid("max_age must be > 0".into());
+        }
+        if self.slow_commit_threshold == Some(Duration::ZERO) {
+            return invalid("slow_commit_threshold must be > 0".into());
         }
         for (name, bytes) in [
             ("max_record_bytes", self.max_record_bytes),

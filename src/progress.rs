@@ -162,7 +162,7 @@ impl MiniStore {
     /// # Errors
     ///
     /// Where the store ends before that: [`Closed`](crate::MiniStoreError::Closed),
-    /// [`Poisoned`](crate::MiniStoreError::Poisoned), [`WriterGone`](crate::MiniStoreError::WriterGone). In a fork, which
+    /// [`Poisoned`](crate::MiniStoreError::Poisoned), [`WriterPanicked`](crate::MiniStoreError::WriterPanicked). In a fork, which
     /// nobody would wake: [`Forked`](crate::MiniStoreError::Forked).
     pub fn wait_durable(&self, seq: u64) -> impl Future<Output = Result<()>> + Send + use<> {
         WaitDurable::new(Arc::clone(self.shared()), seq)

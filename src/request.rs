@@ -17,7 +17,7 @@ use crate::{
     process::Process,
     queue::{COPIED_BYTES_MAX, Committed, Ended, Fate, Place, Queue, Request},
     shared::Shared,
-    sync::{block_on, oneshot},
+    sync::oneshot,
 };
 
 /// Tells a caller the outcome. It may be gone.
@@ -30,7 +30,7 @@ pub(crate) fn answer<T>(done: oneshot::Sender<Result<T>>, outcome: Result<T>) {
 pub(crate) fn outliving_callers(wake: impl FnOnce()) -> bool {
     let outcome = panic::catch_unwind(AssertUnwindSafe(wake));
     if outcome.is_err() {
-        tracing::error!("a caller's waker, or the owner of its bytes, panicked");
+        tracing::error!("caller code panicked on the writer thread");
     }
     outcome.is_ok()
 }
@@ -74,45 +74,29 @@ impl Lines {
     }
 }
 
-/// An append that was accepted: resolves to the record's sequence number once it is durable.
-///
-/// Await it on any executor, or block on it with [`wait`](Self::wait). It needs neither the store's handle nor
-/// a runtime. Dropping it forgets the outcome, not the record: that is written all the same.
-///
-/// # Errors
-///
-/// [`StorageFull`](crate::MiniStoreError::StorageFull): the record was not written.
-/// [`Poisoned`](crate::MiniStoreError::Poisoned), [`WriterGone`](crate::MiniStoreError::WriterGone): whether it was is
-/// not known.
-/// [`Forked`](crate::MiniStoreError::Forked): the record was handed over before the fork, and is written by the other process.
+/// An append that was accepted: resolves once it is durable.
 #[derive(Debug)]
-#[must_use = "the outcome of an append is in its Pending"]
-pub struct Pending {
+#[must_use = "the outcome of an append is in its PendingCommit"]
+pub(crate) struct PendingCommit {
     pub(crate) place: Place,
 }
 
-impl Pending {
-    /// Blocks the calling thread until the record is durable.
-    ///
-    /// # Errors
-    ///
-    /// As for awaiting it.
-    pub fn wait(self) -> Result<u64> {
-        self.look_out();
-        block_on(self)
-    }
-
-    /// A blocking caller's moment before it parks.
+impl PendingCommit {
+    /// Spins for a moment before a blocking caller parks.
     pub(crate) fn look_out(&self) {
         self.place.shared().look_out(|| self.place.fate().is_some());
     }
 
-    /// As the future does, with all that is known.
+    /// Returns the outcome if it is known.
+    pub(crate) fn try_committed(&self) -> Option<Result<Committed>> {
+        self.place.fate().map(|fate| outcome(fate, self.place.shared()))
+    }
+
     pub(crate) fn poll_committed(&self, context: &mut Context<'_>) -> Poll<Result<Committed>> {
-        if let Some(fate) = self.place.fate() {
-            return Poll::Ready(outcome(fate, self.place.shared()));
+        if let Some(committed) = self.try_committed() {
+            return Poll::Ready(committed);
         }
-        // Nobody would ever wake a fork.
+        // Nothing would ever wake a forked child.
         self.place.shared().check_process()?;
         self.place.poll(context).map(|fate| outcome(fate, self.place.shared()))
     }
@@ -126,16 +110,16 @@ pub(crate) fn outcome(fate: Fate, shared: &Shared) -> Result<Committed> {
         Fate::Unavailable { action, source } => {
             Err(MiniStoreError::Unavailable { path: shared.path.clone(), action, source })
         }
-        Fate::Conflict { expected, actual } => Err(MiniStoreError::Conflict { expected, actual }),
+        Fate::SeqMismatch { expected, actual } => Err(MiniStoreError::SeqMismatch { expected, actual }),
         Fate::Refused => Err(shared.refusal()),
     }
 }
 
-impl Future for Pending {
-    type Output = Result<u64>;
+impl Future for PendingCommit {
+    type Output = Result<Committed>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_committed(context).map_ok(|committed| committed.seq)
+        self.poll_committed(context)
     }
 }
 

@@ -64,7 +64,7 @@ impl Shared {
             retention: Retention::default(),
             progress: Progress::new(),
             queue,
-            numbered: options.seals || Limits::of(options).keep_everything(),
+            numbered: options.checksums || Limits::of(options).keep_everything(),
             commit_nanos: AtomicU64::new(u64::MAX),
             looking_out: AtomicBool::default(),
             poison: OnceLock::new(),
@@ -148,7 +148,7 @@ impl Shared {
     /// says itself that nothing more will be, when it hears of this.
     pub(crate) fn poison_beside(&self, cause: io::Error) {
         if self.poison.get().is_none() {
-            tracing::error!(journal = %self.path.display(), %cause, "a write or a sync failed: stopped");
+            tracing::error!(journal = %self.path.display(), error = %cause, "write or sync failed; journal poisoned until reopened");
             self.counters.poisoned();
         }
         if planted(Bug::FailsBeforeSayingWhy) {
@@ -202,7 +202,7 @@ impl Shared {
         match self.poisoned() {
             Some(poisoned) => poisoned,
             None if self.closed.load(Ordering::Acquire) => MiniStoreError::Closed,
-            None => MiniStoreError::WriterGone,
+            None => MiniStoreError::WriterPanicked,
         }
     }
 }

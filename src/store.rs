@@ -6,15 +6,14 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::{
-    BackendKind, Blocking, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Pending, Result,
-    Stats,
+    BackendKind, BlockingStore, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Result, Stats,
     device::Disk,
     encode,
     format::LF,
     planted::{Bug, planted},
     queue::{Appended, Ended, Handed, Request},
     reader::Lookups,
-    request::{Answer, Lines, Requests},
+    request::{Answer, Lines, PendingCommit, Requests},
     retention::Ask,
     shared::Shared,
     sync::{block_on, oneshot},
@@ -34,8 +33,7 @@ pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
 /// * **Durable**: `Ok` from an append means that its line is on stable storage, and so is everything needed to
 ///   find it.
 /// * **Atomic**: after any crash a record, or a batch, is found whole or not at all.
-/// * **Ordered**: replay order is sequence order is the order in which one caller's appends were issued: their futures
-///   first polled.
+/// * **Ordered**: replay order is sequence order, and the order in which one caller's append futures were first polled.
 /// * **Numbered**: records count from 1, and a record's number never changes.
 ///
 /// # Cancelling
@@ -57,12 +55,12 @@ pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
 /// # Forking
 ///
 /// A child made by `fork` (without `exec`) has no writer thread. Through a handle that it inherited every append,
-/// rotation and closing fails with [`Forked`](MiniStoreError::Forked); dropping it touches nothing; the journal can be
-/// read, and another one opened. The process that opened the journal goes on undisturbed. Its lock is held as long as
-/// it, or a child forked from it, has the journal's files open: if it is killed, the journal is free when its forked
-/// children have ended or called `exec` too. Processes that a program starts (`fork` and `exec`) inherit nothing.
+/// rotation and close fails with [`Forked`](MiniStoreError::Forked); dropping it changes nothing; the journal can be read,
+/// and another one opened. The process that opened the journal continues undisturbed. Its lock is held as long as it, or a
+/// child forked from it, has the journal's files open: if it is killed, the journal is unlocked when its forked children
+/// have ended or called `exec`. Processes that a program starts (`fork` and `exec`) inherit nothing.
 ///
-/// Forks are noticed where the C library makes them (`pthread_atfork`): not a bare `clone` system call.
+/// Forks are detected where the C library makes them (`pthread_atfork`), not for a bare `clone` system call.
 #[derive(Debug, Clone)]
 pub struct MiniStore {
     handle: Arc<Handle>,
@@ -98,8 +96,8 @@ impl Limits {
 }
 
 impl MiniStore {
-    /// Opens the journal at `path` with the original's options: [`MiniStoreOptions::new`], which **delete** the
-    /// oldest of more than 3 segments of 64 MiB.
+    /// Opens the journal at `path` as `ministore` 0.1.7 does, with [`MiniStoreOptions::new`]: a rotation **deletes** the oldest
+    /// of more than 3 segments of 64 MiB. A new program starts from [`JournalOptions`], which deletes nothing by default.
     ///
     /// # Errors
     ///
@@ -165,7 +163,7 @@ impl MiniStore {
     /// [`Closed`](MiniStoreError::Closed): the record was not written. So is
     /// [`InvalidJson`](MiniStoreError::InvalidJson): the record contains a `RawValue` that not every reader can parse (a
     /// lone surrogate, a number beyond `f64`), nests deeper than 127 levels, or serializes to nothing.
-    /// [`Poisoned`](MiniStoreError::Poisoned), [`WriterGone`](MiniStoreError::WriterGone): see there.
+    /// [`Poisoned`](MiniStoreError::Poisoned), [`WriterPanicked`](MiniStoreError::WriterPanicked): see there.
     pub fn append<'a, R>(&'a self, record: &R) -> impl Future<Output = Result<()>> + Send + use<'a, R>
     where
         R: Serialize + ?Sized,
@@ -177,22 +175,8 @@ impl MiniStore {
         }
     }
 
-    /// Hands a record over and returns as soon as the queue has room for it; the [`Pending`] tells when it is
-    /// durable. Submitting many before awaiting any is the way to a high rate from one task.
-    ///
-    /// # Errors
-    ///
-    /// As [`append`](Self::append).
-    pub fn submit<'a, R>(&'a self, record: &R) -> impl Future<Output = Result<Pending>> + Send + use<'a, R>
-    where
-        R: Serialize + ?Sized,
-    {
-        let line = self.record_line(record);
-        async move { self.enqueue(line?, 1).await }
-    }
-
-    /// Appends records as one: they stand in one sealed commit group, with consecutive sequence numbers, and after
-    /// any crash all of them are found or none. Returns their sequence numbers; an empty batch writes nothing.
+    /// Appends records as one: they are stored in one commit group, with consecutive sequence numbers, and after any crash all
+    /// of them are found or none. Returns their sequence numbers once they are durable; an empty batch writes nothing.
     ///
     /// # Errors
     ///
@@ -209,33 +193,12 @@ impl MiniStore {
         let batch = self.batch_lines(records);
         async move {
             let (lines, count) = batch?;
-            let first = self.enqueue(lines, count).await?.await?;
+            let first = self.enqueue(lines, count).await?.await?.seq;
             Ok(first..first + count)
         }
     }
 
-    /// Hands a batch over and returns as soon as the queue has room for it; the [`Pending`] resolves to the sequence
-    /// number of its first record. See [`append_batch`](Self::append_batch).
-    ///
-    /// # Errors
-    ///
-    /// As [`append_batch`](Self::append_batch).
-    pub fn submit_batch<'a, R, I>(
-        &'a self,
-        records: I,
-    ) -> impl Future<Output = Result<Pending>> + Send + use<'a, R, I>
-    where
-        R: Serialize,
-        I: IntoIterator<Item = R>,
-    {
-        let batch = self.batch_lines(records);
-        async move {
-            let (lines, count) = batch?;
-            self.enqueue(lines, count).await
-        }
-    }
-
-    /// Appends a line that is JSON already; returns its sequence number once it is durable.
+    /// Appends a record that is JSON already; returns its sequence number once it is durable.
     ///
     /// White space around the value is trimmed. Its bytes are kept as they are.
     ///
@@ -243,74 +206,81 @@ impl MiniStore {
     ///
     /// [`InvalidJson`](MiniStoreError::InvalidJson), with line and column, unless it is exactly one JSON value with no line
     /// feed in it that every reader of the journal can parse: no lone surrogate in a string, no number beyond `f64`, nested
-    /// at most 127 levels deep (`docs/format.md` has the whole rule). Otherwise as [`append`](Self::append).
-    pub async fn append_json(&self, line: Bytes) -> Result<u64> {
-        self.submit_json(line).await?.await
+    /// at most 127 levels deep (`docs/reference/format.md` has the whole rule). Otherwise as [`append`](Self::append).
+    pub async fn append_json(&self, json: impl Into<Bytes>) -> Result<u64> {
+        let line = encode::checked_line(&json.into())?;
+        self.check_record(line.len())?;
+        let committed = self.enqueue(Lines::Shared(line), 1).await?.await?;
+        Ok(committed.seq)
     }
 
-    /// Hands over a line that is JSON already. See [`submit`](Self::submit) and [`append_json`](Self::append_json).
+    /// As [`append_json`](Self::append_json), for borrowed text: it is copied once.
     ///
     /// # Errors
     ///
     /// As [`append_json`](Self::append_json).
-    pub async fn submit_json(&self, line: Bytes) -> Result<Pending> {
-        let line = encode::checked_line(&line)?;
-        self.check_record(line.len())?;
-        self.enqueue(Lines::Shared(line), 1).await
+    pub async fn append_json_str(&self, json: &str) -> Result<u64> {
+        self.append_json(Bytes::copy_from_slice(json.as_bytes())).await
     }
 
-    /// The same operations for programs without an async runtime.
+    /// Returns the same operations for programs without an async runtime: they block the calling thread.
     #[must_use]
-    pub fn blocking(&self) -> Blocking<'_> {
-        Blocking::new(self)
+    pub fn blocking(&self) -> BlockingStore<'_> {
+        BlockingStore::borrowed(self)
     }
 
-    /// Archives the active segment and begins a new one, whatever its size. Does nothing where the active segment
-    /// holds no record.
+    /// As [`blocking`](Self::blocking), as an owned handle.
+    #[must_use]
+    pub fn into_blocking(self) -> BlockingStore<'static> {
+        BlockingStore::owned(self)
+    }
+
+    /// Rotates the active segment and begins a new one, whatever its size. Does nothing where the active segment contains no
+    /// record.
     ///
     /// # Errors
     ///
-    /// [`StorageFull`](MiniStoreError::StorageFull): there is no room for a new segment; the old one goes on.
-    /// [`Unavailable`](MiniStoreError::Unavailable): a call failed before it changed anything (too many open files, say);
-    /// the old segment continues, and the rotation can be tried again. Within the back-off, which is at most a second, the
-    /// last error is returned without another attempt.
+    /// [`StorageFull`](MiniStoreError::StorageFull): the disk has no space for a new segment; appends continue in the old one.
+    /// [`Unavailable`](MiniStoreError::Unavailable): a system call failed before it changed anything, for example because too
+    /// many files are open; appends continue in the old segment, and the rotation can be tried again. Within the back-off,
+    /// which is at most a second, the last error is returned without another attempt.
     /// [`Closed`](MiniStoreError::Closed), [`Poisoned`](MiniStoreError::Poisoned).
     pub async fn rotate(&self) -> Result<()> {
         self.control(Request::Rotate).await
     }
 
-    /// Makes durable what was accepted before, closes the journal and releases it. Appends through other
-    /// clones fail with [`Closed`](MiniStoreError::Closed) from then on. Segments that
-    /// [`release_before`](Self::release_before) has yet to delete are left.
+    /// Makes every accepted append durable, closes the journal and unlocks it. Appends through other clones fail with
+    /// [`Closed`](MiniStoreError::Closed) from then on. Segments that [`trim_before`](Self::trim_before) did not delete yet
+    /// are left.
     ///
     /// # Errors
     ///
-    /// [`Poisoned`](MiniStoreError::Poisoned), or what the operating system says: the journal is then left as after
-    /// a crash, and recovered at the next open. [`Closed`](MiniStoreError::Closed) where it is closed already.
+    /// [`Poisoned`](MiniStoreError::Poisoned), or an error of the operating system: the journal is then left as after a
+    /// crash, and recovered at the next open. [`Closed`](MiniStoreError::Closed) where it is closed already.
     pub async fn close(&self) -> Result<()> {
         self.control(Request::Close).await
     }
 
-    /// The highest sequence number that is durable; 0 for none. Every reader in every process sees that record.
+    /// Returns the highest durable sequence number; 0 for none. Every reader in every process sees that record.
     #[must_use]
     pub fn durable_seq(&self) -> u64 {
         self.shared().durable_seq()
     }
 
-    /// What was done since the store was opened, how long each stage of it took, and what does it. Takes no lock, and
-    /// holds nobody up: call it as often as you like. For an interval, see [`Stats::since`].
+    /// Returns counters and latencies since the store was opened. Takes no lock and delays no append: call it as often as you
+    /// like. For an interval, see [`Stats::since`].
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared().stats(self.handle.backend)
     }
 
-    /// What opening found and did.
+    /// Returns what recovery found and did when the store was opened.
     #[must_use]
     pub fn open_report(&self) -> &OpenReport {
         &self.handle.report
     }
 
-    /// The path of the active segment: absolute, symbolic links resolved.
+    /// Returns the path of the active segment: absolute, symbolic links resolved.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.shared().path
@@ -360,12 +330,12 @@ impl MiniStore {
         batch.map_or(Ok(()), |bytes| check_size("a batch", bytes, self.handle.limits.batch_bytes_max))
     }
 
-    async fn enqueue(&self, lines: Lines, records: u64) -> Result<Pending> {
+    async fn enqueue(&self, lines: Lines, records: u64) -> Result<PendingCommit> {
         self.hand_over(Handed::plain(lines, records)).await
     }
 
     /// Queues an append. Waits while the queue has no capacity for it.
-    pub(crate) async fn hand_over(&self, mut handed: Handed) -> Result<Pending> {
+    pub(crate) async fn hand_over(&self, mut handed: Handed) -> Result<PendingCommit> {
         let shared = self.shared();
         shared.check_process()?;
         handed.room = self.room_for(&handed.lines);
@@ -376,13 +346,13 @@ impl MiniStore {
         }
     }
 
-    /// Queues an append, or returns [`Busy`](MiniStoreError::Busy).
-    pub(crate) fn try_hand_over(&self, mut handed: Handed) -> Result<Pending> {
+    /// Queues an append, or returns [`QueueFull`](MiniStoreError::QueueFull).
+    pub(crate) fn try_hand_over(&self, mut handed: Handed) -> Result<PendingCommit> {
         let shared = self.shared();
         shared.check_process()?;
         handed.room = self.room_for(&handed.lines);
         let pending = shared.queue.try_append(&mut handed, shared).map_err(|_| shared.refusal())?;
-        pending.ok_or(MiniStoreError::Busy)
+        pending.ok_or(MiniStoreError::QueueFull)
     }
 
     /// What lines take of the queue. Those that are larger than the whole queue take all of it.

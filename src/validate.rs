@@ -1,6 +1,6 @@
 //! Defines which JSON text is accepted as a new record. Pure: bytes in, a verdict out.
 //!
-//! The rule is `docs/format.md`, "Accepted records". It is checked here and nowhere else, and only for new records:
+//! The rule is `docs/reference/format.md`, "Accepted records". It is checked here and nowhere else, and only for new records:
 //! readers, recovery and copies between journals accept what is in a journal already.
 //!
 //! The check is a parser of its own, and not `serde_json::from_slice::<Value>`, for two reasons. It allocates nothing.

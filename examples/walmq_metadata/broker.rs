@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use ministore_uring::{Entry, JournalOptions, MiniStore, MiniStoreError, Record};
+use ministore_uring::{Append, JournalOptions, MiniStore, MiniStoreError, Reader, Record};
 use tokio::sync::oneshot;
 
 use super::{Change, Metadata, Refused, Snapshot, TopicConfig};
@@ -51,7 +51,7 @@ impl Broker {
         // Opened first, so that what is replayed has been recovered.
         let journal = options.open(&path).await?;
         let snapshot = Snapshot::load(dir)?;
-        let changes = MiniStore::records_from(&path, snapshot.seq + 1);
+        let changes = Reader::open(&path)?.records_from(snapshot.seq + 1);
         Self::resume(journal, snapshot, changes, dir)
     }
 
@@ -85,7 +85,7 @@ impl Broker {
     pub async fn change(&self, change: Change) -> Result<(), BrokerError> {
         // Most of what has no effect is kept out of the journal. The rest is found when its turn has come.
         self.read().metadata.check(&change)?;
-        let entry = Entry::record(&change)?;
+        let entry = Append::record(&change)?;
         let (done, told) = oneshot::channel();
         let durable = Arc::clone(&self.durable);
         // On the journal's own thread, in the order of its records: whoever waits, and in whatever order they are woken.
@@ -98,8 +98,8 @@ impl Broker {
             // Nobody may wait for it any more.
             let _ = done.send(applied);
         };
-        self.journal.submit_entry_then(entry, apply).await?;
-        told.await.unwrap_or(Err(MiniStoreError::WriterGone.into()))
+        drop(self.journal.send(entry.on_commit(apply)).await?);
+        told.await.unwrap_or(Err(MiniStoreError::WriterPanicked.into()))
     }
 
     pub async fn create_topic(&self, topic: &str, config: TopicConfig) -> Result<(), BrokerError> {
@@ -138,7 +138,7 @@ impl Broker {
 
     /// For a snapshot that is durable.
     pub fn release(&self, snapshot: &Snapshot) -> Result<u64, BrokerError> {
-        Ok(self.journal.blocking().release_before(snapshot.seq + 1)?)
+        Ok(self.journal.blocking().trim_before(snapshot.seq + 1)?)
     }
 
     pub fn metadata(&self) -> Metadata {

@@ -198,11 +198,11 @@ impl Faults {
     }
 
     /// Files may grow by so many bytes together; what is cut or removed is room again.
-    pub(crate) fn limit_room(&self, bytes: u64) {
+    pub(crate) fn set_space_limit(&self, bytes: u64) {
         self.state().room = Some(bytes);
     }
 
-    pub(crate) fn free_room(&self) {
+    pub(crate) fn clear_space_limit(&self) {
         self.state().room = None;
     }
 

@@ -34,7 +34,7 @@ impl ThreadHands {
     pub(crate) fn spawn() -> io::Result<Self> {
         let (tasks, todo) = unbounded::<Task>();
         let thread = thread::Builder::new()
-            .name("ministore-house".into())
+            .name("ministore-bg".into())
             .spawn(move || todo.into_iter().for_each(|task| task()))?;
         Ok(Self { tasks: Some(tasks), thread: Some(thread) })
     }

@@ -18,7 +18,8 @@ const XFS_MAGIC: u32 = 0x5846_5342;
 const BTRFS_MAGIC: u32 = 0x9123_683E;
 
 /// What makes commits durable on the file in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SyncKind {
     /// The write itself: the file is open with `O_DSYNC`.

@@ -397,13 +397,15 @@ pub(crate) fn changed_no_name(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| BEFORE_ANY_CHANGE.contains(&errno)) || is_no_room(error)
 }
 
-/// What carries the commits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The system calls that commits use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub enum BackendKind {
     /// io_uring.
+    #[serde(rename = "io_uring")]
     Uring,
     /// Blocking system calls on the writer's own thread.
+    #[serde(rename = "blocking")]
     Blocking,
 }
 

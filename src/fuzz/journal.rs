@@ -9,7 +9,7 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::script::{self, Script};
-use crate::{MiniStore, MiniStoreError, format::Link};
+use crate::{MiniStoreError, Reader, format::Link};
 
 /// The name of every journal here.
 const NAME: &str = "j";
@@ -26,7 +26,7 @@ const NAMES: [&str; 13] = [
     "j.00000000000000000000005",
     "j.999999999999999999",
     "j.18446744073709551615",
-    "j.cut-0",
+    "j.truncated-0",
     "j.lock",
     "j.next.001",
 ];
@@ -98,7 +98,7 @@ impl Journal {
 /// Records from `from` on, up to the first error.
 pub(super) fn records(path: &Path, from: u64) -> (Records, Option<MiniStoreError>) {
     let mut found = Records::new();
-    for record in MiniStore::records_from::<Box<RawValue>>(path, from) {
+    for record in Reader::open(path).unwrap().records_from::<Box<RawValue>>(from) {
         match record {
             Ok(record) => found.push((record.seq, record.value.get().to_owned())),
             Err(error) => return (found, Some(error)),

@@ -8,14 +8,14 @@ use super::{
 };
 use crate::{
     MiniStoreError,
-    maintenance::{Examination, RepairMode, examine, repair, salvage},
+    maintenance::{RepairMode, VerifyReport, repair, salvage, verify},
 };
 
 /// Looks at, mends and salvages what a script makes in `dir`.
 pub fn maintenance(data: &[u8], dir: &Path) {
     let journal = Journal::made(&mut Script::new(data), dir);
     let before = journal.files();
-    let found = match examine(journal.path()) {
+    let found = match verify(journal.path()) {
         Ok(found) => found,
         Err(MiniStoreError::Io { source }) => {
             assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
@@ -29,7 +29,7 @@ pub fn maintenance(data: &[u8], dir: &Path) {
 }
 
 /// A journal without a fault is one that reads to its end, and the sums agree.
-fn readers_agree(journal: &Journal, found: &Examination) {
+fn readers_agree(journal: &Journal, found: &VerifyReport) {
     let (read, fault) = journal.records();
     if matches!(fault, Some(MiniStoreError::Record { .. })) {
         return;
@@ -47,11 +47,11 @@ fn readers_agree(journal: &Journal, found: &Examination) {
 }
 
 /// The new journal is sound, and holds nothing that the old one does not.
-fn salvaged(journal: &Journal, found: &Examination, before: &Files) {
+fn salvaged(journal: &Journal, found: &VerifyReport, before: &Files) {
     let to = journal.beside();
     let salvage = salvage(journal.path(), &to).unwrap();
     assert_eq!(&journal.files(), before, "the old journal is only read");
-    let new = examine(&to).unwrap();
+    let new = verify(&to).unwrap();
     assert!(new.faults.is_empty() && new.torn_tail.is_none(), "{new:?}");
     let (copied, fault) = records(&to, 0);
     assert!(fault.is_none(), "{fault:?}");
@@ -70,23 +70,27 @@ fn salvaged(journal: &Journal, found: &Examination, before: &Files) {
 }
 
 /// Repair does what it says it would; what is not sound then was named.
-fn mended(journal: &Journal, found: &Examination, before: &Files) {
+fn mended(journal: &Journal, found: &VerifyReport, before: &Files) {
     let planned = repair(journal.path(), RepairMode::DryRun).unwrap();
     assert_eq!(&journal.files(), before, "a dry run changes nothing");
     let (read, fault) = journal.records();
     let done = repair(journal.path(), RepairMode::Apply).unwrap();
-    assert_eq!(done.left, planned.left);
+    assert_eq!(done.unrepairable, planned.unrepairable);
     assert_eq!(done.actions.len(), planned.actions.len());
-    assert!(found.faults.is_empty() <= done.left.is_empty());
+    assert!(found.faults.is_empty() <= done.unrepairable.is_empty());
     if done.actions.is_empty() {
         assert_eq!(&journal.files(), before, "nothing was said to be done");
     }
-    let after = examine(journal.path()).unwrap();
-    assert_eq!(after.faults.is_empty(), done.left.is_empty(), "{after:?} {done:?}");
-    assert!(!done.left.is_empty() || after.torn_tail.is_none(), "{after:?}");
+    let after = verify(journal.path()).unwrap();
+    assert_eq!(after.faults.is_empty(), done.unrepairable.is_empty(), "{after:?} {done:?}");
+    assert!(!done.unrepairable.is_empty() || after.torn_tail.is_none(), "{after:?}");
     if fault.is_none() {
         assert_eq!(journal.records().0, read, "a record is gone");
     }
     let again = repair(journal.path(), RepairMode::Apply).unwrap();
-    assert_eq!((again.actions.len(), again.left.is_empty()), (0, done.left.is_empty()), "{again:?}");
+    assert_eq!(
+        (again.actions.len(), again.unrepairable.is_empty()),
+        (0, done.unrepairable.is_empty()),
+        "{again:?}"
+    );
 }

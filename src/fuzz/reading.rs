@@ -9,7 +9,7 @@ use super::{
     journal::{Journal, records},
     script::Script,
 };
-use crate::{MiniStore, MiniStoreError, device, reader::replay_parallel_on};
+use crate::{MiniStore, MiniStoreError, Reader, device, reader::replay_parallel_on};
 
 /// Reads what a script makes in `dir`, or the bytes as they are.
 pub fn reading(data: &[u8], dir: &Path) {
@@ -30,7 +30,7 @@ pub fn reading(data: &[u8], dir: &Path) {
             assert_eq!(records(&journal.path(), *seq).0, read[index..], "from {seq} on");
         }
     }
-    let last = MiniStore::records::<Box<RawValue>>(journal.path()).filter(Result::is_ok).count();
+    let last = Reader::open(journal.path()).unwrap().records::<Box<RawValue>>().filter(Result::is_ok).count();
     assert!(last >= read.len());
     one_file(&journal);
     assert_eq!(journal.files(), before, "reading never writes");
@@ -53,13 +53,13 @@ fn replayed(journal: &Journal, read: &[(u64, String)], fault: Option<&MiniStoreE
 
 /// Lines are what records are made of: each is there, those that are no JSON too.
 fn lent(journal: &Journal, read: &[(u64, String)], fault: Option<&MiniStoreError>) {
-    let mut lines = MiniStore::lines(journal.path());
+    let mut lines = Reader::open(journal.path()).unwrap().raw_records();
     for (seq, value) in read {
-        let line = lines.next_line().unwrap().unwrap();
+        let line = lines.next_record().unwrap().unwrap();
         assert_eq!((line.seq, line.json), (*seq, value.as_bytes()));
         assert_eq!(line.parse::<&RawValue>().unwrap().get(), value);
     }
-    match (lines.next_line(), fault) {
+    match (lines.next_record(), fault) {
         (Ok(None), None) => {}
         (Ok(Some(line)), Some(MiniStoreError::Record { seq, .. })) => assert_eq!(line.seq, *seq),
         (Err(error), Some(fault)) => assert_eq!(error.to_string(), fault.to_string()),
@@ -68,7 +68,7 @@ fn lent(journal: &Journal, read: &[(u64, String)], fault: Option<&MiniStoreError
 }
 
 fn streamed(journal: &Journal, read: &[(u64, String)], faulty: bool) {
-    let mut stream = MiniStore::records::<Box<RawValue>>(journal.path()).into_stream();
+    let mut stream = Reader::open(journal.path()).unwrap().records_stream::<Box<RawValue>>(0);
     let mut found = 0;
     while let Some(record) = pollster::block_on(poll_fn(|context| Pin::new(&mut stream).poll_next(context))) {
         let Ok(record) = record else {

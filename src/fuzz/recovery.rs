@@ -6,18 +6,18 @@ use super::{
     journal::{Files, Journal},
     script::Script,
 };
-use crate::{Backend, JournalOptions, MiniStoreError, OpenReport, RecoveryPolicy, maintenance::examine};
+use crate::{Backend, JournalOptions, MiniStoreError, OpenReport, RecoveryPolicy, maintenance::verify};
 
 /// Opens what a script makes in `dir`, which must be empty and is left as it is then.
 pub fn recovery(data: &[u8], dir: &Path) {
     let mut script = Script::new(data);
     let how = script.byte();
-    let policy = if how & 1 == 0 { RecoveryPolicy::Strict } else { RecoveryPolicy::CutAtFirstError };
+    let policy = if how & 1 == 0 { RecoveryPolicy::Strict } else { RecoveryPolicy::TruncateAtFirstError };
     let options = JournalOptions::new()
         .backend(Backend::Blocking)
         .recovery(policy)
-        .seals(!how.is_multiple_of(5))
-        .write_ahead(how.is_multiple_of(7));
+        .checksums(!how.is_multiple_of(5))
+        .preallocate(how.is_multiple_of(7));
     let journal = Journal::made(&mut script, dir);
     let before = journal.files();
     match options.clone().open_blocking(journal.path()) {
@@ -26,7 +26,7 @@ pub fn recovery(data: &[u8], dir: &Path) {
             let report = store.open_report().clone();
             cut_is_kept(&journal, &before, &report);
             let (read, fault) = journal.records();
-            let appended = store.blocking().submit(&"appended").unwrap().wait().unwrap();
+            let appended = store.blocking().submit(&"appended").unwrap().wait().unwrap().seq;
             assert_eq!(appended, report.next_seq);
             store.blocking().close().unwrap();
             let (longer, still) = journal.records();
@@ -49,11 +49,11 @@ fn refused(journal: &Journal, before: &Files, error: &MiniStoreError) {
 
 /// What was cut stands in a file of its own, byte for byte.
 fn cut_is_kept(journal: &Journal, before: &Files, report: &OpenReport) {
-    let Some(cut) = &report.cut else { return };
+    let Some(cut) = &report.truncated else { return };
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     let stood = [name(&cut.segment), "j.next".into()].into_iter().filter_map(|name| before.get(&name));
     let stood: Vec<_> = stood.filter_map(|bytes| bytes.get(cut.offset as usize..)).collect();
-    let kept = &journal.files()[&name(cut.kept_in.as_ref().unwrap())];
+    let kept = &journal.files()[&name(cut.saved_to.as_ref().unwrap())];
     assert_eq!(kept.len() as u64, cut.bytes);
     assert!(stood.iter().any(|bytes| bytes.starts_with(kept)), "not what stood there: {cut:?}");
 }
@@ -66,7 +66,7 @@ fn reopened(journal: &Journal, options: JournalOptions, last: u64) {
     assert_eq!(store.open_report(), &expected);
     store.blocking().close().unwrap();
     assert_eq!(journal.files(), before, "a second open changes nothing");
-    let found = examine(journal.path()).unwrap();
+    let found = verify(journal.path()).unwrap();
     assert_eq!(found.torn_tail, None);
     let path = journal.path().canonicalize().unwrap();
     let active = found.faults.iter().find(|fault| fault.segment == path && fault.offset > 0);

@@ -172,9 +172,9 @@ fn continued(bytes: &[u8], reading: &Reading) {
 /// Whatever a sweep gives as verified has a seal before it that fits.
 fn sweep(bytes: &[u8], offset: u64, line: u64) {
     let mut sweep = Sweep::new(bytes, offset, line);
-    let (mut block, mut next_line, mut from) = (Block::default(), line, offset);
+    let (mut block, mut next_record, mut from) = (Block::default(), line, offset);
     while let Some(swept) = sweep.next(&mut block).unwrap() {
-        assert_eq!((swept.line, swept.offset, swept.records), (next_line, from, block.len() as u64));
+        assert_eq!((swept.line, swept.offset, swept.records), (next_record, from, block.len() as u64));
         let lines = naive::lines(bytes, swept.offset as usize);
         for (index, (at, line)) in lines.iter().take(block.len()).enumerate() {
             let span = block.span(index).unwrap();
@@ -183,7 +183,7 @@ fn sweep(bytes: &[u8], offset: u64, line: u64) {
         }
         let (at, last) = lines[block.len() - 1];
         from = (at + last.len() + 1).min(bytes.len()) as u64;
-        next_line += swept.records;
+        next_record += swept.records;
         block.clear();
     }
     assert_eq!(from, bytes.len() as u64);

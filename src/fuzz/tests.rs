@@ -12,7 +12,7 @@ use std::{
 fn replay(target: &str, body: impl Fn(&[u8])) {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     if !fuzz.exists() {
-        eprintln!("\n*** NOT TESTED HERE: the inputs of {target}, because a published crate has no fuzz/");
+        eprintln!("\nSKIPPED: the inputs of {target}: a published crate has no fuzz/");
         return;
     }
     let mut count = 0;

@@ -1,58 +1,61 @@
-//! Looking at, checking and mending journals: what the program `ministore` does, for programs.
+//! Verifying, repairing and salvaging journals: what the program `ministore` does, for programs.
 //!
-//! [`examine()`] reads and never writes. [`repair()`] mends the end of a journal in place, keeping a copy of every
-//! byte it cuts. [`salvage()`] copies whatever verifies into a new journal, and leaves the old one as it is.
+//! [`verify()`] reads and never writes. [`repair()`] repairs the end of a journal in place and saves a copy of every byte
+//! it truncates. [`salvage()`] copies every group that verifies into a new journal and does not change the old one.
 //!
 //! ```
 //! # fn main() -> ministore_uring::Result<()> {
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("journal.jsonl");
-//! # let store = ministore_uring::MiniStore::open_blocking(&path)?;
+//! # let store = ministore_uring::JournalOptions::new().open_blocking(&path)?;
 //! # store.blocking().append_batch([1, 2, 3])?;
 //! # store.blocking().close()?;
-//! let found = ministore_uring::maintenance::examine(&path)?;
+//! let found = ministore_uring::maintenance::verify(&path)?;
 //! assert_eq!(found.records, 3);
 //! assert!(found.faults.is_empty());
 //! # Ok(())
 //! # }
 //! ```
 
-mod examine;
 mod repair;
 mod salvage;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
+pub use repair::{RepairMode, RepairReport, repair};
+pub use salvage::{SalvageReport, salvage};
 #[cfg(any(test, feature = "testkit"))]
-pub(crate) use examine::examine_on;
-pub use examine::{Examination, Segment, SegmentState, examine};
-pub use repair::{Repair, RepairMode, repair};
-pub use salvage::{Salvage, salvage};
+pub(crate) use verify::verify_on;
+pub use verify::{SegmentReport, SegmentState, VerifyReport, verify};
+
+use serde::Serialize;
 
 use crate::scan::Tail;
 
-/// Something that does not verify.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Bytes that do not verify.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Fault {
+pub struct Corruption {
     /// The file.
+    #[serde(serialize_with = "crate::serialize::path")]
     pub segment: PathBuf,
     /// Where the bytes that do not verify begin, from the start of the file.
     pub offset: u64,
     /// The line that begins there, counted from 1 within the file.
     pub line: u64,
-    /// The sequence number that line has, where it is known: behind damage it is not.
+    /// The sequence number of that line, where it is known: after damage it is not.
     pub seq: Option<u64>,
-    /// What does not hold.
+    /// The check that failed.
     pub reason: String,
 }
 
-impl Fault {
+impl Corruption {
     fn new(segment: &Path, tail: &Tail, seq: Option<u64>) -> Self {
         Self {
             segment: segment.into(),
@@ -69,7 +72,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Corruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { segment, offset, line, seq, reason } = self;
         write!(f, "{}: byte {offset}, line {line}", segment.display())?;

@@ -1,56 +1,59 @@
-//! Mending the end of a journal in place.
+//! Repairing the end of a journal in place.
 
 use std::path::{Path, PathBuf};
 
-use super::{Examination, Fault, examine};
+use serde::Serialize;
+
+use super::{Corruption, VerifyReport, verify};
 use crate::{
     Backend, JournalOptions, RecoveryPolicy, Result, device,
     names::Names,
     recovery::{ActiveState, ArchivedState, Journal, NextState, Seen, States, Step, decide},
 };
 
-/// Whether [`repair`] does it or only says what it would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether [`repair`] changes files or only reports what it would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RepairMode {
-    /// Nothing is changed, not even the lock file.
+    /// Changes nothing, not even the lock file.
     DryRun,
-    /// It is done.
+    /// Repairs.
     Apply,
 }
 
-/// What [`repair`] did, or would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The steps that [`repair`] did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Repair {
-    /// One sentence a step, in order. Empty where there is nothing to mend.
+pub struct RepairReport {
+    /// One sentence per step, in order. Empty where there is nothing to repair.
     pub actions: Vec<String>,
-    /// Faults that cannot be mended in place, for they lie in archived segments or in a header:
-    /// [`salvage`](super::salvage()) keeps what verifies.
-    pub left: Vec<Fault>,
+    /// Corruption that cannot be repaired in place, because it is in a rotated segment or in a header:
+    /// [`salvage`](super::salvage()) copies what verifies.
+    pub unrepairable: Vec<Corruption>,
 }
 
-/// Mends what can be mended in place: cuts everything behind the last verified commit group of the active segment
-/// (a copy is kept in `NAME.cut-<offset>`), completes a rotation that was cut off, and closes the journal.
+/// Repairs what can be repaired in place: truncates everything after the last verified commit group of the active segment
+/// (and saves a copy to `NAME.truncated-<offset>`), completes an interrupted rotation, and closes the journal.
 ///
 /// # Errors
 ///
 /// [`Locked`](crate::MiniStoreError::Locked) while the journal is open for writing; [`Io`](crate::MiniStoreError::Io).
-pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<Repair> {
+pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> {
     let path = path.as_ref();
-    let found = examine(path)?;
+    let found = verify(path)?;
     let disk = device::real();
     let names = Names::resolve(&*disk, path)?;
     let journal = Journal::observe(&*disk, &names, &mut Seen::default())?;
     let (steps, refused) = plan(&journal);
     // What concerns a whole file is not mended by cutting its end.
-    let mends = |step: &Step, fault: &Fault| {
+    let mends = |step: &Step, fault: &Corruption| {
         let whole = matches!(step, Step::WriteHeader | Step::SetNextAside);
         (whole || fault.offset > 0) && journal.file_of(*step).as_ref() == Some(&fault.segment)
     };
-    let is_left = |fault: &&Fault| refused || !steps.iter().any(|step| mends(step, fault));
-    let left: Vec<Fault> = found.faults.iter().filter(is_left).cloned().collect();
+    let is_left = |fault: &&Corruption| refused || !steps.iter().any(|step| mends(step, fault));
+    let left: Vec<Corruption> = found.faults.iter().filter(is_left).cloned().collect();
     if refused {
-        return Ok(Repair { actions: Vec::new(), left });
+        return Ok(RepairReport { actions: Vec::new(), unrepairable: left });
     }
     let mut actions: Vec<String> = steps.iter().map(|step| describe(*step, &journal, &names)).collect();
     let unclosed = found.segments.last().is_some_and(|last| last.state != super::SegmentState::Closed);
@@ -59,23 +62,23 @@ pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<Repair> {
     }
     if mode == RepairMode::Apply && !actions.is_empty() {
         let store = JournalOptions::new()
-            .recovery(RecoveryPolicy::CutAtFirstError)
+            .recovery(RecoveryPolicy::TruncateAtFirstError)
             .backend(Backend::Blocking)
-            .seals(!stays_plain(&found, &steps))
-            .write_ahead(false)
-            .max_bytes_per_segment(u64::MAX)
+            .checksums(!stays_plain(&found, &steps))
+            .preallocate(false)
+            .max_segment_bytes(u64::MAX)
             .open_blocking(path)?;
         store.blocking().close()?;
     }
-    Ok(Repair { actions, left })
+    Ok(RepairReport { actions, unrepairable: left })
 }
 
 /// Whether the active segment is plain, or a new one follows segments that all are.
-fn stays_plain(found: &Examination, steps: &[Step]) -> bool {
+fn stays_plain(found: &VerifyReport, steps: &[Step]) -> bool {
     let made = steps.iter().any(|step| matches!(step, Step::WriteHeader | Step::CreateActive));
     match found.segments.last() {
-        Some(_) if made => !found.segments.iter().any(|segment| segment.sealed),
-        Some(last) => !last.sealed,
+        Some(_) if made => !found.segments.iter().any(|segment| segment.checksummed),
+        Some(last) => !last.checksummed,
         None => false,
     }
 }
@@ -85,7 +88,7 @@ fn plan(journal: &Journal) -> (Vec<Step>, bool) {
     let mut states = journal.states();
     let mut steps = Vec::new();
     loop {
-        let step = decide(states, RecoveryPolicy::CutAtFirstError);
+        let step = decide(states, RecoveryPolicy::TruncateAtFirstError);
         match step {
             Step::Ready => return (steps, false),
             Step::Refuse(_) => return (steps, true),

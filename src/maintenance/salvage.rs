@@ -7,11 +7,12 @@ use std::{
 };
 
 use rustix::io::Errno;
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Fault;
+use super::Corruption;
 use crate::{
-    Entry, JournalOptions, JsonBatch, MiniStore, MiniStoreError, PendingReceipt, Result,
+    Append, JournalOptions, JsonBatch, MiniStore, MiniStoreError, PendingAppend, Result,
     device::{self, Disk, DiskFile, Open},
     format::HeaderFault,
     names::Names,
@@ -26,16 +27,16 @@ const PENDING_MAX: usize = 1024;
 /// A plain segment's lines, which belong to no group, are copied in portions of this many bytes.
 const PORTION_BYTES: usize = 1 << 20;
 
-/// What [`salvage`] copied, and what it could not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The records that [`salvage`] copied, and the corruption it left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Salvage {
-    /// Records copied. They are numbered anew, from 1.
+pub struct SalvageReport {
+    /// Records copied. They are numbered again, from 1.
     pub records: u64,
     /// Commit groups copied, each whole.
     pub groups: u64,
-    /// What was left behind.
-    pub faults: Vec<Fault>,
+    /// What was not copied.
+    pub faults: Vec<Corruption>,
 }
 
 /// Copies every commit group that verifies, in order, from the journal at `from` into a new one at `to`. The old
@@ -45,8 +46,8 @@ pub struct Salvage {
 ///
 /// [`Io`](MiniStoreError::Io), of kind `AlreadyExists` where there is a journal at `to`; as
 /// [`JournalOptions::open`] and [`MiniStore::append`] for the new one.
-pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvage> {
-    let found = super::examine(&from)?;
+pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<SalvageReport> {
+    let found = super::verify(&from)?;
     let to = to.as_ref();
     let disk = device::real();
     let (old, new) = (Names::resolve(&*disk, from.as_ref())?, Names::resolve(&*disk, to)?);
@@ -64,7 +65,7 @@ pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvage> 
         .max_batch_bytes(LINE_BYTES_LIMIT)
         .open_blocking(to)?;
     let mut salvager =
-        Salvager { disk: &*disk, store: &store, result: Salvage::default(), pending: VecDeque::new() };
+        Salvager { disk: &*disk, store: &store, result: SalvageReport::default(), pending: VecDeque::new() };
     salvager.result.faults = found.faults;
     salvager.result.faults.extend(found.torn_tail);
     for segment in found.segments {
@@ -78,8 +79,8 @@ pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Salvage> 
 struct Salvager<'a> {
     disk: &'a dyn Disk,
     store: &'a MiniStore,
-    result: Salvage,
-    pending: VecDeque<PendingReceipt>,
+    result: SalvageReport,
+    pending: VecDeque<PendingAppend>,
 }
 
 impl Salvager<'_> {
@@ -150,7 +151,7 @@ impl Salvager<'_> {
         }
         self.result.records += batch.records();
         self.result.groups += u64::from(sealed);
-        self.pending.push_back(self.store.blocking().submit_entry(Entry::json_batch(batch))?);
+        self.pending.push_back(self.store.blocking().send(Append::json_batch(batch))?);
         while self.pending.len() > PENDING_MAX {
             self.await_oldest()?;
         }
@@ -161,7 +162,7 @@ impl Salvager<'_> {
         self.pending.pop_front().map_or(Ok(()), |pending| pending.wait().map(drop))
     }
 
-    fn finish(mut self) -> Result<Salvage> {
+    fn finish(mut self) -> Result<SalvageReport> {
         while !self.pending.is_empty() {
             self.await_oldest()?;
         }

@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{RepairMode, SegmentState, examine, repair, salvage};
-use crate::{JournalOptions, MiniStore, MiniStoreError};
+use super::{RepairMode, SegmentState, repair, salvage, verify};
+use crate::{JournalOptions, MiniStoreError, Reader};
 
 /// A closed journal of `segments` segments with three groups of two records each.
 fn journal(dir: &Path, segments: u64) -> PathBuf {
@@ -45,18 +45,21 @@ fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn values(path: &Path) -> Vec<u64> {
-    MiniStore::records::<u64>(path).map(|record| record.unwrap().value).collect()
+    Reader::open(path).unwrap().records::<u64>().map(|record| record.unwrap().value).collect()
 }
 
 #[test]
 fn a_sound_journal_has_no_faults_and_its_sums_agree() {
     let dir = tempfile::tempdir().unwrap();
-    let found = examine(journal(dir.path(), 3)).unwrap();
+    let found = verify(journal(dir.path(), 3)).unwrap();
     assert_eq!((found.faults.len(), found.torn_tail, found.records, found.groups), (0, None, 18, 9));
     let numbers: Vec<_> = found.segments.iter().map(|s| (s.first_seq, s.last_seq, s.groups)).collect();
     assert_eq!(numbers, [(Some(1), Some(6), 3), (Some(7), Some(12), 3), (Some(13), Some(18), 3)]);
     for segment in found.segments {
-        assert_eq!((segment.state, segment.sealed, segment.padding_bytes), (SegmentState::Closed, true, 0));
+        assert_eq!(
+            (segment.state, segment.checksummed, segment.padding_bytes),
+            (SegmentState::Closed, true, 0)
+        );
         assert_eq!(segment.file_bytes, segment.data_bytes + 2, "closed mark and LF");
         let bytes = fs::read(&segment.path).unwrap();
         let header_bytes = memchr::memchr(b'\n', &bytes).unwrap() as u64;
@@ -78,7 +81,7 @@ fn every_fault_is_told_with_its_place_and_what_stands_behind_it_is_counted() {
     let path = journal(dir.path(), 2);
     let archived = dir.path().join("j.jsonl.001");
     let at = damage(&archived, 4);
-    let found = examine(&path).unwrap();
+    let found = verify(&path).unwrap();
     let fault = &found.faults[0];
     assert_eq!((&fault.segment, fault.offset, fault.line, fault.seq), (&archived, at, 4, Some(3)));
     // The group behind the damaged one and those of the next segment still verify.
@@ -91,7 +94,7 @@ fn a_missing_segment_is_a_fault() {
     let dir = tempfile::tempdir().unwrap();
     let path = journal(dir.path(), 3);
     fs::remove_file(dir.path().join("j.jsonl.002")).unwrap();
-    let found = examine(&path).unwrap();
+    let found = verify(&path).unwrap();
     assert_eq!((found.faults.len(), &found.faults[0].segment), (1, &path));
     assert!(found.faults[0].reason.contains("begins with record 13, and 7 was to come"));
 }
@@ -99,7 +102,7 @@ fn a_missing_segment_is_a_fault() {
 #[test]
 fn a_missing_journal_is_not_found() {
     let dir = tempfile::tempdir().unwrap();
-    let missing = examine(dir.path().join("none"));
+    let missing = verify(dir.path().join("none"));
     let Err(MiniStoreError::Io { source }) = missing else { panic!("{missing:?}") };
     assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
 }
@@ -118,8 +121,8 @@ fn repair_says_first_and_then_cuts_keeping_a_copy() {
     assert_eq!(done, planned);
     assert!(done.actions[0].contains(&format!("at byte {at}")), "{:?}", done.actions);
     assert_eq!(values(&path), (0..8).collect::<Vec<_>>());
-    assert!(examine(&path).unwrap().faults.is_empty());
-    let kept = fs::read(dir.path().join(format!("j.jsonl.cut-{at}"))).unwrap();
+    assert!(verify(&path).unwrap().faults.is_empty());
+    let kept = fs::read(dir.path().join(format!("j.jsonl.truncated-{at}"))).unwrap();
     assert_eq!(kept, text[at as usize..]);
     assert_eq!(repair(&path, RepairMode::Apply).unwrap().actions, [""; 0]);
 }
@@ -130,7 +133,7 @@ fn repair_leaves_archived_damage_to_salvage() {
     let path = journal(dir.path(), 3);
     damage(&dir.path().join("j.jsonl.001"), 4);
     let done = repair(&path, RepairMode::Apply).unwrap();
-    assert_eq!((done.actions.len(), done.left.len()), (0, 1));
+    assert_eq!((done.actions.len(), done.unrepairable.len()), (0, 1));
 
     let new = dir.path().join("new.jsonl");
     let before = files(dir.path());
@@ -147,7 +150,7 @@ fn plain_journals_are_numbered_and_repaired_as_plain() {
     let path = dir.path().join("plain.jsonl");
     fs::write(dir.path().join("plain.jsonl.000001"), "// MINISTORE JOURNAL v0.1.4\n1\n2\n").unwrap();
     fs::write(&path, "// MINISTORE JOURNAL v0.1.4\n3\n{\"cut o").unwrap();
-    let found = examine(&path).unwrap();
+    let found = verify(&path).unwrap();
     let numbers: Vec<_> = found.segments.iter().map(|s| (s.first_seq, s.last_seq, s.state)).collect();
     assert_eq!(
         numbers,
@@ -167,8 +170,8 @@ fn plain_segments_before_a_number_too_small_for_them_are_looked_at() {
     }
     let header = r#"// MINISTORE JOURNAL v0.1.4 {"seal":"crc32c","first":2,"prev":"00000000"}"#;
     fs::write(&path, format!("{header}\n")).unwrap();
-    assert_eq!(examine(&path).unwrap().faults[0].segment, path);
-    assert!(MiniStore::records::<u64>(&path).any(|record| record.is_err()));
+    assert_eq!(verify(&path).unwrap().faults[0].segment, path);
+    assert!(Reader::open(&path).unwrap().records::<u64>().any(|record| record.is_err()));
 }
 
 #[test]
@@ -181,8 +184,8 @@ fn an_archived_segment_that_repair_finishes_is_not_left() {
     let bytes = fs::read(&archived).unwrap();
     fs::write(&archived, &bytes[..bytes.len() - 20]).unwrap();
     let done = repair(&path, RepairMode::Apply).unwrap();
-    assert!(done.left.is_empty() && !done.actions.is_empty(), "{done:?}");
-    assert_eq!(examine(&path).unwrap().faults, []);
+    assert!(done.unrepairable.is_empty() && !done.actions.is_empty(), "{done:?}");
+    assert_eq!(verify(&path).unwrap().faults, []);
     assert_eq!(values(&path), [0, 1, 2, 3]);
 }
 
@@ -193,10 +196,10 @@ fn a_broken_link_cannot_be_repaired_and_stays_told() {
     fs::write(dir.path().join("j.001"), "// MINISTORE JOURNAL v0.1.4\n1\n2\n").unwrap();
     let header = r#"// MINISTORE JOURNAL v0.1.4 {"seal":"crc32c","first":2,"prev":"00000000"}"#;
     fs::write(&path, format!("{header}\n")).unwrap();
-    let told = examine(&path).unwrap().faults;
+    let told = verify(&path).unwrap().faults;
     assert_eq!(told.len(), 1);
     for mode in [RepairMode::DryRun, RepairMode::Apply, RepairMode::Apply] {
-        assert_eq!(repair(&path, mode).unwrap().left, told);
+        assert_eq!(repair(&path, mode).unwrap().unrepairable, told);
     }
-    assert_eq!(examine(&path).unwrap().faults, told);
+    assert_eq!(verify(&path).unwrap().faults, told);
 }

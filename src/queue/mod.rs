@@ -30,9 +30,8 @@ pub(crate) use self::{
     waiting::Waiting,
 };
 use crate::{
-    Pending,
     planted::{Bug, planted},
-    request::Lines,
+    request::{Lines, PendingCommit},
     shared::Shared,
     sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError, oneshot},
 };
@@ -78,7 +77,7 @@ pub(crate) struct Ended;
 /// Where an append is.
 #[derive(Debug)]
 pub(crate) enum Appended<'a> {
-    Queued(Pending),
+    Queued(PendingCommit),
     Waiting(Waiting<'a>),
 }
 
@@ -168,7 +167,7 @@ impl Queue {
         if self.has_capacity(&state, handed)? {
             let place = self.add(&mut state, handed, shared);
             self.wake(state);
-            return Ok(Appended::Queued(Pending { place }));
+            return Ok(Appended::Queued(PendingCommit { place }));
         }
         let ticket = state.waiting.push(std::mem::take(handed));
         // The group that is being filled is not delayed any more.
@@ -181,12 +180,12 @@ impl Queue {
         &self,
         handed: &mut Handed,
         shared: &Arc<Shared>,
-    ) -> Result<Option<Pending>, Ended> {
+    ) -> Result<Option<PendingCommit>, Ended> {
         let mut state = self.lock();
         if self.has_capacity(&state, handed)? {
             let place = self.add(&mut state, handed, shared);
             self.wake(state);
-            return Ok(Some(Pending { place }));
+            return Ok(Some(PendingCommit { place }));
         }
         state.hurried = true;
         self.wake(state);

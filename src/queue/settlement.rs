@@ -26,7 +26,7 @@ pub(crate) enum Fate {
         source: Arc<io::Error>,
     },
     /// Its first record would not have got the number it was meant for: not written.
-    Conflict {
+    SeqMismatch {
         expected: u64,
         actual: u64,
     },

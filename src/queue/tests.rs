@@ -16,7 +16,7 @@ use super::{
     group::{COPIED_BYTES_MAX, KEPT_BYTES_MAX},
     *,
 };
-use crate::{JournalOptions, MiniStoreError, Pending, format::LF, process::Process};
+use crate::{JournalOptions, MiniStoreError, format::LF, process::Process, request::PendingCommit};
 
 /// A test that waits longer than this hangs.
 const HANG: Duration = Duration::from_secs(60);
@@ -43,11 +43,11 @@ impl Ends {
         self.inbox.as_ref().unwrap()
     }
 
-    fn submit(&self, bytes: usize) -> Pending {
+    fn submit(&self, bytes: usize) -> PendingCommit {
         self.append(handed(line(bytes), u32::try_from(bytes).unwrap()))
     }
 
-    fn append(&self, mut handed: Handed) -> Pending {
+    fn append(&self, mut handed: Handed) -> PendingCommit {
         self.queue.try_append(&mut handed, &self.shared).unwrap().expect("there is capacity")
     }
 
@@ -226,11 +226,11 @@ fn where_each_had_a_commit_of_its_own_each_has_a_fate_of_its_own() {
     let full = Arc::new(io::Error::from(io::ErrorKind::StorageFull));
     let fates = vec![Fate::Durable(committed(7)), Fate::NoRoom(full), Fate::Refused];
     ends.inbox().settle(ends.group(), Verdict::Each(fates));
-    assert!(matches!(now(written), Ok(7)));
+    assert!(matches!(now(written), Ok(Committed { seq: 7, .. })));
     assert!(matches!(now(no_room), Err(MiniStoreError::StorageFull { .. })));
-    assert!(matches!(now(refused), Err(MiniStoreError::WriterGone)));
+    assert!(matches!(now(refused), Err(MiniStoreError::WriterPanicked)));
     assert!(
-        matches!(now(left_out), Err(MiniStoreError::WriterGone)),
+        matches!(now(left_out), Err(MiniStoreError::WriterPanicked)),
         "nobody is told of a number that is not there"
     );
 }
@@ -258,7 +258,7 @@ fn who_asked_last_is_woken_once_and_nobody_else() {
     ends.inbox().settle(ends.group(), Verdict::Durable(committed(1)));
     assert_eq!((first.0.load(SeqCst), last.0.load(SeqCst)), (0, 1));
     assert_eq!(Arc::strong_count(&last), 1, "the waker is kept after it was woken");
-    assert!(matches!(now(pending), Ok(1)));
+    assert!(matches!(now(pending), Ok(Committed { seq: 1, .. })));
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_waker_that_panics_keeps_nobody_from_being_woken() {
     }
     ends.inbox().settle(ends.group(), Verdict::Durable(committed(1)));
     assert_eq!(woken.0.load(SeqCst), 2);
-    assert_eq!(pending.map(|pending| now(pending).unwrap()), [1, 2, 3, 4]);
+    assert_eq!(pending.map(|pending| now(pending).unwrap().seq), [1, 2, 3, 4]);
 }
 
 #[test]
@@ -287,11 +287,11 @@ fn panicking_waker_does_not_stop_acceptance() {
         assert!(poll(append, &if at == 0 { panics() } else { counts.clone() }).is_pending());
     }
     ends.commit(1);
-    assert!(matches!(now(all), Ok(1)));
+    assert!(matches!(now(all), Ok(Committed { seq: 1, .. })));
     assert_eq!(woken.0.load(SeqCst), 2);
     let pending = waiting.map(|append| now(append).unwrap());
     ends.commit(2);
-    assert_eq!(pending.map(|pending| now(pending).unwrap()), [2, 3, 4]);
+    assert_eq!(pending.map(|pending| now(pending).unwrap().seq), [2, 3, 4]);
     assert_eq!(ends.queue.used_bytes(), 0);
 }
 
@@ -306,7 +306,7 @@ fn waiting_appends_are_accepted_without_a_poll() {
     assert!(poll(&mut waiting[3], Waker::noop()).is_pending());
     ends.commit(2);
     ends.commit(4);
-    assert_eq!(waiting.map(|append| now(now(append).unwrap()).unwrap()), [2, 3, 4, 5]);
+    assert_eq!(waiting.map(|append| now(now(append).unwrap()).unwrap().seq), [2, 3, 4, 5]);
     assert_eq!(ends.queue.used_bytes(), 0);
     drop(ends.submit(10));
 }
@@ -323,7 +323,7 @@ fn dropped_waiting_append_is_not_written() {
     assert_eq!(ends.group().bytes(), 10);
     let pending = now(third).unwrap();
     drop(fourth);
-    assert!(matches!(now(pending), Err(MiniStoreError::WriterGone)), "its group was dropped");
+    assert!(matches!(now(pending), Err(MiniStoreError::WriterPanicked)), "its group was dropped");
 }
 
 #[test]
@@ -421,7 +421,7 @@ fn a_group_that_goes_unsettled_refuses_its_callers() {
     assert!(poll(&mut pending, &Waker::from(Arc::clone(&woken))).is_pending());
     drop(ends.group());
     assert_eq!(woken.0.load(SeqCst), 1);
-    assert!(matches!(now(pending), Err(MiniStoreError::WriterGone)));
+    assert!(matches!(now(pending), Err(MiniStoreError::WriterPanicked)));
 }
 
 #[test]
@@ -433,9 +433,9 @@ fn a_writer_that_is_gone_refuses_who_queued_and_who_waits_for_room() {
     let woken = Arc::new(Woken::default());
     assert!(poll(&mut waiting, &Waker::from(Arc::clone(&woken))).is_pending());
     drop(inbox);
-    assert!(matches!(now(queued), Err(MiniStoreError::WriterGone)));
+    assert!(matches!(now(queued), Err(MiniStoreError::WriterPanicked)));
     assert_eq!(woken.0.load(SeqCst), 1, "a waiting append is not woken");
-    assert!(matches!(now(waiting), Err(MiniStoreError::WriterGone)));
+    assert!(matches!(now(waiting), Err(MiniStoreError::WriterPanicked)));
 }
 
 #[test]
@@ -562,7 +562,7 @@ fn code_of_waiting_callers_runs_outside_the_lock() {
     assert_eq!(calls.swap(0, SeqCst), 2, "the bytes and the waker of the last");
     assert!(matches!(now(rejected), Err(MiniStoreError::Closed)));
     ends.commit(2);
-    assert_eq!([accepted, next].map(|append| now(now(append).unwrap()).unwrap()), [2, 3]);
+    assert_eq!([accepted, next].map(|append| now(now(append).unwrap()).unwrap().seq), [2, 3]);
     assert_eq!(callbacks.load(SeqCst), 2);
 }
 

@@ -12,9 +12,9 @@ use std::{
 
 use super::{Handed, Place};
 use crate::{
-    Pending, Result,
+    Result,
     planted::{Bug, planted},
-    request::outliving_callers,
+    request::{PendingCommit, outliving_callers},
     shared::Shared,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -166,14 +166,14 @@ impl<'a> Waiting<'a> {
 }
 
 impl Future for Waiting<'_> {
-    type Output = Result<Pending>;
+    type Output = Result<PendingCommit>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // No thread of a forked child would ever wake it.
         self.shared.check_process()?;
         self.ticket.slot.poll(context).map(|place| {
             self.is_resolved = true;
-            place.map(|place| Pending { place }).ok_or_else(|| self.shared.refusal())
+            place.map(|place| PendingCommit { place }).ok_or_else(|| self.shared.refusal())
         })
     }
 }

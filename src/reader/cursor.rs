@@ -4,7 +4,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     feed::{Feed, Place},
-    line::Line,
+    line::RawRecord,
     segment::line_of,
 };
 use crate::{Result, scan::Block};
@@ -19,7 +19,7 @@ pub struct Record<T> {
 }
 
 impl<T> Record<T> {
-    pub(super) fn parse<'a>(line: Line<'a>) -> Result<Self>
+    pub(super) fn parse<'a>(line: RawRecord<'a>) -> Result<Self>
     where
         T: Deserialize<'a>,
     {
@@ -85,7 +85,7 @@ impl Cursor {
     }
 
     /// The line that was gone to.
-    pub(super) fn line(&self) -> Option<Line<'_>> {
+    pub(super) fn line(&self) -> Option<RawRecord<'_>> {
         let place = self.place.as_ref()?;
         let index = self.next.checked_sub(1)?;
         line_of(&self.block, place, place.seq + index as u64)

@@ -94,7 +94,7 @@ impl Feed {
     ///
     /// # Errors
     ///
-    /// [`Released`](MiniStoreError::Released).
+    /// [`Trimmed`](MiniStoreError::Trimmed).
     pub(super) fn of_range(index: &Arc<Index>, wanted: Range<u64>) -> Result<Self> {
         let mut feed = Self::new(Arc::clone(index.disk()), wanted);
         if feed.wanted.is_empty() {

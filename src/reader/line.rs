@@ -1,4 +1,4 @@
-//! Records as they stand in the journal, lent out of the reader's buffer.
+//! Records as they are stored in the journal, lent out of the reader's buffer.
 
 use std::{fmt, path::Path, str, sync::Arc};
 
@@ -7,27 +7,27 @@ use serde::Deserialize;
 use super::{cursor::Cursor, feed::Feed, source::Source};
 use crate::{MiniStoreError, Result, device::Disk};
 
-/// A record as it was appended, not parsed: one JSON value, and its number. Valid until the next is asked for.
+/// A record as it was appended, not parsed: one JSON value and its sequence number. Valid until the next one is read.
 #[derive(Debug, Clone, Copy)]
-pub struct Line<'a> {
+pub struct RawRecord<'a> {
     /// Its sequence number: it never changes.
     pub seq: u64,
     /// The record, byte for byte as it was appended, without a line feed, white space or seal.
     pub json: &'a [u8],
     pub(crate) segment: &'a Path,
-    /// Where it stands in the file.
+    /// Its byte offset in the file.
     pub(crate) offset: u64,
     /// Its line, counted from 1 in the file.
     pub(super) line: u64,
 }
 
-impl<'a> Line<'a> {
-    /// The record's value. It may borrow from the line: texts without an escape (`&str`), a
+impl<'a> RawRecord<'a> {
+    /// Returns the record's value. It may borrow from the record: strings without an escape (`&str`), a
     /// [`RawValue`](serde_json::value::RawValue).
     ///
     /// # Errors
     ///
-    /// [`Record`](MiniStoreError::Record): the line is not a `T`.
+    /// [`Record`](MiniStoreError::Record): the record is not a `T`.
     pub fn parse<T: Deserialize<'a>>(&self) -> Result<T> {
         // All of it is checked to be text at once, which is faster than string by string.
         let parsed = match str::from_utf8(self.json) {
@@ -44,12 +44,12 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The lines of a journal, oldest first, over all segments, in bounded memory. See
-/// [`MiniStore::lines`](crate::MiniStore::lines).
+/// The records of a journal without parsing, oldest first, over all segments, in bounded memory. Blocks the calling thread
+/// while it reads. See [`Reader::raw_records`](crate::Reader::raw_records).
 ///
-/// Nothing is opened before the first call of [`next_line`](Self::next_line).
-#[must_use = "nothing is read before the first `next_line`"]
-pub struct Lines {
+/// Nothing is opened before the first call of [`next_record`](Self::next_record).
+#[must_use = "nothing is read before the first `next_record`"]
+pub struct RawRecords {
     source: Source,
     state: State,
     cursor: Cursor,
@@ -62,7 +62,7 @@ enum State {
     Ended,
 }
 
-impl Lines {
+impl RawRecords {
     pub(crate) fn new(disk: Arc<dyn Disk>, path: &Path, from_seq: u64) -> Self {
         Self::of(Source::Journal { disk, path: path.to_path_buf(), from_seq })
     }
@@ -71,12 +71,12 @@ impl Lines {
         Self { source, state: State::Fresh, cursor: Cursor::default() }
     }
 
-    /// The next line; `None` at the end of the journal, and after an error.
+    /// Returns the next record; `None` at the end of the journal, and after an error.
     ///
     /// # Errors
     ///
-    /// As [`MiniStore::records`](crate::MiniStore::records), save that nothing is parsed here.
-    pub fn next_line(&mut self) -> Result<Option<Line<'_>>> {
+    /// As [`Reader::records`](crate::Reader::records), except that nothing is parsed here.
+    pub fn next_record(&mut self) -> Result<Option<RawRecord<'_>>> {
         while !self.cursor.advance(self.source.first_seq()) {
             if !self.refill()? {
                 return Ok(None);
@@ -98,15 +98,11 @@ impl Lines {
         }
         Ok(refilled)
     }
-
-    pub(super) fn into_source(self) -> Source {
-        self.source
-    }
 }
 
-impl fmt::Debug for Lines {
+impl fmt::Debug for RawRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lines")
+        f.debug_struct("RawRecords")
             .field("path", &self.source.path())
             .field("from_seq", &self.source.first_seq())
             .finish_non_exhaustive()

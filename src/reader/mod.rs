@@ -16,10 +16,10 @@ mod source;
 mod stream;
 
 pub use cursor::Record;
-pub use follow::{Follow, FollowLines, Stopper};
-pub use line::{Line, Lines};
+pub use follow::{FollowStream, Follower, RawFollower, StopHandle};
+pub use line::{RawRecord, RawRecords};
 pub(crate) use lookup::Lookups;
-pub use lookup::Reader;
+pub use lookup::{Reader, RecordRange};
 pub use records::Records;
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use replay::replay_on;

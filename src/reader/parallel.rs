@@ -3,7 +3,9 @@
 //! Owns the order: what comes out is in the order of the journal, up to the first fault, whichever thread was faster.
 //! Beyond the result it holds a block a thread.
 
-use std::{collections::BTreeMap, panic::resume_unwind, sync::Arc};
+use std::{
+    collections::BTreeMap, num::NonZero, panic::resume_unwind, sync::Arc, thread::available_parallelism,
+};
 
 use serde::de::DeserializeOwned;
 
@@ -16,6 +18,11 @@ use crate::{
 
 /// More threads than this would wait for the one that reads: it checks about ten times as fast as one parses.
 pub(super) const THREADS_MAX: usize = 8;
+
+/// Returns how many threads a replay uses by default.
+pub(super) fn default_threads() -> usize {
+    available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX)
+}
 
 /// All records of what `open` opens, parsed on so many threads.
 pub(super) async fn replay<R, O>(open: O, threads: usize) -> Result<Vec<R>>

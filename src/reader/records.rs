@@ -4,34 +4,24 @@ use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
-use super::{cursor::Record, line::Lines, source::Source, stream::RecordStream};
+use super::{cursor::Record, line::RawRecords};
 use crate::{Result, device::Disk};
 
-/// The records of a journal, oldest first, over all segments, in bounded memory. See
-/// [`MiniStore::records`](crate::MiniStore::records).
+/// The records of a journal, oldest first, over all segments, in bounded memory. Blocks the calling thread while it reads.
+/// See [`Reader::records`](crate::Reader::records).
 ///
 /// Nothing is opened before the first call of `next`. After an error of a single record
-/// ([`MiniStoreError::Record`](crate::MiniStoreError::Record)) it goes on with the next one; after any other error
-/// it ends.
+/// ([`MiniStoreError::Record`](crate::MiniStoreError::Record)) the iterator continues with the next one; any other error
+/// ends it.
 #[must_use = "nothing is read before the first `next`"]
 pub struct Records<T> {
-    lines: Lines,
+    lines: RawRecords,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T> Records<T> {
     pub(crate) fn new(disk: Arc<dyn Disk>, path: &Path, from_seq: u64) -> Self {
-        Self { lines: Lines::new(disk, path, from_seq), value: PhantomData }
-    }
-
-    pub(super) fn of(source: Source) -> Self {
-        Self { lines: Lines::of(source), value: PhantomData }
-    }
-
-    /// The same records as a `futures::Stream` that needs no particular runtime: the files are read on a thread of its own,
-    /// so that no runtime thread is blocked. Starts from the beginning.
-    pub fn into_stream(self) -> RecordStream<T> {
-        RecordStream::of(self.lines.into_source())
+        Self { lines: RawRecords::new(disk, path, from_seq), value: PhantomData }
     }
 }
 
@@ -39,7 +29,7 @@ impl<T: DeserializeOwned> Iterator for Records<T> {
     type Item = Result<Record<T>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.lines.next_line() {
+        match self.lines.next_record() {
             Ok(line) => line.map(Record::parse),
             Err(error) => Some(Err(error)),
         }

@@ -4,7 +4,7 @@ use std::{io, path::Path, sync::Arc};
 
 use super::{
     feed::Place,
-    line::Line,
+    line::RawRecord,
     lookup::{Found, Trail},
 };
 use crate::{
@@ -24,7 +24,7 @@ pub(super) struct Segment {
     file: Arc<dyn DiskFile>,
     scanner: Scanner<Arc<dyn DiskFile>>,
     next_seq: u64,
-    next_line: u64,
+    next_record: u64,
     /// A group too large for a block, on its second reading.
     large: Option<LineReader<Arc<dyn DiskFile>>>,
     /// Where it is noted how far the segment was verified.
@@ -39,19 +39,19 @@ impl Segment {
         scanner: Scanner<Arc<dyn DiskFile>>,
         first_seq: u64,
     ) -> Self {
-        Self { path, file, scanner, next_seq: first_seq, next_line: 2, large: None, trail: None }
+        Self { path, file, scanner, next_seq: first_seq, next_record: 2, large: None, trail: None }
     }
 
     /// The same segment, before record `seq`, which begins a group there.
     pub(super) fn further_on(&self, seq: u64, waypoint: Waypoint) -> Self {
-        let next_line = self.next_line + (seq - self.next_seq);
-        let place = scan::Place::at(self.scanner.header(), next_line, waypoint);
+        let next_record = self.next_record + (seq - self.next_seq);
+        let place = scan::Place::at(self.scanner.header(), next_record, waypoint);
         Self {
             path: Arc::clone(&self.path),
             file: Arc::clone(&self.file),
             scanner: Scanner::resume(Arc::clone(&self.file), place, Collect::Lines),
             next_seq: seq,
-            next_line,
+            next_record,
             large: None,
             trail: self.trail.clone(),
         }
@@ -68,7 +68,7 @@ impl Segment {
 
     /// Where the next record stands.
     pub(super) fn place(&self) -> Place {
-        Place { segment: Arc::clone(&self.path), seq: self.next_seq, line: self.next_line }
+        Place { segment: Arc::clone(&self.path), seq: self.next_seq, line: self.next_record }
     }
 
     pub(super) fn next_seq(&self) -> u64 {
@@ -94,7 +94,7 @@ impl Segment {
                         return Ok(None);
                     }
                     self.next_seq += group.records;
-                    self.next_line += group.records;
+                    self.next_record += group.records;
                 }
                 Step::End(end) => return Ok(Some(end)),
             }
@@ -111,7 +111,7 @@ impl Segment {
         }
         let filled = (block.len() - held) as u64;
         self.next_seq += filled;
-        self.next_line += filled;
+        self.next_record += filled;
         Ok(end)
     }
 
@@ -167,10 +167,10 @@ impl Segment {
 }
 
 /// The record `seq` in a block whose records begin at `place`.
-pub(super) fn line_of<'a>(block: &'a Block, place: &'a Place, seq: u64) -> Option<Line<'a>> {
+pub(super) fn line_of<'a>(block: &'a Block, place: &'a Place, seq: u64) -> Option<RawRecord<'a>> {
     let index = seq.checked_sub(place.seq)?;
     let span = block.span(usize::try_from(index).ok()?)?;
-    Some(Line {
+    Some(RawRecord {
         seq,
         json: block.value(span),
         segment: &place.segment,

@@ -21,10 +21,11 @@ use super::{
 };
 use crate::{MiniStoreError, Result, device::Disk};
 
-/// The records of a journal as a `futures::Stream`. See [`Records::into_stream`](crate::Records::into_stream).
+/// The records of a journal as a `futures::Stream`. See [`Reader::records_stream`](crate::Reader::records_stream) and
+/// [`Reader::range_stream`](crate::Reader::range_stream).
 ///
-/// Polled in a fork of the process that polled it first it says [`Forked`](MiniStoreError::Forked) once what was read is
-/// handed out, and ends: the fork has not got its thread.
+/// Polled in a fork of the process that polled it first, it yields the records that were read before, then
+/// [`Forked`](MiniStoreError::Forked), and ends: the fork does not have its thread.
 #[must_use = "streams do nothing unless polled"]
 pub struct RecordStream<T> {
     source: Source,
@@ -44,7 +45,14 @@ impl<T> RecordStream<T> {
             let source = self.source.clone();
             self.pump = Some(Pump::start(source.path().to_path_buf(), move || source.open())?);
         }
-        self.pump.as_mut().ok_or(MiniStoreError::WriterGone)
+        self.pump.as_mut().ok_or(MiniStoreError::WriterPanicked)
+    }
+}
+
+impl<T: DeserializeOwned> RecordStream<T> {
+    /// Returns the next record; `None` at the end, and after an error.
+    pub async fn next(&mut self) -> Option<Result<Record<T>>> {
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 }
 

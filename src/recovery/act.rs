@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    CutTail, OpenReport, Recovered,
+    OpenReport, Recovered, TruncatedTail,
     decide::Step,
     numbering::first_of,
     observe::{Active, Content, Journal},
@@ -89,7 +89,7 @@ pub(super) fn take(
         Step::CutActive => match &journal.active {
             Some(Active { path, file, content: Content::Scanned(scanned) }) => {
                 let cut = cut_tail(disk, names, path, &**file, scanned)?;
-                report.cut = cut.or(report.cut.take());
+                report.truncated = cut.or(report.truncated.take());
                 Ok(())
             }
             _ => Ok(()),
@@ -145,21 +145,21 @@ pub(super) fn make_ready(
         report: OpenReport { next_seq: link.first + records, ..report },
     };
     let ends_as_it_should = end.terminated && end.file_end == end.data_end + 1 + u64::from(end.marked);
-    if !sealed && options.seals && records == 0 {
+    if !sealed && options.checksums && records == 0 {
         let header = Header::Sealed(link);
         write_header(&*file, header).map_err(fail("write"))?;
         let text = header.compose();
         recovered.data_end = text.len() as u64;
         recovered.chain = Chain::start(&text);
         recovered.sealed = true;
-    } else if !sealed && options.seals {
+    } else if !sealed && options.checksums {
         let seal = end.chain.seal();
         seal_plain_lines(&*file, end.data_end, seal).map_err(fail("write"))?;
         recovered.data_end += seal::encode(seal).len() as u64;
         recovered.chain = Chain::after(seal);
         recovered.last_seal = Some(seal);
         recovered.sealed = true;
-        recovered.report.plain_sealed = true;
+        recovered.report.legacy_upgraded = true;
     } else if planted(Bug::RecoveryCutsTooLittle) && end.tail.is_some() {
         file.write_at(&[LF], end.data_end).map_err(fail("write"))?;
     } else if !ends_as_it_should {
@@ -286,9 +286,9 @@ fn cut_tail(
     path: &Path,
     file: &dyn DiskFile,
     scanned: &Scanned,
-) -> Result<Option<CutTail>> {
+) -> Result<Option<TruncatedTail>> {
     let Some(tail) = &scanned.end.tail else { return Ok(None) };
-    let kept_in = if tail.bytes > 0 {
+    let saved_to = if tail.bytes > 0 {
         let copy = free_name(disk, names, tail.offset)?;
         keep_copy(disk, names, file, tail, &copy).map_err(MiniStoreError::file(&copy, "write"))?;
         Some(copy)
@@ -299,9 +299,15 @@ fn cut_tail(
     let data_end = if too_much { scanned.last_group - 1 } else { scanned.end.data_end };
     end_in(file, data_end, &[LF], scanned.is_sealed()).map_err(MiniStoreError::file(path, "cut"))?;
     let (offset, bytes, reason) = (tail.offset, tail.bytes, tail.reason.to_owned());
-    let kept = kept_in.as_deref().map(Path::display).map(tracing::field::display);
-    tracing::warn!(segment = %path.display(), offset, bytes, reason, kept_in = kept, "cut the end of a segment");
-    Ok(kept_in.map(|kept| CutTail { segment: path.into(), offset, bytes, kept_in: Some(kept), reason }))
+    let kept = saved_to.as_deref().map(Path::display).map(tracing::field::display);
+    tracing::warn!(segment = %path.display(), offset, bytes, reason, saved_to = kept, "truncated torn tail");
+    Ok(saved_to.map(|kept| TruncatedTail {
+        segment: path.into(),
+        offset,
+        bytes,
+        saved_to: Some(kept),
+        reason,
+    }))
 }
 
 fn keep_copy(
@@ -344,7 +350,7 @@ fn free_name(disk: &dyn Disk, names: &Names, offset: u64) -> Result<PathBuf> {
 
 /// The header of a segment that follows the newest archived one.
 fn next_header(options: &JournalOptions, journal: &Journal) -> Result<Header> {
-    if !options.seals {
+    if !options.checksums {
         return Ok(Header::Plain);
     }
     journal.link().map(Header::Sealed)
@@ -358,7 +364,7 @@ fn rename_new(disk: &dyn Disk, names: &Names, from: &Path, to: &Path) -> io::Res
 /// Completes renames by links: each of these files has its new name, durably.
 pub(super) fn remove_names(disk: &dyn Disk, names: &Names, old: &[PathBuf]) -> Result<()> {
     for path in old {
-        tracing::info!(file = %path.display(), "completed an interrupted rename");
+        tracing::info!(file = %path.display(), "completed interrupted rename");
         disk.remove(path).map_err(MiniStoreError::file(path, "remove"))?;
     }
     disk.sync_dir(names.dir()).map_err(MiniStoreError::file(names.dir(), "sync the directory"))

@@ -98,7 +98,7 @@ pub(crate) fn decide(states: States, policy: RecoveryPolicy) -> Step {
         Next::Foreign | Next::Continues if holds_records || states.next == Next::Foreign => {
             return match policy {
                 RecoveryPolicy::Strict => Step::Refuse(Culprit::Next),
-                RecoveryPolicy::CutAtFirstError => Step::SetNextAside,
+                RecoveryPolicy::TruncateAtFirstError => Step::SetNextAside,
             };
         }
         Next::Foreign | Next::Continues | Next::Absent => {}

@@ -20,7 +20,7 @@ use std::{io, path::Path, sync::Arc};
 pub(crate) use act::{close_segment, mark_closed};
 pub(crate) use decide::{ActiveState, ArchivedState, NextState, States, Step, decide};
 pub(crate) use observe::Journal;
-pub use report::{CutTail, OpenReport};
+pub use report::{OpenReport, TruncatedTail};
 pub(crate) use scanned::{check_plain_lines, scan_to_end};
 pub(crate) use seen::Seen;
 

@@ -1,35 +1,39 @@
-//! What opening a journal found and did.
+//! The report of what opening a journal found and did.
 
 use std::path::PathBuf;
 
-/// What was found and done when a store was opened. See [`MiniStore::open_report`](crate::MiniStore::open_report).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+use serde::Serialize;
+
+/// What recovery found and did when a store was opened. See [`MiniStore::open_report`](crate::MiniStore::open_report).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct OpenReport {
     /// There was no journal: a new one was created.
     pub created: bool,
     /// The sequence number that the next record gets.
     pub next_seq: u64,
-    /// Bytes that were cut from the end of the active segment.
-    pub cut: Option<CutTail>,
-    /// A rotation that had been cut off was completed.
+    /// Bytes that were truncated from the end of the active segment.
+    pub truncated: Option<TruncatedTail>,
+    /// An interrupted rotation was completed.
     pub rotation_completed: bool,
-    /// The active segment was plain, as `ministore` 0.1.7 writes it, and its lines were put under a seal.
-    pub plain_sealed: bool,
+    /// The active segment had no checksums, as `ministore` 0.1.7 writes it, and its lines got a seal.
+    pub legacy_upgraded: bool,
 }
 
-/// Bytes that recovery cut, and where they were kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Bytes that recovery truncated, and the file they were saved to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct CutTail {
-    /// The file they were cut from.
+pub struct TruncatedTail {
+    /// The file they were truncated from.
+    #[serde(serialize_with = "crate::serialize::path")]
     pub segment: PathBuf,
-    /// Where they stood, in bytes from the start of the file.
+    /// Their offset, in bytes from the start of the file.
     pub offset: u64,
-    /// How many they were.
+    /// Their number.
     pub bytes: u64,
-    /// The file that holds them now.
-    pub kept_in: Option<PathBuf>,
-    /// Why they were cut.
+    /// The file that contains them now.
+    #[serde(serialize_with = "crate::serialize::optional_path")]
+    pub saved_to: Option<PathBuf>,
+    /// The check that failed.
     pub reason: String,
 }

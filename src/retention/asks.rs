@@ -17,7 +17,7 @@ pub(crate) enum Ask {
     /// Keep all records from one on.
     Hold { name: String, seq: u64, done: oneshot::Sender<Result<()>> },
     /// No longer. Answered with whether there was such a hold.
-    Unhold { name: String, done: oneshot::Sender<Result<bool>> },
+    ReleaseHold { name: String, done: oneshot::Sender<Result<bool>> },
 }
 
 impl Ask {
@@ -25,7 +25,7 @@ impl Ask {
         match self {
             Self::Release { done, .. } => answer(done, Err(refusal)),
             Self::Hold { done, .. } => answer(done, Err(refusal)),
-            Self::Unhold { done, .. } => answer(done, Err(refusal)),
+            Self::ReleaseHold { done, .. } => answer(done, Err(refusal)),
         }
     }
 }

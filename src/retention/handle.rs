@@ -1,43 +1,42 @@
-//! What callers can do about retention: release records, hold them, and look at what is left.
+//! Retention as callers use it: trimming records, holding them, and the oldest record that exists.
 
 use std::collections::BTreeMap;
 
 use super::{Ask, holds::NAME_BYTES_MAX};
-use crate::{Blocking, MiniStore, MiniStoreError, Result, sync::block_on};
+use crate::{BlockingStore, MiniStore, MiniStoreError, Result, sync::block_on};
 
 impl MiniStore {
-    /// The sequence number of the oldest record that is still there; of the next one where there is none. It grows where
-    /// retention deletes, and at no other time.
+    /// Returns the sequence number of the oldest record that exists; of the next one where there is none. It grows only when
+    /// retention deletes.
     ///
-    /// From memory. In a journal that begins with segments of `ministore` 0.1.7, the oldest of which are gone, their
-    /// records are counted when it is opened.
+    /// It is kept in memory. In a journal that begins with segments of `ministore` 0.1.7 of which the oldest were deleted,
+    /// records are counted from the oldest one that exists when it is opened.
     #[must_use]
     pub fn first_seq(&self) -> u64 {
         self.shared().retention.first_seq()
     }
 
-    /// Says that no record before `seq` is needed any more, and deletes what that allows: archived segments that hold
-    /// nothing else. Returns [`first_seq`](Self::first_seq) as it is then; the deletions are durable. Commits go on
-    /// meanwhile.
+    /// Trims the journal: no record before `seq` is needed any more. Deletes the rotated segments that contain no other
+    /// records, and returns [`first_seq`](Self::first_seq) once the deletions are durable. Commits continue meanwhile.
     ///
-    /// What cannot go yet goes as soon as it can, while the store is open: records in the active segment once it was
-    /// rotated, records that a [hold](Self::hold) protects once it has moved. A lower `seq` than before takes nothing back.
-    /// `release_before(0)` releases nothing, and applies the limits of the options now.
+    /// Segments that cannot be deleted yet are deleted as soon as they can, while the store is open: the active segment once
+    /// it is rotated, a segment that a [hold](Self::hold) protects once the hold has moved. A lower `seq` than before has no
+    /// effect. `trim_before(0)` trims nothing and applies the limits of the options now.
     ///
-    /// What a segment holds is told by the header of the one behind it. A segment of `ministore` 0.1.7 with another one
-    /// behind it is therefore kept. So that the records of such a journal keep their numbers, no limit of the options deletes
-    /// any of them either before the first rotation here.
+    /// The header of the next segment says where a segment ends. A segment of `ministore` 0.1.7 that is followed by another
+    /// one is therefore kept. To keep the sequence numbers of such a journal, no limit of the options deletes its segments
+    /// before the first rotation by this crate.
     ///
     /// ```
     /// # fn main() -> ministore_uring::Result<()> {
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("journal.jsonl");
-    /// let store = ministore_uring::MiniStore::open_blocking(&path)?;
+    /// let store = ministore_uring::JournalOptions::new().open_blocking(&path)?;
     /// store.blocking().append_batch([1, 2, 3])?;
-    /// // A snapshot that stands for all of them is durable by now.
+    /// // A snapshot that contains all of them is durable now.
     /// store.blocking().rotate()?;
-    /// assert_eq!(store.blocking().release_before(4)?, 4);
-    /// assert_eq!(store.stats().released_records, 3);
+    /// assert_eq!(store.blocking().trim_before(4)?, 4);
+    /// assert_eq!(store.stats().trimmed_records, 3);
     /// # Ok(())
     /// # }
     /// ```
@@ -46,66 +45,65 @@ impl MiniStore {
     ///
     /// * [`Io`](MiniStoreError::Io): a segment could not be deleted; what was deleted before it stays so.
     /// * [`InvalidArgument`](MiniStoreError::InvalidArgument): the journal was opened with
-    ///   [`seals(false)`](crate::JournalOptions::seals), and sequence numbers do not last there.
-    /// * [`Closed`](MiniStoreError::Closed): the store was closed before everything was deleted. What was deleted stays so;
-    ///   call again after the next open.
+    ///   [`checksums(false)`](crate::JournalOptions::checksums), so its sequence numbers are not stable.
+    /// * [`Closed`](MiniStoreError::Closed): the store was closed before everything was deleted. Call again after the next
+    ///   open.
     /// * [`Poisoned`](MiniStoreError::Poisoned).
-    pub async fn release_before(&self, seq: u64) -> Result<u64> {
+    pub async fn trim_before(&self, seq: u64) -> Result<u64> {
         self.ask(|done| Ask::Release { before: seq, done }).await
     }
 
-    /// Sets a named cursor: no retention deletes a segment with records from `seq` on, whatever its limits or
-    /// [`release_before`](Self::release_before) say, until the hold is moved or taken away. Durable when it returns, and
-    /// stands in the file `NAME.holds`: it survives crashes, and being opened with other options. Segments that a moved hold
-    /// no longer protects are deleted afterwards, in the background.
+    /// Sets a retention hold: neither [`trim_before`](Self::trim_before) nor a limit deletes a segment with records from `seq`
+    /// on, until the hold is moved or [released](Self::release_hold). It is durable when this returns and is stored in the
+    /// file `NAME.holds`: it survives crashes and applies with any options. Segments that a moved hold no longer protects are
+    /// deleted afterwards, in the background.
     ///
-    /// The same call moves a hold: forward, or back to what is still there. A `seq` that is still to come is allowed. Many
-    /// calls at a time share one write: a consumer may move its hold as often as it likes. At most 4096 holds stand at a
-    /// time.
+    /// The same call moves a hold: forward, or back to a record that exists. A `seq` that is not assigned yet is allowed.
+    /// Concurrent calls share one write, so a consumer may move its hold often. A journal has at most 4096 holds.
     ///
     /// ```
     /// # fn main() -> ministore_uring::Result<()> {
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("journal.jsonl");
-    /// let store = ministore_uring::MiniStore::open_blocking(&path)?;
+    /// let store = ministore_uring::JournalOptions::new().open_blocking(&path)?;
     /// store.blocking().append_batch([1, 2, 3])?;
     /// store.blocking().rotate()?;
     /// store.blocking().hold("billing", 2)?;
-    /// assert_eq!(store.blocking().release_before(4)?, 1); // record 2 is in the same segment as record 1
-    /// store.blocking().hold("billing", 4)?; // allows the deletion, and does not wait for it
-    /// assert_eq!(store.blocking().release_before(4)?, 4);
+    /// assert_eq!(store.blocking().trim_before(4)?, 1); // record 2 is in the same segment as record 1
+    /// store.blocking().hold("billing", 4)?; // allows the deletion and does not wait for it
+    /// assert_eq!(store.blocking().trim_before(4)?, 4);
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     ///
-    /// * [`Released`](MiniStoreError::Released): record `seq` was deleted already. No hold was set; one of this name
-    ///   stays where it was.
-    /// * [`InvalidArgument`](MiniStoreError::InvalidArgument): the name is empty, longer than 255 bytes or holds control
+    /// * [`Trimmed`](MiniStoreError::Trimmed): record `seq` was deleted already. No hold was set; one of this name
+    ///   does not move.
+    /// * [`InvalidArgument`](MiniStoreError::InvalidArgument): the name is empty, longer than 255 bytes or contains control
     ///   characters; there are too many holds; or the journal was opened with
-    ///   [`seals(false)`](crate::JournalOptions::seals).
-    /// * [`StorageFull`](MiniStoreError::StorageFull), [`Io`](MiniStoreError::Io): it could not be written; what stood
-    ///   before stands.
+    ///   [`checksums(false)`](crate::JournalOptions::checksums).
+    /// * [`StorageFull`](MiniStoreError::StorageFull), [`Io`](MiniStoreError::Io): it could not be written; the holds are as
+    ///   before.
     /// * [`Closed`](MiniStoreError::Closed).
-    /// * [`Poisoned`](MiniStoreError::Poisoned), [`WriterGone`](MiniStoreError::WriterGone): whether it stands is known
-    ///   at the next open.
+    /// * [`Poisoned`](MiniStoreError::Poisoned), [`WriterPanicked`](MiniStoreError::WriterPanicked): the next open shows
+    ///   whether it was set.
     pub async fn hold(&self, name: &str, seq: u64) -> Result<()> {
         check_name(name)?;
         self.ask(|done| Ask::Hold { name: name.to_owned(), seq, done }).await
     }
 
-    /// Takes a hold away; whether there was one. Durable when it returns.
+    /// Releases a hold; returns whether it existed. Durable when it returns.
     ///
     /// # Errors
     ///
-    /// As [`hold`](Self::hold), where it was to be written.
-    pub async fn unhold(&self, name: &str) -> Result<bool> {
-        self.ask(|done| Ask::Unhold { name: name.to_owned(), done }).await
+    /// As [`hold`](Self::hold), where it had to be written.
+    pub async fn release_hold(&self, name: &str) -> Result<bool> {
+        self.ask(|done| Ask::ReleaseHold { name: name.to_owned(), done }).await
     }
 
-    /// The holds that stand, durably: the sequence number of each, by its name. From memory. (In a fork of the process
-    /// that opened the journal: those at the fork, or none.)
+    /// Returns the durable holds: the sequence number of each, by name, from memory. (In a forked child: those at the fork, or
+    /// none.)
     #[must_use]
     pub fn holds(&self) -> BTreeMap<String, u64> {
         let shared = self.shared();
@@ -116,32 +114,32 @@ impl MiniStore {
     }
 }
 
-impl Blocking<'_> {
-    /// Deletes what is not needed any more; the oldest record that is left.
+impl BlockingStore<'_> {
+    /// Trims the journal; returns the oldest record that exists.
     ///
     /// # Errors
     ///
-    /// As [`MiniStore::release_before`].
-    pub fn release_before(&self, seq: u64) -> Result<u64> {
-        block_on(self.store.release_before(seq))
+    /// As [`MiniStore::trim_before`].
+    pub fn trim_before(&self, seq: u64) -> Result<u64> {
+        block_on(self.store().trim_before(seq))
     }
 
-    /// Sets or moves a named cursor that retention does not pass.
+    /// Sets or moves a retention hold.
     ///
     /// # Errors
     ///
     /// As [`MiniStore::hold`].
     pub fn hold(&self, name: &str, seq: u64) -> Result<()> {
-        block_on(self.store.hold(name, seq))
+        block_on(self.store().hold(name, seq))
     }
 
-    /// Takes a hold away; whether there was one.
+    /// Releases a hold; returns whether it existed.
     ///
     /// # Errors
     ///
-    /// As [`MiniStore::unhold`].
-    pub fn unhold(&self, name: &str) -> Result<bool> {
-        block_on(self.store.unhold(name))
+    /// As [`MiniStore::release_hold`].
+    pub fn release_hold(&self, name: &str) -> Result<bool> {
+        block_on(self.store().release_hold(name))
     }
 }
 
@@ -151,7 +149,7 @@ fn check_name(name: &str) -> Result<()> {
     } else if name.len() > NAME_BYTES_MAX {
         "is longer than 255 bytes"
     } else if name.chars().any(char::is_control) {
-        "holds control characters"
+        "contains control characters"
     } else {
         return Ok(());
     };

@@ -19,8 +19,11 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub(crate) fn of(options: &JournalOptions) -> Self {
-        let JournalOptions { max_segments, max_total_bytes, max_age, .. } = *options;
-        Self { max_segments, max_total_bytes, max_age }
+        Self {
+            max_segments: options.max_segments.unwrap_or(usize::MAX),
+            max_total_bytes: options.max_total_bytes.unwrap_or(u64::MAX),
+            max_age: options.max_age.unwrap_or(Duration::MAX),
+        }
     }
 
     /// Those that hold between two rotations, too.
@@ -46,7 +49,7 @@ impl Limits {
 pub(crate) struct Rules {
     pub(crate) limits: Limits,
     /// The program needs no record before this one.
-    pub(crate) released_before: u64,
+    pub(crate) trimmed_before: u64,
     /// Somebody needs all records from this one on. Nobody: the highest number, which no record has.
     pub(crate) held_from: u64,
 }
@@ -72,7 +75,7 @@ pub(crate) struct Oldest {
 /// Why a segment is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
-    Released,
+    Trimmed,
     Count,
     Bytes,
     Age,
@@ -81,7 +84,7 @@ pub(crate) enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Released => "released",
+            Self::Trimmed => "released",
             Self::Count => "count",
             Self::Bytes => "bytes",
             Self::Age => "age",
@@ -92,14 +95,14 @@ impl fmt::Display for Why {
 impl Rules {
     /// Why the oldest segment is to be deleted; `None`: it stays, and so does everything behind it.
     pub(crate) fn verdict(&self, left: Left, oldest: &Oldest) -> Option<Why> {
-        let Self { limits, released_before, .. } = self;
+        let Self { limits, trimmed_before, .. } = self;
         let end = if planted(Bug::ReleasesOneTooMany) { Some(oldest.first) } else { oldest.end };
         let segments = left.segments
             + usize::from(planted(Bug::RetentionOneTooMany) && limits.max_segments < usize::MAX);
         if self.is_held(oldest) {
             None
-        } else if end.is_some_and(|end| end <= *released_before) {
-            Some(Why::Released)
+        } else if end.is_some_and(|end| end <= *trimmed_before) {
+            Some(Why::Trimmed)
         } else if segments > limits.max_segments {
             Some(Why::Count)
         } else if left.bytes > limits.max_total_bytes {

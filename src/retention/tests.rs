@@ -47,7 +47,7 @@ fn deleted(rules: &Rules, segments: &[Segment], active_bytes: u64) -> Vec<Why> {
 
 /// The same, said at once: as many as the most demanding rule wants, but not past what is held.
 fn expected(rules: &Rules, segments: &[Segment], active_bytes: u64) -> usize {
-    let Rules { limits, released_before, held_from } = *rules;
+    let Rules { limits, trimmed_before, held_from } = *rules;
     let ends = &firsts(segments)[1..];
     let bytes_behind =
         |count: usize| active_bytes + segments[count..].iter().map(|segment| segment.bytes).sum::<u64>();
@@ -56,7 +56,7 @@ fn expected(rules: &Rules, segments: &[Segment], active_bytes: u64) -> usize {
         segments.len() + 1 - index > limits.max_segments
             || bytes_behind(index) > limits.max_total_bytes
             || segments[index].age > limits.max_age.as_secs()
-            || (segments[index].ends && ends[index] <= released_before)
+            || (segments[index].ends && ends[index] <= trimmed_before)
     };
     (0..segments.len()).take_while(|&index| wanted(index) && may_go(index)).count()
 }
@@ -78,7 +78,7 @@ fn rules() -> impl Strategy<Value = Rules> {
         max_age,
     });
     (limits, prop_oneof![Just(0), 0..20_u64], prop_oneof![Just(u64::MAX), 0..20_u64])
-        .prop_map(|(limits, released_before, held_from)| Rules { limits, released_before, held_from })
+        .prop_map(|(limits, trimmed_before, held_from)| Rules { limits, trimmed_before, held_from })
 }
 
 proptest! {
@@ -115,27 +115,27 @@ const THREE: [Segment; 3] = [
 
 #[test]
 fn by_default_everything_is_kept() {
-    let rules = Rules { limits: KEEP, released_before: 0, held_from: u64::MAX };
+    let rules = Rules { limits: KEEP, trimmed_before: 0, held_from: u64::MAX };
     assert_eq!(deleted(&rules, &THREE, 5), []);
 }
 
 #[test]
 fn each_rule_says_why() {
-    let of = |limits, released_before| Rules { limits, released_before, held_from: u64::MAX };
-    assert_eq!(deleted(&of(KEEP, 21), &THREE, 5), [Why::Released; 2]);
-    assert_eq!(deleted(&of(KEEP, 20), &THREE, 5), [Why::Released; 1]);
+    let of = |limits, trimmed_before| Rules { limits, trimmed_before, held_from: u64::MAX };
+    assert_eq!(deleted(&of(KEEP, 21), &THREE, 5), [Why::Trimmed; 2]);
+    assert_eq!(deleted(&of(KEEP, 20), &THREE, 5), [Why::Trimmed; 1]);
     assert_eq!(deleted(&of(Limits { max_segments: 2, ..KEEP }, 0), &THREE, 5), [Why::Count; 2]);
     assert_eq!(deleted(&of(Limits { max_total_bytes: 12, ..KEEP }, 0), &THREE, 5), [Why::Bytes; 2]);
     assert_eq!(deleted(&of(Limits { max_age: Duration::from_secs(20), ..KEEP }, 0), &THREE, 5), [Why::Age]);
     let released_first = of(Limits { max_segments: 1, ..KEEP }, 11);
-    assert_eq!(deleted(&released_first, &THREE, 5), [Why::Released, Why::Count, Why::Count]);
+    assert_eq!(deleted(&released_first, &THREE, 5), [Why::Trimmed, Why::Count, Why::Count]);
 }
 
 #[test]
 fn a_hold_stands_against_every_rule() {
     let limits = Limits { max_segments: 1, max_total_bytes: 1, max_age: Duration::from_secs(1) };
     for (held_from, gone) in [(0, 0), (1, 0), (10, 0), (11, 1), (20, 1), (21, 2), (31, 3), (u64::MAX, 3)] {
-        let rules = Rules { limits, released_before: 1000, held_from };
+        let rules = Rules { limits, trimmed_before: 1000, held_from };
         assert_eq!(deleted(&rules, &THREE, 5).len(), gone, "held from {held_from}");
     }
 }
@@ -144,10 +144,10 @@ fn a_hold_stands_against_every_rule() {
 fn what_does_not_say_where_it_ends_is_held_and_not_released() {
     let unknown = THREE.map(|segment| Segment { ends: false, ..segment });
     let one_left = Limits { max_segments: 1, ..KEEP };
-    let rules = Rules { limits: KEEP, released_before: 1000, held_from: u64::MAX };
+    let rules = Rules { limits: KEEP, trimmed_before: 1000, held_from: u64::MAX };
     assert_eq!(deleted(&rules, &unknown, 5), []);
-    let rules = Rules { limits: one_left, released_before: 0, held_from: 1000 };
+    let rules = Rules { limits: one_left, trimmed_before: 0, held_from: 1000 };
     assert_eq!(deleted(&rules, &unknown, 5), []);
-    let rules = Rules { limits: one_left, released_before: 0, held_from: u64::MAX };
+    let rules = Rules { limits: one_left, trimmed_before: 0, held_from: u64::MAX };
     assert_eq!(deleted(&rules, &unknown, 5), [Why::Count; 3]);
 }

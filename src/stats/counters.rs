@@ -23,9 +23,9 @@ use crate::{
 pub(crate) struct Counted {
     pub(crate) records: u64,
     pub(crate) json_bytes: u64,
-    pub(crate) queued: Duration,
-    pub(crate) laid_out: Duration,
-    pub(crate) committed: Duration,
+    pub(crate) queue_wait: Duration,
+    pub(crate) encode: Duration,
+    pub(crate) sync: Duration,
 }
 
 /// What is true at the moment of reading.
@@ -42,7 +42,7 @@ pub(crate) struct Counters {
     started: SystemTime,
     opened: Instant,
     meters: Meters,
-    direct: AtomicBool,
+    direct_io: AtomicBool,
     /// The sync mode in use is [`SyncKind::Dsync`].
     dsync: AtomicBool,
     records: AtomicU64,
@@ -53,17 +53,17 @@ pub(crate) struct Counters {
     /// 0 for none.
     last_transient_error: AtomicU64,
     rotations: AtomicU64,
-    released_segments: AtomicU64,
-    released_records: AtomicU64,
-    written_ahead_bytes: AtomicU64,
-    queued: Tally,
-    laid_out: Tally,
-    committed: Tally,
-    woken: Tally,
+    trimmed_segments: AtomicU64,
+    trimmed_records: AtomicU64,
+    preallocated_bytes: AtomicU64,
+    queue_wait: Tally,
+    encode: Tally,
+    sync: Tally,
+    notify: Tally,
     group_records: Tally,
     group_bytes: Tally,
     rotation: Tally,
-    rotation_held: Tally,
+    rotation_stall: Tally,
     /// What readings start from.
     empty: Histogram<u64>,
 }
@@ -75,7 +75,7 @@ impl Counters {
             started: SystemTime::now(),
             opened: Instant::now(),
             meters: Meters::register(path, options),
-            direct: AtomicBool::default(),
+            direct_io: AtomicBool::default(),
             dsync: AtomicBool::default(),
             records: AtomicU64::default(),
             bytes: AtomicU64::default(),
@@ -84,17 +84,17 @@ impl Counters {
             transient_errors: AtomicU64::default(),
             last_transient_error: AtomicU64::default(),
             rotations: AtomicU64::default(),
-            released_segments: AtomicU64::default(),
-            released_records: AtomicU64::default(),
-            written_ahead_bytes: AtomicU64::default(),
-            queued: Tally::default(),
-            laid_out: Tally::default(),
-            committed: Tally::default(),
-            woken: Tally::default(),
+            trimmed_segments: AtomicU64::default(),
+            trimmed_records: AtomicU64::default(),
+            preallocated_bytes: AtomicU64::default(),
+            queue_wait: Tally::default(),
+            encode: Tally::default(),
+            sync: Tally::default(),
+            notify: Tally::default(),
             group_records: Tally::default(),
             group_bytes: Tally::default(),
             rotation: Tally::default(),
-            rotation_held: Tally::default(),
+            rotation_stall: Tally::default(),
             empty: tally::empty().map_err(|error| MiniStoreError::InvalidArgument(error.to_string()))?,
         })
     }
@@ -104,18 +104,18 @@ impl Counters {
         self.records.fetch_add(group.records, Ordering::Relaxed);
         self.bytes.fetch_add(group.json_bytes, Ordering::Relaxed);
         self.groups.fetch_add(1, Ordering::Relaxed);
-        self.queued.record(nanos(group.queued));
-        self.laid_out.record(nanos(group.laid_out));
-        self.committed.record(nanos(group.committed));
+        self.queue_wait.record(nanos(group.queue_wait));
+        self.encode.record(nanos(group.encode));
+        self.sync.record(nanos(group.sync));
         self.group_records.record(group.records);
         self.group_bytes.record(group.json_bytes);
         self.meters.group(group);
     }
 
     /// All callers of a group were told.
-    pub(crate) fn woken(&self, took: Duration) {
-        self.woken.record(nanos(took));
-        self.meters.woken(took);
+    pub(crate) fn notify(&self, took: Duration) {
+        self.notify.record(nanos(took));
+        self.meters.notify(took);
     }
 
     pub(crate) fn slow_commit(&self) {
@@ -131,31 +131,31 @@ impl Counters {
         self.meters.transient_error();
     }
 
-    pub(crate) fn segment_archived(&self) {
+    pub(crate) fn segment_rotated(&self) {
         self.rotations.fetch_add(1, Ordering::Relaxed);
-        self.meters.segment_archived();
+        self.meters.segment_rotated();
     }
 
     /// A rotation is over: how long it took, and how long of that the writer could not commit.
     pub(crate) fn rotation(&self, took: Duration, held: Duration) {
         self.rotation.record(nanos(took));
-        self.rotation_held.record(nanos(held));
+        self.rotation_stall.record(nanos(held));
         self.meters.rotation(took, held);
     }
 
     /// Retention deleted a segment.
     pub(crate) fn released(&self, records: u64) {
-        self.released_segments.fetch_add(1, Ordering::Relaxed);
-        self.released_records.fetch_add(records, Ordering::Relaxed);
+        self.trimmed_segments.fetch_add(1, Ordering::Relaxed);
+        self.trimmed_records.fetch_add(records, Ordering::Relaxed);
         self.meters.released(records);
     }
 
-    pub(crate) fn written_ahead(&self, bytes: u64) {
-        self.written_ahead_bytes.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) fn preallocated(&self, bytes: u64) {
+        self.preallocated_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn method(&self, method: CommitMethod) {
-        self.direct.store(method.direct, Ordering::Relaxed);
+        self.direct_io.store(method.direct, Ordering::Relaxed);
         self.dsync.store(method.sync == SyncKind::Dsync, Ordering::Relaxed);
     }
 
@@ -181,7 +181,7 @@ impl Counters {
         let read = |tally: &Tally| tally.read(&self.empty);
         Stats {
             backend,
-            direct: self.direct.load(Ordering::Relaxed),
+            direct_io: self.direct_io.load(Ordering::Relaxed),
             sync_mode: self.sync_mode(),
             durable_seq,
             queue_bytes,
@@ -197,17 +197,17 @@ impl Counters {
                 .ok()
                 .filter(|&errno| errno != 0),
             rotations: self.rotations.load(Ordering::Relaxed),
-            released_segments: self.released_segments.load(Ordering::Relaxed),
-            released_records: self.released_records.load(Ordering::Relaxed),
-            written_ahead_bytes: self.written_ahead_bytes.load(Ordering::Relaxed),
-            queued: read(&self.queued),
-            laid_out: read(&self.laid_out),
-            committed: read(&self.committed),
-            woken: read(&self.woken),
+            trimmed_segments: self.trimmed_segments.load(Ordering::Relaxed),
+            trimmed_records: self.trimmed_records.load(Ordering::Relaxed),
+            preallocated_bytes: self.preallocated_bytes.load(Ordering::Relaxed),
+            queue_wait: read(&self.queue_wait),
+            encode: read(&self.encode),
+            sync: read(&self.sync),
+            notify: read(&self.notify),
             group_records: read(&self.group_records),
             group_bytes: read(&self.group_bytes),
             rotation: read(&self.rotation),
-            rotation_held: read(&self.rotation_held),
+            rotation_stall: read(&self.rotation_stall),
         }
     }
 }

@@ -13,12 +13,12 @@ const TICKS_PER_HALF_DISTANCE: u32 = 5;
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = tempfile::tempdir()?;
-/// # let store = ministore_uring::MiniStore::open_blocking(dir.path().join("j"))?;
+/// # let store = ministore_uring::JournalOptions::new().open_blocking(dir.path().join("j"))?;
 /// use ministore_uring::stats::write_hgrm;
 ///
 /// store.blocking().append(&"hello")?;
 /// let mut text = Vec::new();
-/// write_hgrm(&store.stats().committed, 1000.0, &mut text)?;
+/// write_hgrm(&store.stats().sync, 1000.0, &mut text)?;
 /// # assert!(String::from_utf8(text)?.contains("Total count    =            1]"));
 /// # Ok(())
 /// # }
@@ -26,7 +26,7 @@ const TICKS_PER_HALF_DISTANCE: u32 = 5;
 ///
 /// # Errors
 ///
-/// What `out` says.
+/// Those of `out`.
 pub fn write_hgrm(histogram: &Histogram<u64>, per_unit: f64, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{:>12} {:>14} {:>10} {:>14}\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)")?;
     let mut total = 0;

@@ -19,16 +19,16 @@ use super::Stats;
 /// milliseconds where that is nanoseconds.
 const MAX_VALUE_DIVISOR: f64 = 1e6;
 
-/// Writes an interval log (`.hlog`, HdrHistogram's format 1.3): for each interval one line a histogram, with the name that
-/// [`Stats::histograms`] gives it as its tag (`Tag=committed`). Histograms in which nothing was recorded have none.
+/// Writes an interval log (`.hlog`, HdrHistogram's format 1.3): one line per interval and histogram, tagged with the name
+/// that [`Stats::histograms`] returns (`Tag=sync`). Empty histograms have no line.
 ///
-/// HdrHistogram's `HistogramLogProcessor` (`-tag committed`), `HistogramLogAnalyzer` and the libraries of other languages
-/// read it. Latencies are in nanoseconds, `group_records` and `group_bytes` are what they say.
+/// HdrHistogram's `HistogramLogProcessor` (`-tag sync`), `HistogramLogAnalyzer` and the libraries of other languages
+/// read it. Latencies are in nanoseconds, `group_records` in records, `group_bytes` in bytes.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = tempfile::tempdir()?;
-/// # let store = ministore_uring::MiniStore::open_blocking(dir.path().join("j"))?;
+/// # let store = ministore_uring::JournalOptions::new().open_blocking(dir.path().join("j"))?;
 /// # let file = Vec::new();
 /// use ministore_uring::stats::HlogWriter;
 ///
@@ -41,7 +41,7 @@ const MAX_VALUE_DIVISOR: f64 = 1e6;
 ///     last = now;
 /// }
 /// let file = log.into_inner();
-/// # assert_eq!(String::from_utf8(file)?.lines().filter(|line| line.starts_with("Tag=committed,")).count(), 3);
+/// # assert_eq!(String::from_utf8(file)?.lines().filter(|line| line.starts_with("Tag=sync,")).count(), 3);
 /// # Ok(())
 /// # }
 /// ```
@@ -52,11 +52,11 @@ pub struct HlogWriter<W> {
 }
 
 impl<W: Write> HlogWriter<W> {
-    /// Begins a log. The times of its intervals are told from `base_time` on: the log's beginning, or earlier.
+    /// Begins a log. The times of its intervals count from `base_time`: the beginning of the log, or earlier.
     ///
     /// # Errors
     ///
-    /// What `out` says.
+    /// Those of `out`.
     pub fn new(mut out: W, base_time: SystemTime) -> io::Result<Self> {
         let mut serializer = V2DeflateSerializer::new();
         IntervalLogWriterBuilder::new()
@@ -73,11 +73,11 @@ impl<W: Write> HlogWriter<W> {
         Ok(Self { out, serializer, base_time })
     }
 
-    /// Adds an interval: what [`Stats::since`] gives.
+    /// Adds an interval, as [`Stats::since`] returns it.
     ///
     /// # Errors
     ///
-    /// What the writer says.
+    /// Those of the writer.
     pub fn write(&mut self, interval: &Stats) -> io::Result<()> {
         for (name, histogram) in interval.histograms() {
             self.write_histogram(name, histogram, interval.started, interval.elapsed)?;
@@ -85,11 +85,11 @@ impl<W: Write> HlogWriter<W> {
         Ok(())
     }
 
-    /// Adds a histogram of your own, such as the latency that your callers see, unless nothing was recorded in it.
+    /// Adds a histogram of the program, such as the latency that its callers see, unless it is empty.
     ///
     /// # Errors
     ///
-    /// What the writer says; [`InvalidInput`](io::ErrorKind::InvalidInput) where the tag has a comma, a space or a line
+    /// Those of the writer; [`InvalidInput`](io::ErrorKind::InvalidInput) where the tag has a comma, a space or a line
     /// break in it.
     pub fn write_histogram(
         &mut self,

@@ -1,7 +1,7 @@
 //! The same counts for the `metrics` facade, where that feature is on; else nothing, and nothing is compiled of it.
 //!
 //! The only file that names `metrics`. Handles are registered when a journal is opened, with the recorder that is
-//! installed by then: none is looked up while it commits. Names, units and labels are in docs/observing.md: they are an
+//! installed by then: none is looked up while it commits. Names, units and labels are in docs/reference/metrics.md: they are an
 //! interface.
 
 #[cfg(feature = "metrics")]
@@ -30,19 +30,19 @@ mod on {
         slow_commits: Counter,
         transient_errors: Counter,
         rotations: Counter,
-        released_segments: Counter,
-        released_records: Counter,
+        trimmed_segments: Counter,
+        trimmed_records: Counter,
         durable_seq: Gauge,
         queue_bytes: Gauge,
         poisoned: Gauge,
-        queued: Histogram,
-        laid_out: Histogram,
-        committed: Histogram,
-        woken: Histogram,
+        queue_wait: Histogram,
+        encode: Histogram,
+        sync: Histogram,
+        notify: Histogram,
         group_records: Histogram,
         group_bytes: Histogram,
         rotation: Histogram,
-        rotation_held: Histogram,
+        rotation_stall: Histogram,
     }
 
     impl Meters {
@@ -68,24 +68,20 @@ mod on {
                 slow_commits: counter(
                     "ministore_slow_commits_total",
                     Unit::Count,
-                    "Commits that took slow_commit or longer.",
+                    "Commits that took slow_commit_threshold or longer.",
                 ),
                 transient_errors: counter(
                     "ministore_transient_errors_total",
                     Unit::Count,
-                    "Calls that failed before they changed anything, and are made again.",
+                    "System calls that failed before they changed anything; they are retried.",
                 ),
-                rotations: counter("ministore_rotations_total", Unit::Count, "Segments archived."),
-                released_segments: counter(
-                    "ministore_released_segments_total",
+                rotations: counter("ministore_rotations_total", Unit::Count, "Segments rotated."),
+                trimmed_segments: counter(
+                    "ministore_trimmed_segments_total",
                     Unit::Count,
                     "Segments that retention deleted.",
                 ),
-                released_records: counter(
-                    "ministore_released_records_total",
-                    Unit::Count,
-                    "Records in them.",
-                ),
+                trimmed_records: counter("ministore_trimmed_records_total", Unit::Count, "Records in them."),
                 durable_seq: gauge(
                     "ministore_durable_seq",
                     Unit::Count,
@@ -94,42 +90,42 @@ mod on {
                 queue_bytes: gauge(
                     "ministore_queue_bytes",
                     Unit::Bytes,
-                    "Bytes that wait in the queue, when a commit begins or ends.",
+                    "Bytes in the queue, when a commit begins or ends.",
                 ),
                 poisoned: gauge(
                     "ministore_poisoned",
                     Unit::Count,
-                    "1 where a write or a sync failed and nothing is accepted any more.",
+                    "1 if a write or a sync failed and every append is rejected.",
                 ),
-                queued: histogram(
-                    "ministore_queued_seconds",
+                queue_wait: histogram(
+                    "ministore_queue_wait_seconds",
                     Unit::Seconds,
-                    "From a group's oldest append until the writer took it up.",
+                    "From a group's oldest append until the writer dequeued it.",
                 ),
-                laid_out: histogram(
-                    "ministore_laid_out_seconds",
+                encode: histogram(
+                    "ministore_encode_seconds",
                     Unit::Seconds,
                     "From then until its write began.",
                 ),
-                committed: histogram(
-                    "ministore_commit_seconds",
+                sync: histogram(
+                    "ministore_sync_seconds",
                     Unit::Seconds,
                     "From the start of a group's write until it was durable.",
                 ),
-                woken: histogram(
-                    "ministore_woken_seconds",
+                notify: histogram(
+                    "ministore_notify_seconds",
                     Unit::Seconds,
-                    "From then until all its callers were told.",
+                    "From then until all its callers were notified.",
                 ),
                 group_records: histogram("ministore_group_records", Unit::Count, "Records in a group."),
                 group_bytes: histogram("ministore_group_bytes", Unit::Bytes, "Bytes of JSON in a group."),
                 rotation: histogram(
                     "ministore_rotation_seconds",
                     Unit::Seconds,
-                    "From when a rotation was due until it was done.",
+                    "From when a rotation was due until the new segment was active.",
                 ),
-                rotation_held: histogram(
-                    "ministore_rotation_held_seconds",
+                rotation_stall: histogram(
+                    "ministore_rotation_stall_seconds",
                     Unit::Seconds,
                     "The part of a rotation in which the writer could not commit.",
                 ),
@@ -143,15 +139,15 @@ mod on {
             self.records.increment(group.records);
             self.bytes.increment(group.json_bytes);
             self.groups.increment(1);
-            self.queued.record(group.queued);
-            self.laid_out.record(group.laid_out);
-            self.committed.record(group.committed);
+            self.queue_wait.record(group.queue_wait);
+            self.encode.record(group.encode);
+            self.sync.record(group.sync);
             self.group_records.record(number(group.records));
             self.group_bytes.record(number(group.json_bytes));
         }
 
-        pub(in crate::stats) fn woken(&self, took: Duration) {
-            self.woken.record(took);
+        pub(in crate::stats) fn notify(&self, took: Duration) {
+            self.notify.record(took);
         }
 
         pub(in crate::stats) fn slow_commit(&self) {
@@ -162,18 +158,18 @@ mod on {
             self.transient_errors.increment(1);
         }
 
-        pub(in crate::stats) fn segment_archived(&self) {
+        pub(in crate::stats) fn segment_rotated(&self) {
             self.rotations.increment(1);
         }
 
         pub(in crate::stats) fn rotation(&self, took: Duration, held: Duration) {
             self.rotation.record(took);
-            self.rotation_held.record(held);
+            self.rotation_stall.record(held);
         }
 
         pub(in crate::stats) fn released(&self, records: u64) {
-            self.released_segments.increment(1);
-            self.released_records.increment(records);
+            self.trimmed_segments.increment(1);
+            self.trimmed_records.increment(records);
         }
 
         pub(in crate::stats) fn durable(&self, seq: u64) {
@@ -211,13 +207,13 @@ mod off {
 
         pub(in crate::stats) fn group(&self, _: &Counted) {}
 
-        pub(in crate::stats) fn woken(&self, _: Duration) {}
+        pub(in crate::stats) fn notify(&self, _: Duration) {}
 
         pub(in crate::stats) fn slow_commit(&self) {}
 
         pub(in crate::stats) fn transient_error(&self) {}
 
-        pub(in crate::stats) fn segment_archived(&self) {}
+        pub(in crate::stats) fn segment_rotated(&self) {}
 
         pub(in crate::stats) fn rotation(&self, _: Duration, _: Duration) {}
 
@@ -301,13 +297,14 @@ mod tests {
 
     #[test]
     fn what_is_registered_is_what_is_documented() {
-        let page = include_str!("../../docs/observing.md");
-        let documented: Vec<_> = page.lines().filter(|line| line.starts_with("| `ministore_")).collect();
+        let page = include_str!("../../docs/reference/metrics.md");
+        let table = page.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
+        let documented: Vec<_> = table.lines().filter(|line| line.starts_with("| `ministore_")).collect();
         let recorder = registered(&JournalOptions::new());
         let described = recorder.described.lock().unwrap();
         assert_eq!(described.len(), 19);
         for row in described.values() {
-            assert!(documented.contains(&row.as_str()), "not in docs/observing.md: {row}");
+            assert!(documented.contains(&row.as_str()), "not in docs/reference/metrics.md: {row}");
         }
         assert_eq!(documented.len(), described.len());
         assert!(described.keys().eq(recorder.labels.lock().unwrap().keys()), "each is registered");

@@ -28,7 +28,7 @@ enum Change {
 
 /// What a power cut does to names that no sync covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NamesAfterCut {
+pub enum DirEntriesAfterCrash {
     /// The first of the changes are kept, the others lost: what file systems with a journal do.
     Ordered,
     /// Each is kept or lost by itself: all that is promised.
@@ -94,14 +94,14 @@ impl Directory {
     }
 
     /// The power is cut.
-    pub(super) fn cut_power(&mut self, how: NamesAfterCut, rng: &mut Rng) {
+    pub(super) fn cut_power(&mut self, how: DirEntriesAfterCrash, rng: &mut Rng) {
         let pending = std::mem::take(&mut self.pending);
         let kept_first = rng.below(pending.len() as u64 + 1) as usize;
         let chance = rng.pick(&[0, 20, 50, 80, 100]);
         for (at, change) in pending.iter().enumerate() {
             let kept = match how {
-                NamesAfterCut::Ordered => at < kept_first,
-                NamesAfterCut::Any => rng.chance(chance),
+                DirEntriesAfterCrash::Ordered => at < kept_first,
+                DirEntriesAfterCrash::Any => rng.chance(chance),
             };
             if kept {
                 change.apply(&mut self.durable);

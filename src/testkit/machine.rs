@@ -301,7 +301,7 @@ impl Machine {
 
     // Time.
 
-    pub(super) fn let_time_pass(&mut self, time: Duration) {
+    pub(super) fn advance_clock(&mut self, time: Duration) {
         self.clock = self.clock.saturating_add(time);
     }
 
@@ -477,7 +477,7 @@ impl Machine {
         self.life += 1;
         self.claims.clear();
         if stop == Stop::PowerCut {
-            self.directory.cut_power(self.plan.names_after_cut, &mut self.rng);
+            self.directory.cut_power(self.plan.dir_entries_after_crash, &mut self.rng);
             for file in &mut self.files {
                 let held = file.content.len();
                 file.content.cut_power(&mut self.rng);

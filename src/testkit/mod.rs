@@ -14,7 +14,7 @@
 //! # fn main() -> ministore_uring::Result<()> {
 //! for seed in 0..20 {
 //!     let disk = SimDisk::new(seed);
-//!     disk.cut_power_at(20 + seed);
+//!     disk.power_cut_at(20 + seed);
 //!     let mut acknowledged = 0;
 //!     if let Ok(store) = disk.open_blocking(JournalOptions::new(), "counter.jsonl") {
 //!         while store.blocking().append(&(acknowledged + 1)).is_ok() {
@@ -24,7 +24,7 @@
 //!     disk.restart();
 //!     // The store recovers when it is opened for writing; readers need not wait for that.
 //!     let store = disk.open_blocking(JournalOptions::new(), "counter.jsonl")?;
-//!     let found = disk.records::<u64>("counter.jsonl").count();
+//!     let found = disk.reader("counter.jsonl").records::<u64>().count();
 //!     assert!(found == acknowledged || found == acknowledged + 1, "seed {seed}: {found} of {acknowledged}");
 //!     store.blocking().close()?;
 //! }
@@ -42,7 +42,7 @@
 //! # What is not simulated
 //!
 //! Directories besides the one that files are in, permissions, symbolic links, and reads that fail. Time passes only as it is told
-//! to ([`SimDisk::let_time_pass`]).
+//! to ([`SimDisk::advance_clock`]).
 
 #![cfg_attr(
     not(any(test, feature = "_sim")),
@@ -67,16 +67,16 @@ use std::{
     time::Duration,
 };
 
-pub use directory::NamesAfterCut;
+pub use directory::DirEntriesAfterCrash;
 pub use plan::DirectIo;
 use plan::Stop;
 use serde::de::DeserializeOwned;
 
 use self::disk::{Host, LifeDisk, absolute};
 use crate::{
-    BackendKind, JournalOptions, MiniStore, MiniStoreError, Reader, Records, Result,
+    BackendKind, JournalOptions, MiniStore, MiniStoreError, Reader, Result,
     device::Disk,
-    maintenance::{Examination, examine_on},
+    maintenance::{VerifyReport, verify_on},
     reader::replay_on,
 };
 
@@ -99,14 +99,13 @@ pub struct SimDisk {
 }
 
 impl SimDisk {
-    /// An empty disk, in working order. What a crash leaves of unsynced data follows from `seed`.
+    /// Creates an empty disk without faults. `seed` decides what a crash leaves of unsynced data.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { host: Arc::new(Host::new(seed, false)) }
     }
 
-    /// Opens a journal on this disk, as [`JournalOptions::open`] does on a real one. The backend chosen by the options is
-    /// of no consequence.
+    /// Opens a journal on this disk, as [`JournalOptions::open`] does on a real one. The backend option is ignored.
     ///
     /// # Errors
     ///
@@ -138,140 +137,132 @@ impl SimDisk {
         replay_on(Arc::new(self.now()), path.as_ref().to_path_buf()).await
     }
 
-    /// As [`MiniStore::records`].
-    pub fn records<T: DeserializeOwned>(&self, path: impl AsRef<Path>) -> Records<T> {
-        self.records_from(path, 0)
-    }
-
-    /// As [`MiniStore::records_from`].
-    pub fn records_from<T: DeserializeOwned>(&self, path: impl AsRef<Path>, seq: u64) -> Records<T> {
-        Records::new(Arc::new(self.now()), path.as_ref(), seq)
-    }
-
-    /// As [`MiniStore::reader`].
+    /// As [`Reader::open`].
+    #[must_use]
     pub fn reader(&self, path: impl AsRef<Path>) -> Reader {
         Reader::new(Arc::new(self.now()), path.as_ref())
     }
 
-    /// As [`maintenance::examine`](crate::maintenance::examine()).
+    /// As [`maintenance::verify`](crate::maintenance::verify()).
     ///
     /// # Errors
     ///
-    /// As [`maintenance::examine`](crate::maintenance::examine()).
-    pub fn examine(&self, path: impl AsRef<Path>) -> Result<Examination> {
-        examine_on(&self.now(), path.as_ref())
+    /// As [`maintenance::verify`](crate::maintenance::verify()).
+    pub fn verify(&self, path: impl AsRef<Path>) -> Result<VerifyReport> {
+        verify_on(&self.now(), path.as_ref())
     }
 
-    /// Operations so far that changed something: writes, syncs, changes of sizes and of names. A write may be several.
+    /// Returns the number of operations so far that changed something: writes, syncs, changes of sizes and of names. A write may
+    /// be several.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.host.machine().operations
     }
 
-    /// Cuts the power in the middle of the operation with this number, counted from 1 since the disk was made. That one
+    /// Cuts the power in the middle of the operation with this number, counted from 1 since the disk was created. That one
     /// and every later one fails until [`restart`](Self::restart).
-    pub fn cut_power_at(&self, operation: u64) {
+    pub fn power_cut_at(&self, operation: u64) {
         self.host.machine().plan.stop_at = Some((operation, Stop::PowerCut));
     }
 
     /// Kills the process in the middle of the operation with this number. What it wrote stays in the page cache: it is
-    /// seen after [`restart`](Self::restart), and no more durable than it was.
+    /// visible after [`restart`](Self::restart), and not more durable than before.
     pub fn kill_at(&self, operation: u64) {
         self.host.machine().plan.stop_at = Some((operation, Stop::Kill));
     }
 
-    /// As [`cut_power_at`](Self::cut_power_at), so many operations from now: 1 is the next.
-    pub fn cut_power_after(&self, operations: u64) {
+    /// As [`power_cut_at`](Self::power_cut_at), counted from now: 1 is the next operation.
+    pub fn power_cut_after(&self, operations: u64) {
         let mut machine = self.host.machine();
         machine.plan.stop_at = Some((machine.operations + operations, Stop::PowerCut));
     }
 
-    /// As [`kill_at`](Self::kill_at), so many operations from now: 1 is the next.
+    /// As [`kill_at`](Self::kill_at), counted from now: 1 is the next operation.
     pub fn kill_after(&self, operations: u64) {
         let mut machine = self.host.machine();
         machine.plan.stop_at = Some((machine.operations + operations, Stop::Kill));
     }
 
-    /// Whether the power was cut, or the process killed, since the last [`restart`](Self::restart).
+    /// Returns whether the power was cut, or the process killed, since the last [`restart`](Self::restart).
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.host.machine().stopped.is_some()
     }
 
-    /// Starts anew after a power cut or a kill; where there was none, cuts the power now. Stores that are still open are of
-    /// no use any more: whatever they do fails.
+    /// Starts again after a power cut or a kill; where there was none, cuts the power now. Every operation of stores that are
+    /// still open fails.
     pub fn restart(&self) {
         let mut machine = self.host.machine();
         let stop = machine.stopped.unwrap_or(Stop::PowerCut);
         machine.restart(stop);
     }
 
-    /// Lets a write fail with an I/O error, so many writes from now: 1 is the next. Some of it may be on the disk.
+    /// Makes a write fail with an I/O error, counted from now: 1 is the next. Some of it may be on the disk.
     pub fn fail_write(&self, nth: u64) {
         let mut machine = self.host.machine();
         let at = machine.counts().0 + nth;
         machine.plan.failing_writes.push(at);
     }
 
-    /// Lets a sync of a file or a directory fail with an I/O error, so many syncs from now: 1 is the next. As on Linux,
-    /// the dirty pages are dropped: the next sync succeeds, and what they held may never reach the disk.
+    /// Makes a sync of a file or a directory fail with an I/O error, counted from now: 1 is the next. As on Linux, the dirty
+    /// pages are dropped: the next sync succeeds, and their data may never reach the disk.
     pub fn fail_sync(&self, nth: u64) {
         let mut machine = self.host.machine();
         let at = machine.counts().1 + nth;
         machine.plan.failing_syncs.push(at);
     }
 
-    /// Lets a rename fail with an I/O error, so many renames from now: 1 is the next. It may have been made all the same.
+    /// Makes a rename fail with an I/O error, counted from now: 1 is the next. The file may have its new name all the same.
     pub fn fail_rename(&self, nth: u64) {
         let mut machine = self.host.machine();
         let at = machine.renames() + nth;
         machine.plan.failing_renames.push(at);
     }
 
-    /// Lets files grow by so many bytes more, all together; what is cut or removed is room again.
-    pub fn limit_room(&self, bytes: u64) {
+    /// Limits by how many bytes all files together may still grow; truncating and removing frees space.
+    pub fn set_space_limit(&self, bytes: u64) {
         self.host.machine().plan.room = Some(bytes);
     }
 
-    /// There is room again.
-    pub fn free_room(&self) {
+    /// Removes the limit.
+    pub fn clear_space_limit(&self) {
         self.host.machine().plan.room = None;
     }
 
-    /// Whether the process has run out of file descriptors (default: no). While it has, every call that needs a new one
-    /// fails with `EMFILE`, having changed nothing.
+    /// Sets whether the process has no file descriptors left (default: no). Every call that needs a new one then fails with
+    /// `EMFILE`, having changed nothing.
     pub fn exhaust_descriptors(&self, yes: bool) {
         self.host.machine().plan.no_descriptors = yes;
     }
 
-    /// Whether the kernel is short of memory (default: no). While it is, renames and calls that look at files fail with
+    /// Sets whether the kernel is short of memory (default: no). Renames and calls that look up files then fail with
     /// `ENOMEM` now and then, having changed nothing. Reads, writes and syncs work.
     pub fn exhaust_memory(&self, yes: bool) {
         self.host.machine().plan.no_memory = yes;
     }
 
-    /// Whether only a sync finds out that the disk is full, and not already the write (default: the write).
-    pub fn allocate_late(&self, yes: bool) {
+    /// Sets whether a full disk fails the sync instead of the write, as with delayed allocation (default: the write).
+    pub fn delay_allocation(&self, yes: bool) {
         self.host.machine().plan.allocates_late = yes;
     }
 
-    /// Lets writes be made in up to so many pieces (default: 1), each an operation of its own.
+    /// Splits writes into up to this many pieces (default: 1), each an operation of its own.
     pub fn split_writes(&self, pieces_max: u64) {
         self.host.machine().plan.pieces_max = pieces_max.max(1);
     }
 
-    /// Whether files can be written past the page cache (default: they can).
+    /// Sets whether files can be written without the page cache (default: yes).
     pub fn direct_io(&self, how: DirectIo) {
         self.host.machine().plan.direct_io = how;
     }
 
-    /// Whether the file system honours `O_DSYNC` (default: yes). One that does not is none of those on which the flag is
+    /// Sets whether the file system honours `O_DSYNC` (default: yes). One that does not is none of those on which the flag is
     /// trusted (see [`SyncMode`](crate::SyncMode)): a write with it is only durable after the next sync, as on FUSE.
     pub fn honor_dsync(&self, yes: bool) {
         self.host.machine().plan.honors_dsync = yes;
     }
 
-    /// Completed syncs of files so far: `fsync` and `fdatasync` that succeeded, and writes with `O_DSYNC` where the file
+    /// Returns the number of completed syncs of files so far: `fsync` and `fdatasync` that succeeded, and writes with `O_DSYNC` where the file
     /// system honours it.
     #[must_use]
     pub fn completed_syncs(&self) -> u64 {
@@ -284,14 +275,14 @@ impl SimDisk {
         self.host.machine().plan.renames_without_replacing = yes;
     }
 
-    /// Lets the clock go on: for what goes by the age of files ([`max_age`](JournalOptions::max_age)).
-    pub fn let_time_pass(&self, time: Duration) {
-        self.host.machine().let_time_pass(time);
+    /// Advances the clock: for options that depend on the age of files ([`max_age`](JournalOptions::max_age)).
+    pub fn advance_clock(&self, time: Duration) {
+        self.host.machine().advance_clock(time);
     }
 
-    /// What a power cut does to names (default: [`NamesAfterCut::Any`]).
-    pub fn names_after_cut(&self, how: NamesAfterCut) {
-        self.host.machine().plan.names_after_cut = how;
+    /// What a power cut does to names (default: [`DirEntriesAfterCrash::Any`]).
+    pub fn dir_entries_after_crash(&self, how: DirEntriesAfterCrash) {
+        self.host.machine().plan.dir_entries_after_crash = how;
     }
 
     /// The files on the disk, as processes see them.
@@ -311,7 +302,7 @@ impl SimDisk {
         Ok(machine.cached(inode).to_vec())
     }
 
-    /// Replaces bytes of a file on the disk itself, behind everybody's back.
+    /// Replaces bytes of a file on the disk itself, unnoticed by the page cache.
     ///
     /// # Errors
     ///

@@ -129,7 +129,7 @@ impl LockStep {
     pub(super) fn spawn(pace: Arc<Pace>, begin: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (tasks, todo) = channel::<Task>();
         let ((go, gone), (reached, told)) = (channel(), channel());
-        let thread = thread::Builder::new().name("ministore-beside".into()).spawn(move || {
+        let thread = thread::Builder::new().name("ministore-bg".into()).spawn(move || {
             begin();
             BATON.set(Some(Baton { go: gone, reached }));
             for task in todo {

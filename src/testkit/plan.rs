@@ -1,6 +1,6 @@
 //! What is to go wrong, and when.
 
-use super::{directory::NamesAfterCut, rng::Rng};
+use super::{directory::DirEntriesAfterCrash, rng::Rng};
 
 /// How a life ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(super) struct Plan {
     pub(super) direct_io: DirectIo,
     /// A write with `O_DSYNC` is durable when it returns.
     pub(super) honors_dsync: bool,
-    pub(super) names_after_cut: NamesAfterCut,
+    pub(super) dir_entries_after_crash: DirEntriesAfterCrash,
     pub(super) beside: Beside,
     /// Whether a rename can be asked not to replace a file.
     pub(super) renames_without_replacing: bool,
@@ -78,7 +78,7 @@ impl Default for Plan {
             pieces_max: 1,
             direct_io: DirectIo::Works,
             honors_dsync: true,
-            names_after_cut: NamesAfterCut::Any,
+            dir_entries_after_crash: DirEntriesAfterCrash::Any,
             beside: Beside::Even,
             renames_without_replacing: true,
         }

@@ -1,4 +1,4 @@
-//! What the simulation in `torture/sim` needs beyond the public interface: stores without threads, whose every step it
+//! What the simulation in `stress/sim` needs beyond the public interface: stores without threads, whose every step it
 //! takes, and a look behind the disk's face.
 
 use std::{path::Path, sync::Arc};

@@ -136,11 +136,11 @@ fn a_failed_sync_is_told_to_everybody_who_has_the_file_open() {
 
 #[test]
 fn names_are_lost_in_order_or_in_any_order_as_told() {
-    for how in [NamesAfterCut::Ordered, NamesAfterCut::Any] {
+    for how in [DirEntriesAfterCrash::Ordered, DirEntriesAfterCrash::Any] {
         let mut seen = HashSet::new();
         for seed in 0..SEEDS {
             let disk = SimDisk::new(seed);
-            disk.names_after_cut(how);
+            disk.dir_entries_after_crash(how);
             for path in ["/d/a", "/d/b"] {
                 create(&disk, path);
             }
@@ -151,7 +151,7 @@ fn names_are_lost_in_order_or_in_any_order_as_told() {
         let second_alone = seen.contains(&11);
         assert_eq!(
             (second_alone, seen.len()),
-            if how == NamesAfterCut::Any { (true, 4) } else { (false, 3) }
+            if how == DirEntriesAfterCrash::Any { (true, 4) } else { (false, 3) }
         );
     }
 }
@@ -178,12 +178,12 @@ fn a_kill_leaves_the_page_cache_which_is_no_more_durable_than_before() {
 fn a_full_disk_takes_what_it_has_room_for() {
     let disk = SimDisk::new(1);
     let file = create(&disk, FILE);
-    disk.limit_room(700);
+    disk.set_space_limit(700);
     file.write_at(&[1; 1000], 0).unwrap_err();
     assert_eq!(file.len().unwrap(), 700);
     file.set_len(100).unwrap();
     file.write_at(&[2; 600], 100).unwrap();
-    disk.free_room();
+    disk.clear_space_limit();
     file.write_at(&[3; 1000], 700).unwrap();
 }
 
@@ -191,7 +191,7 @@ fn a_full_disk_takes_what_it_has_room_for() {
 fn a_program_that_awaits_its_appends_makes_the_same_operations_every_time() {
     let operations = || {
         let disk = SimDisk::new(7);
-        let store = disk.open_blocking(JournalOptions::new().max_bytes_per_segment(300), "j").unwrap();
+        let store = disk.open_blocking(JournalOptions::new().max_segment_bytes(300), "j").unwrap();
         (0..40).for_each(|number| store.blocking().append(&number).unwrap());
         store.blocking().close().unwrap();
         disk.operations()
@@ -204,12 +204,13 @@ fn a_program_that_awaits_its_appends_makes_the_same_operations_every_time() {
 fn append_is_acknowledged_after_a_completed_sync() {
     for honors in [true, false] {
         for mode in [SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync] {
-            for (direct, write_ahead) in [(true, true), (false, true), (false, false)] {
-                let what = format!("honours O_DSYNC: {honors}, {mode}, direct: {direct}, {write_ahead}");
+            for (direct, preallocate) in [(true, true), (false, true), (false, false)] {
+                let what = format!("honours O_DSYNC: {honors}, {mode}, direct: {direct}, {preallocate}");
                 let disk = SimDisk::new(1);
                 disk.honor_dsync(honors);
-                let options = JournalOptions::new().sync_mode(mode).direct(direct).write_ahead(write_ahead);
-                let store = disk.open_blocking(options.max_bytes_per_segment(400), "j").unwrap();
+                let options =
+                    JournalOptions::new().sync_mode(mode).direct_io(direct).preallocate(preallocate);
+                let store = disk.open_blocking(options.max_segment_bytes(400), "j").unwrap();
                 for number in 0..30u32 {
                     let before = disk.completed_syncs();
                     store.blocking().append(&number).unwrap();
@@ -219,13 +220,13 @@ fn append_is_acknowledged_after_a_completed_sync() {
                     );
                 }
                 let is_dsync =
-                    honors && (mode == SyncMode::Dsync || mode == SyncMode::Auto && direct && write_ahead);
+                    honors && (mode == SyncMode::Dsync || mode == SyncMode::Auto && direct && preallocate);
                 let kind = if is_dsync { SyncKind::Dsync } else { SyncKind::Fdatasync };
                 assert_eq!(store.stats().sync_mode, kind, "{what}");
-                assert_eq!(store.stats().direct, honors && direct && write_ahead, "{what}");
+                assert_eq!(store.stats().direct_io, honors && direct && preallocate, "{what}");
                 disk.restart();
                 let store = disk.open_blocking(JournalOptions::new(), "j").unwrap();
-                assert_eq!(disk.records::<u32>("j").map(Result::unwrap).count(), 30, "{what}");
+                assert_eq!(disk.reader("j").records::<u32>().map(Result::unwrap).count(), 30, "{what}");
                 drop(store);
             }
         }

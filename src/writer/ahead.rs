@@ -26,7 +26,7 @@ const STEP_BYTES_MAX: u64 = 16 << 20;
 const LARGE_GROUP_BYTES: u64 = 4 << 20;
 
 /// Where groups are this large on average, padding does not pay: writing every byte twice costs more than making a new
-/// size durable with each group (docs/performance.md).
+/// size durable with each group (docs/reports/2026-11-performance.md).
 const UNPADDED_GROUP_BYTES: u64 = 256 << 10;
 
 /// The average counts the last group for one part in this many.
@@ -64,12 +64,12 @@ pub(super) enum Extending {
 
 impl Writer {
     /// Extends the padding before it runs out.
-    pub(super) fn write_ahead(&mut self) {
+    pub(super) fn preallocate(&mut self) {
         let segment = &self.segment;
         let left = segment.prepared_end().saturating_sub(segment.data_end());
         let step = step_after(segment.prepared_end());
         let pays = self.group_size.pays_padding();
-        if !segment.is_written_ahead() || self.rotation.holds_back() || left >= step / 2 || !pays {
+        if !segment.is_preallocated() || self.rotation.holds_back() || left >= step / 2 || !pays {
             return;
         }
         let to = (segment.prepared_end() + step).min(self.padded_end_max());
@@ -96,7 +96,7 @@ impl Writer {
 
     /// Sees to it that a group that ends at `end` can be written; says whether its write extends the file.
     pub(super) fn make_room(&mut self, end: u64) -> Result<Growth, CommitError> {
-        if !self.segment.is_written_ahead() {
+        if !self.segment.is_preallocated() {
             return Ok(Growth::Extends);
         }
         let mut asked = false;
@@ -108,7 +108,7 @@ impl Writer {
                 Extending::No if asked || !self.is_padded_for(end) => {
                     // Large, or there was no room for the padding; there may be for the group.
                     let added = self.segment.widen(if asked { 1 } else { STEP_BYTES_MIN });
-                    self.shared.counters.written_ahead(added);
+                    self.shared.counters.preallocated(added);
                     return Ok(Growth::Extends);
                 }
                 Extending::No => {
@@ -136,7 +136,7 @@ impl Writer {
         let extending = std::mem::replace(&mut self.extending, Extending::No);
         if let (Some(to), Extending::Beside { from } | Extending::Alone { from }) = (to, extending) {
             self.segment.prepared(to);
-            self.shared.counters.written_ahead(to - from);
+            self.shared.counters.preallocated(to - from);
         }
     }
 
@@ -152,8 +152,8 @@ impl Writer {
     /// How far the next segment is written ahead before it is needed: about as far as this one was used, so that
     /// small segments, rotated on request, stay small.
     pub(super) fn next_prepared_bytes(&self) -> u64 {
-        let write_ahead = self.options.write_ahead && self.options.seals;
-        match (write_ahead, self.group_size.pays_padding()) {
+        let preallocate = self.options.preallocate && self.options.checksums;
+        match (preallocate, self.group_size.pays_padding()) {
             (false, _) => 0,
             (true, true) => self.padded_end_max().min(step_after(self.segment.data_end())),
             (true, false) => STEP_BYTES_MIN,
@@ -162,7 +162,7 @@ impl Writer {
 
     /// Padding does not go further than a full segment with what may be added to it while it is rotated.
     fn padded_end_max(&self) -> u64 {
-        let full = self.options.max_bytes_per_segment;
+        let full = self.options.max_segment_bytes;
         full.saturating_add(full / 8)
             .saturating_add(1)
             .checked_next_multiple_of(STEP_BYTES_MIN)

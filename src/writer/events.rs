@@ -1,5 +1,5 @@
 //! What the writer tells an operator, through `tracing`: each thing once, where it begins. What is told is documented in
-//! docs/observing.md, with its fields: they are an interface.
+//! docs/reference/events.md, with its fields: they are an interface.
 
 use std::{io, mem, path::Path, time::Duration};
 
@@ -24,24 +24,33 @@ pub(super) fn opened(
     backend: BackendKind,
     method: CommitMethod,
     report: &OpenReport,
-    took: Duration,
+    elapsed: Duration,
 ) {
     let OpenReport { created, next_seq, .. } = *report;
     let journal = journal.display();
     if report.rotation_completed {
-        tracing::info!(%journal, next_seq, "completed a rotation that was cut off");
+        tracing::info!(%journal, next_seq, "completed interrupted rotation");
     }
-    if report.plain_sealed {
-        tracing::info!(%journal, next_seq, "sealed lines that had no seal");
+    if report.legacy_upgraded {
+        tracing::info!(%journal, next_seq, "added checksums to a legacy segment");
     }
-    let cut_bytes = report.cut.as_ref().map_or(0, |cut| cut.bytes);
-    let CommitMethod { direct, sync: sync_mode, .. } = method;
-    tracing::info!(%journal, %backend, direct, %sync_mode, created, next_seq, cut_bytes, ?took, "opened");
+    let truncated_bytes = report.truncated.as_ref().map_or(0, |cut| cut.bytes);
+    let CommitMethod { direct: direct_io, sync: sync_mode, .. } = method;
+    tracing::info!(%journal, %backend, direct_io, %sync_mode, created, next_seq, truncated_bytes, ?elapsed, "opened");
+}
+
+/// Tells a program with 0.1.7's options that rotations delete: it did not choose that.
+pub(super) fn legacy_retention(journal: &Path, segments: usize, max_segments: usize, deletes_next: bool) {
+    let journal = journal.display();
+    tracing::info!(%journal, segments, max_segments, "rotations keep at most max_segments segments and delete older ones");
+    if deletes_next {
+        tracing::warn!(%journal, segments, max_segments, "the next rotation deletes the oldest segment");
+    }
 }
 
 pub(super) fn fell_back(journal: &Path, source: &io::Error, hint: &str) {
     let journal = journal.display();
-    tracing::warn!(%journal, %source, hint, "io_uring is not available: using blocking system calls");
+    tracing::warn!(%journal, error = %source, hint, "io_uring unavailable; using blocking system calls");
 }
 
 impl Writer {
@@ -51,17 +60,17 @@ impl Writer {
         let method = self.lane.method();
         self.shared.counters.method(method);
         let segment = self.segment.path.display();
-        let refused = !method.direct && self.options.direct && self.segment.is_written_ahead();
+        let refused = !method.direct && self.options.direct_io && self.segment.is_preallocated();
         let is_fdatasync = method.sync == SyncKind::Fdatasync && !method.trusted;
         let overridden = self.options.sync_mode == SyncMode::Dsync && is_fdatasync;
         if overridden && !mem::replace(&mut self.said.overridden, true) {
-            tracing::warn!(%segment, "sync mode dsync is not trusted on this file system: using fdatasync");
+            tracing::warn!(%segment, "O_DSYNC not trusted on this file system; using fdatasync");
         }
         if refused && !mem::replace(&mut self.said.buffered, true) {
             if method.trusted {
-                tracing::info!(%segment, "direct writes are refused here: writing through the page cache");
+                tracing::info!(%segment, "O_DIRECT not supported; using buffered writes");
             } else {
-                tracing::info!(%segment, "direct writes are not trusted on this file system: writing through the page cache");
+                tracing::info!(%segment, "O_DIRECT not trusted on this file system; using buffered writes");
             }
         }
     }
@@ -70,16 +79,16 @@ impl Writer {
     pub(super) fn say_committed(&mut self, committed: &Committed, latency: Duration) {
         if self.said.no_room {
             self.said.no_room = false;
-            tracing::info!(journal = %self.shared.path.display(), "there is room on the disk again");
+            tracing::info!(journal = %self.shared.path.display(), "disk space available; accepting appends");
         }
         self.said.not_begun = false;
-        if latency < self.options.slow_commit {
+        if self.options.slow_commit_threshold.is_none_or(|threshold| latency < threshold) {
             return;
         }
         self.shared.counters.slow_commit();
         let &Committed { seq, group_records: records, group_bytes: bytes, .. } = committed;
         let segment = self.segment.path.display();
-        tracing::warn!(%segment, ?latency, seq, records, bytes, "a commit was slow");
+        tracing::warn!(%segment, ?latency, seq, records, bytes, "slow commit");
     }
 
     /// A commit could not begin.
@@ -87,7 +96,7 @@ impl Writer {
         if !self.said.not_begun {
             self.said.not_begun = true;
             let journal = self.shared.path.display();
-            tracing::warn!(%journal, action, %error, "appends are refused until a system call succeeds");
+            tracing::warn!(%journal, action, %error, "system call failed; rejecting appends until it succeeds");
         }
     }
 
@@ -96,7 +105,7 @@ impl Writer {
         if !self.said.no_room {
             self.said.no_room = true;
             let journal = self.shared.path.display();
-            tracing::warn!(%journal, %error, "no room on the disk: appends are refused until there is");
+            tracing::warn!(%journal, %error, "disk full; rejecting appends until space is freed");
         }
     }
 }

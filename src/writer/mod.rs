@@ -187,7 +187,7 @@ impl Writer {
         let (expected, actual) = (group.next_seq()?, self.next_seq);
         let refused =
             expected != actual && !planted(Bug::AnyNumberWillDo) && self.shared.poisoned().is_none();
-        refused.then_some(Fate::Conflict { expected, actual })
+        refused.then_some(Fate::SeqMismatch { expected, actual })
     }
 
     /// Where there is no room for all of them, each is tried by itself: the smaller may fit.
@@ -280,9 +280,9 @@ impl Writer {
             self.shared.counters.group(&Counted {
                 records,
                 json_bytes,
-                queued: begun.saturating_duration_since(opened),
-                laid_out: started.saturating_duration_since(begun),
-                committed: latency,
+                queue_wait: begun.saturating_duration_since(opened),
+                encode: started.saturating_duration_since(begun),
+                sync: latency,
             });
             self.shared.committed_in(latency);
             self.say_committed(&committed, latency);
@@ -295,7 +295,7 @@ impl Writer {
         if records > 0 && !self.segment.is_unborn() {
             self.name_newborn()?;
         }
-        let in_place = self.segment.check_in_place(&*self.disk);
+        let in_place = self.segment.check_before_commit(&*self.disk);
         if let Err(CommitError::NotBegun { source, .. }) = &in_place {
             self.shared.counters.transient_error(source.raw_os_error());
         }
@@ -344,7 +344,7 @@ impl Writer {
         self.woken = group.appends() as u64;
         self.inbox.settle(group, verdict);
         if let Some(durable) = self.untold_since.take() {
-            self.shared.counters.woken(durable.elapsed());
+            self.shared.counters.notify(durable.elapsed());
         }
         self.shared.note_queue();
         if planted(Bug::AnswersBeforePublishing) {
@@ -366,7 +366,7 @@ impl Writer {
         self.lock.releasing().announce();
         let closed = self.close_journal();
         if let Err(error) = &closed {
-            tracing::error!(journal = %self.shared.path.display(), %error, "could not close the journal");
+            tracing::error!(journal = %self.shared.path.display(), %error, "close failed");
         }
         self.shared.close();
         self.shared.end_retention();

@@ -31,6 +31,7 @@ use crate::{
     recovery::recover,
     request::Requests,
     retention::{self, Limits},
+    scan::read_header,
     shared::Shared,
     sync::{Mutex, oneshot, thread},
 };
@@ -63,7 +64,7 @@ impl Future for Opening {
         match Pin::new(&mut self.answer).poll(context) {
             Poll::Ready(opened) => {
                 self.answered = true;
-                Poll::Ready(opened.unwrap_or(Err(MiniStoreError::WriterGone)))
+                Poll::Ready(opened.unwrap_or(Err(MiniStoreError::WriterPanicked)))
             }
             // Nobody would ever wake a fork.
             Poll::Pending if self.process.is_elsewhere() => {
@@ -150,7 +151,8 @@ pub(super) fn start(
     retention::discard_unfinished(&*disk, &names)?;
     lock.cover(&active, Arc::clone(&recovered.file))?;
     let report = recovered.report.clone();
-    let queue = Queue::new(queue_bytes_max, options.max_group_bytes, options.commit_goal_bytes);
+    let queue =
+        Queue::new(queue_bytes_max, options.max_group_bytes, options.commit_delay_bytes.unwrap_or(u64::MAX));
     let queue = Arc::new(queue);
     let shared = Shared::new(names.active(), process.clone(), Arc::clone(&queue), &options)?;
     let shared = Arc::new(shared);
@@ -166,11 +168,14 @@ pub(super) fn start(
         chain: recovered.chain,
         last_seal: recovered.last_seal,
     };
-    let mut segment = Segment::recovered(origin, options.write_ahead);
+    let mut segment = Segment::recovered(origin, options.preallocate);
     segment
         .attach(&mut *lane, options.commits())
         .map_err(MiniStoreError::file(names.active(), "open for commits"))?;
     events::opened(&names.active(), backend, lane.method(), &report, began.elapsed());
+    if options.legacy_defaults {
+        announce_retention(&*disk, &names, &shared, options.max_segments)?;
+    }
     let opened = Opened {
         requests: Requests::new(Arc::clone(&queue), process, releasing),
         shared: Arc::clone(&shared),
@@ -209,6 +214,26 @@ pub(super) fn start(
     };
     writer.note_method();
     Ok((writer, opened))
+}
+
+/// Logs that rotations delete, and whether the next one will, for a program that did not choose that.
+fn announce_retention(
+    disk: &dyn Disk,
+    names: &Names,
+    shared: &Shared,
+    max_segments: Option<usize>,
+) -> Result<()> {
+    let listed = disk.list(names.dir()).map_err(MiniStoreError::file(names.dir(), "list the directory"))?;
+    let rotated = names.archived_in(&listed);
+    let (segments, max_segments) = (rotated.len() + 1, max_segments.unwrap_or(usize::MAX));
+    // The oldest segment ends where the next one begins; a header that cannot be read states nothing.
+    let second = rotated.get(1).map_or_else(|| names.active(), |(_, path)| path.clone());
+    let header = disk.open(&second, Open::Read).and_then(read_header);
+    let end =
+        header.ok().and_then(std::result::Result::ok).and_then(|header| header.link().map(|link| link.first));
+    let is_held = end.is_some_and(|end| end > shared.retention.held_from());
+    events::legacy_retention(&names.active(), segments, max_segments, segments >= max_segments && !is_held);
+    Ok(())
 }
 
 /// Finds out what runs here.

@@ -40,7 +40,7 @@ pub(super) struct Keeper {
 #[derive(Debug)]
 struct Memory {
     /// The program needs nothing before this record.
-    released_before: u64,
+    trimmed_before: u64,
     /// The archived segments, once they were listed.
     listing: Option<Listing>,
     /// The program did not choose its limits, and is to be told once what they delete.
@@ -93,7 +93,7 @@ type Release = oneshot::Sender<Result<u64>>;
 enum Holder {
     Hold(oneshot::Sender<Result<()>>),
     /// With whether there was such a hold.
-    Unhold(oneshot::Sender<Result<bool>>, bool),
+    ReleaseHold(oneshot::Sender<Result<bool>>, bool),
 }
 
 /// What was asked together.
@@ -107,13 +107,13 @@ struct Round {
 impl Keeper {
     pub(super) fn new(options: &JournalOptions, shared: Arc<Shared>) -> Self {
         let memory = Memory {
-            released_before: 0,
+            trimmed_before: 0,
             listing: None,
-            is_to_be_warned: options.as_the_original,
+            is_to_be_warned: options.legacy_defaults,
             unfinished: Unfinished::default(),
             closing: false,
         };
-        Self { limits: Limits::of(options), numbered: options.seals, shared, memory: Mutex::new(memory) }
+        Self { limits: Limits::of(options), numbered: options.checksums, shared, memory: Mutex::new(memory) }
     }
 
     fn remember<T>(&self, look: impl FnOnce(&mut Memory) -> T) -> T {
@@ -122,8 +122,8 @@ impl Keeper {
 
     fn rules(&self, limits: Limits) -> Rules {
         let held_from = self.shared.retention.held_from();
-        let released_before = self.remember(|memory| if memory.closing { 0 } else { memory.released_before });
-        Rules { limits, released_before, held_from }
+        let trimmed_before = self.remember(|memory| if memory.closing { 0 } else { memory.trimmed_before });
+        Rules { limits, trimmed_before, held_from }
     }
 
     /// The journal is being closed.
@@ -201,7 +201,7 @@ impl Keeper {
                 invalid("without seals sequence numbers do not last: nothing can be released or held by them")
             }
             Ask::Hold { seq, .. } if (*seq).max(1) < first_seq => {
-                Err(MiniStoreError::Released { path: self.shared.path.clone(), first_seq })
+                Err(MiniStoreError::Trimmed { path: self.shared.path.clone(), first_seq })
             }
             Ask::Hold { name, .. } if holds.len() >= HOLDS_MAX && !holds.contains_key(name) => {
                 invalid("too many holds: 4096 may stand at a time")
@@ -213,16 +213,16 @@ impl Keeper {
     fn note(&self, ask: Ask, round: &mut Round) {
         match ask {
             Ask::Release { before, done } => {
-                self.remember(|memory| memory.released_before = memory.released_before.max(before));
+                self.remember(|memory| memory.trimmed_before = memory.trimmed_before.max(before));
                 round.releases.push(done);
             }
             Ask::Hold { name, seq, done } => {
                 round.holds.insert(name, seq);
                 round.holders.push(Holder::Hold(done));
             }
-            Ask::Unhold { name, done } => {
+            Ask::ReleaseHold { name, done } => {
                 let stood = round.holds.remove(&name).is_some();
-                round.holders.push(Holder::Unhold(done, stood));
+                round.holders.push(Holder::ReleaseHold(done, stood));
             }
         }
     }
@@ -337,7 +337,7 @@ impl Worker {
     /// is to go, too.
     fn delete_surplus(&self, newest: u64, limits: Limits) -> std::result::Result<Surplus, Stopped> {
         let rules = self.keeper.rules(limits);
-        if limits.keep_everything() && rules.released_before == 0 {
+        if limits.keep_everything() && rules.trimmed_before == 0 {
             return Ok(Surplus::Gone);
         }
         let known = self.keeper.remember(|memory| memory.listing.take());
@@ -489,13 +489,12 @@ impl Worker {
         let shared = &self.keeper.shared;
         shared.retention.set_first_seq(end);
         shared.counters.released(records);
-        tracing::info!(segment = %path.display(), records, first_seq = end, %why, "deleted a segment");
+        tracing::info!(segment = %path.display(), records, first_seq = end, reason = %why, "deleted a segment");
         if why == Why::Count && self.keeper.remember(|memory| mem::take(&mut memory.is_to_be_warned)) {
             tracing::warn!(
                 journal = %shared.path.display(),
                 first_seq = end,
-                "max_segments deletes records that nobody released: a program that replays, or counts what it replayed, \
-                 misses them (JournalOptions keeps everything unless told)"
+                "max_segments deleted untrimmed records; JournalOptions keeps all segments by default"
             );
         }
         Ok(())
@@ -571,7 +570,7 @@ impl Round {
         for holder in self.holders.drain(..) {
             match holder {
                 Holder::Hold(done) => answer(done, Ok(())),
-                Holder::Unhold(done, stood) => answer(done, Ok(stood)),
+                Holder::ReleaseHold(done, stood) => answer(done, Ok(stood)),
             }
         }
     }
@@ -580,7 +579,7 @@ impl Round {
         for holder in self.holders.drain(..) {
             match holder {
                 Holder::Hold(done) => answer(done, Err(refusal())),
-                Holder::Unhold(done, _) => answer(done, Err(refusal())),
+                Holder::ReleaseHold(done, _) => answer(done, Err(refusal())),
             }
         }
     }

@@ -71,7 +71,7 @@ impl Retry {
         }
         if self.is_to_be_logged(!matches!(self.cause, Some(Cause::Blocked { .. })), now) {
             let (journal, path) = (shared.path.display(), path.display());
-            tracing::warn!(%journal, %path, action, error = %source, "could not prepare or rotate a segment");
+            tracing::warn!(%journal, %path, action, error = %source, "could not create or rotate a segment; will retry");
         }
         self.cause = Some(Cause::Failure(failure));
     }
@@ -97,7 +97,7 @@ impl Retry {
     /// The call that failed has succeeded, or another one that shows the same.
     pub(super) fn succeeded(&mut self, shared: &Shared) {
         if self.logged.is_some() {
-            tracing::info!(journal = %shared.path.display(), "segments can be prepared and rotated again");
+            tracing::info!(journal = %shared.path.display(), "rotation works again");
         }
         *self = Self::default();
     }

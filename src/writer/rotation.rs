@@ -198,7 +198,7 @@ impl Rotation {
                 shared.poison(copy_of(error));
             }
             Outcome::Unretired(retiring) => {
-                tracing::warn!(journal = %shared.path.display(), "no room to close an archived segment");
+                tracing::warn!(journal = %shared.path.display(), "disk full; closing a rotated segment later");
                 self.unretired.push(retiring.clone());
             }
         }
@@ -244,7 +244,7 @@ impl Writer {
             self.answer_rotate_waiters();
             return;
         }
-        self.write_ahead();
+        self.preallocate();
         self.prepare_next();
         self.open_next();
         if let Err(CommitError::Failed(error)) = self.name_header() {
@@ -293,7 +293,7 @@ impl Writer {
 
     /// Prepares the next segment when half of this one is used up, or as soon as it is needed.
     fn prepare_next(&mut self) {
-        let half_used = self.segment.data_end() >= self.options.max_bytes_per_segment / 2;
+        let half_used = self.segment.data_end() >= self.options.max_segment_bytes / 2;
         let due = self.rotation_is_due();
         let wanted = self.segment.records > 0 && (half_used || due);
         if !matches!(self.rotation.next, Next::Absent) || self.rotation.retry.is_waiting() || !wanted {
@@ -314,8 +314,8 @@ impl Writer {
         }
         let path = self.names.next();
         let options = self.options.commits();
-        let is_written_ahead = self.options.write_ahead && self.options.seals;
-        let options = if is_written_ahead { options } else { options.without_direct() };
+        let is_preallocated = self.options.preallocate && self.options.checksums;
+        let options = if is_preallocated { options } else { options.without_direct() };
         // The lane looks the name up: another process may have moved the file, and created another one.
         let opened = self.lane.prepare(&path, options).and_then(|()| is_at(&*self.disk, &path, &**file));
         let opened =
@@ -376,18 +376,18 @@ impl Writer {
         let (took, held) = (due.elapsed(), mem::take(&mut self.rotation.clock.held));
         self.shared.counters.rotation(took, held);
         let next_seq = self.next_seq;
-        tracing::info!(segment = %archived.display(), next_seq, ?took, ?held, "rotated: archived a segment");
+        tracing::info!(segment = %archived.display(), next_seq, elapsed = ?took, stall = ?held, "rotated segment");
     }
 
     fn rotation_is_due(&self) -> bool {
-        let full = self.segment.data_end() >= self.options.max_bytes_per_segment;
+        let full = self.segment.data_end() >= self.options.max_segment_bytes;
         self.segment.records > 0 && (full || self.rotation.requested)
     }
 
     /// Where a segment is much larger than it should be, the rotation is waited for: it bounds what an append can
     /// leave behind, and makes tiny segments as regular as the original's.
     pub(super) fn finish_overdue_rotation(&mut self) {
-        let allowed = self.options.max_bytes_per_segment;
+        let allowed = self.options.max_segment_bytes;
         while self.segment.data_end() >= allowed.saturating_add(allowed / 8) && self.step_rotation() {}
     }
 
@@ -425,9 +425,9 @@ impl Writer {
         let counted =
             if planted(Bug::NumberNotCarriedOver) { self.segment.records + 1 } else { self.next_seq };
         let link = Link { first: counted, prev: self.segment.last_seal().unwrap_or(0) };
-        let header = if self.options.seals { Header::Sealed(link) } else { Header::Plain };
-        let write_ahead = self.options.write_ahead;
-        let mut newborn = Segment::unborn(file, self.names.next(), bytes, header, write_ahead);
+        let header = if self.options.checksums { Header::Sealed(link) } else { Header::Plain };
+        let preallocate = self.options.preallocate;
+        let mut newborn = Segment::unborn(file, self.names.next(), bytes, header, preallocate);
         // The housekeeper has locked the file, and the lane has opened it: nothing here can fail.
         newborn.switch(&mut *self.lane);
         self.lock.cover_locked(Arc::clone(&newborn.file));
@@ -436,8 +436,8 @@ impl Writer {
         self.rotation.next_number = number + 1;
         self.rotation.requested = false;
         self.rotation.clock.turn(to);
-        self.shared.counters.segment_archived();
-        self.shared.counters.written_ahead(bytes);
+        self.shared.counters.segment_rotated();
+        self.shared.counters.preallocated(bytes);
         self.rotation.retire = Some(Retiring {
             file: Arc::clone(&old.file),
             data_end: old.data_end(),

@@ -30,7 +30,8 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use crate::{
-    BackendKind, JournalOptions, MiniStore, MiniStoreError, Pending, Result, SyncKind, SyncMode,
+    BackendKind, JournalOptions, MiniStore, MiniStoreError, PendingAppend, Reader, Result, SyncKind,
+    SyncMode,
     device::fault::{Faults, Op},
 };
 
@@ -67,14 +68,14 @@ impl Rig {
     }
 
     /// Holds commits back, and has one held back that carries `record`.
-    fn stall(&self, record: u64) -> Pending {
+    fn stall(&self, record: u64) -> PendingAppend {
         self.faults.hold(Op::Commit);
         let pending = self.submit(&record);
         self.faults.await_held(Op::Commit);
         pending
     }
 
-    fn submit<R: serde::Serialize + ?Sized>(&self, record: &R) -> Pending {
+    fn submit<R: serde::Serialize + ?Sized>(&self, record: &R) -> PendingAppend {
         finish(self.store.submit(record)).unwrap()
     }
 
@@ -94,9 +95,9 @@ impl Rig {
     }
 
     /// Four appends in a row, the third too large for the room that there is. The first is in a group of its own.
-    fn submit_more_than_fits(&self) -> [Pending; 4] {
+    fn submit_more_than_fits(&self) -> [PendingAppend; 4] {
         let first = self.stall(0);
-        self.faults.limit_room(100 << 10);
+        self.faults.set_space_limit(100 << 10);
         let (small, huge) = (self.submit(&1u64), self.submit(&"x".repeat(600 << 10)));
         let last = self.submit(&2u64);
         self.faults.release(Op::Commit);
@@ -130,7 +131,7 @@ fn is_waiting<F: Future + Unpin>(future: &mut F) -> bool {
 
 /// All records, with contiguous numbers from 1.
 fn values(path: &Path) -> Vec<u64> {
-    let records = MiniStore::records::<u64>(path).map(|record| record.unwrap()).enumerate();
+    let records = Reader::open(path).unwrap().records::<u64>().map(|record| record.unwrap()).enumerate();
     records
         .map(|(index, record)| {
             assert_eq!(record.seq, index as u64 + 1);

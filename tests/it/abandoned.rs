@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use ministore_uring::{JournalOptions, MiniStore, MiniStoreError, Pending};
+use ministore_uring::{Append, JournalOptions, MiniStore, MiniStoreError, PendingAppend, Receipt};
 use serde::{Serialize, Serializer};
 
 use crate::support::{Journal, block_on, for_each_commit_path, numbered, tokio_run};
@@ -40,7 +40,7 @@ fn appending_tasks(runtime: &tokio::runtime::Runtime, store: &MiniStore, acknowl
         runtime.spawn(async move {
             loop {
                 let value = next.fetch_add(1, Relaxed);
-                let seq = store.submit(&value).await.unwrap().await.unwrap();
+                let seq = store.submit(&value).await.unwrap().await.unwrap().seq;
                 acknowledged.lock().unwrap().insert(seq, value);
             }
         });
@@ -84,7 +84,7 @@ fn a_runtime_that_is_dropped_with_appends_in_flight_takes_nothing_along() {
                     opened => break opened.unwrap(),
                 }
             };
-            assert!(again.open_report().cut.is_none(), "it was closed in peace");
+            assert!(again.open_report().truncated.is_none(), "it was closed in peace");
             check(&journal, &acknowledged);
         }
     });
@@ -116,8 +116,8 @@ fn futures_dropped_at_any_await_harm_nobody_and_keep_no_room() {
             poll_and_drop(store.append(&large), polls);
             poll_and_drop(store.append_batch([&large, &large]), polls);
             poll_and_drop(store.submit(&large), polls);
-            poll_and_drop(store.submit_batch([&large]), polls);
-            poll_and_drop(store.append_json("\"json\"".into()), polls);
+            poll_and_drop(store.send(Append::batch([&large]).unwrap()), polls);
+            poll_and_drop(store.append_json("\"json\""), polls);
             poll_and_drop(store.rotate(), polls);
             poll_and_drop(options.clone().open(journal.path()), polls);
             // Room is granted in order: it comes to this one only if those before gave theirs back.
@@ -151,7 +151,7 @@ fn a_close_that_is_dropped_closes_all_the_same() {
 /// The journal can be opened at once, and nothing is missing.
 fn reopens(options: &JournalOptions, journal: &Journal, records: u64) {
     let again = options.clone().open_blocking(journal.path()).unwrap();
-    assert!(again.open_report().cut.is_none());
+    assert!(again.open_report().truncated.is_none());
     assert_eq!(again.durable_seq(), records);
     again.blocking().close().unwrap();
 }
@@ -191,7 +191,7 @@ fn a_store_is_dropped_anywhere() {
             eprintln!("dropped in {place}");
             let journal = Journal::new();
             let store = options.clone().open_blocking(journal.path()).unwrap();
-            let pending: Vec<Pending> = (0..50).map(|n| store.blocking().submit(&n).unwrap()).collect();
+            let pending: Vec<PendingAppend> = (0..50).map(|n| store.blocking().submit(&n).unwrap()).collect();
             drops(store);
             for pending in pending {
                 pending.wait().unwrap();
@@ -237,8 +237,11 @@ fn a_waker_may_drop_the_last_handle_on_the_writers_thread() {
             let waker = Waker::from(Arc::clone(&on_wake));
             let is_pending = poll_with(pending.as_mut(), &waker).is_pending();
             // Answered in their order.
-            assert_eq!(behind.wait().unwrap(), 2);
-            assert!(!is_pending || matches!(poll_with(pending, Waker::noop()), Poll::Ready(Ok(1))));
+            assert_eq!(behind.wait().unwrap().seq, 2);
+            assert!(
+                !is_pending
+                    || matches!(poll_with(pending, Waker::noop()), Poll::Ready(Ok(Receipt { seq: 1, .. })))
+            );
             // Not woken, it still holds the store.
             drop((on_wake.0.lock().unwrap().take(), waker));
             reopens(&options, &journal, 2);
@@ -258,12 +261,12 @@ fn a_waker_that_panics_harms_nobody_else() {
             let waker = Waker::from(Arc::clone(&on_wake));
             let mut pending = pin!(store.blocking().submit(&1).unwrap());
             let is_pending = poll_with(pending.as_mut(), &waker).is_pending();
-            let others: Vec<Pending> = (2..50).map(|n| store.blocking().submit(&n).unwrap()).collect();
+            let others: Vec<PendingAppend> = (2..50).map(|n| store.blocking().submit(&n).unwrap()).collect();
             for (pending, n) in others.into_iter().zip(2..) {
-                assert_eq!(pending.wait().unwrap(), n);
+                assert_eq!(pending.wait().unwrap().seq, n);
             }
             if is_pending {
-                assert_eq!(block_on(pending.as_mut()).unwrap(), 1);
+                assert_eq!(block_on(pending.as_mut()).unwrap().seq, 1);
             }
             store.blocking().append(&50).unwrap();
             store.blocking().close().unwrap();

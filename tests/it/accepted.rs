@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ministore_uring::{Entry, JsonBatch, MiniStore, MiniStoreError, maintenance};
+use ministore_uring::{Append, JsonBatch, MiniStore, MiniStoreError, PendingAppend, maintenance};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -80,16 +80,13 @@ fn unreadable_json_is_rejected_by_every_call() {
             let (bytes, value) = (Bytes::from(json.clone()), raw(&json));
             let first = (offset, 1, offset + 1);
             assert_eq!(place_of(blocking.append_json(bytes.clone())), first, "{json}");
-            assert_eq!(place_of(blocking.submit_json(bytes.clone())), first, "{json}");
-            assert_eq!(place_of(Entry::json(&bytes)), first, "{json}");
+            assert_eq!(place_of(Append::json(bytes.clone())), first, "{json}");
             assert_eq!(place_of(blocking.append(&value)), first, "{json}");
             assert_eq!(place_of(blocking.submit(&value)), first, "{json}");
-            assert_eq!(place_of(blocking.submit_then(&value, drop)), first, "{json}");
-            assert_eq!(place_of(Entry::record(&value)), first, "{json}");
+            assert_eq!(place_of(Append::record(&value)), first, "{json}");
             let second = (offset, 2, offset + 1);
             assert_eq!(place_of(blocking.append_batch([&good, &value])), second, "{json}");
-            assert_eq!(place_of(blocking.submit_batch([&good, &value])), second, "{json}");
-            assert_eq!(place_of(Entry::batch([&good, &value])), second, "{json}");
+            assert_eq!(place_of(Append::batch([&good, &value])), second, "{json}");
             let (offset, line, column) = place_of(blocking.append(&("deeper", &value)));
             assert!(offset >= "[\"deeper\",".len() && (line, column) == (1, offset + 1), "{json}");
             let spaced = Bytes::from(format!(" \t{json} "));
@@ -100,7 +97,7 @@ fn unreadable_json_is_rejected_by_every_call() {
             assert_eq!((batch.records(), batch.bytes()), (1, 1), "{json}");
         }
         assert_eq!(store.durable_seq(), 0);
-        assert_eq!(blocking.append_json("1".into()).unwrap(), 1);
+        assert_eq!(blocking.append_json("1").unwrap(), 1);
         blocking.close().unwrap();
         assert_eq!(replay::<Value>(journal.path()).unwrap(), [1]);
     });
@@ -110,7 +107,7 @@ fn unreadable_json_is_rejected_by_every_call() {
 fn invalid_json_says_line_and_column() {
     let error = JsonBatch::new().push(br#"{"name":"\ud83d"}"#).unwrap_err();
     assert_eq!(error.to_string(), "invalid JSON record: a lone surrogate in a string at line 1 column 10");
-    assert_eq!(error.record_fate(), ministore_uring::RecordFate::NotWritten);
+    assert_eq!(error.write_outcome(), ministore_uring::WriteOutcome::NotWritten);
 }
 
 #[test]
@@ -125,7 +122,7 @@ fn edge_values_are_accepted_and_read_by_all() {
             batch.push(json.as_bytes()).unwrap();
             lines.extend([json.clone(), json]);
         }
-        store.blocking().append_entry(Entry::json_batch(batch)).unwrap();
+        store.blocking().send(Append::json_batch(batch)).and_then(PendingAppend::wait).unwrap();
         lines.extend(readable());
         store.blocking().close().unwrap();
         read_by_all(&journal, &lines);
@@ -171,7 +168,7 @@ fn every_accepted_text_is_read_by_all() {
         }
     }
     assert!((1000..5000).contains(&lines.len()), "{}", lines.len());
-    store.blocking().append_entry(Entry::json_batch(batch)).unwrap();
+    store.blocking().send(Append::json_batch(batch)).and_then(PendingAppend::wait).unwrap();
     store.blocking().close().unwrap();
     read_by_all(&journal, &lines);
 }
@@ -182,7 +179,7 @@ fn read_by_all(journal: &Journal, lines: &[String]) {
     assert_eq!(replay::<Value>(journal.path()).unwrap(), values);
     assert_eq!(tokio_run(MiniStore::replay::<Value, _>(journal.path())).unwrap(), values);
     assert_eq!(original_replay::<Value>(journal.path()).unwrap(), values);
-    assert!(maintenance::examine(journal.path()).unwrap().faults.is_empty());
+    assert!(maintenance::verify(journal.path()).unwrap().faults.is_empty());
     let bytes = journal.bytes();
     let records = &bytes[bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1..];
     let count = lines.len().to_string();
@@ -232,7 +229,7 @@ fn serialize_without_a_value_is_rejected() {
             let Err(MiniStoreError::InvalidJson { reason, .. }) = &refused else { panic!("{refused:?}") };
             assert_eq!(reason, "empty: there is no JSON value");
             place_of(store.blocking().append_batch([&Raw(vec!["1"]), &nothing]));
-            place_of(Entry::record(&nothing));
+            place_of(Append::record(&nothing));
             place_of(store.blocking().append(&("in a list", &nothing)));
             place_of(store.blocking().append(&std::collections::BTreeMap::from([("key", &nothing)])));
             place_of(store.blocking().append(&[Raw(vec!["1"]), Raw(vec![])]));

@@ -33,7 +33,7 @@ fn modes(options: &JournalOptions) -> Vec<(String, u32)> {
         .collect::<Vec<_>>();
     fs::write(journal.path(), torn).unwrap();
     let store = open();
-    assert!(store.open_report().cut.is_some());
+    assert!(store.open_report().truncated.is_some());
     store.blocking().append(&3).unwrap();
     let entries = fs::read_dir(journal.dir()).unwrap().map(|entry| entry.unwrap());
     let mut modes: Vec<_> =
@@ -47,8 +47,11 @@ fn new_files_are_their_owners_alone() {
     for_each_backend(|options| {
         let modes = modes(&options);
         let names: Vec<_> = modes.iter().map(|(name, _)| name.as_str()).collect();
-        let [active, archived, cut, lock] = names[..] else { panic!("{names:?}") };
-        assert!(archived.ends_with(".001") && cut.contains(".cut-") && lock.ends_with(".lock"), "{active}");
+        let [active, archived, lock, cut] = names[..] else { panic!("{names:?}") };
+        assert!(
+            archived.ends_with(".001") && cut.contains(".truncated-") && lock.ends_with(".lock"),
+            "{active}"
+        );
         assert!(modes.iter().all(|&(_, mode)| mode == 0o600), "{modes:?}");
     });
 }

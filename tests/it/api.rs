@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_lite::future::poll_once;
-use ministore_uring::MiniStoreError;
+use ministore_uring::{Append, MiniStoreError};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -18,9 +18,9 @@ fn a_pending_append_can_be_awaited_waited_for_and_dropped() {
             let waited = store.submit(&"b").await.unwrap();
             drop(store.submit(&"c").await.unwrap());
             let last = store.submit(&"d").await.unwrap();
-            assert_eq!(awaited.await.unwrap(), 1);
-            assert_eq!(waited.wait().unwrap(), 2);
-            assert_eq!(last.await.unwrap(), 4);
+            assert_eq!(awaited.await.unwrap().seq, 1);
+            assert_eq!(waited.wait().unwrap().seq, 2);
+            assert_eq!(last.await.unwrap().seq, 4);
         });
         assert_eq!(store.durable_seq(), 4);
         assert_eq!(replay::<String>(journal.path()).unwrap(), ["a", "b", "c", "d"]);
@@ -34,7 +34,7 @@ fn a_pending_append_outlives_the_store() {
         let store = options.open_blocking(journal.path()).unwrap();
         let pending = store.blocking().submit(&"x").unwrap();
         drop(store);
-        assert_eq!(pending.wait().unwrap(), 1);
+        assert_eq!(pending.wait().unwrap().seq, 1);
     });
 }
 
@@ -44,7 +44,7 @@ fn a_batch_gets_consecutive_numbers() {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         assert_eq!(store.blocking().append_batch(["a", "b", "c"]).unwrap(), 1..4);
-        assert_eq!(store.blocking().submit(&"d").unwrap().wait().unwrap(), 4);
+        assert_eq!(store.blocking().submit(&"d").unwrap().wait().unwrap().seq, 4);
         assert_eq!(store.blocking().append_batch(["e"]).unwrap(), 5..6);
         let expected: Vec<_> = (1..).zip(["a", "b", "c", "d", "e"].map(String::from)).collect();
         assert_eq!(numbered::<String>(journal.path()).unwrap(), expected);
@@ -73,7 +73,7 @@ fn ready_made_json_is_kept_byte_for_byte() {
         let odd = r#"{"b" : 1.50e+00,"a":"\u00e4 \/ ü",	"b":[ ]}"#;
         assert_eq!(store.blocking().append_json(Bytes::from(odd)).unwrap(), 1);
         let spaced = Bytes::from(format!(" \t{odd}\r\n"));
-        assert_eq!(store.blocking().submit_json(spaced).unwrap().wait().unwrap(), 2);
+        assert_eq!(store.blocking().send(Append::json(spaced).unwrap()).unwrap().wait().unwrap().seq, 2);
         let records: Vec<Box<RawValue>> = replay(journal.path()).unwrap();
         assert_eq!(records.iter().map(|raw| raw.get()).collect::<Vec<_>>(), [odd, odd]);
     });
@@ -189,7 +189,7 @@ fn a_record_that_does_not_serialize_harms_nobody() {
         assert!(matches!(refused, Err(MiniStoreError::Serialize { .. })), "{refused:?}");
         let refused = store.blocking().append_batch([Unserializable]);
         assert!(matches!(refused, Err(MiniStoreError::Serialize { .. })), "{refused:?}");
-        assert_eq!(store.blocking().submit(&1).unwrap().wait().unwrap(), 1);
+        assert_eq!(store.blocking().submit(&1).unwrap().wait().unwrap().seq, 1);
     });
 }
 
@@ -201,7 +201,7 @@ fn a_closed_store_says_so_to_all_its_clones() {
         let clone = store.clone();
         let pending = store.blocking().submit(&1).unwrap();
         store.blocking().close().unwrap();
-        assert_eq!(pending.wait().unwrap(), 1);
+        assert_eq!(pending.wait().unwrap().seq, 1);
         for refusal in [
             clone.blocking().append(&2),
             clone.blocking().submit(&2).map(drop),

@@ -106,11 +106,11 @@ fn buffered_and_direct_commits_write_the_same_bytes() {
     for_each_commit_path(|options| {
         let closed = |direct: bool| {
             let journal = Journal::new();
-            let store = options.clone().direct(direct).open_blocking(journal.path()).unwrap();
+            let store = options.clone().direct_io(direct).open_blocking(journal.path()).unwrap();
             for n in 0..200usize {
                 store.blocking().append(&"x".repeat(n * 7)).unwrap();
             }
-            assert!(direct || !store.stats().direct);
+            assert!(direct || !store.stats().direct_io);
             store.blocking().close().unwrap();
             journal.bytes()
         };
@@ -121,9 +121,9 @@ fn buffered_and_direct_commits_write_the_same_bytes() {
 #[test]
 fn a_journal_moves_between_backends_and_ways_to_write() {
     let journal = Journal::new();
-    for write_ahead in [true, false, true] {
+    for preallocate in [true, false, true] {
         for_each_commit_path(|options| {
-            let store = options.write_ahead(write_ahead).open_blocking(journal.path()).unwrap();
+            let store = options.preallocate(preallocate).open_blocking(journal.path()).unwrap();
             let before = store.durable_seq();
             store.blocking().append(&(before + 1)).unwrap();
         });

@@ -14,7 +14,7 @@ use std::{
 };
 
 use futures_lite::future::poll_once;
-use ministore_uring::{Entry, JournalOptions, MiniStore, MiniStoreError, Result};
+use ministore_uring::{Append, JournalOptions, MiniStore, MiniStoreError, Receipt, Result};
 use tokio::{runtime, runtime::Runtime, time::timeout};
 
 use crate::support::{Journal, block_on, for_each_backend, numbered};
@@ -49,7 +49,7 @@ impl Stalled {
             // An error: the test has failed.
             let _ = released.recv();
         };
-        store.blocking().submit_then(&"stall", callback).unwrap();
+        store.blocking().send(Append::record(&"stall").unwrap().on_commit(callback)).map(drop).unwrap();
         has_started.recv_timeout(HANG).expect("the callback runs");
         Self { journal, store, release }
     }
@@ -57,7 +57,7 @@ impl Stalled {
     /// The queue has space for small appends only.
     fn filled(options: &JournalOptions) -> Self {
         let stalled = Self::new(options);
-        drop(stalled.store.try_submit(&"f".repeat(FILLER)).unwrap());
+        drop(stalled.store.try_send(Append::record(&"f".repeat(FILLER)).unwrap()).unwrap());
         stalled
     }
 
@@ -269,10 +269,10 @@ fn order_of_first_poll_is_order_of_records() {
             stalled.release();
             let mut numbers: Vec<u64> = if reversed {
                 let numbers =
-                    futures.into_iter().rev().map(|future| finish(finish(future).unwrap()).unwrap());
+                    futures.into_iter().rev().map(|future| finish(finish(future).unwrap()).unwrap().seq);
                 numbers.collect()
             } else {
-                futures.into_iter().map(|future| finish(finish(future).unwrap()).unwrap()).collect()
+                futures.into_iter().map(|future| finish(finish(future).unwrap()).unwrap().seq).collect()
             };
             if reversed {
                 numbers.reverse();
@@ -342,7 +342,7 @@ fn dropping_first_waiting_append_accepts_the_next() {
         assert_eq!(woken.0.load(SeqCst), 1);
         let pending = block_on(poll_once(next)).expect("there is space").unwrap();
         stalled.release();
-        assert_eq!(finish(pending).unwrap(), 3);
+        assert_eq!(finish(pending).unwrap().seq, 3);
         assert_eq!(stalled.records(), ["next"]);
     });
 }
@@ -355,8 +355,10 @@ fn small_append_does_not_overtake_a_large_one() {
         let mut larger_than_queue = Box::pin(stalled.store.submit(&line));
         assert!(is_waiting(&mut larger_than_queue));
         // These would fit.
-        assert!(matches!(stalled.store.try_submit("try"), Err(MiniStoreError::Busy)));
-        assert!(matches!(finish(stalled.store.try_append("try")), Err(MiniStoreError::Busy)));
+        assert!(matches!(
+            stalled.store.try_send(Append::record("try").unwrap()),
+            Err(MiniStoreError::QueueFull)
+        ));
         let mut small: Vec<_> = (0..5).map(|_| Box::pin(stalled.store.submit("small"))).collect();
         assert!(small.iter_mut().all(is_waiting));
         stalled.release();
@@ -408,24 +410,27 @@ fn every_kind_of_append_keeps_its_place() {
         let (called, outcome) = mpsc::channel();
         let mut first = Box::pin(store.append(&line));
         let mut batch = Box::pin(store.append_batch(["b", "b"]));
-        let mut json = Box::pin(store.append_json("\"c\"".into()));
-        let mut expecting = Box::pin(store.append_if(7, "d"));
-        let mut conflict = Box::pin(store.append_if(6, "e"));
-        let mut entry = Box::pin(store.append_entry(Entry::record("g").unwrap()));
-        let callback = move |seq: Result<u64>| called.send(seq).unwrap();
-        let mut then = Box::pin(store.submit_then("h", callback));
+        let mut json = Box::pin(store.append_json("\"c\""));
+        let mut expecting = Box::pin(store.send(Append::record("d").unwrap().expect_seq(7)));
+        let mut conflict = Box::pin(store.send(Append::record("e").unwrap().expect_seq(6)));
+        let mut entry = Box::pin(store.send(Append::record("g").unwrap()));
+        let callback = move |receipt: Result<Receipt>| called.send(receipt).unwrap();
+        let mut then = Box::pin(store.send(Append::record("h").unwrap().on_commit(callback)));
         assert!(is_waiting(&mut first) && is_waiting(&mut batch) && is_waiting(&mut json));
         assert!(is_waiting(&mut expecting) && is_waiting(&mut conflict) && is_waiting(&mut entry));
         assert!(is_waiting(&mut then));
         stalled.release();
         // The callback is called, though no future is polled.
-        assert_eq!(outcome.recv_timeout(HANG).expect("it is never called").unwrap(), 9);
-        finish(then).unwrap();
-        assert_eq!(finish(entry).unwrap().seq, 8);
-        let refused = finish(conflict);
-        assert!(matches!(refused, Err(MiniStoreError::Conflict { expected: 6, actual: 8 })), "{refused:?}");
+        assert_eq!(outcome.recv_timeout(HANG).expect("it is never called").unwrap().seq, 9);
+        drop(finish(then).unwrap());
+        assert_eq!(finish(finish(entry).unwrap()).unwrap().seq, 8);
+        let refused = finish(finish(conflict).unwrap());
+        assert!(
+            matches!(refused, Err(MiniStoreError::SeqMismatch { expected: 6, actual: 8 })),
+            "{refused:?}"
+        );
         assert_eq!(finish(json).unwrap(), 6);
-        finish(expecting).unwrap();
+        finish(finish(expecting).unwrap()).unwrap();
         assert_eq!(finish(batch).unwrap(), 4..6);
         finish(first).unwrap();
     });
@@ -438,7 +443,9 @@ fn callback_of_dropped_append_is_not_called() {
         let line = large('a');
         let (called, outcome) = mpsc::channel();
         let mut then =
-            Box::pin(stalled.store.submit_then(&line, move |seq| called.send(seq.map(drop)).unwrap()));
+            Box::pin(stalled.store.send(
+                Append::record(&line).unwrap().on_commit(move |seq| called.send(seq.map(drop)).unwrap()),
+            ));
         assert!(is_waiting(&mut then));
         drop(then);
         assert!(matches!(outcome.try_recv(), Err(mpsc::TryRecvError::Disconnected)));

@@ -191,7 +191,7 @@ fn a_stream_reads_one_file_only() {
 fn rotation_keeps_as_many_files_as_asked() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let options = options.max_bytes_per_segment(200).max_segments(3);
+        let options = options.max_segment_bytes(200).max_segments(3);
         let store = options.open_blocking(journal.path()).unwrap();
         for n in 0..40u32 {
             store.blocking().append(&n).unwrap();
@@ -265,7 +265,7 @@ fn a_number_that_the_original_gave_is_continued() {
     let path: &Path = journal.path();
     original_write(path, ministore::MiniStoreOptions::new(), &[1, 2, 3]);
     let store = MiniStore::open_blocking(path).unwrap();
-    assert_eq!(store.blocking().submit(&4).unwrap().wait().unwrap(), 4);
+    assert_eq!(store.blocking().submit(&4).unwrap().wait().unwrap().seq, 4);
     assert_eq!(replay::<u32>(path).unwrap(), [1, 2, 3, 4]);
 }
 
@@ -307,8 +307,8 @@ fn what_the_original_added_to_a_sealed_segment_is_cut_kept_and_told() {
         // Lines without a seal behind sealed ones: to us a commit that was cut off.
         assert_eq!(replay::<u32>(journal.path()).unwrap(), [1, 2, 3, 4, 5, 6]);
         let store = options.clone().open_blocking(journal.path()).unwrap();
-        let cut = store.open_report().cut.clone().unwrap();
-        assert_eq!(fs::read(cut.kept_in.unwrap()).unwrap(), b"7\n8\n");
+        let cut = store.open_report().truncated.clone().unwrap();
+        assert_eq!(fs::read(cut.saved_to.unwrap()).unwrap(), b"7\n8\n");
     });
 }
 
@@ -324,8 +324,8 @@ fn what_the_original_put_into_files_of_its_own_is_read_and_continued() {
         // And forth again.
         assert_eq!(replay::<u32>(journal.path()).unwrap(), numbers(8));
         let store = options.clone().open_blocking(journal.path()).unwrap();
-        assert!(store.open_report().cut.is_none());
-        assert_eq!(store.blocking().submit(&9).unwrap().wait().unwrap(), 9);
+        assert!(store.open_report().truncated.is_none());
+        assert_eq!(store.blocking().submit(&9).unwrap().wait().unwrap().seq, 9);
         store.blocking().close().unwrap();
         assert_eq!(replay::<u32>(journal.path()).unwrap(), numbers(9));
         assert_eq!(original_replay::<u32>(journal.path()).unwrap(), numbers(9));

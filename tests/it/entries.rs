@@ -5,8 +5,7 @@ use std::{
     thread,
 };
 
-use bytes::Bytes;
-use ministore_uring::{Entry, MiniStore, MiniStoreError, RecordFate};
+use ministore_uring::{Append, MiniStore, MiniStoreError, PendingAppend, Reader, WriteOutcome};
 
 use crate::support::{Journal, block_on, for_each_commit_path, replay};
 
@@ -17,11 +16,16 @@ fn count_up(store: &MiniStore, journal: &Journal) -> u64 {
         let seq = store.durable_seq();
         let value: u64 = match seq {
             0 => 0,
-            _ => MiniStore::records_from(journal.path(), seq).next().unwrap().unwrap().value,
+            _ => Reader::open(journal.path()).unwrap().records_from(seq).next().unwrap().unwrap().value,
         };
-        match store.blocking().append_if(seq + 1, &(value + 1)) {
+        match store
+            .blocking()
+            .send(Append::record(&(value + 1)).unwrap().expect_seq(seq + 1))
+            .and_then(PendingAppend::wait)
+            .map(drop)
+        {
             Ok(()) => return conflicts,
-            Err(MiniStoreError::Conflict { expected, actual }) => {
+            Err(MiniStoreError::SeqMismatch { expected, actual }) => {
                 assert!(expected == seq + 1 && actual > expected);
                 conflicts += 1;
             }
@@ -60,10 +64,19 @@ fn the_numbers_go_on_for_a_journal_that_is_opened_again() {
         store.blocking().append_batch([1, 2, 3]).unwrap();
         store.blocking().close().unwrap();
         let store = options.open_blocking(journal.path()).unwrap();
-        let refused = store.blocking().append_if(3, &4).unwrap_err();
-        assert!(matches!(refused, MiniStoreError::Conflict { expected: 3, actual: 4 }), "{refused}");
-        assert_eq!(refused.to_string(), "record 3 was to be next, but 4 is");
-        let receipt = store.blocking().append_entry(Entry::record(&4).unwrap().if_next(4)).unwrap();
+        let refused = store
+            .blocking()
+            .send(Append::record(&4).unwrap().expect_seq(3))
+            .and_then(PendingAppend::wait)
+            .map(drop)
+            .unwrap_err();
+        assert!(matches!(refused, MiniStoreError::SeqMismatch { expected: 3, actual: 4 }), "{refused}");
+        assert_eq!(refused.to_string(), "expected sequence number 3, but the next is 4");
+        let receipt = store
+            .blocking()
+            .send(Append::record(&4).unwrap().expect_seq(4))
+            .and_then(PendingAppend::wait)
+            .unwrap();
         assert_eq!((receipt.seqs(), receipt.segment_first_seq), (4..5, 1));
         assert!(journal.bytes()[receipt.offset as usize..].starts_with(b"4"));
     });
@@ -75,22 +88,28 @@ fn an_entry_can_be_awaited_waited_for_and_called_back() {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let (sender, told) = mpsc::channel();
-        let line = Entry::json(&Bytes::from_static(b" {\"a\" : 1}\n")).unwrap();
+        let line = Append::json(" {\"a\" : 1}\n").unwrap();
         assert_eq!((line.records(), line.bytes()), (1, 9));
-        assert_eq!(block_on(store.append_entry(line.clone())).unwrap().seq, 1);
-        let waited = store.blocking().submit_entry(line.clone()).unwrap();
-        let awaited = store.try_submit_entry(line.clone()).unwrap();
+        assert_eq!(block_on(block_on(store.send(line.clone())).unwrap()).unwrap().seq, 1);
+        let waited = store.blocking().send(line.clone()).unwrap();
+        let awaited = store.try_send(line.clone()).unwrap();
         let sends = sender.clone();
         let note = move |told: ministore_uring::Result<ministore_uring::Receipt>| {
             sends.send(told.unwrap().seqs()).unwrap();
         };
-        store.blocking().submit_entry_then(line.clone(), note.clone()).unwrap();
-        store.try_submit_entry_then(Entry::batch([1, 2]).unwrap(), note).unwrap();
-        store.blocking().submit_then(&"x", move |seq| sender.send(0..seq.unwrap()).unwrap()).unwrap();
+        store.blocking().send(line.clone().on_commit(note.clone())).map(drop).unwrap();
+        store.try_send(Append::batch([1, 2]).unwrap().on_commit(note)).map(drop).unwrap();
+        store
+            .blocking()
+            .send(
+                Append::record(&"x").unwrap().on_commit(move |seq| sender.send(0..seq.unwrap().seq).unwrap()),
+            )
+            .map(drop)
+            .unwrap();
         assert_eq!((waited.wait().unwrap().seq, block_on(awaited).unwrap().seq), (2, 3));
         assert_eq!(told.iter().collect::<Vec<_>>(), [4..5, 5..7, 0..7]);
-        store.blocking().try_append(&8).unwrap();
-        assert_eq!(store.try_submit(&9).unwrap().wait().unwrap(), 9);
+        assert_eq!(store.blocking().append_json_str("8").unwrap(), 8);
+        assert_eq!(store.try_send(Append::record(&9).unwrap()).unwrap().wait().unwrap().seq, 9);
     });
 }
 
@@ -99,21 +118,28 @@ fn a_closed_store_refuses_every_way_to_append_and_calls_nobody_back() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
-        let entry = Entry::record(&1).unwrap();
+        let entry = Append::record(&1).unwrap();
         store.blocking().close().unwrap();
         let uncalled = |_| panic!("what was not queued has no outcome");
         for refused in [
-            store.blocking().try_append(&1),
-            store.try_submit(&1).map(drop),
-            store.blocking().append_if(1, &1),
-            store.blocking().append_entry(entry.clone()).map(drop),
-            store.blocking().submit_then(&1, |_| panic!("what was not queued has no outcome")),
-            store.blocking().submit_entry_then(entry.clone(), uncalled),
-            store.try_submit_entry_then(entry.clone(), uncalled),
+            store.blocking().append(&1),
+            store.try_send(Append::record(&1).unwrap()).map(drop),
+            store
+                .blocking()
+                .send(Append::record(&1).unwrap().expect_seq(1))
+                .and_then(PendingAppend::wait)
+                .map(drop),
+            store.blocking().send(entry.clone()).and_then(PendingAppend::wait).map(drop),
+            store
+                .blocking()
+                .send(Append::record(&1).unwrap().on_commit(|_| panic!("what was not queued has no outcome")))
+                .map(drop),
+            store.blocking().send(entry.clone().on_commit(uncalled)).map(drop),
+            store.try_send(entry.clone().on_commit(uncalled)).map(drop),
         ] {
             let error = refused.unwrap_err();
             assert!(matches!(error, MiniStoreError::Closed), "{error}");
-            assert_eq!(error.record_fate(), RecordFate::NotWritten);
+            assert_eq!(error.write_outcome(), WriteOutcome::NotWritten);
         }
     });
 }
@@ -131,8 +157,8 @@ fn a_chain_of_callbacks_appends_from_the_writer_thread() {
                 link(&next, told);
             }
         };
-        let entry = Entry::record(&store.durable_seq()).unwrap();
-        store.try_submit_entry_then(entry, go_on).unwrap();
+        let entry = Append::record(&store.durable_seq()).unwrap();
+        store.try_send(entry.on_commit(go_on)).map(drop).unwrap();
     }
     for_each_commit_path(|options| {
         let journal = Journal::new();
@@ -142,7 +168,11 @@ fn a_chain_of_callbacks_appends_from_the_writer_thread() {
         assert_eq!(told.iter().collect::<Vec<_>>(), (1..=LINKS).collect::<Vec<_>>());
         let count = Arc::new(Mutex::new(0));
         let counts = Arc::clone(&count);
-        store.blocking().submit_then(&0, move |_| *counts.lock().unwrap() += 1).unwrap();
+        store
+            .blocking()
+            .send(Append::record(&0).unwrap().on_commit(move |_| *counts.lock().unwrap() += 1))
+            .map(drop)
+            .unwrap();
         store.blocking().close().unwrap();
         assert_eq!(*count.lock().unwrap(), 1, "called before the closing is answered");
     });
@@ -154,10 +184,12 @@ fn what_debug_shows_of_a_handle_is_short() {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         store.blocking().append(&1).unwrap();
-        let pending = store.try_submit(&2).unwrap();
-        for shown in
-            [format!("{store:?}"), format!("{pending:?}"), format!("{:?}", MiniStore::reader(journal.path()))]
-        {
+        let pending = store.try_send(Append::record(&2).unwrap()).unwrap();
+        for shown in [
+            format!("{store:?}"),
+            format!("{pending:?}"),
+            format!("{:?}", Reader::open(journal.path()).unwrap()),
+        ] {
             assert!(shown.len() < 3000, "{} bytes: {}", shown.len(), &shown[..1000]);
         }
         pending.wait().unwrap();

@@ -119,7 +119,7 @@ fn another_process_is_refused_until_the_holder_is_gone() {
         holder.kill().unwrap();
         holder.wait().unwrap();
         let store = options.open_blocking(journal.path()).unwrap();
-        assert_eq!(store.blocking().submit(&"from the parent").unwrap().wait().unwrap(), 2);
+        assert_eq!(store.blocking().submit(&"from the parent").unwrap().wait().unwrap().seq, 2);
     });
 }
 

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, marker::PhantomData, rc::Rc, thread};
 
 use bytes::Bytes;
-use ministore_uring::{MiniStore, Pending};
+use ministore_uring::{MiniStore, PendingAppend};
 use serde::{Serialize, Serializer};
 
 use crate::support::{Journal, block_on, for_each_backend, numbered, tokio_run};
@@ -15,7 +15,7 @@ const RECORDS_EACH: u64 = 20;
 async fn append_as(store: MiniStore, caller: u64) -> Vec<(u64, (u64, u64))> {
     let mut issued = Vec::new();
     for n in 0..RECORDS_EACH {
-        let seq = store.submit(&(caller, n)).await.unwrap().await.unwrap();
+        let seq = store.submit(&(caller, n)).await.unwrap().await.unwrap().seq;
         issued.push((seq, (caller, n)));
     }
     issued
@@ -87,9 +87,10 @@ fn many_appends_of_one_caller_are_in_flight_and_stay_in_order() {
     for_each_backend(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
-        let pending: Vec<Pending> = (1..=500u64).map(|n| store.blocking().submit(&n).unwrap()).collect();
+        let pending: Vec<PendingAppend> =
+            (1..=500u64).map(|n| store.blocking().submit(&n).unwrap()).collect();
         for (n, pending) in (1..).zip(pending) {
-            assert_eq!(pending.wait().unwrap(), n);
+            assert_eq!(pending.wait().unwrap().seq, n);
         }
         let expected: Vec<_> = (1..=500).map(|n| (n, n)).collect();
         assert_eq!(numbered::<u64>(journal.path()).unwrap(), expected);

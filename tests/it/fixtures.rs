@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ministore_uring::{Entry, JsonBatch, MiniStore, MiniStoreError, maintenance};
+use ministore_uring::{Append, JsonBatch, MiniStoreError, PendingAppend, Reader, maintenance};
 use serde_json::{Value, json, value::RawValue};
 
 use crate::support::{Files, Journal, NAME, for_each_backend, numbered, original_replay, replay};
@@ -41,7 +41,7 @@ fn read_and_continue(name: &str, options: ministore_uring::JournalOptions) -> mi
         "{name}"
     );
     store.blocking().rotate().unwrap();
-    assert_eq!(store.blocking().append_json("12".into()).unwrap(), 12, "{name}");
+    assert_eq!(store.blocking().append_json("12").unwrap(), 12, "{name}");
     store.blocking().close().unwrap();
     expected.extend([(10, json!("more")), (11, json!("still more")), (12, json!(12))]);
     assert_eq!(numbered::<Value>(journal.path()).unwrap(), expected, "{name}");
@@ -55,7 +55,10 @@ fn closed_journals_are_read_and_continued() {
     for_each_backend(|options| {
         for name in ["closed", "rotated"] {
             let report = read_and_continue(name, options.clone());
-            assert!(report.cut.is_none() && !report.rotation_completed && !report.plain_sealed, "{report:?}");
+            assert!(
+                report.truncated.is_none() && !report.rotation_completed && !report.legacy_upgraded,
+                "{report:?}"
+            );
         }
     });
 }
@@ -63,7 +66,7 @@ fn closed_journals_are_read_and_continued() {
 #[test]
 fn a_crashed_journal_is_read_recovered_and_continued() {
     for_each_backend(|options| {
-        let cut = read_and_continue("crashed", options).cut.unwrap();
+        let cut = read_and_continue("crashed", options).truncated.unwrap();
         let crashed = &fixture("crashed")[NAME];
         let torn = &crashed[cut.offset as usize..][..cut.bytes as usize];
         assert!(String::from_utf8_lossy(torn).contains("never acknowledged"), "{cut:?}");
@@ -75,7 +78,7 @@ fn journals_of_the_original_are_read_and_continued() {
     for_each_backend(|options| {
         for name in ["original", "original-rotated"] {
             let report = read_and_continue(name, options.clone());
-            assert!(report.plain_sealed && report.cut.is_none(), "{report:?}");
+            assert!(report.legacy_upgraded && report.truncated.is_none(), "{report:?}");
         }
     });
 }
@@ -132,21 +135,21 @@ fn permissive_journal_is_read_and_recovered() {
         let journal = Journal::of(&fixture("permissive"));
         let mut expected = permissive_records();
         assert_eq!(raw_records(journal.path()), expected);
-        let examined = maintenance::examine(journal.path()).unwrap();
+        let examined = maintenance::verify(journal.path()).unwrap();
         assert!(examined.faults.is_empty() && examined.torn_tail.is_some(), "{examined:?}");
-        let last: Box<RawValue> = MiniStore::reader(journal.path()).get(7).unwrap().unwrap().value;
+        let last: Box<RawValue> = Reader::open(journal.path()).unwrap().get(7).unwrap().unwrap().value;
         assert_eq!(last.get(), expected[6]);
 
         let store = options.open_blocking(journal.path()).unwrap();
-        assert!(store.open_report().cut.is_some());
-        assert_eq!(store.blocking().append_json("11".into()).unwrap(), 11);
+        assert!(store.open_report().truncated.is_some());
+        assert_eq!(store.blocking().append_json("11").unwrap(), 11);
         store.blocking().rotate().unwrap();
-        assert_eq!(store.blocking().append_json("12".into()).unwrap(), 12);
-        assert!(store.blocking().append_json(expected[0].clone().into()).is_err());
+        assert_eq!(store.blocking().append_json("12").unwrap(), 12);
+        assert!(store.blocking().append_json(expected[0].clone()).is_err());
         store.blocking().close().unwrap();
         expected.extend(["11".to_owned(), "12".to_owned()]);
         assert_eq!(raw_records(journal.path()), expected);
-        assert!(maintenance::examine(journal.path()).unwrap().faults.is_empty());
+        assert!(maintenance::verify(journal.path()).unwrap().faults.is_empty());
     });
 }
 
@@ -175,13 +178,13 @@ fn permissive_records_are_copied_by_salvage() {
 fn permissive_records_are_copied_by_json_batch() {
     let journal = Journal::of(&fixture("permissive"));
     let mut batch = JsonBatch::new();
-    let mut lines = MiniStore::lines(journal.path());
-    while let Some(line) = lines.next_line().unwrap() {
+    let mut lines = Reader::open(journal.path()).unwrap().raw_records();
+    while let Some(line) = lines.next_record().unwrap() {
         batch.push_copy(&line).unwrap();
     }
     let copy = Journal::new();
     let store = ministore_uring::JournalOptions::new().open_blocking(copy.path()).unwrap();
-    store.blocking().append_entry(Entry::json_batch(batch)).unwrap();
+    store.blocking().send(Append::json_batch(batch)).and_then(PendingAppend::wait).unwrap();
     store.blocking().close().unwrap();
     assert_eq!(raw_records(copy.path()), permissive_records());
 }
@@ -189,13 +192,13 @@ fn permissive_records_are_copied_by_json_batch() {
 #[test]
 fn push_copy_rejects_a_line_that_is_not_json() {
     let journal = Journal::of_bytes(b"// MINISTORE JOURNAL v0.1.3\nnope\n\"\xff\"\n1\n");
-    let mut lines = MiniStore::lines(journal.path());
+    let mut lines = Reader::open(journal.path()).unwrap().raw_records();
     let mut batch = JsonBatch::new();
     for number in 1..=2 {
-        let refused = batch.push_copy(&lines.next_line().unwrap().unwrap());
+        let refused = batch.push_copy(&lines.next_record().unwrap().unwrap());
         assert!(matches!(refused, Err(MiniStoreError::Record { seq, .. }) if seq == number), "{refused:?}");
     }
     assert!(batch.is_empty());
-    batch.push_copy(&lines.next_line().unwrap().unwrap()).unwrap();
+    batch.push_copy(&lines.next_record().unwrap().unwrap()).unwrap();
     assert_eq!(batch.records(), 1);
 }

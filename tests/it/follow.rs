@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_lite::future::poll_once;
-use ministore_uring::{Backend, Follow, JournalOptions, MiniStore, MiniStoreError};
+use ministore_uring::{Backend, FollowStream, JournalOptions, MiniStore, MiniStoreError, Reader};
 
 use crate::support::{
     Journal, block_on, child, child_args, for_each_backend, numbered, on_each_backend, tell, told,
@@ -23,10 +23,10 @@ const WRITERS: u64 = 3;
 
 /// Small segments, so that it rotates many times.
 fn small(options: JournalOptions) -> JournalOptions {
-    options.max_bytes_per_segment(3000)
+    options.max_segment_bytes(3000)
 }
 
-fn next(follow: &mut Follow<u64>) -> Option<ministore_uring::Result<(u64, u64)>> {
+fn next(follow: &mut FollowStream<u64>) -> Option<ministore_uring::Result<(u64, u64)>> {
     block_on(follow.next()).map(|record| record.map(|record| (record.seq, record.value)))
 }
 
@@ -75,16 +75,16 @@ fn each_record_comes_once_in_order_and_only_when_it_is_durable() {
 fn a_follower_of_the_files_sees_the_same() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let mut lines = MiniStore::follow_lines(journal.path(), 1).unwrap();
-        let stopper = lines.stopper();
+        let mut lines = Reader::open(journal.path()).unwrap().follow_raw(1).unwrap();
+        let stop_handle = lines.stop_handle();
         let total = WRITERS * (400 + 2 * 40);
         let following = thread::spawn(move || {
             let mut seen = Vec::new();
-            while let Some(line) = lines.next_line().unwrap() {
+            while let Some(line) = lines.next_record().unwrap() {
                 seen.push((line.seq, line.parse::<u64>().unwrap()));
                 if line.seq == total {
                     // Only then; a second thread would have to guess.
-                    stopper.stop();
+                    stop_handle.stop();
                 }
             }
             seen
@@ -103,7 +103,7 @@ fn a_number_that_was_not_given_yet_is_waited_for() {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let mut follow = store.follow::<u64>(3);
-        let mut files = MiniStore::follow_journal::<u64>(journal.path(), 3);
+        let mut files = Reader::open(journal.path()).unwrap().follow_stream::<u64>(3);
         store.blocking().append_batch([1_u64, 2]).unwrap();
         assert!(block_on(poll_once(pin!(follow.next()))).is_none());
         assert!(block_on(poll_once(pin!(files.next()))).is_none());
@@ -149,8 +149,8 @@ fn whoever_retention_overtakes_is_told_and_can_go_on_from_there() {
         store.blocking().append(&0_u64).unwrap();
         let mut overtaken = [
             store.follow::<u64>(1),
-            MiniStore::follow_journal(journal.path(), 1),
-            MiniStore::follow_journal(journal.path(), 0),
+            Reader::open(journal.path()).unwrap().follow_stream(1),
+            Reader::open(journal.path()).unwrap().follow_stream(0),
         ];
         for follow in &mut overtaken {
             assert_eq!(next(follow).unwrap().unwrap(), (1, 0));
@@ -169,19 +169,20 @@ fn whoever_retention_overtakes_is_told_and_can_go_on_from_there() {
                 }
                 expected += 1;
             };
-            let MiniStoreError::Released { first_seq, .. } = told else { panic!("{told:?}") };
+            let MiniStoreError::Trimmed { first_seq, .. } = told else { panic!("{told:?}") };
             assert!(expected < first_seq && first_seq <= first, "{expected}, {first_seq}, {first}");
             assert!(next(follow).is_none());
         }
         let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
-        for mut late in [store.follow::<u64>(1), MiniStore::follow_journal(journal.path(), 1)] {
+        for mut late in [store.follow::<u64>(1), Reader::open(journal.path()).unwrap().follow_stream(1)] {
             let told = next(&mut late).unwrap();
             assert!(
-                matches!(told, Err(MiniStoreError::Released { first_seq, .. }) if first_seq == first),
+                matches!(told, Err(MiniStoreError::Trimmed { first_seq, .. }) if first_seq == first),
                 "{told:?}"
             );
         }
-        for mut oldest in [store.follow::<u64>(0), MiniStore::follow_journal(journal.path(), first)] {
+        for mut oldest in [store.follow::<u64>(0), Reader::open(journal.path()).unwrap().follow_stream(first)]
+        {
             assert_eq!(next(&mut oldest).unwrap().unwrap().0, first);
         }
     });
@@ -198,7 +199,7 @@ const LARGE_BYTES: usize = 16 << 10;
 const LARGE_RECORDS: u64 = 8 << 10;
 
 fn follow_slowly(path: &str) {
-    let mut follow = MiniStore::follow_journal::<String>(path, 1);
+    let mut follow = Reader::open(path).unwrap().follow_stream::<String>(1);
     let before = memory_peak_kib();
     for seq in 1..=LARGE_RECORDS {
         let record = block_on(follow.next()).unwrap().unwrap();
@@ -222,7 +223,7 @@ fn a_slow_consumer_takes_no_memory() {
         return follow_slowly(&args[0]);
     }
     let journal = Journal::new();
-    let store = JournalOptions::new().max_bytes_per_segment(48 << 20).open_blocking(journal.path()).unwrap();
+    let store = JournalOptions::new().max_segment_bytes(48 << 20).open_blocking(journal.path()).unwrap();
     let text = "x".repeat(LARGE_BYTES);
     for _ in 0..LARGE_RECORDS / 64 {
         store.blocking().append_batch(vec![&text; 64]).unwrap();
@@ -246,7 +247,7 @@ fn readers() -> usize {
 fn drop_followers(path: &str) {
     let store = JournalOptions::new().open_blocking(path).unwrap();
     store.blocking().append(&1_u64).unwrap();
-    let mut follows = vec![store.follow::<u64>(1), MiniStore::follow_journal(path, 1)];
+    let mut follows = vec![store.follow::<u64>(1), Reader::open(path).unwrap().follow_stream(1)];
     for follow in &mut follows {
         assert_eq!(next(follow).unwrap().unwrap(), (1, 1));
         // It waits for more.
@@ -275,14 +276,14 @@ fn a_follower_that_is_dropped_leaves_no_thread_behind() {
 
 fn write_until_killed(backend: &str, path: &str) {
     let backend = if backend == "Uring" { Backend::Uring } else { Backend::Blocking };
-    let options = JournalOptions::new().backend(backend).max_bytes_per_segment(2000);
+    let options = JournalOptions::new().backend(backend).max_segment_bytes(2000);
     let store = &options.open_blocking(path).unwrap();
     thread::scope(|scope| {
         for writer in 0..WRITERS {
             scope.spawn(move || {
                 for n in 0_u64.. {
                     let value = u64::from(std::process::id()) << 32 | writer << 28 | n;
-                    let seq = store.blocking().submit(&value).unwrap().wait().unwrap();
+                    let seq = store.blocking().submit(&value).unwrap().wait().unwrap().seq;
                     tell(&format!("{seq} {value} ."));
                 }
             });
@@ -300,10 +301,10 @@ fn a_follower_outlives_writers_that_are_killed() {
     on_each_backend(|backend| {
         let journal = Journal::new();
         let path = journal.path().to_path_buf();
-        let mut lines = MiniStore::follow_lines(&path, 1).unwrap();
+        let mut lines = Reader::open(&path).unwrap().follow_raw(1).unwrap();
         let following = thread::spawn(move || {
             let mut seen = Vec::new();
-            while let Some(line) = lines.next_line().unwrap() {
+            while let Some(line) = lines.next_record().unwrap() {
                 let value = line.parse::<u64>().unwrap();
                 if value == u64::MAX {
                     break;
@@ -350,7 +351,7 @@ fn a_follower_outlives_writers_that_are_killed() {
 fn a_directory_that_is_not_there_yet_is_waited_for() {
     let journal = Journal::new();
     let path = journal.dir().join("later").join("j");
-    let mut follow = MiniStore::follow_journal::<u64>(&path, 1);
+    let mut follow = Reader::open(&path).unwrap().follow_stream::<u64>(1);
     assert!(block_on(poll_once(pin!(follow.next()))).is_none());
     let store = MiniStore::open_blocking(&path).unwrap();
     store.blocking().append(&5_u64).unwrap();

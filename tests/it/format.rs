@@ -72,7 +72,7 @@ fn a_live_journal_is_the_example_and_padding() {
 fn without_writing_ahead_the_closed_bytes_are_the_same() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let store = write_example(options.write_ahead(false), &journal);
+        let store = write_example(options.preallocate(false), &journal);
         assert_text(&journal.bytes(), &format!("{}\n", example()));
         store.blocking().close().unwrap();
         assert_text(&journal.bytes(), &format!("{}\t\n", example()));
@@ -102,7 +102,7 @@ fn without_seals_the_closed_file_is_what_the_original_writes() {
     original_write(original.path(), ministore::MiniStoreOptions::new(), &records);
     for_each_backend(|options| {
         let journal = Journal::new();
-        let store = options.seals(false).open_blocking(journal.path()).unwrap();
+        let store = options.checksums(false).open_blocking(journal.path()).unwrap();
         for record in &records {
             store.blocking().append(record).unwrap();
         }
@@ -115,7 +115,7 @@ fn without_seals_the_closed_file_is_what_the_original_writes() {
 fn without_seals_archived_files_are_plain_too() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let store = options.seals(false).open_blocking(journal.path()).unwrap();
+        let store = options.checksums(false).open_blocking(journal.path()).unwrap();
         for n in 0..6 {
             store.blocking().append(&n).unwrap();
             if n % 2 == 1 && n < 5 {

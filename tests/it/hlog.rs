@@ -36,7 +36,7 @@ impl Logged {
     /// Three intervals, with different numbers of groups, and one in which nothing was done.
     fn new() -> Self {
         let journal = Journal::new();
-        let store = JournalOptions::new().max_bytes_per_segment(5000).open_blocking(journal.path()).unwrap();
+        let store = JournalOptions::new().max_segment_bytes(5000).open_blocking(journal.path()).unwrap();
         let mut last = store.stats();
         let mut log =
             HlogWriter::new(File::create(journal.path().with_extension("hlog")).unwrap(), last.started)
@@ -103,7 +103,7 @@ fn every_count_is_found_in_the_log() {
 fn a_tag_that_would_break_a_line_is_refused() {
     let logged = Logged::new();
     let mut log = HlogWriter::new(Vec::new(), logged.intervals[0].started).unwrap();
-    let (histogram, started) = (&logged.intervals[0].committed, logged.intervals[0].started);
+    let (histogram, started) = (&logged.intervals[0].sync, logged.intervals[0].started);
     for tag in ["a,b", "a b", "a\nb"] {
         let refused = log.write_histogram(tag, histogram, started, Duration::ZERO).unwrap_err();
         assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
@@ -117,8 +117,8 @@ fn hdrhistograms_own_processor_finds_the_same_distribution() {
     let java = Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success());
     if !java || !Path::new(JAR).exists() {
         return shout(&format!(
-            "NOT TESTED HERE: HdrHistogram's own processor on our interval logs, because java or {JAR} is missing \
-             (Debian: default-jre-headless libhdrhistogram-java)"
+            "SKIPPED: HdrHistogram's own processor: java or {JAR} is missing (Debian: default-jre-headless \
+             libhdrhistogram-java)"
         ));
     }
     let logged = Logged::new();

@@ -11,8 +11,8 @@ mod segments;
 use std::{collections::BTreeSet, fs, path::Path};
 
 use ministore_uring::{
-    Backend, JournalOptions, MiniStore, MiniStoreError, RecoveryPolicy, Result,
-    maintenance::{RepairMode, examine, repair, salvage},
+    Backend, JournalOptions, MiniStore, MiniStoreError, Reader, RecoveryPolicy, Result,
+    maintenance::{RepairMode, repair, salvage, verify},
 };
 
 use crate::support::{Files, Journal, NAME, block_on, numbered, replay};
@@ -54,14 +54,14 @@ fn sample(segments: u64) -> Files {
 
 /// What is written ahead makes no difference here, and takes time to read.
 fn options() -> JournalOptions {
-    JournalOptions::new().backend(Backend::Blocking).write_ahead(false)
+    JournalOptions::new().backend(Backend::Blocking).preallocate(false)
 }
 
 fn suffixed(suffix: &str) -> String {
     format!("{NAME}{suffix}")
 }
 
-/// Every reader, the writer, examine, repair and salvage on these files.
+/// Every reader, the writer, verify, repair and salvage on these files.
 fn check(what: &str, files: &Files, fate: &Fate) {
     let journal = Journal::of(files);
     let read = readers(what, &journal, fate);
@@ -70,14 +70,14 @@ fn check(what: &str, files: &Files, fate: &Fate) {
     assert_eq!(&journal.files(), files, "{what}: reading and planning change nothing");
     opened(what, &journal, files, fate, &read);
     cut(what, &journal, files);
-    repaired(what, &journal, files, planned.left.is_empty());
+    repaired(what, &journal, files, planned.unrepairable.is_empty());
     salvaged(what, &journal, files, &read);
 }
 
 fn readers(what: &str, journal: &Journal, fate: &Fate) -> Vec<u64> {
     let mut read = Vec::new();
     let mut fault = None;
-    for record in MiniStore::records::<u64>(journal.path()) {
+    for record in Reader::open(journal.path()).unwrap().records::<u64>() {
         match record {
             Ok(record) => {
                 assert_eq!(record.seq, record.value, "{what}: a record under another's number");
@@ -98,7 +98,7 @@ fn readers(what: &str, journal: &Journal, fate: &Fate) -> Vec<u64> {
     let replayed = replay::<u64>(journal.path());
     assert_eq!(replayed.is_err(), fault.is_some(), "{what}: {replayed:?}");
     let told = replayed.as_ref().map_err(ToString::to_string);
-    let parallel = block_on(MiniStore::replay_parallel::<u64, _>(journal.path()));
+    let parallel = block_on(Reader::open(journal.path()).unwrap().replay_parallel::<u64>());
     assert_eq!(parallel.as_ref().map_err(ToString::to_string), told, "{what}: replay in parallel");
     assert!(replayed.is_err() || replayed.unwrap() == read, "{what}: replay");
     read
@@ -122,7 +122,7 @@ fn assert_place(what: &str, journal: &Journal, error: &MiniStoreError, (suffix, 
 }
 
 fn examined(what: &str, journal: &Journal, fate: &Fate) {
-    let found = examine(journal.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let found = verify(journal.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
     match fate {
         Fate::Any => {}
         Fate::Sound(all) => {
@@ -131,7 +131,8 @@ fn examined(what: &str, journal: &Journal, fate: &Fate) {
         }
         Fate::Torn(_) => assert!(found.faults.is_empty() && found.torn_tail.is_some(), "{what}: {found:?}"),
         Fate::Damaged { told: (suffix, line), .. } => {
-            let place = |fault: &ministore_uring::maintenance::Fault| (fault.segment.clone(), fault.line);
+            let place =
+                |fault: &ministore_uring::maintenance::Corruption| (fault.segment.clone(), fault.line);
             let places: Vec<_> = found.faults.iter().map(place).collect();
             assert!(places.contains(&(journal.file(suffix), *line)), "{what}: {:?}", found.faults);
         }
@@ -146,7 +147,7 @@ fn opened(what: &str, journal: &Journal, files: &Files, fate: &Fate, read: &[u64
         }
         (Err(_), Fate::Any) | (Ok(_), Fate::Damaged { refused: None, .. }) => {}
         (Ok(store), Fate::Sound(_) | Fate::Torn(_) | Fate::Any) => {
-            let cut = store.open_report().cut.is_some();
+            let cut = store.open_report().truncated.is_some();
             assert!(matches!(fate, Fate::Any) || cut == matches!(fate, Fate::Torn(_)), "{what}: cut");
             store.blocking().append(&store.open_report().next_seq).unwrap();
         }
@@ -158,7 +159,7 @@ fn opened(what: &str, journal: &Journal, files: &Files, fate: &Fate, read: &[u64
     }
     drop(opened);
     let reopened = options().open_blocking(journal.path()).unwrap();
-    assert_eq!(reopened.open_report().cut, None, "{what}: recovered once and for all");
+    assert_eq!(reopened.open_report().truncated, None, "{what}: recovered once and for all");
     reopened.blocking().close().unwrap();
     if let (Fate::Sound(_) | Fate::Torn(_), Ok(after)) = (fate, numbered::<u64>(journal.path())) {
         let after: Vec<_> = after.into_iter().map(|(_, value)| value).collect();
@@ -169,13 +170,14 @@ fn opened(what: &str, journal: &Journal, files: &Files, fate: &Fate, read: &[u64
 /// With the other policy it is refused and left as it is, or opens and takes a record that is found again.
 fn cut(what: &str, journal: &Journal, files: &Files) {
     journal.restore(files);
-    match options().recovery(RecoveryPolicy::CutAtFirstError).open_blocking(journal.path()) {
+    match options().recovery(RecoveryPolicy::TruncateAtFirstError).open_blocking(journal.path()) {
         Err(_) => assert_eq!(&journal.files(), files, "{what}: refused, and changed"),
         Ok(store) => {
             let next = store.open_report().next_seq;
             store.blocking().append(&next).unwrap();
             store.blocking().close().unwrap();
-            let found: Result<Vec<_>> = MiniStore::records_from::<u64>(journal.path(), next).collect();
+            let found: Result<Vec<_>> =
+                Reader::open(journal.path()).unwrap().records_from::<u64>(next).collect();
             if let Ok(found) = found {
                 let found: Vec<_> = found.into_iter().map(|record| (record.seq, record.value)).collect();
                 assert_eq!(found, [(next, next)], "{what}: appended after a cut");
@@ -187,11 +189,11 @@ fn cut(what: &str, journal: &Journal, files: &Files) {
 fn repaired(what: &str, journal: &Journal, files: &Files, all: bool) {
     journal.restore(files);
     let done = repair(journal.path(), RepairMode::Apply).unwrap();
-    assert_eq!(done.left.is_empty(), all, "{what}: done as planned");
+    assert_eq!(done.unrepairable.is_empty(), all, "{what}: done as planned");
     if done.actions.is_empty() {
         assert_eq!(&journal.files(), files, "{what}: nothing said to be done");
     }
-    let found = examine(journal.path()).unwrap();
+    let found = verify(journal.path()).unwrap();
     assert_eq!(found.faults.is_empty(), all, "{what}: repaired {found:?}");
 }
 
@@ -203,7 +205,7 @@ fn salvaged(what: &str, journal: &Journal, files: &Files, read: &[u64]) {
     assert_eq!(&journal.files(), files, "{what}: salvage only reads");
     let values = replay::<u64>(new.path()).unwrap_or_else(|error| panic!("{what}: salvaged: {error}"));
     assert_eq!(values.len() as u64, done.records, "{what}");
-    assert_eq!(examine(new.path()).unwrap().faults, [], "{what}");
+    assert_eq!(verify(new.path()).unwrap().faults, [], "{what}");
     let salvaged: BTreeSet<_> = values.iter().copied().collect();
     assert!(read.iter().all(|value| salvaged.contains(value)), "{what}: {read:?} in {values:?}");
 }

@@ -66,7 +66,7 @@ fn watch() -> [Vec<Used>; 2] {
 fn comes_to_rest(after: &str) {
     let found = (0..WATCHES_MAX).map(|_| watch()).find(|[before, later]| before == later);
     let [at_rest, _] = found.unwrap_or_else(|| panic!("after {after}: never at rest, last {:#?}", watch()));
-    for name in ["ministore-write", "ministore-house"] {
+    for name in ["ministore-write", "ministore-bg"] {
         assert!(at_rest.iter().any(|thread| thread.name == name), "{name} is watched: {at_rest:#?}");
     }
     for _ in 0..WATCHES_AT_REST {
@@ -94,7 +94,7 @@ fn load(store: &MiniStore) {
 /// In a process of its own, where no other test's threads are.
 fn watched(backend: &str, path: &str) {
     let backend = if backend == "Uring" { Backend::Uring } else { Backend::Blocking };
-    let options = JournalOptions::new().backend(backend).max_bytes_per_segment(256 << 10);
+    let options = JournalOptions::new().backend(backend).max_segment_bytes(256 << 10);
     let store = options.open_blocking(path).unwrap();
     comes_to_rest("opening");
     load(&store);

@@ -31,7 +31,7 @@ fn open(backend: &str, path: &str, round: u32) -> MiniStore {
     JournalOptions::new()
         .backend(backend)
         .sync_mode(mode)
-        .max_bytes_per_segment(1000)
+        .max_segment_bytes(1000)
         .open_blocking(path)
         .unwrap()
 }

@@ -52,7 +52,7 @@ fn what_is_durable_is_seen_by_every_reader_at_once() {
 fn reading_while_segments_rotate_misses_and_repeats_nothing() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
-        let store = options.max_bytes_per_segment(2000).open_blocking(journal.path()).unwrap();
+        let store = options.max_segment_bytes(2000).open_blocking(journal.path()).unwrap();
         let poll = || {
             let durable = store.durable_seq();
             let seen = numbered::<u64>(journal.path()).unwrap();
@@ -72,7 +72,7 @@ fn reading_while_segments_rotate_misses_and_repeats_nothing() {
 fn reading_while_the_oldest_segments_go_sees_the_rest() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
-        let options = options.max_bytes_per_segment(2000).max_segments(3);
+        let options = options.max_segment_bytes(2000).max_segments(3);
         let store = options.open_blocking(journal.path()).unwrap();
         let poll = || {
             let durable = store.durable_seq();

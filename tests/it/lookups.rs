@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_lite::StreamExt;
-use ministore_uring::{JournalOptions, MiniStore, MiniStoreError, Reader, Record, Result};
+use ministore_uring::{JournalOptions, MiniStoreError, Reader, Record, Result};
 use serde::de::DeserializeOwned;
 
 use crate::support::{Journal, block_on, for_each_backend, original_write};
@@ -27,8 +27,8 @@ fn value<T: DeserializeOwned>(seq: u64, found: Result<Option<Record<T>>>) -> Opt
 fn a_record_is_found_by_its_number_from_wherever_one_asks() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let store = options.max_bytes_per_segment(20_000).open_blocking(journal.path()).unwrap();
-        let reader = MiniStore::reader(journal.path());
+        let store = options.max_segment_bytes(20_000).open_blocking(journal.path()).unwrap();
+        let reader = Reader::open(journal.path()).unwrap();
         let texts: Vec<String> = (1..=3000).map(|n| format!("{n}{}", "-".repeat(n % 100))).collect();
         for texts in texts.chunks(7) {
             store.blocking().append_batch(texts).unwrap();
@@ -60,9 +60,9 @@ fn a_record_is_found_by_its_number_from_wherever_one_asks() {
 fn the_newest_record_is_known_without_reading_the_others() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let reader = MiniStore::reader(journal.path());
+        let reader = Reader::open(journal.path()).unwrap();
         assert_eq!(reader.last_seq().unwrap(), 0, "nothing is there");
-        let store = options.max_bytes_per_segment(2000).open_blocking(journal.path()).unwrap();
+        let store = options.max_segment_bytes(2000).open_blocking(journal.path()).unwrap();
         assert_eq!(reader.last_seq().unwrap(), 0);
         for n in 1..=200_u64 {
             store.blocking().append(&n).unwrap();
@@ -73,22 +73,22 @@ fn the_newest_record_is_known_without_reading_the_others() {
         store.blocking().close().unwrap();
         // What is damaged elsewhere is not noticed, and not read.
         std::fs::write(journal.file(".001"), "// MINISTORE JOURNAL v0.1.4\n??\n1\n").unwrap();
-        assert_eq!(MiniStore::reader(journal.path()).last_seq().unwrap(), 200);
+        assert_eq!(Reader::open(journal.path()).unwrap().last_seq().unwrap(), 200);
     });
     let journal = Journal::new();
     let small = ministore::MiniStoreOptions { max_bytes_per_segment: 100, max_segments: 100 };
     original_write(journal.path(), small, &Vec::from_iter(1..=60_u64));
     assert!(journal.names().len() > 1, "it was rotated");
-    assert_eq!(MiniStore::reader(journal.path()).last_seq().unwrap(), 60);
+    assert_eq!(Reader::open(journal.path()).unwrap().last_seq().unwrap(), 60);
 }
 
 #[test]
 fn whoever_looks_up_what_is_durable_finds_it_while_it_is_appended_and_rotated() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let store = options.max_bytes_per_segment(3000).open_blocking(journal.path()).unwrap();
+        let store = options.max_segment_bytes(3000).open_blocking(journal.path()).unwrap();
         store.blocking().append(&1).unwrap();
-        let reader = MiniStore::reader(journal.path());
+        let reader = Reader::open(journal.path()).unwrap();
         let (done, looked) = (AtomicBool::new(false), AtomicU64::new(0));
         let look = |way: u64| {
             let mut numbers = (1..).map(|n: u64| n.wrapping_mul(2_654_435_761 + way).rotate_left(17));
@@ -126,7 +126,7 @@ fn whoever_looks_up_what_is_durable_finds_it_while_it_is_appended_and_rotated() 
 fn many_tasks_look_up_at_once() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let store = options.max_bytes_per_segment(20_000).open_blocking(journal.path()).unwrap();
+        let store = options.max_segment_bytes(20_000).open_blocking(journal.path()).unwrap();
         store.blocking().append_batch(1..=5000u64).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         runtime.block_on(async {
@@ -151,13 +151,13 @@ fn what_was_released_is_told_from_what_never_was() {
             store.blocking().append_batch(first..first + 10u64).unwrap();
             store.blocking().rotate().unwrap();
         }
-        let reader = MiniStore::reader(journal.path());
+        let reader = Reader::open(journal.path()).unwrap();
         let gone = |found: Result<Option<Record<u64>>>| match found {
-            Err(MiniStoreError::Released { first_seq, .. }) => Some(first_seq),
+            Err(MiniStoreError::Trimmed { first_seq, .. }) => Some(first_seq),
             found => panic!("{found:?}"),
         };
         assert_eq!(value(15, reader.get::<u64>(15)), Some(15));
-        assert_eq!(store.blocking().release_before(21).unwrap(), 21);
+        assert_eq!(store.blocking().trim_before(21).unwrap(), 21);
         for seq in [1, 15, 20] {
             assert_eq!(gone(reader.get(seq)), Some(21));
             assert_eq!(gone(store.blocking().get(seq)), Some(21));
@@ -166,7 +166,7 @@ fn what_was_released_is_told_from_what_never_was() {
         }
         assert_eq!(value(21, reader.get::<u64>(21)), Some(21));
         assert_eq!(value(31, reader.get::<u64>(31)), None);
-        assert_eq!(store.blocking().release_before(31).unwrap(), 31);
+        assert_eq!(store.blocking().trim_before(31).unwrap(), 31);
         assert_eq!(gone(reader.get(30)), Some(31), "nothing is left");
         assert_eq!(value(31, reader.get::<u64>(31)), None);
     });
@@ -179,7 +179,7 @@ fn records_of_the_original_are_counted() {
         let journal = Journal::new();
         let theirs = ministore::MiniStoreOptions { max_bytes_per_segment: 200, max_segments: 100 };
         original_write(journal.path(), theirs, &Vec::from_iter(1..=100u64));
-        let reader = MiniStore::reader(journal.path());
+        let reader = Reader::open(journal.path()).unwrap();
         let check = |last: u64| {
             for seq in (0..=last + 1).rev() {
                 let expected = (1..=last).contains(&seq).then_some(seq);
@@ -201,12 +201,12 @@ fn records_of_the_original_are_counted() {
 fn a_journal_without_seals_is_counted() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let options = options.seals(false).max_bytes_per_segment(500);
+        let options = options.checksums(false).max_segment_bytes(500);
         let store = options.open_blocking(journal.path()).unwrap();
         for n in 1..=200u64 {
             store.blocking().append(&n).unwrap();
         }
-        let reader = MiniStore::reader(journal.path());
+        let reader = Reader::open(journal.path()).unwrap();
         for seq in [200, 1, 100, 37, 201] {
             let expected = (seq <= 200).then_some(seq);
             assert_eq!(value::<u64>(seq, reader.get(seq)), expected);
@@ -225,7 +225,7 @@ fn a_record_of_a_very_large_group_is_found() {
     store.blocking().append(&text(1)).unwrap();
     store.blocking().append_batch((2..=12_000).map(text)).unwrap();
     store.blocking().append(&text(12_001)).unwrap();
-    let reader = MiniStore::reader(journal.path());
+    let reader = Reader::open(journal.path()).unwrap();
     for seq in [7000, 1, 2, 12_000, 12_001, 6999] {
         assert_eq!(value(seq, reader.get(seq)), Some(text(seq)));
         assert_eq!(value(seq, block_on(store.get(seq))), Some(text(seq)));
@@ -237,7 +237,7 @@ fn a_record_of_a_very_large_group_is_found() {
 #[test]
 fn an_index_takes_a_small_part_of_what_it_is_of() {
     let journal = Journal::new();
-    let store = JournalOptions::new().max_bytes_per_segment(4 << 20).open_blocking(journal.path()).unwrap();
+    let store = JournalOptions::new().max_segment_bytes(4 << 20).open_blocking(journal.path()).unwrap();
     let text = "x".repeat(200);
     for _ in 0..100 {
         store.blocking().append_batch((0..1000).map(|_| &text)).unwrap();
@@ -245,7 +245,7 @@ fn an_index_takes_a_small_part_of_what_it_is_of() {
             store.blocking().append(&text).unwrap();
         }
     }
-    let reader: Reader = MiniStore::reader(journal.path());
+    let reader: Reader = Reader::open(journal.path()).unwrap();
     assert_eq!(reader.index_bytes(), 0, "nothing was asked for");
     assert_eq!(reader.range::<String>(..).count(), 100_500);
     let bytes = reader.index_bytes();
@@ -271,8 +271,8 @@ fn a_record_that_is_not_what_was_asked_for_is_named() {
 fn without_numbers_that_last_nothing_is_found_by_number() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let options = options.seals(false);
-        let deletes = options.clone().max_bytes_per_segment(200).max_segments(2);
+        let options = options.checksums(false);
+        let deletes = options.clone().max_segment_bytes(200).max_segments(2);
         let store = deletes.open_blocking(journal.path()).unwrap();
         for value in 0..100 {
             store.blocking().append(&value).unwrap();

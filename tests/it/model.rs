@@ -34,12 +34,12 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 fn options() -> impl Strategy<Value = JournalOptions> {
     (any::<bool>(), any::<bool>(), prop_oneof![Just(300), Just(5000), Just(1 << 20)]).prop_map(
-        |(write_ahead, direct, segment_bytes)| {
+        |(preallocate, direct, segment_bytes)| {
             JournalOptions::new()
                 .backend(Backend::Blocking)
-                .write_ahead(write_ahead)
-                .direct(direct)
-                .max_bytes_per_segment(segment_bytes)
+                .preallocate(preallocate)
+                .direct_io(direct)
+                .max_segment_bytes(segment_bytes)
         },
     )
 }
@@ -65,7 +65,7 @@ fn apply(
         Operation::Submit(texts) => {
             let pending: Vec<_> = texts.iter().map(|text| store.blocking().submit(text).unwrap()).collect();
             for (seq, pending) in (next..).zip(pending) {
-                assert_eq!(pending.wait().unwrap(), seq);
+                assert_eq!(pending.wait().unwrap().seq, seq);
             }
             model.extend(texts);
         }
@@ -83,7 +83,7 @@ fn apply(
         Operation::Crash => {
             let copy = Journal::of(&journal.files());
             let store = options.clone().open_blocking(copy.path()).unwrap();
-            assert_eq!(store.open_report().cut, None, "nothing was in flight");
+            assert_eq!(store.open_report().truncated, None, "nothing was in flight");
             return (copy, store);
         }
     }

@@ -45,7 +45,7 @@ fn segments_with_six_digits_are_replayed_and_continued() {
         assert_eq!(store.open_report().next_seq, 21);
         for (seq, by) in (21..).zip(0..10) {
             records.push(Mutation::Inc { by });
-            assert_eq!(store.blocking().submit(&Mutation::Inc { by }).unwrap().wait().unwrap(), seq);
+            assert_eq!(store.blocking().submit(&Mutation::Inc { by }).unwrap().wait().unwrap().seq, seq);
             if by == 4 {
                 store.blocking().rotate().unwrap();
             }
@@ -79,13 +79,13 @@ fn a_plain_file_is_put_under_a_seal_and_continued_in_place() {
         original_write(journal.path(), ministore::MiniStoreOptions::new(), &[json!(1), json!("two")]);
         let before = journal.bytes();
         let store = options.clone().open_blocking(journal.path()).unwrap();
-        assert!(store.open_report().plain_sealed);
+        assert!(store.open_report().legacy_upgraded);
         assert!(!store.open_report().created);
         drop(store);
         assert!(journal.bytes().starts_with(before.trim_ascii_end()));
         let records = continue_with(options.clone(), &journal, &json!({"three": 3}));
         assert_eq!(records, [(1, json!(1)), (2, json!("two")), (3, json!({"three": 3}))]);
-        assert!(!options.open_blocking(journal.path()).unwrap().open_report().plain_sealed);
+        assert!(!options.open_blocking(journal.path()).unwrap().open_report().legacy_upgraded);
     });
 }
 
@@ -133,8 +133,8 @@ fn an_incomplete_last_line_is_cut_kept_and_told() {
             let journal = Journal::of_bytes(format!("{HEADER}1\n2\n{tail}"));
             assert_eq!(replay::<Value>(journal.path()).unwrap(), [json!(1), json!(2)], "{tail}");
             let store = options.clone().open_blocking(journal.path()).unwrap();
-            let cut = store.open_report().cut.clone().unwrap_or_else(|| panic!("{tail} is cut"));
-            assert_eq!(fs::read(cut.kept_in.unwrap()).unwrap().trim_ascii(), tail.as_bytes());
+            let cut = store.open_report().truncated.clone().unwrap_or_else(|| panic!("{tail} is cut"));
+            assert_eq!(fs::read(cut.saved_to.unwrap()).unwrap().trim_ascii(), tail.as_bytes());
             assert_eq!(cut.segment, journal.path());
             drop(store);
             let records = continue_with(options.clone(), &journal, &json!(3));
@@ -182,7 +182,7 @@ fn what_the_original_wrote_is_protected_once_it_was_continued() {
 fn the_original_may_continue_what_we_closed_without_seals() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let store = options.clone().seals(false).open_blocking(journal.path()).unwrap();
+        let store = options.clone().checksums(false).open_blocking(journal.path()).unwrap();
         store.blocking().append(&1).unwrap();
         store.blocking().close().unwrap();
         original_write(journal.path(), ministore::MiniStoreOptions::new(), &[2]);

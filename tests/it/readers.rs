@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_lite::StreamExt;
-use ministore_uring::{JournalOptions, MiniStore, MiniStoreError};
+use ministore_uring::{JournalOptions, MiniStoreError, Reader};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json, value::RawValue};
 
@@ -42,7 +42,7 @@ fn in_every_state(options: &JournalOptions, check: impl Fn(&str, &Path)) {
     cut_last_record(files.get_mut(NAME).unwrap());
     let recovered = Journal::of(&files);
     let store = options.clone().open_blocking(recovered.path()).unwrap();
-    assert!(store.open_report().cut.is_some());
+    assert!(store.open_report().truncated.is_some());
     store.blocking().append(records().last().unwrap()).unwrap();
     check("recovered", recovered.path());
 }
@@ -71,7 +71,7 @@ fn record_lines(path: &Path) -> Vec<u8> {
 fn through(program: &str, args: &[&str], lines: &[u8]) -> Option<Vec<Value>> {
     let started = Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut child) = started else {
-        shout(&format!("NOT TESTED with {program}, which is not installed"));
+        shout(&format!("SKIPPED: reading with {program}: not installed"));
         return None;
     };
     let mut input = child.stdin.take().unwrap();
@@ -86,14 +86,14 @@ fn through(program: &str, args: &[&str], lines: &[u8]) -> Option<Vec<Value>> {
 fn replay_parallel<R: serde::de::DeserializeOwned + Send + 'static>(
     path: &Path,
 ) -> Result<Vec<R>, MiniStoreError> {
-    block_on(MiniStore::replay_parallel(path))
+    block_on(Reader::open(path).unwrap().replay_parallel())
 }
 
 /// What the lines from `seq` on say, each read without copying.
 fn lent(path: &Path, seq: u64) -> Vec<(u64, Value)> {
-    let mut lines = MiniStore::lines_from(path, seq);
+    let mut lines = Reader::open(path).unwrap().raw_records_from(seq);
     let mut seen = Vec::new();
-    while let Some(line) = lines.next_line().unwrap() {
+    while let Some(line) = lines.next_record().unwrap() {
         let raw: &RawValue = line.parse().unwrap();
         assert_eq!((raw.get().as_bytes(), raw.get().as_ptr()), (line.json, line.json.as_ptr()), "copied");
         seen.push((line.seq, serde_json::from_str(raw.get()).unwrap()));
@@ -170,7 +170,9 @@ fn reading_starts_at_any_number() {
             }
         }
         for from in 0..=14 {
-            let seen: Vec<_> = MiniStore::records_from::<u64>(journal.path(), from)
+            let seen: Vec<_> = Reader::open(journal.path())
+                .unwrap()
+                .records_from::<u64>(from)
                 .map(|record| record.map(|record| (record.seq, record.value)).unwrap())
                 .collect();
             let expected: Vec<_> = (from.max(1)..=12).map(|n| (n, n)).collect();
@@ -188,14 +190,15 @@ fn records_are_a_stream_on_any_executor() {
         let store = options.open_blocking(journal.path()).unwrap();
         store.blocking().append_batch(1..=1000u64).unwrap();
         let seen: Vec<u64> = block_on(
-            MiniStore::records_from::<u64>(journal.path(), 901)
-                .into_stream()
+            Reader::open(journal.path())
+                .unwrap()
+                .records_stream::<u64>(901)
                 .map(|record| record.map(|record| record.seq).unwrap())
                 .collect(),
         );
         assert_eq!(seen, (901..=1000).collect::<Vec<_>>());
         // Left before its end: its thread must not wait for a reader that is gone.
-        let mut abandoned = MiniStore::records::<u64>(journal.path()).into_stream();
+        let mut abandoned = Reader::open(journal.path()).unwrap().records_stream::<u64>(0);
         assert_eq!(block_on(abandoned.next()).unwrap().unwrap().value, 1);
         drop(abandoned);
     });
@@ -207,7 +210,9 @@ fn a_record_that_does_not_fit_is_told_and_the_next_is_read() {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         store.blocking().append_batch([json!(1), json!("two"), json!(3)]).unwrap();
-        let seen: Vec<_> = MiniStore::records::<u64>(journal.path())
+        let seen: Vec<_> = Reader::open(journal.path())
+            .unwrap()
+            .records::<u64>()
             .map(|record| match record {
                 Ok(record) => Ok(record.value),
                 Err(MiniStoreError::Record { seq, line, segment, .. }) => {
@@ -218,11 +223,11 @@ fn a_record_that_does_not_fit_is_told_and_the_next_is_read() {
             })
             .collect();
         assert_eq!(seen, [Ok(1), Err((2, 3)), Ok(3)]);
-        let mut lines = MiniStore::lines(journal.path());
-        lines.next_line().unwrap();
-        let error = lines.next_line().unwrap().unwrap().parse::<u64>().unwrap_err();
+        let mut lines = Reader::open(journal.path()).unwrap().raw_records();
+        lines.next_record().unwrap();
+        let error = lines.next_record().unwrap().unwrap().parse::<u64>().unwrap_err();
         assert!(matches!(error, MiniStoreError::Record { seq: 2, line: 3, .. }), "{error:?}");
-        assert_eq!(lines.next_line().unwrap().unwrap().parse::<u64>().unwrap(), 3);
+        assert_eq!(lines.next_record().unwrap().unwrap().parse::<u64>().unwrap(), 3);
     });
 }
 
@@ -230,7 +235,7 @@ fn a_record_that_does_not_fit_is_told_and_the_next_is_read() {
 fn a_group_larger_than_a_reader_holds_is_read() {
     for_each_backend(|options| {
         let journal = Journal::new();
-        let store = options.max_bytes_per_segment(64 << 20).open_blocking(journal.path()).unwrap();
+        let store = options.max_segment_bytes(64 << 20).open_blocking(journal.path()).unwrap();
         let text = |n: u8| char::from(b'a' + n).to_string().repeat(1 << 20);
         store.blocking().append(&"before").unwrap();
         assert_eq!(store.blocking().append_batch((0..9).map(text)).unwrap(), 2..11);
@@ -260,7 +265,7 @@ fn long_journal(options: &JournalOptions, odd: u64, count: u64) -> Journal {
 #[test]
 fn a_parallel_replay_is_in_order_and_stops_at_the_first_fault() {
     const COUNT: u64 = 9_000;
-    let options = JournalOptions::new().max_bytes_per_segment(1 << 20);
+    let options = JournalOptions::new().max_segment_bytes(1 << 20);
     let journal = long_journal(&options, 0, COUNT);
     let replayed = replay_parallel::<(u64, String)>(journal.path()).unwrap();
     assert!(replayed.iter().map(|(n, _)| *n).eq(1..=COUNT));
@@ -280,7 +285,7 @@ fn a_parallel_replay_is_in_order_and_stops_at_the_first_fault() {
 
 #[test]
 fn a_parallel_replay_tells_damage_after_what_does_not_parse_before_it() {
-    let options = JournalOptions::new().max_bytes_per_segment(1 << 20);
+    let options = JournalOptions::new().max_segment_bytes(1 << 20);
     for (odd, parse_fault_first) in [(5, true), (0, false)] {
         let journal = long_journal(&options, odd, 9_000);
         let mut files = journal.files();

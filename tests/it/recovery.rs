@@ -69,8 +69,8 @@ fn check_cut(options: &JournalOptions, journal: &Journal, bytes: &[u8], expected
         options.clone().open_blocking(journal.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
     let report = store.open_report().clone();
     assert_eq!(report.next_seq, expected + 1, "{what}");
-    if let Some(cut) = report.cut {
-        let kept = fs::read(cut.kept_in.unwrap()).unwrap();
+    if let Some(cut) = report.truncated {
+        let kept = fs::read(cut.saved_to.unwrap()).unwrap();
         let stood = cut.offset as usize..(cut.offset + cut.bytes) as usize;
         assert_eq!(kept, bytes[stood], "{what}: the bytes cut are kept");
     } else {
@@ -85,7 +85,7 @@ fn check_cut(options: &JournalOptions, journal: &Journal, bytes: &[u8], expected
     store.blocking().append(&"next").unwrap();
     drop(store);
     let store = options.clone().open_blocking(journal.path()).unwrap();
-    assert_eq!(store.open_report().cut, None, "{what}: recovered once and for all");
+    assert_eq!(store.open_report().truncated, None, "{what}: recovered once and for all");
     store.blocking().close().unwrap();
     let mut records = prefix(expected);
     records.push((expected + 1, "next".into()));
@@ -127,7 +127,7 @@ fn a_group_written_in_part_over_padding_or_zeros_is_cut() {
 fn a_closed_journal_cut_at_any_byte_opens_to_whole_groups() {
     for_each_backend(|options| {
         // Without padding, here: how a journal is continued makes no difference to what is left of it.
-        let options = options.write_ahead(false);
+        let options = options.preallocate(false);
         let original = closed_sample(&options);
         let journal = Journal::new();
         for len in 0..=original.len() {
@@ -276,16 +276,16 @@ fn damage_is_cut_where_the_user_chose_that() {
         let damaged = group(&bytes, 1);
         bytes[damaged.start + 3] ^= 1;
         let journal = Journal::of_bytes(&bytes);
-        let options = options.recovery(RecoveryPolicy::CutAtFirstError);
+        let options = options.recovery(RecoveryPolicy::TruncateAtFirstError);
         let store = options.clone().open_blocking(journal.path()).unwrap();
-        let cut = store.open_report().cut.clone().unwrap();
-        let kept = fs::read(cut.kept_in.unwrap()).unwrap();
+        let cut = store.open_report().truncated.clone().unwrap();
+        let kept = fs::read(cut.saved_to.unwrap()).unwrap();
         assert_eq!(kept, bytes[cut.offset as usize..], "everything cut is kept");
         assert!(cut.offset as usize <= damaged.start);
-        assert_eq!(store.blocking().submit(&"next").unwrap().wait().unwrap(), 2);
+        assert_eq!(store.blocking().submit(&"next").unwrap().wait().unwrap().seq, 2);
         drop(store);
         let store = options.backend(Backend::Blocking).open_blocking(journal.path()).unwrap();
-        assert_eq!(store.open_report().cut, None);
+        assert_eq!(store.open_report().truncated, None);
         assert_eq!(replay::<String>(journal.path()).unwrap(), ["r1", "next"]);
     });
 }
@@ -299,7 +299,7 @@ fn cutting_twice_at_one_place_keeps_both() {
         for cuts in 1..=3 {
             let store = options.clone().open_blocking(journal.path()).unwrap();
             store.blocking().close().unwrap();
-            let kept = journal.names().iter().filter(|name| name.contains(".cut-")).count();
+            let kept = journal.names().iter().filter(|name| name.contains(".truncated-")).count();
             assert_eq!(kept, cuts);
             fs::write(journal.path(), torn).unwrap();
         }

@@ -9,7 +9,7 @@ use std::{
 
 use futures_lite::future::zip;
 use ministore_uring::{
-    Backend, JournalOptions, MiniStore, MiniStoreError, MiniStoreOptions, maintenance::examine,
+    Backend, JournalOptions, MiniStore, MiniStoreError, MiniStoreOptions, maintenance::verify,
 };
 
 use crate::support::{
@@ -55,15 +55,15 @@ fn segments_that_hold_only_older_records_are_released() {
         segments(&store, 3);
         append(&store, 5);
         for (before, first) in [(0, 1), (1, 1), (10, 1), (11, 11), (12, 11), (5, 11), (31, 31), (1000, 31)] {
-            assert_eq!(store.blocking().release_before(before).unwrap(), first, "before {before}");
+            assert_eq!(store.blocking().trim_before(before).unwrap(), first, "before {before}");
             assert_eq!((store.first_seq(), found(&journal)[0]), (first, first));
             let stats = store.stats();
-            assert_eq!((stats.released_records, stats.released_segments), (first - 1, (first - 1) / 10));
+            assert_eq!((stats.trimmed_records, stats.trimmed_segments), (first - 1, (first - 1) / 10));
         }
         assert_eq!(found(&journal), [31, 32, 33, 34, 35]);
         // What was released in the active segment goes once it is archived.
         store.blocking().rotate().unwrap();
-        assert_eq!(store.blocking().release_before(0).unwrap(), 36);
+        assert_eq!(store.blocking().trim_before(0).unwrap(), 36);
         assert!(found(&journal).is_empty());
         append(&store, 1);
         assert_eq!((store.first_seq(), found(&journal)), (36, vec![36]));
@@ -79,11 +79,11 @@ fn the_first_record_is_known_right_after_opening() {
         for (count, release, first) in [(0, 0, 1), (2, 11, 11), (2, 0, 11), (1, 1000, 51), (0, 0, 51)] {
             let store = options.clone().open_blocking(journal.path()).unwrap();
             segments(&store, count);
-            assert_eq!(store.blocking().release_before(release).unwrap(), first);
+            assert_eq!(store.blocking().trim_before(release).unwrap(), first);
             store.blocking().close().unwrap();
             let store = options.clone().open_blocking(journal.path()).unwrap();
             assert_eq!(store.first_seq(), first);
-            assert_eq!(store.stats().released_records, 0);
+            assert_eq!(store.stats().trimmed_records, 0);
             store.blocking().close().unwrap();
         }
         fs::remove_file(journal.file(".005")).unwrap_err();
@@ -100,21 +100,21 @@ fn no_rule_deletes_what_is_held() {
         store.blocking().hold("slow", 5).unwrap();
         store.blocking().hold("quick", 1000).unwrap();
         segments(&store, 4);
-        assert_eq!(store.blocking().release_before(1000).unwrap(), 1);
+        assert_eq!(store.blocking().trim_before(1000).unwrap(), 1);
         assert_eq!(found(&journal), (1..=40).collect::<Vec<_>>());
         store.blocking().hold("slow", 11).unwrap();
-        assert_eq!(store.blocking().release_before(0).unwrap(), 11);
+        assert_eq!(store.blocking().trim_before(0).unwrap(), 11);
         // Back to what is still there, and no further.
         store.blocking().hold("slow", 25).unwrap();
-        assert_eq!(store.blocking().release_before(0).unwrap(), 21);
+        assert_eq!(store.blocking().trim_before(0).unwrap(), 21);
         store.blocking().hold("slow", 21).unwrap();
         let refused = store.blocking().hold("slow", 20);
-        let Err(MiniStoreError::Released { path, first_seq: 21 }) = refused else { panic!("{refused:?}") };
+        let Err(MiniStoreError::Trimmed { path, first_seq: 21 }) = refused else { panic!("{refused:?}") };
         assert_eq!(path, journal.path());
         assert_eq!(store.holds(), holds(&[("quick", 1000), ("slow", 21)]));
-        assert!(store.blocking().unhold("slow").unwrap());
-        assert!(!store.blocking().unhold("slow").unwrap());
-        store.blocking().release_before(0).unwrap();
+        assert!(store.blocking().release_hold("slow").unwrap());
+        assert!(!store.blocking().release_hold("slow").unwrap());
+        store.blocking().trim_before(0).unwrap();
         assert_eq!((store.first_seq(), found(&journal)), (41, vec![]));
         store.blocking().close().unwrap();
     });
@@ -134,12 +134,12 @@ fn a_hold_outlasts_closing_and_other_options() {
         let store = options.clone().max_segments(1).open_blocking(journal.path()).unwrap();
         assert_eq!(store.holds(), holds(&[("a \"name\" ü", 12)]));
         segments(&store, 1);
-        assert_eq!(store.blocking().release_before(1000).unwrap(), 11);
+        assert_eq!(store.blocking().trim_before(1000).unwrap(), 11);
         store.blocking().close().unwrap();
 
-        let store = options.clone().seals(false).open_blocking(journal.path()).unwrap();
+        let store = options.clone().checksums(false).open_blocking(journal.path()).unwrap();
         assert_eq!((store.first_seq(), store.holds().len()), (11, 1));
-        assert!(store.blocking().unhold("a \"name\" ü").unwrap(), "also where none can be set");
+        assert!(store.blocking().release_hold("a \"name\" ü").unwrap(), "also where none can be set");
         store.blocking().close().unwrap();
         let store = options.open_blocking(journal.path()).unwrap();
         assert_eq!(store.holds(), holds(&[]));
@@ -154,7 +154,7 @@ fn names_of_holds_are_checked() {
         [("", "empty"), (&*"x".repeat(256), "255 bytes"), ("a\nb", "control"), ("\u{85}", "control")]
     {
         assert!(is_invalid(store.blocking().hold(name, 1), part), "{name:?}");
-        assert!(!store.blocking().unhold(name).unwrap());
+        assert!(!store.blocking().release_hold(name).unwrap());
     }
     store.blocking().hold(&"ü".repeat(127), 1).unwrap();
     assert_eq!(store.holds().len(), 1);
@@ -164,15 +164,15 @@ fn names_of_holds_are_checked() {
 fn without_seals_nothing_is_released_by_number() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
-        let options = options.seals(false).max_segments(3);
+        let options = options.checksums(false).max_segments(3);
         let store = options.clone().open_blocking(journal.path()).unwrap();
-        assert!(is_invalid(store.blocking().release_before(5), "without seals"));
+        assert!(is_invalid(store.blocking().trim_before(5), "without seals"));
         assert!(is_invalid(store.blocking().hold("x", 5), "without seals"));
         // By count it is, and counted.
         segments(&store, 4);
         append(&store, 1);
         store.blocking().close().unwrap();
-        assert_eq!((store.first_seq(), store.stats().released_records), (21, 20));
+        assert_eq!((store.first_seq(), store.stats().trimmed_records), (21, 20));
         assert_eq!(journal.names().len(), 3);
         // Numbers count from the oldest that is there.
         let store = options.open_blocking(journal.path()).unwrap();
@@ -194,7 +194,7 @@ fn old_segments_of_the_original_are_counted_from_the_first_number_stated() {
         store.blocking().rotate().unwrap();
         store.blocking().append(&0_u64).unwrap();
         // Of these segments but the newest none says where it ends.
-        assert_eq!(store.blocking().release_before(there).unwrap(), 1);
+        assert_eq!(store.blocking().trim_before(there).unwrap(), 1);
         store.blocking().close().unwrap();
         // The oldest goes by hand, or by count: the others keep their numbers.
         let oldest = journal.names().into_iter().nth(1).unwrap();
@@ -222,7 +222,7 @@ fn old_segments_go_where_there_are_more_bytes_than_told() {
         let fits = sizes.iter().sum::<u64>() - sizes[1] - sizes[2];
         for (bytes, first) in [(fits + sizes[1] + sizes[2], 1), (fits, 21), (1, 41)] {
             // Without padding, and before anything is appended, the active file is as large as it was.
-            let options = options.clone().write_ahead(false).max_total_bytes(bytes);
+            let options = options.clone().preallocate(false).max_total_bytes(bytes);
             let store = options.open_blocking(journal.path()).unwrap();
             store.blocking().close().unwrap();
             assert_eq!(store.first_seq(), first, "{bytes}");
@@ -232,7 +232,7 @@ fn old_segments_go_where_there_are_more_bytes_than_told() {
         append(&store, 10);
         store.blocking().rotate().unwrap();
         store.blocking().close().unwrap();
-        assert_eq!((store.first_seq(), store.stats().released_segments), (51, 1));
+        assert_eq!((store.first_seq(), store.stats().trimmed_segments), (51, 1));
     });
 }
 
@@ -258,11 +258,11 @@ fn old_segments_go_when_they_are_too_old() {
         assert_eq!([6, 4, 4].map(opened_with), [1, 11, 11]);
 
         let store = options.clone().max_age(hour).open_blocking(journal.path()).unwrap();
-        assert_eq!(store.blocking().release_before(0).unwrap(), 21);
+        assert_eq!(store.blocking().trim_before(0).unwrap(), 21);
         // From the future: the clock was set back.
         let file = fs::File::options().write(true).open(journal.file(".003")).unwrap();
         file.set_modified(SystemTime::now() + hour * 10).unwrap();
-        assert_eq!(store.blocking().release_before(0).unwrap(), 21);
+        assert_eq!(store.blocking().trim_before(0).unwrap(), 21);
         age(".003", 2);
         append(&store, 1);
         store.blocking().rotate().unwrap();
@@ -297,7 +297,7 @@ fn opening_deletes_nothing_by_count_as_the_original() {
 fn consumers_move_their_holds_while_others_append_and_release() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
-        let store = &options.max_bytes_per_segment(400).open_blocking(journal.path()).unwrap();
+        let store = &options.max_segment_bytes(400).open_blocking(journal.path()).unwrap();
         (0..4).for_each(|consumer| store.blocking().hold(&consumer.to_string(), 1).unwrap());
         std::thread::scope(|scope| {
             for consumer in 0..4_u64 {
@@ -311,12 +311,12 @@ fn consumers_move_their_holds_while_others_append_and_release() {
             scope.spawn(move || (0..30).for_each(|_| append(store, 20)));
             scope.spawn(move || {
                 for _ in 0..30 {
-                    assert!(store.blocking().release_before(1000).unwrap() <= store.durable_seq() + 1);
+                    assert!(store.blocking().trim_before(1000).unwrap() <= store.durable_seq() + 1);
                 }
             });
         });
         assert_eq!(store.holds(), holds(&[("0", 300), ("1", 301), ("2", 302), ("3", 303)]));
-        let first = store.blocking().release_before(1000).unwrap();
+        let first = store.blocking().trim_before(1000).unwrap();
         assert!((200..=300).contains(&first), "{first}");
         assert_eq!(found(&journal), (first..=600).collect::<Vec<_>>());
         store.blocking().close().unwrap();
@@ -333,9 +333,9 @@ fn after_closing_nothing_is_asked_any_more() {
     closed.unwrap();
     let expected = if moved.is_ok() { 5 } else { 1 };
     assert!(moved.is_ok() || matches!(moved, Err(MiniStoreError::Closed)), "{moved:?}");
-    assert!(matches!(store.blocking().release_before(1), Err(MiniStoreError::Closed)));
+    assert!(matches!(store.blocking().trim_before(1), Err(MiniStoreError::Closed)));
     assert!(matches!(store.blocking().hold("x", 7), Err(MiniStoreError::Closed)));
-    assert!(matches!(store.blocking().unhold("x"), Err(MiniStoreError::Closed)));
+    assert!(matches!(store.blocking().release_hold("x"), Err(MiniStoreError::Closed)));
     let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
     assert_eq!(store.holds(), holds(&[("x", expected)]));
 }
@@ -366,12 +366,12 @@ fn a_damaged_file_of_holds_is_refused_and_nothing_changed() {
                 other => panic!("{other:?}"),
             }
             assert_eq!(journal.files(), before);
-            let faults = examine(journal.path()).unwrap().faults;
+            let faults = verify(journal.path()).unwrap().faults;
             assert!(faults.iter().any(|fault| fault.segment == path), "{faults:?}");
         }
         fs::write(&path, sound).unwrap();
         assert_eq!(options.open_blocking(journal.path()).unwrap().holds(), holds(&[("x", 17)]));
-        assert_eq!(examine(journal.path()).unwrap().holds, holds(&[("x", 17)]));
+        assert_eq!(verify(journal.path()).unwrap().holds, holds(&[("x", 17)]));
     });
 }
 
@@ -396,7 +396,7 @@ fn what_a_crash_left_of_a_hold_being_written_is_removed() {
 /// Moves two holds on, releases all that they allow, and tells what was acknowledged, until killed.
 fn hold_until_killed(backend: &str, path: &str) {
     let backend = if backend == "Uring" { Backend::Uring } else { Backend::Blocking };
-    let options = JournalOptions::new().backend(backend).max_bytes_per_segment(300);
+    let options = JournalOptions::new().backend(backend).max_segment_bytes(300);
     let store = &options.open_blocking(path).unwrap();
     for consumer in ["a", "b"] {
         let seq = store.first_seq();
@@ -419,7 +419,7 @@ fn hold_until_killed(backend: &str, path: &str) {
         }
         scope.spawn(move || {
             loop {
-                let first = store.blocking().release_before(u64::MAX).unwrap();
+                let first = store.blocking().trim_before(u64::MAX).unwrap();
                 tell(&format!("first {first}"));
             }
         });

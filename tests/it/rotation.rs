@@ -1,6 +1,6 @@
 //! Rotation and retention: numbers that never change, files that are kept or deleted as told.
 
-use ministore_uring::{MiniStore, MiniStoreError};
+use ministore_uring::{MiniStore, MiniStoreError, Reader};
 
 use crate::support::{Journal, NAME, for_each_commit_path, numbered, original_replay, replay};
 
@@ -8,7 +8,7 @@ use crate::support::{Journal, NAME, for_each_commit_path, numbered, original_rep
 fn append(store: &MiniStore, count: u64) {
     for _ in 0..count {
         let next = store.durable_seq() + 1;
-        assert_eq!(store.blocking().submit(&next).unwrap().wait().unwrap(), next);
+        assert_eq!(store.blocking().submit(&next).unwrap().wait().unwrap().seq, next);
     }
 }
 
@@ -25,7 +25,7 @@ fn check_numbers(journal: &Journal, last: u64) -> u64 {
 fn numbers_go_on_across_rotation_retention_and_reopening() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
-        let options = options.max_bytes_per_segment(500).max_segments(3);
+        let options = options.max_segment_bytes(500).max_segments(3);
         let mut last = 0;
         for round in 1..=5 {
             let store = options.clone().open_blocking(journal.path()).unwrap();
@@ -47,7 +47,7 @@ fn numbers_go_on_across_rotation_retention_and_reopening() {
 fn one_segment_only_keeps_the_active_one() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
-        let store = options.max_bytes_per_segment(500).max_segments(1).open_blocking(journal.path()).unwrap();
+        let store = options.max_segment_bytes(500).max_segments(1).open_blocking(journal.path()).unwrap();
         append(&store, 30);
         store.blocking().rotate().unwrap();
         append(&store, 1);
@@ -61,7 +61,7 @@ fn one_segment_only_keeps_the_active_one() {
 fn everything_is_kept_unless_told_otherwise() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
-        let store = options.max_bytes_per_segment(300).open_blocking(journal.path()).unwrap();
+        let store = options.max_segment_bytes(300).open_blocking(journal.path()).unwrap();
         append(&store, 100);
         let rotations = store.stats().rotations;
         store.blocking().close().unwrap();
@@ -113,11 +113,11 @@ fn rotating_an_empty_segment_does_nothing() {
 fn appends_go_on_while_segments_rotate() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
-        let store = options.max_bytes_per_segment(1000).open_blocking(journal.path()).unwrap();
+        let store = options.max_segment_bytes(1000).open_blocking(journal.path()).unwrap();
         let pending: Vec<_> = (1..=400u64).map(|n| store.blocking().submit(&n).unwrap()).collect();
         let rotating: Vec<_> = (0..5).map(|_| store.blocking().rotate()).collect();
         for (n, pending) in (1..).zip(pending) {
-            assert_eq!(pending.wait().unwrap(), n);
+            assert_eq!(pending.wait().unwrap().seq, n);
         }
         assert!(rotating.into_iter().all(|outcome| outcome.is_ok()));
         store.blocking().close().unwrap();
@@ -129,7 +129,7 @@ fn appends_go_on_while_segments_rotate() {
 fn a_closed_journal_has_only_closed_segments_and_nothing_prepared() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
-        let store = options.max_bytes_per_segment(1000).open_blocking(journal.path()).unwrap();
+        let store = options.max_segment_bytes(1000).open_blocking(journal.path()).unwrap();
         // Somewhat more than half a segment: the next one is prepared by now, or about to be.
         for count in [12, 4, 9] {
             append(&store, count);
@@ -146,13 +146,13 @@ fn a_closed_journal_has_only_closed_segments_and_nothing_prepared() {
 fn a_reader_that_retention_overtakes_is_told_which_segment_is_gone() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
-        let options = options.max_bytes_per_segment(500);
+        let options = options.max_segment_bytes(500);
         let store = options.clone().open_blocking(journal.path()).unwrap();
         for n in 1..=200u64 {
             store.blocking().append(&n).unwrap();
         }
         store.blocking().close().unwrap();
-        let mut reader = MiniStore::records::<u64>(journal.path());
+        let mut reader = Reader::open(journal.path()).unwrap().records::<u64>();
         let first: Vec<_> = reader.by_ref().take(3).map(|record| record.unwrap().seq).collect();
         assert_eq!(first, [1, 2, 3]);
         let store = options.max_segments(2).open_blocking(journal.path()).unwrap();

@@ -3,7 +3,7 @@
 
 use std::{fs::File, path::Path, thread, time::Duration};
 
-use ministore_uring::{Backend, JournalOptions, MiniStore, MiniStoreError, Result};
+use ministore_uring::{Backend, JournalOptions, MiniStore, MiniStoreError, Reader, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::{block_on, child, child_args, on_each_backend};
@@ -39,14 +39,14 @@ fn take_all_descriptors() -> Vec<File> {
 }
 
 fn open(backend: Backend, dir: &Path) -> MiniStore {
-    let options = JournalOptions::new().backend(backend).max_bytes_per_segment(64 << 10);
+    let options = JournalOptions::new().backend(backend).max_segment_bytes(64 << 10);
     let store = options.open_blocking(dir.join("j")).unwrap();
     (0..10).for_each(|i| store.blocking().append(&i).unwrap());
     store
 }
 
 fn values(dir: &Path) -> usize {
-    MiniStore::records::<serde_json::Value>(dir.join("j")).map(Result::unwrap).count()
+    Reader::open(dir.join("j")).unwrap().records::<serde_json::Value>().map(Result::unwrap).count()
 }
 
 /// Opens a store, leaves it without descriptors, and checks that it works before, meanwhile and afterwards.
@@ -117,7 +117,7 @@ fn prepared_rotation_needs_no_descriptor() {
         while !dir.path().join("j.next").exists() {
             thread::yield_now();
         }
-        store.blocking().release_before(0).unwrap();
+        store.blocking().trim_before(0).unwrap();
         store.blocking().append(&text).unwrap();
         limit_descriptors(100);
         let hogs = take_all_descriptors();
@@ -136,11 +136,11 @@ fn hold_and_release_without_descriptors_are_retryable() {
         let refused = |store: &MiniStore| {
             assert!(matches!(store.blocking().hold("x", 1), Err(MiniStoreError::Io { .. })));
             assert!(store.holds().is_empty());
-            assert!(matches!(store.blocking().release_before(5), Err(MiniStoreError::Io { .. })));
+            assert!(matches!(store.blocking().trim_before(5), Err(MiniStoreError::Io { .. })));
         };
         short_of_descriptors(backend, refused, |store| {
             store.blocking().hold("x", 1).unwrap();
-            assert_eq!(store.blocking().release_before(5).unwrap(), 1);
+            assert_eq!(store.blocking().trim_before(5).unwrap(), 1);
         });
     });
 }
@@ -201,7 +201,7 @@ fn many_stores_at_the_limit_survive_rotation() {
             store.blocking().close().unwrap();
             let path = dir.path().join(index.to_string());
             let found: Vec<_> =
-                MiniStore::records::<u64>(&path).map(|record| record.unwrap().value).collect();
+                Reader::open(&path).unwrap().records::<u64>().map(|record| record.unwrap().value).collect();
             assert_eq!(found, [1, 2, 3]);
         }
     });

@@ -11,7 +11,7 @@ use std::{
 };
 
 pub(crate) use futures_lite::future::block_on;
-use ministore_uring::{Backend, JournalOptions, MiniStore, MiniStoreError, Result, SyncMode};
+use ministore_uring::{Backend, JournalOptions, MiniStore, MiniStoreError, Reader, Result, SyncMode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
@@ -63,7 +63,7 @@ pub(crate) fn for_each_commit_path(test: impl Fn(JournalOptions)) {
 fn options(backend: Backend, mode: SyncMode) -> JournalOptions {
     // Shown where the test fails.
     eprintln!("in sync mode {mode}:");
-    JournalOptions::new().backend(backend).sync_mode(mode).max_bytes_per_segment(SEGMENT_BYTES)
+    JournalOptions::new().backend(backend).sync_mode(mode).max_segment_bytes(SEGMENT_BYTES)
 }
 
 /// Runs a test on every backend that can run here.
@@ -71,7 +71,7 @@ pub(crate) fn on_each_backend(test: impl Fn(Backend)) {
     for backend in BACKENDS {
         match &*URING_REFUSED {
             Some(reason) if backend == Backend::Uring => {
-                shout(&format!("NOT TESTED on io_uring: {reason}"));
+                shout(&format!("SKIPPED: io_uring: {reason}"));
             }
             _ => {
                 // Shown where the test fails.
@@ -84,7 +84,7 @@ pub(crate) fn on_each_backend(test: impl Fn(Backend)) {
 
 /// Past the test harness, which swallows what a passing test prints.
 pub(crate) fn shout(text: &str) {
-    let _ = writeln!(io::stderr(), "\n*** {text}");
+    let _ = writeln!(io::stderr(), "\n{text}");
 }
 
 /// Files by name, the lock file left out.
@@ -181,7 +181,7 @@ pub(crate) fn replay<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<Vec<
 
 /// All records, with their numbers.
 pub(crate) fn numbered<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<Vec<(u64, T)>> {
-    MiniStore::records(path).map(|record| record.map(|record| (record.seq, record.value))).collect()
+    Reader::open(path)?.records().map(|record| record.map(|record| (record.seq, record.value))).collect()
 }
 
 /// What `ministore` 0.1.7 reads.

@@ -22,22 +22,22 @@ fn file_system(dir: &Path) -> u32 {
 fn mode_in_use_follows_option_and_file_system() {
     on_each_backend(|backend| {
         for mode in MODES {
-            for (direct, write_ahead) in [(true, true), (false, true), (true, false)] {
+            for (direct, preallocate) in [(true, true), (false, true), (true, false)] {
                 let journal = Journal::new();
                 let trusted = TRUSTED.contains(&file_system(journal.dir()));
-                let options = JournalOptions::new().backend(backend).sync_mode(mode).direct(direct);
-                let store = options.write_ahead(write_ahead).open_blocking(journal.path()).unwrap();
+                let options = JournalOptions::new().backend(backend).sync_mode(mode).direct_io(direct);
+                let store = options.preallocate(preallocate).open_blocking(journal.path()).unwrap();
                 store.blocking().append(&1).unwrap();
                 store.blocking().rotate().unwrap();
                 store.blocking().append(&2).unwrap();
                 let stats = store.stats();
                 let expected = match mode {
                     SyncMode::Dsync if trusted => SyncKind::Dsync,
-                    SyncMode::Auto if stats.direct => SyncKind::Dsync,
+                    SyncMode::Auto if stats.direct_io => SyncKind::Dsync,
                     _ => SyncKind::Fdatasync,
                 };
-                assert_eq!(stats.sync_mode, expected, "{mode}, direct: {direct}, ahead: {write_ahead}");
-                assert!(!stats.direct || trusted && direct && write_ahead, "{mode}: {stats:?}");
+                assert_eq!(stats.sync_mode, expected, "{mode}, direct: {direct}, ahead: {preallocate}");
+                assert!(!stats.direct_io || trusted && direct && preallocate, "{mode}: {stats:?}");
                 store.blocking().close().unwrap();
                 assert_eq!(replay::<u32>(journal.path()).unwrap(), [1, 2]);
             }
@@ -54,12 +54,12 @@ fn dsync_on_tmpfs_becomes_fdatasync() {
     on_each_backend(|backend| {
         for mode in MODES {
             let path = dir.path().join(format!("{NAME}-{backend:?}-{mode}"));
-            let options = JournalOptions::new().backend(backend).sync_mode(mode).max_bytes_per_segment(1000);
+            let options = JournalOptions::new().backend(backend).sync_mode(mode).max_segment_bytes(1000);
             let store = options.open_blocking(&path).unwrap();
             for number in 0..100u64 {
                 store.blocking().append(&number).unwrap();
                 let stats = store.stats();
-                assert_eq!((stats.sync_mode, stats.direct), (SyncKind::Fdatasync, false), "{mode}");
+                assert_eq!((stats.sync_mode, stats.direct_io), (SyncKind::Fdatasync, false), "{mode}");
             }
             store.blocking().close().unwrap();
             assert_eq!(numbered::<u64>(&path).unwrap().len(), 100, "{mode}");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ministore_uring::{JournalOptions, MiniStore, MiniStoreError, RecoveryPolicy};
+use ministore_uring::{JournalOptions, MiniStoreError, Reader, RecoveryPolicy};
 
 use crate::support::{Files, Journal, NAME, for_each_commit_path, numbered, original_replay, replay};
 
@@ -62,7 +62,7 @@ fn check<const N: usize>(options: &JournalOptions, what: &str, files: [(&str, &[
     let store =
         options.clone().open_blocking(journal.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(store.open_report().next_seq, records + 1, "{what}");
-    assert_eq!(store.open_report().cut, None, "{what}");
+    assert_eq!(store.open_report().truncated, None, "{what}");
     assert!(!journal.file(".next").exists(), "{what}: {:?}", journal.names());
     store.blocking().append(&(records + 1)).unwrap();
     assert_eq!(
@@ -76,7 +76,10 @@ fn check<const N: usize>(options: &JournalOptions, what: &str, files: [(&str, &[
     }
     let store = options.clone().open_blocking(journal.path()).unwrap();
     let report = store.open_report();
-    assert!(!report.rotation_completed && !report.created && report.cut.is_none(), "{what}: {report:?}");
+    assert!(
+        !report.rotation_completed && !report.created && report.truncated.is_none(),
+        "{what}: {report:?}"
+    );
     assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(records + 1), "{what}");
 }
 
@@ -131,11 +134,11 @@ fn a_prepared_segment_with_records_beside_the_active_one_is_refused() {
         let refused = options.clone().open_blocking(journal.path());
         assert!(matches!(refused, Err(MiniStoreError::Corrupt { .. })), "{refused:?}");
         assert_eq!(journal.files(), files);
-        let options = options.recovery(RecoveryPolicy::CutAtFirstError);
+        let options = options.recovery(RecoveryPolicy::TruncateAtFirstError);
         drop(options.clone().open_blocking(journal.path()).unwrap());
         drop(options.open_blocking(journal.path()).unwrap());
         assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(3));
-        let kept = journal.files().into_iter().find(|(name, _)| name.contains(".cut-")).unwrap();
+        let kept = journal.files().into_iter().find(|(name, _)| name.contains(".truncated-")).unwrap();
         assert_eq!(kept.1, files[NEXT], "set aside, not deleted");
     });
 }
@@ -160,7 +163,7 @@ fn assert_unreadable(files: &Files, what: &str) {
     let journal = Journal::of(files);
     let read = replay::<u64>(journal.path());
     assert!(matches!(read, Err(MiniStoreError::Corrupt { .. })), "{what}: {read:?}");
-    let first = MiniStore::records::<u64>(journal.path()).find_map(Result::err);
+    let first = Reader::open(journal.path()).unwrap().records::<u64>().find_map(Result::err);
     assert!(matches!(first, Some(MiniStoreError::Corrupt { .. })), "{what}: {first:?}");
 }
 
@@ -226,7 +229,7 @@ fn the_oldest_segments_may_be_gone() {
             let journal = Journal::of(&files);
             assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(8)[first - 1..]);
             let store = options.clone().open_blocking(journal.path()).unwrap();
-            assert_eq!(store.blocking().submit(&9).unwrap().wait().unwrap(), 9);
+            assert_eq!(store.blocking().submit(&9).unwrap().wait().unwrap().seq, 9);
             assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(9)[first - 1..]);
         }
     });

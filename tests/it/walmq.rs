@@ -34,7 +34,7 @@ fn temporary() -> tempfile::TempDir {
 
 /// Small segments, so that many kills hit a rotation or a release.
 async fn open(dir: &Path) -> Result<Broker, BrokerError> {
-    Broker::open_with(JournalOptions::new().max_bytes_per_segment(8000), dir).await
+    Broker::open_with(JournalOptions::new().max_segment_bytes(8000), dir).await
 }
 
 /// What a consumer does, step by step: its group acknowledges the topics in turn, offset after offset.

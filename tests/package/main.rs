@@ -3,6 +3,9 @@
 //! `cargo deny` checks more, from the same `deny.toml`, where it is installed; this runs wherever the tests do.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod links;
+mod public_names;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,

@@ -42,13 +42,13 @@ impl Origin {
 
 /// A follower. Its blocks end where it is stopped, or the store is closed.
 #[derive(Debug)]
-pub(super) struct Follower {
+pub(super) struct FollowLoop {
     journal: Journal,
     source: Source,
     stop: Arc<Stop>,
 }
 
-impl Follower {
+impl FollowLoop {
     pub(super) fn new(origin: Origin, stop: Arc<Stop>) -> Result<Self> {
         let Origin { disk, path, from_seq, store } = origin;
         let source = match store {
@@ -71,7 +71,7 @@ impl Follower {
     }
 }
 
-impl Blocks for Follower {
+impl Blocks for FollowLoop {
     fn fill(&mut self, block: &mut Block) -> Result<Option<Place>> {
         while !self.stop.is_set() {
             if let Some(place) = self.look(block)? {

@@ -30,7 +30,7 @@ pub(super) struct Growing {
     /// The record that it begins with.
     pub(super) first_seq: u64,
     pub(super) next_seq: u64,
-    next_line: u64,
+    next_record: u64,
     place: Place,
     window_bytes: u64,
     /// A group too large for a block, on its second reading.
@@ -71,7 +71,7 @@ impl Growing {
             number,
             first_seq,
             next_seq: first_seq,
-            next_line: 2,
+            next_record: 2,
             place,
             window_bytes: WINDOW_BYTES_MIN,
             large: None,
@@ -91,7 +91,7 @@ impl Growing {
 
     /// The next records that are durable; `None` where there are none yet.
     pub(super) fn fill(&mut self, block: &mut Block, durable: &Durable) -> Result<Option<feed::Place>> {
-        let (seq, line) = (self.next_seq, self.next_line);
+        let (seq, line) = (self.next_seq, self.next_record);
         self.fill_large(block).map_err(|error| self.read_error(error))?;
         // A large group may have ended with the block before: whoever is told that there is nothing goes to sleep.
         if block.len() == 0 && self.large.is_none() {
@@ -99,7 +99,7 @@ impl Growing {
             self.fill_large(block).map_err(|error| self.read_error(error))?;
         }
         let filled = block.len() as u64;
-        (self.next_seq, self.next_line) = (seq + filled, line + filled);
+        (self.next_seq, self.next_record) = (seq + filled, line + filled);
         Ok((filled > 0).then(|| feed::Place { segment: Arc::clone(&self.path), seq, line }))
     }
 
@@ -298,7 +298,7 @@ impl Growing {
         MiniStoreError::Corrupt {
             segment: self.path.to_path_buf(),
             offset: self.place.data_end(),
-            line: self.next_line,
+            line: self.next_record,
             seq: Some(self.next_seq),
             reason: reason.into(),
         }

@@ -175,7 +175,7 @@ impl Journal {
         }
         let next_seq = current.next_seq;
         if let Some(first_seq) = listing.first_seq()?.filter(|&first| first > next_seq) {
-            return Err(MiniStoreError::Released { path: self.path.clone(), first_seq });
+            return Err(MiniStoreError::Trimmed { path: self.path.clone(), first_seq });
         }
         // Archived segments are numbered anew where all were deleted: it is found by what it begins with.
         match listing.beginning_with(next_seq)? {
@@ -227,7 +227,7 @@ impl Listing {
             None => self.first_of_plain(index)?,
         };
         if from_seq > 0 && first > from_seq {
-            return Err(MiniStoreError::Released { path: path.to_path_buf(), first_seq: first });
+            return Err(MiniStoreError::Trimmed { path: path.to_path_buf(), first_seq: first });
         }
         file.open(Some(first))
     }

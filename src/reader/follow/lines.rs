@@ -1,29 +1,30 @@
-//! A followed journal, for programs without an async runtime: lines, lent out of the reader's buffer.
+//! A followed journal, for programs without an async runtime.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use serde::de::DeserializeOwned;
 
 use super::{
     super::{
-        cursor::{Blocks, Cursor},
+        cursor::{Blocks, Cursor, Record},
         feed::Place,
-        line::Line,
+        line::RawRecord,
     },
-    follower::{Follower, Origin},
+    follower::{FollowLoop, Origin},
     source::Stop,
 };
 use crate::{Result, scan::Block};
 
-/// The lines of a journal from some number on, then those that come. See
-/// [`MiniStore::follow_lines`](crate::MiniStore::follow_lines) and
-/// [`Blocking::follow_lines`](crate::Blocking::follow_lines).
+/// The records of a journal from a sequence number on, then those that are appended, without parsing. See
+/// [`Reader::follow_raw`](crate::Reader::follow_raw) and [`BlockingStore::follow_raw`](crate::BlockingStore::follow_raw).
 ///
-/// The files are read on the thread that asks; nothing is opened before that. No more than one block of records is in
+/// The files are read on the calling thread; nothing is opened before the first call. At most one block of records is in
 /// memory.
-#[must_use = "nothing is read before the first `next_line`"]
-pub struct FollowLines {
+#[must_use = "nothing is read before the first `next_record`"]
+pub struct RawFollower {
     origin: Origin,
     stop: Arc<Stop>,
-    /// Behind the last line that was handed out: a file that was replaced is read anew.
+    /// The number after the last record that was returned: a file that was replaced is read again.
     next_seq: u64,
     cursor: Cursor,
     state: State,
@@ -31,43 +32,44 @@ pub struct FollowLines {
 
 enum State {
     Fresh,
-    Following(Box<Follower>),
+    Following(Box<FollowLoop>),
     Ended,
 }
 
-/// Ends a [`FollowLines`], from another thread (that answers signals, say). Clones end the same.
+/// Ends a [`Follower`] or a [`RawFollower`] from another thread, for example one that handles signals. Clones end the same
+/// one.
 #[derive(Debug, Clone)]
-pub struct Stopper {
+pub struct StopHandle {
     stop: Arc<Stop>,
 }
 
-impl Stopper {
-    /// Lets [`next_line`](FollowLines::next_line), which may be waiting, return `None` from now on. Does nothing to the
-    /// process that a fork was made of.
+impl StopHandle {
+    /// Makes [`next_record`](RawFollower::next_record), which may be waiting, return `None` from now on. In a forked child it
+    /// has no effect on the parent.
     pub fn stop(&self) {
         self.stop.stop();
     }
 }
 
-impl FollowLines {
+impl RawFollower {
     pub(super) fn new(origin: Origin) -> Result<Self> {
         let (stop, next_seq) = (origin.stop()?, origin.from_seq);
         Ok(Self { origin, stop, next_seq, cursor: Cursor::default(), state: State::Fresh })
     }
 
-    /// What ends it.
+    /// Returns a handle that ends it.
     #[must_use]
-    pub fn stopper(&self) -> Stopper {
-        Stopper { stop: Arc::clone(&self.stop) }
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle { stop: Arc::clone(&self.stop) }
     }
 
-    /// The next line; blocks the calling thread until there is one. `None` once it was [stopped](Stopper::stop), or the
-    /// store it belongs to was closed, and after an error.
+    /// Returns the next record; blocks the calling thread until there is one. `None` once it was
+    /// [stopped](StopHandle::stop) or its store was closed, and after an error.
     ///
     /// # Errors
     ///
-    /// As [`MiniStore::follow`](crate::MiniStore::follow), save that nothing is parsed here.
-    pub fn next_line(&mut self) -> Result<Option<Line<'_>>> {
+    /// As [`MiniStore::follow`](crate::MiniStore::follow), except that nothing is parsed here.
+    pub fn next_record(&mut self) -> Result<Option<RawRecord<'_>>> {
         while !self.cursor.advance(self.next_seq) {
             if !self.refill(|follower, cursor| cursor.refill(follower))? {
                 self.state = State::Ended;
@@ -79,12 +81,12 @@ impl FollowLines {
         Ok(line)
     }
 
-    /// Whether there is a line at this moment, so that [`next_line`](Self::next_line) need not wait for it. Who writes the
-    /// lines to somewhere else flushes there where there is none.
+    /// Returns whether [`next_record`](Self::next_record) would return without waiting. A program that copies records flushes
+    /// its output where it returns `false`.
     ///
     /// # Errors
     ///
-    /// As [`next_line`](Self::next_line).
+    /// As [`next_record`](Self::next_record).
     pub fn is_ready(&mut self) -> Result<bool> {
         while !self.cursor.has_more(self.next_seq) {
             if !self.refill(|follower, cursor| cursor.refill(&mut Now(follower)))? {
@@ -95,7 +97,7 @@ impl FollowLines {
     }
 
     /// Takes the next block; `false` where there is none. It ends at the first error.
-    fn refill(&mut self, refill: impl Fn(&mut Follower, &mut Cursor) -> Result<bool>) -> Result<bool> {
+    fn refill(&mut self, refill: impl Fn(&mut FollowLoop, &mut Cursor) -> Result<bool>) -> Result<bool> {
         if self.stop.is_set() {
             return Ok(false);
         }
@@ -105,7 +107,7 @@ impl FollowLines {
             self.stop.check_process(&self.origin.path)?;
         }
         let mut follower = match state {
-            State::Fresh => Box::new(Follower::new(self.origin.clone(), Arc::clone(&self.stop))?),
+            State::Fresh => Box::new(FollowLoop::new(self.origin.clone(), Arc::clone(&self.stop))?),
             State::Following(follower) => follower,
             State::Ended => return Ok(false),
         };
@@ -116,7 +118,7 @@ impl FollowLines {
 }
 
 /// What there is without waiting.
-struct Now<'a>(&'a mut Follower);
+struct Now<'a>(&'a mut FollowLoop);
 
 impl Blocks for Now<'_> {
     fn fill(&mut self, block: &mut Block) -> Result<Option<Place>> {
@@ -124,9 +126,49 @@ impl Blocks for Now<'_> {
     }
 }
 
-impl fmt::Debug for FollowLines {
+/// The records of a journal from a sequence number on, then those that are appended. Its `next` blocks the calling thread.
+/// See [`Reader::follow`](crate::Reader::follow) and [`BlockingStore::follow`](crate::BlockingStore::follow).
+///
+/// After an error of a single record ([`Record`](crate::MiniStoreError::Record)) it continues with the next one; any other
+/// error ends it.
+#[must_use = "nothing is read before the first `next`"]
+pub struct Follower<T> {
+    records: RawFollower,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> Follower<T> {
+    pub(super) fn new(records: RawFollower) -> Self {
+        Self { records, value: PhantomData }
+    }
+
+    /// Returns a handle that ends it.
+    #[must_use]
+    pub fn stop_handle(&self) -> StopHandle {
+        self.records.stop_handle()
+    }
+}
+
+impl<T: DeserializeOwned> Iterator for Follower<T> {
+    type Item = Result<Record<T>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.records.next_record() {
+            Ok(record) => record.map(Record::parse),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Follower<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FollowLines")
+        f.debug_tuple("Follower").field(&self.records).finish()
+    }
+}
+
+impl fmt::Debug for RawFollower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawFollower")
             .field("path", &self.origin.path)
             .field("from_seq", &self.origin.from_seq)
             .finish_non_exhaustive()

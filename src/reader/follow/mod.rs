@@ -1,9 +1,9 @@
-//! Following a journal: its records from some number on, then those that come, each once, in order, and only when it is
-//! durable.
+//! Following a journal: its records from a sequence number on, then those that are appended, each once, in order, and only
+//! when it is durable.
 //!
-//! What is durable the [writing process knows](durable), and wakes its followers itself. Any other process is woken by the
-//! kernel ([`watch`]), and makes durable itself what it reads before it hands it out. One [segment](growing) after another
-//! is read; the [journal] finds the next one. Never writes, never locks.
+//! The [writing process knows](durable) what is durable and wakes its followers itself. Any other process is woken by
+//! inotify ([`watch`]) and syncs what it reads before it yields it. One [segment](growing) after another is read; the
+//! [journal] finds the next one. Never writes, never locks.
 
 mod durable;
 mod follower;
@@ -16,26 +16,26 @@ mod stream;
 mod tests;
 mod watch;
 
-use std::path::Path;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
 use self::follower::Origin;
 pub use self::{
-    lines::{FollowLines, Stopper},
-    stream::Follow,
+    lines::{Follower, RawFollower, StopHandle},
+    stream::FollowStream,
 };
-use crate::{Blocking, MiniStore, Result, device};
+use crate::{BlockingStore, MiniStore, Reader, Result};
 
 impl MiniStore {
-    /// The records of this store from sequence number `seq` on, and then each that is appended, once it is durable: nothing
-    /// above [`durable_seq`](Self::durable_seq) is handed out. 0 stands for the oldest record that is there; a number that
-    /// was not given yet is waited for.
+    /// Returns a stream of the records of this store from sequence number `seq` on, then each that is appended, once it is
+    /// durable: no record above [`durable_seq`](Self::durable_seq) is yielded. 0 stands for the oldest record that exists;
+    /// a number that is not assigned yet is waited for.
     ///
-    /// Rotations are followed. The consumer may be as slow as it likes: it holds nobody up, and what waits for it waits in
-    /// the files. Where retention deletes what it has not read, it is told, and may begin anew from there.
+    /// The stream continues over rotations. A slow consumer delays no append: unread records wait in the files. Where
+    /// retention deletes records before they were read, the stream yields an error and the consumer may start again.
     ///
-    /// The stream ends (`None`) when the store is closed and everything was handed out. It does not keep the store open. It
+    /// The stream ends (`None`) when the store is closed and every record was yielded. It does not keep the store open. It
     /// needs no particular runtime; the writer wakes it directly.
     ///
     /// ```
@@ -56,51 +56,55 @@ impl MiniStore {
     ///
     /// # Errors
     ///
-    /// Each ends the stream, save the first:
+    /// Every error but the first ends the stream:
     ///
     /// * [`Record`](crate::MiniStoreError::Record): a record is not a `T`.
-    /// * [`Released`](crate::MiniStoreError::Released): the record to come was deleted by retention. It says which is the
-    ///   oldest that is there.
-    /// * [`Poisoned`](crate::MiniStoreError::Poisoned), [`WriterGone`](crate::MiniStoreError::WriterGone): the store
-    ///   failed. Everything that was durable was handed out before.
+    /// * [`Trimmed`](crate::MiniStoreError::Trimmed): retention deleted the next record. The error has the number of the
+    ///   oldest one that exists.
+    /// * [`Poisoned`](crate::MiniStoreError::Poisoned), [`WriterPanicked`](crate::MiniStoreError::WriterPanicked): the store
+    ///   failed. Every durable record was yielded before.
     /// * [`Corrupt`](crate::MiniStoreError::Corrupt), [`MissingInitialState`](crate::MiniStoreError::MissingInitialState),
-    ///   [`Io`](crate::MiniStoreError::Io): what was written cannot be read back.
+    ///   [`Io`](crate::MiniStoreError::Io): a record cannot be read back.
     /// * [`InvalidArgument`](crate::MiniStoreError::InvalidArgument): the store was opened
-    ///   [without seals](crate::JournalOptions::seals) and deletes old segments: its records have no lasting numbers.
-    /// * [`Forked`](crate::MiniStoreError::Forked): a fork of the process that follows has neither its thread nor what
-    ///   it waits by.
-    pub fn follow<T: DeserializeOwned>(&self, seq: u64) -> Follow<T> {
-        Follow::new(Origin::of_store(self.disk(), self.shared(), seq))
+    ///   [without checksums](crate::JournalOptions::checksums) and deletes old segments, so sequence numbers are not stable.
+    /// * [`Forked`](crate::MiniStoreError::Forked): this process is a fork of the one that began to follow.
+    pub fn follow<T: DeserializeOwned>(&self, seq: u64) -> FollowStream<T> {
+        FollowStream::new(Origin::of_store(self.disk(), self.shared(), seq))
     }
+}
 
-    /// As [`follow`](Self::follow), of the journal at `path`, which any process may be writing, or none: the directory is
-    /// watched (inotify), and looked at once a second all the same, for some file systems tell nothing; where the kernel
-    /// does not watch at all, ten times a second. The journal need not be there yet. The stream never ends by itself:
-    /// writers come and go.
+impl Reader {
+    /// Returns an iterator over the records from sequence number `seq` on, then each that any process appends, once it is
+    /// durable. It **blocks the calling thread** until there is a record; [`stop_handle`](Follower::stop_handle) ends it. 0
+    /// stands for the oldest record that exists; a number that is not assigned yet is waited for. The journal need not
+    /// exist yet, and the iterator never ends by itself: writers come and go.
     ///
-    /// What is read may not be durable yet. So it is made durable here (`fdatasync` of the file that is read) where it is
-    /// not known to be; a record that was handed out is found by every later opening of the journal. That needs no more
-    /// rights than reading does. Where the disk is so full that the padding behind the newest record finds no room, that
-    /// record, though acknowledged, is handed out only once the next one is appended, or the journal is closed. In journals
-    /// without seals ([`seals(false)`](crate::JournalOptions::seals), and those of `ministore` 0.1.7) a record is a line
-    /// that ends in a line feed, and one that the writer takes back because the disk is full may have been handed out.
+    /// The directory is watched with inotify and polled once a second as well, because some file systems send no events;
+    /// where inotify is not available, ten times a second.
+    ///
+    /// A record that was read may not be durable yet. It is then made durable here (`fdatasync` of the file that is read)
+    /// before it is yielded, so every later open of the journal finds it. This needs no more permissions than reading. Where
+    /// the disk is so full that the padding after the newest record cannot be written, that record, though acknowledged, is
+    /// yielded only once the next one is appended or the journal is closed. In journals without checksums
+    /// ([`checksums(false)`](crate::JournalOptions::checksums), and those of `ministore` 0.1.7) a record is a line that ends
+    /// in a line feed, and one that the writer truncates because the disk is full may have been yielded.
     ///
     /// # Errors
     ///
-    /// As [`follow`](Self::follow); it knows nothing of a store, and so neither of its failing.
-    /// [`Io`](crate::MiniStoreError::Io), too, where what was read cannot be made durable: then it is not handed out.
-    pub fn follow_journal<T: DeserializeOwned>(path: impl AsRef<Path>, seq: u64) -> Follow<T> {
-        Follow::new(Origin::of_path(device::real(), path.as_ref(), seq))
+    /// [`Io`](crate::MiniStoreError::Io): no file descriptor is available to stop it by. The iterator yields the errors of
+    /// [`MiniStore::follow`], except for those of a failed store; and [`Io`](crate::MiniStoreError::Io) where a record
+    /// cannot be made durable.
+    pub fn follow<T: DeserializeOwned>(&self, seq: u64) -> Result<Follower<T>> {
+        self.follow_raw(seq).map(Follower::new)
     }
 
-    /// As [`follow_journal`](Self::follow_journal), for programs without an async runtime: lines, unparsed, as
-    /// [`lines`](Self::lines) gives them.
+    /// As [`follow`](Self::follow), without parsing.
     ///
     /// ```no_run
     /// # fn main() -> ministore_uring::Result<()> {
-    /// let mut lines = ministore_uring::MiniStore::follow_lines("journal.jsonl", 0)?;
-    /// while let Some(line) = lines.next_line()? {
-    ///     println!("{}: {}", line.seq, String::from_utf8_lossy(line.json));
+    /// let mut records = ministore_uring::Reader::open("journal.jsonl")?.follow_raw(0)?;
+    /// while let Some(record) = records.next_record()? {
+    ///     println!("{}: {}", record.seq, String::from_utf8_lossy(record.json));
     /// }
     /// # Ok(())
     /// # }
@@ -108,21 +112,39 @@ impl MiniStore {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::MiniStoreError::Io): there is no file descriptor left to stop it by.
-    pub fn follow_lines(path: impl AsRef<Path>, seq: u64) -> Result<FollowLines> {
-        FollowLines::new(Origin::of_path(device::real(), path.as_ref(), seq))
+    /// As [`follow`](Self::follow).
+    pub fn follow_raw(&self, seq: u64) -> Result<RawFollower> {
+        RawFollower::new(self.origin(seq))
+    }
+
+    /// As [`follow`](Self::follow), as a stream that needs no particular runtime: the files are read on a thread of its own.
+    pub fn follow_stream<T: DeserializeOwned>(&self, seq: u64) -> FollowStream<T> {
+        FollowStream::new(self.origin(seq))
+    }
+
+    fn origin(&self, seq: u64) -> Origin {
+        Origin::of_path(Arc::clone(self.disk()), self.path(), seq)
     }
 }
 
-impl Blocking<'_> {
-    /// The lines of this store from sequence number `seq` on, then those that come. As [`MiniStore::follow`], unparsed.
+impl BlockingStore<'_> {
+    /// As [`MiniStore::follow`], as an iterator that blocks the calling thread.
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::MiniStoreError::Io): there is no memory left to notice forks by. The journal is opened when the first
-    /// line is asked for.
-    pub fn follow_lines(&self, seq: u64) -> Result<FollowLines> {
+    /// [`Io`](crate::MiniStoreError::Io): no memory is available to detect forks. The journal is opened when the first
+    /// record is read.
+    pub fn follow<T: DeserializeOwned>(&self, seq: u64) -> Result<Follower<T>> {
+        self.follow_raw(seq).map(Follower::new)
+    }
+
+    /// As [`follow`](Self::follow), without parsing.
+    ///
+    /// # Errors
+    ///
+    /// As [`follow`](Self::follow).
+    pub fn follow_raw(&self, seq: u64) -> Result<RawFollower> {
         let store = self.store();
-        FollowLines::new(Origin::of_store(store.disk(), store.shared(), seq))
+        RawFollower::new(Origin::of_store(store.disk(), store.shared(), seq))
     }
 }

@@ -17,20 +17,19 @@ use super::{
         cursor::{Cursor, Record},
         pump::Pump,
     },
-    follower::{Follower, Origin},
+    follower::{FollowLoop, Origin},
     source::Stop,
 };
 use crate::{MiniStoreError, Result};
 
-/// The records of a journal from some number on, then those that come, as a `futures::Stream`. See
-/// [`MiniStore::follow`](crate::MiniStore::follow) and
-/// [`MiniStore::follow_journal`](crate::MiniStore::follow_journal).
+/// The records of a journal from a sequence number on, then those that are appended, as a `futures::Stream`. See
+/// [`MiniStore::follow`](crate::MiniStore::follow) and [`Reader::follow_stream`](crate::Reader::follow_stream).
 ///
-/// Nothing is opened before it is polled first; then the files are read on a thread of its own, which ends when the stream
-/// is dropped. At most a few blocks of records wait in memory, however slow the consumer is. After an error of a single
-/// record ([`Record`](MiniStoreError::Record)) it goes on with the next one; after any other error it ends.
+/// Nothing is opened before the first poll; then the files are read on a thread of its own, which ends when the stream is
+/// dropped. At most a few blocks of records wait in memory, however slow the consumer is. After an error of a single record
+/// ([`Record`](MiniStoreError::Record)) it continues with the next one; any other error ends it.
 #[must_use = "streams do nothing unless polled"]
-pub struct Follow<T> {
+pub struct FollowStream<T> {
     origin: Origin,
     /// Behind the last record that was handed out.
     next_seq: u64,
@@ -55,7 +54,7 @@ impl Running {
     fn start(origin: Origin) -> Result<Self> {
         let stop = origin.stop()?;
         let stopping = Arc::clone(&stop);
-        let pump = Pump::start(origin.path.clone(), move || Follower::new(origin, stopping))?;
+        let pump = Pump::start(origin.path.clone(), move || FollowLoop::new(origin, stopping))?;
         Ok(Self { pump, stop })
     }
 }
@@ -66,7 +65,7 @@ impl Drop for Running {
     }
 }
 
-impl<T> Follow<T> {
+impl<T> FollowStream<T> {
     pub(super) fn new(origin: Origin) -> Self {
         let next_seq = origin.from_seq;
         Self { origin, next_seq, cursor: Cursor::default(), state: State::Fresh, value: PhantomData }
@@ -90,7 +89,7 @@ impl<T> Follow<T> {
     }
 }
 
-impl<T: DeserializeOwned> Follow<T> {
+impl<T: DeserializeOwned> FollowStream<T> {
     /// The next record of the block, if there is one. A file that was replaced is read anew: what was handed out before is
     /// passed over.
     fn next_of_block(&mut self) -> Option<Result<Record<T>>> {
@@ -102,13 +101,13 @@ impl<T: DeserializeOwned> Follow<T> {
         Some(record)
     }
 
-    /// The next record, once there is one. `None` once the store is closed, and after an error.
+    /// Returns the next record, once there is one. `None` once the store is closed, and after an error.
     pub async fn next(&mut self) -> Option<Result<Record<T>>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 }
 
-impl<T: DeserializeOwned> Stream for Follow<T> {
+impl<T: DeserializeOwned> Stream for FollowStream<T> {
     type Item = Result<Record<T>>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -132,9 +131,9 @@ impl<T: DeserializeOwned> Stream for Follow<T> {
     }
 }
 
-impl<T> fmt::Debug for Follow<T> {
+impl<T> fmt::Debug for FollowStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Follow")
+        f.debug_struct("FollowStream")
             .field("path", &self.origin.path)
             .field("from_seq", &self.origin.from_seq)
             .finish_non_exhaustive()

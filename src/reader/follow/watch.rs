@@ -85,7 +85,7 @@ impl Watch {
             Err(errno) if !self.warned => {
                 self.warned = true;
                 let error = std::io::Error::from(errno);
-                tracing::warn!(journal = %self.path.display(), %error, "the kernel does not watch the journal: looking from time to time");
+                tracing::warn!(journal = %self.path.display(), %error, "inotify unavailable; polling instead");
             }
             Err(_) => {}
         }

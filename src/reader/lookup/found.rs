@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Result,
-    reader::{cursor::Record, line::Line},
+    reader::{cursor::Record, line::RawRecord},
 };
 
 /// One record, not parsed yet.
@@ -20,13 +20,21 @@ pub(in crate::reader) struct Found {
 }
 
 impl Found {
-    pub(in crate::reader) fn of(line: &Line<'_>) -> Self {
-        let &Line { seq, json, segment, offset, line } = line;
+    pub(in crate::reader) fn of(line: &RawRecord<'_>) -> Self {
+        let &RawRecord { seq, json, segment, offset, line } = line;
         Self { seq, json: json.to_vec(), segment: segment.into(), offset, line }
+    }
+
+    pub(super) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    pub(super) fn json(&self) -> &[u8] {
+        &self.json
     }
 
     pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<Record<T>> {
         let Self { seq, json, segment, offset, line } = self;
-        Record::parse(Line { seq: *seq, json, segment, offset: *offset, line: *line })
+        Record::parse(RawRecord { seq: *seq, json, segment, offset: *offset, line: *line })
     }
 }

@@ -79,7 +79,7 @@ impl Index {
     }
 
     pub(in crate::reader) fn released(&self, first_seq: u64) -> MiniStoreError {
-        MiniStoreError::Released { path: self.path.clone(), first_seq }
+        MiniStoreError::Trimmed { path: self.path.clone(), first_seq }
     }
 
     /// The first record that is still there, where a header says it.

@@ -7,6 +7,7 @@
 mod found;
 mod index;
 mod listing;
+mod range;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod threads;
 mod waypoints;
 
 use std::{
+    io,
     ops::{Bound, Range, RangeBounds},
     path::Path,
     sync::Arc,
@@ -21,76 +23,182 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{Record, Records, source::Source};
-use crate::{MiniStore, Result, device, device::Disk};
+use super::{
+    RawRecords, Record, RecordStream, Records, feed::Feed, parallel, replay::replay_parallel_on,
+    source::Source,
+};
+use crate::{
+    MiniStoreError, Result,
+    device::{self, Disk, Kind},
+};
 
 pub(in crate::reader) use found::Found;
 pub(in crate::reader) use index::{Index, Trail, seek};
+pub use range::RecordRange;
 pub(crate) use store::Lookups;
 
-/// Reads single records and ranges of records, in any order. See [`MiniStore::reader`].
+/// Reads the journal at a path: all records, single ones and ranges by sequence number, and those that are appended later.
 ///
-/// Cheap to clone; all clones share what they know of the journal, and read it side by side from any number of threads.
-/// No file stays open between two calls. A child made by `fork` makes a reader of its own.
+/// The journal need not be open for writing, and may be, in this process or another; a record that was acknowledged before
+/// a call is found by it. Readers take no lock and keep no file open between two calls.
+///
+/// **Its methods and iterators block the calling thread**, except for those that return a stream
+/// ([`records_stream`](Self::records_stream), [`range_stream`](Self::range_stream),
+/// [`follow_stream`](Self::follow_stream)) and [`replay_parallel`](Self::replay_parallel), which is `async`: they read on
+/// threads of their own and need no particular runtime.
+///
+/// ```
+/// # fn main() -> ministore_uring::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("journal.jsonl");
+/// # let store = ministore_uring::JournalOptions::new().open_blocking(&path)?;
+/// use ministore_uring::Reader;
+///
+/// store.blocking().append_batch(["a", "b", "c", "d"])?;
+/// let reader = Reader::open(&path)?;
+/// for record in reader.records::<String>() {
+///     let record = record?;
+///     println!("{}: {}", record.seq, record.value);
+/// }
+/// assert_eq!(reader.get::<String>(3)?.map(|record| record.value).as_deref(), Some("c"));
+/// assert!(reader.get::<String>(5)?.is_none(), "not written yet");
+/// let newest: Vec<_> = reader.range::<String>(..).rev().take(2).collect::<Result<_, _>>()?;
+/// assert_eq!((newest[0].seq, newest[1].seq), (4, 3));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Cheap to clone; all clones share one index and may be used concurrently from any number of threads. A child made by
+/// `fork` opens a reader of its own.
 ///
 /// # Memory
 ///
-/// A reader remembers a place of 24 bytes for every 32 KiB of a segment that it has read, 768 KiB for a GiB, and of
-/// 10 GiB at most: then it forgets the places in the segment that was not read from for longest.
-/// [`index_bytes`](Self::index_bytes) tells how much it is. Beyond that it holds the commit group that is being read, up
-/// to some MiB of it however large it is, and the names of the segments.
+/// To find a record, a reader reads the headers of a few segments and, once, the segment that holds it. It then remembers
+/// a position of 24 bytes for every 32 KiB of a segment it has read, 768 KiB for a GiB, and for 10 GiB at most: beyond that
+/// it forgets the positions of the segment that was not read for longest. [`index_bytes`](Self::index_bytes) returns the
+/// size. It also holds the commit group that is being read, up to some MiB of it, and the names of the segments.
 #[derive(Debug, Clone)]
 pub struct Reader {
     index: Arc<Index>,
 }
 
-impl MiniStore {
-    /// A reader of single records of the journal at `path`, by number. Nothing is opened before it is asked for the first
-    /// one, and nothing needs to exist. The journal need not be open, and may be, in this process or another: what was
-    /// acknowledged before a call is found by it.
+impl Reader {
+    /// Returns a reader of the journal at `path`. Files are opened when records are read. A journal that does not exist has
+    /// no records yet.
     ///
-    /// To find a record, the headers of a few segments are read, and the segment that holds it up to there, once: from
-    /// then on the reader knows its way about in it. The commit group with the record is verified, as are the groups
-    /// between it and the place that is known before it.
+    /// # Errors
+    ///
+    /// * [`PathIsNotFile`](crate::MiniStoreError::PathIsNotFile): the path names a directory or a device.
+    /// * [`Io`](crate::MiniStoreError::Io): the path could not be examined.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let (disk, path) = (device::real(), path.as_ref());
+        match disk.kind(path) {
+            Ok(Kind::File) => {}
+            Ok(Kind::Directory | Kind::Other) => {
+                return Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(MiniStoreError::file(path, "open")(error)),
+        }
+        Ok(Self::new(disk, path))
+    }
+
+    pub(crate) fn new(disk: Arc<dyn Disk>, path: &Path) -> Self {
+        Self { index: Arc::new(Index::new(disk, path.to_path_buf())) }
+    }
+
+    /// Returns all records of the journal with their sequence numbers, oldest first, over all segments, in bounded memory.
+    /// Starts with the oldest record that exists.
+    ///
+    /// # Errors
+    ///
+    /// The iterator yields:
+    ///
+    /// * [`Record`](crate::MiniStoreError::Record): a record is not a `T`; the iterator continues with the next one.
+    ///   Every other error ends it.
+    /// * [`MissingInitialState`](crate::MiniStoreError::MissingInitialState): a file is not a journal.
+    /// * [`Corrupt`](crate::MiniStoreError::Corrupt): acknowledged data is damaged, or a segment is missing.
+    /// * [`Io`](crate::MiniStoreError::Io): a file could not be read; of kind `NotFound`, with the segment's name, where
+    ///   retention deleted it while it was being read.
+    pub fn records<T: DeserializeOwned>(&self) -> Records<T> {
+        self.records_from(0)
+    }
+
+    /// As [`records`](Self::records), from sequence number `seq` on. Segments that hold only older records are not read.
+    pub fn records_from<T: DeserializeOwned>(&self, seq: u64) -> Records<T> {
+        Records::new(Arc::clone(self.index.disk()), self.index.path(), seq)
+    }
+
+    /// As [`records_from`](Self::records_from), as a stream that needs no particular runtime: the files are read on a thread
+    /// of its own.
+    pub fn records_stream<T>(&self, seq: u64) -> RecordStream<T> {
+        let (disk, path) = (Arc::clone(self.index.disk()), self.index.path().to_path_buf());
+        RecordStream::of(Source::Journal { disk, path, from_seq: seq })
+    }
+
+    /// As [`records`](Self::records), without parsing: each record is lent as the bytes that were appended. For copying,
+    /// counting, or parsing without a copy:
     ///
     /// ```
     /// # fn main() -> ministore_uring::Result<()> {
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("journal.jsonl");
-    /// # let store = ministore_uring::MiniStore::open_blocking(&path)?;
-    /// store.blocking().append_batch(["a", "b", "c", "d"])?;
-    /// let reader = ministore_uring::MiniStore::reader(&path);
-    /// assert_eq!(reader.get::<String>(3)?.map(|record| record.value).as_deref(), Some("c"));
-    /// assert!(reader.get::<String>(5)?.is_none(), "not written yet");
-    /// for record in reader.range::<String>(2..4) {
-    ///     let record = record?;
-    ///     println!("{}: {}", record.seq, record.value);
+    /// # let store = ministore_uring::JournalOptions::new().open_blocking(&path)?;
+    /// use ministore_uring::Reader;
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Visit<'a> {
+    ///     page: &'a str,
+    /// }
+    ///
+    /// store.blocking().append(&Visit { page: "/index.html" })?;
+    /// let mut records = Reader::open(&path)?.raw_records();
+    /// while let Some(record) = records.next_record()? {
+    ///     let visit: Visit<'_> = record.parse()?; // borrows its strings from the record
+    ///     println!("{}: {}", record.seq, visit.page);
     /// }
     /// # Ok(())
     /// # }
     /// ```
     ///
-    /// It blocks the calling thread while it reads. On an async runtime use [`get`](Self::get) and
-    /// [`range`](Self::range) of a store, or the stream of a range ([`Records::into_stream`]).
-    #[must_use]
-    pub fn reader(path: impl AsRef<Path>) -> Reader {
-        Reader::new(device::real(), path.as_ref())
-    }
-}
-
-impl Reader {
-    pub(crate) fn new(disk: Arc<dyn Disk>, path: &Path) -> Self {
-        Self { index: Arc::new(Index::new(disk, path.to_path_buf())) }
+    /// A string with an escape in it (`\n`, `\"`, `\u0000`) cannot be borrowed: a field for any string is a
+    /// `#[serde(borrow)] Cow<'a, str>`.
+    pub fn raw_records(&self) -> RawRecords {
+        self.raw_records_from(0)
     }
 
-    /// The record with sequence number `seq`; `None` where the journal ends before it, and for 0.
-    ///
-    /// Journals and segments without numbers in their headers (those of `ministore` 0.1.7, and of
-    /// [`seals(false)`](crate::JournalOptions::seals)) are counted through each time.
+    /// As [`raw_records`](Self::raw_records), from sequence number `seq` on. Segments that hold only older records are not
+    /// read.
+    pub fn raw_records_from(&self, seq: u64) -> RawRecords {
+        RawRecords::new(Arc::clone(self.index.disk()), self.index.path(), seq)
+    }
+
+    /// Returns all records of the journal, deserialized concurrently on up to eight threads: the same result and the same
+    /// errors as [`MiniStore::replay`](crate::MiniStore::replay), without blocking the calling thread.
     ///
     /// # Errors
     ///
-    /// * [`Released`](crate::MiniStoreError::Released): retention deleted the record.
+    /// As [`MiniStore::replay`](crate::MiniStore::replay).
+    ///
+    /// # Panics
+    ///
+    /// Where deserializing an `R` panics.
+    pub async fn replay_parallel<R>(&self) -> Result<Vec<R>>
+    where
+        R: DeserializeOwned + Send + 'static,
+    {
+        let (disk, path) = (Arc::clone(self.index.disk()), self.index.path().to_path_buf());
+        replay_parallel_on(disk, path, parallel::default_threads()).await
+    }
+
+    /// Returns the record with sequence number `seq`; `None` where the journal ends before it, and for 0.
+    ///
+    /// Journals and segments without numbers in their headers (those of `ministore` 0.1.7, and of
+    /// [`checksums(false)`](crate::JournalOptions::checksums)) are counted through each time.
+    ///
+    /// # Errors
+    ///
+    /// * [`Trimmed`](crate::MiniStoreError::Trimmed): retention deleted the record.
     /// * [`Corrupt`](crate::MiniStoreError::Corrupt): acknowledged data before it in its segment, or in its commit
     ///   group, is damaged, or a segment is missing. Damage elsewhere is not noticed.
     /// * [`Record`](crate::MiniStoreError::Record): it is not a `T`.
@@ -100,31 +208,48 @@ impl Reader {
         self.find(seq)?.map(|found| found.parse()).transpose()
     }
 
-    /// The records with these sequence numbers, as far as there are any, lazily, in bounded memory. A range without a
-    /// start (`..b`) begins with the oldest that is still there.
+    /// Returns the records with these sequence numbers, as far as they exist, in bounded memory, from both ends. A range
+    /// without a start (`..b`) begins with the oldest record that exists.
     ///
     /// # Errors
     ///
-    /// The iterator gives those of [`get`](Self::get); [`Released`](crate::MiniStoreError::Released) where retention
-    /// deleted the first of them, or overtakes the reading. After [`Record`](crate::MiniStoreError::Record) it goes on
-    /// with the next record, after any other it ends.
-    pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> Records<T> {
-        Records::of(self.source(numbers(&seqs)))
+    /// The iterator yields those of [`get`](Self::get); [`Trimmed`](crate::MiniStoreError::Trimmed) where retention
+    /// deleted the first of them, before or while they are read. After [`Record`](crate::MiniStoreError::Record) it continues
+    /// with the next record; any other error ends it.
+    pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> RecordRange<T> {
+        RecordRange::new(self.clone(), numbers(&seqs))
     }
 
-    /// The number of the newest record; 0 where there is none. Only the newest segment is read for it, and that from the
-    /// last place known in it; journals without numbers in their headers are counted through.
+    /// As [`range`](Self::range), as a stream that needs no particular runtime: the files are read on a thread of its own.
+    pub fn range_stream<T>(&self, seqs: impl RangeBounds<u64>) -> RecordStream<T> {
+        RecordStream::of(self.source(numbers(&seqs)))
+    }
+
+    /// Returns the number of the oldest record that exists; that of the next one where there is none, and 1 where there is
+    /// no journal.
+    ///
+    /// # Errors
+    ///
+    /// As [`records`](Self::records) has them for the oldest segment.
+    pub fn first_seq(&self) -> Result<u64> {
+        let disk = Arc::clone(self.index.disk());
+        let mut feed = Feed::of_journal(disk, self.index.path(), 0)?;
+        match feed.begin()? {
+            Some((_, first)) => Ok(first),
+            None => Ok(self.last_seq()? + 1),
+        }
+    }
+
+    /// Returns the number of the newest record; 0 where there is none. Reads only the newest segment, and that from the
+    /// last position known in it; journals without numbers in their headers are counted through.
     ///
     /// ```
     /// # fn main() -> ministore_uring::Result<()> {
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("journal.jsonl");
-    /// # let store = ministore_uring::MiniStore::open_blocking(&path)?;
+    /// # let store = ministore_uring::JournalOptions::new().open_blocking(&path)?;
     /// store.blocking().append_batch(["a", "b", "c", "d"])?;
-    /// let reader = ministore_uring::MiniStore::reader(&path);
-    /// let last = reader.last_seq()?;
-    /// let newest_two = reader.range::<String>(last - 1..=last);
-    /// assert_eq!(newest_two.map(|record| record.map(|it| it.value)).collect::<Result<Vec<_>, _>>()?, ["c", "d"]);
+    /// assert_eq!(ministore_uring::Reader::open(&path)?.last_seq()?, 4);
     /// # Ok(())
     /// # }
     /// ```
@@ -136,10 +261,18 @@ impl Reader {
         self.index.last_seq()
     }
 
-    /// Memory that the index takes, in bytes.
+    /// Returns the memory that the index takes, in bytes.
     #[must_use]
     pub fn index_bytes(&self) -> usize {
         self.index.bytes()
+    }
+
+    pub(in crate::reader) fn disk(&self) -> &Arc<dyn Disk> {
+        self.index.disk()
+    }
+
+    pub(in crate::reader) fn path(&self) -> &Path {
+        self.index.path()
     }
 
     fn find(&self, seq: u64) -> Result<Option<Found>> {

@@ -8,9 +8,9 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{Reader, found::Found, numbers, threads::Threads};
+use super::{Reader, RecordRange, found::Found, numbers, threads::Threads};
 use crate::{
-    Blocking, MiniStore, MiniStoreError, Record, RecordStream, Records, Result,
+    BlockingStore, MiniStore, MiniStoreError, Record, RecordStream, Result,
     device::Disk,
     process::Process,
     reader::source::Source,
@@ -34,17 +34,17 @@ impl Lookups {
 
 impl MiniStore {
     /// The record with sequence number `seq`; `None` where it is not durable yet, and for 0. It is found as a
-    /// [`Reader`](Self::reader) finds it; all handles of a store share what they know of the journal. The file is read
+    /// [`Reader`] finds it; all handles of a store share what they know of the journal. The file is read
     /// on a thread of the store's own, and the record is deserialized in the caller's task. A store that is closed, or
     /// stopped by a failure, can still be read.
     ///
     /// ```
-    /// # use ministore_uring::{MiniStore, MiniStoreError};
+    /// # use ministore_uring::{JournalOptions, MiniStoreError};
     /// # fn main() -> ministore_uring::Result<()> {
     /// # pollster::block_on(async {
     /// # let dir = tempfile::tempdir()?;
-    /// # let store = MiniStore::open(dir.path().join("journal.jsonl")).await?;
-    /// let seq = store.submit(&"a letter").await?.await?;
+    /// # let store = JournalOptions::new().open(dir.path().join("journal.jsonl")).await?;
+    /// let seq = store.submit(&"a letter").await?.await?.seq;
     /// let record = store.get::<String>(seq).await?;
     /// assert_eq!(record.map(|record| record.value).as_deref(), Some("a letter"));
     /// # Ok(()) })
@@ -54,7 +54,7 @@ impl MiniStore {
     /// # Errors
     ///
     /// As [`Reader::get`]; [`InvalidArgument`](MiniStoreError::InvalidArgument) where the store was opened
-    /// [without seals](crate::JournalOptions::seals) and deletes old segments, so that numbers do not last;
+    /// [without seals](crate::JournalOptions::checksums) and deletes old segments, so that numbers do not last;
     /// [`Forked`](MiniStoreError::Forked) in a fork of the process that opened the store, where a
     /// reader of its own is the way.
     pub async fn get<T: DeserializeOwned>(&self, seq: u64) -> Result<Option<Record<T>>> {
@@ -81,25 +81,23 @@ impl MiniStore {
     /// The stream gives those of [`Reader::range`], and [`InvalidArgument`](MiniStoreError::InvalidArgument) where
     /// [`get`](Self::get) does.
     pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> RecordStream<T> {
-        RecordStream::of(self.durable_source(&seqs))
+        RecordStream::of(match self.durable_range(&seqs) {
+            Ok((reader, wanted)) => reader.source(wanted),
+            Err(error) => Source::Refused { path: self.shared().path.clone(), reason: refusal_reason(error) },
+        })
     }
 
-    fn durable_source(&self, seqs: &impl RangeBounds<u64>) -> Source {
-        if let Err(refused) = self.shared().check_numbers() {
-            let reason = match refused {
-                MiniStoreError::InvalidArgument(reason) => reason,
-                other => other.to_string(),
-            };
-            return Source::Refused { path: self.shared().path.clone(), reason };
-        }
+    /// Returns the store's reader and the numbers that are durable now.
+    fn durable_range(&self, seqs: &impl RangeBounds<u64>) -> Result<(Reader, Range<u64>)> {
+        self.shared().check_numbers()?;
         let Range { start, end } = numbers(seqs);
         let wanted = start..end.min(self.durable_seq().saturating_add(1));
         let Lookups { reader, threads } = self.lookups();
         if threads.are_elsewhere() {
-            // What they share may be locked by a thread that a fork does not have.
-            return Reader::new(Arc::clone(reader.index.disk()), reader.index.path()).source(wanted);
+            // A thread that this forked child does not have may hold the locks of the shared index.
+            return Ok((Reader::new(Arc::clone(reader.disk()), reader.path()), wanted));
         }
-        reader.source(wanted)
+        Ok((reader.clone(), wanted))
     }
 
     /// `None` where there is no such record yet.
@@ -111,26 +109,36 @@ impl MiniStore {
     }
 }
 
-impl Blocking<'_> {
-    /// The record with sequence number `seq`; `None` where it is not durable yet. Reads on the calling thread.
+impl BlockingStore<'_> {
+    /// Returns the record with sequence number `seq`; `None` where it is not durable yet. Reads on the calling thread.
     ///
     /// # Errors
     ///
     /// As [`MiniStore::get`].
     pub fn get<T: DeserializeOwned>(&self, seq: u64) -> Result<Option<Record<T>>> {
-        let Some(shared) = self.store.shared_if_durable(seq)? else { return Ok(None) };
-        let found = find(&self.store.lookups().reader, shared, seq)?;
+        let Some(shared) = self.store().shared_if_durable(seq)? else { return Ok(None) };
+        let found = find(&self.store().lookups().reader, shared, seq)?;
         found.map(|found| found.parse()).transpose()
     }
 
-    /// The records with these sequence numbers that are durable when this is called, lazily. Reads on the calling
-    /// thread.
+    /// Returns the records with these sequence numbers that are durable when this is called, from both ends. Reads on the
+    /// calling thread.
     ///
     /// # Errors
     ///
     /// As [`MiniStore::range`].
-    pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> Records<T> {
-        Records::of(self.store.durable_source(&seqs))
+    pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> RecordRange<T> {
+        match self.store().durable_range(&seqs) {
+            Ok((reader, wanted)) => RecordRange::new(reader, wanted),
+            Err(error) => RecordRange::failed(self.store().lookups().reader.clone(), error),
+        }
+    }
+}
+
+fn refusal_reason(error: MiniStoreError) -> String {
+    match error {
+        MiniStoreError::InvalidArgument(reason) => reason,
+        other => other.to_string(),
     }
 }
 

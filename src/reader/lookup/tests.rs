@@ -56,14 +56,14 @@ fn operation() -> impl Strategy<Value = Operation> {
 fn options() -> impl Strategy<Value = JournalOptions> {
     let limits =
         (prop_oneof![Just(700), Just(4000), Just(1 << 20)], prop_oneof![Just(2), Just(4), Just(usize::MAX)]);
-    (limits, any::<bool>(), 0..5).prop_map(|((bytes, segments), write_ahead, plain)| {
+    (limits, any::<bool>(), 0..5).prop_map(|((bytes, segments), preallocate, plain)| {
         // Without seals the numbers of what is left change with each deletion.
         let segments = if plain == 0 { usize::MAX } else { segments };
         JournalOptions::new()
-            .max_bytes_per_segment(bytes)
+            .max_segment_bytes(bytes)
             .max_segments(segments)
-            .write_ahead(write_ahead)
-            .seals(plain > 0)
+            .preallocate(preallocate)
+            .checksums(plain > 0)
     })
 }
 
@@ -121,7 +121,7 @@ impl Tried {
 
     /// All that a scan finds, and what `read` gives beside it: retention may delete a segment at any moment.
     fn beside_a_scan<T>(&self, read: impl Fn() -> T) -> (Vec<Record<String>>, T) {
-        let scan = || self.disk.records(NAME).collect::<Result<Vec<Record<String>>>>();
+        let scan = || self.disk.reader(NAME).records().collect::<Result<Vec<Record<String>>>>();
         loop {
             let (before, read) = (scan(), read());
             match (before, scan()) {
@@ -147,7 +147,7 @@ impl Tried {
             for (way, found) in found.into_iter().enumerate() {
                 match found {
                     Ok(found) => assert_eq!(found.as_ref(), expected, "record {seq}, way {way}"),
-                    Err(MiniStoreError::Released { first_seq, .. }) => {
+                    Err(MiniStoreError::Trimmed { first_seq, .. }) => {
                         assert!(0 < seq && seq < first && first_seq == first, "record {seq} of {first}..");
                     }
                     Err(error) => panic!("record {seq}, way {way}: {error}"),
@@ -167,7 +167,7 @@ impl Tried {
             let expected: Vec<_> = all.iter().filter(|record| wanted.contains(&record.seq)).collect();
             match found {
                 Ok(found) => assert!(found.iter().eq(expected.iter().copied()), "{from}..{to}, way {way}"),
-                Err(MiniStoreError::Released { first_seq, .. }) => {
+                Err(MiniStoreError::Trimmed { first_seq, .. }) => {
                     let first = all.first().map_or(self.store.durable_seq() + 1, |record| record.seq);
                     assert!(
                         way < 2 && from < to && from < first && first_seq == first,
@@ -327,18 +327,18 @@ fn what_retention_deleted_is_released_and_not_merely_missing() {
     for seq in 1..=60 {
         for reader in [&reader, &files.reader()] {
             let found = get(reader, seq);
-            assert!(matches!(found, Err(MiniStoreError::Released { first_seq: 61, .. })), "{seq}: {found:?}");
+            assert!(matches!(found, Err(MiniStoreError::Trimmed { first_seq: 61, .. })), "{seq}: {found:?}");
         }
     }
     for seq in 61..=100 {
         assert_eq!(get(&reader, seq).unwrap(), Some(text(seq, "x")));
     }
     let first = reader.range::<String>(7..).next().unwrap();
-    assert!(matches!(first, Err(MiniStoreError::Released { first_seq: 61, .. })), "{first:?}");
+    assert!(matches!(first, Err(MiniStoreError::Trimmed { first_seq: 61, .. })), "{first:?}");
     assert_eq!(reader.range::<String>(..).next().unwrap().unwrap().seq, 61);
     assert!(reader.range::<String>(7..7).next().is_none());
     let told = overtaken.find_map(Result::err);
-    assert!(matches!(told, Some(MiniStoreError::Released { first_seq: 61, .. })), "{told:?}");
+    assert!(matches!(told, Some(MiniStoreError::Trimmed { first_seq: 61, .. })), "{told:?}");
 }
 
 /// A disk on which a rotation ends, and retention deletes, after the journal was listed and before the first of its
@@ -438,7 +438,7 @@ fn a_reader_that_retention_overtakes_before_it_begins_looks_once_more() {
         Reader::new(disk, &path)
     };
     let is_released = |outcome: Option<MiniStoreError>| {
-        matches!(outcome, Some(MiniStoreError::Released { first_seq: 4, .. }))
+        matches!(outcome, Some(MiniStoreError::Trimmed { first_seq: 4, .. }))
     };
     assert!(is_released(reader().get::<u64>(2).err()));
     assert_eq!(reader().get::<u64>(4).unwrap().map(|record| record.value), Some(4));

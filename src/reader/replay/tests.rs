@@ -11,7 +11,7 @@ use tracing::{
 };
 
 use super::*;
-use crate::{JournalOptions, MiniStoreOptions, sync::block_on};
+use crate::{JournalOptions, MiniStoreOptions, Reader, sync::block_on};
 
 /// Keeps what was said as a warning.
 #[derive(Default, Clone)]
@@ -66,7 +66,7 @@ fn write(options: JournalOptions, path: &Path, records: u32) {
 }
 
 fn first_left(path: &Path) -> u64 {
-    MiniStore::records::<u32>(path).next().unwrap().unwrap().seq
+    Reader::open(path).unwrap().records::<u32>().next().unwrap().unwrap().seq
 }
 
 #[test]
@@ -78,8 +78,8 @@ fn a_replay_that_begins_behind_record_1_says_how_many_are_gone() {
     assert!(first > 1);
     let said = warnings(&path);
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].contains(&format!("first={first} gone={} ", first - 1)), "{said:?}");
-    assert!(said[0].contains("begins behind the first record"), "{said:?}");
+    assert!(said[0].contains(&format!("first_seq={first} missing_records={} ", first - 1)), "{said:?}");
+    assert!(said[0].contains("starts after record 1"), "{said:?}");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_replay_of_nothing_says_how_many_are_gone() {
     store.blocking().close().unwrap();
     assert_eq!(block_on(MiniStore::replay::<u32, _>(&path)).unwrap(), Vec::<u32>::new());
     let said = warnings(&path);
-    assert!(said.len() == 1 && said[0].contains("first=4 gone=3 "), "{said:?}");
+    assert!(said.len() == 1 && said[0].contains("first_seq=4 missing_records=3 "), "{said:?}");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_replay_of_everything_says_nothing() {
     let path = dir.path().join("journal.jsonl");
     assert_eq!(warnings(&path), Vec::<String>::new());
     for seals in [true, false] {
-        write(JournalOptions::new().max_bytes_per_segment(200).seals(seals), &path, 40);
+        write(JournalOptions::new().max_segment_bytes(200).checksums(seals), &path, 40);
         assert!(dir.path().join("journal.jsonl.002").exists());
         assert_eq!(warnings(&path), Vec::<String>::new());
     }
@@ -113,9 +113,9 @@ fn a_replay_of_everything_says_nothing() {
 fn a_replay_of_plain_segments_says_that_older_ones_are_gone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
-    write(JournalOptions::new().max_bytes_per_segment(200).max_segments(3).seals(false), &path, 300);
+    write(JournalOptions::new().max_segment_bytes(200).max_segments(3).checksums(false), &path, 300);
     assert!(fs::read_dir(dir.path()).unwrap().count() < 10);
     let said = warnings(&path);
-    assert!(said.len() == 1 && said[0].contains("segments_gone="), "{said:?}");
-    assert!(said[0].contains("begins behind the first segment"), "{said:?}");
+    assert!(said.len() == 1 && said[0].contains("missing_segments="), "{said:?}");
+    assert!(said[0].contains("starts after the first segment"), "{said:?}");
 }

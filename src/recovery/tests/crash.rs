@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    JournalOptions, MiniStore, MiniStoreError, RecoveryPolicy, Result,
+    JournalOptions, MiniStoreError, Reader, RecoveryPolicy, Result,
     device::{
         Open,
         fault::{Faults, Op},
@@ -38,12 +38,12 @@ fn left(what: &'static str, records: usize, files: &[(&'static str, Vec<u8>)]) -
 
 impl Left {
     fn cut_at_first_error(mut self) -> Self {
-        self.options = self.options.recovery(RecoveryPolicy::CutAtFirstError);
+        self.options = self.options.recovery(RecoveryPolicy::TruncateAtFirstError);
         self
     }
 
     fn without_seals(mut self) -> Self {
-        self.options = self.options.seals(false);
+        self.options = self.options.checksums(false);
         self
     }
 
@@ -182,7 +182,12 @@ fn recover_on(faults: &Faults, left: &Left, path: &Path) -> Result<Recovered> {
 }
 
 fn records(path: &Path) -> Vec<(u64, Value)> {
-    MiniStore::records(path).map(|record| record.unwrap()).map(|record| (record.seq, record.value)).collect()
+    Reader::open(path)
+        .unwrap()
+        .records()
+        .map(|record| record.unwrap())
+        .map(|record| (record.seq, record.value))
+        .collect()
 }
 
 /// The segments, byte for byte.
@@ -191,7 +196,7 @@ fn segments(path: &Path) -> Vec<(String, String)> {
     let mut files: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| !name.contains(".cut-"))
+        .filter(|name| !name.contains(".truncated-"))
         .map(|name| (String::from_utf8(fs::read(dir.join(&name)).unwrap()).unwrap(), name))
         .map(|(bytes, name)| (name, bytes))
         .collect();
@@ -234,7 +239,7 @@ fn recovering_twice_leaves_every_byte_as_it_is_the_second_time() {
         let before = segments(&path);
         let again = recover_on(&Faults::new(), &left, &path).unwrap();
         assert_eq!(segments(&path), before, "{}", left.what);
-        assert_eq!((again.report.cut, again.report.rotation_completed), (None, false), "{}", left.what);
+        assert_eq!((again.report.truncated, again.report.rotation_completed), (None, false), "{}", left.what);
     }
 }
 
@@ -293,14 +298,14 @@ fn what_is_cut_is_kept_beside_the_journal() {
         let kept: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
-            .filter(|path| path.to_str().unwrap().contains(".cut-"))
+            .filter(|path| path.to_str().unwrap().contains(".truncated-"))
             .collect();
         if torn {
             let kept = fs::read(&kept[0]).unwrap();
             assert!(kept.ends_with(b"{\"torn\":") && kept.len() <= 9, "{}: {kept:?}", left.what);
         }
-        if let Some(cut) = recovered.report.cut {
-            assert_eq!(kept, [cut.kept_in.unwrap()], "{}", left.what);
+        if let Some(cut) = recovered.report.truncated {
+            assert_eq!(kept, [cut.saved_to.unwrap()], "{}", left.what);
             assert_eq!(fs::metadata(&kept[0]).unwrap().len(), cut.bytes, "{}", left.what);
         }
     }

@@ -8,8 +8,8 @@ use std::{
 
 use super::table::{all_states, is_refused};
 use crate::{
-    JournalOptions, MiniStore,
-    RecoveryPolicy::{self, CutAtFirstError, Strict},
+    JournalOptions, Reader,
+    RecoveryPolicy::{self, Strict, TruncateAtFirstError},
     device::{Disk, real},
     format::{
         Header, Link,
@@ -124,8 +124,11 @@ fn check(states: States, policy: RecoveryPolicy) {
         return;
     }
     assert_eq!(outcome.expect(&context).report.next_seq, surviving(states) + 1, "{context}");
-    let numbers: Vec<_> =
-        MiniStore::records::<serde_json::Value>(&path).map(|record| record.expect(&context).seq).collect();
+    let numbers: Vec<_> = Reader::open(&path)
+        .unwrap()
+        .records::<serde_json::Value>()
+        .map(|record| record.expect(&context).seq)
+        .collect();
     assert_eq!(numbers, (1..=surviving(states)).collect::<Vec<_>>(), "{context}");
     let after = observe(&*disk, &path);
     assert_eq!((after.active, after.next), (Active::Clean, Next::Absent), "{context}");
@@ -136,6 +139,6 @@ fn check(states: States, policy: RecoveryPolicy) {
 fn recovery_does_with_every_combination_what_the_table_says() {
     for states in all_states() {
         check(states, Strict);
-        check(states, CutAtFirstError);
+        check(states, TruncateAtFirstError);
     }
 }

@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::Value;
 
 use crate::{
-    JournalOptions, MiniStore, MiniStoreError, RecoveryPolicy,
+    JournalOptions, MiniStoreError, Reader, RecoveryPolicy,
     device::fault::Faults,
     format::testing::{FIRST, SegmentBytes},
     names::Names,
@@ -40,11 +40,14 @@ fn recovered(bytes: &[u8], policy: RecoveryPolicy) -> Result<Option<(Vec<Value>,
         }
         Err(other) => return Err(TestCaseError::fail(other.to_string())),
     };
-    let records: Vec<_> =
-        MiniStore::records(&path).map(|record| record.expect("it was recovered").value).collect();
+    let records: Vec<_> = Reader::open(&path)
+        .unwrap()
+        .records()
+        .map(|record| record.expect("it was recovered").value)
+        .collect();
     prop_assert_eq!(recovered.report.next_seq, records.len() as u64 + 1);
     prop_assert_eq!(recovered.records, records.len() as u64);
-    Ok(Some((records, recovered.report.cut.is_some())))
+    Ok(Some((records, recovered.report.truncated.is_some())))
 }
 
 fn check_whole_groups(records: &[Value], groups: &[Vec<i32>]) -> Result<(), TestCaseError> {
@@ -81,7 +84,7 @@ proptest! {
             prop_assert!(cut || records.len() == groups.concat().len(), "records lost without a word");
             prop_assert!(!closed || records.len() == groups.concat().len(), "cut though it was closed");
         }
-        if let Some((records, cut)) = recovered(&bytes, RecoveryPolicy::CutAtFirstError)? {
+        if let Some((records, cut)) = recovered(&bytes, RecoveryPolicy::TruncateAtFirstError)? {
             check_whole_groups(&records, &groups)?;
             prop_assert!(cut || records.len() == groups.concat().len(), "records lost without a word");
         }

@@ -1,7 +1,7 @@
 //! Every combination of what can be seen, against the rules that the table is to keep.
 
 use crate::{
-    RecoveryPolicy::{self, CutAtFirstError, Strict},
+    RecoveryPolicy::{self, Strict, TruncateAtFirstError},
     recovery::decide::{
         ActiveState::{self as Active, *},
         ArchivedState as Archived, Culprit, NextState as Next, States,
@@ -13,7 +13,7 @@ use crate::{
 const ACTIVE: [Active; 6] = [Absent, Blank, Clean, Torn, Damaged, Unusable];
 const ARCHIVED: [Archived; 4] = [Archived::Absent, Archived::Closed, Archived::Unfinished, Archived::Damaged];
 const NEXT: [Next; 4] = [Next::Absent, Next::Blank, Next::Continues, Next::Foreign];
-const POLICIES: [RecoveryPolicy; 2] = [Strict, CutAtFirstError];
+const POLICIES: [RecoveryPolicy; 2] = [Strict, TruncateAtFirstError];
 
 /// More steps than this are never needed.
 const STEPS_MAX: usize = 6;
@@ -96,7 +96,7 @@ fn ready_means_that_nothing_is_left_to_do() {
 fn what_strict_accepts_the_other_policy_accepts() {
     for states in all_states() {
         if !is_refused(states, Strict) {
-            assert!(!is_refused(states, CutAtFirstError), "{states:?}");
+            assert!(!is_refused(states, TruncateAtFirstError), "{states:?}");
         }
     }
 }
@@ -180,7 +180,7 @@ fn the_rows_that_matter() {
     ] {
         let states = States { active, archived, next };
         assert_eq!(decide(states, Strict), strict, "{states:?}");
-        assert_eq!(decide(states, CutAtFirstError), cut, "{states:?}");
+        assert_eq!(decide(states, TruncateAtFirstError), cut, "{states:?}");
     }
 }
 
@@ -206,7 +206,7 @@ fn render() -> String {
     let states = all_states();
     let rows = states.chunks(NEXT.len()).map(|row| {
         let cells = row.iter().map(|&states| {
-            let (strict, cut) = (decide(states, Strict), decide(states, CutAtFirstError));
+            let (strict, cut) = (decide(states, Strict), decide(states, TruncateAtFirstError));
             if strict == cut {
                 describe(strict).to_owned()
             } else {
@@ -223,6 +223,10 @@ fn render() -> String {
 
 #[test]
 fn the_documented_table_is_the_one_in_force() {
-    let documented = include_str!("../../../docs/recovery.md");
-    assert!(documented.contains(&render()), "docs/recovery.md is to hold this table:\n\n{}", render());
+    let documented = include_str!("../../../docs/reference/recovery.md");
+    assert!(
+        documented.contains(&render()),
+        "docs/reference/recovery.md is to hold this table:\n\n{}",
+        render()
+    );
 }

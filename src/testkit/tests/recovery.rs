@@ -10,7 +10,7 @@ use crate::{
 fn a_power_cut_in_the_recovery_after_a_kill_loses_nothing() {
     for seed in 0..1600 {
         let disk = SimDisk::new(seed);
-        let options = JournalOptions::new().direct(false).write_ahead(false).max_bytes_per_segment(100);
+        let options = JournalOptions::new().direct_io(false).preallocate(false).max_segment_bytes(100);
         let store = disk.open_blocking(options.clone(), "j").unwrap();
         disk.kill_after(1 + seed % 40);
         let mut acknowledged = 0;
@@ -18,11 +18,14 @@ fn a_power_cut_in_the_recovery_after_a_kill_loses_nothing() {
             acknowledged += 1;
         }
         disk.restart();
-        disk.cut_power_after(1 + seed / 40 % 10);
+        disk.power_cut_after(1 + seed / 40 % 10);
         let _ = disk.open_blocking(options.clone(), "j");
         disk.restart();
         let _store = disk.open_blocking(options, "j").unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        assert!(disk.records::<String>("j").map(Result::unwrap).count() >= acknowledged, "seed {seed}");
+        assert!(
+            disk.reader("j").records::<String>().map(Result::unwrap).count() >= acknowledged,
+            "seed {seed}"
+        );
     }
 }
 
@@ -30,16 +33,16 @@ fn a_power_cut_in_the_recovery_after_a_kill_loses_nothing() {
 fn segments_are_deleted_in_their_order_whatever_a_power_cut_keeps_of_it() {
     for seed in 0..60 {
         let disk = SimDisk::new(seed);
-        let many = JournalOptions::new().max_bytes_per_segment(100);
+        let many = JournalOptions::new().max_segment_bytes(100);
         let store = disk.open_blocking(many.clone(), "j").unwrap();
         (0..30).for_each(|number| store.blocking().append(&(number, "a".repeat(60))).unwrap());
         store.blocking().close().unwrap();
         let store = disk.open_blocking(many.max_segments(2), "j").unwrap();
-        disk.cut_power_after(20 + seed % 40);
+        disk.power_cut_after(20 + seed % 40);
         while store.blocking().append(&(99, "a".repeat(60))).is_ok() {}
         disk.restart();
         let _store = disk.open_blocking(JournalOptions::new(), "j").unwrap();
-        let found: Vec<_> = disk.records::<(u64, String)>("j").map(Result::unwrap).collect();
+        let found: Vec<_> = disk.reader("j").records::<(u64, String)>().map(Result::unwrap).collect();
         assert!(found.windows(2).all(|pair| pair[0].seq + 1 == pair[1].seq), "seed {seed}");
     }
 }
@@ -50,10 +53,10 @@ fn a_closing_that_was_cut_off_is_no_damage() {
         let disk = SimDisk::new(seed);
         let store = disk.open_blocking(JournalOptions::new(), "j").unwrap();
         store.blocking().append(&1).unwrap();
-        disk.cut_power_after(1 + seed % 4);
+        disk.power_cut_after(1 + seed % 4);
         let _ = store.blocking().close();
         disk.restart();
-        let found: Vec<_> = disk.records::<u64>("j").map(|record| record.unwrap().value).collect();
+        let found: Vec<_> = disk.reader("j").records::<u64>().map(|record| record.unwrap().value).collect();
         assert_eq!(found, [1], "seed {seed}");
         disk.open_blocking(JournalOptions::new(), "j").unwrap();
     }
@@ -74,7 +77,7 @@ fn direct_writes_that_are_refused_in_a_rotation_are_made_otherwise() {
         while writer.step(true) != Turn::Ended {}
 
         // A rotation is due at once, and has come so far when the first commit is made.
-        let options = JournalOptions::new().max_bytes_per_segment(300);
+        let options = JournalOptions::new().max_segment_bytes(300);
         let (store, mut writer) = disk.open_stepped(options, path).unwrap();
         for _ in 0..beside {
             disk.advance_beside();
@@ -85,7 +88,7 @@ fn direct_writes_that_are_refused_in_a_rotation_are_made_otherwise() {
         }
         let second = pollster::block_on(store.submit(&2)).unwrap();
         while writer.step(false) == Turn::Busy || disk.advance_beside() {}
-        assert_eq!(second.wait().unwrap(), 2, "{beside} operations beside");
+        assert_eq!(second.wait().unwrap().seq, 2, "{beside} operations beside");
     }
 }
 
@@ -93,7 +96,7 @@ fn direct_writes_that_are_refused_in_a_rotation_are_made_otherwise() {
 fn lines_without_seals_that_the_cache_forgets_between_two_looks_are_not_built_on() {
     for seed in 0..300 {
         let disk = SimDisk::new(seed);
-        let options = JournalOptions::new().seals(false).recovery(RecoveryPolicy::CutAtFirstError);
+        let options = JournalOptions::new().checksums(false).recovery(RecoveryPolicy::TruncateAtFirstError);
         let store = disk.open_blocking(options.clone(), "j").unwrap();
         store.blocking().append(&"synced").unwrap();
         disk.fail_sync(1);
@@ -104,7 +107,7 @@ fn lines_without_seals_that_the_cache_forgets_between_two_looks_are_not_built_on
         store.blocking().append(&"behind it").unwrap();
         store.blocking().close().unwrap();
         let found: Vec<_> =
-            disk.records::<String>("j").map(|record| record.map(|found| found.value)).collect();
+            disk.reader("j").records::<String>().map(|record| record.map(|found| found.value)).collect();
         let texts: Vec<_> =
             found.iter().flatten().map(String::as_str).filter(|text| text.len() < 3000).collect();
         assert!(
@@ -118,13 +121,13 @@ fn lines_without_seals_that_the_cache_forgets_between_two_looks_are_not_built_on
 fn numbers_go_on_where_there_was_no_room_for_a_new_segment() {
     for room in 0..80 {
         let disk = SimDisk::new(room);
-        let options = JournalOptions::new().max_segments(1).write_ahead(false);
+        let options = JournalOptions::new().max_segments(1).preallocate(false);
         let store = disk.open_blocking(options.clone(), "j").unwrap();
         (0..5).for_each(|number| store.blocking().append(&number).unwrap());
-        disk.limit_room(room);
+        disk.set_space_limit(room);
         let _ = store.blocking().rotate();
         let _ = store.blocking().close();
-        disk.free_room();
+        disk.clear_space_limit();
         let store = disk.open_blocking(options, "j").unwrap();
         assert_eq!(store.open_report().next_seq, 6, "room for {room} bytes");
     }

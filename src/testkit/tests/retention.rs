@@ -19,7 +19,7 @@ const JOURNAL: &str = "j";
 
 /// A consumer that moves on, and a program that releases whatever it may. Says where the hold is, and where it may be.
 fn live(disk: &SimDisk, acknowledged: &mut (u64, u64)) -> Result<()> {
-    let store = disk.open_blocking(JournalOptions::new().write_ahead(false), JOURNAL)?;
+    let store = disk.open_blocking(JournalOptions::new().preallocate(false), JOURNAL)?;
     for round in 0..4 {
         let next = store.durable_seq() + 1;
         store.blocking().append_batch(next..next + 3)?;
@@ -28,7 +28,7 @@ fn live(disk: &SimDisk, acknowledged: &mut (u64, u64)) -> Result<()> {
         acknowledged.1 = place;
         store.blocking().hold("consumer", place)?;
         acknowledged.0 = place;
-        let first = store.blocking().release_before(u64::MAX)?;
+        let first = store.blocking().trim_before(u64::MAX)?;
         assert!(first <= place, "{first} is the first, and {place} is held");
     }
     store.blocking().close()
@@ -40,7 +40,7 @@ fn a_power_cut_at_any_moment_takes_no_held_record_and_no_hold() {
     for seed in 0..8 {
         for operation in 1.. {
             let disk = SimDisk::new(seed);
-            disk.cut_power_at(operation);
+            disk.power_cut_at(operation);
             let mut acknowledged = (0, 0);
             let ended = live(&disk, &mut acknowledged);
             if !disk.is_stopped() {
@@ -54,7 +54,7 @@ fn a_power_cut_at_any_moment_takes_no_held_record_and_no_hold() {
             let store = disk.open_blocking(JournalOptions::new(), JOURNAL).expect(&context);
             let stands = store.holds().get("consumer").copied().unwrap_or(0);
             assert!(stands == acknowledged.0 || stands == acknowledged.1, "{context}: {stands}");
-            let records: Vec<_> = disk.records::<u64>(JOURNAL).map(Result::unwrap).collect();
+            let records: Vec<_> = disk.reader(JOURNAL).records::<u64>().map(Result::unwrap).collect();
             assert!(records.iter().all(|record| record.seq == record.value), "{context}");
             let first = records.first().map_or(store.open_report().next_seq, |record| record.seq);
             assert_eq!(store.first_seq(), first, "{context}");
@@ -72,13 +72,13 @@ fn segments_go_by_age_only_when_somebody_asks() {
     for _ in 0..3 {
         store.blocking().append(&0).unwrap();
         store.blocking().rotate().unwrap();
-        disk.let_time_pass(hours(1));
+        disk.advance_clock(hours(1));
     }
-    assert_eq!(store.blocking().release_before(0).unwrap(), 1, "three hours is not more than three hours");
-    disk.let_time_pass(hours(1));
+    assert_eq!(store.blocking().trim_before(0).unwrap(), 1, "three hours is not more than three hours");
+    disk.advance_clock(hours(1));
     assert_eq!(store.first_seq(), 1);
-    assert_eq!(store.blocking().release_before(0).unwrap(), 2);
-    disk.let_time_pass(hours(100));
+    assert_eq!(store.blocking().trim_before(0).unwrap(), 2);
+    disk.advance_clock(hours(100));
     store.blocking().append(&0).unwrap();
     store.blocking().rotate().unwrap();
     store.blocking().close().unwrap();
@@ -140,7 +140,7 @@ fn told_of_deletions(options: JournalOptions) -> Vec<(Level, String)> {
         }
     });
     let heard = std::mem::take(&mut *listener.heard.lock().unwrap());
-    heard.into_iter().filter(|(_, words)| words.contains("delete")).collect()
+    heard.into_iter().filter(|(_, words)| words.contains("deleted ")).collect()
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn each_deletion_is_told_and_one_that_nobody_asked_for_is_warned_of_once() {
     for ((level, words), first_seq) in told.iter().zip(2..) {
         assert_eq!(*level, Level::INFO);
         for part in
-            [deleted(first_seq), format!("first_seq={first_seq}"), "records=1".into(), "why=count".into()]
+            [deleted(first_seq), format!("first_seq={first_seq}"), "records=1".into(), "reason=count".into()]
         {
             assert!(words.contains(&part), "{words}");
         }
@@ -160,6 +160,6 @@ fn each_deletion_is_told_and_one_that_nobody_asked_for_is_warned_of_once() {
     assert_eq!(told.iter().filter(|(level, _)| *level == Level::INFO).count(), 2, "{told:?}");
     let warned: Vec<_> = told.iter().filter(|(level, _)| *level == Level::WARN).collect();
     assert_eq!(warned.len(), 1, "{told:?}");
-    assert!(warned[0].1.contains("nobody released"), "{warned:?}");
+    assert!(warned[0].1.contains("deleted untrimmed records"), "{warned:?}");
     assert!(told_of_deletions(JournalOptions::new()).is_empty());
 }

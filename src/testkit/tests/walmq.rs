@@ -27,8 +27,8 @@ struct Outside {
 
 fn open(disk: &SimDisk, snapshot: &Snapshot) -> std::result::Result<Broker, BrokerError> {
     // Small segments, so that rotations and releases are cut off, too.
-    let store = disk.open_blocking(JournalOptions::new().max_bytes_per_segment(600), JOURNAL)?;
-    let changes = disk.records_from(JOURNAL, snapshot.seq + 1);
+    let store = disk.open_blocking(JournalOptions::new().max_segment_bytes(600), JOURNAL)?;
+    let changes = disk.reader(JOURNAL).records_from(snapshot.seq + 1);
     Broker::resume(store, snapshot.clone(), changes, Path::new("/"))
 }
 
@@ -65,7 +65,7 @@ fn after_any_power_cut_the_broker_is_where_it_was() {
     let (mut changed, mut released) = (0, 0);
     for operation in 1..300 {
         let disk = SimDisk::new(operation);
-        disk.cut_power_at(operation);
+        disk.power_cut_at(operation);
         let mut outside = Outside::default();
         if let Ok(broker) = open(&disk, &outside.snapshot) {
             serve(&broker, &mut outside);

@@ -92,7 +92,7 @@ fn close_makes_durable_what_was_accepted_and_refuses_what_comes_after() {
 #[test]
 fn a_closed_journal_has_no_padding_and_no_prepared_segment() {
     for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(1000));
+        let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(1000));
         for record in 0..70 {
             rig.append(record).unwrap();
         }

@@ -131,7 +131,7 @@ fn run_and_crash(kind: BackendKind, options: &JournalOptions) {
 fn check(Image { dir, acknowledged, what }: &Image) {
     let path = dir.join("j");
     let found = |when: &str| -> Vec<(u64, String)> {
-        let records = MiniStore::records(&path);
+        let records = Reader::open(&path).unwrap().records();
         records.map(|record| record.unwrap_or_else(|error| panic!("{what}, {when}: {error}")).value).collect()
     };
     let expected: Vec<_> = (0..RECORDS).map(record).collect();
@@ -140,7 +140,7 @@ fn check(Image { dir, acknowledged, what }: &Image) {
     assert!(expected.starts_with(&read) && read.len() as u64 >= *acknowledged, "{what}: {}", read.len());
     // Whatever the writer was, the format is the same.
     let store =
-        JournalOptions::new().write_ahead(false).backend(crate::Backend::Blocking).open_blocking(&path);
+        JournalOptions::new().preallocate(false).backend(crate::Backend::Blocking).open_blocking(&path);
     let store = store.unwrap_or_else(|error| panic!("{what}: {error}"));
     let recovered = found("recovered");
     assert!(expected.starts_with(&recovered), "{what}");
@@ -149,7 +149,7 @@ fn check(Image { dir, acknowledged, what }: &Image) {
     assert_eq!(store.open_report().next_seq, count + 1, "{what}");
     finish(store.append(&("more", 0))).unwrap();
     finish(store.close()).unwrap();
-    let report = crate::maintenance::examine(&path).unwrap();
+    let report = crate::maintenance::verify(&path).unwrap();
     assert_eq!((report.faults.len(), report.records), (0, count + 1), "{what}");
     fs::remove_dir_all(dir).unwrap();
 }
@@ -158,7 +158,7 @@ fn check(Image { dir, acknowledged, what }: &Image) {
 fn a_crash_at_any_moment_loses_nothing_acknowledged() {
     for kind in lanes() {
         for mode in SYNC_MODES {
-            run_and_crash(kind, &JournalOptions::new().max_bytes_per_segment(1200).sync_mode(mode));
+            run_and_crash(kind, &JournalOptions::new().max_segment_bytes(1200).sync_mode(mode));
         }
     }
 }
@@ -166,16 +166,16 @@ fn a_crash_at_any_moment_loses_nothing_acknowledged() {
 #[test]
 fn a_crash_at_any_moment_loses_nothing_acknowledged_where_nothing_is_written_ahead() {
     for mode in SYNC_MODES {
-        let options = JournalOptions::new().max_bytes_per_segment(1200).sync_mode(mode);
-        run_and_crash(BackendKind::Blocking, &options.write_ahead(false));
+        let options = JournalOptions::new().max_segment_bytes(1200).sync_mode(mode);
+        run_and_crash(BackendKind::Blocking, &options.preallocate(false));
     }
 }
 
 #[test]
 fn a_crash_at_any_moment_loses_nothing_acknowledged_through_the_page_cache() {
     for mode in SYNC_MODES {
-        let options = JournalOptions::new().max_bytes_per_segment(1200).sync_mode(mode);
-        run_and_crash(BackendKind::Blocking, &options.direct(false));
+        let options = JournalOptions::new().max_segment_bytes(1200).sync_mode(mode);
+        run_and_crash(BackendKind::Blocking, &options.direct_io(false));
     }
 }
 
@@ -183,7 +183,7 @@ fn a_crash_at_any_moment_loses_nothing_acknowledged_through_the_page_cache() {
 fn a_crash_in_a_rename_by_links_loses_nothing() {
     let faults = Faults::new();
     faults.rename_only_by_links();
-    let rig = Rig::open_on(BackendKind::Blocking, JournalOptions::new().max_bytes_per_segment(1200), faults);
+    let rig = Rig::open_on(BackendKind::Blocking, JournalOptions::new().max_segment_bytes(1200), faults);
     let images = shoot_all(&rig, |append| (0..RECORDS).for_each(append));
     let has_two_names = |image: &&Image| {
         fs::read_dir(&image.dir).unwrap().any(|entry| entry.unwrap().metadata().unwrap().nlink() == 2)
@@ -194,8 +194,8 @@ fn a_crash_in_a_rename_by_links_loses_nothing() {
 
 #[test]
 fn a_crash_loses_nothing_where_a_new_segment_got_its_header_late() {
-    for write_ahead in [true, false] {
-        let rig = Rig::open(BackendKind::Blocking, JournalOptions::new().write_ahead(write_ahead));
+    for preallocate in [true, false] {
+        let rig = Rig::open(BackendKind::Blocking, JournalOptions::new().preallocate(preallocate));
         let images = shoot_all(&rig, |append| {
             append(0);
             rig.faults.fail(Op::Commit, 1, Errno::NOSPC);

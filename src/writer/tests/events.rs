@@ -1,4 +1,4 @@
-//! What an operator is told: each thing once, where it begins, with all that docs/observing.md says of it.
+//! What an operator is told: each thing once, where it begins, with all that docs/reference/events.md says of it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use super::{
 
 /// The table of the documentation: a message, its level, its fields.
 fn documented() -> BTreeMap<&'static str, (&'static str, BTreeSet<&'static str>)> {
-    let page = include_str!("../../../docs/observing.md");
+    let page = include_str!("../../../docs/reference/events.md");
     let table = page.split("\n## Events\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = table.lines().filter(|line| line.starts_with("| `"));
     let rows = rows.map(|row| {
@@ -31,7 +31,7 @@ fn told(dir: &Path) -> Vec<Told> {
     let (told, documented) = (told_of(dir), documented());
     for Told { level, message, fields } in &told {
         let Some((as_level, as_fields)) = documented.get(message.as_str()) else {
-            panic!("not in docs/observing.md: {message}");
+            panic!("not in docs/reference/events.md: {message}");
         };
         assert_eq!(*as_level, level.to_string().to_lowercase(), "{message}");
         assert_eq!(*as_fields, fields.keys().copied().collect(), "{message}");
@@ -66,7 +66,7 @@ fn opening_and_closing_are_told() {
         assert_eq!(opened.fields["created"], "true");
         assert_eq!(opened.fields["backend"], kind.to_string());
         let stats = rig.store.stats();
-        assert_eq!(opened.fields["direct"], stats.direct.to_string());
+        assert_eq!(opened.fields["direct_io"], stats.direct_io.to_string());
         assert_eq!(opened.fields["sync_mode"], stats.sync_mode.to_string());
         assert_eq!(the_one(rig.dir.path(), "closed").fields["next_seq"], "2");
     }
@@ -86,32 +86,35 @@ fn what_recovery_cut_is_told_with_where_it_is_kept() {
         bytes.extend_from_slice(b"\n{\"half\":");
         fs::write(&path, &bytes).unwrap();
         drop(open_on(kind, JournalOptions::new(), &path, &Faults::new()).unwrap());
-        let cut = the_one(rig.dir.path(), "cut the end of a segment");
+        let cut = the_one(rig.dir.path(), "truncated torn tail");
         assert_eq!(cut.level, Level::WARN);
         assert_eq!(cut.fields["segment"], path.display().to_string());
         assert_eq!(
             (cut.fields["offset"].as_str(), cut.fields["bytes"].as_str()),
             (&*(end + 1).to_string(), "8")
         );
-        assert_eq!(fs::read(&cut.fields["kept_in"]).unwrap(), b"{\"half\":");
+        assert_eq!(fs::read(&cut.fields["saved_to"]).unwrap(), b"{\"half\":");
         let opened = told(rig.dir.path()).into_iter().rfind(|told| told.message == "opened").unwrap();
-        assert_eq!((opened.fields["cut_bytes"].as_str(), opened.fields["next_seq"].as_str()), ("8", "2"));
+        assert_eq!(
+            (opened.fields["truncated_bytes"].as_str(), opened.fields["next_seq"].as_str()),
+            ("8", "2")
+        );
     }
 }
 
 #[test]
 fn a_rotation_that_was_cut_off_and_lines_that_were_sealed_are_told() {
     for kind in lanes() {
-        let rig = rig(kind, JournalOptions::new().seals(false));
+        let rig = rig(kind, JournalOptions::new().checksums(false));
         rig.append(0).unwrap();
         finish(rig.store.close()).unwrap();
         drop(open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap());
-        assert_eq!(the_one(rig.dir.path(), "sealed lines that had no seal").fields["next_seq"], "2");
+        assert_eq!(the_one(rig.dir.path(), "added checksums to a legacy segment").fields["next_seq"], "2");
         // The lock is free when the closing is over, which opening waits for.
         finish(open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap().close()).unwrap();
         fs::rename(&rig.path, rig.path.with_extension("001")).unwrap();
         drop(open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap());
-        the_one(rig.dir.path(), "completed a rotation that was cut off");
+        the_one(rig.dir.path(), "completed interrupted rotation");
     }
 }
 
@@ -142,12 +145,36 @@ fn a_rotation_and_what_retention_deletes_are_told() {
 }
 
 #[test]
+fn legacy_retention_is_announced_at_open() {
+    for kind in lanes() {
+        let options = JournalOptions::from(crate::MiniStoreOptions::new().max_segments(3));
+        let mut rig = rig(kind, options.clone());
+        let (announced, warned) = (
+            "rotations keep at most max_segments segments and delete older ones",
+            "the next rotation deletes the oldest segment",
+        );
+        assert_eq!(count(rig.dir.path(), warned), 0);
+        let event = the_one(rig.dir.path(), announced);
+        assert_eq!((event.level, event.fields["segments"].as_str()), (Level::INFO, "1"));
+        assert_eq!(event.fields["max_segments"], "3");
+        for record in 0..2 {
+            rig.append(record).unwrap();
+            finish(rig.store.rotate()).unwrap();
+        }
+        finish(rig.store.close()).unwrap();
+        rig.store = open_on(kind, options, &rig.path, &rig.faults).unwrap();
+        let warning = the_one(rig.dir.path(), warned);
+        assert_eq!((warning.level, warning.fields["segments"].as_str()), (Level::WARN, "3"));
+    }
+}
+
+#[test]
 fn a_slow_commit_is_told_with_what_it_wrote() {
     for kind in lanes() {
-        let rig = rig(kind, JournalOptions::new().slow_commit(Duration::ZERO));
+        let rig = rig(kind, JournalOptions::new().slow_commit_threshold(Duration::from_nanos(1)));
         finish(rig.store.append_batch([1u64, 22])).unwrap();
         finish(rig.store.close()).unwrap();
-        let slow = the_one(rig.dir.path(), "a commit was slow");
+        let slow = the_one(rig.dir.path(), "slow commit");
         let field = |name| slow.fields[name].as_str();
         assert_eq!(
             (slow.level, field("seq"), field("records"), field("bytes")),
@@ -163,10 +190,10 @@ fn a_slow_commit_is_told_with_what_it_wrote() {
 
 #[test]
 fn no_commit_is_told_that_is_not_slow() {
-    let rig = rig(BackendKind::Blocking, JournalOptions::new().slow_commit(Duration::MAX));
+    let rig = rig(BackendKind::Blocking, JournalOptions::new().slow_commit_threshold(None));
     rig.append(0).unwrap();
     finish(rig.store.close()).unwrap();
-    assert_eq!((count(rig.dir.path(), "a commit was slow"), rig.store.stats().slow_commits), (0, 0));
+    assert_eq!((count(rig.dir.path(), "slow commit"), rig.store.stats().slow_commits), (0, 0));
 }
 
 #[test]
@@ -178,16 +205,13 @@ fn a_full_disk_is_told_once_and_that_there_is_room_again() {
         // Each more than what is written ahead by then.
         for (round, bytes) in [(1, 200 << 10), (2, 8 << 20)] {
             let large = "x".repeat(bytes);
-            rig.faults.limit_room(0);
+            rig.faults.set_space_limit(0);
             assert!((0..3).all(|_| is_full(&finish(rig.store.append(&large)))));
-            assert_eq!(
-                count(rig.dir.path(), "no room on the disk: appends are refused until there is"),
-                round
-            );
-            rig.faults.free_room();
+            assert_eq!(count(rig.dir.path(), "disk full; rejecting appends until space is freed"), round);
+            rig.faults.clear_space_limit();
             (0..3).for_each(|_| finish(rig.store.append(&large)).unwrap());
-            assert_eq!(count(rig.dir.path(), "there is room on the disk again"), round);
-            let complaints = count(rig.dir.path(), "could not prepare or rotate a segment");
+            assert_eq!(count(rig.dir.path(), "disk space available; accepting appends"), round);
+            let complaints = count(rig.dir.path(), "could not create or rotate a segment; will retry");
             assert!(complaints <= round, "{complaints} in round {round}");
         }
     }
@@ -202,10 +226,10 @@ fn a_failure_that_stops_the_journal_is_told_once() {
         rig.faults.fail(Op::Commit, 1, Errno::IO);
         (1..5).for_each(|record| assert!(rig.append(record).is_err()));
         assert!(finish(rig.store.close()).is_err());
-        let stopped = the_one(rig.dir.path(), "a write or a sync failed: stopped");
+        let stopped = the_one(rig.dir.path(), "write or sync failed; journal poisoned until reopened");
         assert_eq!(stopped.level, Level::ERROR);
-        assert!(stopped.fields["cause"].contains("os error 5"), "{stopped:?}");
-        the_one(rig.dir.path(), "could not close the journal");
+        assert!(stopped.fields["error"].contains("os error 5"), "{stopped:?}");
+        the_one(rig.dir.path(), "close failed");
         assert_eq!(count(rig.dir.path(), "closed"), 0);
         assert!(rig.store.stats().poisoned);
     }
@@ -226,7 +250,7 @@ fn the_fallback_from_io_uring_is_told_with_its_likely_cause() {
             store.blocking().close().unwrap();
         });
     });
-    let fell_back = the_one(dir.path(), "io_uring is not available: using blocking system calls");
+    let fell_back = the_one(dir.path(), "io_uring unavailable; using blocking system calls");
     assert_eq!(fell_back.level, Level::WARN);
     assert!(fell_back.fields["hint"].contains("seccomp"), "{fell_back:?}");
     assert_eq!(the_one(dir.path(), "opened").fields["backend"], "blocking");
@@ -250,9 +274,9 @@ fn refuse_io_uring() {
 fn direct_writes_that_are_refused_are_told_once_a_store() {
     for kind in lanes() {
         let rig = rig(kind, JournalOptions::new());
-        if !rig.store.stats().direct {
+        if !rig.store.stats().direct_io {
             // A file system that refuses them at once: told when the journal was opened.
-            the_one(rig.dir.path(), "direct writes are refused here: writing through the page cache");
+            the_one(rig.dir.path(), "O_DIRECT not supported; using buffered writes");
             continue;
         }
         // One that takes the flag and refuses the write, in every segment.
@@ -262,8 +286,7 @@ fn direct_writes_that_are_refused_are_told_once_a_store() {
             rig.append(record).unwrap();
             finish(rig.store.rotate()).unwrap();
         }
-        let refused =
-            the_one(rig.dir.path(), "direct writes are refused here: writing through the page cache");
+        let refused = the_one(rig.dir.path(), "O_DIRECT not supported; using buffered writes");
         assert_eq!(refused.level, Level::INFO);
     }
 }
@@ -280,18 +303,18 @@ fn untrusted_file_system_is_reported_once() {
     listen();
     for (kind, mode) in lanes().into_iter().flat_map(|kind| SYNC_MODES.map(|mode| (kind, mode))) {
         let dir = tempfile::tempdir_in(dir.path()).unwrap();
-        let options = JournalOptions::new().sync_mode(mode).max_bytes_per_segment(1000);
+        let options = JournalOptions::new().sync_mode(mode).max_segment_bytes(1000);
         let store = open_on(kind, options, &dir.path().join("j"), &Faults::new()).unwrap();
         for record in 0..3 {
             finish(store.append(&record)).unwrap();
             finish(store.rotate()).unwrap();
         }
         let stats = store.stats();
-        assert_eq!((stats.sync_mode, stats.direct), (SyncKind::Fdatasync, false));
+        assert_eq!((stats.sync_mode, stats.direct_io), (SyncKind::Fdatasync, false));
         assert_eq!(the_one(dir.path(), "opened").fields["sync_mode"], "fdatasync");
-        let message = "direct writes are not trusted on this file system: writing through the page cache";
+        let message = "O_DIRECT not trusted on this file system; using buffered writes";
         assert_eq!(the_one(dir.path(), message).level, Level::INFO);
-        let message = "sync mode dsync is not trusted on this file system: using fdatasync";
+        let message = "O_DSYNC not trusted on this file system; using fdatasync";
         assert_eq!(count(dir.path(), message), usize::from(mode == SyncMode::Dsync), "{mode}");
     }
 }

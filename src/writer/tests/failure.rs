@@ -32,7 +32,7 @@ fn a_failed_commit_answers_everybody_with_the_first_cause() {
         assert_eq!((rig.store.durable_seq(), rig.faults.count(Op::Commit)), (1, commits));
 
         let again = open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap();
-        assert_eq!(finish(again.submit(&10u64)).map(finish).unwrap().unwrap(), 2);
+        assert_eq!(finish(again.submit(&10u64)).map(finish).unwrap().unwrap().seq, 2);
         assert_eq!(values(&rig.path), [0, 10]);
     }
 }
@@ -42,9 +42,9 @@ fn nothing_is_acknowledged_in_a_file_that_somebody_else_deleted_or_cut() {
     let cut = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap();
     let delete = |path: &Path| fs::remove_file(path).unwrap();
     for kind in lanes() {
-        for write_ahead in [true, false] {
+        for preallocate in [true, false] {
             for (deed, word) in [(&cut as &dyn Fn(&Path), "cut by"), (&delete, "no longer at")] {
-                let rig = Rig::open(kind, JournalOptions::new().write_ahead(write_ahead));
+                let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
                 (0..3).for_each(|record| rig.append(record).unwrap());
                 deed(&rig.path);
                 for outcome in [rig.append(3), rig.append(4), finish(rig.store.close())] {
@@ -73,7 +73,7 @@ fn a_failed_sync_of_the_directory_poisons() {
     for kind in lanes() {
         // Preparing, archiving and retiring a segment each sync it.
         for nth in 1..=3 {
-            let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(400));
+            let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(400));
             rig.faults.fail(Op::SyncDir, nth, Errno::IO);
             let mut acknowledged = Vec::new();
             let failed = (0..500).find_map(|record| match rig.append(record) {
@@ -130,8 +130,8 @@ const OPS: [Op; 8] =
 
 #[test]
 fn whatever_fails_once_nothing_acknowledged_is_lost() {
-    for write_ahead in [true, false] {
-        let options = JournalOptions::new().max_bytes_per_segment(300).write_ahead(write_ahead);
+    for preallocate in [true, false] {
+        let options = JournalOptions::new().max_segment_bytes(300).preallocate(preallocate);
         for op in OPS {
             fail_each(BackendKind::Blocking, op, Errno::IO, &options);
         }
@@ -143,8 +143,8 @@ fn whatever_fails_once_nothing_acknowledged_is_lost() {
 
 #[test]
 fn whatever_finds_no_room_once_nothing_acknowledged_is_lost() {
-    for write_ahead in [true, false] {
-        let options = JournalOptions::new().max_bytes_per_segment(300).write_ahead(write_ahead);
+    for preallocate in [true, false] {
+        let options = JournalOptions::new().max_segment_bytes(300).preallocate(preallocate);
         for op in OPS {
             fail_each(BackendKind::Blocking, op, Errno::NOSPC, &options);
         }

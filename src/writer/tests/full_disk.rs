@@ -11,16 +11,19 @@ fn only_what_does_not_fit_fails() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         let [first, small, huge, last] = rig.submit_more_than_fits();
-        assert_eq!((finish(first).unwrap(), finish(small).unwrap()), (1, 2));
+        assert_eq!((finish(first).unwrap().seq, finish(small).unwrap().seq), (1, 2));
         assert!(is_full(&finish(huge)));
-        assert_eq!(finish(last).unwrap(), 3);
+        assert_eq!(finish(last).unwrap().seq, 3);
         assert_eq!(values(&rig.path), [0, 1, 2]);
 
-        rig.faults.free_room();
-        assert_eq!(finish(rig.submit(&"x".repeat(600 << 10))).unwrap(), 4);
+        rig.faults.clear_space_limit();
+        assert_eq!(finish(rig.submit(&"x".repeat(600 << 10))).unwrap().seq, 4);
         finish(rig.store.close()).unwrap();
         assert!(is_closed(&rig.path));
-        assert_eq!(MiniStore::records::<serde_json::Value>(&rig.path).map(Result::unwrap).count(), 4);
+        assert_eq!(
+            Reader::open(&rig.path).unwrap().records::<serde_json::Value>().map(Result::unwrap).count(),
+            4
+        );
     }
 }
 
@@ -33,26 +36,30 @@ fn fill_up(rig: &Rig) -> u64 {
 #[test]
 fn appends_work_again_once_there_is_room() {
     for kind in lanes() {
-        for write_ahead in [true, false] {
-            let rig = Rig::open(kind, JournalOptions::new().write_ahead(write_ahead));
+        for preallocate in [true, false] {
+            let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
             finish(rig.store.append("first")).unwrap();
             rig.settle();
             let mut expected = 1;
             for room in [0, 3000, 70_000] {
-                rig.faults.limit_room(room);
+                rig.faults.set_space_limit(room);
                 expected += fill_up(&rig);
                 assert_eq!(rig.store.durable_seq(), expected);
                 assert!(is_full(&finish(rig.store.append(&"x".repeat(100_000)))));
-                let found = crate::maintenance::examine(&rig.path).unwrap();
+                let found = crate::maintenance::verify(&rig.path).unwrap();
                 assert_eq!((found.torn_tail, found.records), (None, expected), "something is left of it");
-                rig.faults.free_room();
+                rig.faults.clear_space_limit();
                 finish(rig.store.append("more")).unwrap();
                 expected += 1;
             }
-            assert_eq!(MiniStore::records::<String>(&rig.path).map(Result::unwrap).count() as u64, expected);
+            assert_eq!(
+                Reader::open(&rig.path).unwrap().records::<String>().map(Result::unwrap).count() as u64,
+                expected
+            );
             finish(rig.store.close()).unwrap();
             assert!(is_closed(&rig.path));
-            let records: Vec<_> = MiniStore::records::<String>(&rig.path).map(Result::unwrap).collect();
+            let records: Vec<_> =
+                Reader::open(&rig.path).unwrap().records::<String>().map(Result::unwrap).collect();
             assert_eq!(records.last().map(|record| record.seq), Some(expected));
         }
     }
@@ -61,10 +68,10 @@ fn appends_work_again_once_there_is_room() {
 #[test]
 fn appends_go_on_where_there_is_no_room_for_the_next_segment() {
     for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(1000));
+        let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(1000));
         rig.append(0).unwrap();
         rig.settle();
-        rig.faults.limit_room(0);
+        rig.faults.set_space_limit(0);
         let attempts = rig.faults.count(Op::Create);
         for record in 1..100 {
             rig.append(record).unwrap();
@@ -76,7 +83,7 @@ fn appends_go_on_where_there_is_no_room_for_the_next_segment() {
         let tried = rig.faults.count(Op::Create) - attempts;
         assert!(tried > 0 && tried <= 200, "{tried} attempts for 100 requests");
 
-        rig.faults.free_room();
+        rig.faults.clear_space_limit();
         rig.append(100).unwrap();
         finish(rig.store.close()).unwrap();
         assert_eq!(values(&rig.path), (0..=100).collect::<Vec<_>>());
@@ -87,10 +94,10 @@ fn appends_go_on_where_there_is_no_room_for_the_next_segment() {
 #[test]
 fn nothing_is_tried_while_nobody_asks() {
     for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(1000));
+        let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(1000));
         rig.append(0).unwrap();
         rig.settle();
-        rig.faults.limit_room(0);
+        rig.faults.set_space_limit(0);
         for record in 1..100 {
             rig.append(record).unwrap();
         }
@@ -110,15 +117,15 @@ fn nothing_is_tried_while_nobody_asks() {
 #[test]
 fn a_rotation_without_room_says_so_and_works_later() {
     for kind in lanes() {
-        for write_ahead in [true, false] {
-            let rig = Rig::open(kind, JournalOptions::new().write_ahead(write_ahead));
+        for preallocate in [true, false] {
+            let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
             rig.append(0).unwrap();
             rig.settle();
-            rig.faults.limit_room(0);
+            rig.faults.set_space_limit(0);
             assert!(is_full(&finish(rig.store.rotate())));
             assert!(is_full(&finish(rig.store.rotate())), "it fails again");
             assert_eq!(rig.rotations(), 0);
-            rig.faults.free_room();
+            rig.faults.clear_space_limit();
             rig.append(1).unwrap();
             finish(rig.store.rotate()).unwrap();
             assert_eq!(rig.rotations(), 1);
@@ -150,7 +157,7 @@ fn a_prepared_segment_without_room_for_its_padding_is_removed() {
         let rig = Rig::open(kind, JournalOptions::new());
         rig.append(0).unwrap();
         rig.settle();
-        rig.faults.limit_room(32 << 10);
+        rig.faults.set_space_limit(32 << 10);
         assert!(is_full(&finish(rig.store.rotate())));
         assert!(!rig.path.with_extension("next").exists());
         rig.append(1).unwrap();
@@ -162,7 +169,7 @@ fn a_prepared_segment_without_room_for_its_padding_is_removed() {
 #[test]
 fn cutting_away_what_did_not_fit_never_takes_the_lf_of_a_plain_line() {
     for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().seals(false));
+        let rig = Rig::open(kind, JournalOptions::new().checksums(false));
         rig.append(12).unwrap();
         let (path, copies) = (rig.path.clone(), tempfile::tempdir().unwrap());
         let (to, count) = (copies.path().to_path_buf(), AtomicU64::new(0));
@@ -176,7 +183,7 @@ fn cutting_away_what_did_not_fit_never_takes_the_lf_of_a_plain_line() {
         let copies: Vec<_> = fs::read_dir(copies.path()).unwrap().map(|copy| copy.unwrap().path()).collect();
         assert!(copies.len() >= 3, "the cutting away and a commit");
         for copy in copies {
-            drop(open_on(kind, JournalOptions::new().seals(false), &copy, &Faults::new()).unwrap());
+            drop(open_on(kind, JournalOptions::new().checksums(false), &copy, &Faults::new()).unwrap());
             assert_eq!(values(&copy)[0], 12, "{}", copy.display());
         }
     }
@@ -204,15 +211,18 @@ fn no_room_inside_the_padding_leaves_no_hole_while_more_is_being_written_ahead()
         assert!(!bytes.contains(&0), "zeros at {:?}", bytes.iter().position(|&b| b == 0));
         rig.append(3).unwrap();
         finish(rig.store.close()).unwrap();
-        assert_eq!(MiniStore::records::<serde_json::Value>(&rig.path).map(Result::unwrap).count(), 4);
+        assert_eq!(
+            Reader::open(&rig.path).unwrap().records::<serde_json::Value>().map(Result::unwrap).count(),
+            4
+        );
     }
 }
 
 #[test]
 fn a_new_segment_without_room_for_its_header_waits_for_it() {
     for kind in lanes() {
-        for write_ahead in [true, false] {
-            let rig = Rig::open(kind, JournalOptions::new().write_ahead(write_ahead));
+        for preallocate in [true, false] {
+            let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
             rig.append(0).unwrap();
             // The header of the new segment.
             rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
@@ -230,8 +240,8 @@ fn a_new_segment_without_room_for_its_header_waits_for_it() {
 #[test]
 fn a_store_closed_before_its_new_segment_got_a_header_opens_again() {
     for kind in lanes() {
-        for write_ahead in [true, false] {
-            let options = JournalOptions::new().write_ahead(write_ahead);
+        for preallocate in [true, false] {
+            let options = JournalOptions::new().preallocate(preallocate);
             let rig = Rig::open(kind, options.clone());
             rig.append(0).unwrap();
             rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
@@ -251,7 +261,7 @@ fn an_archived_segment_without_room_for_its_closing_is_closed_at_the_next_rotati
     for kind in lanes() {
         // Without writing ahead, only the closing of a segment cuts it and writes to it beside the commits.
         for op in [Op::SetLen, Op::Write] {
-            let rig = Rig::open(kind, JournalOptions::new().write_ahead(false).max_segments(2));
+            let rig = Rig::open(kind, JournalOptions::new().preallocate(false).max_segments(2));
             rig.append(0).unwrap();
             let tried = rig.faults.count(op);
             rig.faults.fail(op, 1, Errno::NOSPC);
@@ -265,8 +275,11 @@ fn an_archived_segment_without_room_for_its_closing_is_closed_at_the_next_rotati
             rig.append(2).unwrap();
             finish(rig.store.close()).unwrap();
             assert!(is_closed(&rig.path.with_extension("002")) && is_closed(&rig.path));
-            let kept: Vec<_> =
-                MiniStore::records::<u64>(&rig.path).map(|record| record.unwrap().value).collect();
+            let kept: Vec<_> = Reader::open(&rig.path)
+                .unwrap()
+                .records::<u64>()
+                .map(|record| record.unwrap().value)
+                .collect();
             assert_eq!(kept, [1, 2], "{op:?}: the oldest segment is deleted all the same");
         }
     }
@@ -275,7 +288,7 @@ fn an_archived_segment_without_room_for_its_closing_is_closed_at_the_next_rotati
 #[test]
 fn an_archived_segment_without_room_for_its_closing_is_closed_with_the_journal() {
     for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().write_ahead(false));
+        let rig = Rig::open(kind, JournalOptions::new().preallocate(false));
         rig.append(0).unwrap();
         let tried = rig.faults.count(Op::Write);
         rig.faults.fail(Op::Write, 1, Errno::DQUOT);
@@ -293,7 +306,7 @@ fn an_archived_segment_without_room_for_its_closing_is_closed_with_the_journal()
 #[test]
 fn a_full_disk_does_not_keep_the_oldest_segments_from_being_deleted() {
     for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().write_ahead(false).max_segments(1));
+        let rig = Rig::open(kind, JournalOptions::new().preallocate(false).max_segments(1));
         rig.append(0).unwrap();
         rig.faults.fail(Op::Write, 1, Errno::NOSPC);
         finish(rig.store.rotate()).unwrap();
@@ -301,7 +314,11 @@ fn a_full_disk_does_not_keep_the_oldest_segments_from_being_deleted() {
         finish(rig.store.close()).unwrap();
         assert!(!rig.path.with_extension("001").exists());
         assert_eq!(
-            MiniStore::records::<u64>(&rig.path).map(|record| record.unwrap().value).collect::<Vec<_>>(),
+            Reader::open(&rig.path)
+                .unwrap()
+                .records::<u64>()
+                .map(|record| record.unwrap().value)
+                .collect::<Vec<_>>(),
             [1]
         );
     }

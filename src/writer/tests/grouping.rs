@@ -11,7 +11,8 @@ fn appends_that_arrive_during_a_commit_share_the_next() {
         let first = rig.stall(0);
         let callers: Vec<_> = (1..=64).map(|record: u64| rig.submit(&record)).collect();
         rig.faults.release(Op::Commit);
-        let seqs: Vec<_> = [first].into_iter().chain(callers).map(|caller| finish(caller).unwrap()).collect();
+        let seqs: Vec<_> =
+            [first].into_iter().chain(callers).map(|caller| finish(caller).unwrap().seq).collect();
         assert_eq!(seqs, (1..=65).collect::<Vec<_>>());
         assert!(rig.faults.count(Op::Commit) <= 3, "{} commits", rig.faults.count(Op::Commit));
         assert_eq!(rig.store.stats().groups, rig.faults.count(Op::Commit));
@@ -28,7 +29,7 @@ fn nothing_is_acknowledged_before_the_device_is_done() {
         assert!(is_waiting(&mut first) && is_waiting(&mut second));
         assert_eq!((rig.store.durable_seq(), values(&rig.path)), (1, vec![7]));
         rig.faults.release(Op::Commit);
-        assert_eq!((finish(first).unwrap(), finish(second).unwrap()), (2, 3));
+        assert_eq!((finish(first).unwrap().seq, finish(second).unwrap().seq), (2, 3));
         assert_eq!((rig.store.durable_seq(), values(&rig.path)), (3, vec![7, 8, 9]));
     }
 }
@@ -36,7 +37,7 @@ fn nothing_is_acknowledged_before_the_device_is_done() {
 #[test]
 fn what_is_acknowledged_is_there_for_every_reader() {
     for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(700));
+        let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(700));
         for record in 0..60 {
             rig.append(record).unwrap();
             assert_eq!(values(&rig.path), (0..=record).collect::<Vec<_>>());
@@ -55,8 +56,11 @@ fn each_callers_records_stand_in_the_order_it_issued_them() {
                 let rig = &rig;
                 scope.spawn(move || {
                     let issued = (0..RECORDS).map(|record| rig.submit(&(caller * 1000 + record)));
-                    let seqs: Vec<_> =
-                        issued.collect::<Vec<_>>().into_iter().map(finish).map(Result::unwrap).collect();
+                    let seqs: Vec<_> = issued
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .map(|pending| finish(pending).unwrap().seq)
+                        .collect();
                     assert!(seqs.is_sorted_by(|a, b| a < b));
                 });
             }
@@ -121,7 +125,7 @@ fn a_caller_that_went_away_takes_nobody_with_it() {
         drop(abandoned);
         let last = rig.submit(&3u64);
         rig.faults.release(Op::Commit);
-        assert_eq!((finish(first).unwrap(), finish(last).unwrap()), (1, 4));
+        assert_eq!((finish(first).unwrap().seq, finish(last).unwrap().seq), (1, 4));
         assert_eq!(values(&rig.path), [0, 1, 2, 3]);
     }
 }

@@ -14,7 +14,7 @@ fn segments(rig: &Rig, count: u64) {
         finish(rig.store.rotate()).unwrap();
     }
     // All that the last rotation left to be done is done before what is asked for here.
-    finish(rig.store.release_before(0)).unwrap();
+    finish(rig.store.trim_before(0)).unwrap();
 }
 
 fn held(rig: &Rig) -> Vec<(String, u64)> {
@@ -38,19 +38,16 @@ fn a_hold_that_finds_no_room_is_refused_and_those_before_stand() {
             segments(&rig, 2);
             finish(rig.store.hold("x", 1)).unwrap();
             rig.settle();
-            rig.faults.limit_room(room);
+            rig.faults.set_space_limit(room);
             let refused = finish(rig.store.hold("x", 2));
             let Err(MiniStoreError::StorageFull { path, .. }) = refused else { panic!("{refused:?}") };
             assert_eq!(path, rig.path.with_extension("holds"));
-            assert!(is_full(&finish(rig.store.unhold("x"))));
-            assert_eq!(
-                (held(&rig), finish(rig.store.release_before(9)).unwrap()),
-                (vec![("x".into(), 1)], 1)
-            );
+            assert!(is_full(&finish(rig.store.release_hold("x"))));
+            assert_eq!((held(&rig), finish(rig.store.trim_before(9)).unwrap()), (vec![("x".into(), 1)], 1));
             assert!(!rig.path.with_extension("holds.next").exists());
-            rig.faults.free_room();
+            rig.faults.clear_space_limit();
             finish(rig.store.hold("x", 2)).unwrap();
-            assert_eq!(finish(rig.store.release_before(0)).unwrap(), 2);
+            assert_eq!(finish(rig.store.trim_before(0)).unwrap(), 2);
             rig.append(7).unwrap();
             assert_eq!(held_at_next_open(rig, kind), [("x".into(), 2)]);
         }
@@ -87,7 +84,7 @@ fn after_a_hold_of_which_nobody_knows_whether_it_stands_nothing_is_acknowledged(
             rig.faults.fail(op, 1, Errno::IO);
             assert!(matches!(finish(rig.store.hold("x", 2)), Err(MiniStoreError::Poisoned { .. })), "{op:?}");
             assert!(matches!(finish(rig.store.append(&2)), Err(MiniStoreError::Poisoned { .. })));
-            assert!(matches!(finish(rig.store.release_before(1)), Err(MiniStoreError::Poisoned { .. })));
+            assert!(matches!(finish(rig.store.trim_before(1)), Err(MiniStoreError::Poisoned { .. })));
             let stands = held_at_next_open(rig, kind);
             assert!(stands == [("x".to_owned(), 1)] || stands == [("x".to_owned(), 2)], "{stands:?}");
         }
@@ -100,14 +97,14 @@ fn a_segment_that_cannot_be_deleted_is_named_and_goes_later() {
         let rig = Rig::open(kind, JournalOptions::new());
         segments(&rig, 3);
         rig.faults.fail(Op::Remove, 2, Errno::PERM);
-        let error = finish(rig.store.release_before(4)).unwrap_err();
+        let error = finish(rig.store.trim_before(4)).unwrap_err();
         assert!(
             matches!(&error, MiniStoreError::Io { source } if source.kind() == std::io::ErrorKind::PermissionDenied)
         );
         let text = error.to_string();
         assert!(text.contains("j.002") && text.contains("cannot delete"), "{text}");
         assert_eq!(rig.store.first_seq(), 2);
-        assert_eq!(finish(rig.store.release_before(0)).unwrap(), 4);
+        assert_eq!(finish(rig.store.trim_before(0)).unwrap(), 4);
         rig.append(9).unwrap();
     }
 }
@@ -120,7 +117,7 @@ fn a_deletion_that_may_not_be_durable_stops_everything() {
             segments(&rig, 3);
             rig.faults.fail(Op::SyncDir, nth, Errno::IO);
             let before = rig.faults.count(Op::Remove);
-            assert!(matches!(finish(rig.store.release_before(4)), Err(MiniStoreError::Poisoned { .. })));
+            assert!(matches!(finish(rig.store.trim_before(4)), Err(MiniStoreError::Poisoned { .. })));
             // One of which it is not known, and none behind it.
             assert_eq!(rig.faults.count(Op::Remove), before + nth);
         }
@@ -145,7 +142,7 @@ fn commits_go_on_meanwhile_and_many_holds_share_one_write() {
             assert!(is_waiting(&mut hold));
             asked.push(hold);
         }
-        let mut releasing = Box::pin(rig.store.release_before(2));
+        let mut releasing = Box::pin(rig.store.trim_before(2));
         assert!(is_waiting(&mut releasing));
         rig.append(5).unwrap();
         assert_eq!(rig.store.holds().len(), 0, "nothing is durable yet");
@@ -190,7 +187,7 @@ fn assert_padding_comes_after_one_deletion(rig: &Rig) {
     assert!(is_waiting(&mut waiting));
     rig.faults.release(Op::Remove);
     finish(waiting).unwrap();
-    assert_eq!(finish(rig.store.release_before(0)).unwrap(), 6);
+    assert_eq!(finish(rig.store.trim_before(0)).unwrap(), 6);
     let order = order.lock().unwrap();
     assert_eq!(order[..2], [Op::Remove, Op::Write], "{order:?}");
     assert_eq!(order.iter().filter(|op| **op == Op::Remove).count(), 5);
@@ -202,7 +199,7 @@ fn padding_does_not_wait_for_all_that_is_released() {
         let rig = Rig::open(kind, JournalOptions::new());
         segments(&rig, 5);
         rig.faults.hold(Op::Remove);
-        let mut releasing = Box::pin(rig.store.release_before(6));
+        let mut releasing = Box::pin(rig.store.trim_before(6));
         assert!(is_waiting(&mut releasing));
         assert_padding_comes_after_one_deletion(&rig);
         assert_eq!(finish(releasing).unwrap(), 6);
@@ -226,13 +223,13 @@ fn hold_is_answered_before_the_deletions_it_allows() {
         let rig = Rig::open(kind, JournalOptions::new());
         segments(&rig, 5);
         finish(rig.store.hold("x", 1)).unwrap();
-        assert_eq!(finish(rig.store.release_before(6)).unwrap(), 1);
+        assert_eq!(finish(rig.store.trim_before(6)).unwrap(), 1);
         rig.faults.hold(Op::Remove);
         finish(rig.store.hold("x", 5)).unwrap();
         rig.faults.await_held(Op::Remove);
         assert_eq!((held(&rig), rig.store.first_seq()), (vec![("x".to_owned(), 5)], 1));
         rig.faults.release(Op::Remove);
-        assert_eq!(finish(rig.store.release_before(0)).unwrap(), 5);
+        assert_eq!(finish(rig.store.trim_before(0)).unwrap(), 5);
     }
 }
 
@@ -242,7 +239,7 @@ fn close_leaves_surplus_segments_and_answers_releases() {
         let rig = Rig::open(kind, JournalOptions::new());
         segments(&rig, 50);
         rig.faults.hold(Op::Remove);
-        let mut releasing = Box::pin(rig.store.release_before(51));
+        let mut releasing = Box::pin(rig.store.trim_before(51));
         assert!(is_waiting(&mut releasing));
         rig.faults.await_held(Op::Remove);
         let mut moving = Box::pin(rig.store.hold("x", 51));
@@ -258,7 +255,7 @@ fn close_leaves_surplus_segments_and_answers_releases() {
         let again = open_on(kind, JournalOptions::new(), &rig.path, &rig.faults).unwrap();
         assert_eq!(again.first_seq(), first_seq);
         assert_eq!(again.holds()["x"], 51);
-        assert_eq!(finish(again.release_before(51)).unwrap(), 51);
+        assert_eq!(finish(again.trim_before(51)).unwrap(), 51);
     }
 }
 
@@ -280,7 +277,7 @@ fn deletions_list_once_and_read_each_header_once() {
             }
             rig.settle();
             let (lists, opens) = looks(&rig);
-            assert_eq!(finish(rig.store.release_before(SEGMENTS + 1)).unwrap(), SEGMENTS + 1);
+            assert_eq!(finish(rig.store.trim_before(SEGMENTS + 1)).unwrap(), SEGMENTS + 1);
             let (listed, opened) = looks(&rig);
             assert!(listed - lists <= 1, "{} listings", listed - lists);
             let most = opens_each * SEGMENTS + 10;
@@ -296,14 +293,14 @@ fn releasing_step_by_step_lists_once() {
         segments(&rig, 30);
         let (lists, opens) = looks(&rig);
         for seq in 1..=31 {
-            assert_eq!(finish(rig.store.release_before(seq)).unwrap(), seq);
+            assert_eq!(finish(rig.store.trim_before(seq)).unwrap(), seq);
             // Nothing more is to be deleted.
-            assert_eq!(finish(rig.store.release_before(seq)).unwrap(), seq);
+            assert_eq!(finish(rig.store.trim_before(seq)).unwrap(), seq);
         }
         // One more segment, after the journal was listed.
         rig.append(0).unwrap();
         finish(rig.store.rotate()).unwrap();
-        assert_eq!(finish(rig.store.release_before(32)).unwrap(), 32);
+        assert_eq!(finish(rig.store.trim_before(32)).unwrap(), 32);
         let (listed, opened) = looks(&rig);
         assert_eq!(listed - lists, 1);
         assert!(opened - opens <= 50, "{}", opened - opens);
@@ -315,11 +312,11 @@ fn segment_deleted_by_another_process_is_skipped() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         segments(&rig, 6);
-        assert_eq!(finish(rig.store.release_before(2)).unwrap(), 2, "the journal is listed");
+        assert_eq!(finish(rig.store.trim_before(2)).unwrap(), 2, "the journal is listed");
         for gone in ["002", "004"] {
             fs::remove_file(rig.path.with_extension(gone)).unwrap();
         }
-        assert_eq!(finish(rig.store.release_before(7)).unwrap(), 7);
+        assert_eq!(finish(rig.store.trim_before(7)).unwrap(), 7);
         assert!(!rig.path.with_extension("006").exists());
     }
 }
@@ -331,7 +328,7 @@ fn whoever_waits_for_deletions_is_refused_when_the_journal_fails() {
         segments(&rig, 5);
         let before = rig.faults.count(Op::Remove);
         rig.faults.hold(Op::Remove);
-        let mut releasing = Box::pin(rig.store.release_before(6));
+        let mut releasing = Box::pin(rig.store.trim_before(6));
         assert!(is_waiting(&mut releasing));
         rig.faults.await_held(Op::Remove);
         rig.faults.fail(Op::Commit, 1, Errno::IO);
@@ -359,8 +356,8 @@ fn the_size_of_a_segment_is_looked_at_again_once_it_lost_its_padding() {
         assert!(padded >= 60 << 10, "{padded}");
         segments(&rig, 1);
         assert!(is_closed(&rig.path.with_extension("001")));
-        assert!(finish(rig.store.unhold("x")).unwrap());
-        assert_eq!(finish(rig.store.release_before(0)).unwrap(), 1, "there is room for all of them");
+        assert!(finish(rig.store.release_hold("x")).unwrap());
+        assert_eq!(finish(rig.store.trim_before(0)).unwrap(), 1, "there is room for all of them");
     }
 }
 
@@ -371,13 +368,13 @@ fn a_segment_stays_while_the_one_behind_it_cannot_be_read() {
         let (second, aside) = (rig.path.with_extension("002"), rig.dir.path().join("aside"));
         fs::rename(&second, &aside).unwrap();
         fs::create_dir(&second).unwrap();
-        let text = finish(rig.store.release_before(0)).unwrap_err().to_string();
+        let text = finish(rig.store.trim_before(0)).unwrap_err().to_string();
         assert!(text.contains("j.002") && text.contains("cannot read"), "{text}");
         assert!(rig.path.with_extension("001").exists());
         assert_eq!(rig.store.first_seq(), 1);
         fs::remove_dir(&second).unwrap();
         fs::rename(&aside, &second).unwrap();
-        assert_eq!(finish(rig.store.release_before(0)).unwrap(), 6);
+        assert_eq!(finish(rig.store.trim_before(0)).unwrap(), 6);
     }
 }
 
@@ -385,7 +382,7 @@ fn a_segment_stays_while_the_one_behind_it_cannot_be_read() {
 fn plain_segments_stay_until_one_behind_them_states_its_number() {
     for kind in lanes() {
         for options in [JournalOptions::new().max_segments(1), JournalOptions::new().max_total_bytes(1)] {
-            let mut rig = Rig::open(kind, JournalOptions::new().seals(false));
+            let mut rig = Rig::open(kind, JournalOptions::new().checksums(false));
             for record in 0..3 {
                 rig.append(record).unwrap();
                 finish(rig.store.rotate()).unwrap();
@@ -393,14 +390,14 @@ fn plain_segments_stay_until_one_behind_them_states_its_number() {
             rig.append(3).unwrap();
             finish(rig.store.close()).unwrap();
             rig.store = open_on(kind, options, &rig.path, &rig.faults).unwrap();
-            assert_eq!(finish(rig.store.release_before(0)).unwrap(), 1, "they count from the oldest of them");
+            assert_eq!(finish(rig.store.trim_before(0)).unwrap(), 1, "they count from the oldest of them");
             rig.append(4).unwrap();
             assert_eq!(values(&rig.path), [0, 1, 2, 3, 4]);
             for seq in 1..=5 {
                 assert_eq!(finish(rig.store.get::<u64>(seq)).unwrap().unwrap().value, seq - 1);
             }
             finish(rig.store.rotate()).unwrap();
-            assert_eq!(finish(rig.store.release_before(0)).unwrap(), 6);
+            assert_eq!(finish(rig.store.trim_before(0)).unwrap(), 6);
             rig.append(5).unwrap();
             assert_eq!(finish(rig.store.get::<u64>(6)).unwrap().unwrap().value, 5);
         }
@@ -415,7 +412,7 @@ fn what_a_commit_makes_durable_beside_a_failed_deletion_is_told() {
         rig.append(1).unwrap();
         let mut follow = rig.store.follow::<u64>(3);
         rig.faults.hold(Op::Remove);
-        let mut releasing = Box::pin(rig.store.release_before(2));
+        let mut releasing = Box::pin(rig.store.trim_before(2));
         assert!(is_waiting(&mut releasing));
         rig.faults.await_held(Op::Remove);
         let pending = rig.stall(2);
@@ -427,7 +424,7 @@ fn what_a_commit_makes_durable_beside_a_failed_deletion_is_told() {
         assert!(matches!(finish(releasing), Err(MiniStoreError::Poisoned { .. })));
         assert!(is_waiting(&mut waiting), "it is not known yet");
         rig.faults.release(Op::Commit);
-        assert_eq!(finish(pending).unwrap(), 3);
+        assert_eq!(finish(pending).unwrap().seq, 3);
         finish(waiting).unwrap();
         assert_eq!(finish(followed).unwrap().unwrap().value, 2);
         assert!(matches!(finish(follow.next()), Some(Err(MiniStoreError::Poisoned { .. }))));
@@ -450,7 +447,7 @@ fn nothing_is_deleted_once_a_new_segment_may_be_without_its_name() {
         rig.faults.release(Op::Commit);
         rig.faults.await_held(Op::SyncDir);
         finish(rotating).unwrap();
-        let mut releasing = Box::pin(rig.store.release_before(2));
+        let mut releasing = Box::pin(rig.store.trim_before(2));
         assert!(is_waiting(&mut releasing));
         // By the second time the writer has asked for it.
         rig.settle();

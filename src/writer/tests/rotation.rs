@@ -9,7 +9,7 @@ fn kilobyte() -> String {
 #[test]
 fn appends_are_acknowledged_while_a_rotation_is_held_back() {
     for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(64 << 10));
+        let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(64 << 10));
         finish(rig.store.append(&kilobyte())).unwrap();
         rig.settle();
         rig.faults.hold(Op::SyncDir);
@@ -26,14 +26,14 @@ fn appends_are_acknowledged_while_a_rotation_is_held_back() {
         }
         finish(rig.store.close()).unwrap();
         assert!(rig.rotations() >= 1);
-        assert_eq!(MiniStore::records::<String>(&rig.path).map(Result::unwrap).count(), 79);
+        assert_eq!(Reader::open(&rig.path).unwrap().records::<String>().map(Result::unwrap).count(), 79);
     }
 }
 
 #[test]
 fn a_segment_does_not_outgrow_its_limit_by_more_than_an_eighth_and_a_group() {
     for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(8000));
+        let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(8000));
         for _ in 0..60 {
             finish(rig.store.append(&kilobyte())).unwrap();
         }
@@ -101,13 +101,13 @@ fn a_record_is_acknowledged_only_when_readers_find_its_segment() {
 #[test]
 fn old_segments_go_and_numbers_stay() {
     for kind in lanes() {
-        let options = JournalOptions::new().max_bytes_per_segment(1).max_segments(3);
+        let options = JournalOptions::new().max_segment_bytes(1).max_segments(3);
         let rig = Rig::open(kind, options.clone());
         for record in 0..20 {
             rig.append(record).unwrap();
         }
         finish(rig.store.close()).unwrap();
-        let kept: Vec<_> = MiniStore::records::<u64>(&rig.path).map(Result::unwrap).collect();
+        let kept: Vec<_> = Reader::open(&rig.path).unwrap().records::<u64>().map(Result::unwrap).collect();
         assert!(!kept.is_empty() && kept.len() < 20);
         assert!(kept.iter().all(|record| record.seq == record.value + 1));
         assert_eq!(kept.last().map(|record| record.seq), Some(20));

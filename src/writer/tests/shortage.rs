@@ -85,7 +85,7 @@ fn new_segment_without_name_refuses_appends() {
             finish(rig.store.rotate()).unwrap();
             let refused = rig.append(1);
             assert_eq!(errno_of(&refused), Some(errno));
-            assert_eq!(refused.unwrap_err().record_fate(), crate::RecordFate::NotWritten);
+            assert_eq!(refused.unwrap_err().write_outcome(), crate::WriteOutcome::NotWritten);
             assert_eq!(values(&rig.path), [0]);
             rig.faults.advance_clock(BACK_OFF);
             rig.append(2).unwrap();
@@ -99,8 +99,8 @@ fn new_segment_without_name_refuses_appends() {
 #[test]
 fn new_segment_without_name_is_removed_at_close() {
     for kind in lanes() {
-        for write_ahead in [true, false] {
-            let options = JournalOptions::new().write_ahead(write_ahead);
+        for preallocate in [true, false] {
+            let options = JournalOptions::new().preallocate(preallocate);
             let rig = Rig::open(kind, options.clone());
             rig.append(0).unwrap();
             rig.settle();
@@ -150,7 +150,7 @@ fn failed_sync_of_data_or_directory_poisons() {
                 rig.settle();
                 rig.faults.fail(Op::SyncDir, nth, errno);
                 let _ = finish(rig.store.rotate());
-                let _ = finish(rig.store.release_before(0));
+                let _ = finish(rig.store.trim_before(0));
                 assert_eq!(poison(rig.append(1)), Some(errno), "directory sync {nth}");
             }
             // The next segment is synced twice before the archived one is closed.
@@ -159,7 +159,7 @@ fn failed_sync_of_data_or_directory_poisons() {
             rig.settle();
             rig.faults.fail(Op::SyncFile, 3, errno);
             let _ = finish(rig.store.rotate());
-            let _ = finish(rig.store.release_before(0));
+            let _ = finish(rig.store.trim_before(0));
             assert_eq!(poison(rig.append(1)), Some(errno), "sync of the archived segment");
         }
     }
@@ -170,7 +170,7 @@ fn appends_succeed_while_rotation_is_refused() {
     for kind in lanes() {
         // Writes fail elsewhere, too.
         for op in RETRIED.into_iter().filter(|op| *op != Op::Write) {
-            let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(300).write_ahead(false));
+            let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(300).preallocate(false));
             rig.append(0).unwrap();
             rig.settle();
             rig.faults.break_down(op, Errno::MFILE);
@@ -240,9 +240,9 @@ fn refused_group_laid_out_ahead_is_not_written() {
         // The look before the group that was laid out.
         rig.faults.fail(Op::Stat, 1, Errno::NOMEM);
         rig.faults.release(Op::Commit);
-        assert_eq!(finish(first).unwrap(), 2);
+        assert_eq!(finish(first).unwrap().seq, 2);
         assert!(is_unavailable(&finish(refused)));
-        assert_eq!(finish(later).unwrap(), 3);
+        assert_eq!(finish(later).unwrap().seq, 3);
         assert_eq!(values(&rig.path), [0, 1, 3]);
         finish(rig.store.close()).unwrap();
     }
@@ -278,13 +278,13 @@ fn retention_refused_temporarily_is_retryable() {
                     rig.append(record).unwrap();
                     finish(rig.store.rotate()).unwrap();
                 }
-                finish(rig.store.release_before(0)).unwrap();
+                finish(rig.store.trim_before(0)).unwrap();
                 rig.faults.break_down(op, errno);
-                let error = finish(rig.store.release_before(4)).unwrap_err();
+                let error = finish(rig.store.trim_before(4)).unwrap_err();
                 assert!(matches!(error, MiniStoreError::Io { .. }), "{op:?}: {error}");
                 rig.append(3).unwrap();
                 rig.faults.heal();
-                assert_eq!(finish(rig.store.release_before(4)).unwrap(), 4);
+                assert_eq!(finish(rig.store.trim_before(4)).unwrap(), 4);
                 assert!(rig.store.stats().transient_errors > 0, "{op:?}");
             }
         }

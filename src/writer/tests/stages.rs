@@ -36,12 +36,12 @@ fn an_append_that_returned_is_counted_in_every_stage_but_the_waking() {
             let Stats { groups, records, durable_seq, .. } = stats(&rig);
             assert_eq!((groups, records, durable_seq), (number, number, number));
             let stages = counts(&stats(&rig));
-            assert_eq!(stages[..3], [("queued", number), ("laid_out", number), ("committed", number)]);
+            assert_eq!(stages[..3], [("queue_wait", number), ("encode", number), ("sync", number)]);
             assert_eq!(stages[6..], [("group_records", number), ("group_bytes", number)]);
         }
         finish(rig.store.close()).unwrap();
         // The writer is gone: nothing is being counted any more.
-        let expected = ["queued", "laid_out", "committed", "woken"].map(|name| (name, 20));
+        let expected = ["queue_wait", "encode", "sync", "notify"].map(|name| (name, 20));
         assert_eq!(counts(&stats(&rig))[..4], expected);
         assert_eq!((stats(&rig).queue_bytes, stats(&rig).poisoned), (0, false));
     }
@@ -61,14 +61,14 @@ fn time_is_counted_in_the_stage_where_it_was_spent() {
         assert!(waiting > 3 * 200, "three appends wait, and have {waiting} bytes");
         let held = let_pass_since(held_from);
         rig.faults.release(Op::Commit);
-        assert_eq!([first, second, third].map(|pending| finish(pending).unwrap()), [2, 3, 4]);
+        assert_eq!([first, second, third].map(|pending| finish(pending).unwrap().seq), [2, 3, 4]);
         finish(rig.store.close()).unwrap();
         let interval = stats(&rig).since(&before);
         assert_eq!((interval.groups, interval.records, interval.bytes), (2, 3, 3));
-        assert!(is_at_least(&interval.committed, held), "the first group's write took that long");
-        assert!(is_at_least(&interval.queued, held), "the second waited for it");
+        assert!(is_at_least(&interval.sync, held), "the first group's write took that long");
+        assert!(is_at_least(&interval.queue_wait, held), "the second waited for it");
         assert_eq!((interval.group_records.min(), interval.group_records.max()), (1, 2));
-        assert_eq!(interval.woken.len(), 2);
+        assert_eq!(interval.notify.len(), 2);
     }
 }
 
@@ -100,7 +100,10 @@ fn intervals_add_up_and_disturb_nobody() {
         let nothing = last.since(&last);
         assert!(counts(&nothing).iter().all(|(_, count)| *count == 0) && nothing.records == 0);
         let backwards = begin.since(&last);
-        assert_eq!((backwards.records, backwards.queued.len(), backwards.elapsed), (0, 0, Duration::ZERO));
+        assert_eq!(
+            (backwards.records, backwards.queue_wait.len(), backwards.elapsed),
+            (0, 0, Duration::ZERO)
+        );
     }
 }
 
@@ -114,10 +117,10 @@ fn a_rotation_is_counted_with_the_time_it_was_under_way() {
         let under_way = let_pass_since(under_way);
         rig.faults.release(Op::SyncDir);
         finish(rotating).unwrap();
-        let Stats { rotations, rotation, rotation_held, .. } = stats(&rig);
-        assert_eq!((rotations, rotation.len(), rotation_held.len()), (1, 1, 1));
+        let Stats { rotations, rotation, rotation_stall, .. } = stats(&rig);
+        assert_eq!((rotations, rotation.len(), rotation_stall.len()), (1, 1, 1));
         assert!(is_at_least(&rotation, under_way));
-        assert!(rotation_held.max() <= rotation.max(), "what it held up is part of it");
+        assert!(rotation_stall.max() <= rotation.max(), "what it held up is part of it");
         finish(rig.store.rotate()).unwrap();
         assert_eq!(stats(&rig).rotation.len(), 1, "there was nothing to rotate");
     }
@@ -126,7 +129,7 @@ fn a_rotation_is_counted_with_the_time_it_was_under_way() {
 #[test]
 fn what_a_rotation_holds_up_is_told_apart() {
     for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_bytes_per_segment(1000));
+        let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(1000));
         rig.append(0).unwrap();
         rig.settle();
         rig.faults.hold(Op::SyncDir);
@@ -140,8 +143,8 @@ fn what_a_rotation_holds_up_is_told_apart() {
         finish(rig.store.close()).unwrap();
         let stats = stats(&rig);
         assert_eq!(stats.rotations, stats.rotation.len());
-        assert_eq!(stats.rotations, stats.rotation_held.len());
-        assert!(stats.rotation_held.max() <= stats.rotation.max() && stats.rotation_held.max() > 0);
+        assert_eq!(stats.rotations, stats.rotation_stall.len());
+        assert!(stats.rotation_stall.max() <= stats.rotation.max() && stats.rotation_stall.max() > 0);
     }
 }
 
@@ -155,8 +158,8 @@ fn appends_that_a_full_disk_made_groups_of_are_counted_each() {
         assert!(is_full(&finish(huge)));
         finish(last).unwrap();
         finish(rig.store.close()).unwrap();
-        let Stats { records, groups, queued, woken, .. } = stats(&rig);
-        assert_eq!((records, groups, queued.len(), woken.len()), (3, 3, 3, 2));
+        let Stats { records, groups, queue_wait, notify, .. } = stats(&rig);
+        assert_eq!((records, groups, queue_wait.len(), notify.len()), (3, 3, 3, 2));
     }
 }
 
@@ -170,6 +173,6 @@ fn what_is_refused_is_not_counted() {
         assert!(rig.append(1).is_err());
         let _ = finish(rig.store.close());
         let stats = stats(&rig);
-        assert_eq!((stats.records, stats.groups, stats.committed.len(), stats.poisoned), (1, 1, 1, true));
+        assert_eq!((stats.records, stats.groups, stats.sync.len(), stats.poisoned), (1, 1, 1, true));
     }
 }

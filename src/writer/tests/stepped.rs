@@ -9,7 +9,7 @@ fn a_stepped_writer_does_nothing_by_itself_and_everything_when_told() {
     let path = dir.path().join("j");
     let faults = Faults::new();
     let lane = faults.lane(BackendKind::Blocking).unwrap();
-    let options = JournalOptions::new().write_ahead(false);
+    let options = JournalOptions::new().preallocate(false);
     let (store, mut writer): (MiniStore, Stepped) =
         MiniStore::open_stepped(options, &path, (BackendKind::Blocking, faults.disk(), lane)).unwrap();
     let commits = faults.count(Op::Commit);
@@ -19,7 +19,7 @@ fn a_stepped_writer_does_nothing_by_itself_and_everything_when_told() {
     assert_eq!(writer.step(false), Turn::Busy);
     assert_eq!(faults.count(Op::Commit), commits + 1, "one group");
     for (index, pending) in pending.into_iter().enumerate() {
-        assert_eq!(finish(pending).unwrap(), index as u64 + 1);
+        assert_eq!(finish(pending).unwrap().seq, index as u64 + 1);
     }
     assert_eq!(writer.step(true), Turn::Idle);
     drop(store);

@@ -6,10 +6,14 @@ use std::{
 };
 
 use super::*;
-use crate::{Entry, RecordFate};
+use crate::{Append, Reader, Receipt, WriteOutcome};
 
 fn is_conflict<T>(outcome: &Result<T>, told: (u64, u64)) -> bool {
-    matches!(outcome, Err(MiniStoreError::Conflict { expected, actual }) if (*expected, *actual) == told)
+    matches!(outcome, Err(MiniStoreError::SeqMismatch { expected, actual }) if (*expected, *actual) == told)
+}
+
+fn append(rig: &Rig, append: Append) -> Result<Receipt> {
+    finish(finish(rig.store.send(append))?)
 }
 
 #[test]
@@ -19,8 +23,8 @@ fn of_many_who_want_the_same_number_one_gets_it() {
         let first = rig.stall(0);
         let rivals: Vec<_> = (10..15u64)
             .map(|record| {
-                let entry = Entry::record(&record).unwrap().if_next(2);
-                finish(rig.store.submit_entry(entry)).unwrap()
+                let entry = Append::record(&record).unwrap().expect_seq(2);
+                finish(rig.store.send(entry)).unwrap()
             })
             .collect();
         let other = rig.submit(&1u64);
@@ -28,14 +32,18 @@ fn of_many_who_want_the_same_number_one_gets_it() {
         let mut told = rivals.into_iter().map(finish);
         assert_eq!(told.next().unwrap().unwrap().seqs(), 2..3);
         assert!(told.all(|told| is_conflict(&told, (2, 3))), "refused with the number that was next");
-        assert_eq!((finish(first).unwrap(), finish(other).unwrap()), (1, 3), "nobody else is touched");
+        assert_eq!(
+            (finish(first).unwrap().seq, finish(other).unwrap().seq),
+            (1, 3),
+            "nobody else is touched"
+        );
         assert_eq!(values(&rig.path), [0, 10, 1]);
         let commits = rig.faults.count(Op::Commit);
-        let refused = finish(rig.store.append_if(2, &9u64));
+        let refused = append(&rig, Append::record(&9u64).unwrap().expect_seq(2));
         assert!(is_conflict(&refused, (2, 4)));
-        assert_eq!(refused.unwrap_err().record_fate(), RecordFate::NotWritten);
+        assert_eq!(refused.unwrap_err().write_outcome(), WriteOutcome::NotWritten);
         assert_eq!(rig.faults.count(Op::Commit), commits, "it costs no write");
-        finish(rig.store.append_if(4, &2u64)).unwrap();
+        append(&rig, Append::record(&2u64).unwrap().expect_seq(4)).unwrap();
     }
 }
 
@@ -43,11 +51,11 @@ fn of_many_who_want_the_same_number_one_gets_it() {
 fn a_number_that_nobody_has_yet_is_not_waited_for() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
-        assert!(is_conflict(&finish(rig.store.append_if(2, &0u64)), (2, 1)));
-        assert!(is_conflict(&finish(rig.store.append_if(0, &0u64)), (0, 1)));
-        let batch = Entry::batch([0u64, 1]).unwrap();
-        assert_eq!(finish(rig.store.append_entry(batch.clone().if_next(1))).unwrap().seqs(), 1..3);
-        assert!(is_conflict(&finish(rig.store.append_entry(batch.if_next(2))), (2, 3)));
+        assert!(is_conflict(&append(&rig, Append::record(&0u64).unwrap().expect_seq(2)), (2, 1)));
+        assert!(is_conflict(&append(&rig, Append::record(&0u64).unwrap().expect_seq(0)), (0, 1)));
+        let batch = Append::batch([0u64, 1]).unwrap();
+        assert_eq!(append(&rig, batch.clone().expect_seq(1)).unwrap().seqs(), 1..3);
+        assert!(is_conflict(&append(&rig, batch.expect_seq(2)), (2, 3)));
         assert_eq!(values(&rig.path), [0, 1]);
     }
 }
@@ -58,10 +66,10 @@ fn what_was_meant_to_follow_a_record_that_found_no_room_is_refused() {
         let rig = Rig::open(kind, JournalOptions::new());
         let first = rig.stall(0);
         let before = rig.submit(&1u64);
-        let after = finish(rig.store.submit_entry(Entry::record(&2u64).unwrap().if_next(3))).unwrap();
+        let after = finish(rig.store.send(Append::record(&2u64).unwrap().expect_seq(3))).unwrap();
         rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
         rig.faults.release(Op::Commit);
-        assert_eq!(finish(first).unwrap(), 1);
+        assert_eq!(finish(first).unwrap().seq, 1);
         assert!(is_full(&finish(before)));
         assert!(is_conflict(&finish(after), (3, 2)));
         assert_eq!(values(&rig.path), [0]);
@@ -73,11 +81,11 @@ fn a_poisoned_store_says_so_whatever_number_was_asked_for() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         let first = rig.stall(0);
-        let meant = finish(rig.store.submit_entry(Entry::record(&1u64).unwrap().if_next(7))).unwrap();
+        let meant = finish(rig.store.send(Append::record(&1u64).unwrap().expect_seq(7))).unwrap();
         rig.faults.fail(Op::Commit, 0, Errno::IO);
         rig.faults.release(Op::Commit);
         for refused in [finish(first).map(drop), finish(meant).map(drop)] {
-            assert_eq!(refused.as_ref().unwrap_err().record_fate(), RecordFate::Unknown);
+            assert_eq!(refused.as_ref().unwrap_err().write_outcome(), WriteOutcome::Unknown);
             assert_eq!(poison(refused), Some(Errno::IO));
         }
     }
@@ -88,22 +96,21 @@ fn who_does_not_want_to_wait_is_told_that_the_queue_is_full() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(600));
         let first = rig.stall(0);
-        let second = rig.store.try_submit(&1u64).unwrap();
-        let busy = rig.store.try_submit(&2u64).unwrap_err();
-        assert!(matches!(busy, MiniStoreError::Busy), "{busy}");
-        assert_eq!(busy.record_fate(), RecordFate::NotWritten);
-        let entry = Entry::record(&2u64).unwrap();
-        assert!(matches!(rig.store.try_submit_entry(entry.clone()), Err(MiniStoreError::Busy)));
-        assert!(matches!(finish(rig.store.try_append(&2u64)), Err(MiniStoreError::Busy)));
+        let second = rig.store.try_send(Append::record(&1u64).unwrap()).unwrap();
+        let busy = rig.store.try_send(Append::record(&2u64).unwrap()).unwrap_err();
+        assert!(matches!(busy, MiniStoreError::QueueFull), "{busy}");
+        assert_eq!(busy.write_outcome(), WriteOutcome::NotWritten);
+        let entry = Append::record(&2u64).unwrap();
+        assert!(matches!(rig.store.try_send(entry.clone()), Err(MiniStoreError::QueueFull)));
         let uncalled = |_| panic!("an entry that was refused has no outcome");
         assert!(matches!(
-            rig.store.try_submit_entry_then(entry.clone(), uncalled),
-            Err(MiniStoreError::Busy)
+            rig.store.try_send(entry.clone().on_commit(uncalled)).map(drop),
+            Err(MiniStoreError::QueueFull)
         ));
         rig.faults.release(Op::Commit);
-        assert_eq!((finish(first).unwrap(), finish(second).unwrap()), (1, 2));
-        finish(rig.store.try_append(&2u64)).unwrap();
-        assert_eq!(finish(rig.store.try_submit_entry(entry).unwrap()).unwrap().seq, 4);
+        assert_eq!((finish(first).unwrap().seq, finish(second).unwrap().seq), (1, 2));
+        finish(rig.store.try_send(entry.clone()).unwrap()).unwrap();
+        assert_eq!(finish(rig.store.try_send(entry).unwrap()).unwrap().seq, 4);
         assert_eq!(values(&rig.path), [0, 1, 2, 2]);
     }
 }
@@ -116,7 +123,7 @@ fn a_newcomer_does_not_overtake_those_who_wait_for_room() {
         let large = "x".repeat(700);
         let mut waiting = Box::pin(rig.store.submit(&large));
         assert!(is_waiting(&mut waiting));
-        assert!(matches!(rig.store.try_submit(&1u64), Err(MiniStoreError::Busy)));
+        assert!(matches!(rig.store.try_send(Append::record(&1u64).unwrap()), Err(MiniStoreError::QueueFull)));
         rig.faults.release(Op::Commit);
         finish(finish(waiting).unwrap()).unwrap();
         finish(first).unwrap();
@@ -126,14 +133,14 @@ fn a_newcomer_does_not_overtake_those_who_wait_for_room() {
 #[test]
 fn a_receipt_says_where_a_record_stands_and_what_it_was_committed_with() {
     for kind in lanes() {
-        for write_ahead in [true, false] {
-            let options = JournalOptions::new().max_bytes_per_segment(500).write_ahead(write_ahead);
+        for preallocate in [true, false] {
+            let options = JournalOptions::new().max_segment_bytes(500).preallocate(preallocate);
             let rig = Rig::open(kind, options);
             let mut receipts = Vec::new();
             for round in 0..20u64 {
                 let first = rig.stall(round);
-                let entries = [Entry::record(&round), Entry::batch([round; 3]), Entry::record("text")];
-                let pending = entries.map(|entry| finish(rig.store.submit_entry(entry.unwrap())).unwrap());
+                let entries = [Append::record(&round), Append::batch([round; 3]), Append::record("text")];
+                let pending = entries.map(|entry| finish(rig.store.send(entry.unwrap())).unwrap());
                 rig.faults.release(Op::Commit);
                 finish(first).unwrap();
                 receipts.extend(pending.into_iter().map(|pending| finish(pending).unwrap()));
@@ -146,11 +153,11 @@ fn a_receipt_says_where_a_record_stands_and_what_it_was_committed_with() {
 }
 
 /// Every receipt names the place where a reader finds the record, and the group that a scan finds there.
-fn check_places(rig: &Rig, receipts: &[crate::Receipt]) {
-    let mut lines = MiniStore::lines(&rig.path);
+fn check_places(rig: &Rig, receipts: &[Receipt]) {
+    let mut lines = Reader::open(&rig.path).unwrap().raw_records();
     let mut places = std::collections::BTreeMap::new();
     let mut segments: Vec<(PathBuf, u64)> = Vec::new();
-    while let Some(line) = lines.next_line().unwrap() {
+    while let Some(line) = lines.next_record().unwrap() {
         if segments.last().is_none_or(|(path, _)| path != line.segment) {
             segments.push((line.segment.to_path_buf(), line.seq));
         }
@@ -161,7 +168,7 @@ fn check_places(rig: &Rig, receipts: &[crate::Receipt]) {
         assert_eq!(receipt.seqs().count(), [1, 3, 1][index % 3]);
         // With the first one too, where what held it up was the header of a new segment.
         assert!((5..=6).contains(&receipt.group_records), "all that came meanwhile: {receipt:?}");
-        assert!(receipt.queued <= receipt.durable);
+        assert!(receipt.queue_wait <= receipt.latency);
     }
 }
 
@@ -169,7 +176,7 @@ fn check_places(rig: &Rig, receipts: &[crate::Receipt]) {
 fn an_empty_entry_has_a_receipt_and_no_place() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
-        let receipt = finish(rig.store.append_entry(Entry::batch::<u64>([]).unwrap())).unwrap();
+        let receipt = append(&rig, Append::batch::<u64>([]).unwrap()).unwrap();
         assert_eq!((receipt.seqs(), receipt.group_records), (1..1, 0));
     }
 }
@@ -178,15 +185,15 @@ fn an_empty_entry_has_a_receipt_and_no_place() {
 fn the_limits_of_a_store_hold_for_entries() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new().max_record_bytes(10).max_batch_bytes(20));
-        let too_large = |entry: Result<Entry>| {
-            let refused = finish(rig.store.append_entry(entry.unwrap())).unwrap_err();
+        let too_large = |entry: Result<Append>| {
+            let refused = append(&rig, entry.unwrap()).unwrap_err();
             assert!(matches!(refused, MiniStoreError::TooLarge { .. }), "{refused}");
         };
-        too_large(Entry::record("123456789"));
-        too_large(Entry::batch(["1", "123456789"]));
-        too_large(Entry::batch(["123456", "123456", "123456"]));
-        too_large(Entry::json(&bytes::Bytes::from_static(b"12345678901")));
-        finish(rig.store.append_entry(Entry::batch(["123456", "123456"]).unwrap())).unwrap();
+        too_large(Append::record("123456789"));
+        too_large(Append::batch(["1", "123456789"]));
+        too_large(Append::batch(["123456", "123456", "123456"]));
+        too_large(Append::json("12345678901"));
+        append(&rig, Append::batch(["123456", "123456"]).unwrap()).unwrap();
     }
 }
 
@@ -198,11 +205,11 @@ fn a_callback_runs_on_the_writer_thread_once_the_record_is_durable() {
         let (sender, told) = mpsc::channel();
         for record in 1..=3u64 {
             let (store, sender) = (rig.store.clone(), sender.clone());
-            let callback = move |seq: Result<u64>| {
+            let callback = move |receipt: Result<Receipt>| {
                 let thread = thread::current().name().map(str::to_owned);
-                sender.send((seq.unwrap(), store.durable_seq(), thread)).unwrap();
+                sender.send((receipt.unwrap().seq, store.durable_seq(), thread)).unwrap();
             };
-            finish(rig.store.submit_then(&record, callback)).unwrap();
+            drop(finish(rig.store.send(Append::record(&record).unwrap().on_commit(callback))).unwrap());
         }
         assert!(told.try_recv().is_err());
         rig.faults.release(Op::Commit);
@@ -221,19 +228,17 @@ fn a_callback_may_submit_and_may_let_the_last_handle_go() {
         let Rig { dir, path, faults: _faults, store } = Rig::open(kind, JournalOptions::new());
         let (sender, told) = mpsc::channel();
         let last = store.clone();
-        let callback = move |seq: Result<u64>| {
-            let next = last.try_submit(&1u64).unwrap();
+        let callback = move |receipt: Result<Receipt>| {
+            let next = last.try_send(Append::record(&1u64).unwrap()).unwrap();
             drop(last);
-            sender.send((seq.unwrap(), next)).unwrap();
+            sender.send((receipt.unwrap().seq, next)).unwrap();
         };
         let entered = Mutex::new(Some(callback));
-        pollster::block_on(
-            store.submit_then(&0u64, move |seq| (entered.lock().unwrap().take().unwrap())(seq)),
-        )
-        .unwrap();
+        let entered = move |receipt| (entered.lock().unwrap().take().unwrap())(receipt);
+        drop(pollster::block_on(store.send(Append::record(&0u64).unwrap().on_commit(entered))).unwrap());
         drop(store);
         let (seq, next) = told.recv_timeout(HANG).unwrap();
-        assert_eq!((seq, finish(next).unwrap()), (1, 2));
+        assert_eq!((seq, finish(next).unwrap().seq), (1, 2));
         drop(finish(JournalOptions::new().open(&path)).unwrap());
         assert_eq!(values(&path), [0, 1]);
         drop(dir);
@@ -248,23 +253,27 @@ fn every_callback_is_told_what_became_of_its_record() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let note = |name: &'static str| {
             let told = Arc::clone(&told);
-            move |outcome: Result<crate::Receipt>| {
-                told.lock().unwrap().push((name, outcome.map_err(|error| error.record_fate())));
+            move |outcome: Result<Receipt>| {
+                told.lock().unwrap().push((name, outcome.map_err(|error| error.write_outcome())));
             }
         };
-        let submit = |entry: Entry, name| finish(rig.store.submit_entry_then(entry, note(name))).unwrap();
-        submit(Entry::record(&1u64).unwrap().if_next(9), "refused");
-        submit(Entry::record(&2u64).unwrap(), "failed");
-        finish(rig.store.submit_then(&3u64, |_| panic!("on purpose"))).unwrap();
-        submit(Entry::record(&4u64).unwrap(), "behind");
+        let submit = |entry: Append, name| drop(finish(rig.store.send(entry.on_commit(note(name)))).unwrap());
+        submit(Append::record(&1u64).unwrap().expect_seq(9), "refused");
+        submit(Append::record(&2u64).unwrap(), "failed");
+        drop(
+            finish(rig.store.send(Append::record(&3u64).unwrap().on_commit(|_| panic!("on purpose"))))
+                .unwrap(),
+        );
+        submit(Append::record(&4u64).unwrap(), "behind");
         rig.faults.fail(Op::Commit, 1, Errno::IO);
         rig.faults.release(Op::Commit);
         finish(first).unwrap();
         assert_eq!(poison(finish(rig.store.close())), Some(Errno::IO));
         let told = told.lock().unwrap();
-        let (not_written, unknown) = (Err(RecordFate::NotWritten), Err(RecordFate::Unknown));
+        let (not_written, unknown) = (Err(WriteOutcome::NotWritten), Err(WriteOutcome::Unknown));
         assert_eq!(*told, [("refused", not_written), ("failed", unknown), ("behind", unknown)]);
-        let refused = finish(rig.store.submit_then(&5u64, |_| panic!("it was not queued")));
+        let refused =
+            finish(rig.store.send(Append::record(&5u64).unwrap().on_commit(|_| panic!("it was not queued"))));
         assert_eq!(poison(refused), Some(Errno::IO));
     }
 }

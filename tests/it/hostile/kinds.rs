@@ -68,7 +68,7 @@ fn all_come_back(what: &str, path: &Path) -> [bool; 6] {
         [
             numbered::<u64>(&path).is_ok(),
             replay::<u64>(&path).is_ok(),
-            examine(&path).is_ok(),
+            verify(&path).is_ok(),
             repair(&path, RepairMode::DryRun).is_ok(),
             salvage(&path, new.path()).is_ok(),
             options().open_blocking(&path).is_ok(),
@@ -166,7 +166,7 @@ fn an_immutable_file_is_read_and_refused_to_a_writer() {
             journal.files()
         };
         let Some(_immutable) = Immutable::set(&journal.file(suffix)) else {
-            shout("NOT TESTED HERE: immutable files, because chattr +i does not work");
+            shout("SKIPPED: immutable files: chattr +i does not work");
             return;
         };
         assert_eq!(replay::<u64>(journal.path()).unwrap().len(), 12);
@@ -183,12 +183,12 @@ fn a_file_without_permission_is_named() {
     let journal = Journal::of(&sample(2));
     fs::set_permissions(journal.path(), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(journal.path()).is_ok() {
-        shout("NOT TESTED HERE: files without permission, because this process may read every file");
+        shout("SKIPPED: files without permission: this process may read every file");
         return;
     }
     for refused in [
         replay::<u64>(journal.path()).map(drop),
-        examine(journal.path()).map(drop),
+        verify(journal.path()).map(drop),
         options().open_blocking(journal.path()).map(drop),
     ] {
         let refused = refused.unwrap_err().to_string();

@@ -19,10 +19,10 @@ fn lives(name: &OsStr) {
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_len(file.metadata().unwrap().len() - 10).unwrap();
     assert_eq!(replay::<u64>(&path).unwrap(), [1, 2], "{name:?}");
-    assert!(examine(&path).unwrap().torn_tail.is_some(), "{name:?}");
+    assert!(verify(&path).unwrap().torn_tail.is_some(), "{name:?}");
     let store = options().open_blocking(&path).unwrap();
-    let cut = store.open_report().cut.clone().unwrap();
-    assert!(cut.kept_in.unwrap().exists(), "{name:?}");
+    let cut = store.open_report().truncated.clone().unwrap();
+    assert!(cut.saved_to.unwrap().exists(), "{name:?}");
     drop(store);
     assert_eq!(replay::<u64>(&path).unwrap(), [1, 2], "{name:?}");
 }
@@ -54,7 +54,7 @@ fn what_is_no_name_is_refused() {
     for path in [dir.dir().join(".."), "/".into(), "".into(), dir.dir().join("a\0b")] {
         let refused = options().open_blocking(&path);
         assert!(refused.is_err(), "{path:?}: {refused:?}");
-        assert!(examine(&path).is_err() && salvage(&path, dir.dir().join("new")).is_err(), "{path:?}");
+        assert!(verify(&path).is_err() && salvage(&path, dir.dir().join("new")).is_err(), "{path:?}");
     }
     assert!(is_empty(dir.dir()));
 }

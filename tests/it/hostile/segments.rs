@@ -83,7 +83,7 @@ fn the_last_number_is_read_and_not_counted_on_from() {
     let files = moved(&[(".003", Some(".18446744073709551615"))]);
     let journal = Journal::of(&files);
     assert_eq!(replay::<u64>(journal.path()).unwrap(), numbers(1..=24));
-    for policy in [RecoveryPolicy::Strict, RecoveryPolicy::CutAtFirstError] {
+    for policy in [RecoveryPolicy::Strict, RecoveryPolicy::TruncateAtFirstError] {
         let refused = options().recovery(policy).open_blocking(journal.path()).unwrap_err();
         assert_place("the last number", &journal, &refused, (".18446744073709551615", 1));
         assert_eq!(journal.files(), files);

@@ -152,7 +152,7 @@ fn run(arguments: &Arguments) -> io::Result<bool> {
         let table = fault(&context)?;
         writeln!(io::stderr(), "faults: {id}: {} s", started.elapsed().as_secs())?;
         if let Some(why) = &table.not_tested {
-            writeln!(io::stderr(), "NOT TESTED HERE: {id}, because {why}")?;
+            writeln!(io::stderr(), "SKIPPED: {id}: {why}")?;
         }
         if arguments.markdown || both {
             writeln!(io::stdout(), "{}", table.markdown())?;

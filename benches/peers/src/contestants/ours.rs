@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use ministore_uring::{JournalOptions, MiniStore};
+use ministore_uring::{JournalOptions, MiniStore, Reader};
 
 use crate::contestant::{Answer, Contestant, Eventually, Found, Record, Refusal, Settings};
 
@@ -22,7 +22,7 @@ impl Log {
     ///
     /// What the crate says.
     pub fn open(dir: &Path, settings: Settings) -> Answer<Self> {
-        let options = JournalOptions::new().max_bytes_per_segment(settings.segment_bytes);
+        let options = JournalOptions::new().max_segment_bytes(settings.segment_bytes);
         let store = options.open_blocking(dir.join("journal")).map_err(Refusal::of)?;
         Ok(Self { store })
     }
@@ -45,12 +45,12 @@ impl Contestant for Log {
     }
 
     fn replay(&self) -> Answer<Vec<Found>> {
-        let records = MiniStore::records::<Record>(self.store.path());
+        let records = Reader::open(self.store.path()).unwrap().records::<Record>();
         records.map(|record| record.map(|record| Found::Record(record.value)).map_err(Refusal::of)).collect()
     }
 
     fn told(&self) -> Option<String> {
-        let cut = self.store.open_report().cut.as_ref()?;
+        let cut = self.store.open_report().truncated.as_ref()?;
         Some(format!("cut {} bytes at {}: {}", cut.bytes, cut.offset, cut.reason))
     }
 

@@ -68,7 +68,7 @@ impl Table {
         let mut text = format!("### {}\n\n{}\n\n", self.id, self.fault);
         if let Some(why) = &self.not_tested {
             // Writing to a string cannot fail; so below.
-            let _ = writeln!(text, "NOT TESTED HERE: {why}\n");
+            let _ = writeln!(text, "SKIPPED: {why}\n");
             return text;
         }
         let _ = writeln!(text, "| | {} |", self.columns.join(" | "));

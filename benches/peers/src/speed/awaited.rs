@@ -22,7 +22,7 @@ impl Awaited for MiniStore {
 pub fn open_ours(dir: &Path, segment_bytes: Option<u64>) -> Answer<MiniStore> {
     let options = JournalOptions::new();
     let options = match segment_bytes {
-        Some(bytes) => options.max_bytes_per_segment(bytes),
+        Some(bytes) => options.max_segment_bytes(bytes),
         None => options,
     };
     options.open_blocking(dir.join("journal")).map_err(Refusal::of)

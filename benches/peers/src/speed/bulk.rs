@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ministore_uring::{MiniStore, Pending};
+use ministore_uring::{Append, MiniStore, PendingAppend};
 use tokio::runtime::Runtime;
 
 use super::{
@@ -64,19 +64,19 @@ impl Load {
     }
 
     /// Hands over what comes next; how many records that is.
-    async fn submit(&mut self, store: &MiniStore) -> Answer<(Pending, u64)> {
+    async fn submit(&mut self, store: &MiniStore) -> Answer<(PendingAppend, u64)> {
         let one = |pending| (pending, 1);
         match self {
             Self::Record(walk) => store.submit(walk.next_record()).await.map(one),
             Self::Line(lines, next) => {
                 let line = lines[*next].clone();
                 *next = (*next + 1) % lines.len();
-                store.submit_json(line).await.map(one)
+                store.send(Append::json(line).map_err(Refusal::of)?).await.map(one)
             }
             Self::Batch(walk, count) => {
                 let records: &[Record] = walk.next_records(*count);
                 let count = records.len() as u64;
-                store.submit_batch(records).await.map(|pending| (pending, count))
+                store.send(Append::batch(records).map_err(Refusal::of)?).await.map(|pending| (pending, count))
             }
         }
         .map_err(Refusal::of)
@@ -113,7 +113,7 @@ async fn one_task(
     phases: Arc<Phases>,
     mut tally: Tally,
 ) -> Answer<Tally> {
-    let mut pending: VecDeque<(Instant, Pending, u64)> = VecDeque::with_capacity(in_flight);
+    let mut pending: VecDeque<(Instant, PendingAppend, u64)> = VecDeque::with_capacity(in_flight);
     while phases.go_on() {
         if pending.len() == in_flight
             && let Some((start, oldest, records)) = pending.pop_front()

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use ministore_uring::MiniStore;
+use ministore_uring::{MiniStore, Reader};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{
@@ -171,7 +171,7 @@ impl Cell {
 fn ours_kept(dir: &Path) -> Answer<u64> {
     let path = dir.join("journal");
     let mut kept = 0;
-    for record in MiniStore::records::<IgnoredAny>(&path) {
+    for record in Reader::open(&path).unwrap().records::<IgnoredAny>() {
         record.map_err(Refusal::of)?;
         kept += 1;
     }

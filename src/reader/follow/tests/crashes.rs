@@ -20,25 +20,25 @@ const LIVES: u64 = 4;
 
 fn options(rng: &mut Rng) -> JournalOptions {
     JournalOptions::new()
-        .max_bytes_per_segment(rng.pick(&[600, 3000, 1 << 20]))
-        .write_ahead(rng.chance(70))
-        .direct(rng.chance(50))
+        .max_segment_bytes(rng.pick(&[600, 3000, 1 << 20]))
+        .preallocate(rng.chance(70))
+        .direct_io(rng.chance(50))
 }
 
 /// Makes the disk as bad as it may be.
 fn plan(disk: &SimDisk, rng: &mut Rng) {
     disk.split_writes(rng.range(1, 5));
     disk.direct_io(rng.pick(&[DirectIo::Works, DirectIo::RefusedAtOpen]));
-    disk.allocate_late(rng.chance(30));
+    disk.delay_allocation(rng.chance(30));
     let operations = rng.range(1, 120);
     match rng.below(4) {
-        0 => disk.cut_power_after(operations),
+        0 => disk.power_cut_after(operations),
         1 => disk.kill_after(operations),
         2 => disk.fail_sync(rng.range(1, 20)),
         _ => {}
     }
     if rng.chance(40) {
-        disk.limit_room(rng.range(0, 6000));
+        disk.set_space_limit(rng.range(0, 6000));
     }
 }
 
@@ -50,7 +50,7 @@ fn append(store: &MiniStore, disk: &SimDisk, rng: &mut Rng, next_value: &mut u64
         *next_value += count;
         match store.blocking().append_batch(&values) {
             Ok(_) => {}
-            Err(MiniStoreError::StorageFull { .. }) if rng.chance(30) => disk.free_room(),
+            Err(MiniStoreError::StorageFull { .. }) if rng.chance(30) => disk.clear_space_limit(),
             Err(MiniStoreError::StorageFull { .. }) => {}
             Err(_) => return,
         }
@@ -110,7 +110,8 @@ fn what_was_handed_out_is_found_after_any_crash() {
                     .unwrap(),
             );
             let found: Vec<_> = disk
-                .records::<u64>(PATH)
+                .reader(PATH)
+                .records::<u64>()
                 .map(|record| record.map(|record| (record.seq, record.value)).unwrap())
                 .collect();
             assert!(
@@ -121,7 +122,7 @@ fn what_was_handed_out_is_found_after_any_crash() {
         let mut eye = Eye::new(disk.seen_from_now_on(), Path::new(PATH), seen.len() as u64 + 1);
         eye.look().unwrap();
         seen.append(&mut eye.seen);
-        let found = disk.records::<u64>(PATH).map(|record| record.unwrap().seq).collect::<Vec<_>>();
+        let found = disk.reader(PATH).records::<u64>().map(|record| record.unwrap().seq).collect::<Vec<_>>();
         assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), found, "seed {seed}");
         handed_out += seen.len();
     }
@@ -143,14 +144,15 @@ fn what_only_the_page_cache_has_is_not_handed_out() {
         assert!(store.blocking().append(&2_u64).is_err());
         drop(store);
         read_before += disk
-            .records::<u64>(PATH)
+            .reader(PATH)
+            .records::<u64>()
             .filter(|record| matches!(record, Ok(record) if record.value == 2))
             .count();
         let mut eye = Eye::new(disk.seen_from_now_on(), Path::new(PATH), 1);
         eye.look().unwrap();
         disk.restart();
         disk.open_blocking(JournalOptions::new(), PATH).unwrap().blocking().close().unwrap();
-        let found: Vec<_> = disk.records::<u64>(PATH).map(|record| record.unwrap().value).collect();
+        let found: Vec<_> = disk.reader(PATH).records::<u64>().map(|record| record.unwrap().value).collect();
         assert!(
             found.starts_with(&eye.values()),
             "seed {seed}: {:?} was handed out of {found:?}",

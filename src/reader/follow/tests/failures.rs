@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::Eye;
 use crate::{
-    BackendKind, Follow, JournalOptions, MiniStore, MiniStoreError,
+    Append, BackendKind, FollowStream, JournalOptions, MiniStore, MiniStoreError, Reader,
     device::{
         self,
         fault::{Faults, Op},
@@ -21,7 +21,7 @@ fn open(faults: &Faults, path: &Path, options: JournalOptions) -> MiniStore {
     pollster::block_on(MiniStore::open_on(options, path, choose)).unwrap()
 }
 
-fn next(follow: &mut Follow<u64>) -> Option<crate::Result<u64>> {
+fn next(follow: &mut FollowStream<u64>) -> Option<crate::Result<u64>> {
     pollster::block_on(follow.next()).map(|record| record.map(|record| record.value))
 }
 
@@ -109,19 +109,19 @@ fn what_a_full_disk_takes_back_was_not_handed_out() {
         let mut eye = Eye::new(device::real(), &path, 1);
         eye.look().unwrap();
         assert_eq!(eye.seen, [(1, 0)]);
-        faults.limit_room(growth + more);
+        faults.set_space_limit(growth + more);
         // What the writer is about to cut away is there.
         faults.hold(Op::SetLen);
-        let pending = store.blocking().submit_batch(large()).unwrap();
+        let pending = store.blocking().send(Append::batch(large()).unwrap()).unwrap();
         faults.await_held(Op::SetLen);
-        let found = MiniStore::records::<serde::de::IgnoredAny>(&path).count();
+        let found = Reader::open(&path).unwrap().records::<serde::de::IgnoredAny>().count();
         whole += u32::from(found == 1 + large().len());
         eye.look().unwrap();
         assert_eq!(eye.seen, [(1, 0)], "room for {more} bytes of padding");
         faults.release(Op::SetLen);
         let told = pending.wait();
         assert!(matches!(told, Err(MiniStoreError::StorageFull { .. })), "{told:?}");
-        faults.free_room();
+        faults.clear_space_limit();
         store.blocking().append(&7).unwrap();
         eye.look().unwrap();
         assert_eq!(eye.seen, [(1, 0), (2, 7)]);

@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{JournalOptions, MiniStore, MiniStoreError};
+use crate::{JournalOptions, MiniStoreError, Reader};
 
 /// Ten records, the last of them a text.
 struct Rig {
@@ -47,7 +47,7 @@ fn append(path: &Path, values: impl Iterator<Item = u64>) {
 #[test]
 fn no_record_of_a_replaced_file_is_handed_out_twice() {
     let rig = Rig::new();
-    let mut follow = MiniStore::follow_journal::<u64>(rig.path(), 1);
+    let mut follow = Reader::open(rig.path()).unwrap().follow_stream::<u64>(1);
     let mut next = || match pollster::block_on(follow.next()).unwrap() {
         Ok(record) => record.seq,
         Err(MiniStoreError::Record { seq, .. }) => seq,
@@ -61,8 +61,8 @@ fn no_record_of_a_replaced_file_is_handed_out_twice() {
 #[test]
 fn no_line_of_a_replaced_file_is_handed_out_twice() {
     let rig = Rig::new();
-    let mut lines = MiniStore::follow_lines(rig.path(), 1).unwrap();
-    let mut next = || lines.next_line().unwrap().unwrap().seq;
+    let mut lines = Reader::open(rig.path()).unwrap().follow_raw(1).unwrap();
+    let mut next = || lines.next_record().unwrap().unwrap().seq;
     assert_eq!((0..10).map(|_| next()).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
     rig.replace();
     assert_eq!((0..5).map(|_| next()).collect::<Vec<_>>(), (11..=15).collect::<Vec<_>>());

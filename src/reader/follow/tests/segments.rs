@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::Eye;
-use crate::{JournalOptions, MiniStore, MiniStoreError, device};
+use crate::{JournalOptions, MiniStore, MiniStoreError, Reader, device};
 
 const PLAIN: &str = "// MINISTORE JOURNAL v0.1.4\n";
 
@@ -136,7 +136,7 @@ fn the_last_plain_line_is_handed_out_where_its_seal_and_padding_stand_behind_it(
 #[test]
 fn plain_segments_are_followed_through_rotations() {
     let rig = Rig::new();
-    let store = rig.store(JournalOptions::new().seals(false).max_bytes_per_segment(200));
+    let store = rig.store(JournalOptions::new().checksums(false).max_segment_bytes(200));
     let mut eye = rig.eye(1);
     for value in 1..=300_u64 {
         store.blocking().append(&value).unwrap();
@@ -165,7 +165,7 @@ fn a_bound_holds_line_by_line_without_seals() {
 #[test]
 fn a_journal_is_followed_from_any_record_on() {
     let rig = Rig::new();
-    let store = rig.store(JournalOptions::new().max_bytes_per_segment(500));
+    let store = rig.store(JournalOptions::new().max_segment_bytes(500));
     for value in 1..=200_u64 {
         store.blocking().append(&value).unwrap();
     }
@@ -186,7 +186,7 @@ fn a_journal_is_followed_from_any_record_on() {
 #[test]
 fn many_rotations_between_two_looks_lose_nothing() {
     let rig = Rig::new();
-    let store = rig.store(JournalOptions::new().max_bytes_per_segment(300));
+    let store = rig.store(JournalOptions::new().max_segment_bytes(300));
     let mut eye = rig.eye(1);
     let mut next = 1;
     for round in 0..12 {
@@ -211,7 +211,7 @@ fn where_all_archived_segments_are_deleted_the_next_is_found_all_the_same() {
         }
         let mut early = rig.eye(1);
         early.look().unwrap();
-        assert_eq!(store.blocking().release_before(archived + 1).unwrap(), archived + 1);
+        assert_eq!(store.blocking().trim_before(archived + 1).unwrap(), archived + 1);
         let mut late = rig.eye(archived + 1);
         for value in archived + 1..archived + 4 {
             store.blocking().append(&value).unwrap();
@@ -228,7 +228,7 @@ fn where_all_archived_segments_are_deleted_the_next_is_found_all_the_same() {
 #[test]
 fn whoever_lost_its_place_is_told_where_the_journal_begins() {
     let rig = Rig::new();
-    let store = rig.store(JournalOptions::new().max_bytes_per_segment(300));
+    let store = rig.store(JournalOptions::new().max_segment_bytes(300));
     for value in 1..=20_u64 {
         store.blocking().append(&value).unwrap();
     }
@@ -241,20 +241,17 @@ fn whoever_lost_its_place_is_told_where_the_journal_begins() {
     for number in 1..=8 {
         fs::remove_file(rig.archived(number)).unwrap();
     }
-    let first = MiniStore::records::<u64>(&rig.path).next().unwrap().unwrap().seq;
+    let first = Reader::open(&rig.path).unwrap().records::<u64>().next().unwrap().unwrap().seq;
     let told = eye.look();
     assert!(
-        matches!(told, Err(MiniStoreError::Released { first_seq, .. }) if first_seq == first),
+        matches!(told, Err(MiniStoreError::Trimmed { first_seq, .. }) if first_seq == first),
         "{told:?}, and it begins with {first}"
     );
     let read = eye.seen.last().unwrap().0;
     assert_eq!(eye.values(), (1..=read).collect::<Vec<_>>());
     assert!((20..first).contains(&read), "what was open is read to its end: {read}");
     let told = rig.eye(first - 1).look();
-    assert!(
-        matches!(told, Err(MiniStoreError::Released { first_seq, .. }) if first_seq == first),
-        "{told:?}"
-    );
+    assert!(matches!(told, Err(MiniStoreError::Trimmed { first_seq, .. }) if first_seq == first), "{told:?}");
     let mut again = rig.eye(first);
     again.look().unwrap();
     assert_eq!(again.values(), (first..=200).collect::<Vec<_>>());
@@ -263,7 +260,7 @@ fn whoever_lost_its_place_is_told_where_the_journal_begins() {
 #[test]
 fn a_segment_that_is_missing_in_between_is_damage() {
     let rig = Rig::new();
-    let store = rig.store(JournalOptions::new().max_bytes_per_segment(300));
+    let store = rig.store(JournalOptions::new().max_segment_bytes(300));
     for value in 1..=200_u64 {
         store.blocking().append(&value).unwrap();
     }

@@ -1,0 +1,51 @@
+//! Writes latency distributions in the format of HdrHistogram's tools.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use hdrhistogram::Histogram;
+use ministore_uring::stats::write_hgrm;
+
+use crate::exit::CliError;
+
+/// Nanoseconds in the unit of the file.
+const UNIT: f64 = 1_000.0;
+
+pub(super) fn write_file(histogram: &Histogram<u64>, path: &Path) -> Result<(), CliError> {
+    let write = || {
+        let mut file = BufWriter::new(File::create(path)?);
+        write_hgrm(histogram, UNIT, &mut file)?;
+        file.flush()
+    };
+    write().map_err(|error| failure(path, &error))
+}
+
+/// `latency.hgrm` for the point `16x300-auto`: `latency.16x300-auto.hgrm`.
+pub(super) fn path_of(path: &Path, point: &str) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!(".{point}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+pub(super) fn failure(path: &Path, error: &io::Error) -> CliError {
+    CliError::create(path, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_point_of_a_sweep_has_a_file_of_its_own() {
+        let name = |path: &str| path_of(Path::new(path), "4x300-auto-2.5").to_string_lossy().into_owned();
+        assert_eq!(name("/a.b/latency.hgrm"), "/a.b/latency.4x300-auto-2.5.hgrm");
+        assert_eq!(name("latency"), "latency.4x300-auto-2.5");
+    }
+}

@@ -1,0 +1,253 @@
+//! The charts: rate and latency over the sweep, the percentile curve, latency over time, group sizes.
+
+use super::{
+    chart::{Axis, Body, Chart, Dot, Series},
+    format,
+    group::{Group, XAxis},
+    scale::{Kind, Scale},
+};
+use crate::bench::report::{Point, Round, Summary};
+
+/// The lines over the sweep and over time, the highest first, and their colours.
+const LINES: [(&str, usize); 3] = [("p99.9", 2), ("p99", 1), ("p50", 0)];
+const LINES_IN_TIME: [(&str, usize); 3] = [("max", 3), ("p99", 1), ("p50", 0)];
+
+/// The rate of every group.
+pub(super) fn rate(groups: &[Group<'_>]) -> Option<Chart> {
+    let shown = |rate| format!("{} appends/s", format::whole(rate));
+    over_sweep(
+        groups,
+        "rate",
+        "Durable appends per second",
+        &|point| point.appends_per_second,
+        &shown,
+        format::whole,
+    )
+}
+
+/// The records per commit of every group.
+pub(super) fn sharing(groups: &[Group<'_>]) -> Option<Chart> {
+    let shown = |records| format!("{records:.1} records per commit");
+    over_sweep(groups, "sharing", "Records per commit", &|point| point.records_per_commit, &shown, |n| {
+        format!("{n:.1}")
+    })
+}
+
+fn over_sweep(
+    groups: &[Group<'_>],
+    id: &str,
+    what: &str,
+    of: &dyn Fn(&Point) -> Summary,
+    show: &dyn Fn(f64) -> String,
+    short: fn(f64) -> String,
+) -> Option<Chart> {
+    let groups: Vec<_> = groups.iter().filter(|group| group.points.len() > 1).collect();
+    let over = groups.first()?.over;
+    let line = |(colour, group): (usize, &&Group<'_>)| {
+        let dots = group.points.iter().map(|(_, point)| {
+            let Summary { median, min, max } = of(point);
+            let tip = format!("{}: {} ({} to {})", over.tip(point), show(median), show(min), show(max));
+            // Labels of several lines would overlap.
+            let label = if groups.len() == 1 { short(median) } else { String::new() };
+            Dot { spread: Some((min, max)), tip, label, ..Dot::at(over.of(point), median) }
+        });
+        Series { name: group.name.clone(), colour, dots: dots.collect(), dotted: true }
+    };
+    let series: Vec<_> = groups.iter().enumerate().map(line).collect();
+    let highest =
+        series.iter().flat_map(|one| &one.dots).map(|dot| dot.spread.map_or(dot.y, |(_, high)| high));
+    Some(Chart {
+        id: id.to_owned(),
+        title: format!("{what} over {}", over.noun()),
+        description: described(&series, over.noun(), show),
+        x: over.axis(&series),
+        y: Axis::new(&what.to_lowercase(), Scale::linear(highest), format::count_tick),
+        body: Body::Lines(series),
+        marks: Vec::new(),
+        marks_name: String::new(),
+    })
+}
+
+/// The percentiles of a group over its sweep.
+pub(super) fn latency(n: usize, group: &Group<'_>) -> Option<Chart> {
+    if group.points.len() < 2 {
+        return None;
+    }
+    let over = group.over;
+    let line = |(name, colour): (&str, usize)| {
+        let dots = group.points.iter().filter_map(|(_, point)| {
+            let spread = point.latency_us.get(name)?;
+            let tip = format!(
+                "{}: {name} {} ({}–{})",
+                over.tip(point),
+                format::micros(spread.median),
+                format::micros(spread.min),
+                format::micros(spread.max)
+            );
+            let ends = Some((spread.min, spread.max));
+            Some(Dot { spread: ends, tip, ..Dot::at(over.of(point), spread.median) })
+        });
+        Series { name: name.to_owned(), colour, dots: dots.collect(), dotted: true }
+    };
+    let series: Vec<_> = LINES.into_iter().map(line).collect();
+    Some(Chart {
+        id: format!("latency-{n}"),
+        title: format!("Latency over {}", over.noun()),
+        description: described(&series, over.noun(), format::micros),
+        x: over.axis(&series),
+        y: latency_axis(&series),
+        body: Body::Lines(series),
+        marks: Vec::new(),
+        marks_name: String::new(),
+    })
+}
+
+/// The percentile curve as in HdrHistogram's plotter: each halving of the distance to 100 % has the same width.
+pub(super) fn curve(n: usize, group: &Group<'_>) -> Chart {
+    let series: Vec<_> = group
+        .points
+        .iter()
+        .enumerate()
+        .map(|(colour, (_, point))| {
+            let appends = point.curve.last().map_or(1, |step| step.appends) as f64;
+            let dots = point.curve.iter().map(|step| {
+                let x = if step.quantile < 1.0 { 1.0 / (1.0 - step.quantile) } else { appends };
+                Dot::at(x.min(appends), step.latency_us)
+            });
+            Series { name: group.over.tip(point), colour, dots: dots.collect(), dotted: false }
+        })
+        .collect();
+    let last = series.iter().flat_map(|one| &one.dots).map(|dot| dot.x).fold(10.0, f64::max);
+    let scale = Scale { kind: Kind::Log, from: 1.0, to: last };
+    let percent = |nines: f64| 100.0 - 100.0 / nines;
+    let ticks = std::iter::successors(Some(1.0), |tick| Some(tick * 10.0)).take_while(|tick| *tick <= last);
+    let ticks = ticks.map(|tick| (tick, round_off(percent(tick)).to_string())).collect();
+    let slowest = series.iter().filter_map(|one| {
+        let last = one.dots.last()?;
+        Some(format!("{}: the slowest append took {}", one.name, format::micros(last.y)))
+    });
+    Chart {
+        id: format!("curve-{n}"),
+        title: "Latency by percentile".into(),
+        description: slowest.collect::<Vec<_>>().join("; "),
+        x: Axis { label: "percentile of the appends (%)".into(), scale, ticks },
+        y: latency_axis(&series),
+        body: Body::Lines(series),
+        marks: Vec::new(),
+        marks_name: String::new(),
+    }
+}
+
+/// One round of a point, with its rotations.
+pub(super) fn timeline(id: usize, name: &str, round: &Round, number: usize, rounds: usize) -> Chart {
+    let line = |(name, colour): (&str, usize)| {
+        let dots = round.timeline.iter().filter_map(|interval| {
+            let &y = interval.latency_us.get(name)?;
+            Some(Dot::at(interval.at_seconds, y))
+        });
+        Series { name: name.to_owned(), colour, dots: dots.collect(), dotted: false }
+    };
+    let series: Vec<_> = LINES_IN_TIME.into_iter().map(line).collect();
+    let marks: Vec<_> = round
+        .timeline
+        .iter()
+        .filter(|interval| interval.rotations > 0)
+        .map(|interval| interval.at_seconds)
+        .collect();
+    let of = if rounds > 1 { format!(" (round {number} of {rounds})") } else { String::new() };
+    let rotations = match round.rotations {
+        0 => "no rotation".to_owned(),
+        1 => "1 rotation".to_owned(),
+        more => format!("{more} rotations"),
+    };
+    let end = round.timeline.last().map_or(1.0, |last| last.at_seconds).max(f64::MIN_POSITIVE);
+    Chart {
+        id: format!("time-{id}"),
+        title: format!("{name}: latency over time{of}"),
+        description: format!("{}; {rotations}", described(&series, "time", format::micros)),
+        x: Axis::new("time", Scale { kind: Kind::Linear, from: 0.0, to: end }, format::seconds_tick),
+        y: latency_axis(&series),
+        body: Body::Lines(series),
+        marks,
+        marks_name: rotations,
+    }
+}
+
+/// The distribution of group sizes.
+pub(super) fn group_sizes(id: usize, name: &str, point: &Point) -> Chart {
+    let all = point.group_sizes.iter().map(|size| size.groups).sum::<u64>().max(1) as f64;
+    let bars: Vec<_> = point
+        .group_sizes
+        .iter()
+        .enumerate()
+        .map(|(n, size)| {
+            let y = size.groups as f64 / all;
+            let (from, to) = (size.records_from, size.records_to);
+            Dot {
+                tip: format!("{from} to {to} records: {} commits", size.groups),
+                ..Dot::at(n as f64 + 0.5, y)
+            }
+        })
+        .collect();
+    // Every second label if they are close.
+    let every = bars.len().div_ceil(9).max(1);
+    let label = |(n, size): (usize, &crate::bench::report::Groups)| {
+        (n as f64 + 0.5, format::count_tick(size.records_from as f64))
+    };
+    let ticks = point.group_sizes.iter().enumerate().step_by(every).map(label).collect();
+    let often = point.group_sizes.iter().max_by_key(|size| size.groups);
+    let description = often.map_or_else(String::new, |size| {
+        let part = format::percent_tick(round_off(size.groups as f64 / all));
+        format!("{part} of the commits contain {} to {} records", size.records_from, size.records_to)
+    });
+    let scale = Scale { kind: Kind::Linear, from: 0.0, to: bars.len().max(1) as f64 };
+    let part = Scale::linear(bars.iter().map(|bar| bar.y));
+    let part = Scale { to: part.to.min(1.0), ..part };
+    Chart {
+        id: format!("groups-{id}"),
+        title: format!("{name}: records per commit"),
+        description,
+        x: Axis { label: "records per commit, from".into(), scale, ticks },
+        y: Axis::new("share of the commits", part, format::percent_tick),
+        body: Body::Bars(bars),
+        marks: Vec::new(),
+        marks_name: String::new(),
+    }
+}
+
+fn latency_axis(series: &[Series]) -> Axis {
+    let values = series.iter().flat_map(|one| &one.dots).flat_map(|dot| {
+        let (low, high) = dot.spread.unwrap_or((dot.y, dot.y));
+        [low, high]
+    });
+    Axis::new("latency (logarithmic)", Scale::log(values), format::micros_tick)
+}
+
+/// Describes the ends of each line in words.
+fn described(series: &[Series], over: &str, show: impl Fn(f64) -> String) -> String {
+    let lines = series.iter().filter_map(|one| {
+        let (first, last) = (one.dots.first()?, one.dots.last()?);
+        Some(format!("{}: {} at the start, {} at the end", one.name, show(first.y), show(last.y)))
+    });
+    format!("XAxis {over}. {}", lines.collect::<Vec<_>>().join("; "))
+}
+
+/// Removes rounding errors.
+fn round_off(value: f64) -> f64 {
+    (value * 1e9).round() / 1e9
+}
+
+impl XAxis {
+    fn axis(self, series: &[Series]) -> Axis {
+        let places = series.iter().flat_map(|one| &one.dots).map(|dot| dot.x);
+        let mut ticks: Vec<_> = places.clone().collect();
+        ticks.sort_by(f64::total_cmp);
+        ticks.dedup();
+        let (from, to) = (ticks.first().copied().unwrap_or(1.0), ticks.last().copied().unwrap_or(2.0));
+        let scale = Scale { kind: Kind::Log, from: from * 0.8, to: to.max(from * 2.0) * 1.25 };
+        // Only this many fit.
+        let every = ticks.len().div_ceil(9).max(1);
+        let ticks = ticks.into_iter().step_by(every).map(|tick| (tick, format::count_tick(tick))).collect();
+        Axis { label: self.noun().to_owned(), scale, ticks }
+    }
+}

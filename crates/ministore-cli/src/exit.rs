@@ -1,0 +1,512 @@
+//! Defines the exit codes (those of `sysexits.h`), maps errors to them, and prints errors: one line that says what failed and
+//! where, and a hint that says what to do about it; with `--json`, one JSON object.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use ministore_uring::{ErrorKind, MiniStoreError, maintenance::Corruption};
+use serde::Serialize;
+
+use crate::{
+    hint,
+    style::{Colors, ERROR, HINT, WARNING},
+};
+
+/// The exit codes. The numbers are a promise to scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExitStatus {
+    /// Success.
+    Ok,
+    /// The command ran and found damage; for a comparison: a regression.
+    ProblemFound,
+    /// Wrong usage.
+    Usage,
+    /// The input or the journal contains invalid data.
+    BadData,
+    /// The input or the journal does not exist.
+    NoInput,
+    /// A requested feature is not available on this system.
+    Unavailable,
+    /// A bug in this program.
+    Internal,
+    /// An output file cannot be created.
+    CannotCreate,
+    /// A read, write or sync failed.
+    Io,
+    /// It may work later.
+    Temporary,
+    /// The operating system denied permission.
+    NoPermission,
+    /// Ended by this signal, numbered as shells do.
+    Signal(u8),
+}
+
+impl ExitStatus {
+    fn number(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::ProblemFound => 1,
+            Self::Usage => 64,
+            Self::BadData => 65,
+            Self::NoInput => 66,
+            Self::Unavailable => 69,
+            Self::Internal => 70,
+            Self::CannotCreate => 73,
+            Self::Io => 74,
+            Self::Temporary => 75,
+            Self::NoPermission => 77,
+            Self::Signal(signal) => 128_u8.saturating_add(signal),
+        }
+    }
+
+    /// Returns the kind of an error of the program itself: the library's word where it has one.
+    fn kind(self) -> Kind {
+        match self {
+            Self::Ok | Self::ProblemFound | Self::Signal(_) => Kind::Program("none"),
+            Self::Usage => Kind::Program("usage"),
+            Self::BadData => Kind::Library(ErrorKind::InvalidData),
+            Self::NoInput => Kind::Program("not_found"),
+            Self::Unavailable => Kind::Library(ErrorKind::Unsupported),
+            Self::Internal => Kind::Program("internal"),
+            Self::CannotCreate => Kind::Program("cannot_create"),
+            Self::Io => Kind::Library(ErrorKind::Io),
+            Self::Temporary => Kind::Library(ErrorKind::Contention),
+            Self::NoPermission => Kind::Program("permission_denied"),
+        }
+    }
+
+    /// Returns the exit status for an error of the operating system.
+    pub(crate) fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NoInput,
+            io::ErrorKind::AlreadyExists => Self::CannotCreate,
+            io::ErrorKind::PermissionDenied => Self::NoPermission,
+            _ => Self::Io,
+        }
+    }
+
+    fn of_store(error: &MiniStoreError) -> Self {
+        use MiniStoreError as E;
+        match error {
+            E::Io { source } => Self::of_io(source),
+            E::StorageFull { .. } | E::Poisoned { .. } => Self::Io,
+            E::Corrupt { .. }
+            | E::Record { .. }
+            | E::Deserialize { .. }
+            | E::MissingInitialState
+            | E::InvalidJson { .. }
+            | E::TooLarge { .. } => Self::BadData,
+            E::PathIsNotFile { .. } | E::Trimmed { .. } => Self::NoInput,
+            E::InvalidArgument(_) => Self::Usage,
+            E::NotOwned { .. } => Self::CannotCreate,
+            E::Locked { .. } | E::QueueFull | E::SeqMismatch { .. } | E::Unavailable { .. } => {
+                Self::Temporary
+            }
+            E::BackendUnavailable { .. } => Self::Unavailable,
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(code: ExitStatus) -> Self {
+        code.number().into()
+    }
+}
+
+/// An error that ends a subcommand: an exit status and a message.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    status: ExitStatus,
+    kind: Kind,
+    /// The same command may succeed later.
+    is_retryable: bool,
+    message: Message,
+    /// Boxed, so that a `Result` stays small.
+    at: Box<Location>,
+    /// What to do about it.
+    hint: Option<String>,
+}
+
+/// The class of an error in JSON: see `docs/reference/exit-codes.md`.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+enum Kind {
+    Library(ErrorKind),
+    Program(&'static str),
+}
+
+/// One line for standard error.
+#[derive(Debug)]
+enum Message {
+    None,
+    /// Printed after the program's name.
+    Text(String),
+    /// Printed as it is: it begins with its place in a file.
+    AtPlace(String),
+}
+
+/// Where an error is, as far as it is known.
+#[derive(Debug, Default)]
+struct Location {
+    path: Option<PathBuf>,
+    /// Bytes from the start of the file.
+    offset: Option<u64>,
+    /// Counted from 1.
+    line: Option<u64>,
+    /// Counted from 1, in bytes.
+    column: Option<u64>,
+    seq: Option<u64>,
+}
+
+/// An error as `--json` prints it.
+#[derive(Serialize)]
+struct JsonError {
+    kind: Kind,
+    message: String,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    exit_code: u8,
+}
+
+impl CliError {
+    pub(crate) fn new(status: ExitStatus, message: impl Display) -> Self {
+        Self {
+            status,
+            kind: status.kind(),
+            is_retryable: status == ExitStatus::Temporary,
+            message: Message::Text(message.to_string()),
+            at: Box::default(),
+            hint: hint::of_status(status).map(str::to_owned),
+        }
+    }
+
+    /// An invalid line of an input, printed as `INPUT:LINE:COLUMN: reason`, the form that editors and compilers share.
+    pub(crate) fn bad_line(input: &str, line: u64, column: usize, reason: impl Display) -> Self {
+        let column = column as u64;
+        Self {
+            status: ExitStatus::BadData,
+            kind: Kind::Program("invalid_line"),
+            is_retryable: false,
+            message: Message::AtPlace(format!("{input}:{line}:{column}: {reason}")),
+            at: Box::new(Location {
+                path: Some(input.into()),
+                line: Some(line),
+                column: Some(column),
+                ..Location::default()
+            }),
+            hint: None,
+        }
+    }
+
+    /// The same error with this hint.
+    pub(crate) fn hint(mut self, hint: impl Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// The same error about this file.
+    pub(crate) fn path(mut self, path: &Path) -> Self {
+        self.at.path = Some(path.to_owned());
+        self
+    }
+
+    /// The same error about this record.
+    pub(crate) fn seq(mut self, seq: u64) -> Self {
+        self.at.seq = Some(seq);
+        self
+    }
+
+    /// An operation on a file of the program's own (not the journal's) failed.
+    pub(crate) fn file(path: &Path, action: &str, error: &io::Error) -> Self {
+        let status = ExitStatus::of_io(error);
+        let failure =
+            Self::new(status, format_args!("{}: cannot {action}: {error}", path.display())).path(path);
+        let failure = Self { hint: hint::of_io(path, error), ..failure };
+        if !is_disk_full(error) {
+            return failure;
+        }
+        Self { kind: Kind::Library(ErrorKind::StorageFull), is_retryable: true, ..failure }
+    }
+
+    /// Damage in a journal.
+    pub(crate) fn corrupt(fault: &Corruption) -> Self {
+        let at = Location {
+            path: Some(fault.segment.clone()),
+            offset: Some(fault.offset),
+            line: Some(fault.line),
+            column: None,
+            seq: fault.seq,
+        };
+        Self { at: Box::new(at), ..Self::new(ExitStatus::BadData, fault) }
+    }
+
+    /// A new file cannot be created.
+    pub(crate) fn create(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::file(path, "create", error),
+            kind => {
+                let message = format_args!("{}: cannot create: {error}", path.display());
+                let failure = Self::new(ExitStatus::CannotCreate, message).path(path);
+                match hint::of_io(path, error).filter(|_| kind != io::ErrorKind::NotFound) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure.hint(hint::make_directory_of(path)),
+                }
+            }
+        }
+    }
+
+    /// Standard output cannot be written. A reader that closed the pipe (`head`) is not a failure.
+    pub(crate) fn output(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            let none = Self::new(ExitStatus::Ok, "");
+            return Self { message: Message::None, ..none };
+        }
+        Self::new(ExitStatus::Io, format_args!("standard output: {error}"))
+            .hint("free disk space for the output, or redirect it")
+    }
+
+    /// An error of the library. Several name no file of their own: `path` makes every message name one.
+    pub(crate) fn store(path: &Path, error: &MiniStoreError) -> Self {
+        use MiniStoreError as E;
+        let code = match error {
+            // Every subcommand reports a directory or a device the same way.
+            E::Io { .. } if hint::is_not_regular_file(path) => ExitStatus::NoInput,
+            _ => ExitStatus::of_store(error),
+        };
+        let failure = match error {
+            // The library's message about an I/O error, with the file, is inside it.
+            E::Io { source } if source.get_ref().is_some() => Self::new(code, source),
+            // The library's text is that of `ministore` 0.1.7.
+            E::PathIsNotFile { path } => {
+                Self::new(code, format_args!("{}: not a regular file", path.display()))
+            }
+            _ if error.path().is_some() => Self::new(code, error),
+            _ => Self::new(code, format_args!("{}: {error}", path.display())),
+        };
+        let kind = match error.kind() {
+            // A file of the journal fails as any other file does.
+            ErrorKind::Io => code.kind(),
+            kind => Kind::Library(kind),
+        };
+        let at = Box::new(Location::of_store(path, error));
+        let failure = Self { kind, is_retryable: error.is_retryable(), at, ..failure };
+        match hint::of_store(path, error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
+    /// Prints it to standard error and returns the exit status. A standard error that cannot be written is ignored.
+    pub(crate) fn print(self) -> ExitStatus {
+        let text = match &self.message {
+            Message::None => return self.status,
+            Message::Text(text) | Message::AtPlace(text) => one_line(text),
+        };
+        if is_json() {
+            if let Ok(json) = serde_json::to_string(&self.as_json(text)) {
+                write(&json);
+            }
+            return self.status;
+        }
+        let colors = Colors::of_stderr();
+        let line = match self.message {
+            Message::AtPlace(_) => text,
+            _ => format!("{} {text}", colors.with(ERROR, "ministore:")),
+        };
+        let hint = self.hint.map(|hint| format!("\n{} {}", colors.with(HINT, "hint:"), one_line(&hint)));
+        write(&(line + &hint.unwrap_or_default()));
+        self.status
+    }
+
+    fn as_json(&self, message: String) -> JsonError {
+        let Location { path, offset, line, column, seq } = &*self.at;
+        JsonError {
+            kind: self.kind,
+            message,
+            retryable: self.is_retryable,
+            path: path.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            offset: *offset,
+            line: *line,
+            column: *column,
+            seq: *seq,
+            hint: self.hint.as_deref().map(one_line),
+            exit_code: self.status.number(),
+        }
+    }
+}
+
+impl Location {
+    fn of_store(path: &Path, error: &MiniStoreError) -> Self {
+        use MiniStoreError as E;
+        let path = Some(error.path().unwrap_or(path).to_owned());
+        let (offset, line, seq) = match error {
+            E::Corrupt { offset, line, seq, .. } => (Some(*offset), Some(*line), *seq),
+            E::Record { offset, line, seq, .. } => (Some(*offset), Some(*line), Some(*seq)),
+            E::Deserialize { line, .. } => (None, Some(*line as u64), None),
+            _ => (None, None, None),
+        };
+        Self { path, offset, line, column: None, seq }
+    }
+}
+
+fn is_disk_full(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(error.kind(), Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge)
+}
+
+/// Errors are printed as JSON.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Only errors are printed.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn set_json(on: bool) {
+    JSON.store(on, Ordering::Relaxed);
+}
+
+pub(crate) fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+pub(crate) fn set_quiet(on: bool) {
+    QUIET.store(on, Ordering::Relaxed);
+}
+
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// A path in a message may contain line feeds.
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
+}
+
+/// Prints what to do next, after a report on standard output.
+pub(crate) fn hint(hint: impl Display) {
+    if !is_quiet() {
+        eprint_line(&format!("{} {hint}", Colors::of_stderr().with(HINT, "hint:")));
+    }
+}
+
+/// Prints one line to standard error.
+fn eprint_line(line: &str) {
+    write(&one_line(line));
+}
+
+/// Writes several lines at once.
+fn write(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Prints one line to standard error that is not an error.
+pub(crate) fn info(message: impl Display) {
+    if !is_quiet() {
+        eprint_line(&format!("ministore: {message}"));
+    }
+}
+
+/// Prints one line to standard error about something that does not stop the program.
+pub(crate) fn warn(message: impl Display) {
+    if !is_quiet() {
+        eprint_line(&format!("ministore: {} {message}", Colors::of_stderr().with(WARNING, "warning:")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_status_has_a_fixed_number() {
+        let codes = [
+            (ExitStatus::Ok, 0),
+            (ExitStatus::ProblemFound, 1),
+            (ExitStatus::Usage, 64),
+            (ExitStatus::BadData, 65),
+            (ExitStatus::NoInput, 66),
+            (ExitStatus::Unavailable, 69),
+            (ExitStatus::Internal, 70),
+            (ExitStatus::CannotCreate, 73),
+            (ExitStatus::Io, 74),
+            (ExitStatus::Temporary, 75),
+            (ExitStatus::NoPermission, 77),
+            (ExitStatus::Signal(2), 130),
+            (ExitStatus::Signal(15), 143),
+        ];
+        for (code, number) in codes {
+            assert_eq!(code.number(), number, "{code:?}");
+        }
+    }
+
+    /// This cannot be provoked from outside.
+    #[test]
+    fn internal_error_exits_70_and_asks_for_a_report() {
+        for error in [MiniStoreError::WriterPanicked, MiniStoreError::Closed] {
+            let failure = CliError::store(Path::new("j"), &error);
+            assert_eq!(failure.status, ExitStatus::Internal);
+            assert!(failure.hint.unwrap().contains("report it"), "{error}");
+        }
+    }
+
+    #[test]
+    fn failed_sync_exits_74_and_says_what_is_kept() {
+        let source = std::sync::Arc::new(io::Error::from_raw_os_error(5));
+        let failure = CliError::store(Path::new("j"), &MiniStoreError::Poisoned { path: "j".into(), source });
+        assert_eq!(failure.status, ExitStatus::Io);
+        assert!(failure.hint.unwrap().contains("acknowledged records are kept"));
+    }
+
+    #[test]
+    fn json_kind_is_that_of_the_library_or_the_file() {
+        let io = |kind| MiniStoreError::Io { source: io::Error::from(kind) };
+        let full = std::sync::Arc::new(io::Error::from(io::ErrorKind::StorageFull));
+        let cases = [
+            (MiniStoreError::QueueFull, "contention", true),
+            (MiniStoreError::StorageFull { path: "j".into(), source: full }, "storage_full", true),
+            (MiniStoreError::Trimmed { path: "j".into(), first_seq: 2 }, "trimmed", false),
+            (MiniStoreError::Closed, "closed", false),
+            (MiniStoreError::InvalidArgument("x".to_owned()), "invalid_input", false),
+            (io(io::ErrorKind::NotFound), "not_found", false),
+            (io(io::ErrorKind::PermissionDenied), "permission_denied", false),
+            (io(io::ErrorKind::TimedOut), "io", true),
+        ];
+        for (error, kind, retryable) in cases {
+            let failure = CliError::store(Path::new("/nonexistent/j"), &error);
+            let json = serde_json::to_value(failure.as_json("m".to_owned())).unwrap();
+            assert_eq!((&json["kind"], &json["retryable"]), (&kind.into(), &retryable.into()), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn json_error_has_every_known_field() {
+        let error = MiniStoreError::Corrupt {
+            segment: "j.001".into(),
+            offset: 7,
+            line: 2,
+            seq: Some(3),
+            reason: "checksum".into(),
+        };
+        let failure = CliError::store(Path::new("j"), &error);
+        let json = serde_json::to_value(failure.as_json("m".to_owned())).unwrap();
+        assert_eq!((&json["kind"], &json["path"]), (&"invalid_data".into(), &"j.001".into()));
+        assert_eq!((&json["offset"], &json["line"], &json["seq"]), (&7.into(), &2.into(), &3.into()));
+        assert!(json["hint"].is_string() && json["exit_code"] == 65, "{json}");
+    }
+}

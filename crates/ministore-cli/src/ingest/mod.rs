@@ -1,0 +1,119 @@
+//! `ministore ingest`: appends JSON lines from files or standard input; every counted record is durable.
+//!
+//! One thread reads, decompresses and splits the input into blocks of complete lines ([`line_reader`]). The main thread checks
+//! the lines ([`feed`]) and appends them in batches ([`batch`]), which the writer thread commits concurrently. The main thread
+//! never reads, so that a signal ends the run even if a read blocks.
+
+mod args;
+pub(crate) mod bad_lines;
+pub(crate) mod batch;
+mod checkpoint;
+pub(crate) mod feed;
+mod finish;
+pub(crate) mod input;
+pub(crate) mod line;
+mod line_reader;
+mod progress;
+mod resume_check;
+pub(crate) mod start;
+pub(crate) mod summary;
+mod zstd;
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    thread,
+    time::Instant,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+pub(crate) use args::Args;
+
+use crate::{
+    exit::{CliError, ExitStatus},
+    signals::SignalHandler,
+};
+use feed::Pipeline;
+use finish::RunEnd;
+use input::Input;
+use line_reader::InputEvent;
+use progress::Progress;
+use resume_check::ResumeCheck;
+use start::Started;
+
+/// The limit of a record in the journals that are written here. A longer line is a bad line.
+pub(crate) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How many blocks are read ahead: enough for a full batch after each commit, even if the blocks are small.
+const BLOCKS_AHEAD: usize = 32;
+
+/// Why a run stopped before the end of its input.
+#[derive(Debug)]
+pub(crate) enum StopReason {
+    Interrupted(ExitStatus),
+    Failed(CliError),
+}
+
+impl From<CliError> for StopReason {
+    fn from(failure: CliError) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
+    let started = Instant::now();
+    let (sender, events) = bounded(BLOCKS_AHEAD);
+    let wake = sender.clone();
+    // If the channel is full, the main thread is not waiting for it and checks for signals anyway.
+    let signals = SignalHandler::listen(move || drop(wake.try_send(InputEvent::Wake)))?;
+    let Started { inputs, store, bad, resume_check, checkpoint_file, run } = start::start(args)?;
+    let owns_tail = resume_check.as_ref().is_none_or(ResumeCheck::may_append);
+
+    let progress = Progress::new(&inputs);
+    spawn_reader(inputs, progress.counter(), sender)?;
+    let mut feed = Pipeline::new(&store, bad, resume_check, signals);
+    let pumped = pump(&events, &mut feed, &progress);
+    progress.clear();
+    let (fed, flushed) = feed.finish();
+    let end = RunEnd { started, store, checkpoint_file, run, owns_tail };
+    finish::finish(args, end, fed, pumped, flushed)
+}
+
+/// The thread is never joined: it may be blocked in a read, and it owns nothing that must be saved.
+fn spawn_reader(
+    inputs: Vec<Input>,
+    counter: Arc<AtomicU64>,
+    events: Sender<InputEvent>,
+) -> Result<(), CliError> {
+    let read = move || line_reader::read(&inputs, &counter, &events);
+    match thread::Builder::new().name("ministore-input".into()).spawn(read) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(CliError::new(ExitStatus::Temporary, format_args!("cannot start a thread: {error}")))
+        }
+    }
+}
+
+/// Processes events of the reading thread until the input ends or something stops the run.
+fn pump(
+    events: &Receiver<InputEvent>,
+    feed: &mut Pipeline<'_>,
+    progress: &Progress,
+) -> Result<(), StopReason> {
+    loop {
+        feed.check_signals()?;
+        if events.is_empty() {
+            feed.flush()?;
+            progress.show(feed.records());
+        }
+        match events.recv() {
+            Ok(InputEvent::End) => return feed.input_ended(),
+            Ok(InputEvent::Failed(failure)) => return Err(failure.into()),
+            Ok(event) => feed.take(event)?,
+            Err(_) => {
+                return Err(CliError::new(ExitStatus::Internal, "the reading thread panicked").into());
+            }
+        }
+        progress.show(feed.records());
+    }
+}

@@ -1,0 +1,114 @@
+//! The summary of `ingest` and `serve`.
+
+use ministore_uring::Stats;
+use serde_json::json;
+
+use super::feed::IngestTotals;
+use crate::{
+    exit::CliError,
+    latency::{self, COMMIT_POINTS},
+    output, store, units,
+};
+
+/// How the run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Complete,
+    Interrupted,
+    Failed,
+}
+
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The figures of a run.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) fed: IngestTotals,
+    pub(crate) seconds: f64,
+    pub(crate) stats: Stats,
+    pub(crate) outcome: Outcome,
+    pub(crate) start_seq: u64,
+}
+
+impl Summary {
+    pub(crate) fn print(&self) -> Result<(), CliError> {
+        if self.is_nothing_to_do() {
+            let already_present = units::count(self.fed.already_present);
+            return output::lines([format!(
+                "nothing to do: all {already_present} records are already in the journal"
+            )]);
+        }
+        output::pairs(&self.rows())
+    }
+
+    /// Whether a resumed run found all its records in the journal.
+    fn is_nothing_to_do(&self) -> bool {
+        self.outcome == Outcome::Complete && self.fed.already_present > 0 && self.fed.durable.records == 0
+    }
+
+    pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
+        let (fed, stats) = (self.fed, &self.stats);
+        let rate = units::count(units::rate(fed.durable.records, self.seconds));
+        let byte_rate = units::bytes(units::rate(fed.durable.bytes, self.seconds));
+        let mut rows = vec![
+            ("records", format!("{} durable ({})", units::count(fed.durable.records), self.outcome.name())),
+            ("bytes", format!("{} ({})", units::count(fed.durable.bytes), units::bytes(fed.durable.bytes))),
+            ("seconds", format!("{:.3}", self.seconds)),
+            ("rate", format!("{rate} records/s, {byte_rate}/s")),
+            (
+                "commits",
+                format!("{} ({:.1} records per commit)", units::count(stats.groups), self.per_commit()),
+            ),
+            ("commit latency", latency::line(&stats.sync, &COMMIT_POINTS)),
+            ("backend", store::write_path(stats)),
+        ];
+        let counts = [
+            ("already present", fed.already_present),
+            ("skipped", fed.bad.skipped),
+            ("quarantined", fed.bad.quarantined),
+        ];
+        let counts = counts.into_iter().filter(|&(_, lines)| lines > 0);
+        rows.extend(counts.map(|(name, lines)| (name, units::counted(lines, "line"))));
+        rows
+    }
+
+    pub(crate) fn print_json(&self) -> Result<(), CliError> {
+        output::json(&self.json())
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let (fed, stats) = (self.fed, &self.stats);
+        json!({
+            "outcome": self.outcome.name(),
+            "records": fed.durable.records,
+            "bytes": fed.durable.bytes,
+            "seconds": self.seconds,
+            "records_per_second": units::ratio(fed.durable.records, self.seconds),
+            "bytes_per_second": units::ratio(fed.durable.bytes, self.seconds),
+            "commits": stats.groups,
+            "records_per_commit": self.per_commit(),
+            "commit_latency_us": latency::json(&stats.sync, &COMMIT_POINTS),
+            "already_present": fed.already_present,
+            "skipped": fed.bad.skipped,
+            "quarantined": fed.bad.quarantined,
+            "start_seq": self.start_seq,
+            "durable_seq": stats.durable_seq,
+            "backend": stats.backend,
+            "direct_io": stats.direct_io,
+            "sync_mode": stats.sync_mode,
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people, shown with one decimal")]
+    fn per_commit(&self) -> f64 {
+        units::ratio(self.fed.durable.records, self.stats.groups as f64)
+    }
+}

@@ -1,0 +1,37 @@
+//! Formats latency histograms (nanoseconds): the same percentiles in every summary.
+
+use hdrhistogram::Histogram;
+use serde_json::{Map, Value};
+
+use crate::units;
+
+/// The name of a percentile and its quantile.
+pub(crate) type Point = (&'static str, f64);
+
+/// The percentiles in the summaries of `ingest` and `serve`.
+pub(crate) const COMMIT_POINTS: [Point; 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+
+/// Returns `p50 140 µs  p99 300 µs  …`, or a dash if nothing was measured.
+pub(crate) fn line(histogram: &Histogram<u64>, points: &[Point]) -> String {
+    if histogram.is_empty() {
+        return "-".to_owned();
+    }
+    let shown = points.iter().map(|&(name, at)| format!("{name} {}", units::nanos(value_at(histogram, at))));
+    shown.collect::<Vec<_>>().join("  ")
+}
+
+/// Returns the same in microseconds as an object; empty if nothing was measured.
+pub(crate) fn json(histogram: &Histogram<u64>, points: &[Point]) -> Value {
+    let mut object = Map::new();
+    if !histogram.is_empty() {
+        for &(name, at) in points {
+            object.insert(name.to_owned(), units::ratio(value_at(histogram, at), 1e3).into());
+        }
+    }
+    object.into()
+}
+
+/// The maximum is the measured value, not the upper end of its bucket.
+fn value_at(histogram: &Histogram<u64>, quantile: f64) -> u64 {
+    histogram.value_at_quantile(quantile).min(histogram.max())
+}

@@ -1,0 +1,122 @@
+//! The command-line program `ministore`: appends JSON lines to a journal, reads them, and inspects, checks, repairs and
+//! measures journals.
+//!
+//! This file only connects arguments to subcommands and their results to exit codes.
+
+mod args;
+mod bench;
+mod compare;
+mod completions;
+mod doctor;
+mod exit;
+mod get;
+mod hint;
+mod host;
+mod ingest;
+mod inspect;
+mod json;
+mod latency;
+mod man;
+mod output;
+mod reader;
+mod repair;
+mod replay;
+mod salvage;
+mod scratch_dir;
+mod serve;
+mod signals;
+mod store;
+mod style;
+mod suggest;
+mod transfer;
+mod units;
+mod verify;
+
+use std::{env, ffi::OsString, io, process::ExitCode};
+
+use clap::{Parser, error::ErrorKind};
+
+use args::{Cli, Command, Verbosity};
+use exit::{CliError, ExitStatus};
+use style::Colors;
+use transfer::{export, import};
+
+fn main() -> ExitCode {
+    let raw: Vec<OsString> = env::args_os().collect();
+    // A command line that does not parse is reported as it asks for, too.
+    args::early_color(&raw).apply();
+    exit::set_json(args::early_json(&raw));
+    let cli = match Cli::try_parse_from(&raw) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &raw),
+    };
+    cli.color().apply();
+    exit::set_json(cli.command.wants_json());
+    exit::set_quiet(cli.quiet);
+    log_to_stderr(cli.verbosity());
+    match run(cli.command) {
+        Ok(status) => status.into(),
+        Err(error) => error.print().into(),
+    }
+}
+
+fn run(command: Command) -> Result<ExitStatus, CliError> {
+    match command {
+        Command::Ingest(args) => ingest::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Tail(args) => replay::tail(args),
+        Command::Get(args) => get::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Repair(args) => repair::run(&args),
+        Command::Salvage(args) => salvage::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Compare(args) => compare::run(&args),
+    }
+}
+
+/// The parser returns help and version as errors, which they are not.
+fn usage(error: &clap::Error, raw: &[OsString]) -> ExitCode {
+    if error.kind() == ErrorKind::UnknownArgument && args::is_ingest_with_listen(raw) {
+        let error = CliError::new(ExitStatus::Usage, "ingest reads files and standard input, not sockets");
+        return error.hint("use ministore serve JOURNAL --listen ADDR").print().into();
+    }
+    if !error.use_stderr() {
+        return match error.print() {
+            Err(error) => CliError::output(error).print().into(),
+            Ok(()) => ExitStatus::Ok.into(),
+        };
+    }
+    if exit::is_json() {
+        let text = error.render().to_string();
+        let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        let words: Vec<_> = message.split_whitespace().collect();
+        return CliError::new(ExitStatus::Usage, words.join(" ")).print().into();
+    }
+    // A standard error that cannot be written leaves no place to report that.
+    drop(error.print());
+    ExitStatus::Usage.into()
+}
+
+/// Sends the library's events to standard error: standard output is for data.
+fn log_to_stderr(verbosity: Verbosity) {
+    let level = match verbosity {
+        Verbosity::Quiet => tracing::Level::ERROR,
+        Verbosity::Normal => tracing::Level::WARN,
+        Verbosity::Verbose => tracing::Level::INFO,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(Colors::of_stderr().is_on())
+        .with_target(false)
+        .without_time()
+        .compact()
+        .init();
+}

@@ -1,0 +1,45 @@
+//! Writes reports to standard output.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
+
+use serde::Serialize;
+
+use crate::exit::{CliError, ExitStatus};
+
+/// Writes all lines at once, so that a report stays together when several programs share a terminal.
+pub(crate) fn lines<T: Display>(lines: impl IntoIterator<Item = T>) -> Result<(), CliError> {
+    let text = lines.into_iter().fold(String::new(), |text, line| text + &line.to_string() + "\n");
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::output)
+}
+
+/// Writes names and values in two columns.
+pub(crate) fn pairs(rows: &[(&str, String)]) -> Result<(), CliError> {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    lines(rows.iter().map(|(name, value)| format!("{name:width$}  {value}")))
+}
+
+/// Formats rows with right-aligned columns.
+pub(crate) fn columns(rows: &[Vec<String>]) -> Vec<String> {
+    let cells = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<_> = (0..cells).map(|n| width(n).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}"));
+        cells.collect::<Vec<_>>().join("  ")
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Writes one JSON value on one line.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
+    lines([serde_json::to_string(value).map_err(json_failed)?])
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(crate) fn json_failed(error: serde_json::Error) -> CliError {
+    CliError::new(ExitStatus::Internal, format_args!("cannot write JSON: {error}"))
+}

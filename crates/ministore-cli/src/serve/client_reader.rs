@@ -1,0 +1,257 @@
+//! Reads the lines of a client and submits them to the journal.
+
+use std::{ops::RangeInclusive, sync::atomic::Ordering};
+
+use bytes::Bytes;
+use ministore_uring::{Append, JsonBatch};
+use tokio::{io::AsyncRead, sync::mpsc};
+
+use super::{
+    client::PeerInfo,
+    client_writer::Response,
+    handshake,
+    limits::HANDSHAKE_TIMEOUT,
+    lines::{Input, Lines, ReadEnd},
+    metrics::DisconnectReason,
+    response::BadLineAction,
+    service::Service,
+};
+use crate::ingest::line::{self, Fault};
+
+/// The length limit of the first line of a client that must authenticate.
+const HANDSHAKE_BYTES_MAX: usize = 4096;
+
+/// How reading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadOutcome {
+    /// The client sent its last line.
+    Complete,
+    /// The client is disconnected.
+    Disconnected,
+    /// The journal rejected records.
+    StoreFailed,
+}
+
+/// The reading side of a client.
+#[derive(Debug)]
+pub(super) struct ClientReader<'a> {
+    service: &'a Service,
+    peer: &'a PeerInfo,
+    /// `None`: no more responses.
+    responses: Option<mpsc::Sender<Response>>,
+    /// The number of the current line.
+    line: u64,
+    /// It sent a valid token, or none is required.
+    authenticated: bool,
+}
+
+impl<'a> ClientReader<'a> {
+    pub(super) fn new(service: &'a Service, peer: &'a PeerInfo, responses: mpsc::Sender<Response>) -> Self {
+        let authenticated = peer.is_fifo || !service.allowed.requires_token();
+        Self { service, peer, responses: Some(responses), line: 0, authenticated }
+    }
+
+    pub(super) fn max_record_bytes(&self) -> usize {
+        if self.authenticated { self.service.limits.max_record_bytes } else { HANDSHAKE_BYTES_MAX }
+    }
+
+    pub(super) async fn run<R: AsyncRead + Unpin>(&mut self, mut lines: Lines<R>) -> ReadOutcome {
+        let result = self.all(&mut lines).await;
+        self.service.metrics.bytes.fetch_add(lines.take_bytes(), Ordering::Relaxed);
+        // The writing side ends after the last response.
+        self.responses = None;
+        result.err().unwrap_or(ReadOutcome::Complete)
+    }
+
+    async fn all<R: AsyncRead + Unpin>(&mut self, lines: &mut Lines<R>) -> Result<(), ReadOutcome> {
+        loop {
+            let Some(responses) = &self.responses else { return Err(ReadOutcome::Disconnected) };
+            let input =
+                lines.next(self.read_timeout(), responses.closed(), self.service.shutdown.wait()).await;
+            self.service.metrics.bytes.fetch_add(lines.take_bytes(), Ordering::Relaxed);
+            match input {
+                Input::Lines(block) => self.block(&block).await?,
+                Input::TooLong(start) => {
+                    self.line += 1;
+                    self.require_auth().await?;
+                    self.bad(&start, &self.too_long()).await?;
+                }
+                Input::End(end) => return self.end(end).await,
+            }
+            lines.max_record_bytes = self.max_record_bytes();
+        }
+    }
+
+    fn read_timeout(&self) -> Option<std::time::Duration> {
+        let idle = self.service.limits.idle_timeout;
+        match (self.peer.is_fifo, self.authenticated) {
+            (true, _) => None,
+            (false, true) => idle,
+            (false, false) => Some(idle.map_or(HANDSHAKE_TIMEOUT, |idle| idle.min(HANDSHAKE_TIMEOUT))),
+        }
+    }
+
+    async fn block(&mut self, block: &Bytes) -> Result<(), ReadOutcome> {
+        // Of consecutive lines.
+        let mut batch = JsonBatch::new();
+        for raw in block.strip_suffix(b"\n").unwrap_or(block).split(|&byte| byte == b'\n') {
+            self.line += 1;
+            if self.line == 1 && !self.peer.is_fifo && self.handshake(raw).await? {
+                continue;
+            }
+            match self.push(&mut batch, raw) {
+                Ok(true) => {}
+                // The lines of a batch are consecutive: a blank or bad line ends it.
+                Ok(false) => self.submit(&mut batch, self.line - 1).await?,
+                Err(fault) => {
+                    self.submit(&mut batch, self.line - 1).await?;
+                    self.bad(raw, &fault).await?;
+                }
+            }
+        }
+        self.submit(&mut batch, self.line).await
+    }
+
+    /// Adds a line to the batch. Returns `false` if it is blank.
+    fn push(&self, batch: &mut JsonBatch, raw: &[u8]) -> Result<bool, Fault> {
+        if raw.strip_suffix(b"\r").unwrap_or(raw).len() > self.service.limits.max_record_bytes {
+            return Err(self.too_long());
+        }
+        let value = line::value(raw)?;
+        if value.is_empty() {
+            return Ok(false);
+        }
+        let lead = value.start;
+        let pushed = line::push(batch, &raw[value]);
+        pushed.map(|()| true).map_err(|fault| Fault { offset: lead + fault.offset, ..fault })
+    }
+
+    fn too_long(&self) -> Fault {
+        let limit = self.service.limits.max_record_bytes;
+        Fault { offset: limit, reason: format!("longer than max_record_bytes ({limit} bytes)") }
+    }
+
+    /// Returns whether line 1 is a handshake.
+    async fn handshake(&mut self, raw: &[u8]) -> Result<bool, ReadOutcome> {
+        let Some(handshake) = handshake::read(raw) else {
+            self.require_auth().await?;
+            return Ok(false);
+        };
+        match handshake {
+            Ok(handshake) => {
+                self.authenticated |= self.service.allowed.token(handshake.token.as_deref());
+                self.require_auth().await?;
+                self.respond(Response::Hello(handshake.ack)).await?;
+                Ok(true)
+            }
+            Err(reason) => {
+                let reason = format!("invalid handshake: {reason}");
+                Err(self.disconnect(DisconnectReason::BadLine, &reason, self.line).await)
+            }
+        }
+    }
+
+    async fn require_auth(&mut self) -> Result<(), ReadOutcome> {
+        if self.authenticated {
+            return Ok(());
+        }
+        Err(self
+            .disconnect(
+                DisconnectReason::Unauthenticated,
+                "authentication required: send a valid token in the first line",
+                self.line,
+            )
+            .await)
+    }
+
+    async fn submit(&mut self, batch: &mut JsonBatch, last_line: u64) -> Result<(), ReadOutcome> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(batch);
+        let count = batch.records();
+        self.service.metrics.lines.fetch_add(count, Ordering::Relaxed);
+        let lines: RangeInclusive<u64> = last_line + 1 - count..=last_line;
+        // Waits while the queue is full. Nothing is read from this client in the meantime.
+        match self.service.store.send(Append::json_batch(batch)).await {
+            Ok(pending) => self.respond(Response::Committed { pending, lines }).await,
+            Err(error) => {
+                self.respond(Response::Rejected { error, lines }).await?;
+                Err(ReadOutcome::StoreFailed)
+            }
+        }
+    }
+
+    async fn bad(&mut self, raw: &[u8], fault: &Fault) -> Result<(), ReadOutcome> {
+        let (service, line) = (self.service, self.line);
+        service.metrics.lines.fetch_add(1, Ordering::Relaxed);
+        service.metrics.bad_lines_total.fetch_add(1, Ordering::Relaxed);
+        let place = format!("{}:{line}:{}: {}", self.peer.name, fault.offset + 1, fault.reason);
+        let action = match service.bad_lines.take(raw, &service.metrics) {
+            // The writers of a FIFO cannot be disconnected.
+            Ok(BadLineAction::Disconnect) if self.peer.is_fifo => {
+                service.metrics.count_bad(|counts| counts.skipped += 1);
+                BadLineAction::Skip
+            }
+            Ok(action) => action,
+            Err(failure) => {
+                failure.print();
+                BadLineAction::Disconnect
+            }
+        };
+        service.warn_limited(format_args!("{place} ({})", action.name()));
+        self.respond(Response::Invalid { line, reason: fault.reason.clone(), action }).await?;
+        if action == BadLineAction::Disconnect {
+            service.metrics.count_disconnect(DisconnectReason::BadLine);
+            return Err(ReadOutcome::Disconnected);
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, end: ReadEnd) -> Result<(), ReadOutcome> {
+        let next = self.line + 1;
+        match end {
+            ReadEnd::Eof { rest } => {
+                if !rest.trim_ascii().is_empty() {
+                    self.line = next;
+                    self.require_auth().await?;
+                    let reason = "incomplete line: LF is missing".to_owned();
+                    self.bad(&rest, &Fault { offset: rest.len(), reason }).await?;
+                }
+                Ok(())
+            }
+            ReadEnd::Disconnected => Err(ReadOutcome::Disconnected),
+            ReadEnd::IdleTimeout if !self.authenticated => {
+                Err(self.disconnect(DisconnectReason::Unauthenticated, "authentication timeout", next).await)
+            }
+            ReadEnd::IdleTimeout => Err(self
+                .disconnect(DisconnectReason::IdleTimeout, "idle timeout: no complete line", next)
+                .await),
+            ReadEnd::OutOfMemoryBudget => {
+                let reason = "memory limit for long lines reached; try again later";
+                Err(self.disconnect(DisconnectReason::OutOfMemoryBudget, reason, next).await)
+            }
+            ReadEnd::Shutdown => {
+                self.respond(Response::Close { reason: "the service is shutting down".to_owned(), next })
+                    .await
+                    .ok();
+                Err(ReadOutcome::Disconnected)
+            }
+        }
+    }
+
+    async fn disconnect(&mut self, kind: DisconnectReason, reason: &str, next: u64) -> ReadOutcome {
+        self.service.metrics.count_disconnect(kind);
+        self.service.warn_limited(format_args!("{}: {reason}", self.peer.name));
+        self.respond(Response::Close { reason: reason.to_owned(), next }).await.ok();
+        ReadOutcome::Disconnected
+    }
+
+    /// Waits while many responses are pending. Fails if the writing side has ended.
+    async fn respond(&self, response: Response) -> Result<(), ReadOutcome> {
+        match &self.responses {
+            Some(responses) => responses.send(response).await.map_err(|_| ReadOutcome::Disconnected),
+            None => Err(ReadOutcome::Disconnected),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Reads the bytes of one client in chunks and splits them after the last LF.
+//!
+//! The buffer of a client contains a chunk and the beginning of an incomplete line. If that is more than a chunk, it is charged
+//! to a budget that all clients share ([`LONG_LINES_BYTES`](super::limits::LONG_LINES_BYTES)).
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use super::limits::{CHUNK_BYTES, DRAIN_IDLE_TIMEOUT, DRAIN_TIMEOUT};
+
+/// The memory of a long line: its bytes, the space to grow, and the copy in the journal queue.
+const COPIES: usize = 3;
+
+/// Input of a client.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Complete lines, each with its LF.
+    Lines(Bytes),
+    /// The beginning of a line beyond the limit. The rest of it is skipped.
+    TooLong(Bytes),
+    End(ReadEnd),
+}
+
+/// Why reading ended.
+#[derive(Debug)]
+pub(super) enum ReadEnd {
+    /// The client finished; `rest` is an incomplete line.
+    Eof {
+        rest: Bytes,
+    },
+    /// The connection broke, or the writing side gave up.
+    Disconnected,
+    IdleTimeout,
+    OutOfMemoryBudget,
+    Shutdown,
+}
+
+/// The reading side of a client.
+#[derive(Debug)]
+pub(super) struct Lines<R> {
+    reader: R,
+    buffer: BytesMut,
+    /// The length of the prefix of the buffer without an LF.
+    scanned: usize,
+    skipping: bool,
+    pub(super) max_record_bytes: usize,
+    memory: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+    /// Received and not counted yet.
+    bytes: u64,
+    /// During shutdown: until when arrived data is read.
+    draining: Option<Instant>,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    pub(super) fn new(reader: R, max_record_bytes: usize, memory: Arc<Semaphore>) -> Self {
+        Self {
+            reader,
+            buffer: BytesMut::new(),
+            scanned: 0,
+            skipping: false,
+            max_record_bytes,
+            memory,
+            held: None,
+            bytes: 0,
+            draining: None,
+        }
+    }
+
+    /// Returns the bytes received since the last call.
+    pub(super) fn take_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Waits for lines, at most for `timeout_after`; until `gone`, or until `shutdown` and no data is left.
+    pub(super) async fn next(
+        &mut self,
+        timeout_after: Option<Duration>,
+        gone: impl Future<Output = ()>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Input {
+        self.shrink();
+        let idle = timeout_after.map(|timeout_after| Instant::now() + timeout_after);
+        tokio::pin!(gone, shutdown);
+        loop {
+            if let Some(input) = self.split_lines() {
+                return input;
+            }
+            if !self.reserve_budget() {
+                return Input::End(ReadEnd::OutOfMemoryBudget);
+            }
+            self.buffer.reserve(CHUNK_BYTES);
+            let draining = self.draining.map(|until| until.min(Instant::now() + DRAIN_IDLE_TIMEOUT));
+            let mut chunk = (&mut self.buffer).limit(CHUNK_BYTES);
+            let read = tokio::select! {
+                biased;
+                () = &mut gone => return Input::End(ReadEnd::Disconnected),
+                () = &mut shutdown, if draining.is_none() => {
+                    self.draining = Some(Instant::now() + DRAIN_TIMEOUT);
+                    continue;
+                }
+                read = until(draining.or(idle), self.reader.read_buf(&mut chunk)) => read,
+            };
+            match read {
+                None if draining.is_some() => return Input::End(ReadEnd::Shutdown),
+                None => return Input::End(ReadEnd::IdleTimeout),
+                Some(Err(_)) => return Input::End(ReadEnd::Disconnected),
+                Some(Ok(0)) => return Input::End(ReadEnd::Eof { rest: self.buffer.split().freeze() }),
+                Some(Ok(count)) => self.bytes += count as u64,
+            }
+        }
+    }
+
+    /// Takes the complete lines from the buffer.
+    fn split_lines(&mut self) -> Option<Input> {
+        if self.skipping {
+            match memchr::memchr(b'\n', &self.buffer) {
+                Some(at) => {
+                    self.buffer.advance(at + 1);
+                    self.skipping = false;
+                }
+                None => self.buffer.clear(),
+            }
+        }
+        if let Some(at) = memchr::memrchr(b'\n', &self.buffer[self.scanned..]) {
+            let lines = self.buffer.split_to(self.scanned + at + 1).freeze();
+            // The part after the last LF has none.
+            self.scanned = self.buffer.len();
+            return Some(Input::Lines(lines));
+        }
+        self.scanned = self.buffer.len();
+        // One byte more may be the CR of a CR LF.
+        if self.buffer.len() <= self.max_record_bytes + 1 {
+            return None;
+        }
+        self.skipping = true;
+        self.scanned = 0;
+        Some(Input::TooLong(self.buffer.split().freeze()))
+    }
+
+    /// Shrinks a buffer that has grown for a long line.
+    fn shrink(&mut self) {
+        if self.held.is_some() && self.buffer.len() <= CHUNK_BYTES {
+            let mut small = BytesMut::with_capacity(2 * CHUNK_BYTES);
+            small.extend_from_slice(&self.buffer);
+            self.buffer = small;
+            self.held = None;
+        }
+    }
+
+    /// Reserves memory for a line that is longer than a chunk; returns `false` if the budget is exhausted.
+    fn reserve_budget(&mut self) -> bool {
+        let have = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let want = if self.buffer.len() <= CHUNK_BYTES { 0 } else { COPIES * self.buffer.len() };
+        let Some(more) = want.checked_sub(have).filter(|&more| more > 0) else { return true };
+        let Ok(more) = u32::try_from(more) else { return false };
+        let Ok(more) = Arc::clone(&self.memory).try_acquire_many_owned(more) else { return false };
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        true
+    }
+}
+
+/// Returns `None` after the deadline.
+async fn until<T>(deadline: Option<Instant>, what: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, what).await.ok(),
+        None => Some(what.await),
+    }
+}

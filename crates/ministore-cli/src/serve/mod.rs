@@ -1,0 +1,201 @@
+//! `ministore serve`: receives lines from many clients until a signal.
+//!
+//! Every client has a task ([`client`]) on a few threads. A task reads only as fast as the journal and the client keep up,
+//! within limits ([`limits`], [`args`]), so that no client harms the others. The shared state is in [`service`]. The protocol
+//! is described in docs/reference/serve.md.
+
+mod address;
+mod args;
+mod auth;
+mod bad_lines;
+mod client;
+mod client_reader;
+mod client_writer;
+mod fifo;
+mod handshake;
+mod health;
+mod limits;
+mod lines;
+mod listener;
+mod metrics;
+mod metrics_server;
+mod report;
+mod response;
+mod service;
+mod shutdown;
+mod sockets;
+
+use std::{sync::Arc, thread, time::Instant};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use ministore_uring::JournalOptions;
+use sd_notify::NotifyState;
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+};
+
+pub(crate) use args::Args;
+
+use crate::{
+    exit::{CliError, ExitStatus, info, is_quiet, warn},
+    ingest::start,
+    signals::SignalHandler,
+    store,
+};
+use address::Address;
+use auth::AccessPolicy;
+use bad_lines::BadLinePolicy;
+use fifo::Fifo;
+use health::Health;
+use metrics_server::MetricsServer;
+use report::Report;
+use service::Service;
+use shutdown::Shutdown;
+use sockets::UnixSocketGuard;
+
+/// At most this many threads for clients; the journal has two of its own.
+const THREADS_MAX: usize = 4;
+
+pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
+    let begun = Instant::now();
+    let shutdown = Shutdown::new();
+    let signals = SignalHandler::listen({
+        let shutdown = shutdown.clone();
+        move || shutdown.trigger()
+    })?;
+    let runtime = runtime()?;
+    // Before the journal is opened, which may take long: an unhandled SIGHUP would end the program.
+    let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(|error| {
+        CliError::new(ExitStatus::Internal, format_args!("cannot install signal handlers: {error}"))
+    })?;
+    limits::raise_open_files(args.max_clients);
+    let allowed = AccessPolicy::read(args)?;
+    let bad_lines = BadLinePolicy::open(args.on_error.as_ref())?;
+    let recorder = args.metrics.map(|_| metrics_server::record()).transpose()?;
+    let store = store::open(options(args), &args.journal)?;
+    let start_seq = store.durable_seq() + 1;
+
+    let service = Arc::new(Service::new(store.clone(), args, allowed, bad_lines, shutdown));
+    let served = runtime.block_on(serve(args, Arc::clone(&service), hangup, recorder));
+    runtime.shutdown_background();
+    let closed = store.blocking().close().map_err(|error| CliError::store(&args.journal, &error));
+    let synced = service.bad_lines.sync();
+    // The service did not start.
+    served?;
+
+    let report = Report { service: &service, seconds: begun.elapsed().as_secs_f64(), start_seq };
+    let printed = match (args.json, is_quiet()) {
+        (true, _) => report.print_json(),
+        (false, false) => report.print(),
+        (false, true) => Ok(()),
+    };
+    service.shutdown.failure().map_or(Ok(()), Err)?;
+    closed.and(synced)?;
+    info("interrupted; acknowledged records are durable");
+    printed.map(|()| signals.received().unwrap_or(ExitStatus::Internal))
+}
+
+fn options(args: &Args) -> JournalOptions {
+    start::options(&args.options).max_queue_bytes(args.max_queue_bytes)
+}
+
+fn runtime() -> Result<Runtime, CliError> {
+    let threads = thread::available_parallelism().map_or(1, |cpus| cpus.get().min(THREADS_MAX));
+    let built = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("ministore-conn")
+        .enable_all()
+        .build();
+    built.map_err(|error| CliError::new(ExitStatus::Temporary, format_args!("cannot start threads: {error}")))
+}
+
+/// The listeners that clients connect to.
+#[derive(Debug, Default)]
+struct Listeners {
+    tasks: JoinSet<()>,
+}
+
+impl Listeners {
+    async fn open(args: &Args, service: &Arc<Service>) -> Result<Self, CliError> {
+        let mut listeners = Self::default();
+        for address in &args.listen {
+            let service = Arc::clone(service);
+            match address {
+                Address::Unix(path) => {
+                    let socket = UnixSocketGuard::bind(path, args.socket_mode)?;
+                    listeners.listening(&address.to_string());
+                    listeners.tasks.spawn(listener::unix(service, socket, address.to_string()));
+                }
+                Address::Tcp(name) => {
+                    for listener in sockets::tcp(name, args.allow_remote).await? {
+                        let name = listener
+                            .local_addr()
+                            .map_or_else(|_| address.to_string(), |at| format!("tcp:{at}"));
+                        listeners.listening(&name);
+                        listeners.tasks.spawn(listener::tcp(Arc::clone(&service), listener, name));
+                    }
+                }
+                Address::Fifo(path) => {
+                    let fifo = Fifo::open(path, args.socket_mode)?;
+                    listeners.listening(&address.to_string());
+                    listeners.tasks.spawn(fifo.serve(service));
+                }
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn listening(&self, name: &str) {
+        info(format_args!("listening on {name}"));
+    }
+}
+
+/// Runs from the first listener to the last response.
+async fn serve(
+    args: &Args,
+    service: Arc<Service>,
+    hangup: Signal,
+    recorder: Option<PrometheusHandle>,
+) -> Result<(), CliError> {
+    let mut background = JoinSet::new();
+    if let (Some(address), Some(recorder)) = (args.metrics, recorder) {
+        let metrics_server = MetricsServer::bind(address, args.allow_remote, recorder).await?;
+        let at = metrics_server.address().unwrap_or(address);
+        info(format_args!("metrics at http://{at}/metrics"));
+        background.spawn(metrics_server.serve(Arc::clone(&service)));
+    }
+    let mut listeners = Listeners::open(args, &service).await?;
+    if args.allow_remote && !service.allowed.requires_token() {
+        warn("clients of other machines need no token (--token-file)");
+    }
+    health::notify(&NotifyState::Ready);
+    tokio::select! {
+        () = service.shutdown.wait() => {}
+        () = rotate_on(hangup, &service) => {}
+        () = Health::run(&service) => {}
+        () = health::watchdog(&service) => {}
+        failed = service.store.wait_durable(u64::MAX) => {
+            if let Err(error) = failed {
+                service.on_append_error(&error);
+            }
+        }
+    }
+    health::notify(&NotifyState::Stopping);
+    while listeners.tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Runs as long as the service.
+async fn rotate_on(mut hangup: Signal, service: &Service) {
+    while hangup.recv().await.is_some() {
+        match service.store.rotate().await {
+            Ok(()) => tracing::info!("started a new segment"),
+            Err(error) => {
+                warn(format_args!("cannot start a new segment: {error}"));
+                service.on_append_error(&error);
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The summary of the service.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Map, Value, json};
+
+use super::{metrics::DisconnectReason, service::Service};
+use crate::{
+    exit::CliError,
+    ingest::{
+        batch::Durable,
+        feed::IngestTotals,
+        summary::{Outcome, Summary},
+    },
+    output, units,
+};
+
+/// The figures of a run of the service.
+#[derive(Debug)]
+pub(super) struct Report<'a> {
+    pub(super) service: &'a Service,
+    pub(super) seconds: f64,
+    pub(super) start_seq: u64,
+}
+
+impl Report<'_> {
+    fn summary(&self) -> Summary {
+        let stats = self.service.store.stats();
+        let durable = Durable { records: stats.records, bytes: stats.bytes };
+        let outcome = if stats.poisoned { Outcome::Failed } else { Outcome::Interrupted };
+        let fed = IngestTotals { durable, already_present: 0, bad: self.service.metrics.bad_lines() };
+        Summary { fed, seconds: self.seconds, stats, outcome, start_seq: self.start_seq }
+    }
+
+    pub(super) fn print(&self) -> Result<(), CliError> {
+        let metrics = &self.service.metrics;
+        let mut rows = self.summary().rows();
+        let clients = units::count(metrics.clients_total.load(Ordering::Relaxed));
+        let disconnects = units::count(metrics.disconnects());
+        rows.push(("clients", format!("{clients} accepted, {disconnects} rejected or disconnected")));
+        rows.push(("bad lines", units::count(metrics.bad_lines_total.load(Ordering::Relaxed))));
+        output::pairs(&rows)
+    }
+
+    pub(super) fn print_json(&self) -> Result<(), CliError> {
+        let metrics = &self.service.metrics;
+        let mut summary = self.summary().json();
+        let disconnects: Map<String, Value> = DisconnectReason::ALL
+            .into_iter()
+            .map(|reason| (reason.label().to_owned(), metrics.disconnects_for(reason).into()))
+            .collect();
+        summary["connections"] = json!(metrics.clients_total.load(Ordering::Relaxed));
+        summary["disconnects"] = disconnects.into();
+        summary["acknowledged_records"] = json!(metrics.acknowledged.load(Ordering::Relaxed));
+        summary["bad_lines"] = json!(metrics.bad_lines_total.load(Ordering::Relaxed));
+        output::json(&summary)
+    }
+}

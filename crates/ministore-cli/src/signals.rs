@@ -1,0 +1,58 @@
+//! Handles SIGINT and SIGTERM: the first one asks the program to finish, the second ends it at once.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    thread,
+};
+
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+use crate::exit::{CliError, ExitStatus};
+
+/// Remembers the first signal (0: none yet). Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SignalHandler {
+    signal: Arc<AtomicU8>,
+}
+
+impl SignalHandler {
+    /// Starts a thread that receives signals from now on. It calls `wake` once, after it has recorded the first signal:
+    /// a thread that waits is woken by it and then asks [`received`](Self::received).
+    pub(crate) fn listen(wake: impl Fn() + Send + 'static) -> Result<Self, CliError> {
+        let refused = |error| {
+            CliError::new(ExitStatus::Internal, format_args!("cannot install signal handlers: {error}"))
+        };
+        let signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
+        let handler = Self::default();
+        let clone = handler.clone();
+        let run = move || clone.run(signals, wake);
+        // The kernel keeps 15 bytes of a thread name.
+        thread::Builder::new().name("ministore-sig".into()).spawn(run).map_err(refused)?;
+        Ok(handler)
+    }
+
+    /// Returns the exit status of the first signal, if there was one.
+    pub(crate) fn received(&self) -> Option<ExitStatus> {
+        match self.signal.load(Ordering::Relaxed) {
+            0 => None,
+            signal => Some(ExitStatus::Signal(signal)),
+        }
+    }
+
+    fn run(&self, mut signals: Signals, wake: impl Fn()) {
+        for signal in signals.forever() {
+            let number = u8::try_from(signal).unwrap_or(u8::MAX);
+            if self.signal.swap(number, Ordering::Relaxed) != 0 {
+                // The user does not want to wait for the orderly shutdown.
+                std::process::exit(128 + signal);
+            }
+            wake();
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! `ministore import`: creates a journal with checksums from another journal or from JSON lines.
+
+use std::{
+    ffi::OsStr,
+    fs::OpenOptions,
+    io::{BufRead, BufReader, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use ministore_uring::{JournalOptions, MiniStore, RawRecords, maintenance};
+use serde_json::json;
+
+use super::{atomic_file::AtomicFile, check_free, verify, with_suffix};
+use crate::{
+    exit::{CliError, ExitStatus, info, is_quiet, warn},
+    ingest::{batch::BatchWriter, input::Input, line},
+    output, reader,
+    signals::SignalHandler,
+    suggest, units,
+};
+
+/// The largest record that any journal can contain.
+const RECORD_BYTES_MAX: u64 = 1 << 30;
+
+/// Create a journal with checksums from a plain journal or from JSON lines
+///
+/// SOURCE is a journal (of `ministore` 0.1.7, of `export`, or with checksums; all segments are read) or a file of JSON lines,
+/// also `.gz` and `.zst`. It is only read. The new journal is created atomically and durably: it is written next to its name,
+/// verified, its records are counted, and then it is renamed. The first bad line or damaged byte ends the import, and nothing
+/// is left behind.
+///
+/// Records are numbered from 1. The new journal is one segment; later appends continue with segments of the usual size.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  ministore import old/journal.jsonl events.jsonl
+  ministore import day1.ndjson.zst day1.jsonl && ministore inspect day1.jsonl
+  ministore export events.jsonl plain.jsonl && ministore import plain.jsonl copy.jsonl
+
+To append to an existing journal, or to read standard input, use ingest.")]
+pub(crate) struct Args {
+    /// The journal or file to read
+    source: PathBuf,
+
+    /// The journal to create; it must not exist
+    journal: PathBuf,
+
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
+    if args.source == Path::new("-") {
+        let message = "import cannot read standard input";
+        return Err(CliError::new(ExitStatus::Usage, message)
+            .hint("append lines from standard input with 'ministore ingest JOURNAL'"));
+    }
+    let signals = SignalHandler::listen(|| {})?;
+    let mut source = Source::open(&args.source)?;
+    check_free(&args.journal, &args.source)?;
+    let new_file = AtomicFile::create_next_to(&args.journal, "import")?;
+    let Some(records) = fill(&new_file.file(), &mut source, &signals, args)? else {
+        info(format_args!("interrupted: {} was not created", args.journal.display()));
+        return Ok(signals.received().unwrap_or(ExitStatus::Ok));
+    };
+    verify_copy(&new_file.file(), records, args)?;
+    claim(&args.journal)?;
+    new_file.publish()?;
+    report(args, &source, records)?;
+    Ok(ExitStatus::Ok)
+}
+
+/// Creates the lock file of a journal whose name ends in a number: without it, it could be a rotated segment of another one.
+fn claim(journal: &Path) -> Result<(), CliError> {
+    let is_number = |extension: &OsStr| extension.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    if !journal.extension().is_some_and(is_number) {
+        return Ok(());
+    }
+    let lock = with_suffix(journal, "lock");
+    let created = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
+    created.map(drop).map_err(|error| CliError::create(&lock, &error))
+}
+
+/// Copies all records into a journal at `path`, closes it, and returns their number; `None` after a signal.
+fn fill(
+    path: &Path,
+    source: &mut Source,
+    signals: &SignalHandler,
+    args: &Args,
+) -> Result<Option<u64>, CliError> {
+    // Errors name the requested file, not the temporary one.
+    let failed = |error| CliError::store(&args.journal, &error);
+    let store = JournalOptions::new()
+        .max_segment_bytes(u64::MAX)
+        .max_record_bytes(RECORD_BYTES_MAX)
+        .max_batch_bytes(RECORD_BYTES_MAX)
+        .preallocate(false)
+        .open_blocking(path)
+        .map_err(failed)?;
+    let copied = copy(&store, source, signals);
+    // The journal must be closed before the directory is removed.
+    let closed = store.blocking().close().map_err(failed);
+    let copied = copied?;
+    closed?;
+    Ok(copied)
+}
+
+fn copy(store: &MiniStore, source: &mut Source, signals: &SignalHandler) -> Result<Option<u64>, CliError> {
+    let mut writer = BatchWriter::new(store);
+    loop {
+        let is_more = source.push_next(&mut writer)?;
+        // After the read, which may have waited.
+        if signals.received().is_some() {
+            return writer.flush().map(|()| None);
+        }
+        if !is_more {
+            writer.flush()?;
+            return Ok(Some(writer.durable().records));
+        }
+    }
+}
+
+/// Verifies the new journal.
+fn verify_copy(path: &Path, records: u64, args: &Args) -> Result<(), CliError> {
+    let found = maintenance::verify(path).map_err(|error| CliError::store(&args.journal, &error))?;
+    if found.records == records && found.faults.is_empty() && found.torn_tail.is_none() {
+        return Ok(());
+    }
+    let journal = args.journal.display();
+    let message = format!(
+        "{journal}: {} were read, but {} verify in the new journal",
+        units::counted(records, "record"),
+        found.records
+    );
+    Err(CliError::new(ExitStatus::Io, message).path(&args.journal))
+}
+
+fn report(args: &Args, source: &Source, records: u64) -> Result<(), CliError> {
+    if args.json {
+        return output::json(&json!({
+            "source": args.source.to_string_lossy(),
+            "source_first_seq": source.first_seq,
+            "journal": args.journal.to_string_lossy(),
+            "records": records,
+        }));
+    }
+    let (journal, from) = (args.journal.display(), args.source.display());
+    if is_quiet() {
+        return Ok(());
+    }
+    output::lines([format!("{journal}: {} imported from {from}", units::counted(records, "record"))])?;
+    if let Some(first) = source.first_seq.filter(|&first| first > 1) {
+        warn(format_args!("records are numbered from 1: record {first} of {from} is record 1 of {journal}"));
+    }
+    Ok(())
+}
+
+/// The source of the records.
+struct Source {
+    records: Records,
+    /// The sequence number of its first record, if it is a journal.
+    first_seq: Option<u64>,
+}
+
+enum Records {
+    Journal { path: PathBuf, lines: RawRecords },
+    Ndjson { input: Input, lines: BufReader<Box<dyn Read + Send>>, number: u64 },
+}
+
+impl Source {
+    /// A file without the header of a journal contains JSON lines.
+    fn open(path: &Path) -> Result<Self, CliError> {
+        if path.exists() && !suggest::is_journal(path) {
+            let input = Input::File(path.to_owned());
+            Input::check_file(path)?;
+            let lines = input.open(|_| {}).map_err(|error| input.failure(&error))?;
+            let lines = BufReader::with_capacity(256 * 1024, lines);
+            return Ok(Self { records: Records::Ndjson { input, lines, number: 0 }, first_seq: None });
+        }
+        let found = verify(path)?;
+        if let Some(tail) = &found.torn_tail {
+            warn(format_args!("{tail} (torn tail, never acknowledged: not imported)"));
+        }
+        let records = Records::Journal { path: path.to_owned(), lines: reader::open(path)?.raw_records() };
+        Ok(Self { records, first_seq: found.first_seq() })
+    }
+
+    /// Adds the next record; returns `false` at the end. A record of a journal is copied as it is, even if a new record like it
+    /// would be rejected; a line of JSON is checked as a new record.
+    fn push_next(&mut self, writer: &mut BatchWriter<'_>) -> Result<bool, CliError> {
+        match &mut self.records {
+            Records::Journal { path, lines } => {
+                let failed = |error| CliError::store(path, &error);
+                let Some(record) = lines.next_record().map_err(failed)? else { return Ok(false) };
+                writer.push_copy(&record)?.map_err(failed)?;
+                Ok(true)
+            }
+            Records::Ndjson { input, lines, number } => push_next_line(input, lines, number, writer),
+        }
+    }
+}
+
+/// Adds the next line that is not blank; returns `false` at the end. Reads at most the length of the largest record.
+fn push_next_line(
+    input: &Input,
+    lines: &mut impl BufRead,
+    number: &mut u64,
+    writer: &mut BatchWriter<'_>,
+) -> Result<bool, CliError> {
+    let limit = line::LINE_BYTES_MAX as u64 + "\r\n".len() as u64;
+    loop {
+        let mut text = Vec::new();
+        let read = lines.take(limit).read_until(b'\n', &mut text).map_err(|error| input.failure(&error))?;
+        if read == 0 {
+            return Ok(false);
+        }
+        *number += 1;
+        let raw = text.strip_suffix(b"\n").unwrap_or(&text);
+        let pushed = match line::value(raw) {
+            Ok(value) if value.is_empty() => continue,
+            Ok(value) => {
+                let lead = value.start;
+                let pushed = writer.push(&raw[value])?;
+                pushed.map_err(|fault| line::Fault { offset: lead + fault.offset, ..fault })
+            }
+            Err(fault) => Err(fault),
+        };
+        match pushed {
+            Ok(()) => return Ok(true),
+            Err(line::Fault { offset, reason }) => {
+                return Err(CliError::bad_line(&input.name(), *number, offset + 1, reason).hint(
+                    "fix the line, or leave it out: use 'ministore ingest' with --on-error skip or quarantine=FILE",
+                ));
+            }
+        }
+    }
+}
