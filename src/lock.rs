@@ -171,7 +171,7 @@ mod tests {
     use crate::device::real;
 
     #[test]
-    fn a_second_lock_waits_for_one_that_is_being_released() {
+    fn second_lock_waits_for_pending_unlock() {
         let dir = tempfile::tempdir().unwrap();
         let names = Names::resolve(&*real(), &dir.path().join("j")).unwrap();
         let releasing = Releasing::default();

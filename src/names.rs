@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archived_name_reads_back() {
+    fn rotated_name_parses_back() {
         for number in [1, 42, 999, 1000, 123_456_789] {
             let path = names().archived(number);
             let name = path.file_name().unwrap().to_os_string();

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_and_every_flipped_bit_is_noticed() {
+    fn every_truncation_and_bit_flip_is_detected() {
         let bytes = encode(&two());
         for end in 0..bytes.len() {
             assert!(decode(&bytes[..end]).is_err(), "cut at {end}");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn fault_is_reported_with_its_offset() {
         let fault = |bytes: &[u8]| decode(bytes).map_err(|fault| (fault.line, fault.reason)).unwrap_err();
         assert_eq!(fault(b""), (1, "it is not a whole file of holds"));
         assert_eq!(fault(b"{}\n{}\n"), (1, "it does not begin as a file of holds"));

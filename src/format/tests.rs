@@ -40,7 +40,7 @@ fn every_changed_header_byte_is_noticed_or_changes_the_chain() {
 }
 
 #[test]
-fn a_header_that_is_not_one_is_told_from_a_damaged_one() {
+fn missing_header_differs_from_damaged_header() {
     assert_eq!(Header::parse(b"{\"a\":1}"), Err(HeaderFault::NotAJournal));
     assert!(matches!(Header::parse(b"// MINISTORE JOURNAL v0.1.4 {\"seal\":"), Err(HeaderFault::Damaged(_))));
     assert!(header::is_torn_header(b"// MINIST"));

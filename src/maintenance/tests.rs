@@ -76,7 +76,7 @@ fn a_sound_journal_has_no_faults_and_its_sums_agree() {
 }
 
 #[test]
-fn every_fault_is_told_with_its_place_and_what_stands_behind_it_is_counted() {
+fn faults_have_offsets_and_later_records_are_counted() {
     let dir = tempfile::tempdir().unwrap();
     let path = journal(dir.path(), 2);
     let archived = dir.path().join("j.jsonl.001");
@@ -128,7 +128,7 @@ fn repair_says_first_and_then_cuts_keeping_a_copy() {
 }
 
 #[test]
-fn repair_leaves_archived_damage_to_salvage() {
+fn repair_leaves_rotated_damage_to_salvage() {
     let dir = tempfile::tempdir().unwrap();
     let path = journal(dir.path(), 3);
     damage(&dir.path().join("j.jsonl.001"), 4);
@@ -175,7 +175,7 @@ fn plain_segments_before_a_number_too_small_for_them_are_looked_at() {
 }
 
 #[test]
-fn an_archived_segment_that_repair_finishes_is_not_left() {
+fn rotated_segment_finished_by_repair_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let path = journal(dir.path(), 2);
     // As a power cut in a rotation leaves it: the older segment is not closed, the newer has no name yet.
@@ -190,7 +190,7 @@ fn an_archived_segment_that_repair_finishes_is_not_left() {
 }
 
 #[test]
-fn a_broken_link_cannot_be_repaired_and_stays_told() {
+fn broken_link_is_unrepairable_and_reported() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("j");
     fs::write(dir.path().join("j.001"), "// MINISTORE JOURNAL v0.1.4\n1\n2\n").unwrap();

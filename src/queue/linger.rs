@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_waited_for_where_nobody_was_woken_or_too_many() {
+    fn linger_skipped_after_no_or_too_many_wakeups() {
         linger().wait_for(0, LONG, || panic!("looked"));
         linger().wait_for(WOKEN_MAX + 1, LONG, || panic!("looked"));
     }

@@ -198,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn each_place_is_told_the_number_of_its_first_record(appends in appends(), first in 1_u64..1 << 60) {
+    fn each_slot_gets_its_first_seq(appends in appends(), first in 1_u64..1 << 60) {
         let mut group = group_on(Storage::default());
         let places: Vec<_> = appends
             .iter()
@@ -220,7 +220,7 @@ proptest! {
 }
 
 #[test]
-fn where_each_had_a_commit_of_its_own_each_has_a_fate_of_its_own() {
+fn appends_committed_alone_get_separate_outcomes() {
     let ends = Ends::new(100, 100);
     let [written, no_room, refused, left_out] = [1, 2, 3, 4].map(|bytes| ends.submit(bytes));
     let full = Arc::new(io::Error::from(io::ErrorKind::StorageFull));
@@ -246,7 +246,7 @@ fn the_first_verdict_is_the_one() {
 }
 
 #[test]
-fn who_asked_last_is_woken_once_and_nobody_else() {
+fn last_registered_waker_is_woken_once() {
     let ends = Ends::new(100, 100);
     let mut pending = ends.submit(1);
     let (first, last) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
@@ -262,7 +262,7 @@ fn who_asked_last_is_woken_once_and_nobody_else() {
 }
 
 #[test]
-fn a_waker_that_panics_keeps_nobody_from_being_woken() {
+fn panicking_waker_does_not_stop_other_wakers() {
     let ends = Ends::new(100, 100);
     let mut pending = [1, 2, 3, 4].map(|bytes| ends.submit(bytes));
     let woken = Arc::new(Woken::default());
@@ -425,7 +425,7 @@ fn a_group_that_goes_unsettled_refuses_its_callers() {
 }
 
 #[test]
-fn a_writer_that_is_gone_refuses_who_queued_and_who_waits_for_room() {
+fn lost_writer_fails_queued_and_waiting_appends() {
     let mut ends = Ends::new(2, 100);
     let queued = ends.submit(2);
     let inbox = ends.inbox.take();
@@ -439,7 +439,7 @@ fn a_writer_that_is_gone_refuses_who_queued_and_who_waits_for_room() {
 }
 
 #[test]
-fn a_settled_group_gives_its_room_back() {
+fn completed_group_returns_its_capacity() {
     let ends = Ends::new(10, 100);
     for _ in 0..3 {
         drop((ends.submit(4), ends.submit(6)));
@@ -503,7 +503,7 @@ impl<F: Fn()> Drop for Owner<F> {
 }
 
 #[test]
-fn lines_that_were_copied_are_dropped_outside_the_lock() {
+fn copied_payloads_are_dropped_outside_the_lock() {
     let ends = Ends::new(1000, 1000);
     let dropped = Arc::new(AtomicUsize::new(0));
     let (queue, counts) = (Arc::clone(&ends.queue), Arc::clone(&dropped));
@@ -567,7 +567,7 @@ fn code_of_waiting_callers_runs_outside_the_lock() {
 }
 
 #[test]
-fn an_owner_of_bytes_that_panics_hurts_nobody_else() {
+fn panicking_bytes_owner_affects_only_itself() {
     let ends = Ends::new(100, u64::MAX);
     let lines =
         || Lines::Shared(Bytes::from_owner(Owner(vec![b'1'; COPIED_BYTES_MAX], || panic!("on purpose"))));
@@ -592,7 +592,7 @@ fn noting(told: &Arc<Mutex<Vec<String>>>, panics: bool) -> Option<Callback> {
 }
 
 #[test]
-fn callbacks_are_called_once_each_in_the_order_of_their_records_whoever_of_them_panics() {
+fn callbacks_run_once_in_order_despite_panics() {
     let ends = Ends::new(100, 100);
     let told = Arc::default();
     for at in 0..4 {
@@ -630,7 +630,7 @@ fn what_is_meant_for_one_number_has_a_group_of_its_own() {
 }
 
 #[test]
-fn what_is_meant_for_one_number_is_not_laid_out_beforehand() {
+fn expect_seq_append_is_not_encoded_early() {
     let ends = Ends::new(100, 100);
     let meant = || Handed { next_seq: Some(9), ..handed(line(1), 1) };
     drop(ends.append(meant()));
@@ -651,7 +651,7 @@ fn await_that(condition: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_caller_who_gives_up_waiting_for_room_leaves_the_writer_to_be_woken() {
+fn cancelled_waiting_caller_still_wakes_writer() {
     for _ in 0..50 {
         let mut ends = Ends::new(100, 100);
         let mut inbox = ends.inbox.take().unwrap();

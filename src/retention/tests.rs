@@ -85,7 +85,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn the_oldest_go_as_long_as_a_rule_wants_it_and_nobody_holds_them(
+    fn oldest_unheld_segments_are_selected(
         rules in rules(),
         segments in prop::collection::vec(segment(), 0..6),
         active_bytes in 0..5_u64,
@@ -132,7 +132,7 @@ fn each_rule_says_why() {
 }
 
 #[test]
-fn a_hold_stands_against_every_rule() {
+fn hold_overrides_every_rule() {
     let limits = Limits { max_segments: 1, max_total_bytes: 1, max_age: Duration::from_secs(1) };
     for (held_from, gone) in [(0, 0), (1, 0), (10, 0), (11, 1), (20, 1), (21, 2), (31, 3), (u64::MAX, 3)] {
         let rules = Rules { limits, trimmed_before: 1000, held_from };
@@ -141,7 +141,7 @@ fn a_hold_stands_against_every_rule() {
 }
 
 #[test]
-fn what_does_not_say_where_it_ends_is_held_and_not_released() {
+fn segment_with_unknown_end_is_held() {
     let unknown = THREE.map(|segment| Segment { ends: false, ..segment });
     let one_left = Limits { max_segments: 1, ..KEEP };
     let rules = Rules { limits: KEEP, trimmed_before: 1000, held_from: u64::MAX };

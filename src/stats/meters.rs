@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_label_is_the_path_or_what_it_is_told_to_be() {
+    fn label_defaults_to_path() {
         let labels = |options: &JournalOptions| {
             let recorder = registered(options);
             let labels = recorder.labels.lock().unwrap();

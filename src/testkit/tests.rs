@@ -34,7 +34,7 @@ fn left(prepare: impl Fn(&SimDisk)) -> HashSet<Option<Vec<u8>>> {
 }
 
 #[test]
-fn what_was_synced_with_its_name_survives_every_power_cut() {
+fn synced_and_linked_data_survives_power_cuts() {
     let left = left(|disk| {
         let file = create(disk, FILE);
         file.write_at(&[1; 3000], 0).unwrap();
@@ -73,7 +73,7 @@ fn of_unsynced_sectors_any_may_be_lost_and_none_is_torn() {
 }
 
 #[test]
-fn bytes_that_were_cut_off_come_back_only_where_the_cut_was_lost() {
+fn truncated_bytes_return_only_if_truncate_lost() {
     let left = left(|disk| {
         let file = create(disk, FILE);
         file.write_at(&[1; 600], 0).unwrap();
@@ -122,7 +122,7 @@ fn a_failed_sync_drops_pages_and_the_next_one_says_that_all_is_well() {
 }
 
 #[test]
-fn a_failed_sync_is_told_to_everybody_who_has_the_file_open() {
+fn failed_sync_is_reported_to_every_open_handle() {
     let disk = SimDisk::new(1);
     let first = create(&disk, FILE);
     let second = disk.now().open(Path::new(FILE), Open::Existing).unwrap();
@@ -135,7 +135,7 @@ fn a_failed_sync_is_told_to_everybody_who_has_the_file_open() {
 }
 
 #[test]
-fn names_are_lost_in_order_or_in_any_order_as_told() {
+fn names_are_lost_in_the_configured_order() {
     for how in [DirEntriesAfterCrash::Ordered, DirEntriesAfterCrash::Any] {
         let mut seen = HashSet::new();
         for seed in 0..SEEDS {
@@ -175,7 +175,7 @@ fn a_kill_leaves_the_page_cache_which_is_no_more_durable_than_before() {
 }
 
 #[test]
-fn a_full_disk_takes_what_it_has_room_for() {
+fn full_disk_accepts_what_fits() {
     let disk = SimDisk::new(1);
     let file = create(&disk, FILE);
     disk.set_space_limit(700);

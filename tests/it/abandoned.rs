@@ -105,7 +105,7 @@ fn poll_and_drop<F: Future>(future: F, times: usize) {
 }
 
 #[test]
-fn futures_dropped_at_any_await_harm_nobody_and_keep_no_room() {
+fn futures_dropped_at_any_await_free_their_capacity() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         // One large record takes most of the room.
@@ -252,7 +252,7 @@ fn a_waker_may_drop_the_last_handle_on_the_writers_thread() {
 }
 
 #[test]
-fn a_waker_that_panics_harms_nobody_else() {
+fn panicking_waker_affects_only_itself() {
     for_each_commit_path(|options| {
         let acted = (0..50).any(|_| {
             let journal = Journal::new();
@@ -309,7 +309,7 @@ fn of_two_that_close_at_once_one_succeeds_and_both_find_the_journal_free() {
 }
 
 #[test]
-fn who_is_told_that_the_journal_is_closed_can_open_it() {
+fn closed_journal_can_be_opened_at_once() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         for _ in 0..40 {
@@ -367,7 +367,7 @@ fn appends_that_race_with_close_are_answered_and_found_exactly_when_they_succeed
 }
 
 #[test]
-fn a_caller_that_panics_harms_nobody_else() {
+fn panicking_caller_affects_only_itself() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();

@@ -120,7 +120,7 @@ fn a_dangling_link_creates_nothing_where_it_points() {
 }
 
 #[test]
-fn what_a_dead_process_left_in_the_lock_file_keeps_nobody_out() {
+fn stale_lock_file_content_does_not_block_open() {
     for_each_backend(|options| {
         let journal = Journal::new();
         // A pid that runs (init), one that cannot, and no pid at all.
@@ -181,7 +181,7 @@ fn a_hard_link_to_the_active_segment_lets_no_second_writer_in() {
 }
 
 #[test]
-fn archived_segments_may_be_links_and_read_only() {
+fn rotated_segments_may_be_links_and_read_only() {
     for_each_backend(|options| {
         let journal = Journal::new();
         let archive = |from: &str, to: &str| {

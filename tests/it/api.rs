@@ -175,7 +175,7 @@ fn limits_out_of_their_range_are_refused() {
 }
 
 #[test]
-fn a_record_that_does_not_serialize_harms_nobody() {
+fn unserializable_record_affects_only_itself() {
     struct Unserializable;
     impl Serialize for Unserializable {
         fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
@@ -219,7 +219,7 @@ fn a_closed_store_says_so_to_all_its_clones() {
 }
 
 #[test]
-fn dropping_an_append_in_any_state_harms_nobody() {
+fn append_dropped_in_any_state_is_harmless() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         // Room for one append at a time: whatever leaks, the next append waits for ever.

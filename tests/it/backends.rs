@@ -65,8 +65,8 @@ fn auto_falls_back_where_uring_is_refused() {
 }
 
 #[test]
-fn a_refused_ring_leaves_no_descriptor_behind() {
-    in_refused_process("backends::a_refused_ring_leaves_no_descriptor_behind", || {
+fn refused_ring_leaks_no_descriptor() {
+    in_refused_process("backends::refused_ring_leaks_no_descriptor", || {
         let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
         let journal = Journal::new();
         let reopen = || {

@@ -109,7 +109,7 @@ fn what_does_not_exist_or_is_empty_replays_as_nothing() {
 }
 
 #[test]
-fn a_missing_header_is_told() {
+fn missing_header_is_reported() {
     let journal = Journal::of_bytes("{\"Set\":{\"value\":1}}\n");
     let replayed = replay::<Mutation>(journal.path());
     assert!(matches!(replayed, Err(MiniStoreError::MissingInitialState)), "{replayed:?}");
@@ -143,7 +143,7 @@ fn a_bad_line_is_counted_over_segments_as_the_original_counts() {
 }
 
 #[tokio::test]
-async fn a_stream_tells_the_line_and_goes_on() {
+async fn stream_reports_the_line_and_continues() {
     let journal = Journal::of_bytes(format!("{HEADER}invalid json\n2\n\"three\"\n4\n"));
     let mut stream: JournalStream<u32> = MiniStore::stream(journal.path()).await.unwrap();
     let mut seen = Vec::new();
@@ -207,7 +207,7 @@ fn rotation_keeps_as_many_files_as_asked() {
 }
 
 #[test]
-fn the_first_archived_segment_is_called_001() {
+fn first_rotated_segment_is_called_001() {
     let journal = Journal::new();
     tokio_run(async {
         let store = MiniStoreOptions::new().max_bytes_per_segment(100).open(journal.path()).await.unwrap();
@@ -285,7 +285,7 @@ fn closed(options: &ministore_uring::JournalOptions) -> Journal {
 }
 
 #[test]
-fn the_original_goes_on_where_we_closed() {
+fn ministore_0_1_7_continues_after_close() {
     for_each_backend(|options| {
         let journal = closed(&options);
         // Its lock and its holds stand beside it: the original passes over both.
@@ -299,7 +299,7 @@ fn the_original_goes_on_where_we_closed() {
 }
 
 #[test]
-fn what_the_original_added_to_a_sealed_segment_is_cut_kept_and_told() {
+fn records_of_0_1_7_after_seal_are_truncated_and_kept() {
     for_each_backend(|options| {
         let journal = closed(&options);
         original_write(journal.path(), ministore::MiniStoreOptions::new(), &[7, 8]);
@@ -333,7 +333,7 @@ fn what_the_original_put_into_files_of_its_own_is_read_and_continued() {
 }
 
 #[test]
-fn a_journal_that_is_open_must_be_closed_before_the_original_goes_on() {
+fn open_journal_must_be_closed_before_0_1_7() {
     for_each_backend(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();

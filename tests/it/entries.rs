@@ -35,7 +35,7 @@ fn count_up(store: &MiniStore, journal: &Journal) -> u64 {
 }
 
 #[test]
-fn no_update_is_lost_among_many_who_append_if_nobody_was_first() {
+fn append_expecting_loses_no_concurrent_update() {
     const CALLERS: u64 = 6;
     const UPDATES: u64 = 15;
     for_each_commit_path(|options| {
@@ -57,7 +57,7 @@ fn no_update_is_lost_among_many_who_append_if_nobody_was_first() {
 }
 
 #[test]
-fn the_numbers_go_on_for_a_journal_that_is_opened_again() {
+fn seqs_continue_after_reopen() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
@@ -83,7 +83,7 @@ fn the_numbers_go_on_for_a_journal_that_is_opened_again() {
 }
 
 #[test]
-fn an_entry_can_be_awaited_waited_for_and_called_back() {
+fn append_can_be_awaited_blocked_on_or_called_back() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
@@ -114,7 +114,7 @@ fn an_entry_can_be_awaited_waited_for_and_called_back() {
 }
 
 #[test]
-fn a_closed_store_refuses_every_way_to_append_and_calls_nobody_back() {
+fn closed_store_refuses_all_append_calls() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();

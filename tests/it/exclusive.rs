@@ -37,7 +37,7 @@ fn a_second_writer_in_the_same_process_is_refused() {
 }
 
 #[test]
-fn an_open_that_failed_leaves_no_lock_behind() {
+fn failed_open_leaves_no_lock() {
     for_each_backend(|options| {
         let journal = Journal::of_bytes("not a journal\n");
         assert!(options.clone().open_blocking(journal.path()).is_err());
@@ -47,7 +47,7 @@ fn an_open_that_failed_leaves_no_lock_behind() {
 }
 
 #[test]
-fn an_open_that_was_dropped_leaves_no_lock_behind() {
+fn dropped_open_leaves_no_lock() {
     for_each_backend(|options| {
         let journal = Journal::new();
         for _ in 0..20 {

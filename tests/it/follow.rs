@@ -142,7 +142,7 @@ fn a_number_is_waited_for_until_it_is_durable_or_will_not_be() {
 
 /// A consumer that stopped reading; retention goes on.
 #[test]
-fn whoever_retention_overtakes_is_told_and_can_go_on_from_there() {
+fn follower_overtaken_by_retention_can_continue() {
     for_each_backend(|options| {
         let journal = Journal::new();
         let store = small(options).max_segments(2).open_blocking(journal.path()).unwrap();
@@ -264,13 +264,13 @@ fn drop_followers(path: &str) {
 }
 
 #[test]
-fn a_follower_that_is_dropped_leaves_no_thread_behind() {
+fn dropped_follower_ends_its_thread() {
     if let Some(args) = child_args() {
         return drop_followers(&args[0]);
     }
     let journal = Journal::new();
     let args = [journal.path().to_str().unwrap()];
-    let output = child("follow::a_follower_that_is_dropped_leaves_no_thread_behind", &args).output().unwrap();
+    let output = child("follow::dropped_follower_ends_its_thread", &args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 

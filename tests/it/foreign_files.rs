@@ -160,7 +160,7 @@ fn file_that_appears_at_the_next_name_is_kept() {
 }
 
 #[test]
-fn release_keeps_files_that_are_no_segments() {
+fn trim_keeps_files_that_are_no_segments() {
     for_each_backend(|options| {
         let (_keep, other) = directory();
         write(&options, &other.join("other"), &[&[70]]);

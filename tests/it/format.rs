@@ -96,7 +96,7 @@ fn a_continued_journal_is_as_if_it_had_never_been_closed() {
 }
 
 #[test]
-fn without_seals_the_closed_file_is_what_the_original_writes() {
+fn closed_file_without_checksums_equals_0_1_7() {
     let records: Vec<_> = (0..20).map(|by| Mutation::Inc { by }).collect();
     let original = Journal::new();
     original_write(original.path(), ministore::MiniStoreOptions::new(), &records);
@@ -112,7 +112,7 @@ fn without_seals_the_closed_file_is_what_the_original_writes() {
 }
 
 #[test]
-fn without_seals_archived_files_are_plain_too() {
+fn rotated_files_without_checksums_are_plain() {
     for_each_backend(|options| {
         let journal = Journal::new();
         let store = options.checksums(false).open_blocking(journal.path()).unwrap();

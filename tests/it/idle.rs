@@ -106,14 +106,14 @@ fn watched(backend: &str, path: &str) {
 }
 
 #[test]
-fn a_store_that_nobody_appends_to_uses_no_processor() {
+fn idle_store_uses_no_cpu() {
     if let Some(args) = child_args() {
         return watched(&args[0], &args[1]);
     }
     on_each_backend(|backend| {
         let journal = Journal::new();
         let args = [&format!("{backend:?}"), journal.path().to_str().unwrap()];
-        let output = child("idle::a_store_that_nobody_appends_to_uses_no_processor", &args).output().unwrap();
+        let output = child("idle::idle_store_uses_no_cpu", &args).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     });
 }

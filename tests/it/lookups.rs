@@ -83,7 +83,7 @@ fn the_newest_record_is_known_without_reading_the_others() {
 }
 
 #[test]
-fn whoever_looks_up_what_is_durable_finds_it_while_it_is_appended_and_rotated() {
+fn durable_records_are_found_during_rotation() {
     for_each_backend(|options| {
         let journal = Journal::new();
         let store = options.max_segment_bytes(3000).open_blocking(journal.path()).unwrap();
@@ -143,7 +143,7 @@ fn many_tasks_look_up_at_once() {
 }
 
 #[test]
-fn what_was_released_is_told_from_what_never_was() {
+fn trimmed_differs_from_never_written() {
     for_each_backend(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
@@ -198,7 +198,7 @@ fn records_of_the_original_are_counted() {
 }
 
 #[test]
-fn a_journal_without_seals_is_counted() {
+fn journal_without_checksums_is_counted() {
     for_each_backend(|options| {
         let journal = Journal::new();
         let options = options.checksums(false).max_segment_bytes(500);

@@ -126,7 +126,7 @@ fn bare_numbers_and_texts_are_records() {
 }
 
 #[test]
-fn an_incomplete_last_line_is_cut_kept_and_told() {
+fn incomplete_last_line_is_truncated_and_kept() {
     for_each_backend(|options| {
         // A number without a line feed may lack digits.
         for tail in ["{\"a\":", "\"te", "12"] {
@@ -179,7 +179,7 @@ fn what_the_original_wrote_is_protected_once_it_was_continued() {
 }
 
 #[test]
-fn the_original_may_continue_what_we_closed_without_seals() {
+fn ministore_0_1_7_continues_without_checksums() {
     for_each_backend(|options| {
         let journal = Journal::new();
         let store = options.clone().checksums(false).open_blocking(journal.path()).unwrap();

@@ -205,7 +205,7 @@ fn records_are_a_stream_on_any_executor() {
 }
 
 #[test]
-fn a_record_that_does_not_fit_is_told_and_the_next_is_read() {
+fn unparsable_record_is_reported_and_next_is_read() {
     for_each_backend(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
@@ -284,7 +284,7 @@ fn a_parallel_replay_is_in_order_and_stops_at_the_first_fault() {
 }
 
 #[test]
-fn a_parallel_replay_tells_damage_after_what_does_not_parse_before_it() {
+fn parallel_replay_reports_faults_in_order() {
     let options = JournalOptions::new().max_segment_bytes(1 << 20);
     for (odd, parse_fault_first) in [(5, true), (0, false)] {
         let journal = long_journal(&options, odd, 9_000);

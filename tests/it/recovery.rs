@@ -95,7 +95,7 @@ fn check_cut(options: &JournalOptions, journal: &Journal, bytes: &[u8], expected
 }
 
 #[test]
-fn a_crashed_journal_cut_at_any_byte_opens_to_whole_groups() {
+fn truncated_crashed_journal_opens_to_whole_groups() {
     for_each_backend(|options| {
         let original = crashed_sample(&options);
         let journal = Journal::new();
@@ -107,7 +107,7 @@ fn a_crashed_journal_cut_at_any_byte_opens_to_whole_groups() {
 }
 
 #[test]
-fn a_group_written_in_part_over_padding_or_zeros_is_cut() {
+fn partly_written_group_is_truncated() {
     for_each_backend(|options| {
         let original = crashed_sample(&options);
         let ends = seal_ends(&original);
@@ -124,7 +124,7 @@ fn a_group_written_in_part_over_padding_or_zeros_is_cut() {
 }
 
 #[test]
-fn a_closed_journal_cut_at_any_byte_opens_to_whole_groups() {
+fn truncated_closed_journal_opens_to_whole_groups() {
     for_each_backend(|options| {
         // Without padding, here: how a journal is continued makes no difference to what is left of it.
         let options = options.preallocate(false);
@@ -249,7 +249,7 @@ fn a_missing_or_repeated_group_is_refused() {
 }
 
 #[test]
-fn groups_behind_a_closed_mark_are_refused() {
+fn groups_after_closed_mark_are_refused() {
     for_each_backend(|options| {
         let journal = Journal::new();
         write_sample(&options, &journal).blocking().close().unwrap();
@@ -270,7 +270,7 @@ fn groups_behind_a_closed_mark_are_refused() {
 }
 
 #[test]
-fn damage_is_cut_where_the_user_chose_that() {
+fn truncate_at_first_error_truncates_damage() {
     for_each_backend(|options| {
         let mut bytes = closed_sample(&options);
         let damaged = group(&bytes, 1);

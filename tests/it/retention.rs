@@ -47,7 +47,7 @@ fn is_invalid<T: std::fmt::Debug>(outcome: Result<T, MiniStoreError>, part: &str
 }
 
 #[test]
-fn segments_that_hold_only_older_records_are_released() {
+fn segments_with_only_older_records_are_trimmed() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.open_blocking(journal.path()).unwrap();
@@ -161,7 +161,7 @@ fn names_of_holds_are_checked() {
 }
 
 #[test]
-fn without_seals_nothing_is_released_by_number() {
+fn trim_without_checksums_deletes_nothing() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let options = options.checksums(false).max_segments(3);
@@ -207,7 +207,7 @@ fn old_segments_of_the_original_are_counted_from_the_first_number_stated() {
 }
 
 #[test]
-fn old_segments_go_where_there_are_more_bytes_than_told() {
+fn max_total_bytes_deletes_oldest_segments() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
@@ -294,7 +294,7 @@ fn opening_deletes_nothing_by_count_as_the_original() {
 }
 
 #[test]
-fn consumers_move_their_holds_while_others_append_and_release() {
+fn holds_move_during_appends_and_trims() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = &options.max_segment_bytes(400).open_blocking(journal.path()).unwrap();

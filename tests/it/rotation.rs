@@ -22,7 +22,7 @@ fn check_numbers(journal: &Journal, last: u64) -> u64 {
 }
 
 #[test]
-fn numbers_go_on_across_rotation_retention_and_reopening() {
+fn seqs_continue_over_rotation_retention_and_reopen() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let options = options.max_segment_bytes(500).max_segments(3);
@@ -58,7 +58,7 @@ fn one_segment_only_keeps_the_active_one() {
 }
 
 #[test]
-fn everything_is_kept_unless_told_otherwise() {
+fn nothing_is_deleted_by_default() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.max_segment_bytes(300).open_blocking(journal.path()).unwrap();
@@ -110,7 +110,7 @@ fn rotating_an_empty_segment_does_nothing() {
 }
 
 #[test]
-fn appends_go_on_while_segments_rotate() {
+fn appends_continue_while_segments_rotate() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let store = options.max_segment_bytes(1000).open_blocking(journal.path()).unwrap();
@@ -143,7 +143,7 @@ fn a_closed_journal_has_only_closed_segments_and_nothing_prepared() {
 }
 
 #[test]
-fn a_reader_that_retention_overtakes_is_told_which_segment_is_gone() {
+fn reader_overtaken_by_retention_names_the_segment() {
     for_each_commit_path(|options| {
         let journal = Journal::new();
         let options = options.max_segment_bytes(500);

@@ -131,8 +131,8 @@ fn prepared_rotation_needs_no_descriptor() {
 }
 
 #[test]
-fn hold_and_release_without_descriptors_are_retryable() {
-    in_a_child("hold_and_release_without_descriptors_are_retryable", |backend| {
+fn hold_and_trim_without_descriptors_are_retryable() {
+    in_a_child("hold_and_trim_without_descriptors_are_retryable", |backend| {
         let refused = |store: &MiniStore| {
             assert!(matches!(store.blocking().hold("x", 1), Err(MiniStoreError::Io { .. })));
             assert!(store.holds().is_empty());

@@ -84,7 +84,7 @@ fn check<const N: usize>(options: &JournalOptions, what: &str, files: [(&str, &[
 }
 
 #[test]
-fn a_rotation_cut_off_at_any_step_is_completed() {
+fn interrupted_rotation_is_completed_from_any_step() {
     for_each_commit_path(|options| {
         let Parts { full, closed, successor } = &parts(&options);
         let check = |what: &str, files: [(&str, &[u8]); 2], records| check(&options, what, files, records);
@@ -107,7 +107,7 @@ fn a_rotation_cut_off_at_any_step_is_completed() {
 }
 
 #[test]
-fn a_missing_active_file_is_created_anew() {
+fn missing_active_file_is_recreated() {
     for_each_commit_path(|options| {
         let Parts { full, closed, .. } = &parts(&options);
         check(&options, "archived, nothing prepared", [(ARCHIVED, full)], 3);
@@ -116,7 +116,7 @@ fn a_missing_active_file_is_created_anew() {
 }
 
 #[test]
-fn a_first_segment_that_was_cut_off_is_created_anew() {
+fn truncated_first_segment_is_recreated() {
     for_each_commit_path(|options| {
         let head = header(&parts(&options).full).to_vec();
         check(&options, "header under construction", [(NEXT, &head[..20])], 0);
@@ -126,7 +126,7 @@ fn a_first_segment_that_was_cut_off_is_created_anew() {
 }
 
 #[test]
-fn a_prepared_segment_with_records_beside_the_active_one_is_refused() {
+fn prepared_segment_with_records_is_refused() {
     for_each_commit_path(|options| {
         let Parts { full, successor, .. } = parts(&options);
         let files = Files::from([(NAME.into(), full), (NEXT.into(), successor)]);

@@ -24,7 +24,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_run_gives_tables_json_and_pictures_and_leaves_nothing_behind() {
+fn run_writes_tables_json_pictures_and_cleans_up() {
     let dir = directory();
     let (json, tables, pictures) =
         (dir.path().join("r.json"), dir.path().join("r.md"), dir.path().join("svg"));

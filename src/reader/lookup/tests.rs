@@ -250,7 +250,7 @@ fn warm(files: &Files, records: u64) -> Reader {
 }
 
 #[test]
-fn a_tail_that_was_cut_and_written_anew_is_read_as_it_is_now() {
+fn rewritten_truncated_tail_is_read_as_it_is() {
     let kept = || groups(first_segment(), 1..=20, "kept");
     for (gone, now) in [("old", "other"), ("other", "o"), ("a word", "a longer one"), ("same", "same")] {
         for last in [20, 21, 39, 40, 60] {
@@ -287,7 +287,7 @@ fn a_journal_that_was_replaced_is_read_as_it_is_now() {
 }
 
 #[test]
-fn what_is_known_of_the_active_segment_is_known_of_it_when_it_is_archived() {
+fn segment_index_survives_rotation() {
     let files = Files::new();
     let old = groups(first_segment(), 1..=60, "old");
     let last_seal = old.last_seal();
@@ -309,7 +309,7 @@ fn what_is_known_of_the_active_segment_is_known_of_it_when_it_is_archived() {
 }
 
 #[test]
-fn what_retention_deleted_is_released_and_not_merely_missing() {
+fn records_deleted_by_retention_return_trimmed() {
     let files = Files::new();
     let mut last = (1, 0);
     for number in 1..=5 {
@@ -525,7 +525,7 @@ fn a_changed_byte_gives_an_error_or_the_right_record() {
 }
 
 #[test]
-fn damage_behind_a_record_is_no_concern_of_its_reader() {
+fn damage_after_a_record_does_not_affect_get() {
     let files = Files::new();
     let segment = groups(first_segment(), 1..=50, "x");
     let mut bytes = segment.closed();
@@ -541,7 +541,7 @@ fn damage_behind_a_record_is_no_concern_of_its_reader() {
 }
 
 #[test]
-fn a_group_too_large_for_memory_is_read_where_it_stands() {
+fn oversized_group_is_read_in_place() {
     let disk = SimDisk::new(1);
     let store = disk.open_blocking(JournalOptions::new(), NAME).unwrap();
     let texts: Vec<String> =

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_gives_its_room_back() {
+    fn evicted_index_entries_free_capacity() {
         let mut waypoints = points_of(10);
         waypoints.note(FIRST, 5, at(1000));
         waypoints.forget(FIRST);

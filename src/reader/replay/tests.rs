@@ -70,7 +70,7 @@ fn first_left(path: &Path) -> u64 {
 }
 
 #[test]
-fn a_replay_that_begins_behind_record_1_says_how_many_are_gone() {
+fn replay_after_trim_reports_missing_count() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
     write(MiniStoreOptions::new().max_bytes_per_segment(200).into(), &path, 40);

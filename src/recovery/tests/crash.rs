@@ -205,7 +205,7 @@ fn segments(path: &Path) -> Vec<(String, String)> {
 }
 
 #[test]
-fn recovery_cut_off_after_any_operation_comes_to_the_same_end() {
+fn interrupted_recovery_reaches_the_same_state() {
     for left in all_left() {
         let dir = tempfile::tempdir().unwrap();
         let path = left.lay_out(dir.path());
@@ -289,7 +289,7 @@ fn the_last_group_is_written_again_and_synced_before_it_counts() {
 }
 
 #[test]
-fn what_is_cut_is_kept_beside_the_journal() {
+fn truncated_bytes_are_kept_in_side_file() {
     for left in all_left() {
         let dir = tempfile::tempdir().unwrap();
         let path = left.lay_out(dir.path());

@@ -61,7 +61,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_cut_journal_opens_to_a_prefix_of_whole_groups(
+    fn truncated_journal_opens_to_whole_group_prefix(
         groups in vec(vec(any::<i32>(), 1..4), 0..5), at: Index, padding in 0usize..2000
     ) {
         let whole = segment(&groups).bare();
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_byte_is_refused_or_cut_with_a_report(
+    fn flipped_byte_is_refused_or_truncated_with_report(
         groups in vec(vec(any::<i32>(), 1..4), 1..5), at: Index, flip in 1u8.., closed: bool
     ) {
         let segment = segment(&groups);

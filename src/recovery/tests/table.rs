@@ -114,7 +114,7 @@ fn strict_refuses_damage_wherever_it_is() {
 }
 
 #[test]
-fn nobody_cuts_what_is_no_journal_or_is_archived() {
+fn foreign_and_rotated_files_are_never_truncated() {
     for policy in POLICIES {
         for states in all_states() {
             if states.active == Unusable {

@@ -4,7 +4,7 @@ use super::*;
 use crate::format::testing::FIRST;
 
 #[test]
-fn no_flipped_byte_of_a_closed_segment_gives_wrong_lines_or_fewer_unnoticed() {
+fn byte_flip_in_closed_segment_is_detected() {
     let (segment, all) = three_groups();
     let closed = segment.closed();
     let header_len = FIRST.compose().len();
@@ -27,7 +27,7 @@ fn no_flipped_byte_of_a_closed_segment_gives_wrong_lines_or_fewer_unnoticed() {
 }
 
 #[test]
-fn no_flipped_byte_of_a_segment_in_use_gives_wrong_lines_or_fewer_unnoticed() {
+fn byte_flip_in_active_segment_is_detected() {
     let (segment, all) = three_groups();
     let padded = segment.padded(40);
     let last_group = group_starts()[2];
@@ -65,7 +65,7 @@ fn a_damaged_middle_group_is_damage_with_its_offset_and_line() {
 }
 
 #[test]
-fn a_lost_lf_between_groups_is_damage_behind_the_group_before_it() {
+fn lost_lf_between_groups_is_damage() {
     let (segment, all) = three_groups();
     let starts = group_starts();
     let mut bad = segment.padded(100);
@@ -111,7 +111,7 @@ fn missing_repeated_and_reordered_groups_are_damage() {
 }
 
 #[test]
-fn nothing_behind_the_closed_mark_is_data() {
+fn nothing_after_closed_mark_is_data() {
     let (segment, all) = three_groups();
     let next = segment.clone().group(&["5"]);
     for behind in [&next.closed()[segment.data_end() + 1..], b"6\n", b"\n", b"{", b"    "] {
@@ -135,7 +135,7 @@ fn a_group_of_another_journal_does_not_verify() {
 }
 
 #[test]
-fn behind_a_damaged_group_the_later_ones_are_found_again() {
+fn groups_after_damaged_group_are_found() {
     let (segment, all) = three_groups();
     let starts = group_starts();
     let closed = segment.closed();
@@ -157,7 +157,7 @@ fn behind_a_damaged_group_the_later_ones_are_found_again() {
 }
 
 #[test]
-fn lines_as_an_editor_leaves_them_are_damage_and_never_a_torn_tail() {
+fn edited_lines_are_damage_not_a_torn_tail() {
     let segment = SegmentBytes::new(FIRST).group(&["1", "2"]).group(&["3", "4"]);
     for bytes in [segment.clone().closed(), segment.clone().ended(), segment.padded(700)] {
         let lines: Vec<_> = bytes.split(|&byte| byte == b'\n').collect();
@@ -170,7 +170,7 @@ fn lines_as_an_editor_leaves_them_are_damage_and_never_a_torn_tail() {
 }
 
 #[test]
-fn a_header_broken_in_two_is_damage_where_nothing_else_tells_it() {
+fn split_header_is_damage() {
     let mut bytes = SegmentBytes::new(FIRST).ended();
     let at = bytes.iter().rposition(|&byte| byte == b' ').unwrap();
     bytes[at] = b'\n';

@@ -39,7 +39,7 @@ fn padding_of_any_length_is_no_tail() {
 }
 
 #[test]
-fn a_segment_that_is_not_written_ahead_ends_in_lf_without_the_mark() {
+fn unpreallocated_segment_ends_in_lf_without_mark() {
     let (segment, lines) = three_groups();
     let data_end = segment.data_end() as u64;
     let reading = read(segment.ended().as_slice());
@@ -76,7 +76,7 @@ fn what_begins_otherwise_is_not_read() {
 }
 
 #[test]
-fn a_journal_cut_at_every_byte_gives_a_prefix_of_whole_groups() {
+fn truncated_journal_reads_whole_group_prefix() {
     let (segment, lines) = three_groups();
     let header_len = FIRST.compose().len();
     let whole = segment.bare();
@@ -97,7 +97,7 @@ fn a_journal_cut_at_every_byte_gives_a_prefix_of_whole_groups() {
 }
 
 #[test]
-fn a_cut_journal_is_torn_whatever_padding_stands_where_the_rest_was() {
+fn truncated_journal_is_torn_under_any_padding() {
     let (segment, _) = three_groups();
     let whole = segment.bare();
     for len in group_starts()[0]..whole.len() {

@@ -40,7 +40,7 @@ fn a_long_run_of_padding_costs_no_memory() {
 }
 
 #[test]
-fn padding_behind_a_torn_group_costs_no_memory_and_is_not_its_text() {
+fn padding_after_torn_group_uses_no_memory() {
     let (segment, lines) = three_groups();
     let text = segment.line("{\"torn\":").bare();
     let text_end = text.len() as u64;
@@ -74,7 +74,7 @@ fn groups_are_read_wherever_a_read_ends() {
 }
 
 #[test]
-fn lines_that_straddle_reads_are_whole() {
+fn records_across_read_boundaries_are_whole() {
     for len in (READ_BYTES - 120..READ_BYTES + 20).chain([3 * READ_BYTES]) {
         let line = format!("\"{}\"", "x".repeat(len));
         let segment = SegmentBytes::new(FIRST).group(&[&line]).group(&["1", &line, "2"]);
@@ -113,7 +113,7 @@ fn a_group_larger_than_memory_allows_is_verified_and_left_on_disk() {
 }
 
 #[test]
-fn plain_lines_larger_than_memory_allows_are_left_on_disk_save_an_incomplete_last_one() {
+fn large_legacy_records_stay_on_disk() {
     let line = format!("\"{}\"\n", "x".repeat(1000));
     let count = GROUP_BYTES_HELD / 1000 + 1;
     let bytes = ["// MINISTORE JOURNAL v0.1.4\n", &line.repeat(count), "{\"cut"].concat();

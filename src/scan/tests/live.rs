@@ -137,7 +137,7 @@ fn a_closed_segment_that_is_padded_meanwhile_is_no_damage() {
 }
 
 #[test]
-fn a_torn_tail_that_is_cut_and_overwritten_meanwhile_is_no_damage() {
+fn torn_tail_overwritten_during_read_is_no_damage() {
     let (segment, _) = three_groups();
     let torn = segment.clone().line(value(9)).padded(3000);
     let next = segment.clone().group(&[value(1)]).group(&[value(2)]);

@@ -10,7 +10,7 @@ fn plain(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn lines_are_valid_without_a_seal() {
+fn legacy_lines_are_valid_without_seal() {
     let reading = read(plain("{\"a\":1}\n2\n\"three\"\n").as_slice());
     assert_eq!(reading.lines, [&b"{\"a\":1}"[..], b"2", b"\"three\""]);
     assert_eq!((reading.groups.len(), reading.groups[0].seal), (1, None));
@@ -86,7 +86,7 @@ fn the_first_seal_covers_every_line_since_the_header() {
 }
 
 #[test]
-fn plain_lines_under_a_later_seal_that_were_changed_are_damage() {
+fn changed_legacy_lines_under_seal_are_damage() {
     let segment = SegmentBytes::new(Header::Plain).line("{\"a\":1}").line("{\"a\":2}").group(&["{\"a\":3}"]);
     for whole in
         [segment.clone().padded(100), segment.clone().ended(), segment.clone().group(&["4"]).padded(9)]
@@ -102,7 +102,7 @@ fn plain_lines_under_a_later_seal_that_were_changed_are_damage() {
 }
 
 #[test]
-fn after_the_first_seal_lines_need_one() {
+fn lines_after_first_seal_need_a_seal() {
     let segment = SegmentBytes::new(Header::Plain).group(&["1", "2"]);
     let data_end = segment.data_end() as u64;
     let reading = read(segment.line("3").ended().as_slice());
@@ -112,7 +112,7 @@ fn after_the_first_seal_lines_need_one() {
 }
 
 #[test]
-fn a_seal_over_plain_lines_that_was_cut_off_leaves_the_lines() {
+fn truncated_upgrade_seal_keeps_legacy_lines() {
     for last in ["{\"a\":1}", "12"] {
         let bytes = plain(&["0\n", last, "\n"].concat());
         let whole = sealed_over(&bytes, &read(bytes.as_slice()).end);

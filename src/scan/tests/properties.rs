@@ -70,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_leaves_a_prefix_and_no_damage(groups in groups(1..6), at in any::<prop::sample::Index>()) {
+    fn truncation_leaves_prefix_without_damage(groups in groups(1..6), at in any::<prop::sample::Index>()) {
         let whole = segment(&groups).bare();
         // Header and LF are one write of one sector.
         let header_len = FIRST.compose().len() + 1;
@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn a_scan_taken_up_between_two_groups_goes_on_as_one_from_the_start_does(
+    fn scan_resumed_between_groups_matches_full_scan(
         groups in groups(1..6), behind in behind(), at in any::<prop::sample::Index>(), flip: u8
     ) {
         let whole = segment(&groups).followed_by(&behind);
@@ -130,13 +130,13 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_behind_a_header_are_read_without_a_panic(bytes in vec(prop::sample::select(b"\n\t \"1{}x\0".to_vec()), 0..400)) {
+    fn any_bytes_after_header_never_panic(bytes in vec(prop::sample::select(b"\n\t \"1{}x\0".to_vec()), 0..400)) {
         check(&SegmentBytes::new(FIRST).followed_by(&bytes), &[])?;
         let _ = read([&b"// MINISTORE JOURNAL v0.1.4\n"[..], &bytes].concat().as_slice());
     }
 
     #[test]
-    fn lines_are_split_as_anybody_splits_them(parts in vec((prop::sample::select(b"\n\t x".to_vec()), 1usize..3000), 0..40)) {
+    fn lines_split_like_std_lines(parts in vec((prop::sample::select(b"\n\t x".to_vec()), 1usize..3000), 0..40)) {
         let bytes: Vec<u8> = parts.iter().flat_map(|&(byte, count)| {
             let count = if byte == LF { 1 + count % 3 } else { count };
             std::iter::repeat_n(byte, count)

@@ -65,7 +65,7 @@ fn the_group_before_a_torn_one_survives_at_every_alignment() {
 }
 
 #[test]
-fn a_torn_group_that_extends_the_file_leaves_zeros_and_is_cut() {
+fn torn_group_extending_file_is_truncated() {
     for data_end in (700..700 + SECTOR).step_by(7).chain(1020..1030) {
         tear_in_every_way(&segment_up_to(data_end), b"", 0, false);
         tear_in_every_way(&segment_up_to(data_end), b"\n", 0, true);
@@ -73,7 +73,7 @@ fn a_torn_group_that_extends_the_file_leaves_zeros_and_is_cut() {
 }
 
 #[test]
-fn a_torn_group_over_the_closed_mark_is_cut() {
+fn torn_group_over_closed_mark_is_truncated() {
     for data_end in (700..700 + SECTOR).step_by(7).chain(1020..1030) {
         tear_in_every_way(&segment_up_to(data_end), b"\t\n", 0, true);
     }

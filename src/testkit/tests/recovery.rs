@@ -7,7 +7,7 @@ use crate::{
 };
 
 #[test]
-fn a_power_cut_in_the_recovery_after_a_kill_loses_nothing() {
+fn power_cut_in_recovery_after_kill_loses_nothing() {
     for seed in 0..1600 {
         let disk = SimDisk::new(seed);
         let options = JournalOptions::new().direct_io(false).preallocate(false).max_segment_bytes(100);
@@ -30,7 +30,7 @@ fn a_power_cut_in_the_recovery_after_a_kill_loses_nothing() {
 }
 
 #[test]
-fn segments_are_deleted_in_their_order_whatever_a_power_cut_keeps_of_it() {
+fn segments_are_deleted_in_order_at_any_power_cut() {
     for seed in 0..60 {
         let disk = SimDisk::new(seed);
         let many = JournalOptions::new().max_segment_bytes(100);
@@ -48,7 +48,7 @@ fn segments_are_deleted_in_their_order_whatever_a_power_cut_keeps_of_it() {
 }
 
 #[test]
-fn a_closing_that_was_cut_off_is_no_damage() {
+fn interrupted_close_is_not_damage() {
     for seed in 0..200 {
         let disk = SimDisk::new(seed);
         let store = disk.open_blocking(JournalOptions::new(), "j").unwrap();
@@ -93,7 +93,7 @@ fn direct_writes_that_are_refused_in_a_rotation_are_made_otherwise() {
 }
 
 #[test]
-fn lines_without_seals_that_the_cache_forgets_between_two_looks_are_not_built_on() {
+fn vanished_legacy_records_are_not_built_on() {
     for seed in 0..300 {
         let disk = SimDisk::new(seed);
         let options = JournalOptions::new().checksums(false).recovery(RecoveryPolicy::TruncateAtFirstError);
@@ -118,7 +118,7 @@ fn lines_without_seals_that_the_cache_forgets_between_two_looks_are_not_built_on
 }
 
 #[test]
-fn numbers_go_on_where_there_was_no_room_for_a_new_segment() {
+fn seqs_continue_after_segment_creation_enospc() {
     for room in 0..80 {
         let disk = SimDisk::new(room);
         let options = JournalOptions::new().max_segments(1).preallocate(false);

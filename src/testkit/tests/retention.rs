@@ -35,7 +35,7 @@ fn live(disk: &SimDisk, acknowledged: &mut (u64, u64)) -> Result<()> {
 }
 
 #[test]
-fn a_power_cut_at_any_moment_takes_no_held_record_and_no_hold() {
+fn power_cut_loses_no_held_record_and_no_hold() {
     let mut tried = 0;
     for seed in 0..8 {
         for operation in 1.. {
@@ -65,7 +65,7 @@ fn a_power_cut_at_any_moment_takes_no_held_record_and_no_hold() {
 }
 
 #[test]
-fn segments_go_by_age_only_when_somebody_asks() {
+fn max_age_deletes_only_on_request() {
     let disk = SimDisk::new(1);
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let store = disk.open_blocking(JournalOptions::new().max_age(hours(3)), JOURNAL).unwrap();
@@ -144,7 +144,7 @@ fn told_of_deletions(options: JournalOptions) -> Vec<(Level, String)> {
 }
 
 #[test]
-fn each_deletion_is_told_and_one_that_nobody_asked_for_is_warned_of_once() {
+fn deletions_are_logged_and_unrequested_warned_once() {
     let told = told_of_deletions(JournalOptions::new().max_segments(2));
     let deleted = |first_seq: u64| format!("j.{:03}", first_seq - 1);
     assert_eq!(told.len(), 2, "{told:?}");

@@ -61,7 +61,7 @@ fn serve(broker: &Broker, outside: &mut Outside) {
 }
 
 #[test]
-fn after_any_power_cut_the_broker_is_where_it_was() {
+fn broker_state_survives_any_power_cut() {
     let (mut changed, mut released) = (0, 0);
     for operation in 1..300 {
         let disk = SimDisk::new(operation);

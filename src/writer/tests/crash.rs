@@ -164,7 +164,7 @@ fn a_crash_at_any_moment_loses_nothing_acknowledged() {
 }
 
 #[test]
-fn a_crash_at_any_moment_loses_nothing_acknowledged_where_nothing_is_written_ahead() {
+fn crash_without_preallocation_loses_nothing() {
     for mode in SYNC_MODES {
         let options = JournalOptions::new().max_segment_bytes(1200).sync_mode(mode);
         run_and_crash(BackendKind::Blocking, &options.preallocate(false));

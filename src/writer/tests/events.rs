@@ -56,7 +56,7 @@ fn rig(kind: BackendKind, options: JournalOptions) -> Rig {
 }
 
 #[test]
-fn opening_and_closing_are_told() {
+fn open_and_close_are_logged() {
     for kind in lanes() {
         let rig = rig(kind, JournalOptions::new());
         rig.append(0).unwrap();
@@ -73,7 +73,7 @@ fn opening_and_closing_are_told() {
 }
 
 #[test]
-fn what_recovery_cut_is_told_with_where_it_is_kept() {
+fn truncated_tail_is_logged_with_side_file() {
     for kind in lanes() {
         let rig = rig(kind, JournalOptions::new());
         let path = rig.path.canonicalize().unwrap();
@@ -103,7 +103,7 @@ fn what_recovery_cut_is_told_with_where_it_is_kept() {
 }
 
 #[test]
-fn a_rotation_that_was_cut_off_and_lines_that_were_sealed_are_told() {
+fn completed_rotation_and_legacy_upgrade_are_logged() {
     for kind in lanes() {
         let rig = rig(kind, JournalOptions::new().checksums(false));
         rig.append(0).unwrap();
@@ -119,7 +119,7 @@ fn a_rotation_that_was_cut_off_and_lines_that_were_sealed_are_told() {
 }
 
 #[test]
-fn a_rotation_and_what_retention_deletes_are_told() {
+fn rotation_and_retention_deletes_are_logged() {
     for kind in lanes() {
         let rig = rig(kind, JournalOptions::new().max_segments(2));
         for record in 0..2 {
@@ -169,7 +169,7 @@ fn legacy_retention_is_announced_at_open() {
 }
 
 #[test]
-fn a_slow_commit_is_told_with_what_it_wrote() {
+fn slow_commit_is_logged_with_its_size() {
     for kind in lanes() {
         let rig = rig(kind, JournalOptions::new().slow_commit_threshold(Duration::from_nanos(1)));
         finish(rig.store.append_batch([1u64, 22])).unwrap();
@@ -189,7 +189,7 @@ fn a_slow_commit_is_told_with_what_it_wrote() {
 }
 
 #[test]
-fn no_commit_is_told_that_is_not_slow() {
+fn fast_commit_is_not_logged() {
     let rig = rig(BackendKind::Blocking, JournalOptions::new().slow_commit_threshold(None));
     rig.append(0).unwrap();
     finish(rig.store.close()).unwrap();
@@ -197,7 +197,7 @@ fn no_commit_is_told_that_is_not_slow() {
 }
 
 #[test]
-fn a_full_disk_is_told_once_and_that_there_is_room_again() {
+fn disk_full_and_space_available_are_logged_once() {
     for kind in lanes() {
         let rig = rig(kind, JournalOptions::new());
         rig.append(0).unwrap();
@@ -218,7 +218,7 @@ fn a_full_disk_is_told_once_and_that_there_is_room_again() {
 }
 
 #[test]
-fn a_failure_that_stops_the_journal_is_told_once() {
+fn poisoning_failure_is_logged_once() {
     for kind in lanes() {
         let rig = rig(kind, JournalOptions::new());
         rig.append(0).unwrap();
@@ -236,7 +236,7 @@ fn a_failure_that_stops_the_journal_is_told_once() {
 }
 
 #[test]
-fn the_fallback_from_io_uring_is_told_with_its_likely_cause() {
+fn io_uring_fallback_is_logged_with_likely_cause() {
     listen();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("j");
@@ -271,7 +271,7 @@ fn refuse_io_uring() {
 }
 
 #[test]
-fn direct_writes_that_are_refused_are_told_once_a_store() {
+fn refused_direct_io_is_logged_once_per_store() {
     for kind in lanes() {
         let rig = rig(kind, JournalOptions::new());
         if !rig.store.stats().direct_io {
@@ -320,7 +320,7 @@ fn untrusted_file_system_is_reported_once() {
 }
 
 #[test]
-fn every_documented_event_is_told_somewhere() {
+fn every_documented_event_is_emitted() {
     let sources = [
         include_str!("../events.rs"),
         include_str!("../mod.rs"),

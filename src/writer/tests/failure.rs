@@ -38,7 +38,7 @@ fn a_failed_commit_answers_everybody_with_the_first_cause() {
 }
 
 #[test]
-fn nothing_is_acknowledged_in_a_file_that_somebody_else_deleted_or_cut() {
+fn deleted_or_truncated_file_acknowledges_nothing() {
     let cut = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap();
     let delete = |path: &Path| fs::remove_file(path).unwrap();
     for kind in lanes() {
@@ -142,7 +142,7 @@ fn whatever_fails_once_nothing_acknowledged_is_lost() {
 }
 
 #[test]
-fn whatever_finds_no_room_once_nothing_acknowledged_is_lost() {
+fn one_enospc_anywhere_loses_nothing_acknowledged() {
     for preallocate in [true, false] {
         let options = JournalOptions::new().max_segment_bytes(300).preallocate(preallocate);
         for op in OPS {

@@ -34,7 +34,7 @@ fn fill_up(rig: &Rig) -> u64 {
 }
 
 #[test]
-fn appends_work_again_once_there_is_room() {
+fn appends_succeed_again_after_space_is_freed() {
     for kind in lanes() {
         for preallocate in [true, false] {
             let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
@@ -66,7 +66,7 @@ fn appends_work_again_once_there_is_room() {
 }
 
 #[test]
-fn appends_go_on_where_there_is_no_room_for_the_next_segment() {
+fn appends_continue_when_next_segment_does_not_fit() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(1000));
         rig.append(0).unwrap();
@@ -92,7 +92,7 @@ fn appends_go_on_where_there_is_no_room_for_the_next_segment() {
 }
 
 #[test]
-fn nothing_is_tried_while_nobody_asks() {
+fn idle_store_retries_nothing() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(1000));
         rig.append(0).unwrap();
@@ -115,7 +115,7 @@ fn nothing_is_tried_while_nobody_asks() {
 }
 
 #[test]
-fn a_rotation_without_room_says_so_and_works_later() {
+fn rotation_returns_storage_full_and_succeeds_later() {
     for kind in lanes() {
         for preallocate in [true, false] {
             let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
@@ -137,7 +137,7 @@ fn a_rotation_without_room_says_so_and_works_later() {
 }
 
 #[test]
-fn a_directory_without_room_for_the_archived_name_only_puts_the_rotation_off() {
+fn full_directory_only_delays_rotation() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         rig.append(0).unwrap();
@@ -152,7 +152,7 @@ fn a_directory_without_room_for_the_archived_name_only_puts_the_rotation_off() {
 }
 
 #[test]
-fn a_prepared_segment_without_room_for_its_padding_is_removed() {
+fn prepared_segment_without_space_is_removed() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         rig.append(0).unwrap();
@@ -190,7 +190,7 @@ fn cutting_away_what_did_not_fit_never_takes_the_lf_of_a_plain_line() {
 }
 
 #[test]
-fn no_room_inside_the_padding_leaves_no_hole_while_more_is_being_written_ahead() {
+fn enospc_in_padding_leaves_no_hole() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         rig.append(0).unwrap();
@@ -219,7 +219,7 @@ fn no_room_inside_the_padding_leaves_no_hole_while_more_is_being_written_ahead()
 }
 
 #[test]
-fn a_new_segment_without_room_for_its_header_waits_for_it() {
+fn new_segment_waits_for_space_for_its_header() {
     for kind in lanes() {
         for preallocate in [true, false] {
             let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
@@ -257,7 +257,7 @@ fn a_store_closed_before_its_new_segment_got_a_header_opens_again() {
 }
 
 #[test]
-fn an_archived_segment_without_room_for_its_closing_is_closed_at_the_next_rotation() {
+fn unclosed_rotated_segment_closes_at_next_rotation() {
     for kind in lanes() {
         // Without writing ahead, only the closing of a segment cuts it and writes to it beside the commits.
         for op in [Op::SetLen, Op::Write] {
@@ -286,7 +286,7 @@ fn an_archived_segment_without_room_for_its_closing_is_closed_at_the_next_rotati
 }
 
 #[test]
-fn an_archived_segment_without_room_for_its_closing_is_closed_with_the_journal() {
+fn unclosed_rotated_segment_closes_with_journal() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new().preallocate(false));
         rig.append(0).unwrap();

@@ -115,7 +115,7 @@ fn a_commit_delay_gathers_what_comes_meanwhile() {
 }
 
 #[test]
-fn a_caller_that_went_away_takes_nobody_with_it() {
+fn dropped_caller_affects_no_other() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         let first = rig.stall(0);

@@ -53,7 +53,7 @@ fn callers_beyond_the_limit_wait_while_other_tasks_run() {
 }
 
 #[test]
-fn a_caller_that_goes_away_while_it_waits_leaves_its_room_to_the_next() {
+fn cancelled_waiting_append_yields_its_capacity() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(3 * RECORD_BYTES));
         let first = rig.stall(0);
@@ -84,7 +84,7 @@ fn what_is_larger_than_the_queue_takes_all_of_it() {
 }
 
 #[test]
-fn room_comes_back_with_every_outcome() {
+fn capacity_returns_with_every_outcome() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(RECORD_BYTES));
         for number in 0..20u64 {

@@ -31,7 +31,7 @@ fn held_at_next_open(rig: Rig, kind: BackendKind) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn a_hold_that_finds_no_room_is_refused_and_those_before_stand() {
+fn hold_on_full_disk_is_refused_and_others_kept() {
     for kind in lanes() {
         for room in [0, 10] {
             let rig = Rig::open(kind, JournalOptions::new());
@@ -74,7 +74,7 @@ fn a_hold_that_cannot_be_written_is_refused_and_those_before_stand() {
 }
 
 #[test]
-fn after_a_hold_of_which_nobody_knows_whether_it_stands_nothing_is_acknowledged() {
+fn unknown_hold_outcome_poisons_the_store() {
     for kind in lanes() {
         for op in [Op::Rename, Op::SyncDir] {
             let rig = Rig::open(kind, JournalOptions::new());
@@ -127,7 +127,7 @@ fn a_deletion_that_may_not_be_durable_stops_everything() {
 type Asked<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
 #[test]
-fn commits_go_on_meanwhile_and_many_holds_share_one_write() {
+fn holds_share_one_write_while_commits_continue() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         segments(&rig, 2);
@@ -194,7 +194,7 @@ fn assert_padding_comes_after_one_deletion(rig: &Rig) {
 }
 
 #[test]
-fn padding_does_not_wait_for_all_that_is_released() {
+fn preallocation_does_not_wait_for_trim() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         segments(&rig, 5);
@@ -322,7 +322,7 @@ fn segment_deleted_by_another_process_is_skipped() {
 }
 
 #[test]
-fn whoever_waits_for_deletions_is_refused_when_the_journal_fails() {
+fn failed_journal_fails_pending_deletions() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         segments(&rig, 5);
@@ -362,7 +362,7 @@ fn the_size_of_a_segment_is_looked_at_again_once_it_lost_its_padding() {
 }
 
 #[test]
-fn a_segment_stays_while_the_one_behind_it_cannot_be_read() {
+fn segment_before_unreadable_segment_is_kept() {
     for kind in lanes() {
         let rig = reopened(kind, JournalOptions::new().max_segments(1));
         let (second, aside) = (rig.path.with_extension("002"), rig.dir.path().join("aside"));
@@ -379,7 +379,7 @@ fn a_segment_stays_while_the_one_behind_it_cannot_be_read() {
 }
 
 #[test]
-fn plain_segments_stay_until_one_behind_them_states_its_number() {
+fn legacy_segments_stay_until_a_later_seq_is_known() {
     for kind in lanes() {
         for options in [JournalOptions::new().max_segments(1), JournalOptions::new().max_total_bytes(1)] {
             let mut rig = Rig::open(kind, JournalOptions::new().checksums(false));
@@ -405,7 +405,7 @@ fn plain_segments_stay_until_one_behind_them_states_its_number() {
 }
 
 #[test]
-fn what_a_commit_makes_durable_beside_a_failed_deletion_is_told() {
+fn commit_during_failed_deletion_is_acknowledged() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         segments(&rig, 1);

@@ -49,7 +49,7 @@ fn a_segment_does_not_outgrow_its_limit_by_more_than_an_eighth_and_a_group() {
 }
 
 #[test]
-fn rotate_is_answered_while_appends_go_on() {
+fn rotate_completes_while_appends_continue() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         let mut rotating = rig.stall_rotation();

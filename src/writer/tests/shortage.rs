@@ -231,7 +231,7 @@ fn commit_that_cannot_look_at_its_file_is_refused() {
 
 /// A full group is laid out while the one before it is written. Refused then, it must not take the place of the next.
 #[test]
-fn refused_group_laid_out_ahead_is_not_written() {
+fn refused_group_encoded_early_is_not_written() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new().max_group_bytes(1));
         rig.append(0).unwrap();

@@ -73,7 +73,7 @@ fn time_is_counted_in_the_stage_where_it_was_spent() {
 }
 
 #[test]
-fn intervals_add_up_and_disturb_nobody() {
+fn intervals_add_up_independently() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         let begin = stats(&rig);
@@ -127,7 +127,7 @@ fn a_rotation_is_counted_with_the_time_it_was_under_way() {
 }
 
 #[test]
-fn what_a_rotation_holds_up_is_told_apart() {
+fn rotation_stall_is_measured_separately() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(1000));
         rig.append(0).unwrap();

@@ -4,7 +4,7 @@ use super::*;
 use crate::writer::{Stepped, Turn};
 
 #[test]
-fn a_stepped_writer_does_nothing_by_itself_and_everything_when_told() {
+fn stepped_writer_runs_only_when_stepped() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("j");
     let faults = Faults::new();

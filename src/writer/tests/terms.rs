@@ -48,7 +48,7 @@ fn of_many_who_want_the_same_number_one_gets_it() {
 }
 
 #[test]
-fn a_number_that_nobody_has_yet_is_not_waited_for() {
+fn future_seq_is_not_waited_for() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         assert!(is_conflict(&append(&rig, Append::record(&0u64).unwrap().expect_seq(2)), (2, 1)));
@@ -61,7 +61,7 @@ fn a_number_that_nobody_has_yet_is_not_waited_for() {
 }
 
 #[test]
-fn what_was_meant_to_follow_a_record_that_found_no_room_is_refused() {
+fn append_expecting_failed_predecessor_is_refused() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         let first = rig.stall(0);
@@ -92,7 +92,7 @@ fn a_poisoned_store_says_so_whatever_number_was_asked_for() {
 }
 
 #[test]
-fn who_does_not_want_to_wait_is_told_that_the_queue_is_full() {
+fn try_send_returns_queue_full_at_capacity() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(600));
         let first = rig.stall(0);
@@ -116,7 +116,7 @@ fn who_does_not_want_to_wait_is_told_that_the_queue_is_full() {
 }
 
 #[test]
-fn a_newcomer_does_not_overtake_those_who_wait_for_room() {
+fn new_append_does_not_overtake_waiting_appends() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(1000));
         let first = rig.stall(0);
@@ -131,7 +131,7 @@ fn a_newcomer_does_not_overtake_those_who_wait_for_room() {
 }
 
 #[test]
-fn a_receipt_says_where_a_record_stands_and_what_it_was_committed_with() {
+fn receipt_has_position_and_group_size() {
     for kind in lanes() {
         for preallocate in [true, false] {
             let options = JournalOptions::new().max_segment_bytes(500).preallocate(preallocate);
@@ -173,7 +173,7 @@ fn check_places(rig: &Rig, receipts: &[Receipt]) {
 }
 
 #[test]
-fn an_empty_entry_has_a_receipt_and_no_place() {
+fn empty_append_has_receipt_without_position() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         let receipt = append(&rig, Append::batch::<u64>([]).unwrap()).unwrap();
@@ -246,7 +246,7 @@ fn a_callback_may_submit_and_may_let_the_last_handle_go() {
 }
 
 #[test]
-fn every_callback_is_told_what_became_of_its_record() {
+fn callback_gets_the_outcome_of_its_record() {
     for kind in lanes() {
         let rig = Rig::open(kind, JournalOptions::new());
         let first = rig.stall(0);

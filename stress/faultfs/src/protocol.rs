@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_any_characters() {
+    fn star_matches_any_characters() {
         for (pattern, name, expected) in [
             ("j", "j", true),
             ("j", "j.next", false),

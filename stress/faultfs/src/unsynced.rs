@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_power_cut_leaves_what_was_synced_and_no_more() {
+    fn power_cut_keeps_only_synced_data() {
         let dir = tempfile::tempdir().unwrap();
         let (here, copies) = (dir.path().join("here"), dir.path().join("copies"));
         fs::create_dir(&here).unwrap();

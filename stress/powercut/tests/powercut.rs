@@ -33,7 +33,7 @@ fn column(row: &[&str], place: usize) -> u64 {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_in_a_power_cut_under_any_file_system() {
+fn acknowledged_records_survive_power_cuts() {
     let points = POINTS.to_string();
     let (output, said) = run(&["--points", &points, "--seed", "7"]);
     say(&said);

@@ -31,7 +31,7 @@ fn refused(what: &str, line: u64, read: u64, change: impl Fn(&[u8]) -> Vec<u8>) 
 }
 
 #[test]
-fn a_changed_line_is_told() {
+fn changed_line_is_reported() {
     let at = LINE - 1;
     refused("a digit changed", 4, 2, |bytes| edit(bytes, |lines| lines[at][0] ^= 1));
     refused("a line added", 4, 2, |bytes| edit(bytes, |lines| lines.insert(at, b"3".into())));
@@ -44,7 +44,7 @@ fn a_changed_line_is_told() {
 }
 
 #[test]
-fn a_group_removed_is_told_unless_only_one_is_left_that_may_be_torn() {
+fn removed_group_is_reported() {
     let without = |bytes: &[u8]| edit(bytes, |lines| drop(lines.drain(LINE - 1..=LINE)));
     let [(_, closed), (_, open)] = closed_and_open();
     let told = Fate::Damaged { read: vec![1, 2], told: ("", 4), refused: Some(("", 4)) };
@@ -54,7 +54,7 @@ fn a_group_removed_is_told_unless_only_one_is_left_that_may_be_torn() {
 }
 
 #[test]
-fn a_file_saved_by_an_editor_is_told() {
+fn file_saved_by_editor_is_reported() {
     refused("CRLF", 2, 0, |bytes| lines(bytes).join(&b"\r\n"[..]));
     refused("tabs turned into spaces", 2, 0, |bytes| {
         bytes.iter().map(|&byte| if byte == b'\t' { b' ' } else { byte }).collect()
@@ -96,7 +96,7 @@ fn what_does_no_harm_is_read() {
 }
 
 #[test]
-fn a_damaged_header_is_told() {
+fn damaged_header_is_reported() {
     for header in [
         "",
         "// MINISTORE JOURNAL v0.1.4 {",

@@ -100,7 +100,7 @@ fn nothing_but_a_file_is_an_active_segment() {
 }
 
 #[test]
-fn nothing_but_a_file_is_an_archived_segment() {
+fn only_a_file_is_a_rotated_segment() {
     for kind in KINDS {
         let journal = Journal::of(&sample(2));
         put(kind, &journal.file(".001"));

@@ -10,7 +10,7 @@ fn one(bytes: Vec<u8>) -> Files {
 }
 
 #[test]
-fn a_record_of_a_million_bytes_is_read_and_its_change_is_told() {
+fn changed_megabyte_record_is_detected() {
     let journal = Journal::new();
     let store = options().open_blocking(journal.path()).unwrap();
     let text = "x".repeat(1_000_000);
@@ -33,7 +33,7 @@ fn a_record_of_a_million_bytes_is_read_and_its_change_is_told() {
 }
 
 #[test]
-fn a_million_bytes_that_are_no_record_are_told() {
+fn megabyte_without_record_is_reported() {
     let line = vec![b'x'; 1_000_000];
     let damaged = |line| Fate::Damaged { read: vec![], told: ("", line), refused: Some(("", line)) };
     check("no header", &one(line.clone()), &damaged(1));
@@ -45,7 +45,7 @@ fn a_million_bytes_that_are_no_record_are_told() {
 
 /// Each is where a group might end: to try one must not mean to read all before it again.
 #[test]
-fn a_line_full_of_seals_takes_no_more_time_than_another() {
+fn line_full_of_seals_is_read_in_linear_time() {
     let seals = format!("x{}", "\t                                ").repeat(1 << 14);
     for header in [HEADER, PLAIN] {
         let bytes = [header, b"\n", seals.as_bytes()].concat();
@@ -64,7 +64,7 @@ fn much_white_space_is_read_to_its_end() {
 }
 
 #[test]
-fn zeros_behind_the_records_are_cut_and_zeros_alone_are_no_journal() {
+fn trailing_zeros_are_truncated() {
     for zeros in [1, 511, 4096, 70_000] {
         let zeros = vec![0; zeros];
         let open = with(&sample(1), "", |bytes| [bytes.strip_suffix(b"\t\n").unwrap(), &zeros].concat());

@@ -31,7 +31,7 @@ fn copied(from: &str, to: &str) -> Files {
 }
 
 #[test]
-fn a_missing_segment_is_told_unless_it_is_the_oldest_or_the_newest() {
+fn missing_middle_segment_is_reported() {
     check("the oldest", &moved(&[(".001", None)]), &Fate::Sound(numbers(7..=24)));
     check("the two oldest", &moved(&[(".001", None), (".002", None)]), &Fate::Sound(numbers(13..=24)));
     check("one in the middle", &moved(&[(".002", None)]), &damaged(1..=6, ".003", None));
@@ -41,7 +41,7 @@ fn a_missing_segment_is_told_unless_it_is_the_oldest_or_the_newest() {
 }
 
 #[test]
-fn swapped_segments_are_told() {
+fn swapped_segments_are_reported() {
     let swap = |one, two| moved(&[(one, Some(two)), (two, Some(one))]);
     check("the oldest two", &swap(".001", ".002"), &damaged(7..=12, ".002", None));
     check("the newest archived two", &swap(".002", ".003"), &damaged(1..=6, ".002", Some(".003")));
@@ -50,7 +50,7 @@ fn swapped_segments_are_told() {
 }
 
 #[test]
-fn repeated_segments_are_told() {
+fn repeated_segments_are_reported() {
     check("as the newest archived", &copied(".001", ".004"), &damaged(1..=18, ".004", Some(".004")));
     // What the active one follows stands there, twice.
     check("the newest archived twice", &copied(".003", ".004"), &damaged(1..=18, ".004", None));
@@ -91,7 +91,7 @@ fn the_last_number_is_read_and_not_counted_on_from() {
 }
 
 #[test]
-fn segments_of_another_journal_are_told() {
+fn segments_of_another_journal_are_reported() {
     let others = {
         let journal = Journal::new();
         let store = options().open_blocking(journal.path()).unwrap();
@@ -112,7 +112,7 @@ fn segments_of_another_journal_are_told() {
 }
 
 #[test]
-fn joined_segments_are_told() {
+fn joined_segments_are_reported() {
     let sample = sample(3);
     let (archived, active) = (&sample[&suffixed(".002")], &sample[NAME]);
     let behind = |refused: Option<&'static str>, read: u64, told: &'static str| Fate::Damaged {

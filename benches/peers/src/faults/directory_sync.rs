@@ -143,7 +143,7 @@ mod tests {
     use super::read;
 
     #[test]
-    fn a_trace_tells_names_syncs_and_acknowledgements_apart() {
+    fn trace_separates_names_syncs_and_acknowledgements() {
         let trace = r#"7 openat(AT_FDCWD, "/d/log/a", O_RDWR|O_CREAT|O_CLOEXEC, 0666) = 4</d/log/a>
 7 fdatasync(4</d/log/a>) = 0
 7 write(1<pipe:[5]>, "{\"Acked\":[0,1]}\n", 16) = 16

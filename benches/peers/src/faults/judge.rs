@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_record_that_is_there_is_told_and_not_blamed() {
+    fn refused_record_found_on_disk_is_reported() {
         let mut handed = Handed::default();
         handed.refuse(0, 1);
         let judgement =

@@ -166,7 +166,7 @@ mod tests {
     use crate::contestant::Record;
 
     #[test]
-    fn records_are_found_behind_holes_and_copies_keep_them() {
+    fn records_after_holes_are_found_and_copied() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         std::fs::create_dir(&from).unwrap();

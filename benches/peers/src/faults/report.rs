@@ -155,7 +155,7 @@ mod tests {
     use super::{kind_of_words, words};
 
     #[test]
-    fn a_path_is_told_by_its_last_part_and_a_kind_of_error_without_numbers() {
+    fn path_is_shown_by_file_name_and_errors_by_kind() {
         assert_eq!(words("/tmp/x/journal: damaged at 7"), "`journal: damaged at 7`");
         assert_eq!(kind_of_words("bad byte 170 of 2"), "`bad byte N of N`");
         assert_eq!(words("error [/home/a/src/util.rs:12]: no"), "`error [util.rs:12]: no`");

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_begins_anew_at_its_end() {
+    fn walk_restarts_at_its_end() {
         let events = Events::new(65_536).unwrap();
         let mut walk = events.walk(0);
         let all = walk.all().len();

@@ -156,7 +156,7 @@ mod tests {
     use super::{InPlace, Way};
 
     #[test]
-    fn what_was_written_in_place_stands_there() {
+    fn in_place_write_is_readable() {
         let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         for way in [Way::Direct, Way::Buffered] {
             let Ok(mut file) = InPlace::prepare(dir.path(), way, 5000) else {

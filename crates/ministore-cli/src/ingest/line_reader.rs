@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_do_not_depend_on_read_sizes() {
+    fn output_is_independent_of_read_size() {
         let text = "1\n\n\r\n{\"a\":2}\r\nlast";
         for step in 1..=text.len() {
             assert_eq!(cut(text, 100, step), ["1\n", "\n", "\r\n", "{\"a\":2}\r\n", "last"], "{step}");

@@ -31,7 +31,7 @@ fn rounds(told: &Value) -> Vec<&Value> {
 }
 
 #[test]
-fn a_rate_and_percentiles_are_told_and_the_directory_is_left_as_it_was() {
+fn bench_reports_and_leaves_directory_unchanged() {
     let place = Place::new();
     let args = ["bench", "--duration", "0.2s", "--warm-up", "0s", "--clients", "5", "--dir"];
     let ran = ministore(args).arg(place.dir.path()).run().ok();
@@ -137,7 +137,7 @@ fn rotations_are_counted_where_they_fell() {
 }
 
 #[test]
-fn an_interrupted_sweep_tells_what_it_has() {
+fn interrupted_sweep_reports_partial_results() {
     let (place, scratch) = (Place::new(), Place::new());
     let out = place.path("out.json");
     let args =

@@ -96,7 +96,7 @@ fn of_two_rounds_nothing_can_be_said() {
 }
 
 #[test]
-fn an_unfair_comparison_is_told() {
+fn unfair_comparison_is_reported() {
     let (a, mut b) = (measured(1, &[1.0; 3]), measured(1, &[1.0; 3]));
     b["host"]["kernel"] = "6.2".into();
     b["options"]["duration_seconds"] = 2.0.into();

@@ -59,7 +59,7 @@ fn replay_of_a_damaged_journal_ends_with_65_and_shows_what_comes_before() {
 }
 
 #[test]
-fn a_torn_tail_is_told_and_no_fault() {
+fn torn_tail_is_reported_but_no_fault() {
     let place = torn();
     let ran = place.command("verify").run().ok();
     assert!(ran.out.contains("torn tail"), "{}", ran.out);
@@ -103,7 +103,7 @@ fn repaired_journal_verifies_and_keeps_its_tail() {
 }
 
 #[test]
-fn there_is_nothing_to_mend_in_a_sound_journal() {
+fn sound_journal_needs_no_repair() {
     let place = two_groups();
     let before = place.snapshot();
     assert!(place.command("repair").run().ok().out.contains("nothing to repair"));

@@ -44,7 +44,7 @@ fn level<'a>(report: &'a Value, check: &str) -> &'a str {
 }
 
 #[test]
-fn every_check_and_every_way_is_told_and_the_directory_is_left_as_it_was() {
+fn doctor_reports_all_and_leaves_directory_unchanged() {
     let place = Place::new();
     let ran = examined(doctor(place.dir.path()).run());
     for name in [
@@ -158,7 +158,7 @@ fn a_place_that_is_none_is_66_and_a_forbidden_one_77() {
 }
 
 #[test]
-fn ctrl_c_ends_it_and_leaves_nothing_behind() {
+fn ctrl_c_stops_and_cleans_up() {
     for signal in [("INT", 130), ("TERM", 143)] {
         let place = Place::new();
         let child = ministore(["doctor", "--duration", "600s"]).arg(place.dir.path()).begin();
@@ -260,7 +260,7 @@ fn an_overlay_without_syncs_is_a_problem() {
 }
 
 #[test]
-fn a_disk_with_little_room_is_a_problem_and_nothing_is_measured() {
+fn low_disk_space_fails_without_measuring() {
     let Some((report, ran)) = mounted("size=16m") else { return };
     assert_eq!((level(&report, "free space"), ran.code), ("problem", Some(1)));
     assert_eq!(report["measurements"], Value::Array(vec![]));

@@ -59,7 +59,7 @@ fn what_is_appended_is_shown_at_once() {
 }
 
 #[test]
-fn it_goes_on_over_rotations_and_other_writers() {
+fn follow_continues_over_rotations_and_reopens() {
     let (place, text) = (Place::new(), lines(900));
     place.ingest().run_with(b"").ok();
     let mut following = Following::begin(&mut place.command("replay"));

@@ -60,7 +60,7 @@ fn what_is_no_regular_file_is_refused_at_once() {
 }
 
 #[test]
-fn a_fifo_among_the_archived_segments_keeps_nobody_waiting() {
+fn fifo_among_rotated_segments_blocks_nothing() {
     let place = journal();
     let fifo = place.path("journal.jsonl.001");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -99,7 +99,7 @@ fn damaged_files_of_every_shape_end_with_a_code_and_a_line() {
 }
 
 #[test]
-fn zeros_behind_the_records_are_within_bounds_of_memory() {
+fn trailing_zeros_use_bounded_memory() {
     let place = journal();
     let file = fs::OpenOptions::new().write(true).open(place.journal()).unwrap();
     file.set_len(64 << 20).unwrap();

@@ -81,7 +81,7 @@ fn the_summary_adds_up() {
 }
 
 #[test]
-fn nothing_but_the_summary_is_told_where_nobody_watches() {
+fn only_summary_is_printed_without_terminal() {
     let place = Place::new();
     let ran = place.ingest().run_with(b"1\n").ok();
     assert_eq!(ran.errors(), [""; 0]);
@@ -100,7 +100,7 @@ fn segments_are_as_small_as_asked_and_no_more_than_asked() {
 }
 
 #[test]
-fn without_seals_the_file_is_a_header_and_the_lines() {
+fn file_without_checksums_is_header_and_lines() {
     let (place, text) = (Place::new(), lines(20));
     place.ingest().arg("--no-checksums").run_with(text.as_bytes()).ok();
     let file = std::fs::read_to_string(place.journal()).unwrap();

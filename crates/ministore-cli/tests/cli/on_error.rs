@@ -43,7 +43,7 @@ fn everything_before_a_bad_line_is_durable() {
 }
 
 #[test]
-fn skip_goes_on_and_counts() {
+fn skip_continues_and_counts() {
     let place = Place::new();
     let ran = place.ingest().args(["--on-error", "skip", "--json"]).run_with(MIXED.as_bytes()).ok();
     assert_eq!((&ran.json()["records"], &ran.json()["skipped"]), (&3.into(), &2.into()));

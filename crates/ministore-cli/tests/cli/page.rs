@@ -115,7 +115,7 @@ fn read(text: &str) -> f64 {
 }
 
 #[test]
-fn the_page_holds_the_json_and_asks_nobody_for_anything() {
+fn page_embeds_json_and_loads_nothing() {
     let place = Place::new();
     let page = place.path("out.html");
     let told = measured(&page, "plain", "--clients 1,2 --rate 100");
@@ -129,7 +129,7 @@ fn the_page_holds_the_json_and_asks_nobody_for_anything() {
 }
 
 #[test]
-fn a_page_that_cannot_be_written_is_told_before_anything_is_measured() {
+fn unwritable_page_fails_before_measuring() {
     let place = Place::new();
     for path in [place.path("no/such/out.html"), place.dir.path().to_owned()] {
         let ran = ministore(["bench", "--duration", "3600s", "--report"]).arg(&path).run().code(73);

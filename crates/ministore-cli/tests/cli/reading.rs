@@ -11,7 +11,7 @@ fn with(text: &str) -> Place {
 }
 
 #[test]
-fn replay_begins_and_ends_where_it_is_told() {
+fn replay_honours_from_and_to() {
     let place = with("1\n2\n3\n4\n5\n");
     let replay = |args: &[&str]| place.command("replay").args(args).run().ok().out;
     assert_eq!(replay(&["--from", "4"]), "4\n5\n");
@@ -42,7 +42,7 @@ fn get_writes_the_records_asked_for_in_that_order() {
 }
 
 #[test]
-fn get_tells_what_is_not_there() {
+fn get_reports_missing_records() {
     let place = with("1\n2\n");
     let ran = place.command("get").args(["2", "3", "1"]).run().code(66);
     assert_eq!(ran.out, "2\n", "what comes before it is written");

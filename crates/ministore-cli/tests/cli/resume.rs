@@ -48,7 +48,7 @@ fn a_file_is_resumed_after_kills_at_any_moment() {
 }
 
 #[test]
-fn bad_lines_do_not_disturb_the_count_and_are_quarantined_once() {
+fn bad_lines_are_quarantined_once_and_not_counted() {
     let place = Place::new();
     let with_bad = |count| {
         let line =
@@ -69,7 +69,7 @@ fn bad_lines_do_not_disturb_the_count_and_are_quarantined_once() {
 }
 
 #[test]
-fn a_run_is_resumed_behind_what_was_there_before() {
+fn resume_continues_after_existing_records() {
     let (place, text) = (Place::new(), lines(800));
     place.ingest().run_with(b"\"before\"\n").ok();
     killed_after(&place, &mut place.ingest(), &text, 500, 400);
@@ -78,7 +78,7 @@ fn a_run_is_resumed_behind_what_was_there_before() {
 }
 
 #[test]
-fn a_run_that_stopped_at_a_bad_line_goes_on_when_it_is_mended() {
+fn run_resumes_after_bad_line_is_fixed() {
     let place = Place::new();
     place.ingest().run_with(b"1\n2\nx\n4\n").code(65);
     resume(&place).run_with(b"1\n2\n3\n4\n").ok();
@@ -98,7 +98,7 @@ fn nothing_is_left_to_do_after_a_complete_run() {
 }
 
 #[test]
-fn a_complete_run_is_told_from_what_others_appended_behind_it() {
+fn complete_run_differs_from_later_appends() {
     let place = Place::new();
     let (file, other) = (place.write("in", "1\n2\n"), place.write("other", "3\n"));
     place.ingest().arg(&file).run().ok();
@@ -167,7 +167,7 @@ fn another_input_than_that_of_the_interrupted_run_is_refused_with_64() {
 }
 
 #[test]
-fn an_ordinary_run_after_an_interrupted_one_warns_and_starts_anew() {
+fn run_without_resume_warns_and_restarts() {
     let place = stopped();
     let ran = place.ingest().run_with(b"1\n").ok();
     assert!(ran.error().contains("warning"), "{ran:?}");
@@ -175,7 +175,7 @@ fn an_ordinary_run_after_an_interrupted_one_warns_and_starts_anew() {
 }
 
 #[test]
-fn records_that_retention_has_deleted_are_passed_over() {
+fn resume_skips_records_deleted_by_retention() {
     let (place, text) = (Place::new(), lines(6000));
     let options = ["--max-segment-bytes", "64KiB", "--max-segments", "2", "--no-preallocate"];
     for seen in [200, 400] {

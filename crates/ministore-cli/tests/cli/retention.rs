@@ -35,7 +35,7 @@ fn first_seq(place: &Place) -> u64 {
 }
 
 #[test]
-fn segments_are_deleted_by_bytes_and_by_age_when_told_to() {
+fn retention_deletes_by_bytes_and_age() {
     let place = filled();
     place.ingest().run_with(b"1\n").ok();
     assert_eq!((first_seq(&place), archived(&place).len()), (1, 5));

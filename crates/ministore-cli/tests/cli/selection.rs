@@ -82,7 +82,7 @@ fn plain_journals_have_newest_records_too() {
 }
 
 #[test]
-fn it_ends_with_the_record_it_is_told() {
+fn follow_ends_at_the_given_record() {
     let place = segments();
     assert_eq!(replay(&place, &["--to", "3"]), expected(1, 3));
     assert_eq!(replay(&place, &["--from", "500", "--to", "700"]), expected(500, 700));

@@ -86,7 +86,7 @@ fn an_exported_journal_is_byte_for_byte_what_the_original_writes() {
 }
 
 #[test]
-fn the_original_reads_what_was_exported_and_goes_on_with_it() {
+fn ministore_0_1_7_continues_an_exported_journal() {
     let place = Place::new();
     place.ingest().args(["--max-segment-bytes", "1KiB"]).run_with(lines(300).as_bytes()).ok();
     place.export("plain.jsonl").run().ok();
@@ -148,7 +148,7 @@ fn compressed_lines_are_imported() {
 }
 
 #[test]
-fn a_torn_tail_is_left_out_and_told() {
+fn torn_tail_is_skipped_and_reported() {
     let place = Place::new();
     place.write("old.jsonl", "// MINISTORE JOURNAL v0.1.4\n1\n2\n{\"n\":");
     let ran = place.import("old.jsonl").run().ok();
@@ -216,7 +216,7 @@ fn what_is_not_there_is_66_and_a_directory_that_is_not_there_73() {
 }
 
 #[test]
-fn numbers_that_change_are_told() {
+fn changed_seqs_are_reported() {
     let place = Place::new();
     let store = JournalOptions::new().open_blocking(place.journal()).unwrap();
     store.blocking().append_batch(1..=1000).unwrap();

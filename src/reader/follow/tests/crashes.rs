@@ -89,7 +89,7 @@ fn live(disk: &SimDisk, rng: &mut Rng, eye: &Arc<Mutex<Eye>>, next_value: &mut u
 }
 
 #[test]
-fn what_was_handed_out_is_found_after_any_crash() {
+fn followed_records_survive_any_crash() {
     let (mut handed_out, mut crashes) = (0, 0);
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);
@@ -133,7 +133,7 @@ fn what_was_handed_out_is_found_after_any_crash() {
 /// A writer's sync fails: what it wrote is still read, as whole as any, from the page cache alone. Whoever opens the file
 /// after that is told nothing by a sync of its own.
 #[test]
-fn what_only_the_page_cache_has_is_not_handed_out() {
+fn records_only_in_page_cache_are_not_followed() {
     let mut read_before = 0;
     for seed in 0..40 {
         let disk = SimDisk::new(seed);

@@ -26,7 +26,7 @@ fn next(follow: &mut FollowStream<u64>) -> Option<crate::Result<u64>> {
 }
 
 #[test]
-fn a_store_that_fails_hands_out_what_is_durable_and_then_says_so() {
+fn failed_store_yields_durable_records_then_error() {
     let (dir, faults) = (TempDir::new().unwrap(), Faults::new());
     let store = open(&faults, &dir.path().join("j"), JournalOptions::new());
     let mut follow = store.follow::<u64>(1);
@@ -47,7 +47,7 @@ fn a_store_that_fails_hands_out_what_is_durable_and_then_says_so() {
 }
 
 #[test]
-fn what_is_written_and_not_yet_durable_is_not_handed_out_by_the_store() {
+fn store_follower_skips_undurable_records() {
     let (dir, faults) = (TempDir::new().unwrap(), Faults::new());
     let store = open(&faults, &dir.path().join("j"), JournalOptions::new());
     store.blocking().append(&1).unwrap();
@@ -65,7 +65,7 @@ fn what_is_written_and_not_yet_durable_is_not_handed_out_by_the_store() {
 }
 
 #[test]
-fn what_cannot_be_synced_is_not_handed_out() {
+fn unsynced_records_are_not_followed() {
     let (dir, faults) = (TempDir::new().unwrap(), Faults::new());
     let path = dir.path().join("j");
     let store = open(&faults, &path, JournalOptions::new());
@@ -98,7 +98,7 @@ fn growth_of_large() -> u64 {
 /// A group may be whole and lack only some of its padding when the disk runs full: it is refused, cut away, and its number
 /// given to another.
 #[test]
-fn what_a_full_disk_takes_back_was_not_handed_out() {
+fn records_undone_by_full_disk_are_not_followed() {
     let growth = growth_of_large();
     let mut whole = 0;
     for more in [0, 1, 100, 4096, 9000] {

@@ -45,7 +45,7 @@ fn append(path: &Path, values: impl Iterator<Item = u64>) {
 }
 
 #[test]
-fn no_record_of_a_replaced_file_is_handed_out_twice() {
+fn replaced_file_yields_no_record_twice() {
     let rig = Rig::new();
     let mut follow = Reader::open(rig.path()).unwrap().follow_stream::<u64>(1);
     let mut next = || match pollster::block_on(follow.next()).unwrap() {
@@ -59,7 +59,7 @@ fn no_record_of_a_replaced_file_is_handed_out_twice() {
 }
 
 #[test]
-fn no_line_of_a_replaced_file_is_handed_out_twice() {
+fn replaced_file_yields_no_raw_record_twice() {
     let rig = Rig::new();
     let mut lines = Reader::open(rig.path()).unwrap().follow_raw(1).unwrap();
     let mut next = || lines.next_record().unwrap().unwrap().seq;

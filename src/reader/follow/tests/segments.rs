@@ -49,7 +49,7 @@ fn add(path: &Path, text: &str) {
 }
 
 #[test]
-fn a_plain_line_is_handed_out_when_its_line_feed_is_there() {
+fn unchecksummed_record_is_read_after_its_lf() {
     let rig = Rig::new();
     let mut eye = rig.eye(0);
     eye.look().unwrap();
@@ -70,7 +70,7 @@ fn a_plain_line_is_handed_out_when_its_line_feed_is_there() {
 }
 
 #[test]
-fn a_plain_journal_is_followed_when_it_is_continued_under_seals() {
+fn legacy_journal_is_followed_into_checksums() {
     for lines in ["", "1\n2\n"] {
         let rig = Rig::new();
         add(&rig.path, PLAIN);
@@ -89,7 +89,7 @@ fn a_plain_journal_is_followed_when_it_is_continued_under_seals() {
 }
 
 #[test]
-fn a_plain_segment_that_got_a_seal_and_was_archived_is_followed_to_the_next() {
+fn upgraded_rotated_segment_is_followed_to_next() {
     let rig = Rig::new();
     add(&rig.path, PLAIN);
     add(&rig.path, "1\n2\n");
@@ -104,7 +104,7 @@ fn a_plain_segment_that_got_a_seal_and_was_archived_is_followed_to_the_next() {
 }
 
 #[test]
-fn the_last_plain_line_is_handed_out_where_its_seal_and_padding_stand_behind_it() {
+fn last_legacy_record_before_seal_is_read() {
     for lines in 1..=3_u64 {
         let rig = Rig::new();
         add(&rig.path, PLAIN);
@@ -150,7 +150,7 @@ fn plain_segments_are_followed_through_rotations() {
 }
 
 #[test]
-fn a_bound_holds_line_by_line_without_seals() {
+fn bound_applies_per_record_without_checksums() {
     let rig = Rig::new();
     add(&rig.path, PLAIN);
     add(&rig.path, &(1..=5000).map(|n| format!("{n}\n")).collect::<String>());
@@ -201,7 +201,7 @@ fn many_rotations_between_two_looks_lose_nothing() {
 }
 
 #[test]
-fn where_all_archived_segments_are_deleted_the_next_is_found_all_the_same() {
+fn next_found_after_all_rotated_are_deleted() {
     for archived in 1..=3_u64 {
         let rig = Rig::new();
         let store = rig.store(JournalOptions::new());
@@ -226,7 +226,7 @@ fn where_all_archived_segments_are_deleted_the_next_is_found_all_the_same() {
 }
 
 #[test]
-fn whoever_lost_its_place_is_told_where_the_journal_begins() {
+fn lost_position_returns_first_available_seq() {
     let rig = Rig::new();
     let store = rig.store(JournalOptions::new().max_segment_bytes(300));
     for value in 1..=20_u64 {
@@ -271,7 +271,7 @@ fn a_segment_that_is_missing_in_between_is_damage() {
 }
 
 #[test]
-fn damage_is_told_and_nothing_behind_it_is_handed_out() {
+fn damage_is_reported_and_ends_the_follower() {
     let rig = Rig::new();
     let store = rig.store(JournalOptions::new());
     for value in 1000..1100_u64 {
@@ -318,7 +318,7 @@ fn groups_larger_than_memory_is_given_to_them_are_followed() {
 
 /// Of so many sizes in a row, some end with a block.
 #[test]
-fn what_stands_behind_a_large_group_is_found_at_once() {
+fn group_after_large_group_is_found_at_once() {
     let rig = Rig::new();
     let store = rig.store(JournalOptions::new());
     let mut eye = rig.eye(1);

@@ -156,7 +156,7 @@ fn a_small_disk_is_filled_freed_and_used_on() {
 
 /// The journal itself takes all there is, over many segments; the oldest are taken away then.
 #[test]
-fn a_journal_that_filled_its_disk_goes_on_once_old_segments_are_deleted() {
+fn full_disk_recovers_after_deleting_old_segments() {
     let ext4 = KINDS[0];
     for lane in Lane::all() {
         let Some(disk) = LoopDisk::new(ext4) else { return };

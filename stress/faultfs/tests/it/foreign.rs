@@ -148,7 +148,7 @@ const BOTH: [Rotation; 2] = [Rotation::Comes, Rotation::StaysAway];
 /// A file that was cut is told to the writer, who stops: an empty one tells nobody else. Other damage is told to whoever
 /// reads, unless it was healed: the engine keeps the file, and writes its last block again.
 #[test]
-fn damage_to_the_active_segment_is_told_to_the_writer_or_to_whoever_reads_it() {
+fn active_segment_damage_is_reported() {
     for rotation in BOTH {
         let overwrite = |journal: &Journal| {
             let file = File::options().write(true).open(journal.file("j")).unwrap();
@@ -174,7 +174,7 @@ fn damage_to_the_active_segment_is_told_to_the_writer_or_to_whoever_reads_it() {
 
 /// The archived name cannot be given then. The appends of the time between are in the deleted file.
 #[test]
-fn an_active_segment_or_directory_that_was_deleted_is_told_to_the_writer_at_the_next_rotation() {
+fn deleted_active_segment_or_directory_is_reported() {
     let deeds: [Deed<'_>; 2] = [&|journal| fs::remove_file(journal.file("j")).unwrap(), &|journal| {
         fs::remove_dir_all(journal.dir.path().join("d")).unwrap()
     }];
@@ -187,7 +187,7 @@ fn an_active_segment_or_directory_that_was_deleted_is_told_to_the_writer_at_the_
 
 /// What no file can tell by itself, and the writer can: that its newest groups, or all of it, are gone whole.
 #[test]
-fn newest_records_deleted_whole_are_told_to_the_writer() {
+fn deleted_newest_records_are_reported_to_writer() {
     let deeds: [(&str, Deed<'_>); 2] = [
         ("deleted", &|journal| fs::remove_file(journal.file("j")).unwrap()),
         ("deleted with its directory", &|journal| {
@@ -202,7 +202,7 @@ fn newest_records_deleted_whole_are_told_to_the_writer() {
 }
 
 #[test]
-fn an_archived_segment_missing_between_others_is_told_to_readers_and_the_oldest_may_be_missing() {
+fn missing_rotated_segment_is_reported_to_readers() {
     for rotation in BOTH {
         let newest = |journal: &Journal| fs::remove_file(journal.file("j.002")).unwrap();
         for (context, told) in after(rotation, "d", newest) {

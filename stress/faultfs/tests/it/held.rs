@@ -26,7 +26,7 @@ fn stuck(lane: Lane, op: Op) -> (Rig, ministore_uring::MiniStore, Log, ministore
 }
 
 #[test]
-fn appends_wait_and_the_other_tasks_of_their_thread_go_on() {
+fn waiting_append_does_not_block_its_thread() {
     if !fuse_works() {
         return;
     }
@@ -68,7 +68,7 @@ fn appends_wait_and_the_other_tasks_of_their_thread_go_on() {
 }
 
 #[test]
-fn dropping_the_futures_and_the_store_blocks_nobody() {
+fn dropping_futures_and_store_does_not_block() {
     if !fuse_works() {
         return;
     }
@@ -103,7 +103,7 @@ fn dropping_the_futures_and_the_store_blocks_nobody() {
 }
 
 #[test]
-fn what_is_held_back_beside_the_commits_holds_back_no_commit_that_has_room() {
+fn slow_background_work_delays_no_commit() {
     if !fuse_works() {
         return;
     }
@@ -130,7 +130,7 @@ fn what_is_held_back_beside_the_commits_holds_back_no_commit_that_has_room() {
 }
 
 #[test]
-fn readers_in_other_places_go_on_while_a_commit_is_held_back() {
+fn readers_continue_during_slow_commit() {
     if !fuse_works() {
         return;
     }

@@ -68,7 +68,7 @@ fn in_a_child() {
 }
 
 #[test]
-fn the_file_size_limit_of_the_process_is_a_lack_of_room() {
+fn process_file_size_limit_is_storage_full() {
     for lane in 0..Lane::all().len() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("j");

@@ -6,7 +6,7 @@ use crate::{
 };
 
 #[test]
-fn durable_seq_never_covers_what_a_power_cut_takes() {
+fn durable_seq_covers_only_power_safe_records() {
     if !fuse_works() {
         return;
     }

@@ -12,7 +12,7 @@ use crate::{
 const RECORDS: usize = 80;
 
 #[test]
-fn a_failed_read_is_told_and_nothing_is_changed() {
+fn failed_read_is_reported_and_changes_nothing() {
     if !fuse_works() {
         return;
     }

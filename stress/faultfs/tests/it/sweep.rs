@@ -68,7 +68,7 @@ fn whatever_fails_once_nothing_acknowledged_is_lost() {
 }
 
 #[test]
-fn whatever_finds_no_room_once_nothing_acknowledged_is_lost() {
+fn one_enospc_anywhere_loses_nothing_acknowledged() {
     fail_everything("failed with ENOSPC", &DATA, &Lane::all(), |rule| rule.fails(Errno::NOSPC));
     fail_everything("failed with ENOSPC", &NAMES, &Lane::two(), |rule| rule.fails(Errno::NOSPC));
     fail_everything("failed with EDQUOT", &DATA, &Lane::two(), |rule| rule.fails(Errno::DQUOT));

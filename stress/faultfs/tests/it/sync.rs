@@ -69,7 +69,7 @@ fn a_slow_disk_only_takes_longer() {
 }
 
 #[test]
-fn a_file_system_that_goes_away_is_told_to_everybody_and_nothing_is_lost() {
+fn vanished_file_system_fails_all_and_loses_nothing() {
     if !fuse_works() {
         return;
     }

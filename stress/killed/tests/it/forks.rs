@@ -13,7 +13,7 @@ fn scenario(name: &str) {
 }
 
 #[test]
-fn every_append_in_a_fork_fails_and_the_parent_goes_on_undisturbed() {
+fn forked_appends_fail_and_parent_continues() {
     scenario("under-load");
 }
 
@@ -28,7 +28,7 @@ fn a_fork_made_while_the_journal_opens_gets_an_answer() {
 }
 
 #[test]
-fn a_fork_made_while_the_journal_closes_waits_for_nobody() {
+fn fork_during_close_does_not_block() {
     scenario("closing");
 }
 
@@ -38,7 +38,7 @@ fn a_fork_opens_journals_of_its_own() {
 }
 
 #[test]
-fn what_is_read_on_a_thread_or_followed_ends_in_a_fork_and_goes_on_in_the_parent() {
+fn readers_end_in_fork_and_continue_in_parent() {
     scenario("reading");
 }
 

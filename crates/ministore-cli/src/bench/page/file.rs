@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_replaces_what_was_there_and_leaves_nothing_beside_it() {
+    fn page_replaces_file_without_leftovers() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.html");
         fs::write(&path, "old").unwrap();

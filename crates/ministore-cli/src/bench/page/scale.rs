@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_stands_between_the_ends() {
+    fn value_lies_within_the_range() {
         let log = Scale { kind: Kind::Log, from: 1.0, to: 100.0 };
         let places = [0.0, 1.0, 10.0, 100.0, 1e9].map(|value| log.place(value));
         assert!(close(&places, &[0.0, 0.0, 0.5, 1.0, 1.0]), "{places:?}");

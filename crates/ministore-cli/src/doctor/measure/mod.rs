@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_that_cannot_begin_is_error_text_of_and_the_others_go_on() {
+    fn failed_backend_is_reported_and_others_run() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("append--fsync")).unwrap();
         let measured = measure(dir.path(), Duration::from_millis(20), &SignalHandler::default()).unwrap();

@@ -41,7 +41,7 @@ fn batches_are_acknowledged_with_their_first_and_last_number() {
 }
 
 #[test]
-fn who_asks_for_nothing_is_told_nothing() {
+fn client_without_requests_gets_no_response() {
     let mut service = Service::start(&["--on-error", "skip"]);
     let mut client = service.tcp();
     client.send("{\"n\":1}\n\nnot JSON\r\n \t\r\n[2]\r\n");
@@ -84,7 +84,7 @@ fn a_hello_that_is_not_understood_ends_the_connection_and_is_no_record() {
 }
 
 #[test]
-fn a_bad_line_ends_its_connection_behind_the_acknowledgements_before_it() {
+fn bad_line_disconnects_after_earlier_acks() {
     let service = Service::start(&[]);
     let (mut client, mut other) = (service.tcp().asks("record"), service.unix().asks("record"));
     client.send("1\n2\n{\"n\":}\n4\n");
@@ -101,7 +101,7 @@ fn a_bad_line_ends_its_connection_behind_the_acknowledgements_before_it() {
 }
 
 #[test]
-fn bad_lines_are_put_aside_and_told_in_their_order() {
+fn bad_lines_are_quarantined_and_reported_in_order() {
     let service = Service::start(&[]);
     let file = service.place.path("bad.ndjson");
     let mut service = Service::start(&["--on-error", &format!("quarantine={}", file.display())]);

@@ -57,7 +57,7 @@ fn refused<S: super::service::Stream>(mut client: super::service::Client<S>, tex
 }
 
 #[test]
-fn whoever_names_no_token_does_not_keep_its_place() {
+fn client_without_token_loses_its_slot() {
     let place = Place::new();
     let file = tokens(&place, 0o640);
     let service = Service::start_in(place, &["--token-file", &file, "--idle-timeout", "1s"]);

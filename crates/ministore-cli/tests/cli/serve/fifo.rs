@@ -26,7 +26,7 @@ fn write(fifo: &Path, text: &str) {
 }
 
 #[test]
-fn a_missing_fifo_is_made_for_its_owner_and_read_whoever_comes_and_goes() {
+fn missing_fifo_is_created_and_survives_writers() {
     let mut service = start(&[]);
     let fifo = service.place.path("fifo");
     let found = fs::metadata(&fifo).unwrap();
@@ -46,7 +46,7 @@ fn a_missing_fifo_is_made_for_its_owner_and_read_whoever_comes_and_goes() {
 }
 
 #[test]
-fn writers_at_the_same_time_do_not_tear_each_others_lines() {
+fn concurrent_fifo_writers_keep_lines_whole() {
     let service = start(&[]);
     let fifo = service.place.path("fifo");
     std::thread::scope(|scope| {
@@ -71,7 +71,7 @@ fn writers_at_the_same_time_do_not_tear_each_others_lines() {
 }
 
 #[test]
-fn a_bad_line_in_a_fifo_is_passed_over_and_told_on_standard_error() {
+fn bad_fifo_line_is_skipped_and_reported() {
     let mut service = start(&[]);
     let fifo = service.place.path("fifo");
     write(&fifo, "1\nnot JSON\n2\n{\"half\":");

@@ -62,7 +62,7 @@ fn a_client_that_never_reads_its_answers_is_held_back_and_disconnected() {
 }
 
 #[test]
-fn broken_clients_are_told_or_gone_and_nobody_else_notices() {
+fn broken_clients_affect_only_themselves() {
     let service = Service::start(&["--max-record-bytes", "10000"]);
     undisturbed(&service, || {
         let junk: Vec<u8> = (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -101,7 +101,7 @@ fn broken_clients_are_told_or_gone_and_nobody_else_notices() {
 }
 
 #[test]
-fn silent_clients_in_all_but_one_place_harm_nobody() {
+fn silent_clients_in_all_slots_but_one_are_harmless() {
     let service = Service::start(&["--max-clients", "301"]);
     undisturbed(&service, || {
         let silent: Vec<Client<TcpStream>> = (0..300).map(|_| service.tcp()).collect();
@@ -158,7 +158,7 @@ fn two_hundred_flooding_clients_take_bounded_memory_and_let_others_through() {
 }
 
 #[test]
-fn long_lines_that_never_end_take_no_more_memory_than_all_share() {
+fn endless_lines_stay_within_shared_memory() {
     const LONG: usize = 40;
     let mut service = Service::start(&["--max-record-bytes", "8MiB", "--metrics", "127.0.0.1:0"]);
     let all_sent = Barrier::new(LONG);

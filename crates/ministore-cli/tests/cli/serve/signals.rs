@@ -58,7 +58,7 @@ fn ctrl_c_drains_and_ends_with_130() {
 }
 
 #[test]
-fn what_has_arrived_when_the_signal_comes_is_taken_also_from_clients_not_yet_let_in() {
+fn signal_drains_queued_and_connected_clients() {
     let mut service = Service::start(&[]);
     let mut early = service.tcp().asks("record");
     kill(service.id(), "STOP");
@@ -108,7 +108,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn sighup_begins_a_new_segment_and_disturbs_nobody() {
+fn sighup_rotates_without_disturbing_clients() {
     let service = Service::start(&[]);
     let mut client = service.unix().asks("record");
     for round in 1..=3 {
@@ -146,7 +146,7 @@ fn what_was_acknowledged_outlives_kill_9_and_the_socket_is_taken_over() {
 }
 
 #[test]
-fn a_socket_that_somebody_listens_on_is_left_alone() {
+fn listening_socket_is_not_replaced() {
     let place = Place::new();
     let path = place.path("socket");
     let listener = UnixListener::bind(&path).unwrap();

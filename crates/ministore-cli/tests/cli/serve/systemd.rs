@@ -112,7 +112,7 @@ fn metrics_and_health_are_served_and_nothing_else() {
 }
 
 #[test]
-fn readers_of_metrics_that_say_nothing_keep_nobody_from_reading() {
+fn silent_metrics_clients_block_no_other() {
     let (_manager, mut service) = Manager::start(0);
     service.get("/healthz");
     let silent: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(&service.metrics).unwrap()).collect();

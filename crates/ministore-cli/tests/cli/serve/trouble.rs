@@ -8,7 +8,7 @@ use super::service::{Client, Service};
 use crate::support::{Place, Run};
 
 #[test]
-fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
+fn full_disk_is_reported_and_loses_nothing() {
     let place = Place::new();
     let listen = format!("unix:{}", place.path("socket").display());
     let ingest = place.serve();

@@ -71,7 +71,7 @@ fn a_journal_that_is_being_written() {
 }
 
 #[test]
-fn records_that_were_released() {
+fn trimmed_records_return_trimmed() {
     let place = journal();
     let store = MiniStore::open_blocking(place.journal()).unwrap();
     store.blocking().rotate().unwrap();
