@@ -120,19 +120,19 @@ fn describe(step: Step, journal: &Journal, names: &Names) -> String {
         }
         Step::RemoveNext => format!("remove {}, which holds nothing", show(names.next())),
         Step::SetNextAside => format!("rename {} to {}", show(names.next()), show(names.cut(0, 0))),
-        Step::FinishArchived => "complete the rotation: close the newest archived segment".into(),
+        Step::FinishArchived => "complete the rotation: close the newest rotated segment".into(),
         Step::CreateActive => format!("create {}", show(names.active())),
         Step::WriteHeader => format!("write the header of {}", show(names.active())),
         Step::CutActive => match journal.active_tail() {
             Some(tail) => format!(
-                "cut {} bytes of {} at byte {} ({}), and keep them in {}",
-                tail.bytes,
+                "truncate {} at byte {} ({}) and keep the {} bytes after it in {}",
                 show(names.active()),
                 tail.offset,
                 tail.reason,
+                tail.bytes,
                 show(names.cut(tail.offset, 0)),
             ),
-            None => format!("cut the end of {}", show(names.active())),
+            None => format!("truncate the end of {}", show(names.active())),
         },
     }
 }

@@ -185,7 +185,7 @@ impl Feed {
     }
 
     fn wait_for_active(&mut self, path: PathBuf, file: Arc<dyn DiskFile>) -> Result<()> {
-        let empty = file.len().map_err(MiniStoreError::file(&path, "look at"))? == 0;
+        let empty = file.len().map_err(MiniStoreError::file(&path, "stat"))? == 0;
         if !empty {
             self.waiting.push_back(Waiting { path: path.into(), file: Some(file) });
         }

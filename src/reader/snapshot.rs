@@ -52,8 +52,8 @@ impl Snapshot {
         let (Some((_, newest)), Some((path, file))) = (self.archived.last(), &self.active) else {
             return Ok(());
         };
-        let id = file.id().map_err(MiniStoreError::file(path, "look at"))?;
-        let newest = disk.id_at(newest).map_err(MiniStoreError::file(newest, "look at"))?;
+        let id = file.id().map_err(MiniStoreError::file(path, "stat"))?;
+        let newest = disk.id_at(newest).map_err(MiniStoreError::file(newest, "stat"))?;
         if id.is_some() && id == newest {
             self.archived.pop();
         }
@@ -67,7 +67,7 @@ fn successor_without_its_name(
     names: &Names,
 ) -> Result<Option<(PathBuf, Arc<dyn DiskFile>)>> {
     let is_foreign = has_own_lock(disk, &names.next());
-    let is_foreign = is_foreign.map_err(MiniStoreError::file(names.next(), "look at"))?;
+    let is_foreign = is_foreign.map_err(MiniStoreError::file(names.next(), "stat"))?;
     let next = if is_foreign { None } else { open_if_there(disk, names.next())? };
     let Some((path, file)) = next else {
         // It may just have got its name.

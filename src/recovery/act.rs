@@ -44,7 +44,7 @@ pub(super) fn take(
         Step::Refuse(culprit) => Err(journal.refusal(culprit)),
         Step::AdoptNext => {
             if !secure_next(disk, names, seen)
-                .map_err(MiniStoreError::file(names.next(), "write again the end of"))?
+                .map_err(MiniStoreError::file(names.next(), "rewrite the end of"))?
             {
                 return Ok(());
             }
@@ -107,7 +107,7 @@ pub(super) fn secure(disk: &dyn Disk, names: &Names, journal: &Journal, seen: &m
         return Ok(true);
     }
     let secured = write_again(path, &**file, scanned, seen)
-        .map_err(MiniStoreError::file(path, "write again the end of"))?;
+        .map_err(MiniStoreError::file(path, "rewrite the end of"))?;
     if planted(Bug::NoDirSyncAfterCreating) || planted(Bug::TrustUnsyncedNames) {
         return Ok(secured);
     }
@@ -163,7 +163,7 @@ pub(super) fn make_ready(
     } else if planted(Bug::RecoveryCutsTooLittle) && end.tail.is_some() {
         file.write_at(&[LF], end.data_end).map_err(fail("write"))?;
     } else if !ends_as_it_should {
-        end_in(&*file, end.data_end, &[LF], sealed).map_err(fail("cut the padding of"))?;
+        end_in(&*file, end.data_end, &[LF], sealed).map_err(fail("remove the padding of"))?;
     }
     Ok(recovered)
 }
@@ -272,7 +272,7 @@ fn finish_archived(
     cut_tail(disk, names, path, &*file, scanned)?;
     // On its own, before the mark: one that stands there says that everything before it is durable.
     let secured = write_again(path, &*file, scanned, seen);
-    if !secured.map_err(MiniStoreError::file(path, "write again the end of"))? {
+    if !secured.map_err(MiniStoreError::file(path, "rewrite the end of"))? {
         return Ok(());
     }
     close_segment(&*file, scanned.end.data_end, scanned.is_sealed())
@@ -297,7 +297,7 @@ fn cut_tail(
     };
     let too_much = planted(Bug::RecoveryCutsTooMuch) && scanned.last_group > 0;
     let data_end = if too_much { scanned.last_group - 1 } else { scanned.end.data_end };
-    end_in(file, data_end, &[LF], scanned.is_sealed()).map_err(MiniStoreError::file(path, "cut"))?;
+    end_in(file, data_end, &[LF], scanned.is_sealed()).map_err(MiniStoreError::file(path, "truncate"))?;
     let (offset, bytes, reason) = (tail.offset, tail.bytes, tail.reason.to_owned());
     let kept = saved_to.as_deref().map(Path::display).map(tracing::field::display);
     tracing::warn!(segment = %path.display(), offset, bytes, reason, saved_to = kept, "truncated torn tail");
@@ -341,7 +341,7 @@ fn copy_range(from: &dyn DiskFile, start: u64, end: u64, to: &dyn DiskFile, at: 
 /// A name for bytes cut at `offset` that nothing has yet.
 fn free_name(disk: &dyn Disk, names: &Names, offset: u64) -> Result<PathBuf> {
     for path in (0..).map(|copy| names.cut(offset, copy)) {
-        if in_the_way(disk, &path).map_err(MiniStoreError::file(&path, "look at"))?.is_none() {
+        if in_the_way(disk, &path).map_err(MiniStoreError::file(&path, "stat"))?.is_none() {
             return Ok(path);
         }
     }

@@ -96,7 +96,7 @@ pub(crate) fn recover(disk: &dyn Disk, names: &Names, options: &JournalOptions) 
 /// Refuses to adopt, complete or remove a file that another store writes. (The active segment is locked already.)
 fn refuse_locked(disk: &dyn Disk, names: &Names, journal: &Journal) -> Result<()> {
     let id_at = |path: &Path| match disk.id_at(path) {
-        Err(error) if is_shortage(&error) => Err(MiniStoreError::file(path, "look at")(error)),
+        Err(error) if is_shortage(&error) => Err(MiniStoreError::file(path, "stat")(error)),
         found => Ok(found.ok().flatten()),
     };
     let active = id_at(&names.active())?;

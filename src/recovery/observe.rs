@@ -70,8 +70,7 @@ impl Journal {
         check_companions(names, &listed)?;
         let archived = names.archived_in(&listed);
         let newest = archived.last().map(|(_, path)| path.as_path());
-        let old_names =
-            old_names(disk, names, newest).map_err(MiniStoreError::file(names.dir(), "look at"))?;
+        let old_names = old_names(disk, names, newest).map_err(MiniStoreError::file(names.dir(), "stat"))?;
         let is_there = |path: PathBuf| has(path.clone()) && !old_names.contains(&path);
         let active =
             if is_there(names.active()) { Some(Active::observe(disk, names.active(), seen)?) } else { None };

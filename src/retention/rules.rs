@@ -84,7 +84,7 @@ pub(crate) enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Trimmed => "released",
+            Self::Trimmed => "trimmed",
             Self::Count => "count",
             Self::Bytes => "bytes",
             Self::Age => "age",

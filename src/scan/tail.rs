@@ -74,7 +74,7 @@ pub(super) fn judge<S: ReadAt>(source: &S, start: Start, plain: bool) -> io::Res
         line: embedded.as_ref().map_or(start.line, |found| found.line),
         bytes: rest.text_end.saturating_sub(offset),
         damaged: damage.is_some(),
-        reason: damage.unwrap_or("the last commit group was cut off before it was acknowledged"),
+        reason: damage.unwrap_or("the last commit group is incomplete"),
     };
     Ok(Judgement { verified_to: embedded.map(|found| found.end), tail, file_end: rest.file_end })
 }

@@ -198,13 +198,13 @@ impl Keeper {
         let first_seq = self.shared.retention.first_seq();
         match ask {
             Ask::Release { .. } | Ask::Hold { .. } if !self.numbered => {
-                invalid("without seals sequence numbers do not last: nothing can be released or held by them")
+                invalid("trim_before and hold need checksums: without them sequence numbers are not stored")
             }
             Ask::Hold { seq, .. } if (*seq).max(1) < first_seq => {
                 Err(MiniStoreError::Trimmed { path: self.shared.path.clone(), first_seq })
             }
             Ask::Hold { name, .. } if holds.len() >= HOLDS_MAX && !holds.contains_key(name) => {
-                invalid("too many holds: 4096 may stand at a time")
+                invalid("too many holds: at most 4096 at a time")
             }
             _ => Ok(()),
         }
@@ -389,7 +389,7 @@ impl Worker {
         listing: &mut Listing,
         path: &Path,
     ) -> std::result::Result<Option<&'static str>, Stopped> {
-        if has_own_lock(&*self.disk, path).map_err(could_not(path, "look at"))? {
+        if has_own_lock(&*self.disk, path).map_err(could_not(path, "stat"))? {
             // Since it was listed.
             return Ok(Some("its lock file makes it a journal of its own"));
         }
@@ -419,7 +419,7 @@ impl Worker {
     ) -> std::result::Result<Option<Arc<dyn DiskFile>>, Stopped> {
         let Some(segment) = listing.get_mut(index) else { return Ok(None) };
         if let Some(file) = &segment.file
-            && is_at(&*self.disk, &segment.path, &**file).map_err(could_not(&segment.path, "look at"))?
+            && is_at(&*self.disk, &segment.path, &**file).map_err(could_not(&segment.path, "stat"))?
         {
             return Ok(segment.file.clone());
         }
@@ -542,7 +542,7 @@ impl Worker {
     /// How long ago its newest record was written.
     fn age(&self, path: &Path) -> std::result::Result<Option<Duration>, Stopped> {
         let modified = self.disk.open(path, Open::Read).and_then(|file| file.modified());
-        let modified = modified.map_err(could_not(path, "look at"))?;
+        let modified = modified.map_err(could_not(path, "stat"))?;
         // Clocks are set back at times.
         Ok(modified.and_then(|modified| self.disk.now().duration_since(modified).ok()))
     }
@@ -551,7 +551,7 @@ impl Worker {
     fn measure(&self, listing: &mut Listing) -> std::result::Result<u64, Stopped> {
         let len = |path: &Path| match self.disk.open(path, Open::Read).and_then(|file| file.len()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            looked => looked.map_err(could_not(path, "look at")),
+            looked => looked.map_err(could_not(path, "stat")),
         };
         let mut sizes = Vec::new();
         for (number, path) in listing.unmeasured() {

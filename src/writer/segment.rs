@@ -432,7 +432,7 @@ impl Segment {
             return Ok(());
         }
         Err(CommitError::Failed(io::Error::other(format!(
-            "the active segment was cut by somebody else: it has {len} bytes, and {expected} were written"
+            "another program truncated the active segment: it has {len} bytes, and {expected} were written"
         ))))
     }
 
@@ -479,7 +479,7 @@ impl Segment {
 /// A shortage passes; after any other error the file system is not known to work.
 fn not_looked(source: io::Error) -> CommitError {
     if is_shortage(&source) {
-        return CommitError::NotBegun { action: "look at the active segment", source };
+        return CommitError::NotBegun { action: "stat the active segment", source };
     }
     CommitError::Failed(source)
 }

@@ -38,7 +38,7 @@ impl Durable {
         match file.sync_data() {
             // Nothing that cannot be written to has anything to sync.
             Err(error) if is_unwritable(&error) => {}
-            synced => synced.map_err(MiniStoreError::file(path, "make durable what was read of"))?,
+            synced => synced.map_err(MiniStoreError::file(path, "sync"))?,
         }
         if first {
             match disk.sync_dir(dir) {
