@@ -59,7 +59,7 @@ mod rng;
 #[cfg(any(test, feature = "_sim"))]
 mod stepped;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     path::{Path, PathBuf},

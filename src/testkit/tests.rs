@@ -6,7 +6,13 @@ mod recovery;
 mod retention;
 mod walmq;
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use tracing::{Dispatch, Subscriber, subscriber::NoSubscriber};
 
 use super::{content::Content, rng::Rng, *};
 use crate::{
@@ -231,4 +237,17 @@ fn append_is_acknowledged_after_a_completed_sync() {
             }
         }
     }
+}
+
+/// Runs `f` with `subscriber` as the default of this thread.
+///
+/// While there is one dispatcher only, `tracing-core` enables a callsite by the default subscriber of the thread that first
+/// reaches it. Another test without a subscriber would switch the callsite off. With a second dispatcher it asks all of them.
+pub(crate) fn with_subscriber<T>(
+    subscriber: impl Subscriber + Send + Sync + 'static,
+    f: impl FnOnce() -> T,
+) -> T {
+    static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+    LazyLock::force(&SECOND);
+    tracing::subscriber::with_default(subscriber, f)
 }

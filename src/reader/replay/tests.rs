@@ -11,7 +11,7 @@ use tracing::{
 };
 
 use super::*;
-use crate::{JournalOptions, MiniStoreOptions, Reader, sync::block_on};
+use crate::{JournalOptions, MiniStoreOptions, Reader, sync::block_on, testkit::tests::with_subscriber};
 
 /// Keeps what was said as a warning.
 #[derive(Default, Clone)]
@@ -52,7 +52,7 @@ impl Subscriber for Listener {
 /// What opening the journal for a replay warns of.
 fn warnings(path: &Path) -> Vec<String> {
     let listener = Listener::default();
-    tracing::subscriber::with_default(listener.clone(), || whole(device::real(), path).unwrap());
+    with_subscriber(listener.clone(), || whole(device::real(), path).unwrap());
     let said = listener.0.lock().unwrap();
     said.clone()
 }

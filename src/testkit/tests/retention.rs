@@ -9,7 +9,6 @@ use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
-    subscriber::with_default,
 };
 
 use super::{sim::Stepped, *};
@@ -128,7 +127,7 @@ impl Subscriber for Listener {
 fn told_of_deletions(options: JournalOptions) -> Vec<(Level, String)> {
     let listener = Listener::default();
     let settle = |writer: &mut Stepped| while writer.step(true) == sim::Turn::Busy {};
-    with_default(listener.clone(), || {
+    with_subscriber(listener.clone(), || {
         let (store, mut writer) = SimDisk::new(1).open_stepped(options, Path::new(JOURNAL)).unwrap();
         for _ in 0..3 {
             let mut appending = Box::pin(store.append(&"x"));
