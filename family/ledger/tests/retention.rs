@@ -74,6 +74,12 @@ async fn hold_everything(dir: &Path) {
     journal.close().await.unwrap();
 }
 
+/// Drops the state and waits until its store is closed: `ministate` drops the store, which closes it in the background.
+async fn close(state: StateManager<Ledger, Count>, dir: &Path) {
+    drop(state);
+    ministore::MiniStore::open(dir.join(JOURNAL)).await.unwrap().close().await.unwrap();
+}
+
 /// Of one process, for one listener hears all of it; one after the other.
 #[tokio::test]
 async fn ministate_is_not_wrong_without_a_word_and_right_with_a_hold() {
@@ -123,6 +129,8 @@ async fn what_retention_left_is_told_of(said: &Said) {
             && warned.contains("replay starts after record 1"),
         "{warned}"
     );
+    close(state, dir.path()).await;
+    said.take();
 }
 
 /// A tail of which too much is skipped.
@@ -166,4 +174,6 @@ async fn what_retention_left_is_told_of(said: &Said) {
             && warned.contains("replay starts after record 1"),
         "{warned}"
     );
+    close(state, dir.path()).await;
+    said.take();
 }

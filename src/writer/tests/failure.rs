@@ -43,7 +43,9 @@ fn deleted_or_truncated_file_acknowledges_nothing() {
     let delete = |path: &Path| fs::remove_file(path).unwrap();
     for kind in lanes() {
         for preallocate in [true, false] {
-            for (deed, word) in [(&cut as &dyn Fn(&Path), "cut by"), (&delete, "no longer at")] {
+            for (deed, word) in
+                [(&cut as &dyn Fn(&Path), "truncated the active segment"), (&delete, "no longer at")]
+            {
                 let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
                 (0..3).for_each(|record| rig.append(record).unwrap());
                 deed(&rig.path);

@@ -73,7 +73,9 @@ fn unsynced_records_are_not_followed() {
     let mut eye = Eye::new(faults.disk(), &path, 1);
     faults.fail(Op::SyncFile, 1, Errno::IO);
     let looked = eye.look();
-    assert!(matches!(&looked, Err(MiniStoreError::Io { source }) if source.to_string().contains("durable")));
+    assert!(
+        matches!(&looked, Err(MiniStoreError::Io { source }) if source.to_string().contains("cannot sync"))
+    );
     assert_eq!(eye.seen, []);
 }
 
