@@ -88,7 +88,7 @@ impl Shared {
             return Ok(());
         }
         Err(MiniStoreError::InvalidArgument(
-            "without seals sequence numbers do not outlast the deletions of retention: no record is found by them".into(),
+            "finding records by sequence number needs checksums: without them sequence numbers are not stored".into(),
         ))
     }
 

@@ -279,7 +279,7 @@ fn without_numbers_that_last_nothing_is_found_by_number() {
         }
         let refused = |error: MiniStoreError| {
             let is_told =
-                matches!(&error, MiniStoreError::InvalidArgument(text) if text.starts_with("without seals"));
+                matches!(&error, MiniStoreError::InvalidArgument(text) if text.contains("needs checksums"));
             assert!(is_told, "{error}");
         };
         refused(store.blocking().get::<u64>(99).unwrap_err());

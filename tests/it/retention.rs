@@ -166,8 +166,8 @@ fn trim_without_checksums_deletes_nothing() {
         let journal = Journal::new();
         let options = options.checksums(false).max_segments(3);
         let store = options.clone().open_blocking(journal.path()).unwrap();
-        assert!(is_invalid(store.blocking().trim_before(5), "without seals"));
-        assert!(is_invalid(store.blocking().hold("x", 5), "without seals"));
+        assert!(is_invalid(store.blocking().trim_before(5), "need checksums"));
+        assert!(is_invalid(store.blocking().hold("x", 5), "need checksums"));
         // By count it is, and counted.
         segments(&store, 4);
         append(&store, 1);
