@@ -20,7 +20,6 @@ use crate::{
     options::LINE_BYTES_LIMIT,
     queue::{Callback, Committed, Handed},
     request::{Lines, PendingCommit, outcome},
-    store::check_size,
     sync::block_on,
 };
 
@@ -76,16 +75,11 @@ impl Append {
     /// [`Serialize`](crate::MiniStoreError::Serialize), [`InvalidJson`](crate::MiniStoreError::InvalidJson);
     /// [`TooLarge`](crate::MiniStoreError::TooLarge) beyond 1 GiB. The store checks its own limits when it is sent.
     pub fn batch<R: Serialize>(batch: impl IntoIterator<Item = R>) -> Result<Self> {
-        let (mut lines, mut records, mut record_bytes) = (Vec::new(), 0, 0);
-        for record in batch {
-            if records > 0 {
-                lines.push(LF);
-            }
-            let bytes = encode::append_line(&mut lines, &record);
-            record_bytes = bytes.map_err(|error| encode::in_batch(error, records))?.max(record_bytes);
-            records += 1;
-            check_size("a batch", lines.len(), LINE_BYTES_LIMIT)?;
-        }
+        let mut record_bytes = 0;
+        let (lines, records) = encode::batch_lines(batch, LINE_BYTES_LIMIT, |bytes| {
+            record_bytes = bytes.max(record_bytes);
+            Ok(())
+        })?;
         Ok(Self::of_batch(lines, records, record_bytes))
     }
 
@@ -248,7 +242,7 @@ impl JsonBatch {
     /// Adds a value that has been checked.
     pub(crate) fn push_value(&mut self, value: &[u8]) -> Result<()> {
         let separator = usize::from(self.records > 0);
-        check_size("a batch", self.lines.len() + separator + value.len(), LINE_BYTES_LIMIT)?;
+        encode::check_size("a batch", self.lines.len() + separator + value.len(), LINE_BYTES_LIMIT)?;
         if separator > 0 {
             self.lines.push(LF);
         }

@@ -34,8 +34,7 @@ pub(crate) fn check_before_opening(disk: &dyn Disk, names: &Names) -> Result<()>
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         listed => listed.map_err(MiniStoreError::file(names.dir(), "list the directory"))?,
     };
-    let is_listed = |path: &Path| listed.iter().any(|name| path.file_name() == Some(name));
-    if !is_listed(&names.lock()) {
+    if !is_listed(&listed, &names.lock()) {
         check_name(disk, names, &listed)?;
     }
     check_companions(names, &listed)
@@ -57,12 +56,12 @@ pub(crate) fn check_after_locking(disk: &dyn Disk, names: &Names) -> Result<()> 
 /// Returns an error where the name is that of a segment of another journal, or of a file next to its segments.
 fn check_name(disk: &dyn Disk, names: &Names, listed: &[OsString]) -> Result<()> {
     let Some((owner, role)) = names.owner() else { return Ok(()) };
-    let is_listed = |path: &Path| listed.iter().any(|name| path.file_name() == Some(name));
     let path = names.active();
     let others: Vec<_> = owner.archived_in(listed).into_iter().filter(|(_, other)| *other != path).collect();
-    let has_own_lock = |path: &Path| is_listed(&with_suffix(path, ".lock"));
-    let is_in_use = |file: PathBuf| file != path && is_listed(&file) && !has_own_lock(&file);
-    let is_owner_there = is_listed(&owner.active()) || is_in_use(owner.lock()) || is_in_use(owner.next());
+    let has_own_lock = |path: &Path| is_listed(listed, &with_suffix(path, ".lock"));
+    let is_in_use = |file: PathBuf| file != path && is_listed(listed, &file) && !has_own_lock(&file);
+    let is_owner_there =
+        is_listed(listed, &owner.active()) || is_in_use(owner.lock()) || is_in_use(owner.next());
     let Role::Segment(number) = role else {
         if is_owner_there || !others.is_empty() {
             let owner = owner.active();
@@ -73,7 +72,7 @@ fn check_name(disk: &dyn Disk, names: &Names, listed: &[OsString]) -> Result<()>
         }
         return Ok(());
     };
-    if !is_listed(&path) {
+    if !is_listed(listed, &path) {
         return Ok(());
     }
     let file = match disk.open(&path, Open::Read) {
@@ -82,8 +81,9 @@ fn check_name(disk: &dyn Disk, names: &Names, listed: &[OsString]) -> Result<()>
     };
     let before = others.iter().rev().find(|(other, _)| *other < number).map(|(_, path)| path.clone());
     let after = others.iter().find(|(other, _)| *other > number).map(|(_, path)| path.clone());
-    let after =
-        after.into_iter().chain([owner.active(), owner.next()].into_iter().filter(|path| is_listed(path)));
+    let after = after
+        .into_iter()
+        .chain([owner.active(), owner.next()].into_iter().filter(|path| is_listed(listed, path)));
     let place = || -> io::Result<Place> {
         let mut place = Place::Unknown;
         if let Some(before) = &before {
@@ -119,10 +119,9 @@ fn check_name(disk: &dyn Disk, names: &Names, listed: &[OsString]) -> Result<()>
 ///
 /// [`MiniStoreError::NotOwned`].
 pub(crate) fn check_companions(names: &Names, listed: &[OsString]) -> Result<()> {
-    let is_listed = |path: &Path| listed.iter().any(|name| path.file_name() == Some(name));
     for path in [names.next(), names.lock(), names.holds(), names.holds_next()] {
         let lock = with_suffix(&path, ".lock");
-        if is_listed(&path) && is_listed(&lock) {
+        if is_listed(listed, &path) && is_listed(listed, &lock) {
             let reason = format!(
                 "it is in the way of the journal {}: the lock file {} makes it a journal of its own; move it away, or \
                  remove that lock file if it is not",
@@ -326,6 +325,10 @@ pub(crate) fn moved_away(path: &Path) -> io::Error {
 
 pub(crate) fn refuse(path: &Path, reason: String) -> MiniStoreError {
     MiniStoreError::NotOwned { path: path.to_path_buf(), reason }
+}
+
+fn is_listed(listed: &[OsString], path: &Path) -> bool {
+    listed.iter().any(|name| path.file_name() == Some(name))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

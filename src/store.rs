@@ -9,7 +9,6 @@ use crate::{
     BackendKind, BlockingStore, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Result, Stats,
     device::Disk,
     encode,
-    format::LF,
     planted::{Bug, planted},
     queue::{Appended, Ended, Handed, Request},
     reader::Lookups,
@@ -307,27 +306,18 @@ impl MiniStore {
 
     fn batch_lines<R: Serialize>(&self, records: impl IntoIterator<Item = R>) -> Result<(Lines, u64)> {
         let bytes_max = self.handle.limits.batch_bytes_max;
-        let (mut lines, mut count) = (Vec::new(), 0);
-        for record in records {
-            if count > 0 {
-                lines.push(LF);
-            }
-            let bytes = encode::append_line(&mut lines, &record);
-            self.check_record(bytes.map_err(|error| encode::in_batch(error, count))?)?;
-            count += 1;
-            check_size("a batch", lines.len(), bytes_max)?;
-        }
+        let (lines, count) = encode::batch_lines(records, bytes_max, |bytes| self.check_record(bytes))?;
         Ok((Lines::owned(lines), count))
     }
 
     fn check_record(&self, bytes: usize) -> Result<()> {
-        check_size("a record", bytes, self.handle.limits.record_bytes_max)
+        encode::check_size("a record", bytes, self.handle.limits.record_bytes_max)
     }
 
     /// Checks lines that somebody else put together.
     pub(crate) fn check_lines(&self, record_bytes: usize, batch: Option<usize>) -> Result<()> {
         self.check_record(record_bytes)?;
-        batch.map_or(Ok(()), |bytes| check_size("a batch", bytes, self.handle.limits.batch_bytes_max))
+        batch.map_or(Ok(()), |bytes| encode::check_size("a batch", bytes, self.handle.limits.batch_bytes_max))
     }
 
     async fn enqueue(&self, lines: Lines, records: u64) -> Result<PendingCommit> {
@@ -383,12 +373,4 @@ impl MiniStore {
         }
         Answer { outcome, shared: Arc::clone(shared) }.await
     }
-}
-
-pub(crate) fn check_size(what: &'static str, bytes: usize, bytes_max: u64) -> Result<()> {
-    let bytes = bytes as u64;
-    if bytes > bytes_max {
-        return Err(MiniStoreError::TooLarge { what, bytes, bytes_max });
-    }
-    Ok(())
 }

@@ -376,30 +376,26 @@ impl CommitFile {
     /// report, or to take the rest at an offset that is not a multiple of a block.
     pub(super) fn write_again(&self, bytes: &[u8], offset: u64) -> Result<(), CommitError> {
         if self.method.direct {
-            self.set_direct(false)?;
+            self.set_direct(false).map_err(CommitError::Failed)?;
         }
         let written = self.file.write_all_at(bytes, offset).map_err(CommitError::of_write);
         let synced = written.and_then(|()| self.file.sync_data().map_err(CommitError::Failed));
         if self.method.direct {
-            self.set_direct(true)?;
+            self.set_direct(true).map_err(CommitError::Failed)?;
         }
         synced
     }
 
-    fn set_direct(&self, yes: bool) -> Result<(), CommitError> {
-        let set = || {
-            let mut flags = fcntl_getfl(&self.file)?;
-            flags.set(OFlags::DIRECT, yes);
-            fcntl_setfl(&self.file, flags)
-        };
-        set().map_err(|error| CommitError::Failed(error.into()))
+    fn set_direct(&self, yes: bool) -> io::Result<()> {
+        let mut flags = fcntl_getfl(&self.file)?;
+        flags.set(OFlags::DIRECT, yes);
+        Ok(fcntl_setfl(&self.file, flags)?)
     }
 
     /// Writes through the page cache from now on, and syncs with `fdatasync`. The descriptor stays: a new one may not be
     /// available. `O_DSYNC` cannot be removed from it, and is not relied on.
     pub(super) fn leave_direct(&mut self) -> io::Result<()> {
-        let flags = fcntl_getfl(&self.file)?;
-        fcntl_setfl(&self.file, flags & !OFlags::DIRECT)?;
+        self.set_direct(false)?;
         self.method = self.method.without_direct();
         Ok(())
     }

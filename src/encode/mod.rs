@@ -52,6 +52,33 @@ pub(crate) fn append_line<R: Serialize + ?Sized>(lines: &mut Vec<u8>, record: &R
     Ok(value.len())
 }
 
+/// Serializes records as lines with LFs between them; returns the lines and their number. `check` gets the length of each.
+pub(crate) fn batch_lines<R: Serialize>(
+    records: impl IntoIterator<Item = R>,
+    bytes_max: u64,
+    mut check: impl FnMut(usize) -> Result<()>,
+) -> Result<(Vec<u8>, u64)> {
+    let (mut lines, mut count) = (Vec::new(), 0);
+    for record in records {
+        if count > 0 {
+            lines.push(LF);
+        }
+        let bytes = append_line(&mut lines, &record);
+        check(bytes.map_err(|error| in_batch(error, count))?)?;
+        count += 1;
+        check_size("a batch", lines.len(), bytes_max)?;
+    }
+    Ok((lines, count))
+}
+
+pub(crate) fn check_size(what: &'static str, bytes: usize, bytes_max: u64) -> Result<()> {
+    let bytes = bytes as u64;
+    if bytes > bytes_max {
+        return Err(MiniStoreError::TooLarge { what, bytes, bytes_max });
+    }
+    Ok(())
+}
+
 /// Checks JSON text from a caller; returns it without the white space around it.
 pub(crate) fn checked_line(json: &Bytes) -> Result<Bytes> {
     checked_value(json).map(|value| json.slice(value))
