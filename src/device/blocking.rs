@@ -1,50 +1,34 @@
-//! The commit path over plain blocking system calls: what runs where io_uring is denied.
-
-use std::{io, os::unix::fs::FileExt, path::Path};
+use std::{io, os::unix::fs::FileExt};
 
 use super::{
-    CommitBuffer, CommitError, CommitMethod, CommitOptions, HeldDir, Lane, SyncKind, files::CommitFile,
+    CommitBuffer, CommitError, SyncKind,
+    commit_files::{CommitFiles, FileLane},
 };
 
 #[derive(Debug, Default)]
 pub(crate) struct BlockingLane {
-    file: Option<CommitFile>,
-    /// Where files are looked up.
-    dir: HeldDir,
-    /// Opened for later.
-    next: Option<CommitFile>,
+    files: CommitFiles,
 }
 
-impl Lane for BlockingLane {
-    fn hold_dir(&mut self, dir: HeldDir) {
-        self.dir = dir;
+impl FileLane for BlockingLane {
+    fn files(&self) -> &CommitFiles {
+        &self.files
     }
 
-    fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
-        self.file = Some(CommitFile::open(&self.dir, path, options)?);
-        Ok(())
+    fn files_mut(&mut self) -> &mut CommitFiles {
+        &mut self.files
     }
 
-    fn method(&self) -> CommitMethod {
-        self.file.as_ref().map_or(CommitMethod::BUFFERED, |file| file.method)
-    }
-
-    fn prepare(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
-        self.next = None;
-        self.next = Some(CommitFile::open(&self.dir, path, options)?);
-        Ok(())
-    }
-
-    fn switch(&mut self) {
-        self.file = self.next.take();
-    }
-
-    fn leave_direct(&mut self) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), CommitFile::leave_direct)
-    }
-
-    fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
-        let commit_file = self.file.as_ref().ok_or_else(not_attached)?;
+    fn make_durable(
+        &mut self,
+        buffer: &mut CommitBuffer,
+        offset: u64,
+        meanwhile: Option<&mut dyn FnMut()>,
+    ) -> Result<(), CommitError> {
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+        let commit_file = self.files.attached()?;
         let (file, bytes) = (&commit_file.file, buffer.bytes());
         let written = loop {
             match file.write_at(bytes, offset) {
@@ -60,9 +44,4 @@ impl Lane for BlockingLane {
             SyncKind::Fdatasync => file.sync_data().map_err(CommitError::Failed),
         }
     }
-}
-
-/// The writer attaches a file before it commits.
-pub(super) fn not_attached() -> CommitError {
-    CommitError::Failed(io::Error::other("no file is attached"))
 }

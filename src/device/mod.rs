@@ -6,6 +6,7 @@
 
 mod blocking;
 mod buffer;
+mod commit_files;
 #[cfg(test)]
 pub(crate) mod fault;
 mod files;

@@ -8,7 +8,6 @@ use std::{
     fmt, io, mem,
     os::fd::{AsRawFd, RawFd},
     panic::{self, AssertUnwindSafe},
-    path::Path,
     thread,
     time::Duration,
 };
@@ -17,7 +16,8 @@ use io_uring::{IoUring, Probe, opcode, squeue, types};
 use rustix::io::Errno;
 
 use super::{
-    CommitBuffer, CommitError, CommitMethod, CommitOptions, HeldDir, Lane, SyncKind, blocking::not_attached,
+    CommitBuffer, CommitError, Lane, SyncKind,
+    commit_files::{CommitFiles, FileLane},
     files::CommitFile,
 };
 
@@ -34,11 +34,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 pub(crate) struct UringLane {
     ring: IoUring,
-    file: Option<CommitFile>,
-    /// Where files are looked up.
-    dir: HeldDir,
-    /// Opened for later.
-    next: Option<CommitFile>,
+    files: CommitFiles,
     /// An operation never came to its end: nothing is to be begun any more.
     broken: bool,
 }
@@ -56,7 +52,7 @@ impl UringLane {
             ring => ring?,
         };
         check_operations(&ring)?;
-        let mut lane = Self { ring, file: None, next: None, dir: HeldDir::default(), broken: false };
+        let mut lane = Self { ring, files: CommitFiles::default(), broken: false };
         lane.run(&opcode::Nop::new().build(), None).map_err(Lost::into_error)?;
         Ok(lane)
     }
@@ -141,23 +137,6 @@ impl UringLane {
         Ok(true)
     }
 
-    fn make_durable(
-        &mut self,
-        buffer: &mut CommitBuffer,
-        offset: u64,
-        meanwhile: Option<&mut dyn FnMut()>,
-    ) -> Result<(), CommitError> {
-        let CommitFile { file, method } = self.file.as_ref().ok_or_else(not_attached)?;
-        let (fd, sync) = (file.as_raw_fd(), method.sync);
-        if !self.write_all(fd, buffer, offset, meanwhile).map_err(CommitError::of_write)? {
-            return self.file.as_ref().ok_or_else(not_attached)?.write_again(buffer.bytes(), offset);
-        }
-        match sync {
-            SyncKind::Dsync => Ok(()),
-            SyncKind::Fdatasync => self.sync(fd).map_err(CommitError::Failed),
-        }
-    }
-
     fn sync(&mut self, fd: RawFd) -> io::Result<()> {
         let entry = opcode::Fsync::new(types::Fd(fd)).flags(types::FsyncFlags::DATASYNC).build();
         self.run(&entry, None).map(drop).map_err(Lost::into_error)
@@ -188,7 +167,7 @@ fn push(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
     // SAFETY: whatever an entry points to lives until the operation has ended. `UringLane::run` is the only caller: it
     // neither returns nor unwinds before the kernel says that the operation has ended, and where the kernel does not say
     // so, `UringLane::write` leaks the buffer. While it runs the lane is borrowed mutably, and so is the buffer. The
-    // descriptor belongs to `UringLane::file`, which is replaced only between operations.
+    // descriptor belongs to `UringLane::files`, whose files are replaced only between operations.
     unsafe { ring.submission().push(entry) }.map_err(|_| io::Error::other("the submission queue is full"))
 }
 
@@ -241,45 +220,30 @@ pub(crate) fn refusal_hint(error: &io::Error) -> &'static str {
     }
 }
 
-impl Lane for UringLane {
-    fn hold_dir(&mut self, dir: HeldDir) {
-        self.dir = dir;
+impl FileLane for UringLane {
+    fn files(&self) -> &CommitFiles {
+        &self.files
     }
 
-    fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
-        self.file = Some(CommitFile::open(&self.dir, path, options)?);
-        Ok(())
+    fn files_mut(&mut self) -> &mut CommitFiles {
+        &mut self.files
     }
 
-    fn method(&self) -> CommitMethod {
-        self.file.as_ref().map_or(CommitMethod::BUFFERED, |file| file.method)
-    }
-
-    fn prepare(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
-        self.next = None;
-        self.next = Some(CommitFile::open(&self.dir, path, options)?);
-        Ok(())
-    }
-
-    fn switch(&mut self) {
-        self.file = self.next.take();
-    }
-
-    fn leave_direct(&mut self) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), CommitFile::leave_direct)
-    }
-
-    fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
-        self.make_durable(buffer, offset, None)
-    }
-
-    fn commit_and(
+    fn make_durable(
         &mut self,
         buffer: &mut CommitBuffer,
         offset: u64,
-        meanwhile: &mut dyn FnMut(),
+        meanwhile: Option<&mut dyn FnMut()>,
     ) -> Result<(), CommitError> {
-        self.make_durable(buffer, offset, Some(meanwhile))
+        let CommitFile { file, method } = self.files.attached()?;
+        let (fd, sync) = (file.as_raw_fd(), method.sync);
+        if !self.write_all(fd, buffer, offset, meanwhile).map_err(CommitError::of_write)? {
+            return self.files.attached()?.write_again(buffer.bytes(), offset);
+        }
+        match sync {
+            SyncKind::Dsync => Ok(()),
+            SyncKind::Fdatasync => self.sync(fd).map_err(CommitError::Failed),
+        }
     }
 }
 
@@ -295,7 +259,7 @@ mod tests {
 
     use std::{fs, panic::catch_unwind};
 
-    use super::*;
+    use super::{super::CommitOptions, *};
 
     #[test]
     fn memory_shortage_in_the_kernel_is_waited_out() {
