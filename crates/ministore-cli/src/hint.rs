@@ -4,7 +4,7 @@ use std::{borrow::Cow, fs, io, path::Path};
 
 use ministore_uring::MiniStoreError;
 
-use crate::{exit::ExitStatus, suggest};
+use crate::{exit::ExitStatus, paths::directory_of, suggest};
 
 const NAME_THE_FILE: &str = "name the file of the journal, not a directory or a device";
 
@@ -113,12 +113,12 @@ pub(crate) fn is_not_regular_file(path: &Path) -> bool {
 
 /// The hint for a file whose directory does not exist.
 pub(crate) fn make_directory_of(path: &Path) -> String {
-    format!("create the directory first ('mkdir -p {}')", quoted(suggest::directory_of(path)))
+    format!("create the directory first ('mkdir -p {}')", quoted(directory_of(path)))
 }
 
 /// Suggests a similar name for a file that does not exist.
 fn missing(path: &Path, fits: &dyn Fn(&Path) -> bool) -> String {
-    let directory = suggest::directory_of(path);
+    let directory = directory_of(path);
     if !directory.is_dir() {
         return format!("the directory {} does not exist", quoted(directory));
     }

@@ -18,6 +18,7 @@ mod json;
 mod latency;
 mod man;
 mod output;
+mod paths;
 mod reader;
 mod repair;
 mod replay;

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::paths::directory_of;
+
 /// The first bytes of every segment.
 pub(crate) const MAGIC: &[u8] = b"// MINISTORE JOURNAL v";
 
@@ -14,14 +16,6 @@ const NAMES_MAX: usize = 10_000;
 
 /// Names less similar than this (1: equal) are not suggested.
 const LIKENESS_MIN: f64 = 0.85;
-
-/// Returns the directory of a file.
-pub(crate) fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
-}
 
 /// Whether a file begins with the header of a journal. Only regular files are opened: others could block.
 pub(crate) fn is_journal(path: &Path) -> bool {

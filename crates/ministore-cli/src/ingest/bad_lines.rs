@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{StopReason, checkpoint};
-use crate::exit::CliError;
+use super::StopReason;
+use crate::{exit::CliError, paths::sync_directory_of};
 
 /// The value of `--on-error`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,6 +173,6 @@ impl Quarantine {
             return Ok(());
         }
         self.file.get_ref().sync_all()?;
-        checkpoint::sync_directory_of(&self.path)
+        sync_directory_of(&self.path)
     }
 }

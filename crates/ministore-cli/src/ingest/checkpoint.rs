@@ -4,7 +4,6 @@
 //! before it is appended: the journal itself shows how far the run came.
 
 use std::{
-    ffi::OsString,
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -12,7 +11,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::exit::{CliError, ExitStatus};
+use crate::{
+    exit::{CliError, ExitStatus},
+    paths::{sync_directory_of, with_suffix},
+};
 
 const VERSION: u32 = 1;
 
@@ -53,7 +55,7 @@ pub(super) struct CheckpointFile {
 
 impl CheckpointFile {
     pub(super) fn of(journal: &Path) -> Self {
-        Self { path: with_suffix(journal, ".ingest-checkpoint") }
+        Self { path: with_suffix(journal, "ingest-checkpoint") }
     }
 
     /// Returns `None` if the file does not exist.
@@ -88,7 +90,7 @@ impl CheckpointFile {
     }
 
     fn replace(&self, run: &Checkpoint) -> io::Result<()> {
-        let new = with_suffix(&self.path, ".new");
+        let new = with_suffix(&self.path, "new");
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec_pretty(run)?)?;
         file.write_all(b"\n")?;
@@ -96,19 +98,4 @@ impl CheckpointFile {
         fs::rename(&new, &self.path)?;
         sync_directory_of(&self.path)
     }
-}
-
-/// Makes the name of a file durable.
-pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    File::open(directory)?.sync_all()
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }

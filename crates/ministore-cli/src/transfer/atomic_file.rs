@@ -14,7 +14,7 @@ use rustix::{
 
 use crate::{
     exit::{CliError, ExitStatus},
-    suggest,
+    paths::{directory_of, sync_directory_of, with_suffix},
 };
 
 /// The temporary name of the file, and the prefix of files that belong to it.
@@ -32,7 +32,7 @@ pub(super) struct AtomicFile {
 impl AtomicFile {
     /// Creates the directory `TARGET.SUFFIX`.
     pub(super) fn create_next_to(target: &Path, suffix: &str) -> Result<Self, CliError> {
-        let dir = super::with_suffix(target, suffix);
+        let dir = with_suffix(target, suffix);
         let failed = |error: io::Error| CliError::create(target, &error);
         match fs::create_dir(&dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
@@ -66,9 +66,8 @@ impl AtomicFile {
             _ => CliError::file(&self.target, "rename the finished file", &error),
         };
         rename_to_free(&self.file(), &self.target).map_err(failed)?;
-        let directory = suggest::directory_of(&self.target);
-        let synced = File::open(directory).and_then(|directory| directory.sync_all());
-        synced.map_err(|error| CliError::file(directory, "sync the directory", &error))
+        sync_directory_of(&self.target)
+            .map_err(|error| CliError::file(directory_of(&self.target), "sync the directory", &error))
     }
 
     /// Removes only files created here: the directory may belong to the user.

@@ -11,11 +11,13 @@ use std::{
 use ministore_uring::{JournalOptions, MiniStore, RawRecords, maintenance};
 use serde_json::json;
 
-use super::{atomic_file::AtomicFile, check_free, verify, with_suffix};
+use super::{atomic_file::AtomicFile, check_free, verify};
 use crate::{
     exit::{CliError, ExitStatus, info, is_quiet, warn},
     ingest::{batch::BatchWriter, input::Input, line},
-    output, reader,
+    output,
+    paths::with_suffix,
+    reader,
     signals::SignalHandler,
     suggest, units,
 };

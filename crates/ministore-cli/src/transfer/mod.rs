@@ -14,7 +14,7 @@ use ministore_uring::{MiniStoreError, maintenance};
 use crate::{
     exit::{CliError, ExitStatus},
     hint::quoted,
-    suggest,
+    paths::{directory_of, with_suffix},
 };
 
 /// The side files of a journal; the checkpoint is the program's own.
@@ -51,14 +51,6 @@ fn already_exists(path: &Path) -> CliError {
     failure.hint("nothing is overwritten: choose another name, or move the existing file")
 }
 
-/// Returns `NAME.SUFFIX`.
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    name.into()
-}
-
 /// Whether a path is the name of a file of this journal, even if it does not exist yet.
 fn is_of(path: &Path, journal: &Path) -> bool {
     let (Some(path), Some(journal)) = (resolved(path), resolved(journal)) else { return false };
@@ -76,7 +68,7 @@ fn is_of(path: &Path, journal: &Path) -> bool {
 fn resolved(path: &Path) -> Option<PathBuf> {
     fs::canonicalize(path)
         .ok()
-        .or_else(|| Some(fs::canonicalize(suggest::directory_of(path)).ok()?.join(path.file_name()?)))
+        .or_else(|| Some(fs::canonicalize(directory_of(path)).ok()?.join(path.file_name()?)))
 }
 
 /// Checks a journal before it is copied. Damage is an error.
