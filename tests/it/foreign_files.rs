@@ -25,6 +25,15 @@ fn directory() -> (Journal, PathBuf) {
     (journal, dir)
 }
 
+/// Opens the journal `j` in a directory of its own and appends 1.
+fn one_record(options: &JournalOptions) -> (Journal, PathBuf, PathBuf, MiniStore) {
+    let (keep, dir) = directory();
+    let path = dir.join("j");
+    let store = options.clone().open_blocking(&path).unwrap();
+    store.blocking().append(&1).unwrap();
+    (keep, dir, path, store)
+}
+
 fn write(options: &JournalOptions, path: &Path, segments: &[&[u64]]) {
     let store = options.clone().open_blocking(path).unwrap();
     for (index, records) in segments.iter().enumerate() {
@@ -135,10 +144,7 @@ fn rotation_skips_the_names_of_open_journals() {
 #[test]
 fn file_that_appears_at_the_next_name_is_kept() {
     for_each_backend(|options| {
-        let (_keep, dir) = directory();
-        let path = dir.join("j");
-        let store = options.clone().open_blocking(&path).unwrap();
-        store.blocking().append(&1).unwrap();
+        let (_keep, dir, path, store) = one_record(&options);
         fs::write(dir.join("j.001"), "notes\n").unwrap();
         symlink("nowhere", dir.join("j.002")).unwrap();
         fs::create_dir(dir.join("j.003")).unwrap();
@@ -280,10 +286,7 @@ fn segment_with_a_lock_file_is_not_left_out_silently() {
 #[test]
 fn companions_of_a_journal_are_no_journals() {
     for_each_backend(|options| {
-        let (_keep, dir) = directory();
-        let path = dir.join("j");
-        let store = options.clone().open_blocking(&path).unwrap();
-        store.blocking().append(&1).unwrap();
+        let (_keep, dir, _, store) = one_record(&options);
         for name in ["j.lock", "j.next", "j.holds", "j.holds.next", "j.truncated-12", "j.truncated-12-1"] {
             assert_not_owned(
                 options.clone().open_blocking(dir.join(name)),
@@ -316,10 +319,7 @@ fn companions_of_a_journal_are_no_journals() {
 #[test]
 fn prepared_name_that_is_taken_stops_rotation_only() {
     for_each_backend(|options| {
-        let (_keep, dir) = directory();
-        let path = dir.join("j");
-        let store = options.clone().open_blocking(&path).unwrap();
-        store.blocking().append(&1).unwrap();
+        let (_keep, dir, path, store) = one_record(&options);
         fs::write(dir.join("j.next"), "notes\n").unwrap();
         assert_not_owned(store.blocking().rotate(), &dir.join("j.next"), "move it away");
         store.blocking().append(&2).unwrap();
@@ -413,10 +413,7 @@ fn moved_directory_keeps_its_own_files() {
 fn moved_active_file_poisons() {
     for_each_backend(|options| {
         for rotates in [false, true] {
-            let (_keep, dir) = directory();
-            let path = dir.join("j");
-            let store = options.clone().open_blocking(&path).unwrap();
-            store.blocking().append(&1).unwrap();
+            let (_keep, dir, path, store) = one_record(&options);
             fs::rename(&path, dir.join("elsewhere")).unwrap();
             let outcome = if rotates { store.blocking().rotate() } else { append_until_stopped(&store) };
             let told = poison(outcome);
@@ -439,10 +436,7 @@ fn moved_active_file_poisons() {
 fn replaced_active_file_poisons_and_is_kept() {
     for_each_backend(|options| {
         for rotates in [false, true] {
-            let (_keep, dir) = directory();
-            let path = dir.join("j");
-            let store = options.clone().open_blocking(&path).unwrap();
-            store.blocking().append(&1).unwrap();
+            let (_keep, dir, path, store) = one_record(&options);
             // It keeps a name, so that only the name tells.
             fs::rename(&path, dir.join("elsewhere")).unwrap();
             fs::write(&path, "notes\n").unwrap();
@@ -458,10 +452,7 @@ fn replaced_active_file_poisons_and_is_kept() {
 #[test]
 fn symbolic_link_in_place_of_the_active_file_poisons() {
     for_each_backend(|options| {
-        let (_keep, dir) = directory();
-        let path = dir.join("j");
-        let store = options.clone().open_blocking(&path).unwrap();
-        store.blocking().append(&1).unwrap();
+        let (_keep, dir, path, store) = one_record(&options);
         fs::rename(&path, dir.join("elsewhere")).unwrap();
         symlink("elsewhere", &path).unwrap();
         assert!(poison(store.blocking().rotate()).contains("no longer at"));
@@ -472,10 +463,7 @@ fn symbolic_link_in_place_of_the_active_file_poisons() {
 #[test]
 fn hard_linked_backup_does_not_disturb() {
     for_each_backend(|options| {
-        let (_keep, dir) = directory();
-        let path = dir.join("j");
-        let store = options.clone().open_blocking(&path).unwrap();
-        store.blocking().append(&1).unwrap();
+        let (_keep, dir, path, store) = one_record(&options);
         fs::hard_link(&path, dir.join("backup")).unwrap();
         store.blocking().rotate().unwrap();
         store.blocking().append(&2).unwrap();
