@@ -249,7 +249,7 @@ impl Place {
 }
 
 /// Compares the last seal of a segment with what the next one's header says of it. Reads the first to its end only where
-/// its last bytes do not tell.
+/// its last bytes do not show it.
 pub(crate) fn follows(segment: &dyn DiskFile, next: &dyn DiskFile) -> io::Result<Place> {
     let Ok(Header::Sealed(link)) = read_header(next)? else { return Ok(Place::Unknown) };
     let last_seal = match closing_seal(segment)? {
@@ -302,7 +302,7 @@ pub(crate) fn remove_own(disk: &dyn Disk, path: &Path, file: &dyn DiskFile) -> i
     }
 }
 
-/// Removes the file of this name if it is empty and nobody has locked it: one that a failed attempt to create it may have
+/// Removes the file of this name if it is empty and not locked: one that a failed attempt to create it may have
 /// left.
 pub(crate) fn remove_empty(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     let file = match disk.open(path, Open::Read) {

@@ -179,7 +179,7 @@ impl Faults {
         self.state().passed
     }
 
-    /// Counts an operation that changes nothing; fails it as told.
+    /// Counts an operation that changes nothing; fails it where the test asked for a failure.
     pub(super) fn look(&self, op: Op) -> io::Result<()> {
         let mut state = self.state();
         let nth = state.begun.entry(op).or_default();

@@ -442,7 +442,7 @@ impl Worker {
         Ok(Listing::new(self.names.archived_in(&listed)))
     }
 
-    /// The first record behind the oldest segment, where the next segment states it.
+    /// The first record after the oldest segment, where the next segment states it.
     fn end_of_oldest(&self, listing: &mut Listing) -> std::result::Result<Option<u64>, Stopped> {
         while listing.len() > 1 {
             if let Some(first) = self.first_of(listing, 1)? {
@@ -500,8 +500,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether one of the segments behind the oldest, or the active one, says the number of its first record. Where none
-    /// does, all count from the oldest of them: its records would give their numbers to those behind it.
+    /// Whether one of the segments after the oldest, or the active one, says the number of its first record. Where none
+    /// does, all count from the oldest of them: its records would give their numbers to those after it.
     fn is_numbered_behind_oldest(&self, listing: &mut Listing) -> std::result::Result<bool, Stopped> {
         if self.first_in(&self.names.active())?.flatten().is_some() {
             return Ok(true);

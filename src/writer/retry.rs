@@ -1,7 +1,7 @@
 //! Temporary failures: a call that failed before it changed anything is made again, with back-off, and reported.
 //!
 //! A lack of disk space has no back-off: each append finds out anyway whether there is space again. Neither has a file
-//! that is in the way: whoever moves it away may call `rotate` at once.
+//! that is in the way: once it is moved away, `rotate` may be called at once.
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 

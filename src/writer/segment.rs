@@ -406,7 +406,7 @@ impl Segment {
     }
 
     /// Fails where another process deleted, moved, replaced or truncated the file: what is written into it then is not
-    /// found. One look at the name tells, as long as the file has the active one; the background thread may be giving it
+    /// found. One look at the name is enough, as long as the file has the active one; the background thread may be giving it
     /// its archived name. Where a shortage keeps that from being found out, nothing is written.
     pub(super) fn check_in_place(&self, disk: &dyn Disk) -> Result<(), CommitError> {
         match disk.named(&self.path) {

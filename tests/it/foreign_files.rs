@@ -338,7 +338,7 @@ fn prepared_name_that_is_taken_stops_rotation_only() {
 fn recovery_leaves_a_locked_file_alone() {
     for_each_backend(|options| {
         let (_keep, dir) = directory();
-        // Open journals whose lock files somebody removed.
+        // Open journals whose lock files were removed.
         let next = options.clone().open_blocking(dir.join("j.next")).unwrap();
         next.blocking().append(&1).unwrap();
         let segment = options.clone().open_blocking(dir.join("k.4")).unwrap();
@@ -437,7 +437,7 @@ fn replaced_active_file_poisons_and_is_kept() {
     for_each_backend(|options| {
         for rotates in [false, true] {
             let (_keep, dir, path, store) = one_record(&options);
-            // It keeps a name, so that only the name tells.
+            // It keeps a name, so that only the name shows it.
             fs::rename(&path, dir.join("elsewhere")).unwrap();
             fs::write(&path, "notes\n").unwrap();
             let outcome = if rotates { store.blocking().rotate() } else { append_until_stopped(&store) };
