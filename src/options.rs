@@ -357,9 +357,11 @@ impl JournalOptions {
         self
     }
 
-    pub(crate) fn commits(&self) -> CommitOptions {
-        let &Self { direct_io: direct, sync_mode: sync, trust_file_system, .. } = self;
-        CommitOptions { direct, sync, trust_file_system }
+    /// Returns how commits to a segment with or without checksums are made durable. Only preallocated segments, which have
+    /// checksums, are written directly.
+    pub(crate) fn commits(&self, checksums: bool) -> CommitOptions {
+        let &Self { direct_io, preallocate, sync_mode: sync, trust_file_system, .. } = self;
+        CommitOptions { direct: direct_io && preallocate && checksums, sync, trust_file_system }
     }
 
     /// Chooses the system calls that commits use (default: [`Backend::Auto`]).

@@ -169,9 +169,8 @@ pub(super) fn start(
         last_seal: recovered.last_seal,
     };
     let mut segment = Segment::recovered(origin, options.preallocate);
-    segment
-        .attach(&mut *lane, options.commits())
-        .map_err(MiniStoreError::file(names.active(), "open for commits"))?;
+    let commits = options.commits(segment.is_sealed());
+    segment.attach(&mut *lane, commits).map_err(MiniStoreError::file(names.active(), "open for commits"))?;
     events::opened(&names.active(), backend, lane.method(), &report, began.elapsed());
     if options.legacy_defaults {
         announce_retention(&*disk, &names, &shared, options.max_segments)?;

@@ -313,9 +313,7 @@ impl Writer {
             return;
         }
         let path = self.names.next();
-        let options = self.options.commits();
-        let is_preallocated = self.options.preallocate && self.options.checksums;
-        let options = if is_preallocated { options } else { options.without_direct() };
+        let options = self.options.commits(self.options.checksums);
         // The lane looks the name up: another process may have moved the file, and created another one.
         let opened = self.lane.prepare(&path, options).and_then(|()| is_at(&*self.disk, &path, &**file));
         let opened =

@@ -229,7 +229,7 @@ impl Segment {
 
     /// Turns the lane to this segment.
     pub(super) fn attach(&mut self, lane: &mut dyn Lane, options: CommitOptions) -> io::Result<()> {
-        lane.attach(&self.path, if self.preallocate { options } else { options.without_direct() })?;
+        lane.attach(&self.path, options)?;
         self.block = if lane.is_direct() { BLOCK_BYTES } else { 1 };
         if self.born {
             self.load_image()?;
