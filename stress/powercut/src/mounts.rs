@@ -11,10 +11,13 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::Duration,
 };
 
 use rustix::{
     fs::OFlags,
+    io::Errno,
     mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
     thread::UnshareFlags,
 };
@@ -24,6 +27,12 @@ const PREFIX: &str = "ministore-powercut-";
 
 /// Attaching races with everybody else who looks for a free device.
 const ATTACH_TRIES: usize = 20;
+
+/// How often a busy file system is tried again: ten seconds in all.
+const BUSY_TRIES: usize = 1000;
+
+/// The pause between two tries.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// To be called first, while there is one thread: threads started later are in the namespace too.
 pub(crate) fn enter_private_namespace() -> io::Result<()> {
@@ -76,15 +85,29 @@ impl Mount {
         Self { dir: Some(dir.into()) }
     }
 
-    /// Unmounts for good: fails where something still uses it.
+    /// Unmounts the file system; fails if it stays in use.
     pub(crate) fn unmount(mut self) -> io::Result<()> {
         let dir = self.dir.take().unwrap_or_default();
-        let outcome = unmount(&dir, UnmountFlags::empty());
+        let outcome = while_busy(|| unmount(&dir, UnmountFlags::empty()));
         if outcome.is_err() {
             self.dir = Some(dir);
         }
         outcome.map_err(io::Error::from)
     }
+}
+
+/// Repeats `operation` while it fails with `EBUSY`, for ten seconds at most.
+///
+/// The kernel ends the ring of a process that was killed or exited in the background: for a moment after `wait` it
+/// still holds the files that were open in the ring.
+fn while_busy(mut operation: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+    for _ in 0..BUSY_TRIES {
+        match operation() {
+            Err(Errno::BUSY) => thread::sleep(BUSY_PAUSE),
+            outcome => return outcome,
+        }
+    }
+    operation()
 }
 
 impl Drop for Mount {

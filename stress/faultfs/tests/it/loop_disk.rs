@@ -5,9 +5,14 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output},
+    thread,
+    time::Duration,
 };
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::{
+    io::Errno,
+    mount::{MountFlags, UnmountFlags, mount, unmount},
+};
 use tempfile::TempDir;
 
 use crate::rig::{enter_private_namespace, may_mount, not_tested};
@@ -80,9 +85,16 @@ impl LoopDisk {
         }
     }
 
-    /// Once nobody has a file open on it.
+    /// Unmounts the disk, on which no file may be open, and mounts it again.
+    ///
+    /// The kernel ends a closed ring in the background: for a moment it still holds the files that were open in it.
     pub(crate) fn mount_again(&self, kind: Kind) {
-        unmount(&self.mount_point, UnmountFlags::empty()).unwrap();
+        let mut tries = 0;
+        while let Err(error) = unmount(&self.mount_point, UnmountFlags::empty()) {
+            assert!(error == Errno::BUSY && tries < 1000, "unmount: {error}");
+            tries += 1;
+            thread::sleep(Duration::from_millis(10));
+        }
         mount(&*self.device.0, &self.mount_point, kind.name, MountFlags::empty(), None).unwrap();
     }
 
