@@ -148,7 +148,7 @@ pub mod fuzz;
 mod lock;
 pub mod maintenance;
 #[cfg(shuttle)]
-#[path = "../stress/models/src/models/mod.rs"]
+#[path = "../stress/concurrency/src/models/mod.rs"]
 pub mod models;
 mod names;
 mod options;

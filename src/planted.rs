@@ -1,4 +1,4 @@
-//! Deliberate bugs, so that the simulation (`stress/sim`) and the models of threads (`stress/models`) can show that they
+//! Deliberate bugs, so that the simulation (`stress/sim`) and the models of threads (`stress/concurrency`) can show that they
 //! would have found them. In a user's build none of them is compiled: [`planted`] is `false`, and known to be.
 
 #![cfg_attr(

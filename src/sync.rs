@@ -1,5 +1,5 @@
 //! Every primitive by which the threads and tasks of a store meet, in one place, so that a model checker can slip its
-//! own under the real code: `stress/models` compiles this crate with `--cfg shuttle`.
+//! own under the real code: `stress/concurrency` compiles this crate with `--cfg shuttle`.
 //!
 //! The rest of the crate names no primitive of `std::sync`, `std::thread`, tokio or crossbeam itself, `Arc` apart.
 
@@ -37,7 +37,7 @@ mod primitives {
 }
 
 #[cfg(shuttle)]
-#[path = "../stress/models/src/primitives/mod.rs"]
+#[path = "../stress/concurrency/src/primitives/mod.rs"]
 mod primitives;
 
 pub(crate) use primitives::*;

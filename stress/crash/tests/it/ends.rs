@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use ministore_killed::{child::Talking, entry::Mark, model::Model, place::Place};
+use ministore_crash::{child::Talking, entry::Mark, model::Model, place::Place};
 
 use super::{on_each_backend, parent, program};
 

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use ministore_killed::{child::Talking, place::Place};
+use ministore_crash::{child::Talking, place::Place};
 use ministore_uring::JournalOptions;
 
 use super::{on_each_backend, parent, program};

@@ -1,4 +1,4 @@
-//! What `src/sync.rs` gives the engine while it is modelled. Compiled in `ministore-models` only.
+//! What `src/sync.rs` gives the engine while it is modelled. Compiled in `ministore-concurrency` only.
 //!
 //! Threads, locks, condition variables and atomics are those of the model checker. Tokio's channels and crossbeam's
 //! channel are the real ones: none of them blocks by itself here, each operation on them is a point where

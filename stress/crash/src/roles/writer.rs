@@ -2,7 +2,7 @@
 
 use std::{thread, time::Instant};
 
-use ministore_killed::{
+use ministore_crash::{
     child::tell,
     entry::{Entry, Mark},
     place::On,

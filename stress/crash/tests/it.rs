@@ -12,11 +12,11 @@ mod kills;
 
 use std::path::Path;
 
-use ministore_killed::place::{self, On};
+use ministore_crash::place::{self, On};
 
 /// The program that plays the other processes.
 fn program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_ministore-killed"))
+    Path::new(env!("CARGO_BIN_EXE_ministore-crash"))
 }
 
 /// Where journals are made.

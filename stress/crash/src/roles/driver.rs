@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 
-use ministore_killed::{
+use ministore_crash::{
     place,
     rounds::{self, Run},
 };

@@ -146,7 +146,7 @@ fn hold(name: &str) {
     let executions = count.load(Ordering::Relaxed);
     if let Err(panic) = outcome {
         eprintln!(
-            "replay with the seed above: SHUTTLE_RANDOM_SEED=... cargo test -p ministore-models --test models {name}"
+            "replay with the seed above: SHUTTLE_RANDOM_SEED=... cargo test -p ministore-concurrency --test concurrency {name}"
         );
         std::panic::resume_unwind(panic);
     }

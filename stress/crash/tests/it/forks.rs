@@ -1,6 +1,6 @@
 //! A child made by `fork` has the handle and no writer thread.
 
-use ministore_killed::{child::Talking, place::Place};
+use ministore_crash::{child::Talking, place::Place};
 
 use super::{on_each_backend, parent, program};
 

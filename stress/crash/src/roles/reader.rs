@@ -5,7 +5,7 @@ use std::{
     io::{ErrorKind::NotFound, Read, stdin},
 };
 
-use ministore_killed::{child::tell, entry::Entry, entry::Mark};
+use ministore_crash::{child::tell, entry::Entry, entry::Mark};
 use ministore_uring::{MiniStore, MiniStoreError, Reader};
 
 /// Reads whenever it is asked to (once for all that was asked meanwhile), until its standard input ends: never an

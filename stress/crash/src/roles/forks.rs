@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use ministore_killed::{
+use ministore_crash::{
     child::{Talking, tell},
     fork::Forked,
     place::On,

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use ministore_killed::{
+use ministore_crash::{
     place::{On, shout},
     recovery::{self, Crash},
     rounds,
@@ -20,7 +20,7 @@ fn no_acknowledged_record_is_lost_over_hundreds_of_kills(on: Backend) {
     let seed = number("KILLED_SEED", 1).into();
     let (program, parent) = (program().into(), parent().into());
     let on = On(on);
-    if !ministore_killed::place::backends(super::parent()).contains(&on) {
+    if !ministore_crash::place::backends(super::parent()).contains(&on) {
         return;
     }
     let figures = rounds::run(&rounds::Run { program, parent, on, rounds, seed });

@@ -1,5 +1,5 @@
 //! Small programs over the real engine, each run under thousands of interleavings of its threads; and the ways in which
-//! the engine can be made wrong, to see that the models would notice. Compiled in `ministore-models` only.
+//! the engine can be made wrong, to see that the models would notice. Compiled in `ministore-concurrency` only.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 

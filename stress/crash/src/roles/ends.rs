@@ -2,7 +2,7 @@
 
 use std::{io::Read, panic, process, sync::Arc, thread};
 
-use ministore_killed::{child::tell, place::On};
+use ministore_crash::{child::tell, place::On};
 use ministore_uring::JournalOptions;
 use serde::{Serialize, Serializer};
 
