@@ -28,7 +28,7 @@ fn encode(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(line.len() as u64));
     group.bench_function("a struct", |b| b.iter(|| bench::to_line(black_box(&flight)).unwrap()));
     let line = Bytes::from(line);
-    group.bench_function("ready-made JSON", |b| b.iter(|| bench::checked_line(black_box(&line)).unwrap()));
+    group.bench_function("ready-made JSON", |b| b.iter(|| bench::validate_line(black_box(&line)).unwrap()));
 }
 
 fn seal(c: &mut Criterion) {
@@ -66,16 +66,16 @@ fn counting(c: &mut Criterion) {
     });
 }
 
-fn layout(c: &mut Criterion) {
+fn encoder(c: &mut Criterion) {
     let dir = tempfile::tempdir_in("target").unwrap();
     let events = events().unwrap();
     let mut group = c.benchmark_group("group layout");
     for count in GROUPS {
         let lines: Vec<&[u8]> = events[..count].iter().map(|line| line.as_bytes()).collect();
-        let mut layout = bench::Layout::new(&dir.path().join(count.to_string())).unwrap();
+        let mut encoder = bench::GroupEncoder::new(&dir.path().join(count.to_string())).unwrap();
         group.throughput(Throughput::Bytes(lines.iter().map(|line| line.len() as u64).sum()));
         group.bench_function(BenchmarkId::from_parameter(count), |b| {
-            b.iter(|| assert!(layout.group(black_box(&lines))));
+            b.iter(|| assert!(encoder.group(black_box(&lines))));
         });
     }
 }
@@ -160,5 +160,5 @@ fn count_lines(path: &Path) -> usize {
     count
 }
 
-criterion_group!(parts, encode, seal, counting, layout, scan, read);
+criterion_group!(parts, encode, seal, counting, encoder, scan, read);
 criterion_main!(parts);

@@ -18,8 +18,8 @@ use crate::{
     MiniStore, RawRecord, Result, encode,
     format::LF,
     options::LINE_BYTES_LIMIT,
-    queue::{Callback, Committed, Handed},
-    request::{Lines, PendingCommit, outcome},
+    queue::{Callback, CommitInfo, QueuedAppend},
+    request::{Payload, PendingCommit, outcome},
     sync::block_on,
 };
 
@@ -65,7 +65,7 @@ impl Append {
     /// [`Serialize`](crate::MiniStoreError::Serialize), [`InvalidJson`](crate::MiniStoreError::InvalidJson): see
     /// [`MiniStore::append`].
     pub fn record<R: Serialize + ?Sized>(record: &R) -> Result<Self> {
-        Ok(Self::of_line(Lines::owned(encode::to_line(record)?).into_shared()))
+        Ok(Self::of_line(Payload::owned(encode::to_line(record)?).into_shared()))
     }
 
     /// Creates an append of records that are found whole or not at all after any crash: see [`MiniStore::append_batch`].
@@ -89,7 +89,7 @@ impl Append {
     ///
     /// [`InvalidJson`](crate::MiniStoreError::InvalidJson).
     pub fn json(json: impl Into<Bytes>) -> Result<Self> {
-        Ok(Self::of_line(encode::checked_line(&json.into())?))
+        Ok(Self::of_line(encode::validate_line(&json.into())?))
     }
 
     /// As [`json`](Self::json), for borrowed text: it is copied once.
@@ -113,7 +113,7 @@ impl Append {
     }
 
     fn of_batch(lines: Vec<u8>, records: u64, record_bytes: usize) -> Self {
-        let lines = Lines::owned(lines).into_shared();
+        let lines = Payload::owned(lines).into_shared();
         Self { lines, records, record_bytes, is_batch: true, expected_seq: None, on_commit: None }
     }
 
@@ -153,21 +153,21 @@ impl Append {
     }
 
     /// Checks the limits of the store.
-    fn handed(self, store: &MiniStore, called: Instant) -> Result<Handed> {
+    fn queued(self, store: &MiniStore, called: Instant) -> Result<QueuedAppend> {
         store.check_lines(self.record_bytes, self.is_batch.then_some(self.lines.len()))?;
         let records = self.records;
-        let callback = self.on_commit.map(|shared| {
+        let callback = self.on_commit.map(|inner| {
             Callback::new(move |fate, store| {
-                let callback = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let callback = inner.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(callback) = callback {
                     callback(outcome(fate, store).map(|committed| Receipt::new(&committed, records, called)));
                 }
             })
         });
-        Ok(Handed {
+        Ok(QueuedAppend {
             next_seq: self.expected_seq,
             callback,
-            ..Handed::plain(Lines::Shared(self.lines), records)
+            ..QueuedAppend::new(Payload::Bytes(self.lines), records)
         })
     }
 }
@@ -224,7 +224,7 @@ impl JsonBatch {
     /// [`InvalidJson`](crate::MiniStoreError::InvalidJson), as [`MiniStore::append_json`];
     /// [`TooLarge`](crate::MiniStoreError::TooLarge) if the batch would exceed 1 GiB. The batch remains as it was.
     pub fn push(&mut self, json: &[u8]) -> Result<()> {
-        let value = encode::checked_value(json).map_err(|error| encode::in_batch(error, self.records))?;
+        let value = encode::validate_value(json).map_err(|error| encode::in_batch(error, self.records))?;
         self.push_value(&json[value])
     }
 
@@ -295,7 +295,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    fn new(committed: &Committed, records: u64, called: Instant) -> Self {
+    fn new(committed: &CommitInfo, records: u64, called: Instant) -> Self {
         Self {
             seq: committed.seq,
             records,
@@ -341,7 +341,7 @@ impl PendingAppend {
     ///
     /// As for awaiting it.
     pub fn wait(self) -> Result<Receipt> {
-        self.pending.look_out();
+        self.pending.spin_for_completion();
         block_on(self)
     }
 
@@ -377,7 +377,7 @@ impl MiniStore {
     /// As [`append_batch`](Self::append_batch).
     pub async fn send(&self, append: Append) -> Result<PendingAppend> {
         let (called, records) = (Instant::now(), append.records);
-        let pending = self.hand_over(append.handed(self, called)?).await?;
+        let pending = self.enqueue(append.queued(self, called)?).await?;
         Ok(PendingAppend { pending, records, called })
     }
 
@@ -389,7 +389,7 @@ impl MiniStore {
     /// queued. Otherwise as [`send`](Self::send).
     pub fn try_send(&self, append: Append) -> Result<PendingAppend> {
         let (called, records) = (Instant::now(), append.records);
-        let pending = self.try_hand_over(append.handed(self, called)?)?;
+        let pending = self.try_enqueue(append.queued(self, called)?)?;
         Ok(PendingAppend { pending, records, called })
     }
 
@@ -411,7 +411,7 @@ impl MiniStore {
         let called = Instant::now();
         let line = self.record_line(record);
         async move {
-            let pending = self.hand_over(Handed::plain(line?, 1)).await?;
+            let pending = self.enqueue(QueuedAppend::new(line?, 1)).await?;
             Ok(PendingAppend { pending, records: 1, called })
         }
     }

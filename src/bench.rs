@@ -7,20 +7,20 @@ use std::{hint::black_box, path::Path, time::Instant};
 use bytes::Bytes;
 use serde::Serialize;
 
-pub use crate::writer::bench::Layout;
+pub use crate::writer::bench::GroupEncoder;
 use crate::{
     BackendKind, JournalOptions, Result, Stats, encode,
     format::{Chain, seal},
     recovery,
-    stats::{Counted, Counters, Now},
+    stats::{Counters, Gauges, GroupSample},
 };
 
 pub fn to_line<R: Serialize>(record: &R) -> Result<Vec<u8>> {
     encode::to_line(record)
 }
 
-pub fn checked_line(json: &Bytes) -> Result<Bytes> {
-    encode::checked_line(json)
+pub fn validate_line(json: &Bytes) -> Result<Bytes> {
+    encode::validate_line(json)
 }
 
 pub fn encode_seal(value: u32) -> [u8; 33] {
@@ -33,7 +33,7 @@ pub fn decode_seal(bytes: &[u8]) -> Option<u32> {
 
 /// The seal of a group's lines.
 pub fn seal_of(lines: &[u8]) -> u32 {
-    let mut chain = Chain::after(0);
+    let mut chain = Chain::from_seal(0);
     chain.push(lines);
     chain.seal()
 }
@@ -58,12 +58,12 @@ impl Counting {
         let opened = black_box(Instant::now());
         let end = black_box(Instant::now());
         let took = end - opened;
-        self.0.group(&Counted { records, json_bytes, queue_wait: took, encode: took, sync: took });
+        self.0.group(&GroupSample { records, json_bytes, queue_wait: took, encode: took, sync: took });
         self.0.notify(took);
     }
 
     pub fn read(&self) -> Stats {
         let backend = BackendKind::Blocking;
-        self.0.read(Now { backend, durable_seq: 0, queue_bytes: 0, poisoned: false })
+        self.0.read(Gauges { backend, durable_seq: 0, queue_bytes: 0, poisoned: false })
     }
 }

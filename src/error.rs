@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::device::{is_no_room, is_shortage};
+use crate::device::{is_shortage, is_storage_full};
 
 /// A specialised [`Result`](std::result::Result) for everything in this crate.
 pub type Result<T> = std::result::Result<T, MiniStoreError>;
@@ -325,7 +325,7 @@ impl MiniStoreError {
             }
             Self::Io { source } => {
                 let cause = file_error(source).map_or(source, |file| &file.source);
-                is_shortage(cause) || is_no_room(cause) || cause.kind() == io::ErrorKind::TimedOut
+                is_shortage(cause) || is_storage_full(cause) || cause.kind() == io::ErrorKind::TimedOut
             }
             _ => false,
         }
@@ -395,7 +395,7 @@ fn file_error(error: &io::Error) -> Option<&FileError> {
 }
 
 /// The same error once more: what the operating system said goes to several places.
-pub(crate) fn copy_of(error: &io::Error) -> io::Error {
+pub(crate) fn clone_io_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(error.kind(), error.to_string()),

@@ -141,21 +141,21 @@ mod blocking;
 mod device;
 mod encode;
 mod error;
+mod file_names;
+mod fork;
 mod format;
 #[cfg(any(test, feature = "_fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod inner;
 mod lock;
 pub mod maintenance;
 #[cfg(shuttle)]
 #[path = "../stress/concurrency/src/models/mod.rs"]
 pub mod models;
-mod names;
 mod options;
 mod ownership;
 mod planted;
-mod process;
-mod progress;
 mod queue;
 mod reader;
 mod recovery;
@@ -163,13 +163,13 @@ mod request;
 mod retention;
 mod scan;
 mod serialize;
-mod shared;
 pub mod stats;
 mod store;
 mod sync;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 mod validate;
+mod watermark;
 mod writer;
 
 pub use append::{Append, JsonBatch, PendingAppend, Receipt};
@@ -229,4 +229,4 @@ pub mod docs {
 #[doc = include_str!("../docs/how-to/embed.md")]
 #[doc = include_str!("../docs/how-to/follow.md")]
 #[doc = include_str!("../docs/how-to/retention.md")]
-struct Documents;
+struct MarkdownDoctests;

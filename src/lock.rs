@@ -10,20 +10,20 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use crate::{
     MiniStoreError, Result,
-    device::{Disk, DiskFile, FileId, LockFile},
-    names::Names,
+    device::{FileHandle, FileId, FileSystem, LockFile},
+    file_names::FileNames,
     planted::{Bug, planted},
     sync::{AtomicBool, Condvar, Mutex, MutexGuard, OnceLock, Ordering, PoisonError, process_wide},
 };
 
 process_wide! {
     /// Of the process that first opened a journal.
-    FIRST: Held;
+    FIRST: ProcessLocks;
 }
 
 /// What one process holds.
 #[derive(Debug)]
-struct Held {
+struct ProcessLocks {
     process: u32,
     /// Whether each lock is about to be released.
     locks: Mutex<HashMap<FileId, Arc<AtomicBool>>>,
@@ -31,21 +31,21 @@ struct Held {
     changed: Condvar,
     /// A fork finds here what its parent held, and begins anew behind it: nobody releases those locks in the fork,
     /// and the mutex may have been locked by a thread that is not there.
-    fork: OnceLock<Box<Held>>,
+    fork: OnceLock<Box<ProcessLocks>>,
 }
 
-impl Default for Held {
+impl Default for ProcessLocks {
     fn default() -> Self {
         Self::of(std::process::id())
     }
 }
 
-impl Held {
+impl ProcessLocks {
     fn of(process: u32) -> Self {
         Self { process, locks: Mutex::default(), changed: Condvar::new(), fork: OnceLock::new() }
     }
 
-    fn by_this_process() -> &'static Self {
+    fn current() -> &'static Self {
         let process = std::process::id();
         let mut held: &'static Self = &FIRST;
         while held.process != process {
@@ -62,19 +62,19 @@ impl Held {
 /// The exclusive right to write a journal; released on drop.
 #[derive(Debug)]
 pub(crate) struct JournalLock {
-    releasing: Releasing,
+    releasing: PendingRelease,
     file: Box<dyn LockFile>,
     /// The active segment, once it is known.
-    segment: Option<Arc<dyn DiskFile>>,
+    segment: Option<Arc<dyn FileHandle>>,
 }
 
 /// Says that a lock will be released without anybody asking again.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Releasing(Arc<AtomicBool>);
+pub(crate) struct PendingRelease(Arc<AtomicBool>);
 
-impl Releasing {
-    pub(crate) fn announce(&self) {
-        let held = Held::by_this_process();
+impl PendingRelease {
+    pub(crate) fn mark_releasing(&self) {
+        let held = ProcessLocks::current();
         let _locks = held.locks();
         self.0.store(true, Ordering::Relaxed);
         held.changed.notify_all();
@@ -88,13 +88,17 @@ impl JournalLock {
     /// # Errors
     ///
     /// [`MiniStoreError::Locked`], or what the operating system says.
-    pub(crate) fn acquire(disk: &dyn Disk, names: &Names, releasing: Releasing) -> Result<Self> {
+    pub(crate) fn acquire(
+        disk: &dyn FileSystem,
+        names: &FileNames,
+        releasing: PendingRelease,
+    ) -> Result<Self> {
         let path = names.lock();
         let fail = |action| MiniStoreError::file(&path, action);
         let open = || disk.lock_file(&path).map_err(fail("open the lock file"));
         let locked = |pid| Err(MiniStoreError::Locked { path: names.active(), pid });
         let mut file = open()?;
-        let held = Held::by_this_process();
+        let held = ProcessLocks::current();
         let mut locks = held.locks();
         loop {
             while let Some(releasing) = locks.get(&file.id()) {
@@ -122,8 +126,8 @@ impl JournalLock {
     /// # Errors
     ///
     /// [`MiniStoreError::Locked`], or what the operating system says.
-    pub(crate) fn cover(&mut self, path: &Path, segment: Arc<dyn DiskFile>) -> Result<()> {
-        self.uncover();
+    pub(crate) fn lock_segment(&mut self, path: &Path, segment: Arc<dyn FileHandle>) -> Result<()> {
+        self.unlock_segment();
         if !segment.try_lock().map_err(MiniStoreError::file(path, "lock"))? {
             return Err(MiniStoreError::Locked { path: path.to_path_buf(), pid: None });
         }
@@ -131,17 +135,17 @@ impl JournalLock {
         Ok(())
     }
 
-    /// As [`cover`](Self::cover), with a file that is locked already. Cannot fail.
-    pub(crate) fn cover_locked(&mut self, segment: Arc<dyn DiskFile>) {
-        self.uncover();
+    /// As [`lock_segment`](Self::lock_segment), with a file that is locked already. Cannot fail.
+    pub(crate) fn lock_segment_with(&mut self, segment: Arc<dyn FileHandle>) {
+        self.unlock_segment();
         self.segment = Some(segment);
     }
 
-    pub(crate) fn releasing(&self) -> &Releasing {
+    pub(crate) fn releasing(&self) -> &PendingRelease {
         &self.releasing
     }
 
-    fn uncover(&mut self) {
+    fn unlock_segment(&mut self) {
         if let Some(Err(error)) = self.segment.take().map(|segment| segment.unlock()) {
             tracing::warn!(%error, "could not unlock a segment");
         }
@@ -150,11 +154,11 @@ impl JournalLock {
 
 impl Drop for JournalLock {
     fn drop(&mut self) {
-        let held = Held::by_this_process();
+        let held = ProcessLocks::current();
         let mut locks = held.locks();
         // Said explicitly: where another thread is starting a process, that process has this file open too until
         // its program is loaded, and closing it here alone would not release the lock.
-        self.uncover();
+        self.unlock_segment();
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, "could not unlock the journal");
         }
@@ -173,17 +177,17 @@ mod tests {
     #[test]
     fn second_lock_waits_for_pending_unlock() {
         let dir = tempfile::tempdir().unwrap();
-        let names = Names::resolve(&*real(), &dir.path().join("j")).unwrap();
-        let releasing = Releasing::default();
+        let names = FileNames::resolve(&*real(), &dir.path().join("j")).unwrap();
+        let releasing = PendingRelease::default();
         let first = JournalLock::acquire(&*real(), &names, releasing.clone()).unwrap();
         assert!(matches!(
-            JournalLock::acquire(&*real(), &names, Releasing::default()),
+            JournalLock::acquire(&*real(), &names, PendingRelease::default()),
             Err(MiniStoreError::Locked { pid: Some(pid), .. }) if pid == std::process::id()
         ));
-        releasing.announce();
+        releasing.mark_releasing();
         let second = std::thread::spawn({
             let names = names.clone();
-            move || JournalLock::acquire(&*real(), &names, Releasing::default()).map(drop)
+            move || JournalLock::acquire(&*real(), &names, PendingRelease::default()).map(drop)
         });
         drop(first);
         second.join().unwrap().unwrap();

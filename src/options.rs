@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     MiniStore, MiniStoreError, Result,
-    device::{CommitOptions, MODE_DEFAULT},
+    device::{CommitOptions, DEFAULT_FILE_MODE},
     sync::block_on,
 };
 
@@ -256,7 +256,7 @@ impl JournalOptions {
             trust_file_system: false,
             backend: Backend::Auto,
             recovery: RecoveryPolicy::Strict,
-            mode: MODE_DEFAULT,
+            mode: DEFAULT_FILE_MODE,
             commit_delay: Duration::ZERO,
             commit_delay_bytes: None,
             max_group_bytes: MIB,

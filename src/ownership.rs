@@ -2,7 +2,7 @@
 //! recovery, retention and readers.
 //!
 //! - A file with a lock file of its own (`FILE.lock`) is another journal. A rotated segment of this name is left out of
-//!   every listing ([`Names::archived_in`]), and rotation skips its number.
+//!   every listing ([`FileNames::rotated_in`]), and rotation skips its number.
 //! - A file that another store holds locked, or that provably does not continue the chain, is not deleted, adopted or
 //!   replaced. Whatever would do so fails with an error that names the file.
 //! - Damage is no proof: a file that could be a damaged segment of the journal stays part of it.
@@ -15,9 +15,9 @@ use std::{
 
 use crate::{
     MiniStoreError, Result,
-    device::{Disk, DiskFile, Open, is_at, is_shortage},
-    format::{CLOSED_MARK, Header, HeaderFault, LF, Link, SEAL_LEN, seal},
-    names::{Names, Role},
+    device::{FileHandle, FileSystem, OpenMode, is_at, is_shortage},
+    file_names::{FileNames, Role},
+    format::{CLOSE_MARKER, ChainLink, Header, HeaderError, LF, SEAL_LEN, seal},
     recovery::scan_to_end,
     scan::read_header,
 };
@@ -29,7 +29,7 @@ use crate::{
 /// # Errors
 ///
 /// [`MiniStoreError::NotOwned`], or what the operating system says.
-pub(crate) fn check_before_opening(disk: &dyn Disk, names: &Names) -> Result<()> {
+pub(crate) fn check_before_opening(disk: &dyn FileSystem, names: &FileNames) -> Result<()> {
     let listed = match disk.list(names.dir()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         listed => listed.map_err(MiniStoreError::file(names.dir(), "list the directory"))?,
@@ -46,7 +46,7 @@ pub(crate) fn check_before_opening(disk: &dyn Disk, names: &Names) -> Result<()>
 /// # Errors
 ///
 /// [`MiniStoreError::NotOwned`], or what the operating system says.
-pub(crate) fn check_after_locking(disk: &dyn Disk, names: &Names) -> Result<()> {
+pub(crate) fn check_after_locking(disk: &dyn FileSystem, names: &FileNames) -> Result<()> {
     let listed = disk.list(names.dir()).map_err(MiniStoreError::file(names.dir(), "list the directory"))?;
     check_name(disk, names, &listed).inspect_err(|_| {
         let _ = disk.remove(&names.lock());
@@ -54,10 +54,10 @@ pub(crate) fn check_after_locking(disk: &dyn Disk, names: &Names) -> Result<()> 
 }
 
 /// Returns an error where the name is that of a segment of another journal, or of a file next to its segments.
-fn check_name(disk: &dyn Disk, names: &Names, listed: &[OsString]) -> Result<()> {
+fn check_name(disk: &dyn FileSystem, names: &FileNames, listed: &[OsString]) -> Result<()> {
     let Some((owner, role)) = names.owner() else { return Ok(()) };
     let path = names.active();
-    let others: Vec<_> = owner.archived_in(listed).into_iter().filter(|(_, other)| *other != path).collect();
+    let others: Vec<_> = owner.rotated_in(listed).into_iter().filter(|(_, other)| *other != path).collect();
     let has_own_lock = |path: &Path| is_listed(listed, &with_suffix(path, ".lock"));
     let is_in_use = |file: PathBuf| file != path && is_listed(listed, &file) && !has_own_lock(&file);
     let is_owner_there =
@@ -75,7 +75,7 @@ fn check_name(disk: &dyn Disk, names: &Names, listed: &[OsString]) -> Result<()>
     if !is_listed(listed, &path) {
         return Ok(());
     }
-    let file = match disk.open(&path, Open::Read) {
+    let file = match disk.open(&path, OpenMode::ReadOnly) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened.map_err(MiniStoreError::file(&path, "open"))?,
     };
@@ -87,11 +87,11 @@ fn check_name(disk: &dyn Disk, names: &Names, listed: &[OsString]) -> Result<()>
     let place = || -> io::Result<Place> {
         let mut place = Place::Unknown;
         if let Some(before) = &before {
-            place = place.or(follows(&*disk.open(before, Open::Read)?, &*file)?);
+            place = place.or(follows(&*disk.open(before, OpenMode::ReadOnly)?, &*file)?);
         }
         // A prepared file has no header before it is used.
         if let Some(after) = after.into_iter().next() {
-            place = place.or(follows(&*file, &*disk.open(&after, Open::Read)?)?);
+            place = place.or(follows(&*file, &*disk.open(&after, OpenMode::ReadOnly)?)?);
         }
         Ok(place)
     };
@@ -118,7 +118,7 @@ fn check_name(disk: &dyn Disk, names: &Names, listed: &[OsString]) -> Result<()>
 /// # Errors
 ///
 /// [`MiniStoreError::NotOwned`].
-pub(crate) fn check_companions(names: &Names, listed: &[OsString]) -> Result<()> {
+pub(crate) fn check_companions(names: &FileNames, listed: &[OsString]) -> Result<()> {
     for path in [names.next(), names.lock(), names.holds(), names.holds_next()] {
         let lock = with_suffix(&path, ".lock");
         if is_listed(listed, &path) && is_listed(listed, &lock) {
@@ -140,10 +140,10 @@ pub(crate) fn check_companions(names: &Names, listed: &[OsString]) -> Result<()>
 ///
 /// [`MiniStoreError::NotOwned`], or what the operating system says.
 pub(crate) fn check_left_out(
-    disk: &dyn Disk,
-    names: &Names,
+    disk: &dyn FileSystem,
+    names: &FileNames,
     listed: &[OsString],
-    oldest: Option<&dyn DiskFile>,
+    oldest: Option<&dyn FileHandle>,
     number: u64,
 ) -> Result<()> {
     let left_out = names.foreign_in(listed);
@@ -152,12 +152,12 @@ pub(crate) fn check_left_out(
     }
     let Some(oldest) = oldest else { return Ok(()) };
     let header = read_header(oldest).map_err(MiniStoreError::file(names.active(), "read"))?;
-    let Ok(Header::Sealed(Link { prev, first })) = header else { return Ok(()) };
+    let Ok(Header::Sealed(ChainLink { prev, first })) = header else { return Ok(()) };
     if prev == 0 || first <= 1 {
         return Ok(());
     }
     for (_, path) in left_out.into_iter().rev().filter(|(other, _)| *other < number) {
-        let closing = match disk.open(&path, Open::Read).and_then(|file| closing_seal(&*file)) {
+        let closing = match disk.open(&path, OpenMode::ReadOnly).and_then(|file| closing_seal(&*file)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             closing => closing.map_err(MiniStoreError::file(&path, "read"))?,
         };
@@ -180,8 +180,8 @@ pub(crate) fn check_left_out(
 /// # Errors
 ///
 /// [`MiniStoreError::Locked`]; [`MiniStoreError::Io`] where a shortage keeps that from being found out.
-pub(crate) fn check_unlocked(disk: &dyn Disk, path: &Path) -> Result<()> {
-    let locked = match disk.open(path, Open::Read) {
+pub(crate) fn check_unlocked(disk: &dyn FileSystem, path: &Path) -> Result<()> {
+    let locked = match disk.open(path, OpenMode::ReadOnly) {
         Err(error) if is_shortage(&error) => Err(error),
         Err(_) => Ok(false),
         Ok(file) => is_locked(&*file),
@@ -193,7 +193,7 @@ pub(crate) fn check_unlocked(disk: &dyn Disk, path: &Path) -> Result<()> {
 }
 
 /// Returns whether another store writes this file. A file that cannot be locked is not known to be; a shortage is an error.
-fn is_locked(file: &dyn DiskFile) -> io::Result<bool> {
+fn is_locked(file: &dyn FileHandle) -> io::Result<bool> {
     match file.try_lock() {
         Ok(true) => {
             let _ = file.unlock();
@@ -213,12 +213,12 @@ fn is_locked(file: &dyn DiskFile) -> io::Result<bool> {
 ///
 /// What the operating system says.
 pub(crate) fn check_deletion(
-    segment: &dyn DiskFile,
-    successor: Option<&dyn DiskFile>,
+    segment: &dyn FileHandle,
+    successor: Option<&dyn FileHandle>,
     is_own: bool,
 ) -> io::Result<std::result::Result<Place, &'static str>> {
     let place = match (read_header(segment)?, successor) {
-        (Err(HeaderFault::NotAJournal), _) => return Ok(Err("it does not begin as a journal does")),
+        (Err(HeaderError::BadMagic), _) => return Ok(Err("it does not begin as a journal does")),
         (Ok(_), Some(successor)) => follows(segment, successor)?,
         _ => Place::Unknown,
     };
@@ -250,7 +250,7 @@ impl Place {
 
 /// Compares the last seal of a segment with what the next one's header says of it. Reads the first to its end only where
 /// its last bytes do not show it.
-pub(crate) fn follows(segment: &dyn DiskFile, next: &dyn DiskFile) -> io::Result<Place> {
+pub(crate) fn follows(segment: &dyn FileHandle, next: &dyn FileHandle) -> io::Result<Place> {
     let Ok(Header::Sealed(link)) = read_header(next)? else { return Ok(Place::Unknown) };
     let last_seal = match closing_seal(segment)? {
         Some(seal) => seal,
@@ -263,17 +263,17 @@ pub(crate) fn follows(segment: &dyn DiskFile, next: &dyn DiskFile) -> io::Result
 }
 
 /// Returns the seal of a file that ends as a closed one does.
-pub(crate) fn closing_seal(file: &dyn DiskFile) -> io::Result<Option<u32>> {
+pub(crate) fn closing_seal(file: &dyn FileHandle) -> io::Result<Option<u32>> {
     let mut closing = [0; SEAL_LEN + 2];
     let Some(offset) = file.len()?.checked_sub(closing.len() as u64) else { return Ok(None) };
-    if file.read_at(&mut closing, offset)? != closing.len() || !closing.ends_with(&[CLOSED_MARK, LF]) {
+    if file.read_at(&mut closing, offset)? != closing.len() || !closing.ends_with(&[CLOSE_MARKER, LF]) {
         return Ok(None);
     }
     Ok(seal::decode(&closing))
 }
 
 /// Returns the file that keeps a rotated segment from getting this name: one that has it, or its lock file.
-pub(crate) fn in_the_way(disk: &dyn Disk, path: &Path) -> io::Result<Option<PathBuf>> {
+pub(crate) fn in_the_way(disk: &dyn FileSystem, path: &Path) -> io::Result<Option<PathBuf>> {
     for taken in [path.to_path_buf(), with_suffix(path, ".lock")] {
         if disk.id_at(&taken)?.is_some() {
             return Ok(Some(taken));
@@ -284,7 +284,7 @@ pub(crate) fn in_the_way(disk: &dyn Disk, path: &Path) -> io::Result<Option<Path
 
 /// Returns whether there is a lock file that makes this file a journal of its own. Where that cannot be found out there is
 /// none; a shortage is an error.
-pub(crate) fn has_own_lock(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
+pub(crate) fn has_own_lock(disk: &dyn FileSystem, path: &Path) -> io::Result<bool> {
     match disk.id_at(&with_suffix(path, ".lock")) {
         Err(error) if is_shortage(&error) => Err(error),
         found => Ok(matches!(found, Ok(Some(_)))),
@@ -292,7 +292,7 @@ pub(crate) fn has_own_lock(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
 }
 
 /// Removes a file that this store created, unless another file has its name by now.
-pub(crate) fn remove_own(disk: &dyn Disk, path: &Path, file: &dyn DiskFile) -> io::Result<()> {
+pub(crate) fn remove_own(disk: &dyn FileSystem, path: &Path, file: &dyn FileHandle) -> io::Result<()> {
     if !is_at(disk, path, file)? {
         return Ok(());
     }
@@ -304,8 +304,8 @@ pub(crate) fn remove_own(disk: &dyn Disk, path: &Path, file: &dyn DiskFile) -> i
 
 /// Removes the file of this name if it is empty and not locked: one that a failed attempt to create it may have
 /// left.
-pub(crate) fn remove_empty(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    let file = match disk.open(path, Open::Read) {
+pub(crate) fn remove_empty(disk: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    let file = match disk.open(path, OpenMode::ReadOnly) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };

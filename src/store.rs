@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use crate::{
     BackendKind, BlockingStore, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Result, Stats,
-    device::Disk,
+    device::FileSystem,
     encode,
+    inner::StoreInner,
     planted::{Bug, planted},
-    queue::{Appended, Ended, Handed, Request},
-    reader::Lookups,
-    request::{Answer, Lines, PendingCommit, Requests},
-    retention::Ask,
-    shared::Shared,
+    queue::{Appended, Command, Disconnected, QueuedAppend},
+    reader::PointReader,
+    request::{Payload, PendingCommit, Reply, WriterHandle},
+    retention::RetentionRequest,
     sync::{block_on, oneshot},
     writer,
 };
@@ -62,29 +62,29 @@ pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
 /// Forks are detected where the C library makes them (`pthread_atfork`), not for a bare `clone` system call.
 #[derive(Debug, Clone)]
 pub struct MiniStore {
-    handle: Arc<Handle>,
+    handle: Arc<StoreHandle>,
 }
 
 /// What all clones share.
 #[derive(Debug)]
-struct Handle {
-    requests: Requests,
-    shared: Arc<Shared>,
+struct StoreHandle {
+    requests: WriterHandle,
+    inner: Arc<StoreInner>,
     report: OpenReport,
     backend: BackendKind,
-    disk: Arc<dyn Disk>,
-    limits: Limits,
-    lookups: Lookups,
+    disk: Arc<dyn FileSystem>,
+    limits: AppendLimits,
+    point_reader: PointReader,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct AppendLimits {
     record_bytes_max: u64,
     batch_bytes_max: u64,
     queue_bytes_max: u32,
 }
 
-impl Limits {
+impl AppendLimits {
     fn of(options: &JournalOptions) -> Self {
         Self {
             record_bytes_max: options.max_record_bytes,
@@ -117,18 +117,18 @@ impl MiniStore {
     pub(crate) async fn open_with(options: JournalOptions, path: &Path) -> Result<Self> {
         let (backend, mode) = (options.backend, options.mode);
         let journal = path.to_path_buf();
-        Self::open_on(options, path, move || writer::choose(&journal, backend, mode)).await
+        Self::open_on(options, path, move || writer::select_backend(&journal, backend, mode)).await
     }
 
-    /// As [`open_with`](Self::open_with), on what `choose` gives.
+    /// As [`open_with`](Self::open_with), on what `select_backend` gives.
     pub(crate) async fn open_on(
         options: JournalOptions,
         path: &Path,
-        choose: impl FnOnce() -> Result<writer::Chosen> + Send + 'static,
+        select_backend: impl FnOnce() -> Result<writer::SelectedBackend> + Send + 'static,
     ) -> Result<Self> {
         options.validate()?;
-        let limits = Limits::of(&options);
-        let opening = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, choose)?;
+        let limits = AppendLimits::of(&options);
+        let opening = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, select_backend)?;
         Ok(Self::of(opening.await?, limits))
     }
 
@@ -137,18 +137,20 @@ impl MiniStore {
     pub(crate) fn open_stepped(
         options: JournalOptions,
         path: &Path,
-        chosen: writer::Chosen,
-    ) -> Result<(Self, writer::Stepped)> {
+        selected: writer::SelectedBackend,
+    ) -> Result<(Self, writer::ManualWriter)> {
         options.validate()?;
-        let limits = Limits::of(&options);
-        let (writer, opened) = writer::Stepped::start(options, path, limits.queue_bytes_max, chosen)?;
+        let limits = AppendLimits::of(&options);
+        let (writer, opened) = writer::ManualWriter::start(options, path, limits.queue_bytes_max, selected)?;
         Ok((Self::of(opened, limits), writer))
     }
 
-    fn of(opened: writer::Opened, limits: Limits) -> Self {
-        let writer::Opened { requests, shared, report, backend, disk } = opened;
-        let lookups = Lookups::new(Arc::clone(&disk), &shared.path, shared.process.clone());
-        Self { handle: Arc::new(Handle { requests, shared, report, backend, disk, limits, lookups }) }
+    fn of(opened: writer::WriterParts, limits: AppendLimits) -> Self {
+        let writer::WriterParts { requests, inner, report, backend, disk } = opened;
+        let point_reader = PointReader::new(Arc::clone(&disk), &inner.path, inner.process.clone());
+        Self {
+            handle: Arc::new(StoreHandle { requests, inner, report, backend, disk, limits, point_reader }),
+        }
     }
 
     /// Appends a record; returns once it is durable.
@@ -169,7 +171,7 @@ impl MiniStore {
     {
         let line = self.record_line(record);
         async move {
-            self.enqueue(line?, 1).await?.await?;
+            self.append_payload(line?, 1).await?.await?;
             Ok(())
         }
     }
@@ -192,7 +194,7 @@ impl MiniStore {
         let batch = self.batch_lines(records);
         async move {
             let (lines, count) = batch?;
-            let first = self.enqueue(lines, count).await?.await?.seq;
+            let first = self.append_payload(lines, count).await?.await?.seq;
             Ok(first..first + count)
         }
     }
@@ -207,9 +209,9 @@ impl MiniStore {
     /// feed in it that every reader of the journal can parse: no lone surrogate in a string, no number beyond `f64`, nested
     /// at most 127 levels deep (`docs/reference/format.md` has the whole rule). Otherwise as [`append`](Self::append).
     pub async fn append_json(&self, json: impl Into<Bytes>) -> Result<u64> {
-        let line = encode::checked_line(&json.into())?;
+        let line = encode::validate_line(&json.into())?;
         self.check_record(line.len())?;
-        let committed = self.enqueue(Lines::Shared(line), 1).await?.await?;
+        let committed = self.append_payload(Payload::Bytes(line), 1).await?.await?;
         Ok(committed.seq)
     }
 
@@ -245,7 +247,7 @@ impl MiniStore {
     /// which is at most a second, the last error is returned without another attempt.
     /// [`Closed`](MiniStoreError::Closed), [`Poisoned`](MiniStoreError::Poisoned).
     pub async fn rotate(&self) -> Result<()> {
-        self.control(Request::Rotate).await
+        self.control(Command::Rotate).await
     }
 
     /// Makes every accepted append durable, closes the journal and unlocks it. Appends through other clones fail with
@@ -257,20 +259,20 @@ impl MiniStore {
     /// [`Poisoned`](MiniStoreError::Poisoned), or an error of the operating system: the journal is then left as after a
     /// crash, and recovered at the next open. [`Closed`](MiniStoreError::Closed) where it is closed already.
     pub async fn close(&self) -> Result<()> {
-        self.control(Request::Close).await
+        self.control(Command::Close).await
     }
 
     /// Returns the highest durable sequence number; 0 for none. Every reader in every process sees that record.
     #[must_use]
     pub fn durable_seq(&self) -> u64 {
-        self.shared().durable_seq()
+        self.inner().durable_seq()
     }
 
     /// Returns counters and latencies since the store was opened. Takes no lock and delays no append: call it as often as you
     /// like. For an interval, see [`Stats::since`].
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared().stats(self.handle.backend)
+        self.inner().stats(self.handle.backend)
     }
 
     /// Returns what recovery found and did when the store was opened.
@@ -282,32 +284,32 @@ impl MiniStore {
     /// Returns the path of the active segment: absolute, symbolic links resolved.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.shared().path
+        &self.inner().path
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.handle.shared
+    pub(crate) fn inner(&self) -> &Arc<StoreInner> {
+        &self.handle.inner
     }
 
     /// Where the journal can be read.
-    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+    pub(crate) fn disk(&self) -> &Arc<dyn FileSystem> {
         &self.handle.disk
     }
 
-    pub(crate) fn lookups(&self) -> &Lookups {
-        &self.handle.lookups
+    pub(crate) fn point_reader(&self) -> &PointReader {
+        &self.handle.point_reader
     }
 
-    pub(crate) fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Lines> {
+    pub(crate) fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Payload> {
         let line = encode::to_line(record)?;
         self.check_record(line.len())?;
-        Ok(Lines::owned(line))
+        Ok(Payload::owned(line))
     }
 
-    fn batch_lines<R: Serialize>(&self, records: impl IntoIterator<Item = R>) -> Result<(Lines, u64)> {
+    fn batch_lines<R: Serialize>(&self, records: impl IntoIterator<Item = R>) -> Result<(Payload, u64)> {
         let bytes_max = self.handle.limits.batch_bytes_max;
         let (lines, count) = encode::batch_lines(records, bytes_max, |bytes| self.check_record(bytes))?;
-        Ok((Lines::owned(lines), count))
+        Ok((Payload::owned(lines), count))
     }
 
     fn check_record(&self, bytes: usize) -> Result<()> {
@@ -320,33 +322,33 @@ impl MiniStore {
         batch.map_or(Ok(()), |bytes| encode::check_size("a batch", bytes, self.handle.limits.batch_bytes_max))
     }
 
-    async fn enqueue(&self, lines: Lines, records: u64) -> Result<PendingCommit> {
-        self.hand_over(Handed::plain(lines, records)).await
+    async fn append_payload(&self, lines: Payload, records: u64) -> Result<PendingCommit> {
+        self.enqueue(QueuedAppend::new(lines, records)).await
     }
 
     /// Queues an append. Waits while the queue has no capacity for it.
-    pub(crate) async fn hand_over(&self, mut handed: Handed) -> Result<PendingCommit> {
-        let shared = self.shared();
-        shared.check_process()?;
-        handed.room = self.room_for(&handed.lines);
-        match shared.queue.append(&mut handed, shared) {
+    pub(crate) async fn enqueue(&self, mut queued: QueuedAppend) -> Result<PendingCommit> {
+        let inner = self.inner();
+        inner.check_fork()?;
+        queued.permits = self.permits_for(&queued.lines);
+        match inner.queue.append(&mut queued, inner) {
             Ok(Appended::Queued(pending)) => Ok(pending),
             Ok(Appended::Waiting(waiting)) => waiting.await,
-            Err(Ended) => Err(shared.refusal()),
+            Err(Disconnected) => Err(inner.closed_error()),
         }
     }
 
     /// Queues an append, or returns [`QueueFull`](MiniStoreError::QueueFull).
-    pub(crate) fn try_hand_over(&self, mut handed: Handed) -> Result<PendingCommit> {
-        let shared = self.shared();
-        shared.check_process()?;
-        handed.room = self.room_for(&handed.lines);
-        let pending = shared.queue.try_append(&mut handed, shared).map_err(|_| shared.refusal())?;
+    pub(crate) fn try_enqueue(&self, mut queued: QueuedAppend) -> Result<PendingCommit> {
+        let inner = self.inner();
+        inner.check_fork()?;
+        queued.permits = self.permits_for(&queued.lines);
+        let pending = inner.queue.try_append(&mut queued, inner).map_err(|_| inner.closed_error())?;
         pending.ok_or(MiniStoreError::QueueFull)
     }
 
     /// What lines take of the queue. Those that are larger than the whole queue take all of it.
-    fn room_for(&self, lines: &Lines) -> u32 {
+    fn permits_for(&self, lines: &Payload) -> u32 {
         let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.handle.limits.queue_bytes_max);
         if planted(Bug::TakesNoRoom) { 0 } else { bytes }
@@ -354,23 +356,26 @@ impl MiniStore {
 
     pub(crate) async fn control(
         &self,
-        request: impl FnOnce(oneshot::Sender<Result<()>>) -> Request,
+        request: impl FnOnce(oneshot::Sender<Result<()>>) -> Command,
     ) -> Result<()> {
-        let Handle { requests, shared, .. } = &*self.handle;
-        shared.check_process()?;
+        let StoreHandle { requests, inner, .. } = &*self.handle;
+        inner.check_fork()?;
         let (done, outcome) = oneshot::channel();
-        requests.control(request(done)).map_err(|_| shared.refusal())?;
-        Answer { outcome, shared: Arc::clone(shared) }.await
+        requests.control(request(done)).map_err(|_| inner.closed_error())?;
+        Reply { outcome, inner: Arc::clone(inner) }.await
     }
 
     /// Asks for what is done beside the commits, and ends no group.
-    pub(crate) async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Result<T>>) -> Ask) -> Result<T> {
-        let Handle { requests, shared, .. } = &*self.handle;
-        shared.check_process()?;
+    pub(crate) async fn request_retention<T>(
+        &self,
+        request_retention: impl FnOnce(oneshot::Sender<Result<T>>) -> RetentionRequest,
+    ) -> Result<T> {
+        let StoreHandle { requests, inner, .. } = &*self.handle;
+        inner.check_fork()?;
         let (done, outcome) = oneshot::channel();
-        if shared.retention.asks.add(ask(done)).map_err(|_| shared.refusal())? {
-            requests.nudge();
+        if inner.retention.requests.add(request_retention(done)).map_err(|_| inner.closed_error())? {
+            requests.wake_writer();
         }
-        Answer { outcome, shared: Arc::clone(shared) }.await
+        Reply { outcome, inner: Arc::clone(inner) }.await
     }
 }

@@ -5,7 +5,7 @@
 
 /// Counts that tell, and never decide: nobody waits for one, and nothing is published by one. So a model checker need not
 /// switch threads at them.
-pub(crate) mod tally {
+pub(crate) mod stats {
     pub(crate) use std::sync::{
         OnceLock as Once,
         atomic::{AtomicBool, AtomicU64, Ordering},

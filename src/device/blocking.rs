@@ -2,15 +2,15 @@ use std::{io, os::unix::fs::FileExt};
 
 use super::{
     CommitBuffer, CommitError, SyncKind,
-    commit_files::{CommitFiles, FileLane},
+    commit_files::{CommitFiles, FileBackend},
 };
 
 #[derive(Debug, Default)]
-pub(crate) struct BlockingLane {
+pub(crate) struct BlockingBackend {
     files: CommitFiles,
 }
 
-impl FileLane for BlockingLane {
+impl FileBackend for BlockingBackend {
     fn files(&self) -> &CommitFiles {
         &self.files
     }

@@ -2,7 +2,9 @@
 
 use std::{fmt, io, path::Path};
 
-use super::{CommitBuffer, CommitError, CommitMethod, CommitOptions, HeldDir, Lane, files::CommitFile};
+use super::{
+    CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, HeldDir, files::CommitFile,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct CommitFiles {
@@ -20,8 +22,8 @@ impl CommitFiles {
     }
 }
 
-/// A commit path to files of the operating system: a [`Lane`] that says only how bytes are written and synced.
-pub(crate) trait FileLane: fmt::Debug {
+/// A commit path to files of the operating system: a [`CommitBackend`] that says only how bytes are written and synced.
+pub(crate) trait FileBackend: fmt::Debug {
     fn files(&self) -> &CommitFiles;
 
     fn files_mut(&mut self) -> &mut CommitFiles;
@@ -35,7 +37,7 @@ pub(crate) trait FileLane: fmt::Debug {
     ) -> Result<(), CommitError>;
 }
 
-impl<L: FileLane> Lane for L {
+impl<L: FileBackend> CommitBackend for L {
     fn hold_dir(&mut self, dir: HeldDir) {
         self.files_mut().dir = dir;
     }
@@ -62,15 +64,15 @@ impl<L: FileLane> Lane for L {
         files.attached = files.next.take();
     }
 
-    fn leave_direct(&mut self) -> io::Result<()> {
-        self.files_mut().attached.as_mut().map_or(Ok(()), CommitFile::leave_direct)
+    fn fall_back_to_buffered(&mut self) -> io::Result<()> {
+        self.files_mut().attached.as_mut().map_or(Ok(()), CommitFile::fall_back_to_buffered)
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
         self.make_durable(buffer, offset, None)
     }
 
-    fn commit_and(
+    fn commit_overlapped(
         &mut self,
         buffer: &mut CommitBuffer,
         offset: u64,

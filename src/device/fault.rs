@@ -14,7 +14,7 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{BackendKind, BlockingLane, Disk, Lane, RealDisk, UringLane};
+use super::{BackendKind, BlockingBackend, CommitBackend, FileSystem, OsFileSystem, UringBackend};
 
 /// A test that waits longer than this hangs.
 const HANG: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ type Hook = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
 /// The handle that tests hold; clones control the same disk.
 #[derive(Clone, Default)]
-pub(crate) struct Faults(Arc<Control>);
+pub(crate) struct FaultInjector(Arc<Control>);
 
 #[derive(Default)]
 struct Control {
@@ -94,22 +94,22 @@ impl State {
     }
 }
 
-impl Faults {
+impl FaultInjector {
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
-        let inner = RealDisk::default();
-        Arc::new(wrap::FaultDisk { inner, faults: self.clone() })
+    pub(crate) fn disk(&self) -> Arc<dyn FileSystem> {
+        let inner = OsFileSystem::default();
+        Arc::new(wrap::FaultFileSystem { inner, faults: self.clone() })
     }
 
-    pub(crate) fn lane(&self, kind: BackendKind) -> io::Result<Box<dyn Lane>> {
-        let inner: Box<dyn Lane> = match kind {
-            BackendKind::Uring => Box::new(UringLane::new()?),
-            BackendKind::Blocking => Box::new(BlockingLane::default()),
+    pub(crate) fn commit_backend(&self, kind: BackendKind) -> io::Result<Box<dyn CommitBackend>> {
+        let inner: Box<dyn CommitBackend> = match kind {
+            BackendKind::Uring => Box::new(UringBackend::new()?),
+            BackendKind::Blocking => Box::new(BlockingBackend::default()),
         };
-        Ok(Box::new(wrap::FaultLane { inner, file: None, next: None, faults: self.clone() }))
+        Ok(Box::new(wrap::FaultBackend { inner, file: None, next: None, faults: self.clone() }))
     }
 
     /// Refuses renames that must not replace, as some file systems do: a link and an unlink take their place.
@@ -276,7 +276,7 @@ impl Faults {
     }
 }
 
-impl fmt::Debug for Faults {
+impl fmt::Debug for FaultInjector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Faults").finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! [`Disk`] on real files, through the standard library. The one place that says how a file is opened: never
+//! [`FileSystem`] on real files, through the standard library. The one place that says how a file is opened: never
 //! through a symbolic link for writing, never waiting for a FIFO, readable by its owner only unless told otherwise.
 
 use std::{
@@ -25,16 +25,17 @@ use rustix::{
 };
 
 use super::{
-    BackendKind, BlockingLane, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, FileId, Hands,
-    HeldDir, Kind, Lane, LockFile, Open, ThreadHands, UringLane, method::is_trusted,
+    BackendKind, BlockingBackend, CommitBackend, CommitError, CommitMethod, CommitOptions, Executor,
+    FileHandle, FileId, FileKind, FileSystem, HeldDir, LockFile, OpenMode, ThreadExecutor, UringBackend,
+    method::is_trusted,
 };
 
 /// Who may read and write a new file: its owner.
-pub(crate) const MODE_DEFAULT: u32 = 0o600;
+pub(crate) const DEFAULT_FILE_MODE: u32 = 0o600;
 
 /// Real files, committed to by one of the real lanes.
 #[derive(Debug)]
-pub(crate) struct RealDisk {
+pub(crate) struct OsFileSystem {
     backend: BackendKind,
     /// The permission bits of new files, before the process's umask.
     mode: u32,
@@ -45,19 +46,19 @@ pub(crate) struct RealDisk {
     dir: OnceLock<(PathBuf, File)>,
 }
 
-impl RealDisk {
+impl OsFileSystem {
     pub(crate) fn new(backend: BackendKind, mode: u32) -> Self {
         Self { backend, mode, held: HeldDir::default(), dir: OnceLock::new() }
     }
 }
 
-impl Default for RealDisk {
+impl Default for OsFileSystem {
     fn default() -> Self {
-        Self::new(BackendKind::Blocking, MODE_DEFAULT)
+        Self::new(BackendKind::Blocking, DEFAULT_FILE_MODE)
     }
 }
 
-impl Disk for RealDisk {
+impl FileSystem for OsFileSystem {
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
         if self.held.file(path).is_some() {
             return Ok(path.to_path_buf());
@@ -70,13 +71,13 @@ impl Disk for RealDisk {
         fs::canonicalize(path)
     }
 
-    fn kind(&self, path: &Path) -> io::Result<Kind> {
+    fn kind(&self, path: &Path) -> io::Result<FileKind> {
         let (dir, name) = self.held.locate(path);
         let found = statat(dir, name, AtFlags::empty())?;
         Ok(match FileType::from_raw_mode(found.st_mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Directory,
-            _ => Kind::Other,
+            FileType::RegularFile => FileKind::File,
+            FileType::Directory => FileKind::Directory,
+            _ => FileKind::Other,
         })
     }
 
@@ -101,14 +102,14 @@ impl Disk for RealDisk {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
         let file = open_regular(&self.held, path, flags, self.mode)?;
         let meta = file.metadata()?;
-        Ok(Box::new(RealLockFile { id: (meta.dev(), meta.ino()), file }))
+        Ok(Box::new(OsLockFile { id: (meta.dev(), meta.ino()), file }))
     }
 
-    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+    fn open(&self, path: &Path, how: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
         let flags = match how {
-            Open::Read => OFlags::RDONLY,
-            Open::Existing => OFlags::RDWR | OFlags::NOFOLLOW,
-            Open::New => OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CREATE | OFlags::EXCL,
+            OpenMode::ReadOnly => OFlags::RDONLY,
+            OpenMode::ReadWrite => OFlags::RDWR | OFlags::NOFOLLOW,
+            OpenMode::CreateNew => OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CREATE | OFlags::EXCL,
         };
         Ok(Arc::new(open_regular(&self.held, path, flags, self.mode)?))
     }
@@ -146,7 +147,7 @@ impl Disk for RealDisk {
 
     fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
         let (dir, name) = self.held.locate(path);
-        // As in `named_len`: no times.
+        // As in `len_if_linked`: no times.
         match statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::INO | StatxFlags::SIZE) {
             Ok(found) => Ok(Some((id_in(&found), found.stx_size))),
             Err(Errno::NOENT) => Ok(None),
@@ -192,15 +193,15 @@ impl Disk for RealDisk {
         Ok(names)
     }
 
-    fn lane(&self) -> io::Result<Box<dyn Lane>> {
+    fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {
         Ok(match self.backend {
-            BackendKind::Uring => Box::new(UringLane::new()?),
-            BackendKind::Blocking => Box::new(BlockingLane::default()),
+            BackendKind::Uring => Box::new(UringBackend::new()?),
+            BackendKind::Blocking => Box::new(BlockingBackend::default()),
         })
     }
 
-    fn hands(&self) -> io::Result<Box<dyn Hands>> {
-        Ok(Box::new(ThreadHands::spawn()?))
+    fn executor(&self) -> io::Result<Box<dyn Executor>> {
+        Ok(Box::new(ThreadExecutor::spawn()?))
     }
 }
 
@@ -225,19 +226,19 @@ fn not_a_regular_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }
 
-impl DiskFile for File {
+impl FileHandle for File {
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 
-    fn named_len(&self) -> io::Result<Option<u64>> {
+    fn len_if_linked(&self) -> io::Result<Option<u64>> {
         // Not the times: since Linux 6.13 whoever asks for those makes the next write note a new one in the inode,
         // through the file system's journal. That cost a third of a commit's latency.
         let wanted = StatxFlags::NLINK | StatxFlags::SIZE;
         let meta = match statx(self, "", AtFlags::EMPTY_PATH, wanted) {
             Ok(meta) => meta,
             // Older than Linux 4.11, or hidden by a seccomp filter.
-            Err(Errno::NOSYS | Errno::PERM) => return named_len_by_fstat(self),
+            Err(Errno::NOSYS | Errno::PERM) => return linked_len_by_fstat(self),
             Err(error) => return Err(error.into()),
         };
         Ok((meta.stx_nlink > 0).then_some(meta.stx_size))
@@ -267,7 +268,7 @@ impl DiskFile for File {
         File::sync_data(self)
     }
 
-    fn forget_cached(&self, offset: u64, bytes: u64) {
+    fn drop_page_cache(&self, offset: u64, bytes: u64) {
         let _ = fadvise(self, offset, NonZeroU64::new(bytes), Advice::DontNeed);
     }
 
@@ -285,18 +286,18 @@ impl DiskFile for File {
 }
 
 #[derive(Debug)]
-struct RealLockFile {
+struct OsLockFile {
     id: FileId,
     file: File,
 }
 
-impl LockFile for RealLockFile {
+impl LockFile for OsLockFile {
     fn id(&self) -> FileId {
         self.id
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        DiskFile::try_lock(&self.file)
+        FileHandle::try_lock(&self.file)
     }
 
     fn unlock(&self) -> io::Result<()> {
@@ -323,7 +324,7 @@ fn holder_in(locks: &str, (dev, inode): FileId) -> Option<u32> {
     })
 }
 
-/// The identity of a file. As in `named_len`: no times. And no question to a server, for none of it changes.
+/// The identity of a file. As in `len_if_linked`: no times. And no question to a server, for none of it changes.
 fn id_of(dir: BorrowedFd<'_>, name: &Path, flags: AtFlags) -> Result<FileId, Errno> {
     match statx(dir, name, flags | AtFlags::STATX_DONT_SYNC, StatxFlags::INO) {
         Ok(found) => Ok(id_in(&found)),
@@ -337,7 +338,7 @@ fn id_in(found: &Statx) -> FileId {
     (makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino)
 }
 
-fn named_len_by_fstat(file: &File) -> io::Result<Option<u64>> {
+fn linked_len_by_fstat(file: &File) -> io::Result<Option<u64>> {
     let meta = file.metadata()?;
     Ok((meta.nlink() > 0).then_some(meta.len()))
 }
@@ -394,7 +395,7 @@ impl CommitFile {
 
     /// Writes through the page cache from now on, and syncs with `fdatasync`. The descriptor stays: a new one may not be
     /// available. `O_DSYNC` cannot be removed from it, and is not relied on.
-    pub(super) fn leave_direct(&mut self) -> io::Result<()> {
+    pub(super) fn fall_back_to_buffered(&mut self) -> io::Result<()> {
         self.set_direct(false)?;
         self.method = self.method.without_direct();
         Ok(())

@@ -1,16 +1,16 @@
 //! The disk, as the engine sees it: the one seam between the engine and the operating system.
 //!
-//! [`Disk`] does everything to files and names that is not a commit: opening, recovery, rotation, writing
-//! ahead. [`Lane`] is the commit path: it belongs to the writer thread and makes one buffer durable at a time.
+//! [`FileSystem`] does everything to files and names that is not a commit: opening, recovery, rotation, writing
+//! ahead. [`CommitBackend`] is the commit path: it belongs to the writer thread and makes one buffer durable at a time.
 //! What runs behind them is chosen once, at open; the rest of the engine cannot tell.
 
 mod blocking;
 mod buffer;
 mod commit_files;
+mod executor;
 #[cfg(test)]
 pub(crate) mod fault;
 mod files;
-mod hands;
 mod held;
 mod method;
 mod uring;
@@ -23,16 +23,16 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-pub(crate) use blocking::BlockingLane;
+pub(crate) use blocking::BlockingBackend;
 pub(crate) use buffer::CommitBuffer;
-pub(crate) use files::{MODE_DEFAULT, RealDisk};
 #[cfg(any(test, feature = "testkit"))]
-pub(crate) use hands::Task;
-pub(crate) use hands::{Hands, ThreadHands};
+pub(crate) use executor::Task;
+pub(crate) use executor::{Executor, ThreadExecutor};
+pub(crate) use files::{DEFAULT_FILE_MODE, OsFileSystem};
 pub(crate) use held::HeldDir;
 pub use method::SyncKind;
 pub(crate) use method::{CommitMethod, CommitOptions};
-pub(crate) use uring::{UringLane, refusal_hint};
+pub(crate) use uring::{UringBackend, refusal_hint};
 
 use rustix::io::Errno;
 
@@ -45,12 +45,12 @@ use crate::{
 pub(crate) const BLOCK_BYTES: u64 = 4096;
 
 /// Files and names.
-pub(crate) trait Disk: Send + Sync + fmt::Debug {
+pub(crate) trait FileSystem: Send + Sync + fmt::Debug {
     /// The path made absolute, symbolic links resolved; `NotFound` where nothing stands there.
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
 
     /// What stands at a path, symbolic links followed.
-    fn kind(&self, path: &Path) -> io::Result<Kind>;
+    fn kind(&self, path: &Path) -> io::Result<FileKind>;
 
     /// Creates missing directories; their names are durable before anything is written into them.
     fn create_dirs(&self, dir: &Path) -> io::Result<()>;
@@ -59,7 +59,7 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
     fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>>;
 
     /// Opens a regular file. Whatever else stands there is an error, and never waited for.
-    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>>;
+    fn open(&self, path: &Path, how: OpenMode) -> io::Result<Arc<dyn FileHandle>>;
 
     /// Keeps a directory open: from then on every path directly in it is looked up there, wherever it is moved.
     fn hold_dir(&self, _dir: &Path) -> io::Result<HeldDir> {
@@ -103,30 +103,30 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>>;
 
     /// The commit path. Called on the writer thread, which keeps it.
-    fn lane(&self) -> io::Result<Box<dyn Lane>>;
+    fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>>;
 
     /// What runs the work beside the commits.
-    fn hands(&self) -> io::Result<Box<dyn Hands>>;
+    fn executor(&self) -> io::Result<Box<dyn Executor>>;
 }
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FileKind {
     File,
     Directory,
     /// A device, a FIFO, a socket.
     Other,
 }
 
-/// How [`Disk::open`] opens.
+/// How [`FileSystem::open`] opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Open {
+pub(crate) enum OpenMode {
     /// For reading only, through a symbolic link if need be.
-    Read,
+    ReadOnly,
     /// For reading and writing. A symbolic link is an error: what is written to is what is named.
-    Existing,
+    ReadWrite,
     /// For reading and writing; creates it empty. What stood there is an error.
-    New,
+    CreateNew,
 }
 
 /// A file, whatever its name: device and inode.
@@ -146,16 +146,16 @@ pub(crate) trait LockFile: Send + fmt::Debug {
 }
 
 /// Real files, for whoever only reads.
-pub(crate) fn real() -> Arc<dyn Disk> {
-    Arc::new(RealDisk::default())
+pub(crate) fn real() -> Arc<dyn FileSystem> {
+    Arc::new(OsFileSystem::default())
 }
 
 /// An open file. Reads and writes go through the page cache.
-pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
+pub(crate) trait FileHandle: ReadAt + Send + Sync + fmt::Debug {
     fn len(&self) -> io::Result<u64>;
 
     /// Its length; `None` where it has no name any more.
-    fn named_len(&self) -> io::Result<Option<u64>> {
+    fn len_if_linked(&self) -> io::Result<Option<u64>> {
         self.len().map(Some)
     }
 
@@ -165,7 +165,7 @@ pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
     }
 
     /// When it was last written to, where that is known. Not to be asked of a file that is committed to: it would make
-    /// the next commit slower (see `RealDisk`).
+    /// the next commit slower (see `OsFileSystem`).
     fn modified(&self) -> io::Result<Option<SystemTime>> {
         Ok(None)
     }
@@ -186,7 +186,7 @@ pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
 
     /// Lets the page cache forget what is durable of this range: who writes there past it then need not make it forget.
     /// Only a wish.
-    fn forget_cached(&self, _offset: u64, _bytes: u64) {}
+    fn drop_page_cache(&self, _offset: u64, _bytes: u64) {}
 
     /// Takes a lock on the file itself, whatever its name; `false` where somebody else has it. Where files have no
     /// other names there is nothing to do.
@@ -200,7 +200,7 @@ pub(crate) trait DiskFile: ReadAt + Send + Sync + fmt::Debug {
 }
 
 /// The commit path of the writer thread.
-pub(crate) trait Lane: fmt::Debug {
+pub(crate) trait CommitBackend: fmt::Debug {
     /// Looks up the files of this directory in its descriptor from then on.
     fn hold_dir(&mut self, _dir: HeldDir) {}
 
@@ -219,7 +219,7 @@ pub(crate) trait Lane: fmt::Debug {
     fn switch(&mut self);
 
     /// Writes through the page cache from now on, with the same descriptor, and syncs each write with `fdatasync`.
-    fn leave_direct(&mut self) -> io::Result<()>;
+    fn fall_back_to_buffered(&mut self) -> io::Result<()>;
 
     /// Whether writes bypass the page cache: offsets and lengths must then be multiples of [`BLOCK_BYTES`].
     fn is_direct(&self) -> bool {
@@ -231,7 +231,7 @@ pub(crate) trait Lane: fmt::Debug {
 
     /// A [`commit`](Self::commit), and `meanwhile` once while it is under way: before it, where commits do not go on by
     /// themselves.
-    fn commit_and(
+    fn commit_overlapped(
         &mut self,
         buffer: &mut CommitBuffer,
         offset: u64,
@@ -246,7 +246,7 @@ pub(crate) trait Lane: fmt::Debug {
 #[derive(Debug)]
 pub(crate) enum CommitError {
     /// There was no room: nothing acknowledged is affected, and a later commit may succeed.
-    NoRoom(io::Error),
+    StorageFull(io::Error),
     /// A call failed before anything was changed, for want of memory, say: a later commit may succeed.
     NotBegun { action: &'static str, source: io::Error },
     /// A write or a sync failed: what is on the disk is not known any more.
@@ -256,11 +256,11 @@ pub(crate) enum CommitError {
 impl CommitError {
     /// The verdict on a failed write, which had not been followed by a sync yet.
     pub(crate) fn of_write(error: io::Error) -> Self {
-        if is_no_room(&error) { Self::NoRoom(error) } else { Self::Failed(error) }
+        if is_storage_full(&error) { Self::StorageFull(error) } else { Self::Failed(error) }
     }
 
     pub(crate) fn into_io(self) -> io::Error {
-        let (Self::NoRoom(error) | Self::NotBegun { source: error, .. } | Self::Failed(error)) = self;
+        let (Self::StorageFull(error) | Self::NotBegun { source: error, .. } | Self::Failed(error)) = self;
         error
     }
 }
@@ -292,7 +292,7 @@ impl RenameError {
 /// gets the new name as a second one, durably, before it loses the old one: a crash leaves it with both, which recovery
 /// completes, and so does another attempt. Durable once the directory is synced.
 pub(crate) fn rename_to_free_name(
-    disk: &dyn Disk,
+    disk: &dyn FileSystem,
     dir: &Path,
     from: &Path,
     to: &Path,
@@ -312,7 +312,7 @@ pub(crate) fn rename_to_free_name(
     disk.remove(from).map_err(RenameError::of)
 }
 
-fn link_to_free_name(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), RenameError> {
+fn link_to_free_name(disk: &dyn FileSystem, from: &Path, to: &Path) -> Result<(), RenameError> {
     match disk.link(from, to) {
         // An earlier attempt made the link, or a network file system sent the request twice.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(disk, from, to) => Ok(()),
@@ -324,7 +324,7 @@ fn link_to_free_name(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), Rena
     }
 }
 
-fn is_same(disk: &dyn Disk, one: &Path, other: &Path) -> bool {
+fn is_same(disk: &dyn FileSystem, one: &Path, other: &Path) -> bool {
     matches!((disk.id_at(one), disk.id_at(other)), (Ok(Some(one)), Ok(Some(other))) if one == other)
 }
 
@@ -339,7 +339,7 @@ fn is_link_refused(error: &io::Error) -> bool {
 /// # Errors
 ///
 /// A shortage: the same question may be answered later.
-pub(crate) fn is_at(disk: &dyn Disk, path: &Path, file: &dyn DiskFile) -> io::Result<bool> {
+pub(crate) fn is_at(disk: &dyn FileSystem, path: &Path, file: &dyn FileHandle) -> io::Result<bool> {
     match file.id() {
         Err(error) if is_shortage(&error) => Err(error),
         id => has_id(disk, path, id.ok().flatten()),
@@ -347,7 +347,7 @@ pub(crate) fn is_at(disk: &dyn Disk, path: &Path, file: &dyn DiskFile) -> io::Re
 }
 
 /// The same, of a file whose identity is known.
-pub(crate) fn has_id(disk: &dyn Disk, path: &Path, id: Option<FileId>) -> io::Result<bool> {
+pub(crate) fn has_id(disk: &dyn FileSystem, path: &Path, id: Option<FileId>) -> io::Result<bool> {
     match (id, disk.id_at(path)) {
         (_, Err(error)) if is_shortage(&error) => Err(error),
         (Some(id), Ok(found)) => Ok(found == Some(id)),
@@ -356,7 +356,7 @@ pub(crate) fn has_id(disk: &dyn Disk, path: &Path, id: Option<FileId>) -> io::Re
 }
 
 /// A full disk, a quota, or the process's file size limit.
-pub(crate) fn is_no_room(error: &io::Error) -> bool {
+pub(crate) fn is_storage_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
@@ -395,7 +395,8 @@ pub(crate) fn changed_no_name(error: &io::Error) -> bool {
         Errno::NOSYS,
         Errno::OPNOTSUPP,
     ];
-    Errno::from_io_error(error).is_some_and(|errno| BEFORE_ANY_CHANGE.contains(&errno)) || is_no_room(error)
+    Errno::from_io_error(error).is_some_and(|errno| BEFORE_ANY_CHANGE.contains(&errno))
+        || is_storage_full(error)
 }
 
 /// The system calls that commits use.

@@ -16,8 +16,8 @@ use io_uring::{IoUring, Probe, opcode, squeue, types};
 use rustix::io::Errno;
 
 use super::{
-    CommitBuffer, CommitError, Lane, SyncKind,
-    commit_files::{CommitFiles, FileLane},
+    CommitBackend, CommitBuffer, CommitError, SyncKind,
+    commit_files::{CommitFiles, FileBackend},
     files::CommitFile,
 };
 
@@ -32,37 +32,37 @@ const WRITE_BYTES_MAX: usize = 1 << 30;
 const PAUSE_MIN: Duration = Duration::from_micros(100);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
-pub(crate) struct UringLane {
+pub(crate) struct UringBackend {
     ring: IoUring,
     files: CommitFiles,
     /// An operation never came to its end: nothing is to be begun any more.
     broken: bool,
 }
 
-impl UringLane {
+impl UringBackend {
     /// Sets up a ring and sends one operation through it. To be called on the thread that will use it.
     ///
     /// # Errors
     ///
     /// What the kernel says where io_uring is missing or refused.
     pub(crate) fn new() -> io::Result<Self> {
-        let ring = match frugal_ring() {
+        let ring = match single_issuer_ring() {
             // Older than Linux 6.1.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => IoUring::new(RING_ENTRIES)?,
             ring => ring?,
         };
         check_operations(&ring)?;
-        let mut lane = Self { ring, files: CommitFiles::default(), broken: false };
-        lane.run(&opcode::Nop::new().build(), None).map_err(Lost::into_error)?;
-        Ok(lane)
+        let mut commit_backend = Self { ring, files: CommitFiles::default(), broken: false };
+        commit_backend.run(&opcode::Nop::new().build(), None).map_err(OpError::into_error)?;
+        Ok(commit_backend)
     }
 
     /// Runs one operation to its end, and `meanwhile` as soon as it is under way.
-    fn run(&mut self, entry: &squeue::Entry, meanwhile: Option<&mut dyn FnMut()>) -> Result<u32, Lost> {
+    fn run(&mut self, entry: &squeue::Entry, meanwhile: Option<&mut dyn FnMut()>) -> Result<u32, OpError> {
         if self.broken {
-            return Err(Lost::Never(io::Error::other("an earlier operation on the ring never ended")));
+            return Err(OpError::Completed(io::Error::other("an earlier operation on the ring never ended")));
         }
-        push(&mut self.ring, entry).map_err(Lost::Never)?;
+        push(&mut self.ring, entry).map_err(OpError::Completed)?;
         let panicked = meanwhile.and_then(|meanwhile| {
             // Where the kernel does not take it now, it does when it is waited for.
             let _ = self.ring.submit();
@@ -77,19 +77,20 @@ impl UringLane {
     }
 
     /// Waits for the one operation that is under way.
-    fn wait(&mut self) -> Result<u32, Lost> {
+    fn wait(&mut self) -> Result<u32, OpError> {
         let mut pause = Pause::default();
         loop {
             if let Some(completed) = self.ring.completion().next() {
                 let result = completed.result();
-                return u32::try_from(result).map_err(|_| Lost::Never(io::Error::from_raw_os_error(-result)));
+                return u32::try_from(result)
+                    .map_err(|_| OpError::Completed(io::Error::from_raw_os_error(-result)));
             }
             match self.ring.submit_and_wait(1) {
                 Ok(_) => {}
-                Err(error) if is_passing(&error) => thread::sleep(pause.after(&error)),
+                Err(error) if is_transient(&error) => thread::sleep(pause.after(&error)),
                 Err(error) => {
                     self.broken = true;
-                    return Err(Lost::Perhaps(error));
+                    return Err(OpError::Unknown(error));
                 }
             }
         }
@@ -108,7 +109,7 @@ impl UringLane {
         let len = bytes.len().min(WRITE_BYTES_MAX) as u32;
         let entry = opcode::Write::new(types::Fd(fd), bytes.as_ptr(), len).offset(offset).build();
         self.run(&entry, meanwhile).map(|count| count as usize).map_err(|lost| {
-            if matches!(lost, Lost::Perhaps(_)) {
+            if matches!(lost, OpError::Unknown(_)) {
                 mem::forget(mem::replace(buffer, CommitBuffer::with_capacity(0)));
             }
             lost.into_error()
@@ -139,13 +140,13 @@ impl UringLane {
 
     fn sync(&mut self, fd: RawFd) -> io::Result<()> {
         let entry = opcode::Fsync::new(types::Fd(fd)).flags(types::FsyncFlags::DATASYNC).build();
-        self.run(&entry, None).map(drop).map_err(Lost::into_error)
+        self.run(&entry, None).map(drop).map_err(OpError::into_error)
     }
 }
 
 /// A ring that asks little of the kernel: it does the work of completions when it is waited for, not in an interrupt of
 /// whatever runs, and knows that one thread uses it.
-fn frugal_ring() -> io::Result<IoUring> {
+fn single_issuer_ring() -> io::Result<IoUring> {
     IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(RING_ENTRIES)
 }
 
@@ -164,31 +165,31 @@ fn check_operations(ring: &IoUring) -> io::Result<()> {
 /// The one place where memory is handed to the kernel.
 #[expect(unsafe_code, reason = "the ring takes pointers")]
 fn push(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
-    // SAFETY: whatever an entry points to lives until the operation has ended. `UringLane::run` is the only caller: it
+    // SAFETY: whatever an entry points to lives until the operation has ended. `UringBackend::run` is the only caller: it
     // neither returns nor unwinds before the kernel says that the operation has ended, and where the kernel does not say
-    // so, `UringLane::write` leaks the buffer. While it runs the lane is borrowed mutably, and so is the buffer. The
-    // descriptor belongs to `UringLane::files`, whose files are replaced only between operations.
+    // so, `UringBackend::write` leaks the buffer. While it runs the lane is borrowed mutably, and so is the buffer. The
+    // descriptor belongs to `UringBackend::files`, whose files are replaced only between operations.
     unsafe { ring.submission().push(entry) }.map_err(|_| io::Error::other("the submission queue is full"))
 }
 
 /// An operation that failed.
-enum Lost {
+enum OpError {
     /// It has ended, or never began.
-    Never(io::Error),
+    Completed(io::Error),
     /// The kernel may still be at it.
-    Perhaps(io::Error),
+    Unknown(io::Error),
 }
 
-impl Lost {
+impl OpError {
     fn into_error(self) -> io::Error {
-        let (Self::Never(error) | Self::Perhaps(error)) = self;
+        let (Self::Completed(error) | Self::Unknown(error)) = self;
         error
     }
 }
 
 /// Whether `io_uring_enter` is to be called again. It fails so before it has begun anything: a signal came, or the
 /// kernel is short of memory.
-fn is_passing(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::INTR | Errno::AGAIN | Errno::BUSY | Errno::NOMEM))
 }
 
@@ -220,7 +221,7 @@ pub(crate) fn refusal_hint(error: &io::Error) -> &'static str {
     }
 }
 
-impl FileLane for UringLane {
+impl FileBackend for UringBackend {
     fn files(&self) -> &CommitFiles {
         &self.files
     }
@@ -247,7 +248,7 @@ impl FileLane for UringLane {
     }
 }
 
-impl fmt::Debug for UringLane {
+impl fmt::Debug for UringBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UringLane").field("method", &self.method()).finish_non_exhaustive()
     }
@@ -265,35 +266,35 @@ mod tests {
     fn memory_shortage_in_the_kernel_is_waited_out() {
         for errno in [Errno::AGAIN, Errno::NOMEM, Errno::BUSY] {
             let (error, mut pause) = (io::Error::from(errno), Pause::default());
-            assert!(is_passing(&error));
+            assert!(is_transient(&error));
             let pauses: Vec<_> = (0..20).map(|_| pause.after(&error)).collect();
             assert_eq!((pauses[0], pauses[1]), (PAUSE_MIN, PAUSE_MIN * 2));
             assert!(pauses.is_sorted() && pauses[19] == PAUSE_MAX, "no busy loop, and no long wait");
         }
         let signal = io::Error::from(Errno::INTR);
-        assert!(is_passing(&signal) && Pause::default().after(&signal).is_zero());
-        assert!(!is_passing(&Errno::IO.into()) && !is_passing(&Errno::BADF.into()));
+        assert!(is_transient(&signal) && Pause::default().after(&signal).is_zero());
+        assert!(!is_transient(&Errno::IO.into()) && !is_transient(&Errno::BADF.into()));
     }
 
     #[test]
     fn what_is_done_meanwhile_may_panic_and_the_write_is_whole() {
-        let Ok(mut lane) = UringLane::new() else {
+        let Ok(mut commit_backend) = UringBackend::new() else {
             eprintln!("SKIPPED: io_uring: refused");
             return;
         };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "").unwrap();
-        lane.attach(&path, CommitOptions::default()).unwrap();
+        commit_backend.attach(&path, CommitOptions::default()).unwrap();
         let mut buffer = CommitBuffer::with_capacity(1 << 20);
         buffer.fill_to(1 << 20, b'x');
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            lane.commit_and(&mut buffer, 0, &mut || panic!("meanwhile")).is_ok()
+            commit_backend.commit_overlapped(&mut buffer, 0, &mut || panic!("meanwhile")).is_ok()
         }));
         assert!(panicked.is_err(), "the panic is handed on");
         assert_eq!(fs::read(&path).unwrap(), buffer.bytes(), "the write ended first");
         let mut calls = 0;
-        lane.commit_and(&mut buffer, 1 << 20, &mut || calls += 1).unwrap();
+        commit_backend.commit_overlapped(&mut buffer, 1 << 20, &mut || calls += 1).unwrap();
         assert_eq!((calls, fs::metadata(&path).unwrap().len()), (1, 2 << 20), "the lane goes on");
     }
 }

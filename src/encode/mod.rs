@@ -80,12 +80,12 @@ pub(crate) fn check_size(what: &'static str, bytes: usize, bytes_max: u64) -> Re
 }
 
 /// Checks JSON text from a caller; returns it without the white space around it.
-pub(crate) fn checked_line(json: &Bytes) -> Result<Bytes> {
-    checked_value(json).map(|value| json.slice(value))
+pub(crate) fn validate_line(json: &Bytes) -> Result<Bytes> {
+    validate_value(json).map(|value| json.slice(value))
 }
 
 /// Checks JSON text from a caller; returns the range of the value in it.
-pub(crate) fn checked_value(json: &[u8]) -> Result<Range<usize>> {
+pub(crate) fn validate_value(json: &[u8]) -> Result<Range<usize>> {
     let value = trimmed(json);
     validate::check(&json[value.clone()], NESTING_LEVELS_MAX)
         .map_err(|rejection| invalid(rejection, value.start))?;
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn white_space_around_a_value_is_trimmed() {
-        assert_eq!(checked_line(&Bytes::from_static(b" \t{\"a\": 1} \r\n")).unwrap(), "{\"a\": 1}");
+        assert_eq!(validate_line(&Bytes::from_static(b" \t{\"a\": 1} \r\n")).unwrap(), "{\"a\": 1}");
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
             (b"\x0c1", 0),
             (b"1,", 1),
         ] {
-            let refused = checked_line(&Bytes::copy_from_slice(json));
+            let refused = validate_line(&Bytes::copy_from_slice(json));
             let Err(MiniStoreError::InvalidJson { offset, .. }) = refused else {
                 panic!("{json:?}: {refused:?}");
             };
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn deep_nesting_is_rejected_without_overflow() {
         let deep = [vec![b'['; 1 << 20], vec![b']'; 1 << 20]].concat();
-        let rejected = checked_line(&Bytes::from(deep));
+        let rejected = validate_line(&Bytes::from(deep));
         assert!(matches!(rejected, Err(MiniStoreError::InvalidJson { offset: 127, .. })), "{rejected:?}");
     }
 }

@@ -16,7 +16,7 @@ const SEAL_KIND: &str = "crc32c";
 
 /// How a sealed segment continues the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Link {
+pub(crate) struct ChainLink {
     /// Sequence number of the first record line.
     pub(crate) first: u64,
     /// Last seal value of the segment before; 0 for none.
@@ -29,17 +29,17 @@ pub(crate) enum Header {
     /// As the original writes it: lines before the first seal are valid without one.
     Plain,
     /// As this engine writes it: every line is covered by a seal.
-    Sealed(Link),
+    Sealed(ChainLink),
 }
 
 /// Why a first line is not a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HeaderFault {
+pub(crate) enum HeaderError {
     #[error("it does not begin as a journal does")]
-    NotAJournal,
+    BadMagic,
     /// It begins as one, and what follows makes no sense.
     #[error("{0}")]
-    Damaged(String),
+    Corrupt(String),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,7 +51,7 @@ struct Fields<'a> {
 
 impl Header {
     /// How it continues the segment before it, where it says so.
-    pub(crate) fn link(self) -> Option<Link> {
+    pub(crate) fn link(self) -> Option<ChainLink> {
         match self {
             Self::Plain => None,
             Self::Sealed(link) => Some(link),
@@ -59,10 +59,10 @@ impl Header {
     }
 
     /// The header line, without a line feed.
-    pub(crate) fn compose(self) -> Vec<u8> {
+    pub(crate) fn encode(self) -> Vec<u8> {
         let mut line = MAGIC.to_vec();
         line.extend_from_slice(VERSION.as_bytes());
-        if let Self::Sealed(Link { first, prev }) = self {
+        if let Self::Sealed(ChainLink { first, prev }) = self {
             let object = format!(r#" {{"seal":"{SEAL_KIND}","first":{first},"prev":"{prev:08x}"}}"#);
             line.extend_from_slice(object.as_bytes());
         }
@@ -70,12 +70,12 @@ impl Header {
     }
 
     /// Reads a first line. White space at its end (a closed mark, padding, a carriage return) is passed over.
-    pub(crate) fn parse(line: &[u8]) -> Result<Self, HeaderFault> {
-        let rest = line.strip_prefix(MAGIC).ok_or(HeaderFault::NotAJournal)?.trim_ascii_end();
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, HeaderError> {
+        let rest = line.strip_prefix(MAGIC).ok_or(HeaderError::BadMagic)?.trim_ascii_end();
         let version_len = rest.iter().position(|&b| b == b' ').unwrap_or(rest.len());
         let (version, object) = rest.split_at(version_len);
         if !version.iter().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(b)) {
-            return Err(HeaderFault::Damaged("the header's version is not one".into()));
+            return Err(HeaderError::Corrupt("the header's version is not one".into()));
         }
         match object.trim_ascii_start() {
             [] => Ok(Self::Plain),
@@ -84,8 +84,8 @@ impl Header {
     }
 }
 
-fn parse_link(object: &[u8]) -> Result<Link, HeaderFault> {
-    let damaged = |reason: String| HeaderFault::Damaged(reason);
+fn parse_link(object: &[u8]) -> Result<ChainLink, HeaderError> {
+    let damaged = |reason: String| HeaderError::Corrupt(reason);
     let fields: Fields<'_> = serde_json::from_slice(object)
         .map_err(|source| damaged(format!("the header's object does not parse: {source}")))?;
     if fields.seal != SEAL_KIND {
@@ -97,7 +97,7 @@ fn parse_link(object: &[u8]) -> Result<Link, HeaderFault> {
     let is_hex = fields.prev.len() == 8 && fields.prev.bytes().all(|b| b.is_ascii_hexdigit());
     let prev = u32::from_str_radix(fields.prev, 16).ok().filter(|_| is_hex);
     let prev = prev.ok_or_else(|| damaged("the header's previous seal is not 8 hex digits".into()))?;
-    Ok(Link { first: fields.first, prev })
+    Ok(ChainLink { first: fields.first, prev })
 }
 
 /// Whether this is what a sealed header ends in.

@@ -16,7 +16,7 @@ const KIND: &str = "holds";
 const VERSION: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Head<'a> {
+struct FileHeader<'a> {
     ministore: &'a str,
     version: u32,
 }
@@ -28,7 +28,7 @@ struct Hold {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Foot {
+struct FileFooter {
     holds: usize,
     /// Of everything before this line.
     crc32c: String,
@@ -36,7 +36,7 @@ struct Foot {
 
 /// What does not hold of a file of holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HoldsFault {
+pub(crate) struct HoldsError {
     /// Counted from 1.
     pub(crate) line: u64,
     /// Where it begins, in bytes.
@@ -46,12 +46,12 @@ pub(crate) struct HoldsFault {
 
 /// The file's bytes, for these holds: name and sequence number.
 pub(crate) fn encode(holds: &BTreeMap<String, u64>) -> Vec<u8> {
-    let mut bytes = line(&Head { ministore: KIND, version: VERSION });
+    let mut bytes = line(&FileHeader { ministore: KIND, version: VERSION });
     for (name, &seq) in holds {
         bytes.extend(line(&Hold { name: name.clone(), seq }));
     }
     let crc32c = format!("{:08x}", crc32c::crc32c(&bytes));
-    bytes.extend(line(&Foot { holds: holds.len(), crc32c }));
+    bytes.extend(line(&FileFooter { holds: holds.len(), crc32c }));
     bytes
 }
 
@@ -60,15 +60,15 @@ pub(crate) fn encode(holds: &BTreeMap<String, u64>) -> Vec<u8> {
 /// # Errors
 ///
 /// Anything that [`encode`] would not have written.
-pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, u64>, HoldsFault> {
-    let at = |line, offset: usize, reason| HoldsFault { line, offset: offset as u64, reason };
+pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, u64>, HoldsError> {
+    let at = |line, offset: usize, reason| HoldsError { line, offset: offset as u64, reason };
     let lines: Vec<&[u8]> = bytes.split_inclusive(|&byte| byte == LF).collect();
     let [head, holds @ .., foot] = lines.as_slice() else {
         return Err(at(1, 0, "it is not a whole file of holds"));
     };
-    match serde_json::from_slice::<Head<'_>>(head) {
-        Ok(Head { ministore: KIND, version: VERSION }) => {}
-        Ok(Head { ministore: KIND, .. }) => return Err(at(1, 0, "its version is not known here")),
+    match serde_json::from_slice::<FileHeader<'_>>(head) {
+        Ok(FileHeader { ministore: KIND, version: VERSION }) => {}
+        Ok(FileHeader { ministore: KIND, .. }) => return Err(at(1, 0, "its version is not known here")),
         _ => return Err(at(1, 0, "it does not begin as a file of holds")),
     }
     let (mut found, mut offset) = (BTreeMap::new(), head.len());
@@ -80,7 +80,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, u64>, HoldsFault> 
         offset += hold.len();
     }
     // Also where the foot is damaged, a line repeated, or white space added.
-    if serde_json::from_slice::<Foot>(foot).is_err() || encode(&found) != bytes {
+    if serde_json::from_slice::<FileFooter>(foot).is_err() || encode(&found) != bytes {
         return Err(at(lines.len() as u64, offset, "its checksum does not match"));
     }
     Ok(found)

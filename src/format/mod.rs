@@ -2,15 +2,15 @@
 //! file. Writer, reader, recovery and maintenance share it.
 //!
 //! A segment is a header line and record lines, separated by LF. The last line of every commit group ends in a
-//! [`seal`]; the last line of a closed segment also ends in the [closed mark](CLOSED_MARK).
+//! [`seal`]; the last line of a closed segment also ends in the [closed mark](CLOSE_MARKER).
 
 pub(crate) mod header;
 pub(crate) mod holds;
 pub(crate) mod line;
 pub(crate) mod seal;
 
-pub(crate) use header::{Header, HeaderFault, Link};
-pub(crate) use line::{Ending, ending};
+pub(crate) use header::{ChainLink, Header, HeaderError};
+pub(crate) use line::{LineTrailer, parse_trailer};
 pub(crate) use seal::{Chain, SEAL_LEN};
 
 /// Separates lines, and ends a closed segment.
@@ -24,7 +24,7 @@ pub(crate) const PADDING: u8 = b' ';
 pub(crate) const PADDING_STEP_BYTES: u64 = 64 << 10;
 
 /// Stands after the last line of a closed segment: what fails to verify in a marked file is damage.
-pub(crate) const CLOSED_MARK: u8 = b'\t';
+pub(crate) const CLOSE_MARKER: u8 = b'\t';
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -55,17 +55,17 @@ pub(crate) struct Chain {
 
 impl Chain {
     /// The chain of a segment with this header line (without white space at its end).
-    pub(crate) fn start(header: &[u8]) -> Self {
+    pub(crate) fn from_header(header: &[u8]) -> Self {
         let of_header = crc32c::crc32c(header.trim_ascii_end());
-        Self::behind(if planted(Bug::ChainWithoutHeader) { 0 } else { of_header })
+        Self::from_state(if planted(Bug::ChainWithoutHeader) { 0 } else { of_header })
     }
 
     /// The chain right after a seal of this value.
-    pub(crate) fn after(seal: u32) -> Self {
-        Self::behind(if planted(Bug::SealWithoutChain) { 0 } else { seal })
+    pub(crate) fn from_seal(seal: u32) -> Self {
+        Self::from_state(if planted(Bug::SealWithoutChain) { 0 } else { seal })
     }
 
-    fn behind(seal: u32) -> Self {
+    fn from_state(seal: u32) -> Self {
         Self { running: crc32c::crc32c(&seal.to_le_bytes()), open: false }
     }
 

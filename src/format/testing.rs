@@ -1,9 +1,9 @@
 //! Segments in memory, composed byte by byte: what tests read, cut and damage.
 
-use super::{CLOSED_MARK, Chain, Header, LF, Link, PADDING, seal};
+use super::{CLOSE_MARKER, Chain, ChainLink, Header, LF, PADDING, seal};
 
 /// The header of a journal's first segment.
-pub(crate) const FIRST: Header = Header::Sealed(Link { first: 1, prev: 0 });
+pub(crate) const FIRST: Header = Header::Sealed(ChainLink { first: 1, prev: 0 });
 
 /// A segment up to the last thing written into it.
 #[derive(Debug, Clone)]
@@ -15,8 +15,8 @@ pub(crate) struct SegmentBytes {
 
 impl SegmentBytes {
     pub(crate) fn new(header: Header) -> Self {
-        let bytes = header.compose();
-        Self { chain: Chain::start(&bytes), bytes, last_seal: 0 }
+        let bytes = header.encode();
+        Self { chain: Chain::from_header(&bytes), bytes, last_seal: 0 }
     }
 
     /// Adds a commit group: `LF lines seal`.
@@ -25,7 +25,7 @@ impl SegmentBytes {
             self = self.line(line);
         }
         self.last_seal = self.chain.seal();
-        self.chain = Chain::after(self.last_seal);
+        self.chain = Chain::from_seal(self.last_seal);
         self.bytes.extend_from_slice(&seal::encode(self.last_seal));
         self
     }
@@ -65,7 +65,7 @@ impl SegmentBytes {
 
     /// As a segment that is complete.
     pub(crate) fn closed(self) -> Vec<u8> {
-        self.followed_by(&[CLOSED_MARK, LF])
+        self.followed_by(&[CLOSE_MARKER, LF])
     }
 
     pub(crate) fn followed_by(mut self, bytes: &[u8]) -> Vec<u8> {

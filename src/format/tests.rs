@@ -1,17 +1,20 @@
 use proptest::prelude::*;
 
-use super::{Chain, Ending, Header, HeaderFault, Link, SEAL_LEN, ending, header, line::embedded_seals, seal};
+use super::{
+    Chain, ChainLink, Header, HeaderError, LineTrailer, SEAL_LEN, header, line::embedded_seals,
+    parse_trailer, seal,
+};
 
 /// The example of the format's description, whose seals are known.
-const EXAMPLE: Header = Header::Sealed(Link { first: 1, prev: 0 });
+const EXAMPLE: Header = Header::Sealed(ChainLink { first: 1, prev: 0 });
 
 #[test]
 fn the_chain_gives_the_documented_values() {
-    let mut chain = Chain::start(&EXAMPLE.compose());
-    assert_eq!(chain, Chain::after(0x1240_8318));
+    let mut chain = Chain::from_header(&EXAMPLE.encode());
+    assert_eq!(chain, Chain::from_seal(0x1240_8318));
     chain.push(b"{\"Set\":{\"value\":10}}\n{\"Inc\":{\"by\":5}}");
     assert_eq!(chain.seal(), 0x5321_4414);
-    let mut chain = Chain::after(chain.seal());
+    let mut chain = Chain::from_seal(chain.seal());
     chain.push(b"{\"Inc\":{\"by\":7}}");
     assert_eq!(chain.seal(), 0xbe69_100f);
 }
@@ -19,21 +22,21 @@ fn the_chain_gives_the_documented_values() {
 #[test]
 fn the_header_reads_as_documented() {
     let text = br#"// MINISTORE JOURNAL v0.1.4 {"seal":"crc32c","first":1,"prev":"00000000"}"#;
-    assert_eq!(EXAMPLE.compose(), text);
-    assert_eq!(Header::Plain.compose(), b"// MINISTORE JOURNAL v0.1.4");
+    assert_eq!(EXAMPLE.encode(), text);
+    assert_eq!(Header::Plain.encode(), b"// MINISTORE JOURNAL v0.1.4");
     assert_eq!(Header::parse(b"// MINISTORE JOURNAL v9.9-rc.1 \r"), Ok(Header::Plain));
 }
 
 #[test]
 fn every_changed_header_byte_is_noticed_or_changes_the_chain() {
-    let good = EXAMPLE.compose();
-    let start = Chain::start(&good);
+    let good = EXAMPLE.encode();
+    let start = Chain::from_header(&good);
     for at in 0..good.len() {
         for flip in 1..=255u8 {
             let mut bad = good.clone();
             bad[at] ^= flip;
             if let Ok(Header::Sealed(_)) = Header::parse(&bad) {
-                assert_ne!(Chain::start(&bad), start, "byte {at} flipped by {flip:#x}");
+                assert_ne!(Chain::from_header(&bad), start, "byte {at} flipped by {flip:#x}");
             }
         }
     }
@@ -41,11 +44,11 @@ fn every_changed_header_byte_is_noticed_or_changes_the_chain() {
 
 #[test]
 fn missing_header_differs_from_damaged_header() {
-    assert_eq!(Header::parse(b"{\"a\":1}"), Err(HeaderFault::NotAJournal));
-    assert!(matches!(Header::parse(b"// MINISTORE JOURNAL v0.1.4 {\"seal\":"), Err(HeaderFault::Damaged(_))));
+    assert_eq!(Header::parse(b"{\"a\":1}"), Err(HeaderError::BadMagic));
+    assert!(matches!(Header::parse(b"// MINISTORE JOURNAL v0.1.4 {\"seal\":"), Err(HeaderError::Corrupt(_))));
     assert!(header::is_torn_header(b"// MINIST"));
     assert!(header::is_torn_header(b"// MINISTORE JOURNAL v0.1.4 {\"se   "));
-    assert!(!header::is_torn_header(&EXAMPLE.compose()));
+    assert!(!header::is_torn_header(&EXAMPLE.encode()));
     assert!(!header::is_torn_header(b"[1]"));
 }
 
@@ -92,27 +95,27 @@ proptest! {
 
     #[test]
     fn a_header_reads_back(first in 1u64..=1 << 62, prev: u32) {
-        let header = Header::Sealed(Link { first, prev });
-        prop_assert_eq!(Header::parse(&header.compose()), Ok(header));
+        let header = Header::Sealed(ChainLink { first, prev });
+        prop_assert_eq!(Header::parse(&header.encode()), Ok(header));
     }
 
     #[test]
     fn a_line_is_taken_apart(text in "[!-~]{1,40}", value: u32, padding in 0usize..100) {
         let plain = text.as_bytes();
-        prop_assert_eq!(ending(plain), (plain.len(), Ending::Unsealed));
+        prop_assert_eq!(parse_trailer(plain), (plain.len(), LineTrailer::Unsealed));
         let mut sealed = plain.to_vec();
         sealed.extend_from_slice(&seal::encode(value));
         prop_assert_eq!(sealed.len(), plain.len() + SEAL_LEN);
         let mut marked = sealed.clone();
-        marked.push(super::CLOSED_MARK);
-        prop_assert_eq!(ending(&marked), (plain.len(), Ending::Closed(value)));
+        marked.push(super::CLOSE_MARKER);
+        prop_assert_eq!(parse_trailer(&marked), (plain.len(), LineTrailer::Closed(value)));
         sealed.resize(sealed.len() + padding, super::PADDING);
-        prop_assert_eq!(ending(&sealed), (plain.len(), Ending::Sealed(value)));
+        prop_assert_eq!(parse_trailer(&sealed), (plain.len(), LineTrailer::Sealed(value)));
     }
 
     #[test]
     fn any_bytes_are_taken_apart_without_a_panic(bytes: Vec<u8>) {
-        let (value_len, _) = ending(&bytes);
+        let (value_len, _) = parse_trailer(&bytes);
         prop_assert!(value_len <= bytes.len());
         let _ = Header::parse(&bytes);
         let _ = embedded_seals(&bytes).count();
@@ -121,7 +124,7 @@ proptest! {
     #[test]
     fn one_changed_byte_changes_the_seal(lines in "[ -~]{1,80}", at: prop::sample::Index, flip in 1u8..) {
         let mut bytes = lines.into_bytes();
-        let seal = |bytes: &[u8]| { let mut chain = Chain::after(1); chain.push(bytes); chain.seal() };
+        let seal = |bytes: &[u8]| { let mut chain = Chain::from_seal(1); chain.push(bytes); chain.seal() };
         let before = seal(&bytes);
         let at = at.index(bytes.len());
         bytes[at] ^= flip;

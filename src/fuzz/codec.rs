@@ -9,8 +9,10 @@ use super::{
 };
 use crate::{
     MiniStoreError,
-    encode::{checked_line, to_line},
-    format::{Chain, Ending, Header, Link, SEAL_LEN, ending, header, line::embedded_seals, seal},
+    encode::{to_line, validate_line},
+    format::{
+        Chain, ChainLink, Header, LineTrailer, SEAL_LEN, header, line::embedded_seals, parse_trailer, seal,
+    },
 };
 
 /// Any bytes as a first line and as a line; then numbers as a header and as a seal.
@@ -19,7 +21,7 @@ pub fn codec(data: &[u8]) {
     first_line(line);
     any_line(line);
     let mut script = Script::new(data);
-    let link = Link { first: (script.number() >> 2).max(1), prev: script.number() as u32 };
+    let link = ChainLink { first: (script.number() >> 2).max(1), prev: script.number() as u32 };
     composed(link);
     let made = script::segment(&mut script, link, false);
     chained(&made.bytes);
@@ -28,7 +30,7 @@ pub fn codec(data: &[u8]) {
 /// JSON text from a caller becomes a line with the same value, or is rejected: exactly as the naive rule says.
 pub fn encode(data: &[u8]) {
     let is_accepted = naive::is_accepted(data);
-    match checked_line(&Bytes::copy_from_slice(data)) {
+    match validate_line(&Bytes::copy_from_slice(data)) {
         Ok(line) => {
             assert!(is_accepted, "accepted, and not readable: {:?}", String::from_utf8_lossy(data));
             is_same_value(data, &line);
@@ -56,7 +58,7 @@ pub fn encode(data: &[u8]) {
 
 fn is_same_value(json: &[u8], line: &[u8]) {
     assert!(!line.contains(&b'\n') && line.trim_ascii().len() == line.len() && !line.is_empty());
-    assert_eq!(ending(line), (line.len(), Ending::Unsealed));
+    assert_eq!(parse_trailer(line), (line.len(), LineTrailer::Unsealed));
     let parse = |json| serde_json::from_slice::<serde_json::Value>(json).unwrap();
     assert_eq!(parse(line), parse(json));
 }
@@ -66,41 +68,41 @@ fn first_line(line: &[u8]) {
     match Header::parse(line) {
         Ok(parsed) => {
             assert!(magic);
-            assert_eq!(Header::parse(&parsed.compose()), Ok(parsed));
+            assert_eq!(Header::parse(&parsed.encode()), Ok(parsed));
             let object = line.iter().position(|&byte| byte == b'{').map(|at| &line[at..]);
             assert_eq!(parsed.link(), object.map(|object| link_in(object.trim_ascii_end())));
         }
-        Err(fault) => assert_eq!(fault == crate::format::HeaderFault::NotAJournal, !magic),
+        Err(fault) => assert_eq!(fault == crate::format::HeaderError::BadMagic, !magic),
     }
     header::is_torn_header(line);
 }
 
-fn link_in(object: &[u8]) -> Link {
+fn link_in(object: &[u8]) -> ChainLink {
     let object: serde_json::Value = serde_json::from_slice(object).unwrap();
     let prev = object["prev"].as_str().unwrap();
     assert_eq!((object["seal"].as_str(), prev.len()), (Some("crc32c"), 8));
-    Link { first: object["first"].as_u64().unwrap(), prev: u32::from_str_radix(prev, 16).unwrap() }
+    ChainLink { first: object["first"].as_u64().unwrap(), prev: u32::from_str_radix(prev, 16).unwrap() }
 }
 
 fn any_line(line: &[u8]) {
     let (value_len, expected) = naive::ending(line);
     let expected = match expected {
-        None => Ending::Unsealed,
-        Some((seal, false)) => Ending::Sealed(seal),
-        Some((seal, true)) => Ending::Closed(seal),
+        None => LineTrailer::Unsealed,
+        Some((seal, false)) => LineTrailer::Sealed(seal),
+        Some((seal, true)) => LineTrailer::Closed(seal),
     };
-    assert_eq!(ending(line), (value_len, expected));
+    assert_eq!(parse_trailer(line), (value_len, expected));
     let is_embedded = |&at: &usize| !line[at - 1].is_ascii_whitespace();
     let expected = (1..line.len()).filter(is_embedded).filter_map(|at| Some((at, naive::seal(&line[at..])?)));
     assert!(embedded_seals(line).eq(expected));
     assert_eq!(seal::decode(line), naive::seal(line));
 }
 
-fn composed(link: Link) {
-    let text = Header::Sealed(link).compose();
+fn composed(link: ChainLink) {
+    let text = Header::Sealed(link).encode();
     assert_eq!(Header::parse(&text), Ok(Header::Sealed(link)));
     for len in 0..text.len() {
-        let bare = &text[..len] == Header::Plain.compose().as_slice();
+        let bare = &text[..len] == Header::Plain.encode().as_slice();
         assert!(header::is_torn_header(&text[..len]) || Header::parse(&text[..len]).is_ok(), "cut at {len}");
         assert!(!bare || Header::parse(&text[..len]) == Ok(Header::Plain));
     }
@@ -112,9 +114,9 @@ fn composed(link: Link) {
 fn chained(bytes: &[u8]) {
     let mut lines = bytes.split(|&byte| byte == b'\n');
     let header = lines.next().unwrap_or_default();
-    let mut chain = Chain::start(header);
+    let mut chain = Chain::from_header(header);
     let mut raw = chain;
-    assert_eq!(chain.seal(), Chain::after(naive::crc32c(&[header.trim_ascii_end()])).seal());
+    assert_eq!(chain.seal(), Chain::from_seal(naive::crc32c(&[header.trim_ascii_end()])).seal());
     let (mut group, mut prev) = (Vec::new(), naive::crc32c(&[header.trim_ascii_end()]));
     for line in lines {
         let (value_len, sealed) = naive::ending(line);
@@ -128,7 +130,7 @@ fn chained(bytes: &[u8]) {
         let expected = naive::crc32c(&[&prev.to_le_bytes(), &group.join(&b'\n')]);
         assert_eq!((chain.seal(), raw.seal()), (expected, expected));
         assert!(line.len() >= value_len + SEAL_LEN);
-        (chain, raw) = (Chain::after(expected), Chain::after(expected));
+        (chain, raw) = (Chain::from_seal(expected), Chain::from_seal(expected));
         (prev, group) = (expected, Vec::new());
     }
 }

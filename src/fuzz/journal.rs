@@ -9,7 +9,7 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::script::{self, Script};
-use crate::{MiniStoreError, Reader, format::Link};
+use crate::{MiniStoreError, Reader, format::ChainLink};
 
 /// The name of every journal here.
 const NAME: &str = "j";
@@ -110,7 +110,7 @@ pub(super) fn records(path: &Path, from: u64) -> (Records, Option<MiniStoreError
 /// Segments that continue each other, and nearly always end as they should.
 fn segments(script: &mut Script<'_>) -> Files {
     let mut files = Files::new();
-    let mut link = Link { first: 1, prev: 0 };
+    let mut link = ChainLink { first: 1, prev: 0 };
     let count = 1 + script.byte() % 4;
     for index in 1..=count {
         let mut made = script::segment(script, link, index < count);
@@ -123,7 +123,7 @@ fn segments(script: &mut Script<'_>) -> Files {
             (false, _) => format!("j.{index:03}"),
         };
         files.insert(name, made.bytes);
-        link = Link { first: link.first + made.records, prev: made.last_seal };
+        link = ChainLink { first: link.first + made.records, prev: made.last_seal };
     }
     files
 }
@@ -154,7 +154,7 @@ fn spoil(script: &mut Script<'_>, files: &mut Files) {
         6 => drop(files.insert(other, vec![b"\0 "[script.below(2)]; script.below(9000)])),
         7 => drop(files.insert(other, script.take(60).to_vec())),
         8 => {
-            let link = Link { first: 1 + u64::from(script.byte()), prev: script.number() as u32 };
+            let link = ChainLink { first: 1 + u64::from(script.byte()), prev: script.number() as u32 };
             files.insert(other, script::segment(script, link, false).bytes);
         }
         _ => {

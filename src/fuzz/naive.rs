@@ -72,19 +72,19 @@ pub(super) fn groups(bytes: &[u8]) -> Vec<Group> {
     let mut prev = crc32c(&[header.trim_ascii_end()]);
     let mut found = Vec::new();
     let mut records = 0;
-    let marked = header[header.trim_ascii_end().len()..] == *b"\t";
-    if offset > bytes.len() || marked {
+    let closed = header[header.trim_ascii_end().len()..] == *b"\t";
+    if offset > bytes.len() || closed {
         return found;
     }
     for (at, line) in lines(bytes, offset) {
         records += 1;
-        let (value_len, Some((seal, marked))) = ending(line) else { continue };
+        let (value_len, Some((seal, closed))) = ending(line) else { continue };
         let end = at + value_len + SEAL_LEN;
         if !verifies(bytes, prev, offset, end) {
             break;
         }
         found.push(Group { offset, end, records, seal });
-        if marked {
+        if closed {
             break;
         }
         (offset, prev, records) = (at + line.len() + 1, seal, 0);

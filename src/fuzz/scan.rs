@@ -5,9 +5,9 @@ use super::{
     script::{self, Script},
 };
 use crate::{
-    format::{Header, Link, seal},
+    format::{ChainLink, Header, seal},
     recovery::check_plain_lines,
-    scan::{Block, Collect, End, Group, LineReader, Scanner, Step, Sweep, read_header},
+    scan::{Block, Group, LineReader, ResyncScanner, ScanItem, ScanMode, Scanner, SegmentEnd, read_header},
 };
 
 /// More steps than there can be lines: a scan that takes them does not end.
@@ -20,18 +20,18 @@ pub fn scan(data: &[u8]) {
         0 => script.rest().to_vec(),
         1 => [b"// MINISTORE JOURNAL v0.1.4\n", script.rest()].concat(),
         _ => {
-            let link = Link { first: 1 + u64::from(script.byte()), prev: 0 };
+            let link = ChainLink { first: 1 + u64::from(script.byte()), prev: 0 };
             let mut bytes = script::segment(&mut script, link, false).bytes;
             script::spoil(&mut script, &mut bytes);
             bytes
         }
     };
     sweep(&bytes, 0, 1);
-    let Some(reading) = read(&bytes, Collect::Lines) else {
+    let Some(reading) = read(&bytes, ScanMode::Read) else {
         assert!(read_header(bytes.as_slice()).unwrap().is_err());
         return;
     };
-    let counted = read(&bytes, Collect::Nothing).unwrap();
+    let counted = read(&bytes, ScanMode::VerifyOnly).unwrap();
     assert_eq!((&counted.end, counted.records()), (&reading.end, reading.records()));
     verified_groups(&bytes, &reading);
     end(&bytes, &reading);
@@ -42,7 +42,7 @@ struct Reading {
     header: Header,
     groups: Vec<Group>,
     lines: Vec<Vec<u8>>,
-    end: End,
+    end: SegmentEnd,
 }
 
 impl Reading {
@@ -51,24 +51,24 @@ impl Reading {
     }
 }
 
-fn read(bytes: &[u8], collect: Collect) -> Option<Reading> {
+fn read(bytes: &[u8], collect: ScanMode) -> Option<Reading> {
     let mut scanner = Scanner::open(bytes, collect).unwrap().ok()?;
     let (mut groups, mut lines) = (Vec::new(), Vec::new());
     for _ in 0..STEPS_MAX {
         let mut block = Block::default();
         match scanner.next(&mut block).unwrap() {
-            Step::Group(group) if group.on_disk => {
+            ScanItem::Group(group) if group.is_too_large => {
                 let mut reader = LineReader::with_limit(bytes, group.offset, group.end);
                 while let Some(line) = reader.next().unwrap() {
                     lines.push(line.bytes.trim_ascii_end().to_vec());
                 }
                 groups.push(group);
             }
-            Step::Group(group) => {
+            ScanItem::Group(group) => {
                 lines.extend((0..block.len()).map(|at| block.value(block.span(at).unwrap()).to_vec()));
                 groups.push(group);
             }
-            Step::End(end) => return Some(Reading { header: scanner.header(), groups, lines, end }),
+            ScanItem::End(end) => return Some(Reading { header: scanner.header(), groups, lines, end }),
         }
     }
     panic!("the scan does not end");
@@ -125,7 +125,7 @@ fn end(bytes: &[u8], reading: &Reading) {
     match &end.tail {
         None => {
             assert!(behind.trim_ascii().is_empty(), "a tail that is not told: {behind:?}");
-            assert_eq!(end.terminated, behind.contains(&b'\n'));
+            assert_eq!(end.has_newline, behind.contains(&b'\n'));
         }
         Some(tail) => {
             assert!(tail.offset >= end.data_end && tail.offset + tail.bytes <= end.file_end);
@@ -152,7 +152,7 @@ fn end(bytes: &[u8], reading: &Reading) {
 
 /// A group written where the data ends is read, and so are those before it.
 fn continued(bytes: &[u8], reading: &Reading) {
-    if reading.end.tail.is_none() && reading.end.marked {
+    if reading.end.tail.is_none() && reading.end.closed {
         return;
     }
     if reading.header == Header::Plain && reading.end.last_seal.is_none() {
@@ -163,7 +163,7 @@ fn continued(bytes: &[u8], reading: &Reading) {
     let mut longer = bytes[..reading.end.data_end as usize].to_vec();
     longer.extend_from_slice(b"\n\"more\"");
     longer.extend_from_slice(&seal::encode(chain.seal()));
-    let continued = read(&longer, Collect::Lines).unwrap();
+    let continued = read(&longer, ScanMode::Read).unwrap();
     assert_eq!(continued.end.tail, None);
     assert_eq!(continued.lines.last().map(Vec::as_slice), Some(&b"\"more\""[..]));
     assert_eq!(continued.lines[..reading.lines.len()], reading.lines);
@@ -171,11 +171,14 @@ fn continued(bytes: &[u8], reading: &Reading) {
 
 /// Whatever a sweep gives as verified has a seal before it that fits.
 fn sweep(bytes: &[u8], offset: u64, line: u64) {
-    let mut sweep = Sweep::new(bytes, offset, line);
+    let mut sweep = ResyncScanner::new(bytes, offset, line);
     let (mut block, mut next_record, mut from) = (Block::default(), line, offset);
-    while let Some(swept) = sweep.next(&mut block).unwrap() {
-        assert_eq!((swept.line, swept.offset, swept.records), (next_record, from, block.len() as u64));
-        let lines = naive::lines(bytes, swept.offset as usize);
+    while let Some(resynced) = sweep.next(&mut block).unwrap() {
+        assert_eq!(
+            (resynced.line, resynced.offset, resynced.records),
+            (next_record, from, block.len() as u64)
+        );
+        let lines = naive::lines(bytes, resynced.offset as usize);
         for (index, (at, line)) in lines.iter().take(block.len()).enumerate() {
             let span = block.span(index).unwrap();
             assert_eq!(span.offset, *at as u64);
@@ -183,7 +186,7 @@ fn sweep(bytes: &[u8], offset: u64, line: u64) {
         }
         let (at, last) = lines[block.len() - 1];
         from = (at + last.len() + 1).min(bytes.len()) as u64;
-        next_record += swept.records;
+        next_record += resynced.records;
         block.clear();
     }
     assert_eq!(from, bytes.len() as u64);

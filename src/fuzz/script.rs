@@ -1,6 +1,6 @@
 //! Bytes of a fuzzer as instructions: segments made by the rules, and the many ways to spoil them.
 
-use crate::format::{CLOSED_MARK, Chain, Header, LF, Link, PADDING, seal};
+use crate::format::{CLOSE_MARKER, Chain, ChainLink, Header, LF, PADDING, seal};
 
 /// Reads instructions; where the bytes are used up everything is 0.
 #[derive(Debug)]
@@ -51,14 +51,14 @@ pub(super) struct Made {
 }
 
 /// A segment as the engine (or the original) leaves it, or nearly so.
-pub(super) fn segment(script: &mut Script<'_>, link: Link, closed: bool) -> Made {
+pub(super) fn segment(script: &mut Script<'_>, link: ChainLink, closed: bool) -> Made {
     let header = match script.byte() % 8 {
         0 => Header::Plain,
-        1 => Header::Sealed(Link { first: script.number().max(1), prev: link.prev }),
+        1 => Header::Sealed(ChainLink { first: script.number().max(1), prev: link.prev }),
         _ => Header::Sealed(link),
     };
-    let mut bytes = header.compose();
-    let mut chain = Chain::start(&bytes);
+    let mut bytes = header.encode();
+    let mut chain = Chain::from_header(&bytes);
     let (mut records, mut last_seal) = (0, 0);
     for _ in 0..script.byte() % 6 {
         let kind = script.byte();
@@ -71,7 +71,7 @@ pub(super) fn segment(script: &mut Script<'_>, link: Link, closed: bool) -> Made
         }
         if kind & 0x70 != 0 {
             last_seal = chain.seal();
-            chain = Chain::after(last_seal);
+            chain = Chain::from_seal(last_seal);
             bytes.extend_from_slice(&seal::encode(last_seal));
         }
     }
@@ -79,7 +79,7 @@ pub(super) fn segment(script: &mut Script<'_>, link: Link, closed: bool) -> Made
     match if closed && ending < 200 { 2 } else { ending % 6 } {
         0 => {}
         1 => bytes.push(LF),
-        2 | 3 => bytes.extend_from_slice(&[CLOSED_MARK, LF]),
+        2 | 3 => bytes.extend_from_slice(&[CLOSE_MARKER, LF]),
         4 => bytes.resize(bytes.len() + script.below(9000), PADDING),
         _ => bytes.resize(bytes.len() + script.below(9000), 0),
     }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{Corruption, VerifyReport, verify};
 use crate::{
     Backend, JournalOptions, RecoveryPolicy, Result, device,
-    names::Names,
-    recovery::{ActiveState, ArchivedState, Journal, NextState, Seen, States, Step, decide},
+    file_names::FileNames,
+    recovery::{ActiveState, JournalState, JournalStates, NextState, RotatedState, ScanCache, Step, decide},
 };
 
 /// Whether [`repair`] changes files or only reports what it would do.
@@ -42,12 +42,12 @@ pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> 
     let path = path.as_ref();
     let found = verify(path)?;
     let disk = device::real();
-    let names = Names::resolve(&*disk, path)?;
-    let journal = Journal::observe(&*disk, &names, &mut Seen::default())?;
+    let names = FileNames::resolve(&*disk, path)?;
+    let journal = JournalState::inspect(&*disk, &names, &mut ScanCache::default())?;
     let (steps, refused) = plan(&journal);
     // What concerns a whole file is not mended by cutting its end.
     let mends = |step: &Step, fault: &Corruption| {
-        let whole = matches!(step, Step::WriteHeader | Step::SetNextAside);
+        let whole = matches!(step, Step::WriteHeader | Step::QuarantineNext);
         (whole || fault.offset > 0) && journal.file_of(*step).as_ref() == Some(&fault.segment)
     };
     let is_left = |fault: &&Corruption| refused || !steps.iter().any(|step| mends(step, fault));
@@ -84,14 +84,14 @@ fn stays_plain(found: &VerifyReport, steps: &[Step]) -> bool {
 }
 
 /// What recovery would do, step by step, without doing it; and whether it would refuse.
-fn plan(journal: &Journal) -> (Vec<Step>, bool) {
+fn plan(journal: &JournalState) -> (Vec<Step>, bool) {
     let mut states = journal.states();
     let mut steps = Vec::new();
     loop {
         let step = decide(states, RecoveryPolicy::TruncateAtFirstError);
         match step {
-            Step::Ready => return (steps, false),
-            Step::Refuse(_) => return (steps, true),
+            Step::Done => return (steps, false),
+            Step::Fail(_) => return (steps, true),
             _ => steps.push(step),
         }
         states = after(step, states);
@@ -99,31 +99,31 @@ fn plan(journal: &Journal) -> (Vec<Step>, bool) {
 }
 
 /// What the journal looks like once a step was taken.
-fn after(step: Step, states: States) -> States {
+fn after(step: Step, states: JournalStates) -> JournalStates {
     match step {
-        Step::Refuse(_) | Step::Ready => states,
-        Step::AdoptNext => States { active: ActiveState::Clean, next: NextState::Absent, ..states },
-        Step::RemoveNext | Step::SetNextAside => States { next: NextState::Absent, ..states },
-        Step::FinishArchived => States { archived: ArchivedState::Closed, ..states },
-        Step::CreateActive | Step::WriteHeader | Step::CutActive => {
-            States { active: ActiveState::Clean, ..states }
+        Step::Fail(_) | Step::Done => states,
+        Step::PromoteNext => JournalStates { active: ActiveState::Clean, next: NextState::Absent, ..states },
+        Step::RemoveNext | Step::QuarantineNext => JournalStates { next: NextState::Absent, ..states },
+        Step::CloseRotated => JournalStates { rotated: RotatedState::Closed, ..states },
+        Step::CreateActive | Step::WriteHeader | Step::TruncateActive => {
+            JournalStates { active: ActiveState::Clean, ..states }
         }
     }
 }
 
-fn describe(step: Step, journal: &Journal, names: &Names) -> String {
+fn describe(step: Step, journal: &JournalState, names: &FileNames) -> String {
     let show = |path: PathBuf| path.display().to_string();
     match step {
-        Step::Ready | Step::Refuse(_) => String::new(),
-        Step::AdoptNext => {
+        Step::Done | Step::Fail(_) => String::new(),
+        Step::PromoteNext => {
             format!("complete the rotation: rename {} to {}", show(names.next()), show(names.active()))
         }
         Step::RemoveNext => format!("remove {}, which holds nothing", show(names.next())),
-        Step::SetNextAside => format!("rename {} to {}", show(names.next()), show(names.cut(0, 0))),
-        Step::FinishArchived => "complete the rotation: close the newest rotated segment".into(),
+        Step::QuarantineNext => format!("rename {} to {}", show(names.next()), show(names.cut(0, 0))),
+        Step::CloseRotated => "complete the rotation: close the newest rotated segment".into(),
         Step::CreateActive => format!("create {}", show(names.active())),
         Step::WriteHeader => format!("write the header of {}", show(names.active())),
-        Step::CutActive => match journal.active_tail() {
+        Step::TruncateActive => match journal.active_tail() {
             Some(tail) => format!(
                 "truncate {} at byte {} ({}) and keep the {} bytes after it in {}",
                 show(names.active()),

@@ -13,12 +13,12 @@ use serde_json::value::RawValue;
 use super::Corruption;
 use crate::{
     Append, JournalOptions, JsonBatch, MiniStore, MiniStoreError, PendingAppend, Result,
-    device::{self, Disk, DiskFile, Open},
-    format::HeaderFault,
-    names::Names,
+    device::{self, FileHandle, FileSystem, OpenMode},
+    file_names::FileNames,
+    format::HeaderError,
     options::LINE_BYTES_LIMIT,
-    reader::Snapshot,
-    scan::{Block, Collect, LineReader, Scanner, Step, Sweep, Tail},
+    reader::SegmentSet,
+    scan::{Block, LineReader, ResyncScanner, ScanItem, ScanMode, Scanner, Tail},
 };
 
 /// Groups that may be on their way at a time.
@@ -50,14 +50,14 @@ pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<SalvageRe
     let found = super::verify(&from)?;
     let to = to.as_ref();
     let disk = device::real();
-    let (old, new) = (Names::resolve(&*disk, from.as_ref())?, Names::resolve(&*disk, to)?);
-    if old.owns(&new.active()) || new.owns(&old.active()) {
+    let (old, new) = (FileNames::resolve(&*disk, from.as_ref())?, FileNames::resolve(&*disk, to)?);
+    if old.is_journal_file(&new.active()) || new.is_journal_file(&old.active()) {
         let text =
             format!("{} and {} cannot be two journals", old.active().display(), new.active().display());
         return Err(MiniStoreError::InvalidArgument(text));
     }
-    let there = Snapshot::take(&*disk, &new)?;
-    if !there.archived.is_empty() || there.active.is_some() {
+    let there = SegmentSet::take(&*disk, &new)?;
+    if !there.rotated.is_empty() || there.active.is_some() {
         return Err(MiniStoreError::file(to, "create the new journal")(Errno::EXIST.into()));
     }
     let store = JournalOptions::new()
@@ -77,7 +77,7 @@ pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<SalvageRe
 }
 
 struct Salvager<'a> {
-    disk: &'a dyn Disk,
+    disk: &'a dyn FileSystem,
     store: &'a MiniStore,
     result: SalvageReport,
     pending: VecDeque<PendingAppend>,
@@ -86,20 +86,20 @@ struct Salvager<'a> {
 impl Salvager<'_> {
     fn segment(&mut self, path: &PathBuf) -> Result<()> {
         let fail = || MiniStoreError::file(path, "read");
-        let file = self.disk.open(path, Open::Read).map_err(fail())?;
-        let opened = Scanner::open(Arc::clone(&file), Collect::Lines).map_err(fail())?;
+        let file = self.disk.open(path, OpenMode::ReadOnly).map_err(fail())?;
+        let opened = Scanner::open(Arc::clone(&file), ScanMode::Read).map_err(fail())?;
         let tail = match opened {
             Ok(scanner) => self.verified(scanner, &file, path)?,
             // Its lines may be sound though its header is not; the second group on can still be checked.
-            Err(HeaderFault::Damaged(_) | HeaderFault::NotAJournal) => {
+            Err(HeaderError::Corrupt(_) | HeaderError::BadMagic) => {
                 Some(Tail { offset: 0, line: 1, bytes: 0, damaged: true, reason: "" })
             }
         };
         let Some(tail) = tail.filter(|tail| tail.damaged) else { return Ok(()) };
-        let mut sweep = Sweep::new(file, tail.offset, tail.line);
+        let mut sweep = ResyncScanner::new(file, tail.offset, tail.line);
         let mut block = Block::default();
-        while let Some(swept) = sweep.next(&mut block).map_err(fail())? {
-            if swept.verified {
+        while let Some(resynced) = sweep.next(&mut block).map_err(fail())? {
+            if resynced.verified {
                 self.copy(&block, true)?;
             }
             block.clear();
@@ -110,18 +110,18 @@ impl Salvager<'_> {
     /// Copies up to the first fault, and says what it is.
     fn verified(
         &mut self,
-        mut scanner: Scanner<Arc<dyn DiskFile>>,
-        file: &Arc<dyn DiskFile>,
+        mut scanner: Scanner<Arc<dyn FileHandle>>,
+        file: &Arc<dyn FileHandle>,
         path: &Path,
     ) -> Result<Option<Tail>> {
         let fail = || MiniStoreError::file(path, "read");
         let mut block = Block::default();
         loop {
             let group = match scanner.next(&mut block).map_err(fail())? {
-                Step::Group(group) => group,
-                Step::End(end) => return Ok(end.tail),
+                ScanItem::Group(group) => group,
+                ScanItem::End(end) => return Ok(end.tail),
             };
-            if group.on_disk {
+            if group.is_too_large {
                 let mut lines = LineReader::with_limit(Arc::clone(file), group.offset, group.end);
                 while let Some(line) = lines.next().map_err(fail())? {
                     block.push(line.bytes.trim_ascii_end(), line.offset);

@@ -79,11 +79,11 @@ fn a_sound_journal_has_no_faults_and_its_sums_agree() {
 fn faults_have_offsets_and_later_records_are_counted() {
     let dir = tempfile::tempdir().unwrap();
     let path = journal(dir.path(), 2);
-    let archived = dir.path().join("j.jsonl.001");
-    let at = damage(&archived, 4);
+    let rotated = dir.path().join("j.jsonl.001");
+    let at = damage(&rotated, 4);
     let found = verify(&path).unwrap();
     let fault = &found.faults[0];
-    assert_eq!((&fault.segment, fault.offset, fault.line, fault.seq), (&archived, at, 4, Some(3)));
+    assert_eq!((&fault.segment, fault.offset, fault.line, fault.seq), (&rotated, at, 4, Some(3)));
     // The group behind the damaged one and those of the next segment still verify.
     assert_eq!((found.faults.len(), found.records, found.groups), (1, 10, 5));
     assert_eq!(found.segments[0].state, SegmentState::Damaged);
@@ -180,9 +180,9 @@ fn rotated_segment_finished_by_repair_is_closed() {
     let path = journal(dir.path(), 2);
     // As a power cut in a rotation leaves it: the older segment is not closed, the newer has no name yet.
     fs::remove_file(&path).unwrap();
-    let archived = dir.path().join("j.jsonl.001");
-    let bytes = fs::read(&archived).unwrap();
-    fs::write(&archived, &bytes[..bytes.len() - 20]).unwrap();
+    let rotated = dir.path().join("j.jsonl.001");
+    let bytes = fs::read(&rotated).unwrap();
+    fs::write(&rotated, &bytes[..bytes.len() - 20]).unwrap();
     let done = repair(&path, RepairMode::Apply).unwrap();
     assert!(done.unrepairable.is_empty() && !done.actions.is_empty(), "{done:?}");
     assert_eq!(verify(&path).unwrap().faults, []);

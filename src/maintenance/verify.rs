@@ -13,13 +13,13 @@ use serde::Serialize;
 use super::Corruption;
 use crate::{
     MiniStoreError, Result,
-    device::{self, Disk, DiskFile, Open},
+    device::{self, FileHandle, FileSystem, OpenMode},
+    file_names::FileNames,
     format::{Header, SEAL_LEN},
-    names::Names,
-    reader::Snapshot,
+    reader::SegmentSet,
     recovery::check_plain_lines,
     retention,
-    scan::{Block, Collect, Scanner, Step, Sweep, Tail},
+    scan::{Block, ResyncScanner, ScanItem, ScanMode, Scanner, Tail},
 };
 
 /// The parts of a journal, and the corruption found in it. See [`verify()`].
@@ -119,15 +119,15 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
 }
 
 /// As [`verify`], on `disk`.
-pub(crate) fn verify_on(disk: &dyn Disk, path: &Path) -> Result<VerifyReport> {
-    let names = Names::resolve(disk, path)?;
-    let Snapshot { archived, active } = Snapshot::take(disk, &names)?;
-    if archived.is_empty() && active.is_none() {
+pub(crate) fn verify_on(disk: &dyn FileSystem, path: &Path) -> Result<VerifyReport> {
+    let names = FileNames::resolve(disk, path)?;
+    let SegmentSet { rotated, active } = SegmentSet::take(disk, &names)?;
+    if rotated.is_empty() && active.is_none() {
         return Err(MiniStoreError::file(names.active(), "find the journal")(Errno::NOENT.into()));
     }
-    let mut examiner = Examiner::default();
-    for (_, path) in archived {
-        let file = match disk.open(&path, Open::Read) {
+    let mut examiner = Verifier::default();
+    for (_, path) in rotated {
+        let file = match disk.open(&path, OpenMode::ReadOnly) {
             // Retention deletes the oldest segments at any time.
             Err(error) if error.kind() == io::ErrorKind::NotFound && examiner.found.segments.is_empty() => {
                 continue;
@@ -151,22 +151,22 @@ pub(crate) fn verify_on(disk: &dyn Disk, path: &Path) -> Result<VerifyReport> {
 }
 
 #[derive(Debug, Default)]
-struct Examiner {
+struct Verifier {
     found: VerifyReport,
     /// What the next segment must continue.
-    expected: Option<Expected>,
+    expected: Option<ExpectedLink>,
 }
 
 #[derive(Debug)]
-struct Expected {
+struct ExpectedLink {
     /// Unknown behind damage, and behind plain segments until one states its number.
     next_seq: Option<u64>,
     last_seal: Option<u32>,
     torn: Option<Corruption>,
 }
 
-impl Examiner {
-    fn segment(&mut self, path: &Path, file: &Arc<dyn DiskFile>, active: bool) -> io::Result<()> {
+impl Verifier {
+    fn segment(&mut self, path: &Path, file: &Arc<dyn FileHandle>, active: bool) -> io::Result<()> {
         let file_bytes = file.len()?;
         if active && file_bytes == 0 {
             return Ok(());
@@ -186,11 +186,11 @@ impl Examiner {
             checksummed: false,
             state: SegmentState::Damaged,
         };
-        match Scanner::open(Arc::clone(file), Collect::Nothing)? {
+        match Scanner::open(Arc::clone(file), ScanMode::VerifyOnly)? {
             Ok(scanner) => self.scan(&mut segment, scanner, file)?,
             Err(fault) => {
                 self.found.faults.push(Corruption::of_file(path, fault.to_string()));
-                self.expected = Some(Expected { next_seq: None, last_seal: None, torn: None });
+                self.expected = Some(ExpectedLink { next_seq: None, last_seal: None, torn: None });
             }
         }
         self.found.records += segment.records;
@@ -202,21 +202,21 @@ impl Examiner {
     fn scan(
         &mut self,
         segment: &mut SegmentReport,
-        mut scanner: Scanner<Arc<dyn DiskFile>>,
-        file: &Arc<dyn DiskFile>,
+        mut scanner: Scanner<Arc<dyn FileHandle>>,
+        file: &Arc<dyn FileHandle>,
     ) -> io::Result<()> {
         let header = scanner.header();
-        segment.header_bytes = scanner.place().data_end();
+        segment.header_bytes = scanner.position().data_end();
         segment.checksummed = header != Header::Plain;
         let first = self.check_link(&segment.path, header);
         let mut block = Block::default();
         let mut end = loop {
             match scanner.next(&mut block)? {
-                Step::Group(group) => {
+                ScanItem::Group(group) => {
                     segment.records += group.records;
                     segment.groups += u64::from(group.seal.is_some());
                 }
-                Step::End(end) => break end,
+                ScanItem::End(end) => break end,
             }
         };
         if header == Header::Plain && end.last_seal.is_none() {
@@ -234,7 +234,7 @@ impl Examiner {
         segment.state = match &end.tail {
             Some(tail) if tail.damaged => SegmentState::Damaged,
             Some(_) => SegmentState::TornTail,
-            None if end.marked || (end.last_seal.is_none() && !segment.checksummed && end.terminated) => {
+            None if end.closed || (end.last_seal.is_none() && !segment.checksummed && end.has_newline) => {
                 SegmentState::Closed
             }
             None => SegmentState::Open,
@@ -244,11 +244,11 @@ impl Examiner {
             self.found.faults.push(fault.clone());
             self.sweep(segment, file, tail)?;
         } else if fault.is_none() {
-            segment.padding_bytes = end.file_end.saturating_sub(end.data_end + u64::from(end.terminated));
-            segment.padding_bytes -= u64::from(end.marked);
+            segment.padding_bytes = end.file_end.saturating_sub(end.data_end + u64::from(end.has_newline));
+            segment.padding_bytes -= u64::from(end.closed);
         }
         let damaged = segment.state == SegmentState::Damaged;
-        self.expected = Some(Expected {
+        self.expected = Some(ExpectedLink {
             next_seq: next_seq.filter(|_| !damaged),
             last_seal: end.last_seal.filter(|_| !damaged),
             torn: fault.filter(|_| !damaged),
@@ -260,27 +260,27 @@ impl Examiner {
     fn sweep(
         &mut self,
         segment: &mut SegmentReport,
-        file: &Arc<dyn DiskFile>,
+        file: &Arc<dyn FileHandle>,
         tail: &Tail,
     ) -> io::Result<()> {
-        let mut sweep = Sweep::new(Arc::clone(file), tail.offset, tail.line);
+        let mut sweep = ResyncScanner::new(Arc::clone(file), tail.offset, tail.line);
         let mut block = Block::default();
         let mut in_fault = true;
-        while let Some(swept) = sweep.next(&mut block)? {
+        while let Some(resynced) = sweep.next(&mut block)? {
             block.clear();
-            if swept.verified {
-                segment.records += swept.records;
+            if resynced.verified {
+                segment.records += resynced.records;
                 segment.groups += 1;
             } else if !in_fault {
                 self.found.faults.push(Corruption {
                     segment: segment.path.clone(),
-                    offset: swept.offset,
-                    line: swept.line,
+                    offset: resynced.offset,
+                    line: resynced.line,
                     seq: None,
                     reason: tail.reason.into(),
                 });
             }
-            in_fault = !swept.verified;
+            in_fault = !resynced.verified;
         }
         Ok(())
     }
@@ -293,7 +293,7 @@ impl Examiner {
             self.found.faults.extend(expected.torn);
             return expected.next_seq;
         };
-        if let Some(Expected { next_seq, last_seal, torn }) = expected {
+        if let Some(ExpectedLink { next_seq, last_seal, torn }) = expected {
             let unnumbered = 1 + self.unnumbered();
             let first_fits = next_seq.map_or(link.first >= unnumbered, |next| next == link.first);
             let seal_fits = next_seq.is_none() || link.prev == last_seal.unwrap_or(0);

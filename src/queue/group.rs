@@ -3,26 +3,26 @@
 use std::{iter, mem, sync::Arc, time::Instant};
 
 use super::{
-    Handed,
-    settlement::{Before, Place, Settlement, Verdict},
+    QueuedAppend,
+    completion::{GroupCompletion, GroupOutcome, GroupSlot, SlotOffset},
 };
 use crate::{
     format::LF,
-    request::{Lines, outliving_callers},
-    shared::Shared,
+    inner::StoreInner,
+    request::{Payload, catch_caller_panic},
 };
 
 /// Lines of fewer bytes are copied into the group, so that whoever allocated them frees them and the writer touches one
 /// piece of memory; larger ones are moved.
-pub(crate) const COPIED_BYTES_MAX: usize = 16 << 10;
+pub(crate) const COPY_THRESHOLD_BYTES: usize = 16 << 10;
 
 /// Memory that a group used, kept for the next one: not more than this.
-pub(super) const KEPT_BYTES_MAX: usize = 4 << 20;
+pub(super) const RETAINED_CAPACITY_BYTES: usize = 4 << 20;
 
 /// Appends that are committed together, in the order in which they were issued.
 #[derive(Debug)]
 pub(crate) struct Group {
-    storage: Storage,
+    buffers: GroupBuffers,
     /// With this many bytes it takes no more.
     full_bytes: u64,
     /// Bytes of all lines, the LFs between the appends not counted.
@@ -31,22 +31,22 @@ pub(crate) struct Group {
     /// Appends that hold a record.
     lines: u64,
     /// What its appends took of the queue's room.
-    room: u64,
+    permits: u64,
     /// It is one append alone, to be written only if its first record gets this number.
     next_seq: Option<u64>,
     /// When its first append came.
     opened: Instant,
-    settlement: Arc<Settlement>,
+    completion: Arc<GroupCompletion>,
 }
 
 /// The memory of a group.
 #[derive(Debug, Default)]
-pub(super) struct Storage {
+pub(super) struct GroupBuffers {
     appends: Vec<Append>,
     /// Lines that were copied, with the LFs between them.
     copied: Vec<u8>,
     /// Lines that were moved.
-    moved: Vec<Lines>,
+    moved: Vec<Payload>,
 }
 
 #[derive(Debug)]
@@ -58,33 +58,33 @@ struct Append {
 
 impl Group {
     /// One that is full when it holds so many bytes.
-    pub(super) fn on(storage: Storage, full_bytes: u64, shared: Arc<Shared>) -> Self {
-        let (opened, settlement) = (Instant::now(), Arc::new(Settlement::new(shared)));
+    pub(super) fn with_buffers(buffers: GroupBuffers, full_bytes: u64, inner: Arc<StoreInner>) -> Self {
+        let (opened, completion) = (Instant::now(), Arc::new(GroupCompletion::new(inner)));
         Self {
-            storage,
+            buffers,
             full_bytes,
             bytes: 0,
             records: 0,
             lines: 0,
-            room: 0,
+            permits: 0,
             next_seq: None,
             opened,
-            settlement,
+            completion,
         }
     }
 
     /// Takes the lines, or copies them: dropping what is left is the caller's affair, for it may run code of its own.
-    pub(super) fn add(&mut self, handed: &mut Handed) -> Place {
-        let Storage { appends, copied, moved } = &mut self.storage;
-        let &mut Handed { ref mut lines, records, room, next_seq, ref mut callback } = handed;
-        let before = Before { records: self.records, bytes: self.bytes + self.lines };
-        let place = self.settlement.place(appends.len(), before);
+    pub(super) fn add(&mut self, queued: &mut QueuedAppend) -> GroupSlot {
+        let GroupBuffers { appends, copied, moved } = &mut self.buffers;
+        let &mut QueuedAppend { ref mut lines, records, permits, next_seq, ref mut callback } = queued;
+        let before = SlotOffset { records: self.records, bytes: self.bytes + self.lines };
+        let slot = self.completion.slot(appends.len(), before);
         if let Some(callback) = callback.take() {
-            place.call_back(callback);
+            slot.set_callback(callback);
         }
         self.next_seq = next_seq;
         let bytes = lines.bytes().len();
-        let is_moved = bytes >= COPIED_BYTES_MAX;
+        let is_moved = bytes >= COPY_THRESHOLD_BYTES;
         appends.push(Append { records, bytes, moved: is_moved });
         if is_moved {
             moved.push(mem::take(lines));
@@ -98,8 +98,8 @@ impl Group {
         self.bytes += bytes as u64;
         self.lines += u64::from(records > 0);
         self.records += records;
-        self.room += u64::from(room);
-        place
+        self.permits += u64::from(permits);
+        slot
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -124,29 +124,29 @@ impl Group {
     }
 
     /// What is to be given back to the queue's room once it is settled.
-    pub(super) fn take_room(&mut self) -> u64 {
-        mem::take(&mut self.room)
+    pub(super) fn take_permits(&mut self) -> u64 {
+        mem::take(&mut self.permits)
     }
 
     pub(crate) fn appends(&self) -> usize {
-        self.storage.appends.len()
+        self.buffers.appends.len()
     }
 
     /// Bytes of JSON: without the LFs between lines.
     pub(crate) fn json_bytes(&self) -> u64 {
-        self.storage.appends.iter().map(Append::json_bytes).sum()
+        self.buffers.appends.iter().map(Append::json_bytes).sum()
     }
 
     /// All lines, in pieces as large as they stand in memory: an LF belongs between two pieces.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let Storage { appends, copied, moved } = &self.storage;
+        let GroupBuffers { appends, copied, moved } = &self.buffers;
         let mut moved = moved.iter();
         let mut next = 0;
         let mut runs = appends.iter().filter(|append| append.records > 0).peekable();
         iter::from_fn(move || {
             let append = runs.next()?;
             if append.moved {
-                return moved.next().map(Lines::bytes);
+                return moved.next().map(Payload::bytes);
             }
             let at = next;
             let mut end = at + append.bytes;
@@ -160,12 +160,12 @@ impl Group {
 
     /// Each append by itself: its lines, its records, its bytes of JSON.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&[u8], u64, u64)> {
-        let Storage { appends, copied, moved } = &self.storage;
+        let GroupBuffers { appends, copied, moved } = &self.buffers;
         let mut moved = moved.iter();
         let mut next = 0;
         appends.iter().map(move |append| {
             let lines = if append.moved {
-                moved.next().map(Lines::bytes).unwrap_or_default()
+                moved.next().map(Payload::bytes).unwrap_or_default()
             } else if append.records == 0 {
                 &[]
             } else {
@@ -177,43 +177,44 @@ impl Group {
         })
     }
 
-    pub(super) fn settle(&self, verdict: Verdict) {
-        self.settlement.settle(verdict);
+    pub(super) fn complete(&self, verdict: GroupOutcome) {
+        self.completion.complete(verdict);
     }
 
-    fn let_moved_go(&mut self) {
-        for lines in mem::take(&mut self.storage.moved) {
-            outliving_callers(|| drop(lines));
+    fn drop_moved_payloads(&mut self) {
+        for lines in mem::take(&mut self.buffers.moved) {
+            catch_caller_panic(|| drop(lines));
         }
     }
 
     /// Its memory, for the next group; of what was very large nothing is kept.
-    pub(super) fn recycle(&mut self) -> Storage {
-        self.let_moved_go();
-        let mut storage = mem::take(&mut self.storage);
-        storage.appends.clear();
-        storage.copied.clear();
-        storage.copied.shrink_to(KEPT_BYTES_MAX);
-        storage.appends.shrink_to(KEPT_BYTES_MAX / size_of::<Append>());
-        storage
+    pub(super) fn take_buffers(&mut self) -> GroupBuffers {
+        self.drop_moved_payloads();
+        let mut buffers = mem::take(&mut self.buffers);
+        buffers.appends.clear();
+        buffers.copied.clear();
+        buffers.copied.shrink_to(RETAINED_CAPACITY_BYTES);
+        buffers.appends.shrink_to(RETAINED_CAPACITY_BYTES / size_of::<Append>());
+        buffers
     }
 }
 
 /// Room for a whole group at once, when more than a little is needed: what is not written to takes no memory yet, and
 /// what doubles would take up to twice as much as is counted for it.
 fn reserve(copied: &mut Vec<u8>, more: usize, full_bytes: u64) {
-    let full = usize::try_from(full_bytes).unwrap_or(usize::MAX).min(KEPT_BYTES_MAX) + COPIED_BYTES_MAX;
-    if copied.capacity() - copied.len() < more && (COPIED_BYTES_MAX..full).contains(&copied.len()) {
+    let full =
+        usize::try_from(full_bytes).unwrap_or(usize::MAX).min(RETAINED_CAPACITY_BYTES) + COPY_THRESHOLD_BYTES;
+    if copied.capacity() - copied.len() < more && (COPY_THRESHOLD_BYTES..full).contains(&copied.len()) {
         copied.reserve_exact(full.saturating_sub(copied.len()).max(more));
     }
 }
 
 #[cfg(test)]
-impl Storage {
+impl GroupBuffers {
     pub(super) fn bytes(&self) -> usize {
         self.copied.capacity()
             + self.appends.capacity() * size_of::<Append>()
-            + self.moved.capacity() * size_of::<Lines>()
+            + self.moved.capacity() * size_of::<Payload>()
     }
 }
 
@@ -226,9 +227,9 @@ impl Append {
 impl Drop for Group {
     fn drop(&mut self) {
         // A writer that ends without a word: whoever waits is told.
-        if !self.settlement.is_settled() {
-            self.settlement.settle(Verdict::Refused);
+        if !self.completion.is_completed() {
+            self.completion.complete(GroupOutcome::Refused);
         }
-        self.let_moved_go();
+        self.drop_moved_payloads();
     }
 }

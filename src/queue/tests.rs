@@ -13,10 +13,10 @@ use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    group::{COPIED_BYTES_MAX, KEPT_BYTES_MAX},
+    group::{COPY_THRESHOLD_BYTES, RETAINED_CAPACITY_BYTES},
     *,
 };
-use crate::{JournalOptions, MiniStoreError, format::LF, process::Process, request::PendingCommit};
+use crate::{JournalOptions, MiniStoreError, fork::ForkGuard, format::LF, request::PendingCommit};
 
 /// A test that waits longer than this hangs.
 const HANG: Duration = Duration::from_secs(60);
@@ -26,38 +26,38 @@ const FULL_BYTES: u64 = 1 << 20;
 
 /// Both ends of a queue.
 struct Ends {
-    queue: Arc<Queue>,
-    shared: Arc<Shared>,
-    inbox: Option<Inbox>,
+    queue: Arc<CommitQueue>,
+    inner: Arc<StoreInner>,
+    receiver: Option<QueueReceiver>,
 }
 
 impl Ends {
-    fn new(room: u32, group_bytes_max: u64) -> Self {
-        let queue = Arc::new(Queue::new(room, group_bytes_max, u64::MAX));
-        let shared = shared(&queue);
-        let inbox = Inbox::new(Arc::clone(&queue), Arc::clone(&shared), Duration::ZERO);
-        Self { queue, shared, inbox: Some(inbox) }
+    fn new(permits: u32, group_bytes_max: u64) -> Self {
+        let queue = Arc::new(CommitQueue::new(permits, group_bytes_max, u64::MAX));
+        let inner = inner(&queue);
+        let receiver = QueueReceiver::new(Arc::clone(&queue), Arc::clone(&inner), Duration::ZERO);
+        Self { queue, inner, receiver: Some(receiver) }
     }
 
-    fn inbox(&self) -> &Inbox {
-        self.inbox.as_ref().unwrap()
+    fn receiver(&self) -> &QueueReceiver {
+        self.receiver.as_ref().unwrap()
     }
 
     fn submit(&self, bytes: usize) -> PendingCommit {
-        self.append(handed(line(bytes), u32::try_from(bytes).unwrap()))
+        self.append(queued(line(bytes), u32::try_from(bytes).unwrap()))
     }
 
-    fn append(&self, mut handed: Handed) -> PendingCommit {
-        self.queue.try_append(&mut handed, &self.shared).unwrap().expect("there is capacity")
+    fn append(&self, mut queued: QueuedAppend) -> PendingCommit {
+        self.queue.try_append(&mut queued, &self.inner).unwrap().expect("there is capacity")
     }
 
     /// Appends a line that finds no capacity.
     fn wait(&self, bytes: usize) -> Waiting<'_> {
-        self.wait_with(handed(line(bytes), u32::try_from(bytes).unwrap()))
+        self.wait_with(queued(line(bytes), u32::try_from(bytes).unwrap()))
     }
 
-    fn wait_with(&self, mut handed: Handed) -> Waiting<'_> {
-        match self.queue.append(&mut handed, &self.shared) {
+    fn wait_with(&self, mut queued: QueuedAppend) -> Waiting<'_> {
+        match self.queue.append(&mut queued, &self.inner) {
             Ok(Appended::Waiting(waiting)) => waiting,
             other => panic!("it does not wait: {other:?}"),
         }
@@ -65,43 +65,43 @@ impl Ends {
 
     /// Commits the oldest group.
     fn commit(&self, first_seq: u64) {
-        self.inbox().settle(self.group(), Verdict::Durable(committed(first_seq)));
+        self.receiver().complete(self.group(), GroupOutcome::Durable(committed(first_seq)));
     }
 
-    fn poll(&self) -> Option<Found> {
-        self.inbox().poll()
+    fn poll(&self) -> Option<Recv> {
+        self.receiver().poll()
     }
 
     fn group(&self) -> Group {
         match self.poll() {
-            Some(Found::Request(Request::Commit(group))) => group,
+            Some(Recv::Command(Command::Commit(group))) => group,
             other => panic!("not a group: {other:?}"),
         }
     }
 }
 
-fn shared(queue: &Arc<Queue>) -> Arc<Shared> {
-    let (path, process) = (PathBuf::from("j"), Process::current().unwrap());
-    Arc::new(Shared::new(path, process, Arc::clone(queue), &JournalOptions::new()).unwrap())
+fn inner(queue: &Arc<CommitQueue>) -> Arc<StoreInner> {
+    let (path, process) = (PathBuf::from("j"), ForkGuard::current().unwrap());
+    Arc::new(StoreInner::new(path, process, Arc::clone(queue), &JournalOptions::new()).unwrap())
 }
 
 /// A group that is in no queue.
-fn group_on(storage: Storage) -> Group {
-    Group::on(storage, FULL_BYTES, shared(&Arc::new(Queue::new(0, FULL_BYTES, FULL_BYTES))))
+fn group_on(buffers: GroupBuffers) -> Group {
+    Group::with_buffers(buffers, FULL_BYTES, inner(&Arc::new(CommitQueue::new(0, FULL_BYTES, FULL_BYTES))))
 }
 
-fn line(bytes: usize) -> Lines {
-    Lines::Owned(vec![b'1'; bytes])
+fn line(bytes: usize) -> Payload {
+    Payload::Vec(vec![b'1'; bytes])
 }
 
-fn handed(lines: Lines, room: u32) -> Handed {
-    Handed { room, ..Handed::plain(lines, 1) }
+fn queued(lines: Payload, permits: u32) -> QueuedAppend {
+    QueuedAppend { permits, ..QueuedAppend::new(lines, 1) }
 }
 
 /// A group whose first record gets this number, and whose lines begin at 1,000.
-fn committed(seq: u64) -> Committed {
+fn committed(seq: u64) -> CommitInfo {
     let now = Instant::now();
-    Committed {
+    CommitInfo {
         seq,
         offset: 1000,
         segment_first_seq: 1,
@@ -149,8 +149,8 @@ fn now<F: Future + Unpin>(mut future: F) -> F::Output {
 fn appends() -> impl Strategy<Value = Vec<(Bytes, u64)>> {
     let lens = prop_oneof![
         3 => vec(1_usize..40, 0..4),
-        1 => vec(COPIED_BYTES_MAX - 2..COPIED_BYTES_MAX + 3, 1..2),
-        1 => vec(COPIED_BYTES_MAX / 2 - 2..COPIED_BYTES_MAX / 2 + 3, 1..4),
+        1 => vec(COPY_THRESHOLD_BYTES - 2..COPY_THRESHOLD_BYTES + 3, 1..2),
+        1 => vec(COPY_THRESHOLD_BYTES / 2 - 2..COPY_THRESHOLD_BYTES / 2 + 3, 1..4),
     ];
     let lines = (lens, any::<u8>()).prop_map(|(lens, seed)| {
         let line = |(at, len): (usize, &usize)| vec![b'a' + (seed.wrapping_add(at as u8) % 26); *len];
@@ -160,11 +160,11 @@ fn appends() -> impl Strategy<Value = Vec<(Bytes, u64)>> {
     vec(lines, 0..12)
 }
 
-fn group_of(appends: &[(Bytes, u64)], storage: Storage) -> Group {
-    let mut group = group_on(storage);
+fn group_of(appends: &[(Bytes, u64)], buffers: GroupBuffers) -> Group {
+    let mut group = group_on(buffers);
     for (at, (bytes, records)) in appends.iter().enumerate() {
-        let lines = if at % 2 == 0 { Lines::Shared(bytes.clone()) } else { Lines::Owned(bytes.to_vec()) };
-        group.add(&mut Handed { records: *records, ..handed(lines, 10) });
+        let lines = if at % 2 == 0 { Payload::Bytes(bytes.clone()) } else { Payload::Vec(bytes.to_vec()) };
+        group.add(&mut QueuedAppend { records: *records, ..queued(lines, 10) });
     }
     group
 }
@@ -180,8 +180,8 @@ fn agrees_with_what_was_added(group: &mut Group, appends: &[(Bytes, u64)]) -> Re
     prop_assert_eq!(group.records(), appends.iter().map(|append| append.1).sum::<u64>());
     prop_assert_eq!(group.bytes(), appends.iter().map(|append| append.0.len() as u64).sum::<u64>());
     prop_assert_eq!(group.json_bytes(), appends.iter().map(json).sum::<u64>());
-    prop_assert_eq!(group.take_room(), 10 * appends.len() as u64);
-    prop_assert_eq!(group.take_room(), 0, "room is given back once");
+    prop_assert_eq!(group.take_permits(), 10 * appends.len() as u64);
+    prop_assert_eq!(group.take_permits(), 0, "room is given back once");
     Ok(())
 }
 
@@ -191,27 +191,27 @@ proptest! {
     /// In new memory and in that of another group.
     #[test]
     fn a_group_gives_what_was_added_to_it(first in appends(), second in appends()) {
-        let mut group = group_of(&first, Storage::default());
+        let mut group = group_of(&first, GroupBuffers::default());
         agrees_with_what_was_added(&mut group, &first)?;
-        let mut group = group_of(&second, group.recycle());
+        let mut group = group_of(&second, group.take_buffers());
         agrees_with_what_was_added(&mut group, &second)?;
     }
 
     #[test]
     fn each_slot_gets_its_first_seq(appends in appends(), first in 1_u64..1 << 60) {
-        let mut group = group_on(Storage::default());
+        let mut group = group_on(GroupBuffers::default());
         let places: Vec<_> = appends
             .iter()
             .map(|(bytes, records)| {
-                let lines = Lines::Shared(bytes.clone());
-                group.add(&mut Handed { records: *records, ..handed(lines, 0) })
+                let lines = Payload::Bytes(bytes.clone());
+                group.add(&mut QueuedAppend { records: *records, ..queued(lines, 0) })
             })
             .collect();
-        prop_assert!(places.iter().all(|place| place.fate().is_none()));
-        group.settle(Verdict::Durable(committed(first)));
+        prop_assert!(places.iter().all(|slot| slot.fate().is_none()));
+        group.complete(GroupOutcome::Durable(committed(first)));
         let (mut next, mut offset) = (first, 1000);
-        for (place, (bytes, records)) in places.iter().zip(&appends) {
-            let Some(Fate::Durable(told)) = place.fate() else { panic!("it is not known") };
+        for (slot, (bytes, records)) in places.iter().zip(&appends) {
+            let Some(AppendOutcome::Durable(told)) = slot.fate() else { panic!("it is not known") };
             prop_assert_eq!((told.seq, told.offset), (next, offset));
             next += records;
             offset += if *records > 0 { bytes.len() as u64 + 1 } else { 0 };
@@ -224,9 +224,10 @@ fn appends_committed_alone_get_separate_outcomes() {
     let ends = Ends::new(100, 100);
     let [written, no_room, refused, left_out] = [1, 2, 3, 4].map(|bytes| ends.submit(bytes));
     let full = Arc::new(io::Error::from(io::ErrorKind::StorageFull));
-    let fates = vec![Fate::Durable(committed(7)), Fate::NoRoom(full), Fate::Refused];
-    ends.inbox().settle(ends.group(), Verdict::Each(fates));
-    assert!(matches!(now(written), Ok(Committed { seq: 7, .. })));
+    let fates =
+        vec![AppendOutcome::Durable(committed(7)), AppendOutcome::StorageFull(full), AppendOutcome::Refused];
+    ends.receiver().complete(ends.group(), GroupOutcome::Each(fates));
+    assert!(matches!(now(written), Ok(CommitInfo { seq: 7, .. })));
     assert!(matches!(now(no_room), Err(MiniStoreError::StorageFull { .. })));
     assert!(matches!(now(refused), Err(MiniStoreError::WriterPanicked)));
     assert!(
@@ -237,12 +238,12 @@ fn appends_committed_alone_get_separate_outcomes() {
 
 #[test]
 fn the_first_verdict_is_the_one() {
-    let mut group = group_on(Storage::default());
-    let place = group.add(&mut handed(line(1), 0));
-    group.settle(Verdict::Durable(committed(5)));
-    group.settle(Verdict::Refused);
+    let mut group = group_on(GroupBuffers::default());
+    let slot = group.add(&mut queued(line(1), 0));
+    group.complete(GroupOutcome::Durable(committed(5)));
+    group.complete(GroupOutcome::Refused);
     drop(group);
-    assert!(matches!(place.fate(), Some(Fate::Durable(told)) if told.seq == 5));
+    assert!(matches!(slot.fate(), Some(AppendOutcome::Durable(told)) if told.seq == 5));
 }
 
 #[test]
@@ -255,10 +256,10 @@ fn last_registered_waker_is_woken_once() {
         assert!(poll(&mut pending, &Waker::from(Arc::clone(&last))).is_pending());
     }
     assert_eq!(Arc::strong_count(&first), 1, "the waker that was replaced is kept");
-    ends.inbox().settle(ends.group(), Verdict::Durable(committed(1)));
+    ends.receiver().complete(ends.group(), GroupOutcome::Durable(committed(1)));
     assert_eq!((first.0.load(SeqCst), last.0.load(SeqCst)), (0, 1));
     assert_eq!(Arc::strong_count(&last), 1, "the waker is kept after it was woken");
-    assert!(matches!(now(pending), Ok(Committed { seq: 1, .. })));
+    assert!(matches!(now(pending), Ok(CommitInfo { seq: 1, .. })));
 }
 
 #[test]
@@ -271,7 +272,7 @@ fn panicking_waker_does_not_stop_other_wakers() {
         let waker = if at % 2 == 0 { panics() } else { counts.clone() };
         assert!(poll(pending, &waker).is_pending());
     }
-    ends.inbox().settle(ends.group(), Verdict::Durable(committed(1)));
+    ends.receiver().complete(ends.group(), GroupOutcome::Durable(committed(1)));
     assert_eq!(woken.0.load(SeqCst), 2);
     assert_eq!(pending.map(|pending| now(pending).unwrap().seq), [1, 2, 3, 4]);
 }
@@ -287,7 +288,7 @@ fn panicking_waker_does_not_stop_acceptance() {
         assert!(poll(append, &if at == 0 { panics() } else { counts.clone() }).is_pending());
     }
     ends.commit(1);
-    assert!(matches!(now(all), Ok(Committed { seq: 1, .. })));
+    assert!(matches!(now(all), Ok(CommitInfo { seq: 1, .. })));
     assert_eq!(woken.0.load(SeqCst), 2);
     let pending = waiting.map(|append| now(append).unwrap());
     ends.commit(2);
@@ -300,7 +301,7 @@ fn waiting_appends_are_accepted_without_a_poll() {
     let ends = Ends::new(10, 100);
     drop(ends.submit(8));
     let mut waiting = [3, 1, 7, 1].map(|bytes| ends.wait(bytes));
-    assert!(ends.queue.try_append(&mut handed(line(1), 1), &ends.shared).unwrap().is_none());
+    assert!(ends.queue.try_append(&mut queued(line(1), 1), &ends.inner).unwrap().is_none());
     ends.commit(1);
     assert_eq!(ends.queue.used_bytes(), 4, "the third does not fit, and the fourth does not overtake it");
     assert!(poll(&mut waiting[3], Waker::noop()).is_pending());
@@ -333,7 +334,7 @@ fn many_waiting_appends_are_accepted_in_order() {
     drop(ends.submit(count));
     let large = ACCEPTED_BYTES_PER_LOCK / 3;
     let waiting: Vec<_> =
-        (0..count).map(|at| ends.wait_with(handed(line(if at % 7 == 0 { large } else { 1 }), 1))).collect();
+        (0..count).map(|at| ends.wait_with(queued(line(if at % 7 == 0 { large } else { 1 }), 1))).collect();
     ends.commit(1);
     assert_eq!(ends.group().appends(), count);
     for (at, append) in waiting.into_iter().enumerate() {
@@ -363,15 +364,15 @@ fn closing_rejects_waiting_appends_and_later_ones() {
     let (mut waiting, unpolled) = (ends.wait(1), ends.wait(1));
     let woken = Arc::new(Woken::default());
     assert!(poll(&mut waiting, &Waker::from(Arc::clone(&woken))).is_pending());
-    ends.shared.poison(io::Error::other("on purpose"));
+    ends.inner.poison(io::Error::other("on purpose"));
     assert_eq!(woken.0.load(SeqCst), 1);
     ends.commit(1);
     assert_eq!(ends.queue.used_bytes(), 0);
     for waiting in [waiting, unpolled] {
         assert!(matches!(now(waiting), Err(MiniStoreError::Poisoned { .. })));
     }
-    assert!(ends.queue.append(&mut handed(line(1), 1), &ends.shared).is_err());
-    assert!(ends.queue.try_append(&mut handed(line(1), 1), &ends.shared).is_err());
+    assert!(ends.queue.append(&mut queued(line(1), 1), &ends.inner).is_err());
+    assert!(ends.queue.try_append(&mut queued(line(1), 1), &ends.inner).is_err());
 }
 
 #[test]
@@ -381,7 +382,7 @@ fn a_group_is_full_when_it_holds_so_many_bytes() {
         drop(ends.submit(bytes));
     }
     let groups = std::iter::from_fn(|| match ends.poll()? {
-        Found::Request(Request::Commit(group)) => Some((group.appends(), group.bytes())),
+        Recv::Command(Command::Commit(group)) => Some((group.appends(), group.bytes())),
         other => panic!("not a group: {other:?}"),
     });
     assert_eq!(groups.collect::<Vec<_>>(), [(2, 14), (1, 10), (3, 10), (2, 31)]);
@@ -392,25 +393,25 @@ fn a_request_ends_the_group_before_it() {
     let ends = Ends::new(100, 100);
     let (done, _told) = oneshot::channel();
     drop((ends.submit(1), ends.submit(2)));
-    ends.queue.control(Request::Rotate(done)).unwrap();
+    ends.queue.control(Command::Rotate(done)).unwrap();
     drop(ends.submit(4));
-    ends.queue.nudge();
-    ends.queue.abandon();
+    ends.queue.wake_writer();
+    ends.queue.disconnect();
     assert_eq!(ends.group().bytes(), 3);
-    assert!(matches!(ends.poll(), Some(Found::Request(Request::Rotate(_)))));
+    assert!(matches!(ends.poll(), Some(Recv::Command(Command::Rotate(_)))));
     assert_eq!(ends.group().bytes(), 4);
-    assert!(matches!(ends.poll(), Some(Found::Nudge)), "after what was asked for");
-    assert!(matches!(ends.poll(), Some(Found::Abandoned)), "when nothing is left");
+    assert!(matches!(ends.poll(), Some(Recv::Wakeup)), "after what was asked for");
+    assert!(matches!(ends.poll(), Some(Recv::Disconnected)), "when nothing is left");
 }
 
 #[test]
 fn nothing_is_taken_after_the_end_and_what_was_taken_comes_out() {
     let ends = Ends::new(100, 100);
     drop(ends.submit(1));
-    assert_eq!(ends.inbox().end().len(), 1);
-    assert!(ends.queue.append(&mut handed(line(1), 1), &ends.shared).is_err());
+    assert_eq!(ends.receiver().end().len(), 1);
+    assert!(ends.queue.append(&mut queued(line(1), 1), &ends.inner).is_err());
     let (done, _told) = oneshot::channel();
-    assert!(ends.queue.control(Request::Close(done)).is_err());
+    assert!(ends.queue.control(Command::Close(done)).is_err());
 }
 
 #[test]
@@ -428,11 +429,11 @@ fn a_group_that_goes_unsettled_refuses_its_callers() {
 fn lost_writer_fails_queued_and_waiting_appends() {
     let mut ends = Ends::new(2, 100);
     let queued = ends.submit(2);
-    let inbox = ends.inbox.take();
+    let receiver = ends.receiver.take();
     let mut waiting = ends.wait(1);
     let woken = Arc::new(Woken::default());
     assert!(poll(&mut waiting, &Waker::from(Arc::clone(&woken))).is_pending());
-    drop(inbox);
+    drop(receiver);
     assert!(matches!(now(queued), Err(MiniStoreError::WriterPanicked)));
     assert_eq!(woken.0.load(SeqCst), 1, "a waiting append is not woken");
     assert!(matches!(now(waiting), Err(MiniStoreError::WriterPanicked)));
@@ -443,8 +444,8 @@ fn completed_group_returns_its_capacity() {
     let ends = Ends::new(10, 100);
     for _ in 0..3 {
         drop((ends.submit(4), ends.submit(6)));
-        assert!(ends.queue.try_append(&mut handed(line(1), 1), &ends.shared).unwrap().is_none());
-        ends.inbox().settle(ends.group(), Verdict::Refused);
+        assert!(ends.queue.try_append(&mut queued(line(1), 1), &ends.inner).unwrap().is_none());
+        ends.receiver().complete(ends.group(), GroupOutcome::Refused);
     }
     drop(ends.submit(10));
 }
@@ -455,25 +456,29 @@ fn the_memory_of_a_group_serves_the_next() {
     drop(ends.submit(700));
     let group = ends.group();
     let memory = group.pieces().next().unwrap().as_ptr();
-    ends.inbox().settle(group, Verdict::Refused);
+    ends.receiver().complete(group, GroupOutcome::Refused);
     drop(ends.submit(600));
     assert_eq!(ends.group().pieces().next().unwrap().as_ptr(), memory);
 }
 
 #[test]
 fn of_very_large_groups_little_memory_is_kept() {
-    let mut group = group_on(Storage::default());
-    let small = COPIED_BYTES_MAX - 1;
-    for _ in 0..2 * KEPT_BYTES_MAX / small {
-        group.add(&mut handed(line(small), 0));
+    let mut group = group_on(GroupBuffers::default());
+    let small = COPY_THRESHOLD_BYTES - 1;
+    for _ in 0..2 * RETAINED_CAPACITY_BYTES / small {
+        group.add(&mut queued(line(small), 0));
     }
-    for _ in 0..KEPT_BYTES_MAX / 10 {
-        group.add(&mut Handed { records: 0, ..handed(line(0), 0) });
+    for _ in 0..RETAINED_CAPACITY_BYTES / 10 {
+        group.add(&mut QueuedAppend { records: 0, ..queued(line(0), 0) });
     }
-    group.add(&mut handed(line(COPIED_BYTES_MAX), 0));
-    assert!(group.bytes() > KEPT_BYTES_MAX as u64);
-    let kept = group.recycle();
-    assert!(kept.bytes() > 0 && kept.bytes() <= 2 * KEPT_BYTES_MAX, "{} bytes are kept", kept.bytes());
+    group.add(&mut queued(line(COPY_THRESHOLD_BYTES), 0));
+    assert!(group.bytes() > RETAINED_CAPACITY_BYTES as u64);
+    let kept = group.take_buffers();
+    assert!(
+        kept.bytes() > 0 && kept.bytes() <= 2 * RETAINED_CAPACITY_BYTES,
+        "{} bytes are kept",
+        kept.bytes()
+    );
 }
 
 #[test]
@@ -483,8 +488,8 @@ fn no_more_memory_is_kept_than_two_groups_use() {
         drop(ends.submit(1));
     }
     let groups: Vec<_> = (0..8).map(|_| ends.group()).collect();
-    groups.into_iter().for_each(|group| ends.inbox().settle(group, Verdict::Refused));
-    assert_eq!(ends.queue.lock().spare.len(), STORAGES_KEPT);
+    groups.into_iter().for_each(|group| ends.receiver().complete(group, GroupOutcome::Refused));
+    assert_eq!(ends.queue.lock().spare.len(), KEPT_BUFFERS);
 }
 
 /// Bytes whose owner does something when they go.
@@ -511,12 +516,12 @@ fn copied_payloads_are_dropped_outside_the_lock() {
         assert!(queue.state.try_lock().is_ok(), "the owner of an append's bytes runs under the lock");
         counts.fetch_add(1, SeqCst);
     });
-    drop(ends.append(handed(Lines::Shared(Bytes::from_owner(owner)), 1)));
+    drop(ends.append(queued(Payload::Bytes(Bytes::from_owner(owner)), 1)));
     assert_eq!(dropped.load(SeqCst), 1, "it was not copied");
 }
 
 /// Checks on every wake-up that the queue is not locked, and panics.
-struct Unlocked(Arc<Queue>, Arc<AtomicUsize>);
+struct Unlocked(Arc<CommitQueue>, Arc<AtomicUsize>);
 
 impl Wake for Unlocked {
     fn wake(self: Arc<Self>) {
@@ -532,7 +537,7 @@ fn code_of_waiting_callers_runs_outside_the_lock() {
     let ends = Ends::new(10, 100);
     let (calls, callbacks) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let waker = Waker::from(Arc::new(Unlocked(Arc::clone(&ends.queue), Arc::clone(&calls))));
-    let wait = |room| {
+    let wait = |permits| {
         let (queue, calls) = (Arc::clone(&ends.queue), Arc::clone(&calls));
         let owner = Owner(b"1".to_vec(), move || {
             if queue.state.try_lock().is_ok() {
@@ -546,8 +551,8 @@ fn code_of_waiting_callers_runs_outside_the_lock() {
         let callback = Callback::new(move |_, _| {
             called.fetch_add(1, SeqCst);
         });
-        let lines = Lines::Shared(Bytes::from_owner(owner));
-        let mut waiting = ends.wait_with(Handed { callback: Some(callback), ..handed(lines, room) });
+        let lines = Payload::Bytes(Bytes::from_owner(owner));
+        let mut waiting = ends.wait_with(QueuedAppend { callback: Some(callback), ..queued(lines, permits) });
         assert!(poll(&mut waiting, &waker).is_pending());
         waiting
     };
@@ -558,7 +563,7 @@ fn code_of_waiting_callers_runs_outside_the_lock() {
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(dropped)));
     assert!(panicked.is_err(), "the owner of the bytes");
     assert_eq!(calls.swap(0, SeqCst), 3, "the bytes of the dropped one; the bytes and the waker of the next");
-    ends.shared.close();
+    ends.inner.close();
     assert_eq!(calls.swap(0, SeqCst), 2, "the bytes and the waker of the last");
     assert!(matches!(now(rejected), Err(MiniStoreError::Closed)));
     ends.commit(2);
@@ -569,14 +574,15 @@ fn code_of_waiting_callers_runs_outside_the_lock() {
 #[test]
 fn panicking_bytes_owner_affects_only_itself() {
     let ends = Ends::new(100, u64::MAX);
-    let lines =
-        || Lines::Shared(Bytes::from_owner(Owner(vec![b'1'; COPIED_BYTES_MAX], || panic!("on purpose"))));
-    let settled = [0; 2].map(|_| ends.append(handed(lines(), 1)));
-    ends.inbox().settle(ends.group(), Verdict::Durable(committed(1)));
-    let refused = [0; 2].map(|_| ends.append(handed(lines(), 1)));
+    let lines = || {
+        Payload::Bytes(Bytes::from_owner(Owner(vec![b'1'; COPY_THRESHOLD_BYTES], || panic!("on purpose"))))
+    };
+    let settled = [0; 2].map(|_| ends.append(queued(lines(), 1)));
+    ends.receiver().complete(ends.group(), GroupOutcome::Durable(committed(1)));
+    let refused = [0; 2].map(|_| ends.append(queued(lines(), 1)));
     drop(ends.group());
-    assert!(settled.iter().all(|pending| matches!(pending.place.fate(), Some(Fate::Durable(_)))));
-    assert!(refused.iter().all(|pending| matches!(pending.place.fate(), Some(Fate::Refused))));
+    assert!(settled.iter().all(|pending| matches!(pending.slot.fate(), Some(AppendOutcome::Durable(_)))));
+    assert!(refused.iter().all(|pending| matches!(pending.slot.fate(), Some(AppendOutcome::Refused))));
 }
 
 /// Notes what it is told.
@@ -584,7 +590,7 @@ fn noting(told: &Arc<Mutex<Vec<String>>>, panics: bool) -> Option<Callback> {
     let told = Arc::clone(told);
     Some(Callback::new(move |fate, _| {
         told.lock().unwrap().push(match fate {
-            Fate::Durable(committed) => committed.seq.to_string(),
+            AppendOutcome::Durable(committed) => committed.seq.to_string(),
             other => format!("{other:?}"),
         });
         assert!(!panics, "on purpose");
@@ -597,10 +603,10 @@ fn callbacks_run_once_in_order_despite_panics() {
     let told = Arc::default();
     for at in 0..4 {
         let callback = noting(&told, at % 2 == 0);
-        drop(ends.append(Handed { callback, ..handed(line(1), 1) }));
+        drop(ends.append(QueuedAppend { callback, ..queued(line(1), 1) }));
     }
     assert!(told.lock().unwrap().is_empty());
-    ends.inbox().settle(ends.group(), Verdict::Durable(committed(5)));
+    ends.receiver().complete(ends.group(), GroupOutcome::Durable(committed(5)));
     assert_eq!(*told.lock().unwrap(), ["5", "6", "7", "8"]);
 }
 
@@ -609,10 +615,10 @@ fn callbacks_of_groups_that_go_unsettled_are_called_too() {
     let mut ends = Ends::new(100, 1);
     let told = Arc::default();
     for _ in 0..2 {
-        drop(ends.append(Handed { callback: noting(&told, false), ..handed(line(1), 1) }));
+        drop(ends.append(QueuedAppend { callback: noting(&told, false), ..queued(line(1), 1) }));
     }
     drop(ends.group());
-    ends.inbox = None;
+    ends.receiver = None;
     assert_eq!(*told.lock().unwrap(), ["Refused", "Refused"]);
 }
 
@@ -620,10 +626,10 @@ fn callbacks_of_groups_that_go_unsettled_are_called_too() {
 fn what_is_meant_for_one_number_has_a_group_of_its_own() {
     let ends = Ends::new(100, 100);
     for next_seq in [None, None, Some(3), Some(4), None, None] {
-        drop(ends.append(Handed { next_seq, ..handed(line(1), 1) }));
+        drop(ends.append(QueuedAppend { next_seq, ..queued(line(1), 1) }));
     }
     let groups = std::iter::from_fn(|| match ends.poll()? {
-        Found::Request(Request::Commit(group)) => Some((group.appends(), group.next_seq())),
+        Recv::Command(Command::Commit(group)) => Some((group.appends(), group.next_seq())),
         other => panic!("not a group: {other:?}"),
     });
     assert_eq!(groups.collect::<Vec<_>>(), [(2, None), (1, Some(3)), (1, Some(4)), (2, None)]);
@@ -632,14 +638,14 @@ fn what_is_meant_for_one_number_has_a_group_of_its_own() {
 #[test]
 fn expect_seq_append_is_not_encoded_early() {
     let ends = Ends::new(100, 100);
-    let meant = || Handed { next_seq: Some(9), ..handed(line(1), 1) };
+    let meant = || QueuedAppend { next_seq: Some(9), ..queued(line(1), 1) };
     drop(ends.append(meant()));
     drop(ends.submit(1));
-    assert!(ends.inbox().borrow_full().is_none());
+    assert!(ends.receiver().pop_full_group().is_none());
     drop(ends.group());
-    assert!(ends.inbox().borrow_full().is_none(), "it can still be added to");
+    assert!(ends.receiver().pop_full_group().is_none(), "it can still be added to");
     drop(ends.append(meant()));
-    assert!(ends.inbox().borrow_full().is_some());
+    assert!(ends.receiver().pop_full_group().is_some());
 }
 
 fn await_that(condition: impl Fn() -> bool) {
@@ -654,19 +660,19 @@ fn await_that(condition: impl Fn() -> bool) {
 fn cancelled_waiting_caller_still_wakes_writer() {
     for _ in 0..50 {
         let mut ends = Ends::new(100, 100);
-        let mut inbox = ends.inbox.take().unwrap();
-        inbox.delay = Duration::from_secs(3600);
+        let mut receiver = ends.receiver.take().unwrap();
+        receiver.delay = Duration::from_secs(3600);
         drop(ends.submit(1));
         let (sender, found) = std::sync::mpsc::channel();
         let waits = std::thread::spawn(move || {
-            sender.send(matches!(inbox.wait(), Found::Request(_))).unwrap();
+            sender.send(matches!(receiver.wait(), Recv::Command(_))).unwrap();
         });
-        await_that(|| ends.queue.lock().writer == Writer::Filling);
+        await_that(|| ends.queue.lock().writer == WriterState::Delaying);
         drop(ends.wait(100));
         // It may have looked in between, and taken the group.
-        await_that(|| ends.queue.lock().writer == Writer::Filling || waits.is_finished());
+        await_that(|| ends.queue.lock().writer == WriterState::Delaying || waits.is_finished());
         // An error where it took the group.
-        drop(ends.queue.try_append(&mut handed(line(100), 100), &ends.shared));
+        drop(ends.queue.try_append(&mut queued(line(100), 100), &ends.inner));
         assert_eq!(found.recv_timeout(HANG), Ok(true), "nobody wakes the writer");
         waits.join().unwrap();
     }

@@ -10,12 +10,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{Handed, Place};
+use super::{GroupSlot, QueuedAppend};
 use crate::{
     Result,
+    inner::StoreInner,
     planted::{Bug, planted},
-    request::{PendingCommit, outliving_callers},
-    shared::Shared,
+    request::{PendingCommit, catch_caller_panic},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -28,7 +28,7 @@ pub(super) struct WaitingList {
 
 #[derive(Debug)]
 pub(super) struct WaitingAppend {
-    handed: Handed,
+    queued: QueuedAppend,
     slot: Arc<Slot>,
 }
 
@@ -46,7 +46,7 @@ struct Slot(Mutex<Stage>);
 #[derive(Debug)]
 enum Stage {
     Waiting(Option<Waker>),
-    Accepted(Place),
+    Accepted(GroupSlot),
     Rejected,
 }
 
@@ -55,18 +55,18 @@ impl WaitingList {
         self.appends.is_empty()
     }
 
-    pub(super) fn push(&mut self, handed: Handed) -> Ticket {
+    pub(super) fn push(&mut self, queued: QueuedAppend) -> Ticket {
         let number = self.next_ticket;
         self.next_ticket += 1;
         let slot = Arc::new(Slot(Mutex::new(Stage::Waiting(None))));
-        self.appends.insert(number, WaitingAppend { handed, slot: Arc::clone(&slot) });
+        self.appends.insert(number, WaitingAppend { queued, slot: Arc::clone(&slot) });
         Ticket { number, slot }
     }
 
     /// Removes the first append if it takes no more than `free_bytes`.
     pub(super) fn pop_if_fits(&mut self, free_bytes: u64) -> Option<WaitingAppend> {
         let first = self.appends.first_entry()?;
-        (u64::from(first.get().handed.room) <= free_bytes).then(|| first.remove())
+        (u64::from(first.get().queued.permits) <= free_bytes).then(|| first.remove())
     }
 
     /// Removes an append if it still waits; `true` if it was the first.
@@ -86,36 +86,36 @@ impl WaitingList {
 
 impl WaitingAppend {
     /// Puts it into the queue with `add`. Called under the queue's lock: the rest follows in [`Resolved::notify`].
-    pub(super) fn accept(self, add: impl FnOnce(&mut Handed) -> Place) -> Resolved {
-        let Self { mut handed, slot } = self;
-        let place = add(&mut handed);
-        let waker = slot.resolve(Stage::Accepted(place));
-        Resolved { handed, waker }
+    pub(super) fn accept(self, add: impl FnOnce(&mut QueuedAppend) -> GroupSlot) -> Resolved {
+        let Self { mut queued, slot } = self;
+        let group_slot = add(&mut queued);
+        let waker = slot.resolve(Stage::Accepted(group_slot));
+        Resolved { queued, waker }
     }
 
     pub(super) fn reject(self) -> Resolved {
-        let Self { handed, slot } = self;
+        let Self { queued, slot } = self;
         let waker = slot.resolve(Stage::Rejected);
-        Resolved { handed, waker }
+        Resolved { queued, waker }
     }
 }
 
 /// The rest of an append that does not wait any more.
 #[derive(Debug)]
 pub(super) struct Resolved {
-    handed: Handed,
+    queued: QueuedAppend,
     waker: Option<Waker>,
 }
 
 impl Resolved {
     /// Runs code of callers: must not be called under the lock.
     pub(super) fn notify(self) {
-        let Self { handed, waker } = self;
-        outliving_callers(|| drop(handed));
+        let Self { queued, waker } = self;
+        catch_caller_panic(|| drop(queued));
         if let Some(waker) = waker
             && !planted(Bug::AcceptsWithoutWaking)
         {
-            outliving_callers(|| waker.wake());
+            catch_caller_panic(|| waker.wake());
         }
     }
 }
@@ -129,7 +129,7 @@ impl Slot {
     }
 
     /// The outcome, `None` if it was rejected. The waker of the last call is woken when it is known.
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Place>> {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<GroupSlot>> {
         // Cloned before the lock is taken, and the replaced one is dropped after: both run code of the caller.
         let waker = context.waker().clone();
         let _replaced = {
@@ -139,7 +139,7 @@ impl Slot {
                     *stage = Stage::Waiting(Some(waker));
                     replaced
                 }
-                Stage::Accepted(place) => return Poll::Ready(Some(place)),
+                Stage::Accepted(slot) => return Poll::Ready(Some(slot)),
                 Stage::Rejected => return Poll::Ready(None),
             }
         };
@@ -154,14 +154,14 @@ impl Slot {
 /// The future of a waiting append: resolves when it is in the queue. Dropping it removes the append if it still waits.
 #[derive(Debug)]
 pub(crate) struct Waiting<'a> {
-    shared: &'a Arc<Shared>,
+    inner: &'a Arc<StoreInner>,
     ticket: Ticket,
     is_resolved: bool,
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) fn new(shared: &'a Arc<Shared>, ticket: Ticket) -> Self {
-        Self { shared, ticket, is_resolved: false }
+    pub(super) fn new(inner: &'a Arc<StoreInner>, ticket: Ticket) -> Self {
+        Self { inner, ticket, is_resolved: false }
     }
 }
 
@@ -170,10 +170,10 @@ impl Future for Waiting<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // No thread of a forked child would ever wake it.
-        self.shared.check_process()?;
-        self.ticket.slot.poll(context).map(|place| {
+        self.inner.check_fork()?;
+        self.ticket.slot.poll(context).map(|slot| {
             self.is_resolved = true;
-            place.map(|place| PendingCommit { place }).ok_or_else(|| self.shared.refusal())
+            slot.map(|slot| PendingCommit { slot }).ok_or_else(|| self.inner.closed_error())
         })
     }
 }
@@ -181,8 +181,8 @@ impl Future for Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         // In a forked child the lock may be held by a thread that only the parent has.
-        if !self.is_resolved && !self.shared.process.is_elsewhere() {
-            self.shared.queue.stop_waiting(&self.ticket, self.shared);
+        if !self.is_resolved && !self.inner.process.in_forked_child() {
+            self.inner.queue.stop_waiting(&self.ticket, self.inner);
         }
     }
 }

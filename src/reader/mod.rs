@@ -1,25 +1,25 @@
 //! Reading a journal. Readers never write and never lock; they may run while the journal is being written, in this
 //! process or another, and see every record that was acknowledged before they began.
 
-mod cursor;
-mod feed;
+mod block_cursor;
 mod follow;
-mod line;
+mod journal_reader;
 mod lookup;
 mod parallel;
-mod pump;
+mod raw_records;
+mod read_ahead;
+mod read_plan;
 mod records;
 mod replay;
 mod segment;
-mod snapshot;
-mod source;
+mod segment_set;
 mod stream;
 
-pub use cursor::Record;
+pub use block_cursor::Record;
 pub use follow::{FollowStream, Follower, RawFollower, StopHandle};
-pub use line::{RawRecord, RawRecords};
-pub(crate) use lookup::Lookups;
+pub(crate) use lookup::PointReader;
 pub use lookup::{Reader, RecordRange};
+pub use raw_records::{RawRecord, RawRecords};
 pub use records::Records;
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use replay::replay_on;
@@ -27,4 +27,4 @@ pub(crate) use replay::replay_on;
 pub(crate) use replay::replay_parallel_on;
 pub use stream::{JournalStream, RecordStream};
 
-pub(crate) use snapshot::Snapshot;
+pub(crate) use segment_set::SegmentSet;

@@ -9,7 +9,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{cursor::Cursor, feed::Feed};
+use super::{block_cursor::BlockCursor, journal_reader::JournalReader};
 use crate::{
     MiniStoreError, Result,
     planted::{Bug, planted},
@@ -28,9 +28,9 @@ pub(super) fn default_threads() -> usize {
 pub(super) async fn replay<R, O>(open: O, threads: usize) -> Result<Vec<R>>
 where
     R: DeserializeOwned + Send + 'static,
-    O: FnOnce() -> Result<Feed> + Send + 'static,
+    O: FnOnce() -> Result<JournalReader> + Send + 'static,
 {
-    let mut parts = Parts::start(open, threads)?;
+    let mut parts = ParsedBlocks::start(open, threads)?;
     let mut records = Vec::new();
     while let Some(mut part) = parts.next().await {
         records.append(&mut part.records);
@@ -49,27 +49,27 @@ where
 
 /// The records of one block, up to the first that is at fault.
 #[derive(Debug)]
-struct Part<R> {
+struct ParsedBlock<R> {
     records: Vec<R>,
     fault: Option<MiniStoreError>,
 }
 
 /// Parts in the order of the journal. Dropping it ends the threads.
-struct Parts<R> {
-    arriving: mpsc::Receiver<(u64, Part<R>)>,
+struct ParsedBlocks<R> {
+    arriving: mpsc::Receiver<(u64, ParsedBlock<R>)>,
     /// Whose turn has not come.
-    early: BTreeMap<u64, Part<R>>,
+    early: BTreeMap<u64, ParsedBlock<R>>,
     turn: u64,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
-impl<R: DeserializeOwned + Send + 'static> Parts<R> {
+impl<R: DeserializeOwned + Send + 'static> ParsedBlocks<R> {
     fn start<O>(open: O, threads: usize) -> Result<Self>
     where
-        O: FnOnce() -> Result<Feed> + Send + 'static,
+        O: FnOnce() -> Result<JournalReader> + Send + 'static,
     {
         let (sender, arriving) = mpsc::channel(threads);
-        let source = Arc::new(Mutex::new(Source { state: State::Fresh(open), turn: 0 }));
+        let source = Arc::new(Mutex::new(SharedReader { state: ReaderState::Fresh(open), turn: 0 }));
         let mut started = Self { arriving, early: BTreeMap::new(), turn: 0, threads: Vec::new() };
         for _ in 0..threads {
             let (source, sender) = (Arc::clone(&source), sender.clone());
@@ -80,7 +80,7 @@ impl<R: DeserializeOwned + Send + 'static> Parts<R> {
     }
 
     /// The next part; `None` where all were given, or a thread broke off.
-    async fn next(&mut self) -> Option<Part<R>> {
+    async fn next(&mut self) -> Option<ParsedBlock<R>> {
         loop {
             if let Some(part) = self.early.remove(&self.turn) {
                 self.turn += 1;
@@ -103,33 +103,33 @@ impl<R: DeserializeOwned + Send + 'static> Parts<R> {
 }
 
 /// Where all threads take their blocks from.
-struct Source<O> {
-    state: State<O>,
+struct SharedReader<O> {
+    state: ReaderState<O>,
     /// The next block's place in the journal.
     turn: u64,
 }
 
-enum State<O> {
+enum ReaderState<O> {
     Fresh(O),
-    Reading(Box<Feed>),
+    Reading(Box<JournalReader>),
     Ended,
 }
 
-impl<O: FnOnce() -> Result<Feed>> Source<O> {
+impl<O: FnOnce() -> Result<JournalReader>> SharedReader<O> {
     /// The next block, or what stands in its place, and whose turn it is; `None` once there was an end or a fault.
-    fn take(&mut self, cursor: &mut Cursor) -> Option<(u64, Result<()>)> {
-        let mut feed = match std::mem::replace(&mut self.state, State::Ended) {
-            State::Fresh(open) => match open() {
-                Ok(feed) => Box::new(feed),
+    fn take(&mut self, block_cursor: &mut BlockCursor) -> Option<(u64, Result<()>)> {
+        let mut journal_reader = match std::mem::replace(&mut self.state, ReaderState::Ended) {
+            ReaderState::Fresh(open) => match open() {
+                Ok(journal_reader) => Box::new(journal_reader),
                 Err(error) => return Some((self.turn, Err(error))),
             },
-            State::Reading(feed) => feed,
-            State::Ended => return None,
+            ReaderState::Reading(journal_reader) => journal_reader,
+            ReaderState::Ended => return None,
         };
         let turn = self.turn;
-        match cursor.refill(&mut feed) {
+        match block_cursor.next_block(&mut journal_reader) {
             Ok(true) => {
-                self.state = State::Reading(feed);
+                self.state = ReaderState::Reading(journal_reader);
                 self.turn += 1;
                 Some((turn, Ok(())))
             }
@@ -140,17 +140,17 @@ impl<O: FnOnce() -> Result<Feed>> Source<O> {
 }
 
 /// What each thread does, until there are no more blocks or nobody wants them.
-fn parse_blocks<R, O>(source: &Mutex<Source<O>>, parts: &mpsc::Sender<(u64, Part<R>)>)
+fn parse_blocks<R, O>(source: &Mutex<SharedReader<O>>, parts: &mpsc::Sender<(u64, ParsedBlock<R>)>)
 where
     R: DeserializeOwned,
-    O: FnOnce() -> Result<Feed>,
+    O: FnOnce() -> Result<JournalReader>,
 {
-    let mut cursor = Cursor::default();
+    let mut block_cursor = BlockCursor::default();
     loop {
-        let taken = source.lock().unwrap_or_else(PoisonError::into_inner).take(&mut cursor);
+        let taken = source.lock().unwrap_or_else(PoisonError::into_inner).take(&mut block_cursor);
         let (turn, part) = match taken {
-            Some((turn, Ok(()))) => (turn, parse(&mut cursor)),
-            Some((turn, Err(fault))) => (turn, Part { records: Vec::new(), fault: Some(fault) }),
+            Some((turn, Ok(()))) => (turn, parse(&mut block_cursor)),
+            Some((turn, Err(fault))) => (turn, ParsedBlock { records: Vec::new(), fault: Some(fault) }),
             None => return,
         };
         let ended = part.fault.is_some();
@@ -160,13 +160,13 @@ where
     }
 }
 
-fn parse<R: DeserializeOwned>(cursor: &mut Cursor) -> Part<R> {
-    let mut records = Vec::with_capacity(cursor.len());
-    while let Some(record) = cursor.next::<R>(0) {
+fn parse<R: DeserializeOwned>(block_cursor: &mut BlockCursor) -> ParsedBlock<R> {
+    let mut records = Vec::with_capacity(block_cursor.len());
+    while let Some(record) = block_cursor.next::<R>(0) {
         match record {
             Ok(record) => records.push(record.value),
-            Err(fault) => return Part { records, fault: Some(fault) },
+            Err(fault) => return ParsedBlock { records, fault: Some(fault) },
         }
     }
-    Part { records, fault: None }
+    ParsedBlock { records, fault: None }
 }

@@ -4,8 +4,8 @@ use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
-use super::{cursor::Record, line::RawRecords};
-use crate::{Result, device::Disk};
+use super::{block_cursor::Record, raw_records::RawRecords};
+use crate::{Result, device::FileSystem};
 
 /// The records of a journal, oldest first, over all segments, in bounded memory. Blocks the calling thread while it reads.
 /// See [`Reader::records`](crate::Reader::records).
@@ -20,7 +20,7 @@ pub struct Records<T> {
 }
 
 impl<T> Records<T> {
-    pub(crate) fn new(disk: Arc<dyn Disk>, path: &Path, from_seq: u64) -> Self {
+    pub(crate) fn new(disk: Arc<dyn FileSystem>, path: &Path, from_seq: u64) -> Self {
         Self { lines: RawRecords::new(disk, path, from_seq), value: PhantomData }
     }
 }

@@ -8,11 +8,11 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{JournalStream, feed::Feed, parallel, pump::Pump};
+use super::{JournalStream, journal_reader::JournalReader, parallel, read_ahead::ReadAhead};
 use crate::{
     MiniStore, MiniStoreError, Result,
-    device::{self, Disk},
-    names::Names,
+    device::{self, FileSystem},
+    file_names::FileNames,
 };
 
 impl MiniStore {
@@ -58,8 +58,11 @@ impl MiniStore {
 }
 
 /// All records of the journal at `path` on `disk`.
-pub(crate) async fn replay_on<R: DeserializeOwned>(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Vec<R>> {
-    let mut pump = Pump::start(path.clone(), move || whole(disk, &path))?;
+pub(crate) async fn replay_on<R: DeserializeOwned>(
+    disk: Arc<dyn FileSystem>,
+    path: PathBuf,
+) -> Result<Vec<R>> {
+    let mut pump = ReadAhead::start(path.clone(), move || whole(disk, &path))?;
     let mut records = Vec::new();
     while let Some(block) = poll_fn(|context| pump.poll_next(context)).await {
         let mut block = block?;
@@ -79,7 +82,7 @@ pub(crate) async fn replay_on<R: DeserializeOwned>(disk: Arc<dyn Disk>, path: Pa
 
 /// As [`replay_on`], on so many threads.
 pub(crate) async fn replay_parallel_on<R>(
-    disk: Arc<dyn Disk>,
+    disk: Arc<dyn FileSystem>,
     path: PathBuf,
     threads: usize,
 ) -> Result<Vec<R>>
@@ -91,11 +94,11 @@ where
 
 /// All that is left of the journal. Says so where that is not all there ever was: whoever is given records without their
 /// numbers cannot tell.
-fn whole(disk: Arc<dyn Disk>, path: &Path) -> Result<Feed> {
-    let names = Names::resolve(&*disk, path)?;
-    let mut feed = Feed::of_journal(disk, path, 0)?;
-    let Some((segment, first)) = feed.begin()? else {
-        return Ok(feed);
+fn whole(disk: Arc<dyn FileSystem>, path: &Path) -> Result<JournalReader> {
+    let names = FileNames::resolve(&*disk, path)?;
+    let mut journal_reader = JournalReader::of_journal(disk, path, 0)?;
+    let Some((segment, first)) = journal_reader.begin()? else {
+        return Ok(journal_reader);
     };
     if first > 1 {
         let gone = first - 1;
@@ -109,7 +112,7 @@ fn whole(disk: Arc<dyn Disk>, path: &Path) -> Result<Feed> {
             "replay starts after the first segment; deleted records cannot be counted"
         );
     }
-    Ok(feed)
+    Ok(journal_reader)
 }
 
 #[cfg(test)]

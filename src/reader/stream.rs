@@ -14,12 +14,12 @@ use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
 use super::{
-    cursor::{Cursor, Record},
-    feed::Feed,
-    pump::Pump,
-    source::Source,
+    block_cursor::{BlockCursor, Record},
+    journal_reader::JournalReader,
+    read_ahead::ReadAhead,
+    read_plan::ReadPlan,
 };
-use crate::{MiniStoreError, Result, device::Disk};
+use crate::{MiniStoreError, Result, device::FileSystem};
 
 /// The records of a journal as a `futures::Stream`. See [`Reader::records_stream`](crate::Reader::records_stream) and
 /// [`Reader::range_stream`](crate::Reader::range_stream).
@@ -28,22 +28,22 @@ use crate::{MiniStoreError, Result, device::Disk};
 /// [`Forked`](MiniStoreError::Forked), and ends: the fork does not have its thread.
 #[must_use = "streams do nothing unless polled"]
 pub struct RecordStream<T> {
-    source: Source,
-    pump: Option<Pump>,
-    cursor: Cursor,
+    source: ReadPlan,
+    pump: Option<ReadAhead>,
+    block_cursor: BlockCursor,
     ended: bool,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T> RecordStream<T> {
-    pub(super) fn of(source: Source) -> Self {
-        Self { source, pump: None, cursor: Cursor::default(), ended: false, value: PhantomData }
+    pub(super) fn of(source: ReadPlan) -> Self {
+        Self { source, pump: None, block_cursor: BlockCursor::default(), ended: false, value: PhantomData }
     }
 
-    fn pump(&mut self) -> Result<&mut Pump> {
+    fn pump(&mut self) -> Result<&mut ReadAhead> {
         if self.pump.is_none() {
             let source = self.source.clone();
-            self.pump = Some(Pump::start(source.path().to_path_buf(), move || source.open())?);
+            self.pump = Some(ReadAhead::start(source.path().to_path_buf(), move || source.open())?);
         }
         self.pump.as_mut().ok_or(MiniStoreError::WriterPanicked)
     }
@@ -62,7 +62,7 @@ impl<T: DeserializeOwned> Stream for RecordStream<T> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let from_seq = self.source.first_seq();
         while !self.ended {
-            if let Some(record) = self.cursor.next(from_seq) {
+            if let Some(record) = self.block_cursor.next(from_seq) {
                 return Poll::Ready(Some(record));
             }
             let block = match self.pump() {
@@ -70,7 +70,7 @@ impl<T: DeserializeOwned> Stream for RecordStream<T> {
                 Err(error) => Some(Err(error)),
             };
             match block {
-                Some(Ok(cursor)) => self.cursor = cursor,
+                Some(Ok(block_cursor)) => self.block_cursor = block_cursor,
                 Some(Err(error)) => {
                     self.ended = true;
                     return Poll::Ready(Some(Err(error)));
@@ -91,16 +91,16 @@ impl<T> fmt::Debug for RecordStream<T> {
 /// The records of **one file** of a journal, as `ministore` 0.1.7 gives them. See
 /// [`MiniStore::stream`](crate::MiniStore::stream).
 pub struct JournalStream<T> {
-    pump: Pump,
-    cursor: Cursor,
+    pump: ReadAhead,
+    block_cursor: BlockCursor,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T> JournalStream<T> {
-    pub(super) async fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self> {
-        let mut pump = Pump::start(path.clone(), move || Feed::of_file(disk, &path))?;
+    pub(super) async fn open(disk: Arc<dyn FileSystem>, path: PathBuf) -> Result<Self> {
+        let mut pump = ReadAhead::start(path.clone(), move || JournalReader::of_file(disk, &path))?;
         pump.opened().await?;
-        Ok(Self { pump, cursor: Cursor::default(), value: PhantomData })
+        Ok(Self { pump, block_cursor: BlockCursor::default(), value: PhantomData })
     }
 }
 
@@ -108,7 +108,7 @@ impl<T: DeserializeOwned> JournalStream<T> {
     /// The next record; `None` at the end of the file. After a line that does not fit `T` it goes on with the next.
     pub async fn next(&mut self) -> Option<Result<T>> {
         loop {
-            match self.cursor.next::<T>(0) {
+            match self.block_cursor.next::<T>(0) {
                 Some(Ok(record)) => return Some(Ok(record.value)),
                 Some(Err(MiniStoreError::Record { line, source, .. })) => {
                     let line = usize::try_from(line).unwrap_or(usize::MAX);
@@ -116,7 +116,7 @@ impl<T: DeserializeOwned> JournalStream<T> {
                 }
                 Some(Err(error)) => return Some(Err(error)),
                 None => match poll_fn(|context| self.pump.poll_next(context)).await? {
-                    Ok(cursor) => self.cursor = cursor,
+                    Ok(block_cursor) => self.block_cursor = block_cursor,
                     Err(error) => return Some(Err(error)),
                 },
             }

@@ -8,25 +8,25 @@ use crate::RecoveryPolicy;
 pub(crate) enum ActiveState {
     Absent,
     /// Empty, or its header was cut off while it was written: it holds no record.
-    Blank,
+    Empty,
     /// Everything verifies.
     Clean,
     /// A group that was never acknowledged stands at its end.
     Torn,
     /// Acknowledged data in it is damaged.
-    Damaged,
+    Corrupt,
     /// It is no journal, its header is damaged, or it does not continue the newest archived segment.
-    Unusable,
+    Invalid,
 }
 
 /// The newest archived segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ArchivedState {
+pub(crate) enum RotatedState {
     Absent,
     Closed,
     /// It was not closed yet when the rotation was cut off.
     Unfinished,
-    Damaged,
+    Corrupt,
 }
 
 /// The file prepared to be the next segment.
@@ -34,26 +34,26 @@ pub(crate) enum ArchivedState {
 pub(crate) enum NextState {
     Absent,
     /// Nothing but padding, or a header that was cut off.
-    Blank,
+    Empty,
     /// It has a header, and continues the newest archived segment.
-    Continues,
+    Valid,
     /// It has something else in it.
-    Foreign,
+    Unexpected,
 }
 
 /// All that the decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct States {
+pub(crate) struct JournalStates {
     pub(crate) active: ActiveState,
-    pub(crate) archived: ArchivedState,
+    pub(crate) rotated: RotatedState,
     pub(crate) next: NextState,
 }
 
 /// What is damaged, for the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Culprit {
+pub(crate) enum DamagedFile {
     Active,
-    Archived,
+    Rotated,
     Next,
 }
 
@@ -61,57 +61,57 @@ pub(crate) enum Culprit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Change nothing, and say what is damaged.
-    Refuse(Culprit),
+    Fail(DamagedFile),
     /// Rename the prepared file to the active one: the last step of a rotation.
-    AdoptNext,
+    PromoteNext,
     /// Delete a prepared file that holds nothing.
     RemoveNext,
     /// Rename a prepared file that should hold nothing to a name that is kept.
-    SetNextAside,
+    QuarantineNext,
     /// Cut what was not acknowledged from the newest archived segment, and close it.
-    FinishArchived,
+    CloseRotated,
     /// Create an active segment that continues the newest archived one.
     CreateActive,
     /// Give the blank active segment a header.
     WriteHeader,
     /// Cut everything behind the last verified group, and keep a copy.
-    CutActive,
+    TruncateActive,
     /// Nothing is left to do.
-    Ready,
+    Done,
 }
 
-pub(crate) fn decide(states: States, policy: RecoveryPolicy) -> Step {
+pub(crate) fn decide(states: JournalStates, policy: RecoveryPolicy) -> Step {
     use ActiveState as Active;
     use NextState as Next;
     // What is refused is refused first: nothing was changed then.
-    let damage_refused = states.active == Active::Damaged && policy == RecoveryPolicy::Strict;
-    if states.active == Active::Unusable || damage_refused {
-        return Step::Refuse(Culprit::Active);
+    let damage_refused = states.active == Active::Corrupt && policy == RecoveryPolicy::Strict;
+    if states.active == Active::Invalid || damage_refused {
+        return Step::Fail(DamagedFile::Active);
     }
-    if states.archived == ArchivedState::Damaged {
-        return Step::Refuse(Culprit::Archived);
+    if states.rotated == RotatedState::Corrupt {
+        return Step::Fail(DamagedFile::Rotated);
     }
-    let holds_records = matches!(states.active, Active::Clean | Active::Torn | Active::Damaged);
+    let holds_records = matches!(states.active, Active::Clean | Active::Torn | Active::Corrupt);
     match states.next {
-        Next::Blank => return Step::RemoveNext,
+        Next::Empty => return Step::RemoveNext,
         // A header is written into the prepared file only once the active name is free.
-        Next::Foreign | Next::Continues if holds_records || states.next == Next::Foreign => {
+        Next::Unexpected | Next::Valid if holds_records || states.next == Next::Unexpected => {
             return match policy {
-                RecoveryPolicy::Strict => Step::Refuse(Culprit::Next),
-                RecoveryPolicy::TruncateAtFirstError => Step::SetNextAside,
+                RecoveryPolicy::Strict => Step::Fail(DamagedFile::Next),
+                RecoveryPolicy::TruncateAtFirstError => Step::QuarantineNext,
             };
         }
-        Next::Foreign | Next::Continues | Next::Absent => {}
+        Next::Unexpected | Next::Valid | Next::Absent => {}
     }
-    if states.archived == ArchivedState::Unfinished {
-        return Step::FinishArchived;
+    if states.rotated == RotatedState::Unfinished {
+        return Step::CloseRotated;
     }
     match (states.active, states.next) {
-        (Active::Absent | Active::Blank, Next::Continues) => Step::AdoptNext,
+        (Active::Absent | Active::Empty, Next::Valid) => Step::PromoteNext,
         (Active::Absent, _) => Step::CreateActive,
-        (Active::Blank, _) => Step::WriteHeader,
-        (Active::Torn | Active::Damaged, _) => Step::CutActive,
-        (Active::Unusable, _) => Step::Refuse(Culprit::Active),
-        (Active::Clean, _) => Step::Ready,
+        (Active::Empty, _) => Step::WriteHeader,
+        (Active::Torn | Active::Corrupt, _) => Step::TruncateActive,
+        (Active::Invalid, _) => Step::Fail(DamagedFile::Active),
+        (Active::Clean, _) => Step::Done,
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod crash;
-mod observed;
+mod inspect;
 mod properties;
-mod seen;
+mod scan_cache;
 mod table;

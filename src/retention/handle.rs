@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Ask, holds::NAME_BYTES_MAX};
+use super::{RetentionRequest, holds::NAME_BYTES_MAX};
 use crate::{BlockingStore, MiniStore, MiniStoreError, Result, sync::block_on};
 
 impl MiniStore {
@@ -13,7 +13,7 @@ impl MiniStore {
     /// records are counted from the oldest one that exists when it is opened.
     #[must_use]
     pub fn first_seq(&self) -> u64 {
-        self.shared().retention.first_seq()
+        self.inner().retention.first_seq()
     }
 
     /// Trims the journal: no record before `seq` is needed any more. Deletes the rotated segments that contain no other
@@ -50,7 +50,7 @@ impl MiniStore {
     ///   open.
     /// * [`Poisoned`](MiniStoreError::Poisoned).
     pub async fn trim_before(&self, seq: u64) -> Result<u64> {
-        self.ask(|done| Ask::Release { before: seq, done }).await
+        self.request_retention(|done| RetentionRequest::Trim { before: seq, done }).await
     }
 
     /// Sets a retention hold: neither [`trim_before`](Self::trim_before) nor a limit deletes a segment with records from `seq`
@@ -90,7 +90,7 @@ impl MiniStore {
     ///   whether it was set.
     pub async fn hold(&self, name: &str, seq: u64) -> Result<()> {
         check_name(name)?;
-        self.ask(|done| Ask::Hold { name: name.to_owned(), seq, done }).await
+        self.request_retention(|done| RetentionRequest::Hold { name: name.to_owned(), seq, done }).await
     }
 
     /// Releases a hold; returns whether it existed. Durable when it returns.
@@ -99,18 +99,18 @@ impl MiniStore {
     ///
     /// As [`hold`](Self::hold), where it had to be written.
     pub async fn release_hold(&self, name: &str) -> Result<bool> {
-        self.ask(|done| Ask::ReleaseHold { name: name.to_owned(), done }).await
+        self.request_retention(|done| RetentionRequest::ReleaseHold { name: name.to_owned(), done }).await
     }
 
     /// Returns the durable holds: the sequence number of each, by name, from memory. (In a forked child: those at the fork, or
     /// none.)
     #[must_use]
     pub fn holds(&self) -> BTreeMap<String, u64> {
-        let shared = self.shared();
-        if shared.process.is_elsewhere() {
-            return shared.retention.try_holds().unwrap_or_default();
+        let inner = self.inner();
+        if inner.process.in_forked_child() {
+            return inner.retention.try_holds().unwrap_or_default();
         }
-        shared.retention.holds()
+        inner.retention.holds()
     }
 }
 

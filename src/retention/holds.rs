@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use crate::{
     MiniStoreError, Result,
-    device::{Disk, DiskFile, Open, changed_no_name, is_no_room},
-    error::copy_of,
+    device::{FileHandle, FileSystem, OpenMode, changed_no_name, is_storage_full},
+    error::clone_io_error,
+    file_names::FileNames,
     format::holds::{decode, encode},
-    names::Names,
     planted::{Bug, planted},
 };
 
@@ -28,7 +28,7 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 #[derive(Debug)]
 pub(crate) enum SaveError {
     /// Those before stand.
-    Refused { path: PathBuf, action: &'static str, source: io::Error },
+    NotSaved { path: PathBuf, action: &'static str, source: io::Error },
     /// Whether the old ones stand on the disk or the new ones is not known.
     Unknown { path: PathBuf, action: &'static str, source: io::Error },
 }
@@ -38,9 +38,9 @@ pub(crate) enum SaveError {
 /// # Errors
 ///
 /// `Corrupt` where the file does not verify: what must not be deleted is then not known.
-pub(crate) fn load(disk: &dyn Disk, names: &Names) -> Result<Holds> {
+pub(crate) fn load(disk: &dyn FileSystem, names: &FileNames) -> Result<Holds> {
     let path = names.holds();
-    let file = match disk.open(&path, Open::Read) {
+    let file = match disk.open(&path, OpenMode::ReadOnly) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holds::new()),
         opened => opened.map_err(MiniStoreError::file(&path, "open"))?,
     };
@@ -55,7 +55,7 @@ pub(crate) fn load(disk: &dyn Disk, names: &Names) -> Result<Holds> {
 }
 
 /// What does not fit is cut off, and does not verify then.
-fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+fn read_all(file: &dyn FileHandle) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; file.len()?.min(FILE_BYTES_MAX + 1) as usize];
     let mut filled = 0;
     while filled < bytes.len() {
@@ -69,17 +69,21 @@ fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
 }
 
 /// Replaces those that stand; durable when it returns.
-pub(crate) fn save(disk: &dyn Disk, names: &Names, holds: &Holds) -> std::result::Result<(), SaveError> {
+pub(crate) fn save(
+    disk: &dyn FileSystem,
+    names: &FileNames,
+    holds: &Holds,
+) -> std::result::Result<(), SaveError> {
     let (path, next) = (names.holds(), names.holds_next());
     if let Err((action, source)) = write_next(disk, names, holds) {
         // Best effort: it is replaced, or removed at the next open.
         let _ = disk.remove(&next);
-        return Err(SaveError::Refused { path, action, source });
+        return Err(SaveError::NotSaved { path, action, source });
     }
     match disk.rename(&next, &path) {
         Err(source) if changed_no_name(&source) => {
             let _ = disk.remove(&next);
-            return Err(SaveError::Refused { path, action: "replace", source });
+            return Err(SaveError::NotSaved { path, action: "replace", source });
         }
         Err(source) => return Err(SaveError::Unknown { path, action: "replace", source }),
         Ok(()) => {}
@@ -93,14 +97,14 @@ pub(crate) fn save(disk: &dyn Disk, names: &Names, holds: &Holds) -> std::result
 }
 
 fn write_next(
-    disk: &dyn Disk,
-    names: &Names,
+    disk: &dyn FileSystem,
+    names: &FileNames,
     holds: &Holds,
 ) -> std::result::Result<(), (&'static str, io::Error)> {
     let next = names.holds_next();
-    let file = match disk.open(&next, Open::New) {
+    let file = match disk.open(&next, OpenMode::CreateNew) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            disk.remove(&next).and_then(|()| disk.open(&next, Open::New))
+            disk.remove(&next).and_then(|()| disk.open(&next, OpenMode::CreateNew))
         }
         opened => opened,
     };
@@ -113,7 +117,7 @@ fn write_next(
 }
 
 /// Removes what a crash left of a file that was being written.
-pub(crate) fn discard_unfinished(disk: &dyn Disk, names: &Names) -> Result<()> {
+pub(crate) fn remove_temp_file(disk: &dyn FileSystem, names: &FileNames) -> Result<()> {
     let path = names.holds_next();
     match disk.remove(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -123,16 +127,19 @@ pub(crate) fn discard_unfinished(disk: &dyn Disk, names: &Names) -> Result<()> {
 
 impl SaveError {
     pub(crate) fn source(&self) -> &io::Error {
-        let (Self::Refused { source, .. } | Self::Unknown { source, .. }) = self;
+        let (Self::NotSaved { source, .. } | Self::Unknown { source, .. }) = self;
         source
     }
 
     /// For each of those who wait.
     pub(crate) fn error(&self) -> MiniStoreError {
-        let (Self::Refused { path, action, source } | Self::Unknown { path, action, source }) = self;
-        if is_no_room(source) {
-            return MiniStoreError::StorageFull { path: path.clone(), source: Arc::new(copy_of(source)) };
+        let (Self::NotSaved { path, action, source } | Self::Unknown { path, action, source }) = self;
+        if is_storage_full(source) {
+            return MiniStoreError::StorageFull {
+                path: path.clone(),
+                source: Arc::new(clone_io_error(source)),
+            };
         }
-        MiniStoreError::file(path, action)(copy_of(source))
+        MiniStoreError::file(path, action)(clone_io_error(source))
     }
 }

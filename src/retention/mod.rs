@@ -1,16 +1,16 @@
 //! What of a journal may be deleted, and what must stay: the limits of its options, what the program released, and the
 //! holds of its consumers. Decides and keeps account; the files are deleted elsewhere (`writer/retain.rs`).
 
-mod asks;
 mod handle;
 mod holds;
+mod requests;
 mod rules;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use asks::{Ask, Asks};
-pub(crate) use holds::{HOLDS_MAX, Holds, SaveError, discard_unfinished, load, save};
-pub(crate) use rules::{Left, Limits, Oldest, Rules, Why};
+pub(crate) use holds::{HOLDS_MAX, Holds, SaveError, load, remove_temp_file, save};
+pub(crate) use requests::{RequestQueue, RetentionRequest};
+pub(crate) use rules::{DeleteReason, JournalSize, OldestSegment, RetentionLimits, RetentionPolicy};
 
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, TryLockError};
 
@@ -20,7 +20,7 @@ pub(crate) struct Retention {
     first_seq: AtomicU64,
     /// Those that are durable.
     holds: Mutex<Holds>,
-    pub(crate) asks: Asks,
+    pub(crate) requests: RequestQueue,
 }
 
 impl Retention {
@@ -34,12 +34,12 @@ impl Retention {
     }
 
     pub(crate) fn holds(&self) -> Holds {
-        self.stands().clone()
+        self.lock_holds().clone()
     }
 
     /// Somebody needs all records from this one on. Nobody: the highest number, which no record has.
-    pub(crate) fn held_from(&self) -> u64 {
-        self.stands().values().copied().min().unwrap_or(u64::MAX)
+    pub(crate) fn lowest_hold(&self) -> u64 {
+        self.lock_holds().values().copied().min().unwrap_or(u64::MAX)
     }
 
     /// The same where the lock may be held by a thread that this process does not have: `None` then.
@@ -52,10 +52,10 @@ impl Retention {
     }
 
     pub(crate) fn set_holds(&self, holds: Holds) {
-        *self.stands() = holds;
+        *self.lock_holds() = holds;
     }
 
-    fn stands(&self) -> MutexGuard<'_, Holds> {
+    fn lock_holds(&self) -> MutexGuard<'_, Holds> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

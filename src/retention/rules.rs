@@ -9,7 +9,7 @@ use crate::{
 
 /// What the options say. The highest value of each sets no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct RetentionLimits {
     /// Segments, the active one counted.
     pub(crate) max_segments: usize,
     /// Bytes of their files, the active one's counted.
@@ -17,7 +17,7 @@ pub(crate) struct Limits {
     pub(crate) max_age: Duration,
 }
 
-impl Limits {
+impl RetentionLimits {
     pub(crate) fn of(options: &JournalOptions) -> Self {
         Self {
             max_segments: options.max_segments.unwrap_or(usize::MAX),
@@ -46,24 +46,24 @@ impl Limits {
 
 /// What decides about a segment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rules {
-    pub(crate) limits: Limits,
+pub(crate) struct RetentionPolicy {
+    pub(crate) limits: RetentionLimits,
     /// The program needs no record before this one.
     pub(crate) trimmed_before: u64,
     /// Somebody needs all records from this one on. Nobody: the highest number, which no record has.
-    pub(crate) held_from: u64,
+    pub(crate) lowest_hold: u64,
 }
 
 /// What a journal consists of before a decision, the active segment counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Left {
+pub(crate) struct JournalSize {
     pub(crate) segments: usize,
     pub(crate) bytes: u64,
 }
 
 /// The oldest archived segment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Oldest {
+pub(crate) struct OldestSegment {
     /// Its first record.
     pub(crate) first: u64,
     /// The first record behind it, where the segment behind it says so.
@@ -74,14 +74,14 @@ pub(crate) struct Oldest {
 
 /// Why a segment is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum DeleteReason {
     Trimmed,
     Count,
     Bytes,
     Age,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for DeleteReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Trimmed => "trimmed",
@@ -92,9 +92,9 @@ impl fmt::Display for Why {
     }
 }
 
-impl Rules {
+impl RetentionPolicy {
     /// Why the oldest segment is to be deleted; `None`: it stays, and so does everything behind it.
-    pub(crate) fn verdict(&self, left: Left, oldest: &Oldest) -> Option<Why> {
+    pub(crate) fn delete_reason(&self, left: JournalSize, oldest: &OldestSegment) -> Option<DeleteReason> {
         let Self { limits, trimmed_before, .. } = self;
         let end = if planted(Bug::ReleasesOneTooMany) { Some(oldest.first) } else { oldest.end };
         let segments = left.segments
@@ -102,21 +102,21 @@ impl Rules {
         if self.is_held(oldest) {
             None
         } else if end.is_some_and(|end| end <= *trimmed_before) {
-            Some(Why::Trimmed)
+            Some(DeleteReason::Trimmed)
         } else if segments > limits.max_segments {
-            Some(Why::Count)
+            Some(DeleteReason::Count)
         } else if left.bytes > limits.max_total_bytes {
-            Some(Why::Bytes)
+            Some(DeleteReason::Bytes)
         } else if oldest.age.is_some_and(|age| age > limits.max_age) {
-            Some(Why::Age)
+            Some(DeleteReason::Age)
         } else {
             None
         }
     }
 
     /// What is not known to end before it is held.
-    fn is_held(&self, oldest: &Oldest) -> bool {
-        let somebody_holds = self.held_from < u64::MAX && !planted(Bug::RetentionPassesHolds);
-        somebody_holds && oldest.end.is_none_or(|end| end > self.held_from)
+    fn is_held(&self, oldest: &OldestSegment) -> bool {
+        let somebody_holds = self.lowest_hold < u64::MAX && !planted(Bug::RetentionPassesHolds);
+        somebody_holds && oldest.end.is_none_or(|end| end > self.lowest_hold)
     }
 }

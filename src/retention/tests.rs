@@ -28,30 +28,31 @@ fn firsts(segments: &[Segment]) -> Vec<u64> {
 }
 
 /// Asks about the oldest segment until it stays, as the housekeeper does.
-fn deleted(rules: &Rules, segments: &[Segment], active_bytes: u64) -> Vec<Why> {
+fn deleted(rules: &RetentionPolicy, segments: &[Segment], active_bytes: u64) -> Vec<DeleteReason> {
     let firsts = firsts(segments);
-    let mut left = Left {
+    let mut left = JournalSize {
         segments: segments.len() + 1,
         bytes: active_bytes + segments.iter().map(|segment| segment.bytes).sum::<u64>(),
     };
     let mut deleted = Vec::new();
     for (index, segment) in segments.iter().enumerate() {
         let end = segment.ends.then(|| firsts[index + 1]);
-        let oldest = Oldest { first: firsts[index], end, age: Some(Duration::from_secs(segment.age)) };
-        let Some(why) = rules.verdict(left, &oldest) else { break };
+        let oldest = OldestSegment { first: firsts[index], end, age: Some(Duration::from_secs(segment.age)) };
+        let Some(why) = rules.delete_reason(left, &oldest) else { break };
         deleted.push(why);
-        left = Left { segments: left.segments - 1, bytes: left.bytes - segment.bytes };
+        left = JournalSize { segments: left.segments - 1, bytes: left.bytes - segment.bytes };
     }
     deleted
 }
 
 /// The same, said at once: as many as the most demanding rule wants, but not past what is held.
-fn expected(rules: &Rules, segments: &[Segment], active_bytes: u64) -> usize {
-    let Rules { limits, trimmed_before, held_from } = *rules;
+fn expected(rules: &RetentionPolicy, segments: &[Segment], active_bytes: u64) -> usize {
+    let RetentionPolicy { limits, trimmed_before, lowest_hold } = *rules;
     let ends = &firsts(segments)[1..];
     let bytes_behind =
         |count: usize| active_bytes + segments[count..].iter().map(|segment| segment.bytes).sum::<u64>();
-    let may_go = |index: usize| held_from == u64::MAX || (segments[index].ends && ends[index] <= held_from);
+    let may_go =
+        |index: usize| lowest_hold == u64::MAX || (segments[index].ends && ends[index] <= lowest_hold);
     let wanted = |index: usize| {
         segments.len() + 1 - index > limits.max_segments
             || bytes_behind(index) > limits.max_total_bytes
@@ -66,19 +67,20 @@ fn segment() -> impl Strategy<Value = Segment> {
         .prop_map(|(records, bytes, age, ends)| Segment { records, bytes, age, ends })
 }
 
-fn rules() -> impl Strategy<Value = Rules> {
+fn rules() -> impl Strategy<Value = RetentionPolicy> {
     let limits = (
         prop_oneof![Just(usize::MAX), 1..6_usize],
         prop_oneof![Just(u64::MAX), 1..20_u64],
         prop_oneof![Just(Duration::MAX), (1..4_u64).prop_map(Duration::from_secs)],
     );
-    let limits = limits.prop_map(|(max_segments, max_total_bytes, max_age)| Limits {
+    let limits = limits.prop_map(|(max_segments, max_total_bytes, max_age)| RetentionLimits {
         max_segments,
         max_total_bytes,
         max_age,
     });
-    (limits, prop_oneof![Just(0), 0..20_u64], prop_oneof![Just(u64::MAX), 0..20_u64])
-        .prop_map(|(limits, trimmed_before, held_from)| Rules { limits, trimmed_before, held_from })
+    (limits, prop_oneof![Just(0), 0..20_u64], prop_oneof![Just(u64::MAX), 0..20_u64]).prop_map(
+        |(limits, trimmed_before, lowest_hold)| RetentionPolicy { limits, trimmed_before, lowest_hold },
+    )
 }
 
 proptest! {
@@ -100,11 +102,12 @@ proptest! {
         segments in prop::collection::vec(segment(), 0..6),
     ) {
         let gone = deleted(&rules, &segments, 1).len();
-        prop_assert!(gone == 0 || firsts(&segments)[gone] <= rules.held_from);
+        prop_assert!(gone == 0 || firsts(&segments)[gone] <= rules.lowest_hold);
     }
 }
 
-const KEEP: Limits = Limits { max_segments: usize::MAX, max_total_bytes: u64::MAX, max_age: Duration::MAX };
+const KEEP: RetentionLimits =
+    RetentionLimits { max_segments: usize::MAX, max_total_bytes: u64::MAX, max_age: Duration::MAX };
 
 /// Three segments of ten records, the oldest first.
 const THREE: [Segment; 3] = [
@@ -115,39 +118,51 @@ const THREE: [Segment; 3] = [
 
 #[test]
 fn by_default_everything_is_kept() {
-    let rules = Rules { limits: KEEP, trimmed_before: 0, held_from: u64::MAX };
+    let rules = RetentionPolicy { limits: KEEP, trimmed_before: 0, lowest_hold: u64::MAX };
     assert_eq!(deleted(&rules, &THREE, 5), []);
 }
 
 #[test]
 fn each_rule_says_why() {
-    let of = |limits, trimmed_before| Rules { limits, trimmed_before, held_from: u64::MAX };
-    assert_eq!(deleted(&of(KEEP, 21), &THREE, 5), [Why::Trimmed; 2]);
-    assert_eq!(deleted(&of(KEEP, 20), &THREE, 5), [Why::Trimmed; 1]);
-    assert_eq!(deleted(&of(Limits { max_segments: 2, ..KEEP }, 0), &THREE, 5), [Why::Count; 2]);
-    assert_eq!(deleted(&of(Limits { max_total_bytes: 12, ..KEEP }, 0), &THREE, 5), [Why::Bytes; 2]);
-    assert_eq!(deleted(&of(Limits { max_age: Duration::from_secs(20), ..KEEP }, 0), &THREE, 5), [Why::Age]);
-    let released_first = of(Limits { max_segments: 1, ..KEEP }, 11);
-    assert_eq!(deleted(&released_first, &THREE, 5), [Why::Trimmed, Why::Count, Why::Count]);
+    let of = |limits, trimmed_before| RetentionPolicy { limits, trimmed_before, lowest_hold: u64::MAX };
+    assert_eq!(deleted(&of(KEEP, 21), &THREE, 5), [DeleteReason::Trimmed; 2]);
+    assert_eq!(deleted(&of(KEEP, 20), &THREE, 5), [DeleteReason::Trimmed; 1]);
+    assert_eq!(
+        deleted(&of(RetentionLimits { max_segments: 2, ..KEEP }, 0), &THREE, 5),
+        [DeleteReason::Count; 2]
+    );
+    assert_eq!(
+        deleted(&of(RetentionLimits { max_total_bytes: 12, ..KEEP }, 0), &THREE, 5),
+        [DeleteReason::Bytes; 2]
+    );
+    assert_eq!(
+        deleted(&of(RetentionLimits { max_age: Duration::from_secs(20), ..KEEP }, 0), &THREE, 5),
+        [DeleteReason::Age]
+    );
+    let released_first = of(RetentionLimits { max_segments: 1, ..KEEP }, 11);
+    assert_eq!(
+        deleted(&released_first, &THREE, 5),
+        [DeleteReason::Trimmed, DeleteReason::Count, DeleteReason::Count]
+    );
 }
 
 #[test]
 fn hold_overrides_every_rule() {
-    let limits = Limits { max_segments: 1, max_total_bytes: 1, max_age: Duration::from_secs(1) };
-    for (held_from, gone) in [(0, 0), (1, 0), (10, 0), (11, 1), (20, 1), (21, 2), (31, 3), (u64::MAX, 3)] {
-        let rules = Rules { limits, trimmed_before: 1000, held_from };
-        assert_eq!(deleted(&rules, &THREE, 5).len(), gone, "held from {held_from}");
+    let limits = RetentionLimits { max_segments: 1, max_total_bytes: 1, max_age: Duration::from_secs(1) };
+    for (lowest_hold, gone) in [(0, 0), (1, 0), (10, 0), (11, 1), (20, 1), (21, 2), (31, 3), (u64::MAX, 3)] {
+        let rules = RetentionPolicy { limits, trimmed_before: 1000, lowest_hold };
+        assert_eq!(deleted(&rules, &THREE, 5).len(), gone, "held from {lowest_hold}");
     }
 }
 
 #[test]
 fn segment_with_unknown_end_is_held() {
     let unknown = THREE.map(|segment| Segment { ends: false, ..segment });
-    let one_left = Limits { max_segments: 1, ..KEEP };
-    let rules = Rules { limits: KEEP, trimmed_before: 1000, held_from: u64::MAX };
+    let one_left = RetentionLimits { max_segments: 1, ..KEEP };
+    let rules = RetentionPolicy { limits: KEEP, trimmed_before: 1000, lowest_hold: u64::MAX };
     assert_eq!(deleted(&rules, &unknown, 5), []);
-    let rules = Rules { limits: one_left, trimmed_before: 0, held_from: 1000 };
+    let rules = RetentionPolicy { limits: one_left, trimmed_before: 0, lowest_hold: 1000 };
     assert_eq!(deleted(&rules, &unknown, 5), []);
-    let rules = Rules { limits: one_left, trimmed_before: 0, held_from: u64::MAX };
-    assert_eq!(deleted(&rules, &unknown, 5), [Why::Count; 3]);
+    let rules = RetentionPolicy { limits: one_left, trimmed_before: 0, lowest_hold: u64::MAX };
+    assert_eq!(deleted(&rules, &unknown, 5), [DeleteReason::Count; 3]);
 }

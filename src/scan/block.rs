@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::lines::Values;
+use super::lines::ValueRun;
 
 /// One line in a [`Block`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Block {
     }
 
     /// Appends many at once.
-    pub(crate) fn push_values(&mut self, values: &Values<'_>) {
+    pub(crate) fn push_values(&mut self, values: &ValueRun<'_>) {
         let base = self.bytes.len();
         self.bytes.extend_from_slice(values.bytes);
         let mut from = 0;

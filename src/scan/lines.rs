@@ -23,7 +23,7 @@ pub(crate) struct Line<'a> {
     /// Where it begins in the file.
     pub(crate) offset: u64,
     /// Whether an LF follows.
-    pub(crate) terminated: bool,
+    pub(crate) has_newline: bool,
     /// Further spaces behind `bytes`, which end the file.
     pub(crate) more_padding: u64,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Line<'a> {
 impl Line<'_> {
     /// The offset right behind the line and its LF.
     pub(crate) fn end(&self) -> u64 {
-        self.offset + self.bytes.len() as u64 + self.more_padding + u64::from(self.terminated)
+        self.offset + self.bytes.len() as u64 + self.more_padding + u64::from(self.has_newline)
     }
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct LineReader<S> {
 /// Consecutive lines that are values and nothing else: none is empty, none ends in white space, so that no seal and no
 /// padding is among them.
 #[derive(Debug)]
-pub(crate) struct Values<'a> {
+pub(crate) struct ValueRun<'a> {
     /// As they stand in the file, with the LFs between them.
     pub(crate) bytes: &'a [u8],
     /// Where the first begins in the file.
@@ -69,7 +69,7 @@ pub(crate) struct Values<'a> {
     pub(crate) ends: &'a [usize],
 }
 
-impl Values<'_> {
+impl ValueRun<'_> {
     /// Where the last begins in the file.
     pub(crate) fn last_offset(&self) -> u64 {
         let before_last = self.ends.len().checked_sub(2).map(|index| self.ends[index] + 1);
@@ -145,7 +145,7 @@ impl<S: ReadAt> LineReader<S> {
 
     /// The next lines, as far as they are in memory and nothing but values; perhaps none. Whatever else stands in
     /// memory is for [`next`](Self::next): always at least one line, so that the last line of a file is.
-    pub(crate) fn values(&mut self) -> Option<Values<'_>> {
+    pub(crate) fn values(&mut self) -> Option<ValueRun<'_>> {
         self.ends.clear();
         let unread = &self.buffer[self.start..self.end];
         let mut line_start = 0;
@@ -164,7 +164,7 @@ impl<S: ReadAt> LineReader<S> {
         let &len = self.ends.last()?;
         let (offset, start) = (self.position(), self.start);
         self.start += len + 1;
-        Some(Values { bytes: &self.buffer[start..start + len], offset, ends: &self.ends })
+        Some(ValueRun { bytes: &self.buffer[start..start + len], offset, ends: &self.ends })
     }
 
     /// Adds some more lines to a block, without the white space at their ends; `false` where there are none.
@@ -179,12 +179,12 @@ impl<S: ReadAt> LineReader<S> {
         Ok(true)
     }
 
-    fn take(&mut self, end: usize, terminated: bool) -> Line<'_> {
+    fn take(&mut self, end: usize, has_newline: bool) -> Line<'_> {
         let offset = self.position();
         let start = self.start;
-        self.start = end + usize::from(terminated);
-        let more_padding = if terminated { 0 } else { std::mem::take(&mut self.spaces) };
-        Line { bytes: &self.buffer[start..end], offset, terminated, more_padding }
+        self.start = end + usize::from(has_newline);
+        let more_padding = if has_newline { 0 } else { std::mem::take(&mut self.spaces) };
+        Line { bytes: &self.buffer[start..end], offset, has_newline, more_padding }
     }
 
     /// Drops what was handed out.

@@ -3,12 +3,12 @@
 //! which journal it reads.
 
 mod block;
-mod first_line;
-mod growing;
+mod header_line;
 mod lines;
-mod place;
+mod live;
+mod position;
+mod resync;
 mod scanner;
-mod sweep;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -16,14 +16,14 @@ mod tests;
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 pub(crate) use block::Block;
-pub(crate) use first_line::{begins_as_a_journal, read_header};
-pub(crate) use growing::{Behind, Window, before_last_lf};
+pub(crate) use header_line::{has_magic, read_header};
 pub(crate) use lines::LineReader;
-pub(crate) use place::{Place, Waypoint};
+pub(crate) use live::{BoundedSource, ProbeResult, last_newline_before};
+pub(crate) use position::{IndexPoint, ScanPosition};
+pub(crate) use resync::ResyncScanner;
 #[cfg(any(test, feature = "_fuzz"))]
 pub(crate) use scanner::Group;
-pub(crate) use scanner::{Collect, End, Scanner, Step};
-pub(crate) use sweep::Sweep;
+pub(crate) use scanner::{ScanItem, ScanMode, Scanner, SegmentEnd};
 pub(crate) use tail::Tail;
 
 /// Where a scan reads from.

@@ -8,7 +8,9 @@ use std::io;
 use serde::de::IgnoredAny;
 
 use super::{LineReader, ReadAt, lines::Line};
-use crate::format::{CLOSED_MARK, Chain, Ending, LF, PADDING, SEAL_LEN, ending, line::embedded_seals, seal};
+use crate::format::{
+    CLOSE_MARKER, Chain, LF, LineTrailer, PADDING, SEAL_LEN, line::embedded_seals, parse_trailer, seal,
+};
 
 /// Smallest unit that a disk writes whole: a torn write is torn between two of them.
 const SECTOR_BYTES: u64 = 512;
@@ -35,14 +37,14 @@ pub(crate) struct Tail {
 
 /// Where a group begins, and the chain there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Start {
+pub(super) struct GroupStart {
     pub(super) offset: u64,
     pub(super) line: u64,
     pub(super) chain: Chain,
 }
 
 /// What was found out about the bytes from a failed group on.
-pub(super) struct Judgement {
+pub(super) struct TailAnalysis {
     /// The failed group is whole up to here: only the LF behind its seal is missing.
     pub(super) verified_to: Option<u64>,
     pub(super) tail: Tail,
@@ -50,7 +52,11 @@ pub(super) struct Judgement {
 }
 
 /// Looks at everything from `start`, where a group failed, to the end of the file.
-pub(super) fn judge<S: ReadAt>(source: &S, start: Start, plain: bool) -> io::Result<Judgement> {
+pub(super) fn classify_tail<S: ReadAt>(
+    source: &S,
+    start: GroupStart,
+    plain: bool,
+) -> io::Result<TailAnalysis> {
     let rest = survey(source, start)?;
     let embedded = find_embedded(source, start)?;
     let offset = embedded.as_ref().map_or(start.offset, |found| found.end);
@@ -62,7 +68,7 @@ pub(super) fn judge<S: ReadAt>(source: &S, start: Start, plain: bool) -> io::Res
         Some("lines follow white space that only the end of a commit group has")
     } else if has_damaged_seal(source, start)? {
         Some("a seal is not what was written")
-    } else if rest.marked || nearly_closed(source, start, rest.file_end)? {
+    } else if rest.closed || looks_closed(source, start, rest.file_end)? {
         Some("a commit group of a closed segment does not verify")
     } else if plain && embedded.is_none() && rest.sealed {
         Some("the lines under the first seal do not verify")
@@ -76,11 +82,11 @@ pub(super) fn judge<S: ReadAt>(source: &S, start: Start, plain: bool) -> io::Res
         damaged: damage.is_some(),
         reason: damage.unwrap_or("the last commit group is incomplete"),
     };
-    Ok(Judgement { verified_to: embedded.map(|found| found.end), tail, file_end: rest.file_end })
+    Ok(TailAnalysis { verified_to: embedded.map(|found| found.end), tail, file_end: rest.file_end })
 }
 
 /// The last line of a plain segment's lines that no seal covers.
-pub(super) struct PlainLast {
+pub(super) struct LastPlainLine {
     /// Without the white space at its end.
     pub(super) value: Vec<u8>,
     /// How many of its bytes are not padding: what may have been begun of a seal included.
@@ -90,7 +96,7 @@ pub(super) struct PlainLast {
     pub(super) complete_len: Option<usize>,
 }
 
-pub(super) fn plain_last<S: ReadAt>(source: &S, line_offset: u64) -> io::Result<PlainLast> {
+pub(super) fn plain_last<S: ReadAt>(source: &S, line_offset: u64) -> io::Result<LastPlainLine> {
     let mut lines = LineReader::new(source, line_offset);
     let line = lines.next()?.map(|line| line.bytes.to_vec()).unwrap_or_default();
     let value = line.trim_ascii_end().to_vec();
@@ -101,29 +107,29 @@ pub(super) fn plain_last<S: ReadAt>(source: &S, line_offset: u64) -> io::Result<
     let delimited = !is_number || line.get(len) == Some(&seal::ONE);
     let complete_len = (whole && delimited).then_some(len);
     let text_len = line.iter().rposition(|&b| b != PADDING).map_or(0, |last| last as u64 + 1);
-    Ok(PlainLast { value, text_len, complete_len })
+    Ok(LastPlainLine { value, text_len, complete_len })
 }
 
 /// What stands from a failed group to the end of the file.
-struct Survey {
+struct TailSurvey {
     later_group_verifies: bool,
     /// Inside a group no line ends in white space. Behind the end of one stands at most one more group; an editor
     /// leaves such lines everywhere (CRLF, tabs turned into spaces).
     lines_follow_space: bool,
     sealed: bool,
-    marked: bool,
+    closed: bool,
     /// Behind the last byte that is not a space.
     text_end: u64,
     file_end: u64,
 }
 
-fn survey<S: ReadAt>(source: &S, start: Start) -> io::Result<Survey> {
+fn survey<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<TailSurvey> {
     let mut lines = LineReader::new(source, start.offset);
-    let mut found = Survey {
+    let mut found = TailSurvey {
         later_group_verifies: false,
         lines_follow_space: false,
         sealed: false,
-        marked: false,
+        closed: false,
         text_end: start.offset,
         file_end: start.offset,
     };
@@ -135,10 +141,10 @@ fn survey<S: ReadAt>(source: &S, start: Start) -> io::Result<Survey> {
         found.lines_follow_space |=
             ended_in_space && !line.bytes.iter().all(|byte| b" \t\r\0".contains(byte));
         ended_in_space |= ends_in_space(&line);
-        found.marked = line.terminated && ends_closed(line.bytes);
+        found.closed = line.has_newline && ends_closed(line.bytes);
         found.file_end = line.end();
         found.text_end = match line.bytes.iter().rposition(|&b| b != PADDING) {
-            _ if line.terminated => line.end(),
+            _ if line.has_newline => line.end(),
             Some(last) => line.offset + last as u64 + 1,
             None => found.text_end,
         };
@@ -149,7 +155,7 @@ fn survey<S: ReadAt>(source: &S, start: Start) -> io::Result<Survey> {
         }
         if let Some((_, seal)) = stored {
             found.sealed = true;
-            chain = Some(Chain::after(seal));
+            chain = Some(Chain::from_seal(seal));
         }
     }
     Ok(found)
@@ -158,18 +164,18 @@ fn survey<S: ReadAt>(source: &S, start: Start) -> io::Result<Survey> {
 /// Whether a line ends in white space that a torn write cannot have left there: what was not written of a group goes
 /// on to the end of a sector.
 fn ends_in_space(line: &Line<'_>) -> bool {
-    let spaced = line.terminated && line.bytes.last().is_some_and(u8::is_ascii_whitespace);
+    let spaced = line.has_newline && line.bytes.last().is_some_and(u8::is_ascii_whitespace);
     spaced && !(line.end() - 1).is_multiple_of(SECTOR_BYTES)
 }
 
 /// Where a line's seal may stand, and its value: before its LF, whatever white space a changed byte put before it; or
 /// where its white space begins.
 pub(super) fn stored_seals(line: &Line<'_>) -> impl Iterator<Item = (usize, u32)> {
-    let before_lf = line.bytes.len().checked_sub(SEAL_LEN).filter(|_| line.terminated);
+    let before_lf = line.bytes.len().checked_sub(SEAL_LEN).filter(|_| line.has_newline);
     let before_lf = before_lf.and_then(|at| Some((at, seal::decode(&line.bytes[at..])?)));
-    let behind_value = match ending(line.bytes) {
-        (value_len, Ending::Sealed(seal) | Ending::Closed(seal)) => Some((value_len, seal)),
-        (_, Ending::Unsealed) => None,
+    let behind_value = match parse_trailer(line.bytes) {
+        (value_len, LineTrailer::Sealed(seal) | LineTrailer::Closed(seal)) => Some((value_len, seal)),
+        (_, LineTrailer::Unsealed) => None,
     };
     before_lf.into_iter().chain(behind_value)
 }
@@ -183,11 +189,11 @@ pub(super) fn verifies(mut chain: Chain, line: &Line<'_>, (value_len, seal): (us
 /// Whether a line ends as a closed segment's last one does.
 fn ends_closed(line: &[u8]) -> bool {
     let sealed = line.split_last_chunk::<{ SEAL_LEN + 1 }>();
-    sealed.is_some_and(|(_, end)| end[SEAL_LEN] == CLOSED_MARK && seal::decode(end).is_some())
+    sealed.is_some_and(|(_, end)| end[SEAL_LEN] == CLOSE_MARKER && seal::decode(end).is_some())
 }
 
 /// A group that is whole, whose last line goes on behind its seal.
-struct Embedded {
+struct EmbeddedGroup {
     /// Behind the seal.
     end: u64,
     line: u64,
@@ -195,7 +201,7 @@ struct Embedded {
     can_be_torn: bool,
 }
 
-fn find_embedded<S: ReadAt>(source: &S, start: Start) -> io::Result<Option<Embedded>> {
+fn find_embedded<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<Option<EmbeddedGroup>> {
     let mut lines = LineReader::new(source, start.offset);
     let mut chain = start.chain;
     let mut number = start.line;
@@ -209,7 +215,7 @@ fn find_embedded<S: ReadAt>(source: &S, start: Start) -> io::Result<Option<Embed
             if with_line.seal() == seal {
                 let end = line.offset + (at + SEAL_LEN) as u64;
                 let can_be_torn = is_unwritten(&line.bytes[at + SEAL_LEN..], end);
-                return Ok(Some(Embedded { end, line: number, can_be_torn }));
+                return Ok(Some(EmbeddedGroup { end, line: number, can_be_torn }));
             }
         }
         chain.push(line.bytes);
@@ -222,18 +228,18 @@ fn find_embedded<S: ReadAt>(source: &S, start: Start) -> io::Result<Option<Embed
 pub(super) fn is_unwritten(bytes: &[u8], offset: u64) -> bool {
     // Padding, or what a file system shows of a block that was not written; perhaps behind a closed mark whose LF was
     // not written.
-    let marked = usize::from(bytes.first() == Some(&CLOSED_MARK));
-    let sector_rest = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize - marked;
-    bytes[marked..].iter().take(sector_rest).all(|byte| matches!(byte, &PADDING | 0))
+    let closed = usize::from(bytes.first() == Some(&CLOSE_MARKER));
+    let sector_rest = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize - closed;
+    bytes[closed..].iter().take(sector_rest).all(|byte| matches!(byte, &PADDING | 0))
 }
 
 /// Whether a seal with a byte or two changed stands before an LF: only a group that was whole is followed by one.
-fn has_damaged_seal<S: ReadAt>(source: &S, start: Start) -> io::Result<bool> {
+fn has_damaged_seal<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<bool> {
     let mut lines = LineReader::new(source, start.offset);
     let mut chain = start.chain;
     // The last bytes before the next LF, for a byte changed into an LF splits the seal's line.
     let mut recent = Vec::new();
-    while let Some(line) = lines.next()?.filter(|line| line.terminated) {
+    while let Some(line) = lines.next()?.filter(|line| line.has_newline) {
         recent.extend_from_slice(line.bytes);
         let settled = recent.len().saturating_sub(SEAL_LEN);
         chain.push_raw(&recent[..settled]);
@@ -249,7 +255,7 @@ fn has_damaged_seal<S: ReadAt>(source: &S, start: Start) -> io::Result<bool> {
 
 /// Whether the file ends as a closed one does, save a byte or two: the seal that belongs there, the closed mark
 /// and an LF. Where only the last two are missing, and nothing else stands there, the closing itself was cut off.
-fn nearly_closed<S: ReadAt>(source: &S, start: Start, file_end: u64) -> io::Result<bool> {
+fn looks_closed<S: ReadAt>(source: &S, start: GroupStart, file_end: u64) -> io::Result<bool> {
     let Some(text_end) = file_end.checked_sub(CLOSING_BYTES as u64).filter(|&end| end > start.offset) else {
         return Ok(false);
     };
@@ -263,7 +269,7 @@ fn nearly_closed<S: ReadAt>(source: &S, start: Start, file_end: u64) -> io::Resu
         return Ok(false);
     }
     let mut expected = seal::encode(chain.seal()).to_vec();
-    expected.extend_from_slice(&[CLOSED_MARK, LF]);
+    expected.extend_from_slice(&[CLOSE_MARKER, LF]);
     let is_unwritten = |(stored, expected): (&u8, &u8)| stored == expected || matches!(stored, &PADDING | 0);
     let closing_begun = stored[SEAL_LEN..].iter().zip(&expected[SEAL_LEN..]).all(is_unwritten);
     if closing_begun && stored[..SEAL_LEN] == expected[..SEAL_LEN] {

@@ -11,10 +11,10 @@ mod properties;
 mod torn;
 
 use super::{
-    Block, Collect, End, LineReader, ReadAt, Scanner, Step, Sweep,
+    Block, LineReader, ReadAt, ResyncScanner, ScanItem, ScanMode, Scanner, SegmentEnd,
     scanner::{GROUP_BYTES_HELD, Group},
 };
-use crate::format::{HeaderFault, testing::SegmentBytes};
+use crate::format::{HeaderError, testing::SegmentBytes};
 
 /// Everything that a scan gives.
 #[derive(Debug)]
@@ -22,15 +22,15 @@ struct Reading {
     /// Values, in order.
     lines: Vec<Vec<u8>>,
     groups: Vec<Group>,
-    end: End,
+    end: SegmentEnd,
 }
 
 fn read(source: &(impl ReadAt + ?Sized)) -> Reading {
     try_read(source).expect("it has a header")
 }
 
-fn try_read(source: &(impl ReadAt + ?Sized)) -> Result<Reading, HeaderFault> {
-    Ok(read_on(Scanner::open(source, Collect::Lines).unwrap()?, source))
+fn try_read(source: &(impl ReadAt + ?Sized)) -> Result<Reading, HeaderError> {
+    Ok(read_on(Scanner::open(source, ScanMode::Read).unwrap()?, source))
 }
 
 fn read_on<S: ReadAt>(mut scanner: Scanner<S>, source: &(impl ReadAt + ?Sized)) -> Reading {
@@ -38,9 +38,9 @@ fn read_on<S: ReadAt>(mut scanner: Scanner<S>, source: &(impl ReadAt + ?Sized)) 
     loop {
         let mut block = Block::default();
         match scanner.next(&mut block).unwrap() {
-            Step::Group(group) => {
+            ScanItem::Group(group) => {
                 let held = lines.len();
-                if group.on_disk {
+                if group.is_too_large {
                     assert_eq!((block.len(), block.byte_len()), (0, 0), "its lines are to be read again");
                     lines.extend(lines_between(source, group.offset, group.end));
                 } else {
@@ -49,7 +49,7 @@ fn read_on<S: ReadAt>(mut scanner: Scanner<S>, source: &(impl ReadAt + ?Sized)) 
                 assert_eq!((lines.len() - held) as u64, group.records);
                 groups.push(group);
             }
-            Step::End(end) => return Reading { lines, groups, end },
+            ScanItem::End(end) => return Reading { lines, groups, end },
         }
     }
 }
@@ -64,13 +64,13 @@ fn lines_between(source: &(impl ReadAt + ?Sized), from: u64, to: u64) -> Vec<Vec
 }
 
 /// What a scan that collects nothing says: records, and the end.
-fn count(source: &(impl ReadAt + ?Sized)) -> (u64, End) {
-    let mut scanner = Scanner::open(source, Collect::Nothing).unwrap().expect("it has a header");
+fn count(source: &(impl ReadAt + ?Sized)) -> (u64, SegmentEnd) {
+    let mut scanner = Scanner::open(source, ScanMode::VerifyOnly).unwrap().expect("it has a header");
     let (mut block, mut records) = (Block::default(), 0);
     loop {
         match scanner.next(&mut block).unwrap() {
-            Step::Group(group) => records += group.records,
-            Step::End(end) => return (records, end),
+            ScanItem::Group(group) => records += group.records,
+            ScanItem::End(end) => return (records, end),
         }
     }
 }

@@ -9,18 +9,18 @@ use hdrhistogram::Histogram;
 
 use super::{
     Stats,
-    meters::Meters,
-    tally::{self, Tally},
+    atomic_histogram::{self, AtomicHistogram},
+    metric_handles::Metrics,
 };
 use crate::{
     BackendKind, JournalOptions, MiniStoreError, Result, SyncKind,
     device::CommitMethod,
-    sync::tally::{AtomicBool, AtomicU64, Ordering},
+    sync::stats::{AtomicBool, AtomicU64, Ordering},
 };
 
 /// What is to be counted of a commit group.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Counted {
+pub(crate) struct GroupSample {
     pub(crate) records: u64,
     pub(crate) json_bytes: u64,
     pub(crate) queue_wait: Duration,
@@ -30,7 +30,7 @@ pub(crate) struct Counted {
 
 /// What is true at the moment of reading.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Now {
+pub(crate) struct Gauges {
     pub(crate) backend: BackendKind,
     pub(crate) durable_seq: u64,
     pub(crate) queue_bytes: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Now {
 pub(crate) struct Counters {
     started: SystemTime,
     opened: Instant,
-    meters: Meters,
+    metric_handles: Metrics,
     direct_io: AtomicBool,
     /// The sync mode in use is [`SyncKind::Dsync`].
     dsync: AtomicBool,
@@ -56,14 +56,14 @@ pub(crate) struct Counters {
     trimmed_segments: AtomicU64,
     trimmed_records: AtomicU64,
     preallocated_bytes: AtomicU64,
-    queue_wait: Tally,
-    encode: Tally,
-    sync: Tally,
-    notify: Tally,
-    group_records: Tally,
-    group_bytes: Tally,
-    rotation: Tally,
-    rotation_stall: Tally,
+    queue_wait: AtomicHistogram,
+    encode: AtomicHistogram,
+    sync: AtomicHistogram,
+    notify: AtomicHistogram,
+    group_records: AtomicHistogram,
+    group_bytes: AtomicHistogram,
+    rotation: AtomicHistogram,
+    rotation_stall: AtomicHistogram,
     /// What readings start from.
     empty: Histogram<u64>,
 }
@@ -74,7 +74,7 @@ impl Counters {
         Ok(Self {
             started: SystemTime::now(),
             opened: Instant::now(),
-            meters: Meters::register(path, options),
+            metric_handles: Metrics::register(path, options),
             direct_io: AtomicBool::default(),
             dsync: AtomicBool::default(),
             records: AtomicU64::default(),
@@ -87,20 +87,21 @@ impl Counters {
             trimmed_segments: AtomicU64::default(),
             trimmed_records: AtomicU64::default(),
             preallocated_bytes: AtomicU64::default(),
-            queue_wait: Tally::default(),
-            encode: Tally::default(),
-            sync: Tally::default(),
-            notify: Tally::default(),
-            group_records: Tally::default(),
-            group_bytes: Tally::default(),
-            rotation: Tally::default(),
-            rotation_stall: Tally::default(),
-            empty: tally::empty().map_err(|error| MiniStoreError::InvalidArgument(error.to_string()))?,
+            queue_wait: AtomicHistogram::default(),
+            encode: AtomicHistogram::default(),
+            sync: AtomicHistogram::default(),
+            notify: AtomicHistogram::default(),
+            group_records: AtomicHistogram::default(),
+            group_bytes: AtomicHistogram::default(),
+            rotation: AtomicHistogram::default(),
+            rotation_stall: AtomicHistogram::default(),
+            empty: atomic_histogram::empty()
+                .map_err(|error| MiniStoreError::InvalidArgument(error.to_string()))?,
         })
     }
 
     /// A group became durable.
-    pub(crate) fn group(&self, group: &Counted) {
+    pub(crate) fn group(&self, group: &GroupSample) {
         self.records.fetch_add(group.records, Ordering::Relaxed);
         self.bytes.fetch_add(group.json_bytes, Ordering::Relaxed);
         self.groups.fetch_add(1, Ordering::Relaxed);
@@ -109,18 +110,18 @@ impl Counters {
         self.sync.record(nanos(group.sync));
         self.group_records.record(group.records);
         self.group_bytes.record(group.json_bytes);
-        self.meters.group(group);
+        self.metric_handles.group(group);
     }
 
     /// All callers of a group were told.
     pub(crate) fn notify(&self, took: Duration) {
         self.notify.record(nanos(took));
-        self.meters.notify(took);
+        self.metric_handles.notify(took);
     }
 
     pub(crate) fn slow_commit(&self) {
         self.slow_commits.fetch_add(1, Ordering::Relaxed);
-        self.meters.slow_commit();
+        self.metric_handles.slow_commit();
     }
 
     /// A call failed before it changed anything.
@@ -128,26 +129,26 @@ impl Counters {
         let errno = errno.and_then(|errno| u64::try_from(errno).ok()).unwrap_or(0);
         self.last_transient_error.store(errno, Ordering::Relaxed);
         self.transient_errors.fetch_add(1, Ordering::Relaxed);
-        self.meters.transient_error();
+        self.metric_handles.transient_error();
     }
 
     pub(crate) fn segment_rotated(&self) {
         self.rotations.fetch_add(1, Ordering::Relaxed);
-        self.meters.segment_rotated();
+        self.metric_handles.segment_rotated();
     }
 
     /// A rotation is over: how long it took, and how long of that the writer could not commit.
     pub(crate) fn rotation(&self, took: Duration, held: Duration) {
         self.rotation.record(nanos(took));
         self.rotation_stall.record(nanos(held));
-        self.meters.rotation(took, held);
+        self.metric_handles.rotation(took, held);
     }
 
     /// Retention deleted a segment.
     pub(crate) fn released(&self, records: u64) {
         self.trimmed_segments.fetch_add(1, Ordering::Relaxed);
         self.trimmed_records.fetch_add(records, Ordering::Relaxed);
-        self.meters.released(records);
+        self.metric_handles.released(records);
     }
 
     pub(crate) fn preallocated(&self, bytes: u64) {
@@ -165,20 +166,20 @@ impl Counters {
 
     /// For those who are told, instead of asking.
     pub(crate) fn durable(&self, seq: u64) {
-        self.meters.durable(seq);
+        self.metric_handles.durable(seq);
     }
 
     pub(crate) fn queue(&self, bytes: impl FnOnce() -> u64) {
-        self.meters.queue(bytes);
+        self.metric_handles.queue(bytes);
     }
 
     pub(crate) fn poisoned(&self) {
-        self.meters.poisoned();
+        self.metric_handles.poisoned();
     }
 
-    pub(crate) fn read(&self, now: Now) -> Stats {
-        let Now { backend, durable_seq, queue_bytes, poisoned } = now;
-        let read = |tally: &Tally| tally.read(&self.empty);
+    pub(crate) fn read(&self, now: Gauges) -> Stats {
+        let Gauges { backend, durable_seq, queue_bytes, poisoned } = now;
+        let read = |atomic_histogram: &AtomicHistogram| atomic_histogram.read(&self.empty);
         Stats {
             backend,
             direct_io: self.direct_io.load(Ordering::Relaxed),

@@ -22,19 +22,19 @@
 //! # }
 //! ```
 
+mod atomic_histogram;
 mod counters;
 mod hgrm;
 #[cfg(feature = "hlog")]
 mod hlog;
-mod meters;
-mod tally;
+mod metric_handles;
 
 use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-pub(crate) use self::counters::{Counted, Counters, Now};
+pub(crate) use self::counters::{Counters, Gauges, GroupSample};
 pub use self::hgrm::write_hgrm;
 #[cfg(feature = "hlog")]
 pub use self::hlog::HlogWriter;
@@ -143,7 +143,7 @@ impl Stats {
     /// ```
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
-        let less = tally::difference;
+        let less = atomic_histogram::difference;
         Self {
             started: earlier.started + earlier.elapsed,
             elapsed: self.elapsed.saturating_sub(earlier.elapsed),

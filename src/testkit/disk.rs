@@ -1,4 +1,4 @@
-//! The engine's view of the simulated machine: [`Disk`], its files and its [`Lane`]. Every operation is counted, may be
+//! The engine's view of the simulated machine: [`FileSystem`], its files and its [`CommitBackend`]. Every operation is counted, may be
 //! the one at which everything ends, and is a moment at which others may run.
 
 use std::{
@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     device::{
-        BLOCK_BYTES, CommitBuffer, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, FileId, Hands,
-        Kind, Lane, LockFile, Open, SyncKind,
+        BLOCK_BYTES, CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor,
+        FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode, SyncKind,
     },
     planted::{Bug, planted},
     scan::ReadAt,
@@ -138,7 +138,7 @@ impl LifeDisk {
 
     /// A rename, or a link that is part of one. One that fails may have been made all the same.
     fn give_name(&self, make: impl FnOnce(&mut Machine) -> io::Result<()>) -> io::Result<()> {
-        self.names(machine::Kind::Names, |machine| {
+        self.names(machine::Kind::FileNames, |machine| {
             machine.begin_rename()?;
             if !machine.rename_fails() {
                 return make(machine);
@@ -151,7 +151,7 @@ impl LifeDisk {
     }
 }
 
-impl Disk for LifeDisk {
+impl FileSystem for LifeDisk {
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
         let path = absolute(path);
         let machine = self.host.machine();
@@ -159,8 +159,8 @@ impl Disk for LifeDisk {
         machine.find(&path).map(|_| path)
     }
 
-    fn kind(&self, path: &Path) -> io::Result<Kind> {
-        self.canonicalize(path).map(|_| Kind::File)
+    fn kind(&self, path: &Path) -> io::Result<FileKind> {
+        self.canonicalize(path).map(|_| FileKind::File)
     }
 
     fn create_dirs(&self, _dir: &Path) -> io::Result<()> {
@@ -174,23 +174,23 @@ impl Disk for LifeDisk {
         Ok(Box::new(SimLock { host, life, path: absolute(path), number }))
     }
 
-    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+    fn open(&self, path: &Path, how: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
         let path = absolute(path);
         let inode = match how {
-            Open::Read | Open::Existing => {
+            OpenMode::ReadOnly | OpenMode::ReadWrite => {
                 self.host.glance();
                 let mut machine = self.host.machine();
                 machine.alive(self.life)?;
                 machine.open()?;
                 machine.find(&path)?
             }
-            Open::New => self.names(machine::Kind::Names, |machine| {
+            OpenMode::CreateNew => self.names(machine::Kind::FileNames, |machine| {
                 machine.open()?;
                 machine.create(&path)
             })?,
         };
         let told = Mutex::new(self.host.machine().failures(inode));
-        Ok(Arc::new(SimFile { disk: self.clone(), inode, told, writable: how != Open::Read }))
+        Ok(Arc::new(SimFile { disk: self.clone(), inode, told, writable: how != OpenMode::ReadOnly }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -223,7 +223,7 @@ impl Disk for LifeDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.names(machine::Kind::Names, |machine| machine.remove(&absolute(path)))
+        self.names(machine::Kind::FileNames, |machine| machine.remove(&absolute(path)))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -249,11 +249,11 @@ impl Disk for LifeDisk {
         Ok(machine.list(&absolute(dir)))
     }
 
-    fn lane(&self) -> io::Result<Box<dyn Lane>> {
-        Ok(Box::new(SimLane { disk: self.clone(), file: None, next: None, late: None }))
+    fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {
+        Ok(Box::new(SimBackend { disk: self.clone(), file: None, next: None, late: None }))
     }
 
-    fn hands(&self) -> io::Result<Box<dyn Hands>> {
+    fn executor(&self) -> io::Result<Box<dyn Executor>> {
         if !self.host.lock_step {
             return Ok(Box::new(AtOnce));
         }
@@ -290,14 +290,14 @@ impl ReadAt for SimFile {
     }
 }
 
-impl DiskFile for SimFile {
+impl FileHandle for SimFile {
     fn len(&self) -> io::Result<u64> {
         let machine = self.disk.host.machine();
         machine.alive(self.disk.life)?;
         Ok(machine.len(self.inode))
     }
 
-    fn named_len(&self) -> io::Result<Option<u64>> {
+    fn len_if_linked(&self) -> io::Result<Option<u64>> {
         let mut machine = self.disk.host.machine();
         machine.alive(self.disk.life)?;
         machine.allocate()?;
@@ -337,7 +337,7 @@ impl DiskFile for SimFile {
     }
 
     /// What a failed sync has dropped is only in the cache.
-    fn forget_cached(&self, _offset: u64, _bytes: u64) {
+    fn drop_page_cache(&self, _offset: u64, _bytes: u64) {
         self.disk.host.machine().forget_dropped(self.inode);
     }
 }
@@ -433,23 +433,23 @@ fn sync(disk: &LifeDisk, inode: Inode, told: &mut u64) -> io::Result<()> {
 
 /// The commit path.
 #[derive(Debug)]
-struct SimLane {
+struct SimBackend {
     disk: LifeDisk,
-    file: Option<LaneFile>,
-    next: Option<LaneFile>,
+    file: Option<BackendFile>,
+    next: Option<BackendFile>,
     /// A commit that a planted bug acknowledged and did not write.
     late: Option<(Inode, Vec<u8>, u64)>,
 }
 
 #[derive(Debug)]
-struct LaneFile {
+struct BackendFile {
     inode: Inode,
     told: u64,
     method: CommitMethod,
 }
 
-impl SimLane {
-    fn open(&self, path: &Path, options: CommitOptions) -> io::Result<LaneFile> {
+impl SimBackend {
+    fn open(&self, path: &Path, options: CommitOptions) -> io::Result<BackendFile> {
         self.disk.host.pause();
         let mut machine = self.disk.host.machine();
         machine.alive(self.disk.life)?;
@@ -459,11 +459,11 @@ impl SimLane {
         let refused = machine.plan.direct_io == DirectIo::RefusedAtOpen;
         let options = if refused { options.without_direct() } else { options };
         let method = options.method(machine.plan.honors_dsync);
-        Ok(LaneFile { inode, told: machine.failures(inode), method })
+        Ok(BackendFile { inode, told: machine.failures(inode), method })
     }
 }
 
-impl Lane for SimLane {
+impl CommitBackend for SimBackend {
     fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
         self.file = Some(self.open(path, options)?);
         Ok(())
@@ -478,7 +478,7 @@ impl Lane for SimLane {
         self.file = self.next.take();
     }
 
-    fn leave_direct(&mut self) -> io::Result<()> {
+    fn fall_back_to_buffered(&mut self) -> io::Result<()> {
         self.file.iter_mut().for_each(|file| file.method = file.method.without_direct());
         Ok(())
     }
@@ -488,7 +488,8 @@ impl Lane for SimLane {
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
-        let Some(LaneFile { inode, told, method: CommitMethod { direct, sync: kind, .. } }) = &mut self.file
+        let Some(BackendFile { inode, told, method: CommitMethod { direct, sync: kind, .. } }) =
+            &mut self.file
         else {
             return Err(CommitError::Failed(Errno::BADF.into()));
         };
@@ -525,11 +526,11 @@ impl Lane for SimLane {
     }
 }
 
-impl SimLane {
+impl SimBackend {
     /// What the kernel does before a write with `O_DSYNC` returns.
     fn end_dsync(&mut self, how: Write, honored: bool) -> Result<(), CommitError> {
         match &mut self.file {
-            Some(LaneFile { inode, told, .. }) if honored && how == Write::Cached => {
+            Some(BackendFile { inode, told, .. }) if honored && how == Write::Cached => {
                 sync(&self.disk, *inode, told).map_err(CommitError::of_write)
             }
             _ => {

@@ -23,7 +23,7 @@ use super::{
 pub(super) enum Kind {
     Write,
     Sync,
-    Names,
+    FileNames,
     SyncNames,
     SetLen,
 }
@@ -126,7 +126,7 @@ impl Machine {
                 self.syncs += 1;
                 self.plan.sync_fails(self.syncs)
             }
-            Kind::Names | Kind::SetLen => false,
+            Kind::FileNames | Kind::SetLen => false,
         };
         if failed {
             self.faults += 1;

@@ -75,7 +75,7 @@ use serde::de::DeserializeOwned;
 use self::disk::{Host, LifeDisk, absolute};
 use crate::{
     BackendKind, JournalOptions, MiniStore, MiniStoreError, Reader, Result,
-    device::Disk,
+    device::FileSystem,
     maintenance::{VerifyReport, verify_on},
     reader::replay_on,
 };
@@ -112,11 +112,11 @@ impl SimDisk {
     /// As [`JournalOptions::open`].
     pub async fn open<P: AsRef<Path>>(&self, options: JournalOptions, path: P) -> Result<MiniStore> {
         let disk = self.now();
-        let choose = move || {
-            let lane = disk.lane()?;
-            Ok((BackendKind::Blocking, Arc::new(disk) as Arc<dyn Disk>, lane))
+        let select_backend = move || {
+            let commit_backend = disk.commit_backend()?;
+            Ok((BackendKind::Blocking, Arc::new(disk) as Arc<dyn FileSystem>, commit_backend))
         };
-        MiniStore::open_on(options, path.as_ref(), choose).await
+        MiniStore::open_on(options, path.as_ref(), select_backend).await
     }
 
     /// [`open`](Self::open), for programs without an async runtime.
@@ -316,7 +316,7 @@ impl SimDisk {
 
     /// The disk, for a reader that is looked at from inside.
     #[cfg(test)]
-    pub(crate) fn seen_from_now_on(&self) -> Arc<dyn Disk> {
+    pub(crate) fn seen_from_now_on(&self) -> Arc<dyn FileSystem> {
         Arc::new(self.now())
     }
 

@@ -12,7 +12,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use crate::device::{Hands, Task};
+use crate::device::{Executor, Task};
 
 /// The disk's side: whom to let run before an operation.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl Pace {
         self.lock().as_ref().is_some_and(|beside| beside.outstanding > 0)
     }
 
-    fn finish_one(&self) {
+    fn before_wait(&self) {
         let mut beside = self.lock();
         if let Some(beside) = beside.as_mut() {
             while beside.advance() == Some(Reached::Operation) {}
@@ -109,7 +109,7 @@ impl Beside {
 #[derive(Debug)]
 pub(super) struct AtOnce;
 
-impl Hands for AtOnce {
+impl Executor for AtOnce {
     fn run(&mut self, task: Task) {
         task();
     }
@@ -145,15 +145,15 @@ impl LockStep {
     }
 }
 
-impl Hands for LockStep {
+impl Executor for LockStep {
     fn run(&mut self, task: Task) {
         if let (Some(tasks), Some(beside)) = (&self.tasks, self.pace.lock().as_mut()) {
             beside.outstanding += usize::from(tasks.send(task).is_ok());
         }
     }
 
-    fn finish_one(&mut self) {
-        self.pace.finish_one();
+    fn before_wait(&mut self) {
+        self.pace.before_wait();
     }
 
     fn finish(&mut self) {

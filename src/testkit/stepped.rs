@@ -8,11 +8,11 @@ use super::{
     disk::Watcher,
     plan::{Beside, Stop},
 };
-use crate::{BackendKind, JournalOptions, MiniStore, Result, device::Disk, writer};
+use crate::{BackendKind, JournalOptions, MiniStore, Result, device::FileSystem, writer};
 
 /// A writer that does nothing by itself.
 #[derive(Debug)]
-pub struct Stepped(writer::Stepped);
+pub struct Stepped(writer::ManualWriter);
 
 /// What became of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +29,9 @@ impl Stepped {
     /// Takes in one request, or one outcome of the work beside (`outcomes_first` where both are there).
     pub fn step(&mut self, outcomes_first: bool) -> Turn {
         match self.0.step(outcomes_first) {
-            writer::Turn::Busy => Turn::Busy,
-            writer::Turn::Idle => Turn::Idle,
-            writer::Turn::Ended => Turn::Ended,
+            writer::StepResult::Busy => Turn::Busy,
+            writer::StepResult::Idle => Turn::Idle,
+            writer::StepResult::Ended => Turn::Ended,
         }
     }
 }
@@ -60,9 +60,9 @@ impl SimDisk {
     /// As [`JournalOptions::open`].
     pub fn open_stepped(&self, options: JournalOptions, path: &Path) -> Result<(MiniStore, Stepped)> {
         let disk = self.now();
-        let lane = disk.lane()?;
-        let chosen = (BackendKind::Blocking, Arc::new(disk) as Arc<dyn Disk>, lane);
-        let (store, writer) = MiniStore::open_stepped(options, path, chosen)?;
+        let commit_backend = disk.commit_backend()?;
+        let selected = (BackendKind::Blocking, Arc::new(disk) as Arc<dyn FileSystem>, commit_backend);
+        let (store, writer) = MiniStore::open_stepped(options, path, selected)?;
         Ok((store, Stepped(writer)))
     }
 

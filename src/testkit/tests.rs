@@ -17,15 +17,15 @@ use tracing::{Dispatch, Subscriber, subscriber::NoSubscriber};
 use super::{content::Content, rng::Rng, *};
 use crate::{
     SyncKind, SyncMode,
-    device::{DiskFile, Open},
+    device::{FileHandle, OpenMode},
 };
 
 const SEEDS: u64 = 300;
 const DIR: &str = "/d";
 const FILE: &str = "/d/f";
 
-fn create(disk: &SimDisk, path: &str) -> Arc<dyn DiskFile> {
-    disk.now().open(Path::new(path), Open::New).unwrap()
+fn create(disk: &SimDisk, path: &str) -> Arc<dyn FileHandle> {
+    disk.now().open(Path::new(path), OpenMode::CreateNew).unwrap()
 }
 
 /// What the power cuts of many seeds leave of a file.
@@ -131,7 +131,7 @@ fn a_failed_sync_drops_pages_and_the_next_one_says_that_all_is_well() {
 fn failed_sync_is_reported_to_every_open_handle() {
     let disk = SimDisk::new(1);
     let first = create(&disk, FILE);
-    let second = disk.now().open(Path::new(FILE), Open::Existing).unwrap();
+    let second = disk.now().open(Path::new(FILE), OpenMode::ReadWrite).unwrap();
     first.write_at(&[1; 10], 0).unwrap();
     disk.fail_sync(1);
     first.sync().unwrap_err();

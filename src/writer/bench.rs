@@ -2,38 +2,38 @@
 
 use std::{io, path::Path};
 
-use super::segment::{Growth, Segment};
+use super::segment::{ActiveSegment, WriteKind};
 use crate::{
     SyncKind,
-    device::{self, CommitBuffer, CommitError, CommitMethod, CommitOptions, Lane, Open},
-    format::{Header, Link},
+    device::{self, CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, OpenMode},
+    format::{ChainLink, Header},
 };
 
 /// A segment that is never written.
 #[derive(Debug)]
-pub struct Layout(Segment);
+pub struct GroupEncoder(ActiveSegment);
 
 /// Takes whatever it is given.
 #[derive(Debug)]
 struct Nowhere;
 
-impl Layout {
+impl GroupEncoder {
     /// Creates an empty file.
     pub fn new(path: &Path) -> io::Result<Self> {
-        let file = device::real().open(path, Open::New)?;
-        let header = Header::Sealed(Link { first: 1, prev: 0 });
-        Ok(Self(Segment::unborn(file, path.into(), 0, header, true)))
+        let file = device::real().open(path, OpenMode::CreateNew)?;
+        let header = Header::Sealed(ChainLink { first: 1, prev: 0 });
+        Ok(Self(ActiveSegment::new_unwritten(file, path.into(), 0, header, true)))
     }
 
     /// Lays a group out, and takes it for written.
     pub fn group(&mut self, lines: &[&[u8]]) -> bool {
-        let layout = self.0.lay_out(lines.iter().copied());
-        let following = None::<std::iter::Empty<&[u8]>>;
-        self.0.write(&mut Nowhere, layout, Growth::Within, following).is_ok()
+        let layout = self.0.encode_group(lines.iter().copied());
+        let next_group = None::<std::iter::Empty<&[u8]>>;
+        self.0.write(&mut Nowhere, layout, WriteKind::InPlace, next_group).is_ok()
     }
 }
 
-impl Lane for Nowhere {
+impl CommitBackend for Nowhere {
     fn attach(&mut self, _: &Path, _: CommitOptions) -> io::Result<()> {
         Ok(())
     }
@@ -48,7 +48,7 @@ impl Lane for Nowhere {
 
     fn switch(&mut self) {}
 
-    fn leave_direct(&mut self) -> io::Result<()> {
+    fn fall_back_to_buffered(&mut self) -> io::Result<()> {
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::device::DiskFile;
+use crate::device::FileHandle;
 
 /// Archived segments, oldest first.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) struct Listed {
     pub(super) path: PathBuf,
     pub(super) first: First,
     /// Open for reading, where a deletion needed it.
-    pub(super) file: Option<Arc<dyn DiskFile>>,
+    pub(super) file: Option<Arc<dyn FileHandle>>,
     /// That file continues a segment that was of this journal.
     pub(super) is_own: bool,
     size: Option<u64>,
@@ -49,9 +49,9 @@ impl Listed {
 }
 
 impl Listing {
-    pub(super) fn new(archived: Vec<(u64, PathBuf)>) -> Self {
-        let unmeasured = archived.iter().map(|(number, _)| *number).collect();
-        Self { segments: archived.into_iter().map(Listed::new).collect(), unmeasured, bytes: 0 }
+    pub(super) fn new(rotated: Vec<(u64, PathBuf)>) -> Self {
+        let unmeasured = rotated.iter().map(|(number, _)| *number).collect();
+        Self { segments: rotated.into_iter().map(Listed::new).collect(), unmeasured, bytes: 0 }
     }
 
     pub(super) fn len(&self) -> usize {

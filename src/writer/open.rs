@@ -12,62 +12,62 @@ use std::{
 
 use super::{
     Writer,
-    ahead::{Extending, GroupSize},
-    events::{self, Said},
-    housekeeper::{Housekeeper, Worker},
-    retain::Keeper,
-    rotation::{Retaining, Rotation},
-    segment::{Origin, Segment},
+    background::{BackgroundWorker, JobRunner},
+    logging::{self, LogOnce},
+    preallocate::{GroupSizeEma, Preallocating},
+    retention::RetentionManager,
+    rotation::{RetentionPhase, Rotation},
+    segment::{ActiveSegment, RecoveredSegment},
 };
 use crate::{
     Backend, BackendKind, JournalOptions, MiniStoreError, OpenReport, Result,
-    device::{Disk, Kind, Lane, Open, RealDisk, UringLane, refusal_hint},
-    lock::{JournalLock, Releasing},
-    names::Names,
+    device::{CommitBackend, FileKind, FileSystem, OpenMode, OsFileSystem, UringBackend, refusal_hint},
+    file_names::FileNames,
+    fork::ForkGuard,
+    inner::StoreInner,
+    lock::{JournalLock, PendingRelease},
     ownership::{check_after_locking, check_before_opening},
     planted::{Bug, planted},
-    process::Process,
-    queue::{Inbox, Queue},
+    queue::{CommitQueue, QueueReceiver},
     recovery::recover,
-    request::Requests,
-    retention::{self, Limits},
+    request::WriterHandle,
+    retention::{self, RetentionLimits},
     scan::read_header,
-    shared::Shared,
     sync::{Mutex, oneshot, thread},
 };
 
 /// What a store needs to talk to its writer.
 #[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) requests: Requests,
-    pub(crate) shared: Arc<Shared>,
+pub(crate) struct WriterParts {
+    pub(crate) requests: WriterHandle,
+    pub(crate) inner: Arc<StoreInner>,
     pub(crate) report: OpenReport,
     pub(crate) backend: BackendKind,
     /// Where the journal can be read.
-    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) disk: Arc<dyn FileSystem>,
 }
 
 /// A journal that is being opened on its writer thread.
 #[derive(Debug)]
-pub(crate) struct Opening {
-    answer: oneshot::Receiver<Result<Opened>>,
-    process: Process,
+pub(crate) struct OpenFuture {
+    reply: oneshot::Receiver<Result<WriterParts>>,
+    process: ForkGuard,
     path: PathBuf,
-    releasing: Releasing,
+    releasing: PendingRelease,
     answered: bool,
 }
 
-impl Future for Opening {
-    type Output = Result<Opened>;
+impl Future for OpenFuture {
+    type Output = Result<WriterParts>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match Pin::new(&mut self.answer).poll(context) {
+        match Pin::new(&mut self.reply).poll(context) {
             Poll::Ready(opened) => {
                 self.answered = true;
                 Poll::Ready(opened.unwrap_or(Err(MiniStoreError::WriterPanicked)))
             }
             // Nobody would ever wake a fork.
-            Poll::Pending if self.process.is_elsewhere() => {
+            Poll::Pending if self.process.in_forked_child() => {
                 Poll::Ready(Err(MiniStoreError::Forked { path: self.path.clone(), pid: self.process.id }))
             }
             Poll::Pending => Poll::Pending,
@@ -75,38 +75,38 @@ impl Future for Opening {
     }
 }
 
-impl Drop for Opening {
+impl Drop for OpenFuture {
     fn drop(&mut self) {
         // Nobody will hold the journal: whoever opens it next is to wait for its closing, not to fail.
         if !self.answered && !planted(Bug::OpensForNobody) {
-            self.releasing.announce();
+            self.releasing.mark_releasing();
         }
     }
 }
 
 /// What carries the commits, once it is known to work.
-pub(crate) type Chosen = (BackendKind, Arc<dyn Disk>, Box<dyn Lane>);
+pub(crate) type SelectedBackend = (BackendKind, Arc<dyn FileSystem>, Box<dyn CommitBackend>);
 
-/// Opens the journal on its writer thread, on what `choose` gives there. Where nobody waits for the answer any more, the
+/// Opens the journal on its writer thread, on what `select_backend` gives there. Where nobody waits for the answer any more, the
 /// journal is closed at once.
 pub(crate) fn spawn(
     options: JournalOptions,
     path: PathBuf,
     queue_bytes_max: u32,
-    choose: impl FnOnce() -> Result<Chosen> + Send + 'static,
-) -> Result<Opening> {
-    let (sender, answer) = oneshot::channel();
-    let (process, releasing) = (Process::current()?, Releasing::default());
-    let opening = Opening {
-        answer,
+    select_backend: impl FnOnce() -> Result<SelectedBackend> + Send + 'static,
+) -> Result<OpenFuture> {
+    let (sender, reply) = oneshot::channel();
+    let (process, releasing) = (ForkGuard::current()?, PendingRelease::default());
+    let opening = OpenFuture {
+        reply,
         process: process.clone(),
         path: path.clone(),
         releasing: releasing.clone(),
         answered: false,
     };
     thread::Builder::new().name("ministore-writer".into()).spawn(move || {
-        let started =
-            choose().and_then(|chosen| start(options, &path, queue_bytes_max, chosen, process, releasing));
+        let started = select_backend()
+            .and_then(|selected| start(options, &path, queue_bytes_max, selected, process, releasing));
         match started {
             Ok((writer, opened)) => {
                 drop(sender.send(Ok(opened)));
@@ -122,18 +122,18 @@ pub(super) fn start(
     options: JournalOptions,
     path: &Path,
     queue_bytes_max: u32,
-    (backend, disk, lane): Chosen,
-    process: Process,
-    releasing: Releasing,
-) -> Result<(Writer, Opened)> {
+    (backend, disk, commit_backend): SelectedBackend,
+    process: ForkGuard,
+    releasing: PendingRelease,
+) -> Result<(Writer, WriterParts)> {
     let began = Instant::now();
     refuse_other_files(&*disk, path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     disk.create_dirs(parent).map_err(MiniStoreError::file(parent, "create the directory"))?;
-    let names = Names::resolve(&*disk, path)?;
-    let mut lane = lane;
+    let names = FileNames::resolve(&*disk, path)?;
+    let mut commit_backend = commit_backend;
     let held = disk.hold_dir(names.dir()).map_err(MiniStoreError::file(names.dir(), "open the directory"))?;
-    lane.hold_dir(held);
+    commit_backend.hold_dir(held);
     check_before_opening(&*disk, &names)?;
     let is_new = matches!(disk.id_at(&names.lock()), Ok(None));
     let mut lock = JournalLock::acquire(&*disk, &names, releasing.clone())?;
@@ -141,25 +141,28 @@ pub(super) fn start(
         check_after_locking(&*disk, &names)?;
     }
     let active = names.active();
-    match disk.open(&active, Open::Existing) {
+    match disk.open(&active, OpenMode::ReadWrite) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => lock.cover(&active, opened.map_err(MiniStoreError::file(&active, "open"))?)?,
+        opened => lock.lock_segment(&active, opened.map_err(MiniStoreError::file(&active, "open"))?)?,
     }
     // Before anything is changed: without them nobody knows what must stay.
     let holds = retention::load(&*disk, &names)?;
     let recovered = recover(&*disk, &names, &options)?;
-    retention::discard_unfinished(&*disk, &names)?;
-    lock.cover(&active, Arc::clone(&recovered.file))?;
+    retention::remove_temp_file(&*disk, &names)?;
+    lock.lock_segment(&active, Arc::clone(&recovered.file))?;
     let report = recovered.report.clone();
-    let queue =
-        Queue::new(queue_bytes_max, options.max_group_bytes, options.commit_delay_bytes.unwrap_or(u64::MAX));
+    let queue = CommitQueue::new(
+        queue_bytes_max,
+        options.max_group_bytes,
+        options.commit_delay_bytes.unwrap_or(u64::MAX),
+    );
     let queue = Arc::new(queue);
-    let shared = Shared::new(names.active(), process.clone(), Arc::clone(&queue), &options)?;
-    let shared = Arc::new(shared);
-    shared.publish(report.next_seq - 1);
-    shared.retention.set_first_seq(recovered.first_seq);
-    shared.retention.set_holds(holds);
-    let origin = Origin {
+    let inner = StoreInner::new(names.active(), process.clone(), Arc::clone(&queue), &options)?;
+    let inner = Arc::new(inner);
+    inner.publish(report.next_seq - 1);
+    inner.retention.set_first_seq(recovered.first_seq);
+    inner.retention.set_holds(holds);
+    let origin = RecoveredSegment {
         file: recovered.file,
         path: names.active(),
         data_end: recovered.data_end,
@@ -168,102 +171,106 @@ pub(super) fn start(
         chain: recovered.chain,
         last_seal: recovered.last_seal,
     };
-    let mut segment = Segment::recovered(origin, options.preallocate);
+    let mut segment = ActiveSegment::recovered(origin, options.preallocate);
     let commits = options.commits(segment.is_sealed());
-    segment.attach(&mut *lane, commits).map_err(MiniStoreError::file(names.active(), "open for commits"))?;
-    events::opened(&names.active(), backend, lane.method(), &report, began.elapsed());
+    segment
+        .attach(&mut *commit_backend, commits)
+        .map_err(MiniStoreError::file(names.active(), "open for commits"))?;
+    logging::opened(&names.active(), backend, commit_backend.method(), &report, began.elapsed());
     if options.legacy_defaults {
-        announce_retention(&*disk, &names, &shared, options.max_segments)?;
+        log_legacy_retention(&*disk, &names, &inner, options.max_segments)?;
     }
-    let opened = Opened {
-        requests: Requests::new(Arc::clone(&queue), process, releasing),
-        shared: Arc::clone(&shared),
+    let opened = WriterParts {
+        requests: WriterHandle::new(Arc::clone(&queue), process, releasing),
+        inner: Arc::clone(&inner),
         report,
         backend,
         disk: Arc::clone(&disk),
     };
-    let keeper = Keeper::new(&options, Arc::clone(&shared));
+    let retention = RetentionManager::new(&options, Arc::clone(&inner));
     let leftover = Mutex::default();
-    let worker = Worker { disk: Arc::clone(&disk), names: names.clone(), keeper, leftover };
-    let housekeeper = Housekeeper::new(disk.hands()?, worker, Arc::clone(&queue));
-    let inbox = Inbox::new(queue, Arc::clone(&shared), options.commit_delay);
+    let worker = JobRunner { disk: Arc::clone(&disk), names: names.clone(), retention, leftover };
+    let background = BackgroundWorker::new(disk.executor()?, worker, Arc::clone(&queue));
+    let receiver = QueueReceiver::new(queue, Arc::clone(&inner), options.commit_delay);
     let mut writer = Writer {
-        inbox,
-        rotation: Rotation::new(recovered.newest_archived),
-        retaining: if Limits::of(&options).without_count().keep_everything() {
-            Retaining::No
+        receiver,
+        rotation: Rotation::new(recovered.newest_rotated),
+        retention_phase: if RetentionLimits::of(&options).without_count().keep_everything() {
+            RetentionPhase::Idle
         } else {
-            Retaining::AtOpening
+            RetentionPhase::OnOpen
         },
-        extending: Extending::No,
-        group_size: GroupSize::default(),
+        preallocating: Preallocating::Idle,
+        group_size: GroupSizeEma::default(),
         next_seq: opened.report.next_seq,
         options,
         names,
         disk,
-        lane,
-        shared,
-        housekeeper,
+        commit_backend,
+        inner,
+        background,
         segment,
-        untold_since: None,
-        said: Said::default(),
-        woken: 0,
-        rotate_waiters: Vec::new(),
+        notify_pending_since: None,
+        log_once: LogOnce::default(),
+        last_group_len: 0,
+        rotate_callers: Vec::new(),
         lock,
     };
-    writer.note_method();
+    writer.log_commit_method();
     Ok((writer, opened))
 }
 
 /// Logs that rotations delete, and whether the next one will, for a program that did not choose that.
-fn announce_retention(
-    disk: &dyn Disk,
-    names: &Names,
-    shared: &Shared,
+fn log_legacy_retention(
+    disk: &dyn FileSystem,
+    names: &FileNames,
+    inner: &StoreInner,
     max_segments: Option<usize>,
 ) -> Result<()> {
     let listed = disk.list(names.dir()).map_err(MiniStoreError::file(names.dir(), "list the directory"))?;
-    let rotated = names.archived_in(&listed);
+    let rotated = names.rotated_in(&listed);
     let (segments, max_segments) = (rotated.len() + 1, max_segments.unwrap_or(usize::MAX));
     // The oldest segment ends where the next one begins; a header that cannot be read states nothing.
     let second = rotated.get(1).map_or_else(|| names.active(), |(_, path)| path.clone());
-    let header = disk.open(&second, Open::Read).and_then(read_header);
+    let header = disk.open(&second, OpenMode::ReadOnly).and_then(read_header);
     let end =
         header.ok().and_then(std::result::Result::ok).and_then(|header| header.link().map(|link| link.first));
-    let is_held = end.is_some_and(|end| end > shared.retention.held_from());
-    events::legacy_retention(&names.active(), segments, max_segments, segments >= max_segments && !is_held);
+    let is_held = end.is_some_and(|end| end > inner.retention.lowest_hold());
+    logging::legacy_retention(&names.active(), segments, max_segments, segments >= max_segments && !is_held);
     Ok(())
 }
 
 /// Finds out what runs here.
-pub(crate) fn choose(journal: &Path, backend: Backend, mode: u32) -> Result<Chosen> {
-    let on = |backend| -> Result<Chosen> {
-        let disk = RealDisk::new(backend, mode);
-        let lane = disk.lane()?;
-        Ok((backend, Arc::new(disk), lane))
+pub(crate) fn select_backend(journal: &Path, backend: Backend, mode: u32) -> Result<SelectedBackend> {
+    let on = |backend| -> Result<SelectedBackend> {
+        let disk = OsFileSystem::new(backend, mode);
+        let commit_backend = disk.commit_backend()?;
+        Ok((backend, Arc::new(disk), commit_backend))
     };
     match backend {
         Backend::Blocking => on(BackendKind::Blocking),
-        Backend::Uring | Backend::Auto => match UringLane::new() {
-            Ok(lane) => {
-                let disk = RealDisk::new(BackendKind::Uring, mode);
-                Ok((BackendKind::Uring, Arc::new(disk), Box::new(lane)))
+        Backend::Uring | Backend::Auto => match UringBackend::new() {
+            Ok(commit_backend) => {
+                let disk = OsFileSystem::new(BackendKind::Uring, mode);
+                Ok((BackendKind::Uring, Arc::new(disk), Box::new(commit_backend)))
             }
             Err(source) => {
                 let hint = refusal_hint(&source);
                 if backend == Backend::Uring {
                     return Err(MiniStoreError::BackendUnavailable { hint, source });
                 }
-                events::fell_back(journal, &source, hint);
+                logging::log_fallback(journal, &source, hint);
                 on(BackendKind::Blocking)
             }
         },
     }
 }
 
-fn refuse_other_files(disk: &dyn Disk, path: &Path) -> Result<()> {
+fn refuse_other_files(disk: &dyn FileSystem, path: &Path) -> Result<()> {
     match disk.kind(path) {
-        Ok(Kind::Directory | Kind::Other) => Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() }),
-        Ok(Kind::File) | Err(_) => Ok(()),
+        Ok(FileKind::Directory | FileKind::Other) => {
+            Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() })
+        }
+        Ok(FileKind::File) | Err(_) => Ok(()),
     }
 }

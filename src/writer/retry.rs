@@ -7,11 +7,11 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     MiniStoreError,
-    device::{CommitError, is_no_room},
-    error::copy_of,
+    device::{CommitError, is_storage_full},
+    error::clone_io_error,
+    inner::StoreInner,
     ownership::refuse,
     planted::{Bug, planted},
-    shared::Shared,
 };
 
 /// The delay after the first failure. It doubles with each further one.
@@ -42,7 +42,7 @@ enum Cause {
     },
 }
 
-/// Whether a rotation may be attempted now. All times are those of [`Disk::elapsed`](crate::device::Disk::elapsed).
+/// Whether a rotation may be attempted now. All times are those of [`FileSystem::elapsed`](crate::device::FileSystem::elapsed).
 #[derive(Debug, Default)]
 pub(super) struct Retry {
     /// Why the last attempt failed, until one succeeds.
@@ -56,32 +56,32 @@ pub(super) struct Retry {
 
 impl Retry {
     /// Records a failure: no attempt is made until the back-off has passed and an append or a rotation asks for one.
-    pub(super) fn failed(&mut self, failure: Failure, now: Duration, shared: &Shared) {
+    pub(super) fn failed(&mut self, failure: Failure, now: Duration, inner: &StoreInner) {
         let Failure { path, action, source } = &failure;
         if planted(Bug::PoisonsOnShortage) {
-            shared.poison(copy_of(source));
+            inner.poison(clone_io_error(source));
         }
         self.waiting = true;
-        if is_no_room(source) {
+        if is_storage_full(source) {
             (self.delay, self.not_before) = (Duration::ZERO, now);
         } else {
             self.delay = (self.delay * 2).clamp(DELAY_MIN, DELAY_MAX);
             self.not_before = now + self.delay;
-            shared.counters.transient_error(source.raw_os_error());
+            inner.counters.transient_error(source.raw_os_error());
         }
         if self.is_to_be_logged(!matches!(self.cause, Some(Cause::Blocked { .. })), now) {
-            let (journal, path) = (shared.path.display(), path.display());
+            let (journal, path) = (inner.path.display(), path.display());
             tracing::warn!(%journal, %path, action, error = %source, "could not create or rotate a segment; will retry");
         }
         self.cause = Some(Cause::Failure(failure));
     }
 
     /// Records that a file is in the way. Nothing was changed; the next append or rotation makes another attempt.
-    pub(super) fn blocked(&mut self, file: PathBuf, reason: String, now: Duration, shared: &Shared) {
+    pub(super) fn blocked(&mut self, file: PathBuf, reason: String, now: Duration, inner: &StoreInner) {
         self.waiting = true;
         (self.delay, self.not_before) = (Duration::ZERO, now);
         if self.is_to_be_logged(!matches!(self.cause, Some(Cause::Failure(_))), now) {
-            tracing::warn!(journal = %shared.path.display(), file = %file.display(), reason, "cannot rotate");
+            tracing::warn!(journal = %inner.path.display(), file = %file.display(), reason, "cannot rotate");
         }
         self.cause = Some(Cause::Blocked { file, reason });
     }
@@ -95,17 +95,17 @@ impl Retry {
     }
 
     /// The call that failed has succeeded, or another one that shows the same.
-    pub(super) fn succeeded(&mut self, shared: &Shared) {
+    pub(super) fn succeeded(&mut self, inner: &StoreInner) {
         if self.logged.is_some() {
-            tracing::info!(journal = %shared.path.display(), "rotation works again");
+            tracing::info!(journal = %inner.path.display(), "rotation works again");
         }
         *self = Self::default();
     }
 
     /// The disk has space again.
-    pub(super) fn found_space(&mut self, shared: &Shared) {
-        if matches!(&self.cause, Some(Cause::Failure(failure)) if is_no_room(&failure.source)) {
-            self.succeeded(shared);
+    pub(super) fn found_space(&mut self, inner: &StoreInner) {
+        if matches!(&self.cause, Some(Cause::Failure(failure)) if is_storage_full(&failure.source)) {
+            self.succeeded(inner);
         }
     }
 
@@ -131,11 +131,15 @@ impl Retry {
             Some(Cause::Blocked { file, reason }) => {
                 refuse(file, format!("it keeps the segment from being rotated: {reason}"))
             }
-            Some(Cause::Failure(Failure { path, action, source })) if !is_no_room(source) => {
-                MiniStoreError::Unavailable { path: path.clone(), action, source: Arc::new(copy_of(source)) }
+            Some(Cause::Failure(Failure { path, action, source })) if !is_storage_full(source) => {
+                MiniStoreError::Unavailable {
+                    path: path.clone(),
+                    action,
+                    source: Arc::new(clone_io_error(source)),
+                }
             }
             Some(Cause::Failure(Failure { source, .. })) => {
-                MiniStoreError::StorageFull { path: next, source: Arc::new(copy_of(source)) }
+                MiniStoreError::StorageFull { path: next, source: Arc::new(clone_io_error(source)) }
             }
             None => MiniStoreError::StorageFull {
                 path: next,
@@ -150,11 +154,11 @@ impl Retry {
             Some(Cause::Blocked { reason, .. }) => {
                 CommitError::NotBegun { action: "rotate", source: io::Error::other(reason.clone()) }
             }
-            Some(Cause::Failure(Failure { action, source, .. })) if !is_no_room(source) => {
-                CommitError::NotBegun { action, source: copy_of(source) }
+            Some(Cause::Failure(Failure { action, source, .. })) if !is_storage_full(source) => {
+                CommitError::NotBegun { action, source: clone_io_error(source) }
             }
-            Some(Cause::Failure(Failure { source, .. })) => CommitError::NoRoom(copy_of(source)),
-            None => CommitError::NoRoom(io::ErrorKind::StorageFull.into()),
+            Some(Cause::Failure(Failure { source, .. })) => CommitError::StorageFull(clone_io_error(source)),
+            None => CommitError::StorageFull(io::ErrorKind::StorageFull.into()),
         }
     }
 }

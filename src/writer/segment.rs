@@ -5,8 +5,8 @@ use std::{io, mem, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     device::{
-        BLOCK_BYTES, CommitBuffer, CommitError, CommitOptions, Disk, DiskFile, FileId, Lane, has_id,
-        is_shortage,
+        BLOCK_BYTES, CommitBackend, CommitBuffer, CommitError, CommitOptions, FileHandle, FileId, FileSystem,
+        has_id, is_shortage,
     },
     format::{Chain, Header, LF, PADDING, seal},
     ownership::moved_away,
@@ -25,10 +25,10 @@ const BUFFER_BYTES_KEPT: usize = 4 << 20;
 const NAME_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Segment {
+pub(super) struct ActiveSegment {
     /// When the active name was last found to be the open file, on the clock of the disk.
     name_checked: Option<Duration>,
-    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) file: Arc<dyn FileHandle>,
     id: Option<FileId>,
     /// The name it has now.
     pub(super) path: PathBuf,
@@ -41,7 +41,7 @@ pub(super) struct Segment {
     /// Up to here it is written ahead, durably.
     prepared_end: u64,
     /// What of it is durable: all up to `data_end`, or nothing while it is unborn.
-    born: bool,
+    header_written: bool,
     sealed: bool,
     preallocate: bool,
     chain: Chain,
@@ -53,14 +53,14 @@ pub(super) struct Segment {
     base: u64,
     /// The buffer of the next group: the next image, and perhaps the group, laid out already.
     next: CommitBuffer,
-    laid_out: Option<Layout>,
+    next_encoded: Option<EncodedGroup>,
     /// The file ends in LF (and perhaps the closed mark) behind `data_end`, to be cut before it is written ahead.
-    ended: bool,
+    has_terminator: bool,
 }
 
 /// A group as it will stand in the file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Layout {
+pub(super) struct EncodedGroup {
     /// Behind its seal.
     data_end: u64,
     /// Behind the bytes written with it.
@@ -71,7 +71,7 @@ pub(super) struct Layout {
 
 /// What a group is laid out behind.
 #[derive(Debug, Clone, Copy)]
-struct From {
+struct LayoutStart {
     base: u64,
     chain: Chain,
     last_seal: Option<u32>,
@@ -79,21 +79,21 @@ struct From {
 
 /// How a segment's groups are laid out.
 #[derive(Debug, Clone, Copy)]
-struct Manner {
+struct LayoutParams {
     sealed: bool,
     preallocate: bool,
     block: u64,
 }
 
-impl Manner {
+impl LayoutParams {
     /// Adds `LF lines seal` to the image in `buffer`, and an LF where nothing is written ahead.
-    fn lay_out<'a>(
+    fn encode_group<'a>(
         self,
         buffer: &mut CommitBuffer,
-        from: From,
+        from: LayoutStart,
         lines: impl Iterator<Item = &'a [u8]>,
-    ) -> Layout {
-        let From { base, mut chain, mut last_seal } = from;
+    ) -> EncodedGroup {
+        let LayoutStart { base, mut chain, mut last_seal } = from;
         let mut lines_at = buffer.len() + 1;
         for line in lines {
             buffer.extend(&[LF]);
@@ -105,7 +105,7 @@ impl Manner {
                 buffer.truncate(buffer.len() - line.len() + first_len);
                 chain.push(&buffer.bytes()[lines_at..]);
                 let value = chain.seal();
-                chain = Chain::after(value);
+                chain = Chain::from_seal(value);
                 buffer.extend(&seal::encode(value));
                 lines_at = buffer.len() + 1;
                 buffer.extend(&line[first_len..]);
@@ -116,7 +116,7 @@ impl Manner {
             if self.sealed {
                 let value = chain.seal();
                 buffer.extend(&seal::encode(value));
-                chain = Chain::after(value);
+                chain = Chain::from_seal(value);
                 last_seal = Some(value);
             }
         }
@@ -126,7 +126,7 @@ impl Manner {
         } else {
             buffer.extend(&[LF]);
         }
-        Layout { data_end, end: base + buffer.len() as u64, chain, last_seal }
+        EncodedGroup { data_end, end: base + buffer.len() as u64, chain, last_seal }
     }
 }
 
@@ -138,19 +138,19 @@ fn fill_to_block(buffer: &mut CommitBuffer, base: u64, block: u64) -> u64 {
     end - data_end
 }
 
-/// How [`Segment::write`] meets the end of the file.
+/// How [`ActiveSegment::write`] meets the end of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Growth {
+pub(super) enum WriteKind {
     /// The group lies within what is written ahead.
-    Within,
+    InPlace,
     /// The write extends the file.
-    Extends,
+    Extending,
 }
 
 /// What a segment starts from.
 #[derive(Debug)]
-pub(super) struct Origin {
-    pub(super) file: Arc<dyn DiskFile>,
+pub(super) struct RecoveredSegment {
+    pub(super) file: Arc<dyn FileHandle>,
     pub(super) path: PathBuf,
     pub(super) data_end: u64,
     pub(super) records: u64,
@@ -159,10 +159,10 @@ pub(super) struct Origin {
     pub(super) last_seal: Option<u32>,
 }
 
-impl Segment {
+impl ActiveSegment {
     /// One that recovery made ready.
-    pub(super) fn recovered(origin: Origin, preallocate: bool) -> Self {
-        let Origin { file, path, data_end, records, sealed, chain, last_seal } = origin;
+    pub(super) fn recovered(origin: RecoveredSegment, preallocate: bool) -> Self {
+        let RecoveredSegment { file, path, data_end, records, sealed, chain, last_seal } = origin;
         Self {
             id: file.id().ok().flatten(),
             name_checked: None,
@@ -172,7 +172,7 @@ impl Segment {
             records,
             data_end,
             prepared_end: data_end,
-            born: true,
+            header_written: true,
             sealed,
             preallocate: preallocate && sealed,
             chain,
@@ -181,20 +181,20 @@ impl Segment {
             buffer: CommitBuffer::with_capacity(BUFFER_BYTES),
             base: data_end,
             next: CommitBuffer::with_capacity(BUFFER_BYTES),
-            laid_out: None,
-            ended: true,
+            next_encoded: None,
+            has_terminator: true,
         }
     }
 
     /// One that was prepared up to `prepared_end`. Its header is still to be written.
-    pub(super) fn unborn(
-        file: Arc<dyn DiskFile>,
+    pub(super) fn new_unwritten(
+        file: Arc<dyn FileHandle>,
         path: PathBuf,
         prepared_end: u64,
         header: Header,
         preallocate: bool,
     ) -> Self {
-        let text = header.compose();
+        let text = header.encode();
         let mut buffer = CommitBuffer::with_capacity(BUFFER_BYTES);
         buffer.extend(&text);
         let sealed = header != Header::Plain;
@@ -207,39 +207,43 @@ impl Segment {
             records: 0,
             data_end: text.len() as u64,
             prepared_end,
-            born: false,
+            header_written: false,
             sealed,
             preallocate: preallocate && sealed,
-            chain: Chain::start(&text),
+            chain: Chain::from_header(&text),
             last_seal: None,
             block: 1,
             buffer,
             base: 0,
             next: CommitBuffer::with_capacity(BUFFER_BYTES),
-            laid_out: None,
-            ended: false,
+            next_encoded: None,
+            has_terminator: false,
         }
     }
 
     /// Switches the lane to this segment, which it prepared and which has no data yet.
-    pub(super) fn switch(&mut self, lane: &mut dyn Lane) {
-        lane.switch();
-        self.block = if lane.is_direct() { BLOCK_BYTES } else { 1 };
+    pub(super) fn switch(&mut self, commit_backend: &mut dyn CommitBackend) {
+        commit_backend.switch();
+        self.block = if commit_backend.is_direct() { BLOCK_BYTES } else { 1 };
     }
 
     /// Turns the lane to this segment.
-    pub(super) fn attach(&mut self, lane: &mut dyn Lane, options: CommitOptions) -> io::Result<()> {
-        lane.attach(&self.path, options)?;
-        self.block = if lane.is_direct() { BLOCK_BYTES } else { 1 };
-        if self.born {
-            self.load_image()?;
+    pub(super) fn attach(
+        &mut self,
+        commit_backend: &mut dyn CommitBackend,
+        options: CommitOptions,
+    ) -> io::Result<()> {
+        commit_backend.attach(&self.path, options)?;
+        self.block = if commit_backend.is_direct() { BLOCK_BYTES } else { 1 };
+        if self.header_written {
+            self.load_tail_block()?;
         }
         Ok(())
     }
 
     /// Reads back what must be written again with the next group.
-    fn load_image(&mut self) -> io::Result<()> {
-        self.base = self.base_of(self.data_end);
+    fn load_tail_block(&mut self) -> io::Result<()> {
+        self.base = self.block_start(self.data_end);
         let mut image = vec![0; (self.data_end - self.base) as usize];
         let mut filled = 0;
         while filled < image.len() {
@@ -254,83 +258,86 @@ impl Segment {
     }
 
     /// Lays a group out behind the data. Without lines, only the header of an unborn segment.
-    pub(super) fn lay_out<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> Layout {
-        if let Some(layout) = self.laid_out.take() {
-            return layout;
+    pub(super) fn encode_group<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> EncodedGroup {
+        if let Some(encoded) = self.next_encoded.take() {
+            return encoded;
         }
         debug_assert_eq!(
             self.base + self.buffer.len() as u64,
             self.data_end,
             "the image ends where the data does"
         );
-        let from = From { base: self.base, chain: self.chain, last_seal: self.last_seal };
-        self.manner().lay_out(&mut self.buffer, from, lines)
+        let from = LayoutStart { base: self.base, chain: self.chain, last_seal: self.last_seal };
+        self.layout_params().encode_group(&mut self.buffer, from, lines)
     }
 
-    fn manner(&self) -> Manner {
-        Manner { sealed: self.sealed, preallocate: self.preallocate, block: self.block }
+    fn layout_params(&self) -> LayoutParams {
+        LayoutParams { sealed: self.sealed, preallocate: self.preallocate, block: self.block }
     }
 
-    /// Writes what was laid out. Lays out the group that follows it meanwhile: what [`lay_out`](Self::lay_out) is called
+    /// Writes what was laid out. Lays out the group that follows it meanwhile: what [`encode_group`](Self::encode_group) is called
     /// for next.
     pub(super) fn write<'a>(
         &mut self,
-        lane: &mut dyn Lane,
-        layout: Layout,
-        growth: Growth,
-        following: Option<impl Iterator<Item = &'a [u8]>>,
+        commit_backend: &mut dyn CommitBackend,
+        encoded: EncodedGroup,
+        kind: WriteKind,
+        next_group: Option<impl Iterator<Item = &'a [u8]>>,
     ) -> Result<(), CommitError> {
-        if growth == Growth::Extends && self.ended && self.preallocate {
-            self.cut_ending().map_err(CommitError::Failed)?;
+        if kind == WriteKind::Extending && self.has_terminator && self.preallocate {
+            self.truncate_terminator().map_err(CommitError::Failed)?;
         }
-        let committed = match following {
-            None => lane.commit(&mut self.buffer, self.base),
-            Some(lines) => self.write_and_lay_out(lane, layout, lines),
+        let committed = match next_group {
+            None => commit_backend.commit(&mut self.buffer, self.base),
+            Some(lines) => self.write_overlapped(commit_backend, encoded, lines),
         };
         match committed {
-            Err(CommitError::Failed(error)) if lane.is_direct() && is_unsupported(&error) => {
-                self.laid_out = None;
-                self.leave_direct(lane).map_err(CommitError::Failed)?;
-                lane.commit(&mut self.buffer, self.base)?;
+            Err(CommitError::Failed(error)) if commit_backend.is_direct() && is_unsupported(&error) => {
+                self.next_encoded = None;
+                self.fall_back_to_buffered(commit_backend).map_err(CommitError::Failed)?;
+                commit_backend.commit(&mut self.buffer, self.base)?;
             }
             outcome => outcome?,
         }
-        self.settle(layout);
+        self.advance(encoded);
         Ok(())
     }
 
-    fn write_and_lay_out<'a>(
+    fn write_overlapped<'a>(
         &mut self,
-        lane: &mut dyn Lane,
-        layout: Layout,
+        commit_backend: &mut dyn CommitBackend,
+        encoded: EncodedGroup,
         lines: impl Iterator<Item = &'a [u8]>,
     ) -> Result<(), CommitError> {
-        let (manner, base, mut lines) = (self.manner(), self.base_of(layout.data_end), Some(lines));
-        let Self { buffer, next, laid_out, base: written_at, .. } = self;
+        let (layout_params, base, mut lines) =
+            (self.layout_params(), self.block_start(encoded.data_end), Some(lines));
+        let Self { buffer, next, next_encoded, base: written_at, .. } = self;
         next.clear();
-        next.extend(&buffer.bytes()[(base - *written_at) as usize..(layout.data_end - *written_at) as usize]);
-        let from = From { base, chain: layout.chain, last_seal: layout.last_seal };
-        lane.commit_and(buffer, *written_at, &mut || {
-            *laid_out = lines.take().map(|lines| manner.lay_out(next, from, lines));
+        next.extend(
+            &buffer.bytes()[(base - *written_at) as usize..(encoded.data_end - *written_at) as usize],
+        );
+        let from = LayoutStart { base, chain: encoded.chain, last_seal: encoded.last_seal };
+        commit_backend.commit_overlapped(buffer, *written_at, &mut || {
+            *next_encoded = lines.take().map(|lines| layout_params.encode_group(next, from, lines));
         })
     }
 
     /// Where writes begin behind data that ends here.
-    fn base_of(&self, data_end: u64) -> u64 {
+    fn block_start(&self, data_end: u64) -> u64 {
         data_end - data_end % self.block
     }
 
     /// Makes the group just written part of the segment.
-    fn settle(&mut self, layout: Layout) {
-        debug_assert!(layout.data_end >= self.data_end, "the data never shrinks");
-        self.data_end = layout.data_end;
-        self.chain = layout.chain;
-        self.last_seal = layout.last_seal;
+    fn advance(&mut self, encoded: EncodedGroup) {
+        debug_assert!(encoded.data_end >= self.data_end, "the data never shrinks");
+        self.data_end = encoded.data_end;
+        self.chain = encoded.chain;
+        self.last_seal = encoded.last_seal;
         self.prepared_end = self.prepared_end.max(self.base + self.buffer.len() as u64);
-        self.born = true;
-        self.ended = !self.preallocate;
-        let base = self.base_of(self.data_end);
-        if self.laid_out.is_some() {
+        self.header_written = true;
+        self.has_terminator = !self.preallocate;
+        let base = self.block_start(self.data_end);
+        if self.next_encoded.is_some() {
             mem::swap(&mut self.buffer, &mut self.next);
             self.next.clear();
         } else {
@@ -343,63 +350,63 @@ impl Segment {
     }
 
     /// Some file systems take the open flag and refuse the write: then the same bytes go through the page cache.
-    fn leave_direct(&mut self, lane: &mut dyn Lane) -> io::Result<()> {
-        lane.leave_direct()?;
+    fn fall_back_to_buffered(&mut self, commit_backend: &mut dyn CommitBackend) -> io::Result<()> {
+        commit_backend.fall_back_to_buffered()?;
         self.block = 1;
         Ok(())
     }
 
     /// Discards a group that was laid out and is not going to be written.
-    pub(super) fn forget_layout(&mut self) {
+    pub(super) fn discard_encoded(&mut self) {
         self.buffer.truncate((self.data_end - self.base) as usize);
-        self.laid_out = None;
+        self.next_encoded = None;
     }
 
     /// After a write that found no room: nothing of it may be left behind the data, durably. What is missing of it may
     /// be padding only, and a group that was refused must not be found whole after a power cut.
-    pub(super) fn cut_back(&mut self) -> io::Result<()> {
-        self.forget_layout();
-        let durable_end = if self.born { self.data_end } else { 0 };
+    pub(super) fn truncate_failed_group(&mut self) -> io::Result<()> {
+        self.discard_encoded();
+        let durable_end = if self.header_written { self.data_end } else { 0 };
         self.prepared_end = durable_end;
         if planted(Bug::NoCutAfterNoRoom) {
             return Ok(());
         }
-        if self.ended {
+        if self.has_terminator {
             // The LF first: a plain line is whole only with it, and where it stands there is room for it.
             self.file.write_at(&[LF], durable_end)?;
         }
-        self.file.set_len(durable_end + u64::from(self.ended))?;
+        self.file.set_len(durable_end + u64::from(self.has_terminator))?;
         self.file.sync()
     }
 
     /// Removes LF and closed mark, for padding must not follow them.
-    fn cut_ending(&mut self) -> io::Result<()> {
+    fn truncate_terminator(&mut self) -> io::Result<()> {
         self.file.set_len(self.data_end)?;
-        self.ended = false;
+        self.has_terminator = false;
         Ok(())
     }
 
     /// Pads what was laid out up to a multiple of `align`, before a write that extends the file; says by how much.
-    pub(super) fn widen(&mut self, align: u64) -> u64 {
+    pub(super) fn pad_to(&mut self, align: u64) -> u64 {
         fill_to_block(&mut self.buffer, self.base, align.max(self.block))
     }
 
     /// Takes note of padding that the housekeeper wrote.
     pub(super) fn prepared(&mut self, prepared_end: u64) {
         self.prepared_end = self.prepared_end.max(prepared_end);
-        self.ended = false;
+        self.has_terminator = false;
     }
 
     /// Fails where another process deleted, replaced or truncated the file, or moved it: the last is noticed within
     /// [`NAME_CHECK_INTERVAL`]. Called before each commit.
-    pub(super) fn check_before_commit(&mut self, disk: &dyn Disk) -> Result<(), CommitError> {
+    pub(super) fn check_before_commit(&mut self, disk: &dyn FileSystem) -> Result<(), CommitError> {
         let now = disk.elapsed();
         if self.name_checked.is_none_or(|at| now.saturating_sub(at) >= NAME_CHECK_INTERVAL) {
-            self.check_in_place(disk)?;
+            self.check_not_replaced(disk)?;
             self.name_checked = Some(now);
             return Ok(());
         }
-        match self.file.named_len().map_err(not_looked)? {
+        match self.file.len_if_linked().map_err(not_looked)? {
             Some(len) => self.check_len(len),
             None => Err(CommitError::Failed(moved_away(&self.path))),
         }
@@ -408,13 +415,13 @@ impl Segment {
     /// Fails where another process deleted, moved, replaced or truncated the file: what is written into it then is not
     /// found. One look at the name is enough, as long as the file has the active one; the background thread may be giving it
     /// its archived name. Where a shortage keeps that from being found out, nothing is written.
-    pub(super) fn check_in_place(&self, disk: &dyn Disk) -> Result<(), CommitError> {
+    pub(super) fn check_not_replaced(&self, disk: &dyn FileSystem) -> Result<(), CommitError> {
         match disk.named(&self.path) {
             Ok(Some((id, len))) if self.id == Some(id) => return self.check_len(len),
             Err(error) if is_shortage(&error) => return Err(not_looked(error)),
             _ => {}
         }
-        match self.file.named_len().map_err(not_looked)? {
+        match self.file.len_if_linked().map_err(not_looked)? {
             None => return Err(CommitError::Failed(moved_away(&self.path))),
             Some(len) => self.check_len(len)?,
         }
@@ -427,7 +434,7 @@ impl Segment {
     }
 
     fn check_len(&self, len: u64) -> Result<(), CommitError> {
-        let expected = if self.born { self.data_end } else { 0 };
+        let expected = if self.header_written { self.data_end } else { 0 };
         if len >= expected {
             return Ok(());
         }
@@ -454,8 +461,8 @@ impl Segment {
         self.prepared_end
     }
 
-    pub(super) fn is_unborn(&self) -> bool {
-        !self.born
+    pub(super) fn is_unwritten(&self) -> bool {
+        !self.header_written
     }
 
     pub(super) fn is_sealed(&self) -> bool {
@@ -468,7 +475,7 @@ impl Segment {
 
     /// Where the housekeeper must cut the file before it pads it.
     pub(super) fn cut_before_padding(&self) -> Option<u64> {
-        self.ended.then_some(self.data_end)
+        self.has_terminator.then_some(self.data_end)
     }
 
     pub(super) fn last_seal(&self) -> Option<u32> {

@@ -5,16 +5,16 @@
 mod capture;
 mod closing;
 mod crash;
-mod events;
 mod failure;
 mod full_disk;
 mod grouping;
+mod logging;
+mod manual;
 mod queue;
 mod retention;
 mod rotation;
 mod shortage;
 mod stages;
-mod stepped;
 mod terms;
 
 use std::{
@@ -32,7 +32,7 @@ use tempfile::TempDir;
 use crate::{
     BackendKind, JournalOptions, MiniStore, MiniStoreError, PendingAppend, Reader, Result, SyncKind,
     SyncMode,
-    device::fault::{Faults, Op},
+    device::fault::{FaultInjector, Op},
 };
 
 /// A test that waits longer than this hangs.
@@ -43,7 +43,7 @@ const SYNC_MODES: [SyncMode; 2] = [SyncMode::Dsync, SyncMode::Fdatasync];
 
 /// The lanes that run here: io_uring may be refused.
 fn lanes() -> Vec<BackendKind> {
-    let uring = Faults::new().lane(BackendKind::Uring).is_ok();
+    let uring = FaultInjector::new().commit_backend(BackendKind::Uring).is_ok();
     [BackendKind::Blocking].into_iter().chain(uring.then_some(BackendKind::Uring)).collect()
 }
 
@@ -51,16 +51,16 @@ fn lanes() -> Vec<BackendKind> {
 struct Rig {
     dir: TempDir,
     path: PathBuf,
-    faults: Faults,
+    faults: FaultInjector,
     store: MiniStore,
 }
 
 impl Rig {
     fn open(kind: BackendKind, options: JournalOptions) -> Self {
-        Self::open_on(kind, options, Faults::new())
+        Self::open_on(kind, options, FaultInjector::new())
     }
 
-    fn open_on(kind: BackendKind, options: JournalOptions, faults: Faults) -> Self {
+    fn open_on(kind: BackendKind, options: JournalOptions, faults: FaultInjector) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("j");
         let store = open_on(kind, options, &path, &faults).unwrap();
@@ -114,9 +114,14 @@ impl Rig {
     }
 }
 
-fn open_on(kind: BackendKind, options: JournalOptions, path: &Path, faults: &Faults) -> Result<MiniStore> {
+fn open_on(
+    kind: BackendKind,
+    options: JournalOptions,
+    path: &Path,
+    faults: &FaultInjector,
+) -> Result<MiniStore> {
     let faults = faults.clone();
-    finish(MiniStore::open_on(options, path, move || Ok((kind, faults.disk(), faults.lane(kind)?))))
+    finish(MiniStore::open_on(options, path, move || Ok((kind, faults.disk(), faults.commit_backend(kind)?))))
 }
 
 /// Waits for an outcome, but not for ever.

@@ -1,4 +1,4 @@
-//! Disk, files and lane, each asking [`Faults`] before it does what it is told.
+//! Disk, files and lane, each asking [`FaultInjector`] before it does what it is told.
 
 use std::{
     ffi::OsString,
@@ -15,34 +15,34 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{Event, Faults, Op};
+use super::{Event, FaultInjector, Op};
 use crate::{
     BackendKind,
     device::{
-        CommitBuffer, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, FileId, Hands, HeldDir, Kind,
-        Lane, LockFile, Open, RealDisk,
+        CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor, FileHandle, FileId,
+        FileKind, FileSystem, HeldDir, LockFile, OpenMode, OsFileSystem,
     },
     scan::ReadAt,
 };
 
 #[derive(Debug)]
-pub(super) struct FaultDisk {
-    pub(super) inner: RealDisk,
-    pub(super) faults: Faults,
+pub(super) struct FaultFileSystem {
+    pub(super) inner: OsFileSystem,
+    pub(super) faults: FaultInjector,
 }
 
-impl FaultDisk {
+impl FaultFileSystem {
     fn run<T>(&self, op: Op, path: &Path, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.faults.run(&Event { op, path, write: None }, act)
     }
 }
 
-impl Disk for FaultDisk {
+impl FileSystem for FaultFileSystem {
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
         self.inner.canonicalize(path)
     }
 
-    fn kind(&self, path: &Path) -> io::Result<Kind> {
+    fn kind(&self, path: &Path) -> io::Result<FileKind> {
         self.inner.kind(path)
     }
 
@@ -54,18 +54,18 @@ impl Disk for FaultDisk {
         self.inner.lock_file(path)
     }
 
-    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+    fn open(&self, path: &Path, how: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
         let open = || self.inner.open(path, how);
         let inner = match how {
-            Open::Read | Open::Existing => {
+            OpenMode::ReadOnly | OpenMode::ReadWrite => {
                 self.faults.look(Op::Open)?;
                 open()?
             }
-            Open::New => self.run(Op::Create, path, || {
+            OpenMode::CreateNew => self.run(Op::Create, path, || {
                 if self.faults.has_room() { open() } else { Err(Errno::NOSPC.into()) }
             })?,
         };
-        Ok(Arc::new(FaultFile { inner, path: path.into(), faults: self.faults.clone() }))
+        Ok(Arc::new(FaultHandle { inner, path: path.into(), faults: self.faults.clone() }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -118,43 +118,43 @@ impl Disk for FaultDisk {
         self.inner.elapsed() + self.faults.passed()
     }
 
-    fn lane(&self) -> io::Result<Box<dyn Lane>> {
-        self.faults.lane(BackendKind::Blocking)
+    fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {
+        self.faults.commit_backend(BackendKind::Blocking)
     }
 
-    fn hands(&self) -> io::Result<Box<dyn Hands>> {
-        self.inner.hands()
+    fn executor(&self) -> io::Result<Box<dyn Executor>> {
+        self.inner.executor()
     }
 }
 
 #[derive(Debug)]
-struct FaultFile {
-    inner: Arc<dyn DiskFile>,
+struct FaultHandle {
+    inner: Arc<dyn FileHandle>,
     /// The name it was opened by.
     path: PathBuf,
-    faults: Faults,
+    faults: FaultInjector,
 }
 
-impl FaultFile {
+impl FaultHandle {
     fn run(&self, op: Op, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         self.faults.run(&Event { op, path: &self.path, write: None }, act)
     }
 }
 
-impl ReadAt for FaultFile {
+impl ReadAt for FaultHandle {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         self.inner.read_at(into, offset)
     }
 }
 
-impl DiskFile for FaultFile {
+impl FileHandle for FaultHandle {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
     }
 
-    fn named_len(&self) -> io::Result<Option<u64>> {
+    fn len_if_linked(&self) -> io::Result<Option<u64>> {
         self.faults.look(Op::Stat)?;
-        self.inner.named_len()
+        self.inner.len_if_linked()
     }
 
     fn id(&self) -> io::Result<Option<FileId>> {
@@ -205,16 +205,16 @@ impl DiskFile for FaultFile {
 }
 
 #[derive(Debug)]
-pub(super) struct FaultLane {
-    pub(super) inner: Box<dyn Lane>,
+pub(super) struct FaultBackend {
+    pub(super) inner: Box<dyn CommitBackend>,
     /// The file attached.
     pub(super) file: Option<File>,
     /// The file prepared.
     pub(super) next: Option<File>,
-    pub(super) faults: Faults,
+    pub(super) faults: FaultInjector,
 }
 
-impl Lane for FaultLane {
+impl CommitBackend for FaultBackend {
     fn hold_dir(&mut self, dir: HeldDir) {
         self.inner.hold_dir(dir);
     }
@@ -242,8 +242,8 @@ impl Lane for FaultLane {
         self.inner.switch();
     }
 
-    fn leave_direct(&mut self) -> io::Result<()> {
-        self.inner.leave_direct()
+    fn fall_back_to_buffered(&mut self) -> io::Result<()> {
+        self.inner.fall_back_to_buffered()
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
@@ -276,7 +276,7 @@ fn name_of(file: &File) -> io::Result<PathBuf> {
 }
 
 /// What of `bytes` there is room for in a file of `len` bytes.
-fn granted<'a>(faults: &Faults, len: u64, offset: u64, bytes: &'a [u8]) -> &'a [u8] {
+fn granted<'a>(faults: &FaultInjector, len: u64, offset: u64, bytes: &'a [u8]) -> &'a [u8] {
     let growth = (offset + bytes.len() as u64).saturating_sub(len);
     let missing = growth - faults.take_room(growth);
     &bytes[..bytes.len() - (missing as usize).min(bytes.len())]

@@ -10,34 +10,34 @@ use std::{
 };
 
 use super::{
-    super::{Snapshot, feed::Place},
-    durable::Durable,
-    growing::Growing,
+    super::{SegmentSet, journal_reader::RecordPosition},
+    durability::Durability,
+    live_segment::LiveSegment,
 };
 use crate::{
     MiniStoreError, Result,
-    device::{Disk, DiskFile, Open},
-    format::{Header, HeaderFault, header::MAGIC},
-    names::Names,
+    device::{FileHandle, FileSystem, OpenMode},
+    file_names::FileNames,
+    format::{Header, HeaderError, header::MAGIC},
     recovery::scan_to_end,
-    scan::{Block, Collect, Scanner, before_last_lf, begins_as_a_journal, read_header},
+    scan::{Block, ScanMode, Scanner, has_magic, last_newline_before, read_header},
     sync::thread,
 };
 
 /// So many looks may miss a record that must be there: a rotation may be under way at each.
-const MISSES_MAX: u32 = 100;
+const MAX_MISSES_IN_A_ROW: u32 = 100;
 
 /// No header is longer.
 const HEADER_BYTES_MAX: u64 = 4096;
 
 /// A journal, and how far it was read.
 #[derive(Debug)]
-pub(super) struct Journal {
-    disk: Arc<dyn Disk>,
+pub(super) struct JournalFollower {
+    disk: Arc<dyn FileSystem>,
     path: PathBuf,
     /// The record to begin with; 0 for the oldest that is there.
     from_seq: u64,
-    current: Option<Growing>,
+    current: Option<LiveSegment>,
     /// Looks in a row that missed what must be there.
     misses: u32,
     /// Names in the directory may have changed since it was looked at.
@@ -46,15 +46,15 @@ pub(super) struct Journal {
 
 /// A file of the journal.
 #[derive(Debug)]
-struct File {
+struct SegmentFile {
     path: PathBuf,
-    file: Arc<dyn DiskFile>,
+    file: Arc<dyn FileHandle>,
     header: Header,
     number: u64,
 }
 
-impl Journal {
-    pub(super) fn new(disk: Arc<dyn Disk>, path: &Path, from_seq: u64) -> Self {
+impl JournalFollower {
+    pub(super) fn new(disk: Arc<dyn FileSystem>, path: &Path, from_seq: u64) -> Self {
         let path = path.to_path_buf();
         Self { disk, path, from_seq, current: None, misses: 0, names_changed: true }
     }
@@ -70,52 +70,52 @@ impl Journal {
     }
 
     /// The next records that are durable, all of one segment; `None` where there are none yet.
-    pub(super) fn fill(&mut self, block: &mut Block, durable: &Durable) -> Result<Option<Place>> {
+    pub(super) fn fill(&mut self, block: &mut Block, durable: &Durability) -> Result<Option<RecordPosition>> {
         while self.next_seq() <= durable.up_to() {
             if let Some(current) = &mut self.current
-                && let Some(place) = current.fill(block, durable)?
+                && let Some(position) = current.fill(block, durable)?
             {
                 self.misses = 0;
                 if current.next_seq > self.from_seq {
-                    return Ok(Some(place));
+                    return Ok(Some(position));
                 }
                 block.clear();
                 continue;
             }
             // A segment without records may still get another header.
-            let settled = self.current.as_ref().is_some_and(Growing::holds_records);
+            let settled = self.current.as_ref().is_some_and(LiveSegment::holds_records);
             if settled && !self.names_changed && !durable.is_bounded() {
                 return Ok(None);
             }
             self.names_changed = false;
-            let turned = self.turn()?;
+            let turned = self.advance()?;
             // There may be more segments to go to.
             self.names_changed |= turned;
-            if !durable.is_bounded() && (!turned || self.misses == MISSES_MAX) {
+            if !durable.is_bounded() && (!turned || self.misses == MAX_MISSES_IN_A_ROW) {
                 self.misses = 0;
                 return Ok(None);
             }
-            self.missed()?;
+            self.on_miss()?;
         }
         Ok(None)
     }
 
     /// Looks for the segment to go on with. `false` where there is none, or no other, yet.
-    fn turn(&mut self) -> Result<bool> {
-        let names = Names::resolve(&*self.disk, &self.path)?;
-        let Snapshot { archived, active } = Snapshot::take(&*self.disk, &names)?;
-        let newest = archived.last().map_or(0, |(number, _)| *number);
-        let mut listing = Listing { disk: Arc::clone(&self.disk), archived, active, newest };
+    fn advance(&mut self) -> Result<bool> {
+        let names = FileNames::resolve(&*self.disk, &self.path)?;
+        let SegmentSet { rotated, active } = SegmentSet::take(&*self.disk, &names)?;
+        let newest = rotated.last().map_or(0, |(number, _)| *number);
+        let mut listing = SegmentListing { disk: Arc::clone(&self.disk), rotated, active, newest };
         match self.current.take() {
             None => {
                 self.current = listing.begin(&self.path, self.from_seq)?;
                 Ok(self.current.is_some())
             }
-            Some(current) => self.go_on(current, &mut listing),
+            Some(current) => self.continue_from(current, &mut listing),
         }
     }
 
-    fn go_on(&mut self, mut current: Growing, listing: &mut Listing) -> Result<bool> {
+    fn continue_from(&mut self, mut current: LiveSegment, listing: &mut SegmentListing) -> Result<bool> {
         let (number, next_seq) = (current.number, current.next_seq);
         let (found, follows) = listing.after(number)?;
         let Some(found) = found else {
@@ -132,7 +132,8 @@ impl Journal {
         match found.header.link() {
             _ if is_same || (found.header.link().is_none() && !follows) => {
                 // Deleted, and something else in its place, which begins as it did.
-                let replaced = current.file.named_len().map_err(|error| current.read_error(error))?.is_none();
+                let replaced =
+                    current.file.len_if_linked().map_err(|error| current.read_error(error))?.is_none();
                 self.from_seq = self.from_seq.max(next_seq);
                 self.current = (!replaced).then_some(current);
                 Ok(replaced)
@@ -146,7 +147,7 @@ impl Journal {
             }
             // What a plain segment begins with is known by its place only.
             None => self.finish(current, found, next_seq),
-            Some(link) if link.first > next_seq => self.overtaken(current, listing),
+            Some(link) if link.first > next_seq => self.trimmed_meanwhile(current, listing),
             // Another journal in its place.
             Some(_) => {
                 self.from_seq = self.from_seq.max(next_seq);
@@ -156,7 +157,7 @@ impl Journal {
     }
 
     /// Goes on with a plain segment, once all of the one before it was read.
-    fn finish(&mut self, mut current: Growing, found: File, next_seq: u64) -> Result<bool> {
+    fn finish(&mut self, mut current: LiveSegment, found: SegmentFile, next_seq: u64) -> Result<bool> {
         if !current.complete {
             current.complete = true;
             self.current = Some(current);
@@ -167,7 +168,7 @@ impl Journal {
     }
 
     /// The journal has gone on elsewhere: what is left of this segment is read first.
-    fn overtaken(&mut self, mut current: Growing, listing: &mut Listing) -> Result<bool> {
+    fn trimmed_meanwhile(&mut self, mut current: LiveSegment, listing: &mut SegmentListing) -> Result<bool> {
         if !current.complete {
             current.complete = true;
             self.current = Some(current);
@@ -188,9 +189,9 @@ impl Journal {
     }
 
     /// A record is durable, and was not found.
-    fn missed(&mut self) -> Result<()> {
+    fn on_miss(&mut self) -> Result<()> {
         self.misses += 1;
-        if self.misses < MISSES_MAX {
+        if self.misses < MAX_MISSES_IN_A_ROW {
             thread::yield_now();
             return Ok(());
         }
@@ -202,19 +203,19 @@ impl Journal {
 }
 
 /// The files of a journal at one moment.
-struct Listing {
-    disk: Arc<dyn Disk>,
+struct SegmentListing {
+    disk: Arc<dyn FileSystem>,
     /// Oldest first.
-    archived: Vec<(u64, PathBuf)>,
-    active: Option<(PathBuf, Arc<dyn DiskFile>)>,
+    rotated: Vec<(u64, PathBuf)>,
+    active: Option<(PathBuf, Arc<dyn FileHandle>)>,
     newest: u64,
 }
 
-impl Listing {
+impl SegmentListing {
     /// The segment that holds `from_seq`, or will; 0 stands for the oldest record.
-    fn begin(&mut self, path: &Path, from_seq: u64) -> Result<Option<Growing>> {
+    fn begin(&mut self, path: &Path, from_seq: u64) -> Result<Option<LiveSegment>> {
         if from_seq > 0 {
-            for index in (0..=self.archived.len()).rev() {
+            for index in (0..=self.rotated.len()).rev() {
                 let Some(file) = self.open(index)? else { continue };
                 if file.header.link().is_some_and(|link| link.first <= from_seq) {
                     return file.open(None);
@@ -233,15 +234,15 @@ impl Listing {
     }
 
     /// The segment after this number, and whether it does follow it; else the newest.
-    fn after(&mut self, number: u64) -> Result<(Option<File>, bool)> {
+    fn after(&mut self, number: u64) -> Result<(Option<SegmentFile>, bool)> {
         // Rotation skips the numbers of files that are not the journal's.
-        let next = self.archived.iter().position(|(other, _)| *other > number);
+        let next = self.rotated.iter().position(|(other, _)| *other > number);
         let follows = next.is_some() || self.newest == number;
-        Ok((self.open(next.unwrap_or(self.archived.len()))?, follows))
+        Ok((self.open(next.unwrap_or(self.rotated.len()))?, follows))
     }
 
-    fn oldest(&mut self) -> Result<Option<(usize, File)>> {
-        for index in 0..=self.archived.len() {
+    fn oldest(&mut self) -> Result<Option<(usize, SegmentFile)>> {
+        for index in 0..=self.rotated.len() {
             if let Some(file) = self.open(index)? {
                 return Ok(Some((index, file)));
             }
@@ -257,8 +258,8 @@ impl Listing {
     }
 
     /// The segment that states that it begins with this record.
-    fn beginning_with(&mut self, seq: u64) -> Result<Option<File>> {
-        for index in (0..=self.archived.len()).rev() {
+    fn beginning_with(&mut self, seq: u64) -> Result<Option<SegmentFile>> {
+        for index in (0..=self.rotated.len()).rev() {
             let found = self.open(index)?;
             if let Some(file) = found.filter(|file| file.header.link().is_some_and(|link| link.first == seq))
             {
@@ -269,9 +270,9 @@ impl Listing {
     }
 
     /// Opens one of the files; `None` where it is gone, or has no header yet.
-    fn open(&mut self, index: usize) -> Result<Option<File>> {
-        let (path, file, number, archived) = match self.archived.get(index) {
-            Some((number, path)) => match self.disk.open(path, Open::Read) {
+    fn open(&mut self, index: usize) -> Result<Option<SegmentFile>> {
+        let (path, file, number, rotated) = match self.rotated.get(index) {
+            Some((number, path)) => match self.disk.open(path, OpenMode::ReadOnly) {
                 Ok(file) => (path.clone(), file, *number, true),
                 // Retention deletes the oldest segments at any time.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -285,13 +286,13 @@ impl Listing {
         let failed = |error| MiniStoreError::file(path.as_path(), "read")(error);
         let header = read_header(&*file).map_err(failed)?;
         // One that is just being created.
-        if !archived && is_begun(&*file, header.as_ref().ok().copied()).map_err(failed)? {
+        if !rotated && is_begun(&*file, header.as_ref().ok().copied()).map_err(failed)? {
             return Ok(None);
         }
         match header {
-            Ok(header) => Ok(Some(File { path, file, header, number })),
+            Ok(header) => Ok(Some(SegmentFile { path, file, header, number })),
             // One of several files: the error names it.
-            Err(fault) if archived => Err(refused(&path, HeaderFault::Damaged(fault.to_string()))),
+            Err(fault) if rotated => Err(refused(&path, HeaderError::Corrupt(fault.to_string()))),
             Err(fault) => Err(refused(&path, fault)),
         }
     }
@@ -299,7 +300,7 @@ impl Listing {
     /// Plain segments do not state their numbers: they count back from the first segment that does, else from 1.
     fn first_of_plain(&mut self, index: usize) -> Result<u64> {
         let mut records = 0;
-        for index in index..=self.archived.len() {
+        for index in index..=self.rotated.len() {
             let Some(file) = self.open(index)? else { continue };
             if let Some(link) = file.header.link() {
                 return Ok(link.first.saturating_sub(records).max(1));
@@ -313,36 +314,36 @@ impl Listing {
 
 /// Whether nothing but the beginning of a header stands there. One that begins like a plain one may go on: that is whole
 /// with its LF.
-fn is_begun(file: &dyn DiskFile, header: Option<Header>) -> io::Result<bool> {
+fn is_begun(file: &dyn FileHandle, header: Option<Header>) -> io::Result<bool> {
     let len = file.len()?;
     match header {
-        Some(Header::Plain) => Ok(before_last_lf(file, 0, len.min(HEADER_BYTES_MAX))?.is_none()),
+        Some(Header::Plain) => Ok(last_newline_before(file, 0, len.min(HEADER_BYTES_MAX))?.is_none()),
         Some(Header::Sealed(_)) => Ok(false),
-        None => Ok(len == 0 || (len < MAGIC.len() as u64 && begins_as_a_journal(file)?)),
+        None => Ok(len == 0 || (len < MAGIC.len() as u64 && has_magic(file)?)),
     }
 }
 
-impl File {
+impl SegmentFile {
     /// Reads its header. What it begins with it states itself, or `first_seq` does.
-    fn open(self, first_seq: Option<u64>) -> Result<Option<Growing>> {
-        let opened = Scanner::open(Arc::clone(&self.file), Collect::Nothing)
+    fn open(self, first_seq: Option<u64>) -> Result<Option<LiveSegment>> {
+        let opened = Scanner::open(Arc::clone(&self.file), ScanMode::VerifyOnly)
             .map_err(MiniStoreError::file(&self.path, "read"))?;
         let scanner = opened.map_err(|fault| refused(&self.path, fault))?;
         let stated = scanner.header().link().map(|link| link.first);
         let first_seq = stated.or(first_seq).unwrap_or(1);
-        let start = (scanner.header(), scanner.place());
-        Ok(Some(Growing::new(self.path.into(), self.file, start, self.number, first_seq)))
+        let start = (scanner.header(), scanner.position());
+        Ok(Some(LiveSegment::new(self.path.into(), self.file, start, self.number, first_seq)))
     }
 
     fn damage(&self, reason: &str) -> MiniStoreError {
-        refused(&self.path, HeaderFault::Damaged(reason.into()))
+        refused(&self.path, HeaderError::Corrupt(reason.into()))
     }
 }
 
-fn refused(path: &Path, fault: HeaderFault) -> MiniStoreError {
+fn refused(path: &Path, fault: HeaderError) -> MiniStoreError {
     match fault {
-        HeaderFault::NotAJournal => MiniStoreError::MissingInitialState,
-        HeaderFault::Damaged(reason) => {
+        HeaderError::BadMagic => MiniStoreError::MissingInitialState,
+        HeaderError::Corrupt(reason) => {
             MiniStoreError::Corrupt { segment: path.into(), offset: 0, line: 1, seq: None, reason }
         }
     }

@@ -6,12 +6,12 @@ use serde::de::DeserializeOwned;
 
 use super::{
     super::{
-        cursor::{Blocks, Cursor, Record},
-        feed::Place,
-        line::RawRecord,
+        block_cursor::{BlockCursor, BlockSource, Record},
+        journal_reader::RecordPosition,
+        raw_records::RawRecord,
     },
-    follower::{FollowLoop, Origin},
-    source::Stop,
+    follower::{FollowLoop, FollowTarget},
+    wakeup::StopSignal,
 };
 use crate::{Result, scan::Block};
 
@@ -22,11 +22,11 @@ use crate::{Result, scan::Block};
 /// memory.
 #[must_use = "nothing is read before the first `next_record`"]
 pub struct RawFollower {
-    origin: Origin,
-    stop: Arc<Stop>,
+    origin: FollowTarget,
+    stop: Arc<StopSignal>,
     /// The number after the last record that was returned: a file that was replaced is read again.
     next_seq: u64,
-    cursor: Cursor,
+    block_cursor: BlockCursor,
     state: State,
 }
 
@@ -40,7 +40,7 @@ enum State {
 /// one.
 #[derive(Debug, Clone)]
 pub struct StopHandle {
-    stop: Arc<Stop>,
+    stop: Arc<StopSignal>,
 }
 
 impl StopHandle {
@@ -52,9 +52,9 @@ impl StopHandle {
 }
 
 impl RawFollower {
-    pub(super) fn new(origin: Origin) -> Result<Self> {
+    pub(super) fn new(origin: FollowTarget) -> Result<Self> {
         let (stop, next_seq) = (origin.stop()?, origin.from_seq);
-        Ok(Self { origin, stop, next_seq, cursor: Cursor::default(), state: State::Fresh })
+        Ok(Self { origin, stop, next_seq, block_cursor: BlockCursor::default(), state: State::Fresh })
     }
 
     /// Returns a handle that ends it.
@@ -70,13 +70,13 @@ impl RawFollower {
     ///
     /// As [`MiniStore::follow`](crate::MiniStore::follow), except that nothing is parsed here.
     pub fn next_record(&mut self) -> Result<Option<RawRecord<'_>>> {
-        while !self.cursor.advance(self.next_seq) {
-            if !self.refill(|follower, cursor| cursor.refill(follower))? {
+        while !self.block_cursor.advance(self.next_seq) {
+            if !self.next_block(|follower, block_cursor| block_cursor.next_block(follower))? {
                 self.state = State::Ended;
                 return Ok(None);
             }
         }
-        let line = self.cursor.line();
+        let line = self.block_cursor.line();
         self.next_seq = line.map_or(self.next_seq, |line| line.seq.saturating_add(1));
         Ok(line)
     }
@@ -88,8 +88,10 @@ impl RawFollower {
     ///
     /// As [`next_record`](Self::next_record).
     pub fn is_ready(&mut self) -> Result<bool> {
-        while !self.cursor.has_more(self.next_seq) {
-            if !self.refill(|follower, cursor| cursor.refill(&mut Now(follower)))? {
+        while !self.block_cursor.has_more(self.next_seq) {
+            if !self
+                .next_block(|follower, block_cursor| block_cursor.next_block(&mut NonBlocking(follower)))?
+            {
                 return Ok(false);
             }
         }
@@ -97,32 +99,35 @@ impl RawFollower {
     }
 
     /// Takes the next block; `false` where there is none. It ends at the first error.
-    fn refill(&mut self, refill: impl Fn(&mut FollowLoop, &mut Cursor) -> Result<bool>) -> Result<bool> {
+    fn next_block(
+        &mut self,
+        next_block: impl Fn(&mut FollowLoop, &mut BlockCursor) -> Result<bool>,
+    ) -> Result<bool> {
         if self.stop.is_set() {
             return Ok(false);
         }
         let state = std::mem::replace(&mut self.state, State::Ended);
         if !matches!(state, State::Ended) {
             // A fork shares what is open with the process that opened it: an event read here is one that it never sees.
-            self.stop.check_process(&self.origin.path)?;
+            self.stop.check_fork(&self.origin.path)?;
         }
         let mut follower = match state {
             State::Fresh => Box::new(FollowLoop::new(self.origin.clone(), Arc::clone(&self.stop))?),
             State::Following(follower) => follower,
             State::Ended => return Ok(false),
         };
-        let refilled = refill(&mut follower, &mut self.cursor)?;
+        let refilled = next_block(&mut follower, &mut self.block_cursor)?;
         self.state = State::Following(follower);
         Ok(refilled)
     }
 }
 
 /// What there is without waiting.
-struct Now<'a>(&'a mut FollowLoop);
+struct NonBlocking<'a>(&'a mut FollowLoop);
 
-impl Blocks for Now<'_> {
-    fn fill(&mut self, block: &mut Block) -> Result<Option<Place>> {
-        self.0.look(block)
+impl BlockSource for NonBlocking<'_> {
+    fn fill(&mut self, block: &mut Block) -> Result<Option<RecordPosition>> {
+        self.0.poll_now(block)
     }
 }
 

@@ -2,25 +2,25 @@
 //! when it is durable.
 //!
 //! The [writing process knows](durable) what is durable and wakes its followers itself. Any other process is woken by
-//! inotify ([`watch`]) and syncs what it reads before it yields it. One [segment](growing) after another is read; the
+//! inotify ([`watch`]) and syncs what it reads before it yields it. One [segment](live_segment) after another is read; the
 //! [journal] finds the next one. Never writes, never locks.
 
-mod durable;
+mod durability;
 mod follower;
-mod growing;
 mod journal;
 mod lines;
-mod source;
+mod live_segment;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod wakeup;
 mod watch;
 
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use self::follower::Origin;
+use self::follower::FollowTarget;
 pub use self::{
     lines::{Follower, RawFollower, StopHandle},
     stream::FollowStream,
@@ -69,7 +69,7 @@ impl MiniStore {
     ///   [without checksums](crate::JournalOptions::checksums) and deletes old segments, so sequence numbers are not stable.
     /// * [`Forked`](crate::MiniStoreError::Forked): this process is a fork of the one that began to follow.
     pub fn follow<T: DeserializeOwned>(&self, seq: u64) -> FollowStream<T> {
-        FollowStream::new(Origin::of_store(self.disk(), self.shared(), seq))
+        FollowStream::new(FollowTarget::of_store(self.disk(), self.inner(), seq))
     }
 }
 
@@ -122,8 +122,8 @@ impl Reader {
         FollowStream::new(self.origin(seq))
     }
 
-    fn origin(&self, seq: u64) -> Origin {
-        Origin::of_path(Arc::clone(self.disk()), self.path(), seq)
+    fn origin(&self, seq: u64) -> FollowTarget {
+        FollowTarget::of_path(Arc::clone(self.disk()), self.path(), seq)
     }
 }
 
@@ -145,6 +145,6 @@ impl BlockingStore<'_> {
     /// As [`follow`](Self::follow).
     pub fn follow_raw(&self, seq: u64) -> Result<RawFollower> {
         let store = self.store();
-        RawFollower::new(Origin::of_store(store.disk(), store.shared(), seq))
+        RawFollower::new(FollowTarget::of_store(store.disk(), store.inner(), seq))
     }
 }

@@ -14,11 +14,11 @@ use serde::de::DeserializeOwned;
 
 use super::{
     super::{
-        cursor::{Cursor, Record},
-        pump::Pump,
+        block_cursor::{BlockCursor, Record},
+        read_ahead::ReadAhead,
     },
-    follower::{FollowLoop, Origin},
-    source::Stop,
+    follower::{FollowLoop, FollowTarget},
+    wakeup::StopSignal,
 };
 use crate::{MiniStoreError, Result};
 
@@ -30,10 +30,10 @@ use crate::{MiniStoreError, Result};
 /// ([`Record`](MiniStoreError::Record)) it continues with the next one; any other error ends it.
 #[must_use = "streams do nothing unless polled"]
 pub struct FollowStream<T> {
-    origin: Origin,
+    origin: FollowTarget,
     /// Behind the last record that was handed out.
     next_seq: u64,
-    cursor: Cursor,
+    block_cursor: BlockCursor,
     state: State,
     value: PhantomData<fn() -> T>,
 }
@@ -46,15 +46,15 @@ enum State {
 
 /// The thread that reads. Dropping this ends it, save in a fork.
 struct Running {
-    pump: Pump,
-    stop: Arc<Stop>,
+    pump: ReadAhead,
+    stop: Arc<StopSignal>,
 }
 
 impl Running {
-    fn start(origin: Origin) -> Result<Self> {
+    fn start(origin: FollowTarget) -> Result<Self> {
         let stop = origin.stop()?;
         let stopping = Arc::clone(&stop);
-        let pump = Pump::start(origin.path.clone(), move || FollowLoop::new(origin, stopping))?;
+        let pump = ReadAhead::start(origin.path.clone(), move || FollowLoop::new(origin, stopping))?;
         Ok(Self { pump, stop })
     }
 }
@@ -66,12 +66,18 @@ impl Drop for Running {
 }
 
 impl<T> FollowStream<T> {
-    pub(super) fn new(origin: Origin) -> Self {
+    pub(super) fn new(origin: FollowTarget) -> Self {
         let next_seq = origin.from_seq;
-        Self { origin, next_seq, cursor: Cursor::default(), state: State::Fresh, value: PhantomData }
+        Self {
+            origin,
+            next_seq,
+            block_cursor: BlockCursor::default(),
+            state: State::Fresh,
+            value: PhantomData,
+        }
     }
 
-    fn poll_block(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Cursor>>> {
+    fn poll_block(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<BlockCursor>>> {
         if let State::Fresh = self.state {
             match Running::start(self.origin.clone()) {
                 Ok(running) => self.state = State::Running(running),
@@ -85,7 +91,7 @@ impl<T> FollowStream<T> {
     }
 
     fn end(&mut self) {
-        (self.state, self.cursor) = (State::Ended, Cursor::default());
+        (self.state, self.block_cursor) = (State::Ended, BlockCursor::default());
     }
 }
 
@@ -94,7 +100,7 @@ impl<T: DeserializeOwned> FollowStream<T> {
     /// passed over.
     fn next_of_block(&mut self) -> Option<Result<Record<T>>> {
         let next_seq = self.next_seq;
-        let record = self.cursor.next(next_seq)?;
+        let record = self.block_cursor.next(next_seq)?;
         if let Ok(Record { seq, .. }) | Err(MiniStoreError::Record { seq, .. }) = &record {
             self.next_seq = seq.saturating_add(1);
         }
@@ -117,7 +123,7 @@ impl<T: DeserializeOwned> Stream for FollowStream<T> {
             }
             match self.poll_block(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(cursor))) => self.cursor = cursor,
+                Poll::Ready(Some(Ok(block_cursor))) => self.block_cursor = block_cursor,
                 Poll::Ready(Some(Err(error))) => {
                     self.end();
                     return Poll::Ready(Some(Err(error)));

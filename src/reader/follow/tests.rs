@@ -12,49 +12,49 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     super::{
-        cursor::{Blocks, Cursor},
-        feed::Place,
+        block_cursor::{BlockCursor, BlockSource},
+        journal_reader::RecordPosition,
     },
-    durable::Durable,
-    journal::Journal,
+    durability::Durability,
+    journal::JournalFollower,
 };
-use crate::{Result, device::Disk, scan::Block};
+use crate::{Result, device::FileSystem, scan::Block};
 
 /// A follower without a thread: it looks when it is told to.
 #[derive(Debug)]
 struct Eye {
-    journal: Journal,
-    durable: Durable,
+    journal: JournalFollower,
+    durable: Durability,
     from_seq: u64,
     /// What it has handed out.
     seen: Vec<(u64, u64)>,
 }
 
-struct Look<'a>(&'a mut Journal, &'a Durable);
+struct Look<'a>(&'a mut JournalFollower, &'a Durability);
 
-impl Blocks for Look<'_> {
-    fn fill(&mut self, block: &mut Block) -> Result<Option<Place>> {
+impl BlockSource for Look<'_> {
+    fn fill(&mut self, block: &mut Block) -> Result<Option<RecordPosition>> {
         self.0.fill(block, self.1)
     }
 }
 
 impl Eye {
     /// Of another process: it makes durable itself what it hands out.
-    fn new(disk: Arc<dyn Disk>, path: &Path, from_seq: u64) -> Self {
+    fn new(disk: Arc<dyn FileSystem>, path: &Path, from_seq: u64) -> Self {
         let dir = path.parent().unwrap().to_path_buf();
-        let journal = Journal::new(Arc::clone(&disk), path, from_seq);
-        Self { journal, durable: Durable::Own { disk, dir }, from_seq, seen: Vec::new() }
+        let journal = JournalFollower::new(Arc::clone(&disk), path, from_seq);
+        Self { journal, durable: Durability::SyncOnRead { disk, dir }, from_seq, seen: Vec::new() }
     }
 
     /// Takes all that there is.
-    fn look(&mut self) -> Result<()> {
+    fn poll_now(&mut self) -> Result<()> {
         self.journal.names_changed();
         loop {
-            let mut cursor = Cursor::default();
-            if !cursor.refill(&mut Look(&mut self.journal, &self.durable))? {
+            let mut block_cursor = BlockCursor::default();
+            if !block_cursor.next_block(&mut Look(&mut self.journal, &self.durable))? {
                 return Ok(());
             }
-            while let Some(record) = cursor.next::<u64>(self.from_seq) {
+            while let Some(record) = block_cursor.next::<u64>(self.from_seq) {
                 let record = record?;
                 self.seen.push((record.seq, record.value));
             }

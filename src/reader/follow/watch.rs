@@ -16,23 +16,23 @@ use rustix::{
     io::Errno,
 };
 
-use super::{durable::Durable, source::Stop};
-use crate::{MiniStoreError, Result, device::Disk, names::Names};
+use super::{durability::Durability, wakeup::StopSignal};
+use crate::{MiniStoreError, Result, device::FileSystem, file_names::FileNames};
 
 /// The files are looked at so often all the same: some file systems tell nothing of what others do to them, and some
 /// kernels nothing of what io_uring does.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The same where the kernel does not watch.
-const LOOK_EVERY_UNWATCHED: Duration = Duration::from_millis(100);
+const POLL_INTERVAL_NO_INOTIFY: Duration = Duration::from_millis(100);
 
 /// Room for some hundreds of events.
 const EVENT_BYTES: usize = 16 << 10;
 
 /// A directory that is watched.
 #[derive(Debug)]
-pub(super) struct Watch {
-    disk: Arc<dyn Disk>,
+pub(super) struct DirWatch {
+    disk: Arc<dyn FileSystem>,
     path: PathBuf,
     /// Where the journal is, once there is a directory.
     dir: PathBuf,
@@ -45,16 +45,16 @@ pub(super) struct Watch {
 
 /// What happened to the journal's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Seen {
-    Nothing,
+pub(super) enum FsEvent {
+    None,
     /// One of them was written to.
     Data,
     /// Some may have got other names, or it is not known what happened.
-    Names,
+    DirEntries,
 }
 
-impl Watch {
-    pub(super) fn new(disk: Arc<dyn Disk>, path: &Path) -> Result<Self> {
+impl DirWatch {
+    pub(super) fn new(disk: Arc<dyn FileSystem>, path: &Path) -> Result<Self> {
         let mut watch = Self {
             disk,
             path: path.to_path_buf(),
@@ -69,13 +69,13 @@ impl Watch {
     }
 
     /// Whoever reads here makes durable itself what it hands out.
-    pub(super) fn durable(&self) -> Durable {
-        Durable::Own { disk: Arc::clone(&self.disk), dir: self.dir.clone() }
+    pub(super) fn durable(&self) -> Durability {
+        Durability::SyncOnRead { disk: Arc::clone(&self.disk), dir: self.dir.clone() }
     }
 
     /// Begins to watch, if it can be done by now.
     fn begin(&mut self) -> Result<()> {
-        let names = Names::resolve(&*self.disk, &self.path)?;
+        let names = FileNames::resolve(&*self.disk, &self.path)?;
         self.dir = names.dir().to_path_buf();
         self.base = names.active().file_name().unwrap_or_default().to_os_string();
         match self.add_watch() {
@@ -108,11 +108,11 @@ impl Watch {
     }
 
     /// Takes in what happened so far.
-    pub(super) fn drain(&mut self) -> Seen {
-        let Some(inotify) = &self.inotify else { return Seen::Nothing };
+    pub(super) fn drain(&mut self) -> FsEvent {
+        let Some(inotify) = &self.inotify else { return FsEvent::None };
         let mut room = [MaybeUninit::<u8>::uninit(); EVENT_BYTES];
         let mut events = inotify::Reader::new(inotify, &mut room);
-        let mut seen = Seen::Nothing;
+        let mut seen = FsEvent::None;
         let mut lost = false;
         loop {
             match events.next() {
@@ -135,45 +135,45 @@ impl Watch {
         }
         if lost {
             (self.inotify, self.watching) = (None, false);
-            return Seen::Names;
+            return FsEvent::DirEntries;
         }
         seen
     }
 
-    fn meaning(&self, what: ReadFlags, name: Option<&CStr>) -> Seen {
-        let Some(name) = name else { return Seen::Names };
+    fn meaning(&self, what: ReadFlags, name: Option<&CStr>) -> FsEvent {
+        let Some(name) = name else { return FsEvent::DirEntries };
         if !name.to_bytes().starts_with(self.base.as_bytes()) {
-            Seen::Nothing
+            FsEvent::None
         } else if what.contains(ReadFlags::MODIFY) {
-            Seen::Data
+            FsEvent::Data
         } else {
-            Seen::Names
+            FsEvent::DirEntries
         }
     }
 
     /// Waits until something happens to the journal's files, or to `stop`.
-    pub(super) fn wait(&mut self, stop: &Stop) -> Result<Seen> {
+    pub(super) fn wait(&mut self, stop: &StopSignal) -> Result<FsEvent> {
         if !self.watching {
             self.begin()?;
             if self.watching {
                 // What happened before is not told.
-                return Ok(Seen::Names);
+                return Ok(FsEvent::DirEntries);
             }
         }
-        let every = if self.watching { LOOK_EVERY } else { LOOK_EVERY_UNWATCHED };
+        let every = if self.watching { POLL_INTERVAL } else { POLL_INTERVAL_NO_INOTIFY };
         loop {
             if !self.await_event(stop, every)? || stop.is_set() {
-                return Ok(Seen::Names);
+                return Ok(FsEvent::DirEntries);
             }
             let seen = self.drain();
-            if seen > Seen::Nothing {
+            if seen > FsEvent::None {
                 return Ok(seen);
             }
         }
     }
 
     /// `false` where nothing came for so long.
-    fn await_event(&self, stop: &Stop, for_so_long: Duration) -> Result<bool> {
+    fn await_event(&self, stop: &StopSignal, for_so_long: Duration) -> Result<bool> {
         let fds = [self.inotify.as_ref(), stop.event()];
         let mut fds: Vec<_> = fds.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
         let limit = Timespec {

@@ -6,12 +6,12 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Result,
-    reader::{cursor::Record, line::RawRecord},
+    reader::{block_cursor::Record, raw_records::RawRecord},
 };
 
 /// One record, not parsed yet.
 #[derive(Debug)]
-pub(in crate::reader) struct Found {
+pub(in crate::reader) struct FoundRecord {
     seq: u64,
     json: Vec<u8>,
     segment: Arc<Path>,
@@ -19,7 +19,7 @@ pub(in crate::reader) struct Found {
     line: u64,
 }
 
-impl Found {
+impl FoundRecord {
     pub(in crate::reader) fn of(line: &RawRecord<'_>) -> Self {
         let &RawRecord { seq, json, segment, offset, line } = line;
         Self { seq, json: json.to_vec(), segment: segment.into(), offset, line }

@@ -11,36 +11,36 @@ use std::{
 };
 
 use super::{
-    found::Found,
-    listing::Listing,
-    waypoints::{BYTES_MAX, EVERY_BYTES, Waypoints},
+    found::FoundRecord,
+    segment_list::SegmentList,
+    sparse_index::{BYTES_MAX, EVERY_BYTES, SparseIndex},
 };
 use crate::{
     MiniStoreError, Result,
-    device::{Disk, DiskFile, Open},
-    format::Link,
-    names::Names,
+    device::{FileHandle, FileSystem, OpenMode},
+    file_names::FileNames,
+    format::ChainLink,
     reader::{
-        Snapshot,
-        cursor::Cursor,
-        feed::{Feed, LISTINGS_MAX},
-        segment::Segment,
+        SegmentSet,
+        block_cursor::BlockCursor,
+        journal_reader::{JournalReader, RELISTS_MAX},
+        segment::SegmentReader,
     },
-    scan::{Collect, End, Place, Scanner, Waypoint},
+    scan::{IndexPoint, ScanMode, ScanPosition, Scanner, SegmentEnd},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// Shared by all who read the same journal by way of one reader.
 pub(in crate::reader) struct Index {
-    disk: Arc<dyn Disk>,
+    disk: Arc<dyn FileSystem>,
     path: PathBuf,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    listing: Option<Arc<Listing>>,
-    waypoints: Waypoints,
+    listing: Option<Arc<SegmentList>>,
+    sparse_index: SparseIndex,
 }
 
 /// Without all that it knows, and without its lock.
@@ -51,12 +51,12 @@ impl fmt::Debug for Index {
 }
 
 impl Index {
-    pub(super) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
-        let state = State { listing: None, waypoints: Waypoints::new(BYTES_MAX) };
+    pub(super) fn new(disk: Arc<dyn FileSystem>, path: PathBuf) -> Self {
+        let state = State { listing: None, sparse_index: SparseIndex::new(BYTES_MAX) };
         Self { disk, path, state: Mutex::new(state) }
     }
 
-    pub(in crate::reader) fn disk(&self) -> &Arc<dyn Disk> {
+    pub(in crate::reader) fn disk(&self) -> &Arc<dyn FileSystem> {
         &self.disk
     }
 
@@ -66,14 +66,16 @@ impl Index {
 
     /// Memory held by what is known of the insides of segments, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.lock().waypoints.bytes()
+        self.lock().sparse_index.bytes()
     }
 
     /// Lists the segments anew; gives the active one, open.
     #[expect(clippy::type_complexity, reason = "a pair")]
-    pub(in crate::reader) fn look(&self) -> Result<(Arc<Listing>, Option<(PathBuf, Arc<dyn DiskFile>)>)> {
-        let snapshot = Snapshot::take(&*self.disk, &Names::resolve(&*self.disk, &self.path)?)?;
-        let listing = Arc::new(Listing::of(&snapshot));
+    pub(in crate::reader) fn look(
+        &self,
+    ) -> Result<(Arc<SegmentList>, Option<(PathBuf, Arc<dyn FileHandle>)>)> {
+        let snapshot = SegmentSet::take(&*self.disk, &FileNames::resolve(&*self.disk, &self.path)?)?;
+        let listing = Arc::new(SegmentList::of(&snapshot));
         self.lock().listing = Some(Arc::clone(&listing));
         Ok((listing, snapshot.active))
     }
@@ -85,34 +87,34 @@ impl Index {
     /// The first record that is still there, where a header says it.
     pub(in crate::reader) fn first_seq(&self) -> Option<u64> {
         // All that was listed may be gone before it is looked at.
-        let mut listings = (0..LISTINGS_MAX).map_while(|_| Some(self.look().ok()?.0));
-        listings.find(|listing| !listing.is_gone(&*self.disk))?.first_seq(&*self.disk)
+        let mut listings = (0..RELISTS_MAX).map_while(|_| Some(self.look().ok()?.0));
+        listings.find(|listing| !listing.is_deleted(&*self.disk))?.first_seq(&*self.disk)
     }
 
     /// Whether the newest segment says the number of its first record.
-    pub(super) fn states_numbers(&self) -> bool {
+    pub(super) fn has_seqs(&self) -> bool {
         let listing = self.lock().listing.clone();
-        listing.is_some_and(|listing| listing.states_numbers(&*self.disk))
+        listing.is_some_and(|listing| listing.has_seqs(&*self.disk))
     }
 
     /// The record `seq`; `None` where the journal ends before it.
-    pub(super) fn find(self: &Arc<Self>, seq: u64) -> Result<Option<Found>> {
-        match self.find_where_known(seq) {
+    pub(super) fn find(self: &Arc<Self>, seq: u64) -> Result<Option<FoundRecord>> {
+        match self.find_indexed(seq) {
             Some(found) => Ok(found),
-            None => self.find_anew(seq),
+            None => self.find_after_relist(seq),
         }
     }
 
     /// `None` where what is known does not answer it.
-    fn find_where_known(self: &Arc<Self>, seq: u64) -> Option<Option<Found>> {
+    fn find_indexed(self: &Arc<Self>, seq: u64) -> Option<Option<FoundRecord>> {
         let listing = self.lock().listing.clone()?;
         let listed = listing.holding(&*self.disk, seq)?;
         let header = listed.header(&*self.disk)?;
-        let file = self.disk.open(&listed.path, Open::Read).ok()?;
-        let scanner = Scanner::open(Arc::clone(&file), Collect::Lines).ok()?.ok()?;
+        let file = self.disk.open(&listed.path, OpenMode::ReadOnly).ok()?;
+        let scanner = Scanner::open(Arc::clone(&file), ScanMode::Read).ok()?.ok()?;
         // What was the active file may be an archived one by now.
         let link = header.link().filter(|_| scanner.header() == header)?;
-        let mut segment = Segment::new(Arc::clone(&listed.path), file, scanner, link.first);
+        let mut segment = SegmentReader::new(Arc::clone(&listed.path), file, scanner, link.first);
         match seek(self, &mut segment, seq).ok()? {
             None => segment.take(seq).ok().flatten().map(Some),
             Some(end) => (listed.is_active && !is_damaged(&end)).then_some(None),
@@ -120,12 +122,12 @@ impl Index {
     }
 
     /// Looks at the directory first, and on in the next segment where this one ends.
-    pub(super) fn find_anew(self: &Arc<Self>, seq: u64) -> Result<Option<Found>> {
-        let mut feed = Feed::of_range(self, only(seq))?;
-        let mut cursor = Cursor::default();
-        while cursor.refill(&mut feed)? {
-            if cursor.advance(seq) {
-                return Ok(cursor.line().map(|line| Found::of(&line)));
+    pub(super) fn find_after_relist(self: &Arc<Self>, seq: u64) -> Result<Option<FoundRecord>> {
+        let mut journal_reader = JournalReader::of_range(self, only(seq))?;
+        let mut block_cursor = BlockCursor::default();
+        while block_cursor.next_block(&mut journal_reader)? {
+            if block_cursor.advance(seq) {
+                return Ok(block_cursor.line().map(|line| FoundRecord::of(&line)));
             }
         }
         Ok(None)
@@ -133,23 +135,23 @@ impl Index {
 
     /// The number of the newest record; 0 where there is none.
     pub(super) fn last_seq(self: &Arc<Self>) -> Result<u64> {
-        Feed::last_seq(self)
+        JournalReader::last_seq(self)
     }
 
-    fn note(&self, link: Link, place: &Place, seq: u64) -> bool {
-        let waypoint = place.waypoint();
-        if let Some(waypoint) = waypoint {
-            self.lock().waypoints.note(link, seq, waypoint);
+    fn note(&self, link: ChainLink, position: &ScanPosition, seq: u64) -> bool {
+        let index_point = position.index_point();
+        if let Some(index_point) = index_point {
+            self.lock().sparse_index.note(link, seq, index_point);
         }
-        waypoint.is_some()
+        index_point.is_some()
     }
 
-    fn waypoint_before(&self, link: Link, seq: u64) -> Option<(u64, Waypoint)> {
-        self.lock().waypoints.before(link, seq)
+    fn waypoint_before(&self, link: ChainLink, seq: u64) -> Option<(u64, IndexPoint)> {
+        self.lock().sparse_index.before(link, seq)
     }
 
-    fn forget(&self, link: Link) {
-        self.lock().waypoints.forget(link);
+    fn forget(&self, link: ChainLink) {
+        self.lock().sparse_index.forget(link);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -161,7 +163,7 @@ fn only(seq: u64) -> Range<u64> {
     seq..seq.saturating_add(1)
 }
 
-fn is_damaged(end: &End) -> bool {
+fn is_damaged(end: &SegmentEnd) -> bool {
     end.tail.as_ref().is_some_and(|tail| tail.damaged)
 }
 
@@ -169,21 +171,21 @@ fn is_damaged(end: &End) -> bool {
 /// such record.
 pub(in crate::reader) fn seek(
     index: &Arc<Index>,
-    segment: &mut Segment,
+    segment: &mut SegmentReader,
     seq: u64,
-) -> io::Result<Option<End>> {
+) -> io::Result<Option<SegmentEnd>> {
     let link = segment.header().link();
     if let Some(link) = link {
-        segment.leave(Trail { index: Arc::clone(index), link, next_offset: 0 });
+        segment.leave(IndexRecorder { index: Arc::clone(index), link, next_offset: 0 });
     }
     if segment.next_seq() >= seq {
         return Ok(None);
     }
     if let Some(link) = link
-        && let Some((from_seq, waypoint)) = index.waypoint_before(link, seq)
+        && let Some((from_seq, index_point)) = index.waypoint_before(link, seq)
     {
-        let mut further = segment.further_on(from_seq, waypoint);
-        let sought = further.pass_to(seq);
+        let mut further = segment.seek_to(from_seq, index_point);
+        let sought = further.skip_to(seq);
         // A group stood behind it. Where none does any more, or another, what is known is of a tail that was cut.
         let confirmed = match &sought {
             Ok(None) => true,
@@ -196,22 +198,22 @@ pub(in crate::reader) fn seek(
         }
         index.forget(link);
     }
-    segment.pass_to(seq)
+    segment.skip_to(seq)
 }
 
 /// Where it is noted how far a segment was verified.
 #[derive(Debug, Clone)]
-pub(in crate::reader) struct Trail {
+pub(in crate::reader) struct IndexRecorder {
     index: Arc<Index>,
-    link: Link,
+    link: ChainLink,
     next_offset: u64,
 }
 
-impl Trail {
+impl IndexRecorder {
     /// The group from here on was verified; `seq` is its first record.
-    pub(in crate::reader) fn passed(&mut self, place: &Place, seq: u64) {
-        if place.offset() >= self.next_offset && self.index.note(self.link, place, seq) {
-            self.next_offset = place.offset() + EVERY_BYTES;
+    pub(in crate::reader) fn record_point(&mut self, position: &ScanPosition, seq: u64) {
+        if position.offset() >= self.next_offset && self.index.note(self.link, position, seq) {
+            self.next_offset = position.offset() + EVERY_BYTES;
         }
     }
 }

@@ -6,13 +6,13 @@
 
 mod found;
 mod index;
-mod listing;
 mod range;
+mod read_pool;
+mod segment_list;
+mod sparse_index;
 mod store;
 #[cfg(test)]
 mod tests;
-mod threads;
-mod waypoints;
 
 use std::{
     io,
@@ -24,18 +24,18 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    RawRecords, Record, RecordStream, Records, feed::Feed, parallel, replay::replay_parallel_on,
-    source::Source,
+    RawRecords, Record, RecordStream, Records, journal_reader::JournalReader, parallel, read_plan::ReadPlan,
+    replay::replay_parallel_on,
 };
 use crate::{
     MiniStoreError, Result,
-    device::{self, Disk, Kind},
+    device::{self, FileKind, FileSystem},
 };
 
-pub(in crate::reader) use found::Found;
-pub(in crate::reader) use index::{Index, Trail, seek};
+pub(in crate::reader) use found::FoundRecord;
+pub(in crate::reader) use index::{Index, IndexRecorder, seek};
 pub use range::RecordRange;
-pub(crate) use store::Lookups;
+pub(crate) use store::PointReader;
 
 /// Reads the journal at a path: all records, single ones and ranges by sequence number, and those that are appended later.
 ///
@@ -93,8 +93,8 @@ impl Reader {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let (disk, path) = (device::real(), path.as_ref());
         match disk.kind(path) {
-            Ok(Kind::File) => {}
-            Ok(Kind::Directory | Kind::Other) => {
+            Ok(FileKind::File) => {}
+            Ok(FileKind::Directory | FileKind::Other) => {
                 return Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -103,7 +103,7 @@ impl Reader {
         Ok(Self::new(disk, path))
     }
 
-    pub(crate) fn new(disk: Arc<dyn Disk>, path: &Path) -> Self {
+    pub(crate) fn new(disk: Arc<dyn FileSystem>, path: &Path) -> Self {
         Self { index: Arc::new(Index::new(disk, path.to_path_buf())) }
     }
 
@@ -133,7 +133,7 @@ impl Reader {
     /// of its own.
     pub fn records_stream<T>(&self, seq: u64) -> RecordStream<T> {
         let (disk, path) = (Arc::clone(self.index.disk()), self.index.path().to_path_buf());
-        RecordStream::of(Source::Journal { disk, path, from_seq: seq })
+        RecordStream::of(ReadPlan::Journal { disk, path, from_seq: seq })
     }
 
     /// As [`records`](Self::records), without parsing: each record is lent as the bytes that were appended. For copying,
@@ -233,8 +233,8 @@ impl Reader {
     /// As [`records`](Self::records) has them for the oldest segment.
     pub fn first_seq(&self) -> Result<u64> {
         let disk = Arc::clone(self.index.disk());
-        let mut feed = Feed::of_journal(disk, self.index.path(), 0)?;
-        match feed.begin()? {
+        let mut journal_reader = JournalReader::of_journal(disk, self.index.path(), 0)?;
+        match journal_reader.begin()? {
             Some((_, first)) => Ok(first),
             None => Ok(self.last_seq()? + 1),
         }
@@ -267,7 +267,7 @@ impl Reader {
         self.index.bytes()
     }
 
-    pub(in crate::reader) fn disk(&self) -> &Arc<dyn Disk> {
+    pub(in crate::reader) fn disk(&self) -> &Arc<dyn FileSystem> {
         self.index.disk()
     }
 
@@ -275,12 +275,12 @@ impl Reader {
         self.index.path()
     }
 
-    fn find(&self, seq: u64) -> Result<Option<Found>> {
+    fn find(&self, seq: u64) -> Result<Option<FoundRecord>> {
         if seq == 0 { Ok(None) } else { self.index.find(seq) }
     }
 
-    fn source(&self, wanted: Range<u64>) -> Source {
-        Source::Range { index: Arc::clone(&self.index), wanted }
+    fn source(&self, wanted: Range<u64>) -> ReadPlan {
+        ReadPlan::Range { index: Arc::clone(&self.index), wanted }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt, marker::PhantomData, ops::Range};
 
 use serde::de::DeserializeOwned;
 
-use super::{Found, Reader};
+use super::{FoundRecord, Reader};
 use crate::{MiniStoreError, Record, Result, reader::RawRecords};
 
 /// Records that [`RecordRange::next_back`] reads at a time.
@@ -26,7 +26,7 @@ pub struct RecordRange<T> {
     /// Reads forwards, once `next` was called.
     forwards: Option<RawRecords>,
     /// Read for `next_back`, and not yielded yet: the last of them ends at `left.end`.
-    back: VecDeque<Found>,
+    back: VecDeque<FoundRecord>,
     /// The end was checked against the newest record.
     has_end: bool,
     ended: bool,
@@ -54,7 +54,7 @@ impl<T> RecordRange<T> {
         Self { failed: Some(error), ..Self::new(reader, 0..0) }
     }
 
-    fn read_next(&mut self) -> Result<Option<Found>> {
+    fn read_next(&mut self) -> Result<Option<FoundRecord>> {
         self.failed.take().map_or(Ok(()), Err)?;
         let Self { reader, left, forwards, .. } = self;
         let records = forwards.get_or_insert_with(|| RawRecords::of(reader.source(left.clone())));
@@ -63,10 +63,10 @@ impl<T> RecordRange<T> {
             return Ok(None);
         }
         left.start = record.seq.saturating_add(1);
-        Ok(Some(Found::of(&record)))
+        Ok(Some(FoundRecord::of(&record)))
     }
 
-    fn read_back(&mut self) -> Result<Option<Found>> {
+    fn read_back(&mut self) -> Result<Option<FoundRecord>> {
         self.failed.take().map_or(Ok(()), Err)?;
         if !self.has_end {
             self.left.end = self.left.end.min(self.reader.last_seq()?.saturating_add(1));
@@ -110,7 +110,7 @@ impl<T> RecordRange<T> {
         self.back.clear();
         while let Some(record) = records.next_record()? {
             bytes += record.json.len();
-            self.back.push_back(Found::of(&record));
+            self.back.push_back(FoundRecord::of(&record));
             while bytes > BACK_BYTES && self.back.len() > 1 {
                 bytes -= self.back.pop_front().map_or(0, |found| found.json().len());
             }
@@ -120,7 +120,7 @@ impl<T> RecordRange<T> {
 }
 
 impl<T: DeserializeOwned> RecordRange<T> {
-    fn yielded(&mut self, read: Result<Option<Found>>) -> Option<Result<Record<T>>> {
+    fn yielded(&mut self, read: Result<Option<FoundRecord>>) -> Option<Result<Record<T>>> {
         match read {
             Ok(Some(found)) => Some(found.parse()),
             Ok(None) => {

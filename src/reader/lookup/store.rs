@@ -8,27 +8,27 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{Reader, RecordRange, found::Found, numbers, threads::Threads};
+use super::{Reader, RecordRange, found::FoundRecord, numbers, read_pool::ReadPool};
 use crate::{
     BlockingStore, MiniStore, MiniStoreError, Record, RecordStream, Result,
-    device::Disk,
-    process::Process,
-    reader::source::Source,
-    request::{Answer, answer},
-    shared::Shared,
+    device::FileSystem,
+    fork::ForkGuard,
+    inner::StoreInner,
+    reader::read_plan::ReadPlan,
+    request::{Reply, reply},
     sync::oneshot,
 };
 
 /// What the handles of a store share for random reads.
 #[derive(Debug)]
-pub(crate) struct Lookups {
+pub(crate) struct PointReader {
     reader: Reader,
-    threads: Threads,
+    threads: ReadPool,
 }
 
-impl Lookups {
-    pub(crate) fn new(disk: Arc<dyn Disk>, path: &Path, process: Process) -> Self {
-        Self { reader: Reader::new(disk, path), threads: Threads::new(process) }
+impl PointReader {
+    pub(crate) fn new(disk: Arc<dyn FileSystem>, path: &Path, process: ForkGuard) -> Self {
+        Self { reader: Reader::new(disk, path), threads: ReadPool::new(process) }
     }
 }
 
@@ -58,18 +58,18 @@ impl MiniStore {
     /// [`Forked`](MiniStoreError::Forked) in a fork of the process that opened the store, where a
     /// reader of its own is the way.
     pub async fn get<T: DeserializeOwned>(&self, seq: u64) -> Result<Option<Record<T>>> {
-        let Some(shared) = self.shared_if_durable(seq)? else { return Ok(None) };
+        let Some(inner) = self.shared_if_durable(seq)? else { return Ok(None) };
         let (done, outcome) = oneshot::channel();
-        let looking = (self.lookups().reader.clone(), Arc::clone(shared));
+        let looking = (self.point_reader().reader.clone(), Arc::clone(inner));
         let job = move || {
             // Nothing is read for callers who went away.
             if !done.is_closed() {
-                answer(done, find(&looking.0, &looking.1, seq));
+                reply(done, find(&looking.0, &looking.1, seq));
             }
         };
-        self.lookups().threads.run(job)?;
-        let found = Answer { outcome, shared: Arc::clone(shared) }.await?;
-        found.map(|found: Found| found.parse()).transpose()
+        self.point_reader().threads.run(job)?;
+        let found = Reply { outcome, inner: Arc::clone(inner) }.await?;
+        found.map(|found: FoundRecord| found.parse()).transpose()
     }
 
     /// The records with these sequence numbers that are durable when this is called, as a stream that needs no
@@ -83,17 +83,19 @@ impl MiniStore {
     pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> RecordStream<T> {
         RecordStream::of(match self.durable_range(&seqs) {
             Ok((reader, wanted)) => reader.source(wanted),
-            Err(error) => Source::Refused { path: self.shared().path.clone(), reason: refusal_reason(error) },
+            Err(error) => {
+                ReadPlan::Refused { path: self.inner().path.clone(), reason: refusal_reason(error) }
+            }
         })
     }
 
     /// Returns the store's reader and the numbers that are durable now.
     fn durable_range(&self, seqs: &impl RangeBounds<u64>) -> Result<(Reader, Range<u64>)> {
-        self.shared().check_numbers()?;
+        self.inner().check_stable_seqs()?;
         let Range { start, end } = numbers(seqs);
         let wanted = start..end.min(self.durable_seq().saturating_add(1));
-        let Lookups { reader, threads } = self.lookups();
-        if threads.are_elsewhere() {
+        let PointReader { reader, threads } = self.point_reader();
+        if threads.in_forked_child() {
             // A thread that this forked child does not have may hold the locks of the shared index.
             return Ok((Reader::new(Arc::clone(reader.disk()), reader.path()), wanted));
         }
@@ -101,11 +103,11 @@ impl MiniStore {
     }
 
     /// `None` where there is no such record yet.
-    fn shared_if_durable(&self, seq: u64) -> Result<Option<&Arc<Shared>>> {
-        let shared = self.shared();
-        shared.check_process()?;
-        shared.check_numbers()?;
-        Ok((1..=shared.durable_seq()).contains(&seq).then_some(shared))
+    fn shared_if_durable(&self, seq: u64) -> Result<Option<&Arc<StoreInner>>> {
+        let inner = self.inner();
+        inner.check_fork()?;
+        inner.check_stable_seqs()?;
+        Ok((1..=inner.durable_seq()).contains(&seq).then_some(inner))
     }
 }
 
@@ -116,8 +118,8 @@ impl BlockingStore<'_> {
     ///
     /// As [`MiniStore::get`].
     pub fn get<T: DeserializeOwned>(&self, seq: u64) -> Result<Option<Record<T>>> {
-        let Some(shared) = self.store().shared_if_durable(seq)? else { return Ok(None) };
-        let found = find(&self.store().lookups().reader, shared, seq)?;
+        let Some(inner) = self.store().shared_if_durable(seq)? else { return Ok(None) };
+        let found = find(&self.store().point_reader().reader, inner, seq)?;
         found.map(|found| found.parse()).transpose()
     }
 
@@ -130,7 +132,7 @@ impl BlockingStore<'_> {
     pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> RecordRange<T> {
         match self.store().durable_range(&seqs) {
             Ok((reader, wanted)) => RecordRange::new(reader, wanted),
-            Err(error) => RecordRange::failed(self.store().lookups().reader.clone(), error),
+            Err(error) => RecordRange::failed(self.store().point_reader().reader.clone(), error),
         }
     }
 }
@@ -143,19 +145,19 @@ fn refusal_reason(error: MiniStoreError) -> String {
 }
 
 /// A record that was acknowledged.
-fn find(reader: &Reader, shared: &Shared, seq: u64) -> Result<Option<Found>> {
+fn find(reader: &Reader, inner: &StoreInner, seq: u64) -> Result<Option<FoundRecord>> {
     let Reader { index } = reader;
     if let Some(found) = reader.find(seq)? {
         return Ok(Some(found));
     }
     // It stands somewhere: what is known of the files is out of date. Without numbers in the headers there may be fewer
     // records to count than there were.
-    let found = index.find_anew(seq)?;
-    if found.is_some() || !index.states_numbers() {
+    let found = index.find_after_relist(seq)?;
+    if found.is_some() || !index.has_seqs() {
         return Ok(found);
     }
     Err(MiniStoreError::Corrupt {
-        segment: shared.path.clone(),
+        segment: inner.path.clone(),
         offset: 0,
         line: 1,
         seq: Some(seq),

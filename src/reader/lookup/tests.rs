@@ -18,8 +18,11 @@ use tempfile::TempDir;
 use super::Reader;
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Record, Records, Result,
-    device::{self, Disk, DiskFile, FileId, Hands, Kind, Lane, LockFile, Open, RealDisk},
-    format::{Header, Link, testing::SegmentBytes},
+    device::{
+        self, CommitBackend, Executor, FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode,
+        OsFileSystem,
+    },
+    format::{ChainLink, Header, testing::SegmentBytes},
     testkit::SimDisk,
 };
 
@@ -41,15 +44,15 @@ enum Operation {
 
 fn operation() -> impl Strategy<Value = Operation> {
     let length = || prop_oneof![8 => 0_usize..80, 1 => 600_usize..1500, 1 => Just(20_000_usize)];
-    let place = 0_u64..1100;
+    let position = 0_u64..1100;
     prop_oneof![
         6 => length().prop_map(Operation::Append),
         4 => vec(length(), 1..12).prop_map(Operation::Batch),
         2 => Just(Operation::Rotate),
         1 => Just(Operation::Reopen),
         1 => Just(Operation::Crash),
-        4 => vec(place.clone(), 1..6).prop_map(Operation::Get),
-        3 => (place.clone(), place).prop_map(|(a, b)| Operation::Range(a, b)),
+        4 => vec(position.clone(), 1..6).prop_map(Operation::Get),
+        3 => (position.clone(), position).prop_map(|(a, b)| Operation::Range(a, b)),
     ]
 }
 
@@ -112,7 +115,7 @@ impl Tried {
                 self.reader = self.disk.reader(NAME);
             }
             Operation::Get(places) => {
-                let seqs: Vec<_> = places.iter().map(|&place| self.written * place / 1000).collect();
+                let seqs: Vec<_> = places.iter().map(|&position| self.written * position / 1000).collect();
                 self.get(&seqs);
             }
             &Operation::Range(a, b) => self.range(self.written * a / 1000, self.written * b / 1000),
@@ -157,8 +160,8 @@ impl Tried {
     }
 
     fn range(&self, from: u64, to: u64) {
-        type Found = Result<Vec<Record<String>>>;
-        let (all, found) = self.beside_a_scan(|| -> [Found; 3] {
+        type FoundRecord = Result<Vec<Record<String>>>;
+        let (all, found) = self.beside_a_scan(|| -> [FoundRecord; 3] {
             let of_store = self.store.blocking().range(from..to);
             [self.reader.range(from..to).collect(), of_store.collect(), self.reader.range(..to).collect()]
         });
@@ -229,7 +232,7 @@ fn text(seq: u64, word: &str) -> String {
 }
 
 fn first_segment() -> SegmentBytes {
-    SegmentBytes::new(Header::Sealed(Link { first: 1, prev: 0 }))
+    SegmentBytes::new(Header::Sealed(ChainLink { first: 1, prev: 0 }))
 }
 
 fn get(reader: &Reader, seq: u64) -> Result<Option<String>> {
@@ -273,12 +276,12 @@ fn rewritten_truncated_tail_is_read_as_it_is() {
 fn a_journal_that_was_replaced_is_read_as_it_is_now() {
     let files = Files::new();
     let old = groups(first_segment(), 1..=30, "old");
-    let next = SegmentBytes::new(Header::Sealed(Link { first: 31, prev: old.last_seal() }));
+    let next = SegmentBytes::new(Header::Sealed(ChainLink { first: 31, prev: old.last_seal() }));
     files.write(".001", old.closed());
     files.write("", groups(next, 31..=60, "old").padded(3000));
     let reader = warm(&files, 60);
     let new = groups(first_segment(), 1..=45, "new");
-    let next = SegmentBytes::new(Header::Sealed(Link { first: 46, prev: new.last_seal() }));
+    let next = SegmentBytes::new(Header::Sealed(ChainLink { first: 46, prev: new.last_seal() }));
     files.write(".001", new.closed());
     files.write("", groups(next, 46..=50, "new").ended());
     for seq in (1..=60).rev() {
@@ -299,7 +302,7 @@ fn segment_index_survives_rotation() {
     // Between two steps of a rotation.
     assert_eq!(get(&reader, 59).unwrap(), Some(text(59, "old")));
     assert_eq!(get(&reader, 61).unwrap(), None);
-    let next = SegmentBytes::new(Header::Sealed(Link { first: 61, prev: last_seal }));
+    let next = SegmentBytes::new(Header::Sealed(ChainLink { first: 61, prev: last_seal }));
     files.write("", groups(next, 61..=61, "new").padded(100));
     assert_eq!(get(&reader, 61).unwrap(), Some(text(61, "new")));
     for seq in 1..=60 {
@@ -313,14 +316,14 @@ fn records_deleted_by_retention_return_trimmed() {
     let files = Files::new();
     let mut last = (1, 0);
     for number in 1..=5 {
-        let segment = SegmentBytes::new(Header::Sealed(Link { first: last.0, prev: last.1 }));
+        let segment = SegmentBytes::new(Header::Sealed(ChainLink { first: last.0, prev: last.1 }));
         let segment = groups(segment, last.0..=last.0 + 19, "x");
         last = (last.0 + 20, segment.last_seal());
         files.write(&format!(".{number:03}"), segment.closed());
     }
     let reader = warm(&files, 100);
-    let mut overtaken = reader.range::<String>(15..);
-    assert_eq!(overtaken.next().unwrap().unwrap().seq, 15);
+    let mut trimmed_meanwhile = reader.range::<String>(15..);
+    assert_eq!(trimmed_meanwhile.next().unwrap().unwrap().seq, 15);
     for number in 1..=3 {
         fs::remove_file(files.path(&format!(".{number:03}"))).unwrap();
     }
@@ -337,7 +340,7 @@ fn records_deleted_by_retention_return_trimmed() {
     assert!(matches!(first, Err(MiniStoreError::Trimmed { first_seq: 61, .. })), "{first:?}");
     assert_eq!(reader.range::<String>(..).next().unwrap().unwrap().seq, 61);
     assert!(reader.range::<String>(7..7).next().is_none());
-    let told = overtaken.find_map(Result::err);
+    let told = trimmed_meanwhile.find_map(Result::err);
     assert!(matches!(told, Some(MiniStoreError::Trimmed { first_seq: 61, .. })), "{told:?}");
 }
 
@@ -345,14 +348,14 @@ fn records_deleted_by_retention_return_trimmed() {
 /// segments is opened.
 #[derive(Debug)]
 struct Overtaking {
-    inner: RealDisk,
+    inner: OsFileSystem,
     dir: TempDir,
-    overtaken: AtomicBool,
+    trimmed_meanwhile: AtomicBool,
 }
 
 impl Overtaking {
     /// Records 1 to 3 in the only segment that has a name at first, 4 and 5 in the only one that has one at last.
-    fn disk() -> (Arc<dyn Disk>, PathBuf) {
+    fn disk() -> (Arc<dyn FileSystem>, PathBuf) {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("j");
         let store = JournalOptions::new().open_blocking(&path).unwrap();
@@ -361,16 +364,19 @@ impl Overtaking {
         store.blocking().append_batch([4, 5]).unwrap();
         store.blocking().close().unwrap();
         fs::rename(&path, dir.path().join("aside")).unwrap();
-        (Arc::new(Self { inner: RealDisk::default(), dir, overtaken: AtomicBool::default() }), path)
+        (
+            Arc::new(Self { inner: OsFileSystem::default(), dir, trimmed_meanwhile: AtomicBool::default() }),
+            path,
+        )
     }
 }
 
-impl Disk for Overtaking {
+impl FileSystem for Overtaking {
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
         self.inner.canonicalize(path)
     }
 
-    fn kind(&self, path: &Path) -> io::Result<Kind> {
+    fn kind(&self, path: &Path) -> io::Result<FileKind> {
         self.inner.kind(path)
     }
 
@@ -382,8 +388,8 @@ impl Disk for Overtaking {
         self.inner.lock_file(path)
     }
 
-    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
-        if path.ends_with("j.001") && !self.overtaken.swap(true, Ordering::SeqCst) {
+    fn open(&self, path: &Path, how: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
+        if path.ends_with("j.001") && !self.trimmed_meanwhile.swap(true, Ordering::SeqCst) {
             fs::rename(self.dir.path().join("aside"), self.dir.path().join("j"))?;
             fs::remove_file(path)?;
         }
@@ -422,12 +428,12 @@ impl Disk for Overtaking {
         self.inner.list(dir)
     }
 
-    fn lane(&self) -> io::Result<Box<dyn Lane>> {
-        self.inner.lane()
+    fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {
+        self.inner.commit_backend()
     }
 
-    fn hands(&self) -> io::Result<Box<dyn Hands>> {
-        self.inner.hands()
+    fn executor(&self) -> io::Result<Box<dyn Executor>> {
+        self.inner.executor()
     }
 }
 
@@ -478,9 +484,9 @@ fn a_journal_without_records_has_none() {
 /// Three segments, the last one in use, and the number of the last record.
 fn three_segments() -> ([(&'static str, Vec<u8>); 3], u64) {
     let one = groups(first_segment(), 1..=3, "one");
-    let two = SegmentBytes::new(Header::Sealed(Link { first: 4, prev: one.last_seal() }));
+    let two = SegmentBytes::new(Header::Sealed(ChainLink { first: 4, prev: one.last_seal() }));
     let two = groups(two, 4..=5, "one").group(&[text(6, "one"), text(7, "one")]);
-    let three = SegmentBytes::new(Header::Sealed(Link { first: 8, prev: two.last_seal() }));
+    let three = SegmentBytes::new(Header::Sealed(ChainLink { first: 8, prev: two.last_seal() }));
     let three = groups(three, 8..=10, "one");
     ([(".001", one.closed()), (".002", two.closed()), ("", three.padded(40))], 10)
 }

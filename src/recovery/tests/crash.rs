@@ -12,15 +12,15 @@ use serde_json::Value;
 use crate::{
     JournalOptions, MiniStoreError, Reader, RecoveryPolicy, Result,
     device::{
-        Open,
-        fault::{Faults, Op},
+        OpenMode,
+        fault::{FaultInjector, Op},
     },
+    file_names::FileNames,
     format::{
-        Header, Link,
+        ChainLink, Header,
         testing::{FIRST, SegmentBytes},
     },
-    names::Names,
-    recovery::{Recovered, recover, scan_to_end},
+    recovery::{RecoveredJournal, recover, scan_to_end},
 };
 
 /// A journal as a crash may have left it: files by their suffix.
@@ -62,12 +62,12 @@ fn two_groups() -> SegmentBytes {
 
 /// A segment that follows [`two_groups`].
 fn successor() -> SegmentBytes {
-    SegmentBytes::new(Header::Sealed(Link { first: 4, prev: two_groups().last_seal() }))
+    SegmentBytes::new(Header::Sealed(ChainLink { first: 4, prev: two_groups().last_seal() }))
 }
 
 fn damaged() -> Vec<u8> {
     let mut bytes = two_groups().padded(1000);
-    let at = FIRST.compose().len() + 1;
+    let at = FIRST.encode().len() + 1;
     bytes[at] = b'9';
     bytes
 }
@@ -90,7 +90,7 @@ fn zeros(bytes: usize) -> Vec<u8> {
 /// All that can be found, save what is refused.
 fn all_left() -> Vec<Left> {
     let torn = |segment: SegmentBytes| segment.line("{\"torn\":").padded(900);
-    let cut_header = FIRST.compose()[..40].to_vec();
+    let cut_header = FIRST.encode()[..40].to_vec();
     vec![
         left("nothing", 0, &[]),
         left("nothing, without seals", 0, &[]).without_seals(),
@@ -176,9 +176,9 @@ fn all_left() -> Vec<Left> {
     ]
 }
 
-fn recover_on(faults: &Faults, left: &Left, path: &Path) -> Result<Recovered> {
+fn recover_on(faults: &FaultInjector, left: &Left, path: &Path) -> Result<RecoveredJournal> {
     let disk = faults.disk();
-    recover(&*disk, &Names::resolve(&*disk, path).unwrap(), &left.options)
+    recover(&*disk, &FileNames::resolve(&*disk, path).unwrap(), &left.options)
 }
 
 fn records(path: &Path) -> Vec<(u64, Value)> {
@@ -209,7 +209,7 @@ fn interrupted_recovery_reaches_the_same_state() {
     for left in all_left() {
         let dir = tempfile::tempdir().unwrap();
         let path = left.lay_out(dir.path());
-        let faults = Faults::new();
+        let faults = FaultInjector::new();
         let undisturbed = recover_on(&faults, &left, &path).unwrap();
         let (expected_records, expected_segments) = (records(&path), segments(&path));
         assert_eq!(expected_records.len(), left.records, "{}", left.what);
@@ -218,10 +218,10 @@ fn interrupted_recovery_reaches_the_same_state() {
             let context = format!("{}, cut off after {operations}", left.what);
             let dir = tempfile::tempdir().unwrap();
             let path = left.lay_out(dir.path());
-            let faults = Faults::new();
+            let faults = FaultInjector::new();
             faults.halt_after(operations);
             recover_on(&faults, &left, &path).expect_err(&context);
-            let recovered = recover_on(&Faults::new(), &left, &path).expect(&context);
+            let recovered = recover_on(&FaultInjector::new(), &left, &path).expect(&context);
             assert_eq!(recovered.report.next_seq, undisturbed.report.next_seq, "{context}");
             assert_eq!(records(&path), expected_records, "{context}");
             assert_eq!(segments(&path), expected_segments, "{context}");
@@ -235,16 +235,16 @@ fn recovering_twice_leaves_every_byte_as_it_is_the_second_time() {
     for left in all_left() {
         let dir = tempfile::tempdir().unwrap();
         let path = left.lay_out(dir.path());
-        recover_on(&Faults::new(), &left, &path).unwrap();
+        recover_on(&FaultInjector::new(), &left, &path).unwrap();
         let before = segments(&path);
-        let again = recover_on(&Faults::new(), &left, &path).unwrap();
+        let again = recover_on(&FaultInjector::new(), &left, &path).unwrap();
         assert_eq!(segments(&path), before, "{}", left.what);
         assert_eq!((again.report.truncated, again.report.rotation_completed), (None, false), "{}", left.what);
     }
 }
 
 /// Operations, and where they write.
-type Seen = Vec<(Op, Option<Range<u64>>)>;
+type ScanCache = Vec<(Op, Option<Range<u64>>)>;
 
 /// What is found whole may stand in the page cache only, where a sync failed or was never made.
 #[test]
@@ -252,21 +252,21 @@ fn the_last_group_is_written_again_and_synced_before_it_counts() {
     for left in all_left() {
         let dir = tempfile::tempdir().unwrap();
         let path = left.lay_out(dir.path());
-        let faults = Faults::new();
+        let faults = FaultInjector::new();
         recover_on(&faults, &left, &path).unwrap();
         let before = segments(&path);
-        let found = scan_to_end(&*faults.disk().open(&path, Open::Existing).unwrap()).unwrap().unwrap();
-        let seen: Arc<Mutex<Seen>> = Arc::default();
+        let found = scan_to_end(&*faults.disk().open(&path, OpenMode::ReadWrite).unwrap()).unwrap().unwrap();
+        let cache: Arc<Mutex<ScanCache>> = Arc::default();
         faults.before_each({
-            let seen = Arc::clone(&seen);
+            let cache = Arc::clone(&cache);
             move |event| {
                 let range = event.write.map(|(offset, bytes)| offset..offset + bytes.len() as u64);
-                seen.lock().unwrap().push((event.op, range));
+                cache.lock().unwrap().push((event.op, range));
             }
         });
         recover_on(&faults, &left, &path).unwrap();
         // First whatever can be synced is synced.
-        seen.lock().unwrap().retain({
+        cache.lock().unwrap().retain({
             let mut written = false;
             move |(op, _)| {
                 written |= *op == Op::Write;
@@ -280,7 +280,7 @@ fn the_last_group_is_written_again_and_synced_before_it_counts() {
             (Op::SyncDir, None),
         ];
         assert_eq!(
-            (seen.lock().unwrap().as_slice(), segments(&path)),
+            (cache.lock().unwrap().as_slice(), segments(&path)),
             (&expected[..], before),
             "{}",
             left.what
@@ -293,7 +293,7 @@ fn truncated_bytes_are_kept_in_side_file() {
     for left in all_left() {
         let dir = tempfile::tempdir().unwrap();
         let path = left.lay_out(dir.path());
-        let recovered = recover_on(&Faults::new(), &left, &path).unwrap();
+        let recovered = recover_on(&FaultInjector::new(), &left, &path).unwrap();
         let torn = left.files.iter().any(|(_, bytes)| bytes.windows(6).any(|text| text == b"{\"torn"));
         let kept: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
@@ -314,22 +314,22 @@ fn truncated_bytes_are_kept_in_side_file() {
 #[test]
 fn what_is_refused_is_not_touched() {
     let foreign = b"what?\n".to_vec();
-    let mut archived = two_groups().closed();
-    archived[FIRST.compose().len() + 1] = b'9';
-    let unlinked = SegmentBytes::new(Header::Sealed(Link { first: 4, prev: 7 })).group(&["4"]);
+    let mut rotated = two_groups().closed();
+    rotated[FIRST.encode().len() + 1] = b'9';
+    let unlinked = SegmentBytes::new(Header::Sealed(ChainLink { first: 4, prev: 7 })).group(&["4"]);
     for (what, files) in [
         ("no journal", vec![("", foreign.clone())]),
         ("damaged", vec![("", damaged())]),
         ("damaged, the next prepared", vec![("", damaged()), (".next", padding())]),
         ("a foreign next", vec![("", two_groups().padded(9)), (".next", foreign)]),
         ("a segment missing", vec![(".001", two_groups().closed()), ("", unlinked.padded(9))]),
-        ("damage in an archived segment", vec![(".001", archived.clone()), (".next", padding())]),
+        ("damage in an archived segment", vec![(".001", rotated.clone()), (".next", padding())]),
     ] {
         let left = left(what, 0, &files);
         let dir = tempfile::tempdir().unwrap();
         let path = left.lay_out(dir.path());
         let before = segments(&path);
-        let faults = Faults::new();
+        let faults = FaultInjector::new();
         let refused = recover_on(&faults, &left, &path).expect_err(what);
         assert!(
             matches!(refused, MiniStoreError::Corrupt { .. } | MiniStoreError::MissingInitialState),

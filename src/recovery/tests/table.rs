@@ -4,42 +4,42 @@ use crate::{
     RecoveryPolicy::{self, Strict, TruncateAtFirstError},
     recovery::decide::{
         ActiveState::{self as Active, *},
-        ArchivedState as Archived, Culprit, NextState as Next, States,
+        DamagedFile, JournalStates, NextState as Next, RotatedState as Rotated,
         Step::{self, *},
         decide,
     },
 };
 
-const ACTIVE: [Active; 6] = [Absent, Blank, Clean, Torn, Damaged, Unusable];
-const ARCHIVED: [Archived; 4] = [Archived::Absent, Archived::Closed, Archived::Unfinished, Archived::Damaged];
-const NEXT: [Next; 4] = [Next::Absent, Next::Blank, Next::Continues, Next::Foreign];
+const ACTIVE: [Active; 6] = [Absent, Empty, Clean, Torn, Corrupt, Invalid];
+const ROTATED: [Rotated; 4] = [Rotated::Absent, Rotated::Closed, Rotated::Unfinished, Rotated::Corrupt];
+const NEXT: [Next; 4] = [Next::Absent, Next::Empty, Next::Valid, Next::Unexpected];
 const POLICIES: [RecoveryPolicy; 2] = [Strict, TruncateAtFirstError];
 
 /// More steps than this are never needed.
 const STEPS_MAX: usize = 6;
 
-pub(super) fn all_states() -> Vec<States> {
+pub(super) fn all_states() -> Vec<JournalStates> {
     let with_active = |active| {
-        let with_archived = move |archived| NEXT.map(|next| States { active, archived, next });
-        ARCHIVED.map(with_archived).concat()
+        let with_archived = move |rotated| NEXT.map(|next| JournalStates { active, rotated, next });
+        ROTATED.map(with_archived).concat()
     };
     ACTIVE.map(with_active).concat()
 }
 
 /// What is seen after a step; what the adopted file holds is known only then.
-fn after(step: Step, states: States) -> Vec<States> {
-    let next_gone = States { next: Next::Absent, ..states };
+fn after(step: Step, states: JournalStates) -> Vec<JournalStates> {
+    let next_gone = JournalStates { next: Next::Absent, ..states };
     match step {
-        Ready | Refuse(_) => vec![],
-        AdoptNext => [Clean, Torn].map(|active| States { active, ..next_gone }).to_vec(),
-        RemoveNext | SetNextAside => vec![next_gone],
-        FinishArchived => vec![States { archived: Archived::Closed, ..states }],
-        CreateActive | WriteHeader | CutActive => vec![States { active: Clean, ..states }],
+        Done | Fail(_) => vec![],
+        PromoteNext => [Clean, Torn].map(|active| JournalStates { active, ..next_gone }).to_vec(),
+        RemoveNext | QuarantineNext => vec![next_gone],
+        CloseRotated => vec![JournalStates { rotated: Rotated::Closed, ..states }],
+        CreateActive | WriteHeader | TruncateActive => vec![JournalStates { active: Clean, ..states }],
     }
 }
 
 /// The steps from here to the end, in every way it can go.
-fn paths(states: States, policy: RecoveryPolicy) -> Vec<Vec<Step>> {
+fn paths(states: JournalStates, policy: RecoveryPolicy) -> Vec<Vec<Step>> {
     let mut unfinished = vec![(states, vec![])];
     let mut finished = vec![];
     while let Some((states, mut steps)) = unfinished.pop() {
@@ -47,15 +47,15 @@ fn paths(states: States, policy: RecoveryPolicy) -> Vec<Vec<Step>> {
         let step = decide(states, policy);
         steps.push(step);
         match step {
-            Ready | Refuse(_) => finished.push(steps),
+            Done | Fail(_) => finished.push(steps),
             step => unfinished.extend(after(step, states).into_iter().map(|states| (states, steps.clone()))),
         }
     }
     finished
 }
 
-pub(super) fn is_refused(states: States, policy: RecoveryPolicy) -> bool {
-    paths(states, policy).iter().any(|steps| !steps.ends_with(&[Ready]))
+pub(super) fn is_refused(states: JournalStates, policy: RecoveryPolicy) -> bool {
+    paths(states, policy).iter().any(|steps| !steps.ends_with(&[Done]))
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_refusal_is_the_first_step_so_that_nothing_was_changed() {
     for policy in POLICIES {
         for states in all_states() {
             for steps in paths(states, policy) {
-                let refused = steps.iter().position(|step| matches!(step, Refuse(_)));
+                let refused = steps.iter().position(|step| matches!(step, Fail(_)));
                 assert!(refused.is_none_or(|at| at == 0), "{states:?}, {policy:?}: {steps:?}");
             }
         }
@@ -85,9 +85,9 @@ fn ready_means_that_nothing_is_left_to_do() {
     for policy in POLICIES {
         for states in all_states() {
             let done = states.active == Clean
-                && matches!(states.archived, Archived::Absent | Archived::Closed)
+                && matches!(states.rotated, Rotated::Absent | Rotated::Closed)
                 && states.next == Next::Absent;
-            assert_eq!(decide(states, policy) == Ready, done, "{states:?}, {policy:?}");
+            assert_eq!(decide(states, policy) == Done, done, "{states:?}, {policy:?}");
         }
     }
 }
@@ -104,11 +104,12 @@ fn what_strict_accepts_the_other_policy_accepts() {
 #[test]
 fn strict_refuses_damage_wherever_it_is() {
     for states in all_states() {
-        let damaged = matches!(states.active, Damaged | Unusable) || states.archived == Archived::Damaged;
+        let damaged = matches!(states.active, Corrupt | Invalid) || states.rotated == Rotated::Corrupt;
         if damaged {
-            assert!(matches!(decide(states, Strict), Refuse(_)), "{states:?}");
+            assert!(matches!(decide(states, Strict), Fail(_)), "{states:?}");
         }
-        let cut_or_moved = |step: &Step| matches!(step, SetNextAside) || (damaged && *step == CutActive);
+        let cut_or_moved =
+            |step: &Step| matches!(step, QuarantineNext) || (damaged && *step == TruncateActive);
         assert!(!paths(states, Strict).concat().iter().any(cut_or_moved), "{states:?}");
     }
 }
@@ -117,10 +118,10 @@ fn strict_refuses_damage_wherever_it_is() {
 fn foreign_and_rotated_files_are_never_truncated() {
     for policy in POLICIES {
         for states in all_states() {
-            if states.active == Unusable {
-                assert_eq!(decide(states, policy), Refuse(Culprit::Active), "{states:?}");
-            } else if states.archived == Archived::Damaged {
-                assert!(matches!(decide(states, policy), Refuse(_)), "{states:?}");
+            if states.active == Invalid {
+                assert_eq!(decide(states, policy), Fail(DamagedFile::Active), "{states:?}");
+            } else if states.rotated == Rotated::Corrupt {
+                assert!(matches!(decide(states, policy), Fail(_)), "{states:?}");
             }
         }
     }
@@ -131,16 +132,16 @@ fn a_file_with_records_is_never_removed_or_replaced() {
     for policy in POLICIES {
         for states in all_states() {
             match decide(states, policy) {
-                RemoveNext => assert_eq!(states.next, Next::Blank, "{states:?}"),
-                AdoptNext => {
-                    assert_eq!(states.next, Next::Continues, "{states:?}");
-                    assert!(matches!(states.active, Absent | Blank), "{states:?}");
-                    assert_ne!(states.archived, Archived::Unfinished, "{states:?}: close it first");
+                RemoveNext => assert_eq!(states.next, Next::Empty, "{states:?}"),
+                PromoteNext => {
+                    assert_eq!(states.next, Next::Valid, "{states:?}");
+                    assert!(matches!(states.active, Absent | Empty), "{states:?}");
+                    assert_ne!(states.rotated, Rotated::Unfinished, "{states:?}: close it first");
                 }
                 CreateActive => {
                     assert_eq!((states.active, states.next), (Absent, Next::Absent), "{states:?}")
                 }
-                WriteHeader => assert_eq!((states.active, states.next), (Blank, Next::Absent), "{states:?}"),
+                WriteHeader => assert_eq!((states.active, states.next), (Empty, Next::Absent), "{states:?}"),
                 _ => {}
             }
         }
@@ -149,36 +150,36 @@ fn a_file_with_records_is_never_removed_or_replaced() {
 
 #[test]
 fn the_rows_that_matter() {
-    let refuse = Refuse;
-    for (active, archived, next, strict, cut) in [
+    let refuse = Fail;
+    for (active, rotated, next, strict, cut) in [
         // A new journal; one whose creation was cut off.
-        (Absent, Archived::Absent, Next::Absent, CreateActive, CreateActive),
-        (Absent, Archived::Absent, Next::Blank, RemoveNext, RemoveNext),
-        (Absent, Archived::Absent, Next::Continues, AdoptNext, AdoptNext),
-        (Blank, Archived::Absent, Next::Absent, WriteHeader, WriteHeader),
+        (Absent, Rotated::Absent, Next::Absent, CreateActive, CreateActive),
+        (Absent, Rotated::Absent, Next::Empty, RemoveNext, RemoveNext),
+        (Absent, Rotated::Absent, Next::Valid, PromoteNext, PromoteNext),
+        (Empty, Rotated::Absent, Next::Absent, WriteHeader, WriteHeader),
         // Closed, or crashed in use.
-        (Clean, Archived::Absent, Next::Absent, Ready, Ready),
-        (Clean, Archived::Closed, Next::Absent, Ready, Ready),
-        (Torn, Archived::Closed, Next::Absent, CutActive, CutActive),
+        (Clean, Rotated::Absent, Next::Absent, Done, Done),
+        (Clean, Rotated::Closed, Next::Absent, Done, Done),
+        (Torn, Rotated::Closed, Next::Absent, TruncateActive, TruncateActive),
         // A rotation cut off: prepared; archived; the successor begun; the successor named.
-        (Clean, Archived::Closed, Next::Blank, RemoveNext, RemoveNext),
-        (Torn, Archived::Absent, Next::Blank, RemoveNext, RemoveNext),
-        (Absent, Archived::Unfinished, Next::Blank, RemoveNext, RemoveNext),
-        (Absent, Archived::Unfinished, Next::Absent, FinishArchived, FinishArchived),
-        (Absent, Archived::Unfinished, Next::Continues, FinishArchived, FinishArchived),
-        (Absent, Archived::Closed, Next::Continues, AdoptNext, AdoptNext),
-        (Absent, Archived::Closed, Next::Absent, CreateActive, CreateActive),
-        (Clean, Archived::Unfinished, Next::Absent, FinishArchived, FinishArchived),
-        (Torn, Archived::Unfinished, Next::Absent, FinishArchived, FinishArchived),
+        (Clean, Rotated::Closed, Next::Empty, RemoveNext, RemoveNext),
+        (Torn, Rotated::Absent, Next::Empty, RemoveNext, RemoveNext),
+        (Absent, Rotated::Unfinished, Next::Empty, RemoveNext, RemoveNext),
+        (Absent, Rotated::Unfinished, Next::Absent, CloseRotated, CloseRotated),
+        (Absent, Rotated::Unfinished, Next::Valid, CloseRotated, CloseRotated),
+        (Absent, Rotated::Closed, Next::Valid, PromoteNext, PromoteNext),
+        (Absent, Rotated::Closed, Next::Absent, CreateActive, CreateActive),
+        (Clean, Rotated::Unfinished, Next::Absent, CloseRotated, CloseRotated),
+        (Torn, Rotated::Unfinished, Next::Absent, CloseRotated, CloseRotated),
         // Damage.
-        (Damaged, Archived::Absent, Next::Absent, refuse(Culprit::Active), CutActive),
-        (Damaged, Archived::Closed, Next::Blank, refuse(Culprit::Active), RemoveNext),
-        (Damaged, Archived::Unfinished, Next::Absent, refuse(Culprit::Active), FinishArchived),
-        (Clean, Archived::Damaged, Next::Absent, refuse(Culprit::Archived), refuse(Culprit::Archived)),
-        (Clean, Archived::Closed, Next::Continues, refuse(Culprit::Next), SetNextAside),
-        (Absent, Archived::Closed, Next::Foreign, refuse(Culprit::Next), SetNextAside),
+        (Corrupt, Rotated::Absent, Next::Absent, refuse(DamagedFile::Active), TruncateActive),
+        (Corrupt, Rotated::Closed, Next::Empty, refuse(DamagedFile::Active), RemoveNext),
+        (Corrupt, Rotated::Unfinished, Next::Absent, refuse(DamagedFile::Active), CloseRotated),
+        (Clean, Rotated::Corrupt, Next::Absent, refuse(DamagedFile::Rotated), refuse(DamagedFile::Rotated)),
+        (Clean, Rotated::Closed, Next::Valid, refuse(DamagedFile::Next), QuarantineNext),
+        (Absent, Rotated::Closed, Next::Unexpected, refuse(DamagedFile::Next), QuarantineNext),
     ] {
-        let states = States { active, archived, next };
+        let states = JournalStates { active, rotated, next };
         assert_eq!(decide(states, Strict), strict, "{states:?}");
         assert_eq!(decide(states, TruncateAtFirstError), cut, "{states:?}");
     }
@@ -186,23 +187,23 @@ fn the_rows_that_matter() {
 
 fn describe(step: Step) -> &'static str {
     match step {
-        Ready => "**ready**",
-        Refuse(Culprit::Active) => "refuse: active",
-        Refuse(Culprit::Archived) => "refuse: archived",
-        Refuse(Culprit::Next) => "refuse: next",
-        AdoptNext => "adopt next",
+        Done => "**done**",
+        Fail(DamagedFile::Active) => "fail: active",
+        Fail(DamagedFile::Rotated) => "fail: rotated",
+        Fail(DamagedFile::Next) => "fail: next",
+        PromoteNext => "promote next",
         RemoveNext => "remove next",
-        SetNextAside => "set next aside",
-        FinishArchived => "finish archived",
+        QuarantineNext => "quarantine next",
+        CloseRotated => "close rotated",
         CreateActive => "create active",
         WriteHeader => "write header",
-        CutActive => "cut active",
+        TruncateActive => "truncate active",
     }
 }
 
 /// One row for what the active and the newest archived segment are, one column for the prepared one.
 fn render() -> String {
-    let head = "| active | archived | next: absent | blank | continues | foreign |\n| --- | --- | --- | --- | --- | --- |\n";
+    let head = "| active | rotated | next: absent | empty | valid | unexpected |\n| --- | --- | --- | --- | --- | --- |\n";
     let states = all_states();
     let rows = states.chunks(NEXT.len()).map(|row| {
         let cells = row.iter().map(|&states| {
@@ -214,9 +215,8 @@ fn render() -> String {
             }
         });
         let name = |state: String| state.to_lowercase();
-        let (active, archived) =
-            (name(format!("{:?}", row[0].active)), name(format!("{:?}", row[0].archived)));
-        format!("| {active} | {archived} | {} |\n", cells.collect::<Vec<_>>().join(" | "))
+        let (active, rotated) = (name(format!("{:?}", row[0].active)), name(format!("{:?}", row[0].rotated)));
+        format!("| {active} | {rotated} | {} |\n", cells.collect::<Vec<_>>().join(" | "))
     });
     rows.fold(head.to_owned(), |table, row| table + &row)
 }

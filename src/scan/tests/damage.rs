@@ -7,7 +7,7 @@ use crate::format::testing::FIRST;
 fn byte_flip_in_closed_segment_is_detected() {
     let (segment, all) = three_groups();
     let closed = segment.closed();
-    let header_len = FIRST.compose().len();
+    let header_len = FIRST.encode().len();
     for at in 0..closed.len() {
         for flip in 1..=255 {
             let mut bad = closed.clone();
@@ -86,7 +86,7 @@ fn a_last_group_of_a_closed_segment_that_fails_is_damage() {
     assert_eq!(reading.lines.len(), all.len() - 1);
     let tail = reading.end.tail.unwrap();
     assert_eq!((tail.offset, tail.line, tail.damaged), (last as u64, 5, true));
-    assert!(!reading.end.marked, "what does not verify is not complete");
+    assert!(!reading.end.closed, "what does not verify is not complete");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn nothing_after_closed_mark_is_data() {
         let bytes = [&segment.clone().closed(), behind].concat();
         let reading = read(bytes.as_slice());
         assert_eq!(reading.lines.len(), all.len(), "{behind:?}");
-        assert!(reading.end.tail.is_some() && !reading.end.marked, "{behind:?}");
+        assert!(reading.end.tail.is_some() && !reading.end.closed, "{behind:?}");
     }
 }
 
@@ -144,7 +144,8 @@ fn groups_after_damaged_group_are_found() {
         for byte in (0..=255).filter(|&byte| byte != closed[at]) {
             let mut bad = closed.clone();
             bad[at] = byte;
-            let (mut sweep, mut verified) = (Sweep::new(bad.as_slice(), starts[1] as u64, 3), Vec::new());
+            let (mut sweep, mut verified) =
+                (ResyncScanner::new(bad.as_slice(), starts[1] as u64, 3), Vec::new());
             let mut block = Block::default();
             while let Some(swept) = sweep.next(&mut block).unwrap() {
                 verified.extend(swept.verified.then_some((swept.offset, swept.records)));
@@ -174,5 +175,5 @@ fn split_header_is_damage() {
     let mut bytes = SegmentBytes::new(FIRST).ended();
     let at = bytes.iter().rposition(|&byte| byte == b' ').unwrap();
     bytes[at] = b'\n';
-    assert!(matches!(try_read(bytes.as_slice()), Err(HeaderFault::Damaged(_))));
+    assert!(matches!(try_read(bytes.as_slice()), Err(HeaderError::Corrupt(_))));
 }

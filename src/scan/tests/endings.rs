@@ -13,13 +13,13 @@ fn a_closed_segment_is_clean_and_marked() {
         reading.groups.iter().map(|g| (g.line, g.records)).collect::<Vec<_>>(),
         [(2, 1), (3, 2), (5, 1)]
     );
-    let expected = End {
+    let expected = SegmentEnd {
         data_end,
         file_end: data_end + 2,
-        terminated: true,
-        marked: true,
+        has_newline: true,
+        closed: true,
         tail: None,
-        chain: Chain::after(last_seal),
+        chain: Chain::from_seal(last_seal),
         last_seal: Some(last_seal),
     };
     assert_eq!(reading.end, expected);
@@ -32,9 +32,9 @@ fn padding_of_any_length_is_no_tail() {
     for spaces in [0, 1, 30, 63, 64, 65, 4095, 4096, 4097, 20_000] {
         let reading = read(segment.clone().padded(spaces).as_slice());
         assert_eq!(reading.lines.len(), lines.len());
-        let End { file_end, terminated, marked, tail, .. } = reading.end;
+        let SegmentEnd { file_end, has_newline, closed, tail, .. } = reading.end;
         let expected = (data_end, data_end + spaces as u64, false, false, None);
-        assert_eq!((reading.end.data_end, file_end, terminated, marked, tail), expected, "{spaces} spaces");
+        assert_eq!((reading.end.data_end, file_end, has_newline, closed, tail), expected, "{spaces} spaces");
     }
 }
 
@@ -44,9 +44,9 @@ fn unpreallocated_segment_ends_in_lf_without_mark() {
     let data_end = segment.data_end() as u64;
     let reading = read(segment.ended().as_slice());
     assert_eq!(reading.lines.len(), lines.len());
-    let End { file_end, terminated, marked, tail, .. } = reading.end;
+    let SegmentEnd { file_end, has_newline, closed, tail, .. } = reading.end;
     assert_eq!(
-        (reading.end.data_end, file_end, terminated, marked, tail),
+        (reading.end.data_end, file_end, has_newline, closed, tail),
         (data_end, data_end + 1, true, false, None)
     );
 }
@@ -55,30 +55,30 @@ fn unpreallocated_segment_ends_in_lf_without_mark() {
 fn a_header_alone_is_a_clean_segment_without_records() {
     let segment = SegmentBytes::new(FIRST);
     let data_end = segment.data_end() as u64;
-    for (behind, terminated, marked) in
+    for (behind, has_newline, closed) in
         [("", false, false), (&" ".repeat(9000), false, false), ("\n", true, false), ("\t\n", true, true)]
     {
         let reading = read(segment.clone().followed_by(behind.as_bytes()).as_slice());
         assert_eq!((reading.groups, reading.end.tail.as_ref()), (Vec::new(), None), "{behind:?}");
-        let End { file_end, last_seal, chain, .. } = reading.end;
+        let SegmentEnd { file_end, last_seal, chain, .. } = reading.end;
         assert_eq!((reading.end.data_end, file_end), (data_end, data_end + behind.len() as u64));
-        assert_eq!((reading.end.terminated, reading.end.marked), (terminated, marked), "{behind:?}");
-        assert_eq!((last_seal, chain), (None, Chain::start(&FIRST.compose())));
+        assert_eq!((reading.end.has_newline, reading.end.closed), (has_newline, closed), "{behind:?}");
+        assert_eq!((last_seal, chain), (None, Chain::from_header(&FIRST.encode())));
     }
 }
 
 #[test]
 fn what_begins_otherwise_is_not_read() {
     for bytes in [&b""[..], b"\n", b"    ", b"{\"a\":1}\n"] {
-        assert_eq!(try_read(bytes).unwrap_err(), HeaderFault::NotAJournal);
+        assert_eq!(try_read(bytes).unwrap_err(), HeaderError::BadMagic);
     }
-    assert!(matches!(try_read(&b"// MINISTORE JOURNAL v1 {}"[..]), Err(HeaderFault::Damaged(_))));
+    assert!(matches!(try_read(&b"// MINISTORE JOURNAL v1 {}"[..]), Err(HeaderError::Corrupt(_))));
 }
 
 #[test]
 fn truncated_journal_reads_whole_group_prefix() {
     let (segment, lines) = three_groups();
-    let header_len = FIRST.compose().len();
+    let header_len = FIRST.encode().len();
     let whole = segment.bare();
     let [header_end, first_end, second_end] = group_starts().map(|start| start - 1);
     assert_eq!(header_end, header_len);

@@ -100,10 +100,13 @@ fn a_group_larger_than_memory_allows_is_verified_and_left_on_disk() {
     let segment = SegmentBytes::new(FIRST).group(&["1"]).group(&large).group(&["2"]);
     let closed = segment.closed();
     let reading = read(closed.as_slice());
-    assert_eq!(reading.groups.iter().map(|group| group.on_disk).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(
+        reading.groups.iter().map(|group| group.is_too_large).collect::<Vec<_>>(),
+        [false, true, false]
+    );
     assert_eq!(reading.lines.len(), large.len() + 2);
     assert_eq!(reading.lines[large.len()], line.as_bytes());
-    assert_eq!((reading.end.tail, reading.end.marked), (None, true));
+    assert_eq!((reading.end.tail, reading.end.closed), (None, true));
 
     let mut bad = closed;
     bad[reading.groups[1].offset as usize + 10_000] ^= 1;
@@ -119,7 +122,7 @@ fn large_legacy_records_stay_on_disk() {
     let bytes = ["// MINISTORE JOURNAL v0.1.4\n", &line.repeat(count), "{\"cut"].concat();
     let reading = read(bytes.as_bytes());
     assert_eq!((reading.lines.len(), reading.groups.len()), (count, 1));
-    assert!(reading.groups[0].on_disk);
+    assert!(reading.groups[0].is_too_large);
     let tail = reading.end.tail.unwrap();
     assert_eq!((tail.offset as usize, tail.bytes, tail.line), (bytes.len() - 5, 5, count as u64 + 2));
 }
@@ -127,7 +130,7 @@ fn large_legacy_records_stay_on_disk() {
 #[test]
 fn much_white_space_costs_no_memory_whatever_it_follows() {
     let segment = three_groups().0;
-    for text in [segment.clone().bare(), segment.line("[").bare(), FIRST.compose(), b"x".to_vec(), Vec::new()]
+    for text in [segment.clone().bare(), segment.line("[").bare(), FIRST.encode(), b"x".to_vec(), Vec::new()]
     {
         let file = WithPadding { text, len: MUCH };
         let mut reader = LineReader::new(&file, 0);
@@ -148,6 +151,6 @@ fn what_is_no_journal_is_not_searched_for_the_end_of_its_first_line() {
         }
     }
     let zeros = Zeros(Default::default());
-    assert_eq!(Scanner::open(&zeros, Collect::Nothing).unwrap().err(), Some(HeaderFault::NotAJournal));
+    assert_eq!(Scanner::open(&zeros, ScanMode::VerifyOnly).unwrap().err(), Some(HeaderError::BadMagic));
     assert!(zeros.0.get() <= READ_BYTES as u64, "{} bytes read", zeros.0.get());
 }

@@ -14,8 +14,8 @@ fn legacy_lines_are_valid_without_seal() {
     let reading = read(plain("{\"a\":1}\n2\n\"three\"\n").as_slice());
     assert_eq!(reading.lines, [&b"{\"a\":1}"[..], b"2", b"\"three\""]);
     assert_eq!((reading.groups.len(), reading.groups[0].seal), (1, None));
-    let End { terminated, marked, tail, last_seal, .. } = reading.end;
-    assert_eq!((terminated, marked, tail, last_seal), (true, false, None, None));
+    let SegmentEnd { has_newline, closed, tail, last_seal, .. } = reading.end;
+    assert_eq!((has_newline, closed, tail, last_seal), (true, false, None, None));
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn truncated_upgrade_seal_keeps_legacy_lines() {
 }
 
 /// As recovery seals plain lines: over the white space behind the last value.
-fn sealed_over(bytes: &[u8], end: &End) -> Vec<u8> {
+fn sealed_over(bytes: &[u8], end: &SegmentEnd) -> Vec<u8> {
     let mut sealed = bytes[..end.data_end as usize].to_vec();
     sealed.extend_from_slice(&seal::encode(end.chain.seal()));
     sealed.push(b'\n');

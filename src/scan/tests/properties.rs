@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::format::{CLOSED_MARK, LF, PADDING, testing::FIRST};
+use crate::format::{CLOSE_MARKER, LF, PADDING, testing::FIRST};
 
 /// Groups of JSON values.
 fn groups(counts: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Vec<String>>> {
@@ -20,7 +20,7 @@ fn groups(counts: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Vec<Strin
 fn behind() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         Just(vec![LF]),
-        Just(vec![CLOSED_MARK, LF]),
+        Just(vec![CLOSE_MARKER, LF]),
         (0usize..9000).prop_map(|spaces| vec![PADDING; spaces])
     ]
 }
@@ -44,7 +44,7 @@ fn check(bytes: &[u8], groups: &[Vec<String>]) -> Result<Option<Reading>, TestCa
     prop_assert_eq!((records as usize, &end), (reading.lines.len(), &reading.end));
     prop_assert!(end.data_end <= end.file_end);
     prop_assert_eq!(end.file_end, bytes.len() as u64);
-    if end.tail.is_some() || !end.marked {
+    if end.tail.is_some() || !end.closed {
         let mut continued = bytes[..end.data_end as usize].to_vec();
         let mut chain = end.chain;
         chain.push(b"\"more\"");
@@ -66,14 +66,14 @@ proptest! {
         let reading = check(&bytes, &groups)?.expect("it has a header");
         prop_assert_eq!(reading.groups.len(), groups.len());
         prop_assert_eq!(reading.end.tail, None);
-        prop_assert_eq!(reading.end.marked, behind == [CLOSED_MARK, LF]);
+        prop_assert_eq!(reading.end.closed, behind == [CLOSE_MARKER, LF]);
     }
 
     #[test]
     fn truncation_leaves_prefix_without_damage(groups in groups(1..6), at in any::<prop::sample::Index>()) {
         let whole = segment(&groups).bare();
         // Header and LF are one write of one sector.
-        let header_len = FIRST.compose().len() + 1;
+        let header_len = FIRST.encode().len() + 1;
         let len = header_len + at.index(whole.len() - header_len + 1);
         for filler in [None, Some(PADDING), Some(0)] {
             let mut bytes = whole[..len].to_vec();
@@ -112,18 +112,18 @@ proptest! {
         let at = at.index(whole.len());
         changed[at] ^= flip;
         let Ok(expected) = try_read(changed.as_slice()) else { return Ok(()) };
-        let mut scanner = Scanner::open(whole.as_slice(), Collect::Nothing).unwrap().expect("it has a header");
-        let mut begins = FIRST.compose().len() + 1;
+        let mut scanner = Scanner::open(whole.as_slice(), ScanMode::VerifyOnly).unwrap().expect("it has a header");
+        let mut begins = FIRST.encode().len() + 1;
         for passed in 0..groups.len() {
             // What stands before the place is as it was.
             if begins <= at {
-                let resumed = Scanner::resume(changed.as_slice(), scanner.place(), Collect::Lines);
+                let resumed = Scanner::resume(changed.as_slice(), scanner.position(), ScanMode::Read);
                 let found = read_on(resumed, changed.as_slice());
                 prop_assert_eq!(&found.groups, &expected.groups[passed..]);
                 prop_assert_eq!(&found.lines, &expected.lines[lines_of(&groups)[passed]..]);
                 prop_assert_eq!(&found.end, &expected.end);
             }
-            if let Step::Group(group) = scanner.next(&mut Block::default()).unwrap() {
+            if let ScanItem::Group(group) = scanner.next(&mut Block::default()).unwrap() {
                 begins = group.end as usize + 1;
             }
         }
@@ -170,7 +170,7 @@ proptest! {
         while let Some(expected) = one_by_one.next().unwrap() {
             let Some(values) = at_once.values() else {
                 let line = at_once.next().unwrap().expect("a line is missing");
-                prop_assert_eq!((line.bytes, line.offset, line.terminated), (expected.bytes, expected.offset, expected.terminated));
+                prop_assert_eq!((line.bytes, line.offset, line.has_newline), (expected.bytes, expected.offset, expected.has_newline));
                 continue;
             };
             prop_assert_eq!(values.offset, expected.offset);

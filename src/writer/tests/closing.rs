@@ -3,8 +3,8 @@
 use super::*;
 use crate::{
     device::real,
-    lock::{JournalLock, Releasing},
-    names::Names,
+    file_names::FileNames,
+    lock::{JournalLock, PendingRelease},
 };
 
 /// However far it got: before the answer, and with the answer on its way.
@@ -13,11 +13,11 @@ fn an_opening_that_was_given_up_on_is_waited_for_by_the_next() {
     for kind in lanes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("j");
-        let faults = Faults::new();
-        let open = |faults: &Faults| {
+        let faults = FaultInjector::new();
+        let open = |faults: &FaultInjector| {
             let faults = faults.clone();
             MiniStore::open_on(JournalOptions::new(), &path, move || {
-                Ok((kind, faults.disk(), faults.lane(kind)?))
+                Ok((kind, faults.disk(), faults.commit_backend(kind)?))
             })
         };
         faults.hold(Op::Create);
@@ -26,7 +26,7 @@ fn an_opening_that_was_given_up_on_is_waited_for_by_the_next() {
         faults.await_held(Op::Create);
         drop(given_up);
         let next = std::thread::spawn({
-            let (path, healthy) = (path.clone(), Faults::new());
+            let (path, healthy) = (path.clone(), FaultInjector::new());
             move || open_on(kind, JournalOptions::new(), &path, &healthy)
         });
         faults.release(Op::Create);
@@ -54,8 +54,8 @@ fn what_was_accepted_is_durable_and_the_journal_closed_when_the_last_handle_is_d
             finish(caller).unwrap();
         }
         // Waits until the writer is done.
-        let names = Names::resolve(&*real(), &path).unwrap();
-        let lock = JournalLock::acquire(&*real(), &names, Releasing::default()).unwrap();
+        let names = FileNames::resolve(&*real(), &path).unwrap();
+        let lock = JournalLock::acquire(&*real(), &names, PendingRelease::default()).unwrap();
         assert!(is_closed(&path));
         assert_eq!(values(&path), (0..10).collect::<Vec<_>>());
         drop((lock, dir));
@@ -113,10 +113,10 @@ fn a_journal_that_is_dropped_opens_again_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("j");
         for record in 0..10u64 {
-            let store = open_on(kind, JournalOptions::new(), &path, &Faults::new()).unwrap();
+            let store = open_on(kind, JournalOptions::new(), &path, &FaultInjector::new()).unwrap();
             drop(finish(store.submit(&record)).unwrap());
         }
-        drop(open_on(kind, JournalOptions::new(), &path, &Faults::new()).unwrap());
+        drop(open_on(kind, JournalOptions::new(), &path, &FaultInjector::new()).unwrap());
         assert_eq!(values(&path), (0..10).collect::<Vec<_>>());
     }
 }
@@ -130,7 +130,7 @@ fn a_close_that_fails_leaves_a_journal_that_recovers() {
             rig.settle();
             rig.faults.fail(op, 1, Errno::IO);
             finish(rig.store.close()).expect_err("it could not be closed");
-            let again = open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap();
+            let again = open_on(kind, JournalOptions::new(), &rig.path, &FaultInjector::new()).unwrap();
             finish(again.append(&1u64)).unwrap();
             assert_eq!(values(&rig.path), [0, 1], "{op:?}");
         }

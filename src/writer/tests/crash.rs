@@ -181,7 +181,7 @@ fn a_crash_at_any_moment_loses_nothing_acknowledged_through_the_page_cache() {
 
 #[test]
 fn a_crash_in_a_rename_by_links_loses_nothing() {
-    let faults = Faults::new();
+    let faults = FaultInjector::new();
     faults.rename_only_by_links();
     let rig = Rig::open_on(BackendKind::Blocking, JournalOptions::new().max_segment_bytes(1200), faults);
     let images = shoot_all(&rig, |append| (0..RECORDS).for_each(append));

@@ -31,7 +31,7 @@ fn a_failed_commit_answers_everybody_with_the_first_cause() {
         assert_eq!(poison(finish(rig.store.close())), Some(Errno::IO));
         assert_eq!((rig.store.durable_seq(), rig.faults.count(Op::Commit)), (1, commits));
 
-        let again = open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap();
+        let again = open_on(kind, JournalOptions::new(), &rig.path, &FaultInjector::new()).unwrap();
         assert_eq!(finish(again.submit(&10u64)).map(finish).unwrap().unwrap().seq, 2);
         assert_eq!(values(&rig.path), [0, 10]);
     }
@@ -87,7 +87,7 @@ fn a_failed_sync_of_the_directory_poisons() {
             });
             assert_eq!(poison(failed.expect("it goes on after a failed sync")), Some(Errno::IO));
             poison(finish(rig.store.close()));
-            drop(open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap());
+            drop(open_on(kind, JournalOptions::new(), &rig.path, &FaultInjector::new()).unwrap());
             assert!(values(&rig.path).starts_with(&acknowledged), "sync {nth}");
         }
     }
@@ -110,7 +110,7 @@ fn fail_each(kind: BackendKind, op: Op, errno: Errno, options: &JournalOptions) 
         let _ = finish(rig.store.close());
         let was_reached = rig.faults.count(op) >= begun + nth;
         let context = format!("{kind}: {op:?} {nth} failed with {errno}");
-        let again = open_on(kind, options.clone(), &rig.path, &Faults::new());
+        let again = open_on(kind, options.clone(), &rig.path, &FaultInjector::new());
         let again = again.unwrap_or_else(|error| panic!("{context}: {error}"));
         let found = values(&rig.path);
         assert!(found.is_sorted_by(|a, b| a < b), "{context}: {found:?}");

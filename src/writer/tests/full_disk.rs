@@ -183,7 +183,9 @@ fn cutting_away_what_did_not_fit_never_takes_the_lf_of_a_plain_line() {
         let copies: Vec<_> = fs::read_dir(copies.path()).unwrap().map(|copy| copy.unwrap().path()).collect();
         assert!(copies.len() >= 3, "the cutting away and a commit");
         for copy in copies {
-            drop(open_on(kind, JournalOptions::new().checksums(false), &copy, &Faults::new()).unwrap());
+            drop(
+                open_on(kind, JournalOptions::new().checksums(false), &copy, &FaultInjector::new()).unwrap(),
+            );
             assert_eq!(values(&copy)[0], 12, "{}", copy.display());
         }
     }
@@ -248,7 +250,7 @@ fn a_store_closed_before_its_new_segment_got_a_header_opens_again() {
             finish(rig.store.rotate()).unwrap();
             finish(rig.store.close()).unwrap();
             assert_eq!(values(&rig.path), [0]);
-            let again = open_on(kind, options, &rig.path, &Faults::new()).unwrap();
+            let again = open_on(kind, options, &rig.path, &FaultInjector::new()).unwrap();
             finish(again.append(&1u64)).unwrap();
             finish(again.close()).unwrap();
             assert_eq!(values(&rig.path), [0, 1]);

@@ -120,9 +120,9 @@ fn dropped_caller_affects_no_other() {
         let rig = Rig::open(kind, JournalOptions::new());
         let first = rig.stall(0);
         drop(rig.submit(&1u64));
-        let mut abandoned = Box::pin(rig.store.append(&2u64));
-        assert!(is_waiting(&mut abandoned));
-        drop(abandoned);
+        let mut is_disconnected = Box::pin(rig.store.append(&2u64));
+        assert!(is_waiting(&mut is_disconnected));
+        drop(is_disconnected);
         let last = rig.submit(&3u64);
         rig.faults.release(Op::Commit);
         assert_eq!((finish(first).unwrap().seq, finish(last).unwrap().seq), (1, 4));

@@ -26,7 +26,7 @@ fn held_at_next_open(rig: Rig, kind: BackendKind) -> Vec<(String, u64)> {
     let _ = finish(rig.store.close());
     let Rig { dir: _dir, path, store, .. } = rig;
     drop(store);
-    let store = open_on(kind, JournalOptions::new(), &path, &Faults::new()).unwrap();
+    let store = open_on(kind, JournalOptions::new(), &path, &FaultInjector::new()).unwrap();
     store.holds().into_iter().collect()
 }
 
@@ -85,8 +85,11 @@ fn unknown_hold_outcome_poisons_the_store() {
             assert!(matches!(finish(rig.store.hold("x", 2)), Err(MiniStoreError::Poisoned { .. })), "{op:?}");
             assert!(matches!(finish(rig.store.append(&2)), Err(MiniStoreError::Poisoned { .. })));
             assert!(matches!(finish(rig.store.trim_before(1)), Err(MiniStoreError::Poisoned { .. })));
-            let stands = held_at_next_open(rig, kind);
-            assert!(stands == [("x".to_owned(), 1)] || stands == [("x".to_owned(), 2)], "{stands:?}");
+            let lock_holds = held_at_next_open(rig, kind);
+            assert!(
+                lock_holds == [("x".to_owned(), 1)] || lock_holds == [("x".to_owned(), 2)],
+                "{lock_holds:?}"
+            );
         }
     }
 }
@@ -166,7 +169,7 @@ fn reopened(kind: BackendKind, options: JournalOptions) -> Rig {
 }
 
 /// Deletions, and padding behind what a segment had from the start, in their order.
-fn deletions_and_padding(faults: &Faults) -> Arc<Mutex<Vec<Op>>> {
+fn deletions_and_padding(faults: &FaultInjector) -> Arc<Mutex<Vec<Op>>> {
     let order = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&order);
     faults.before_each(move |event| {

@@ -38,8 +38,8 @@ fn a_segment_does_not_outgrow_its_limit_by_more_than_an_eighth_and_a_group() {
             finish(rig.store.append(&kilobyte())).unwrap();
         }
         finish(rig.store.close()).unwrap();
-        let archived = (1..=rig.rotations()).map(|number| rig.path.with_extension(format!("{number:03}")));
-        for path in archived {
+        let rotated = (1..=rig.rotations()).map(|number| rig.path.with_extension(format!("{number:03}")));
+        for path in rotated {
             let len = fs::metadata(&path).unwrap().len();
             assert!((8000..9000 + 1100).contains(&len), "{}: {len}", path.display());
             assert!(is_closed(&path));
@@ -111,7 +111,7 @@ fn old_segments_go_and_numbers_stay() {
         assert!(!kept.is_empty() && kept.len() < 20);
         assert!(kept.iter().all(|record| record.seq == record.value + 1));
         assert_eq!(kept.last().map(|record| record.seq), Some(20));
-        let again = open_on(kind, options, &rig.path, &Faults::new()).unwrap();
+        let again = open_on(kind, options, &rig.path, &FaultInjector::new()).unwrap();
         assert_eq!(again.open_report().next_seq, 21);
     }
 }
@@ -119,7 +119,7 @@ fn old_segments_go_and_numbers_stay() {
 #[test]
 fn refused_link_keeps_the_segment_and_says_so() {
     for kind in lanes() {
-        let faults = Faults::new();
+        let faults = FaultInjector::new();
         let rig = Rig::open_on(kind, JournalOptions::new(), faults);
         rig.append(0).unwrap();
         rig.faults.rename_only_by_links();
@@ -141,7 +141,7 @@ fn refused_link_keeps_the_segment_and_says_so() {
 #[test]
 fn link_that_was_made_twice_is_taken_for_made() {
     for kind in lanes() {
-        let faults = Faults::new();
+        let faults = FaultInjector::new();
         faults.rename_only_by_links();
         let rig = Rig::open_on(kind, JournalOptions::new(), faults);
         rig.append(0).unwrap();

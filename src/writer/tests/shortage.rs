@@ -110,7 +110,7 @@ fn new_segment_without_name_is_removed_at_close() {
             finish(rig.store.close()).unwrap();
             assert!(!rig.path.with_extension("next").exists());
             assert_eq!(values(&rig.path), [0]);
-            let again = open_on(kind, options, &rig.path, &Faults::new()).unwrap();
+            let again = open_on(kind, options, &rig.path, &FaultInjector::new()).unwrap();
             finish(again.append(&1)).unwrap();
             finish(again.close()).unwrap();
             assert_eq!(values(&rig.path), [0, 1]);
@@ -132,7 +132,7 @@ fn rename_with_unknown_outcome_poisons() {
                 assert_eq!(poison(rig.append(1)), Some(errno));
                 assert!(rig.store.stats().poisoned);
                 assert_eq!(poison(finish(rig.store.close())), Some(errno));
-                drop(open_on(kind, JournalOptions::new(), &rig.path, &Faults::new()).unwrap());
+                drop(open_on(kind, JournalOptions::new(), &rig.path, &FaultInjector::new()).unwrap());
                 assert_eq!(values(&rig.path), [0]);
             }
         }

@@ -55,11 +55,11 @@ fn time_is_counted_in_the_stage_where_it_was_spent() {
         rig.settle();
         let before = stats(&rig);
         let first = rig.stall(1);
-        let (held_from, second) = (Instant::now(), rig.submit(&2u64));
+        let (lowest_hold, second) = (Instant::now(), rig.submit(&2u64));
         let third = rig.submit(&3u64);
         let waiting = stats(&rig).queue_bytes;
         assert!(waiting > 3 * 200, "three appends wait, and have {waiting} bytes");
-        let held = let_pass_since(held_from);
+        let held = let_pass_since(lowest_hold);
         rig.faults.release(Op::Commit);
         assert_eq!([first, second, third].map(|pending| finish(pending).unwrap().seq), [2, 3, 4]);
         finish(rig.store.close()).unwrap();
@@ -80,15 +80,15 @@ fn intervals_add_up_independently() {
         let mut last = begin.clone();
         let mut sums = counts(&begin);
         let mut elapsed = Duration::ZERO;
-        for round in 1..=4u64 {
-            (0..round).for_each(|record| rig.append(record).unwrap());
+        for batch in 1..=4u64 {
+            (0..batch).for_each(|record| rig.append(record).unwrap());
             let other = stats(&rig).since(&begin);
-            assert_eq!(other.records, (1..=round).sum::<u64>(), "an observer of its own");
+            assert_eq!(other.records, (1..=batch).sum::<u64>(), "an observer of its own");
             // The last group's callers are told before their waking is counted: an empty one comes after that.
             rig.settle();
             let now = stats(&rig);
             let interval = now.since(&last);
-            assert_eq!((interval.records, interval.groups), (round, round));
+            assert_eq!((interval.records, interval.groups), (batch, batch));
             assert_eq!(interval.started, last.started + last.elapsed);
             elapsed += interval.elapsed;
             for (sum, (_, count)) in sums.iter_mut().zip(counts(&interval)) {

@@ -137,9 +137,9 @@ fn receipt_has_position_and_group_size() {
             let options = JournalOptions::new().max_segment_bytes(500).preallocate(preallocate);
             let rig = Rig::open(kind, options);
             let mut receipts = Vec::new();
-            for round in 0..20u64 {
-                let first = rig.stall(round);
-                let entries = [Append::record(&round), Append::batch([round; 3]), Append::record("text")];
+            for batch in 0..20u64 {
+                let first = rig.stall(batch);
+                let entries = [Append::record(&batch), Append::batch([batch; 3]), Append::record("text")];
                 let pending = entries.map(|entry| finish(rig.store.send(entry.unwrap())).unwrap());
                 rig.faults.release(Op::Commit);
                 finish(first).unwrap();

@@ -317,26 +317,29 @@ impl<'a> Callers<'a> {
             0..4 => {
                 let before = self.rng.below(next);
                 self.shared.model().retention.release(before);
-                self.ask(Asked::Release, Box::pin(async move { store.trim_before(before).await }));
+                self.request_retention(
+                    Asked::Release,
+                    Box::pin(async move { store.trim_before(before).await }),
+                );
             }
             4..8 => {
                 let first = store.first_seq().saturating_sub(self.rng.pick(&[0, 0, 0, 2]));
                 let seq = first + self.rng.below(next.saturating_sub(first) + 1);
                 let ask = self.shared.model().retention.hold(name, Some(seq));
                 let hold = Box::pin(async move { store.hold(name, seq).await.map(|()| 0) });
-                self.ask(Asked::Hold(name, ask), hold);
+                self.request_retention(Asked::Hold(name, ask), hold);
             }
             8 => {
                 let ask = self.shared.model().retention.hold(name, None);
                 let release_hold = Box::pin(async move { store.release_hold(name).await.map(u64::from) });
-                self.ask(Asked::Hold(name, ask), release_hold);
+                self.request_retention(Asked::Hold(name, ask), release_hold);
             }
             _ => self.disk.advance_clock(Duration::from_secs(self.rng.range(1, 40))),
         }
     }
 
     /// Asks at once, in this order.
-    fn ask(&mut self, asked: Asked, mut promise: Promise<u64>) {
+    fn request_retention(&mut self, asked: Asked, mut promise: Promise<u64>) {
         match poll(&mut promise) {
             None => self.asks.push((asked, promise)),
             // Refused as it was asked: nobody takes it any more.
@@ -435,8 +438,8 @@ impl<'a> Callers<'a> {
                 self.disk.exhaust_memory(self.rng.chance(50));
                 self.disk.advance_clock(Duration::from_millis(self.rng.range(1, 2000)));
             }
-            Trouble::NoRoom if self.room_is_limited => self.find_room_again()?,
-            Trouble::NoRoom => {
+            Trouble::StorageFull if self.room_is_limited => self.find_room_again()?,
+            Trouble::StorageFull => {
                 self.room_is_limited = true;
                 self.shared.model().room_was_limited = true;
                 let room = self.rng.pick(&[0, 1, 30, 100, 1000, 5000, 70_000, 200_000]);

@@ -42,7 +42,7 @@ const FOREIGN: &[u8] = b"// MINISTORE JOURNAL v0.1.4\n\"another journal\"\n";
 impl Journal {
     pub fn new(seed: u64, trace: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let run = Run::choose(&mut rng);
+        let run = Run::select_backend(&mut rng);
         let disk = SimDisk::in_lock_step(rng.number());
         if trace {
             disk.trace();
@@ -70,7 +70,7 @@ impl Journal {
     /// All lives, one after the other.
     pub fn live(&mut self) -> Checked {
         for _ in 0..self.run.lives {
-            let life = Life::choose(&self.run, &mut self.rng);
+            let life = Life::select_backend(&self.run, &mut self.rng);
             self.disk.note(&format!("a life: {}", life.describe()));
             set_up_disk(&self.disk, &mut self.rng);
             self.one_life(&life)?;

@@ -33,13 +33,13 @@ pub enum Trouble {
     /// Writes and syncs fail.
     Faults,
     /// The disk runs full.
-    NoRoom,
+    StorageFull,
     /// The process runs out of descriptors, or the kernel out of memory, for a while.
     Shortage,
 }
 
 impl Run {
-    pub fn choose(rng: &mut Rng) -> Self {
+    pub fn select_backend(rng: &mut Rng) -> Self {
         let large = rng.chance(12);
         Self {
             lives: if large { rng.range(2, 5) } else { rng.range(3, 14) },
@@ -48,7 +48,7 @@ impl Run {
                 Trouble::None,
                 Trouble::None,
                 Trouble::Faults,
-                Trouble::NoRoom,
+                Trouble::StorageFull,
                 Trouble::Shortage,
             ]),
             text_bytes_max: if large { 9000 } else { rng.pick(&[10, 60, 60, 700, 3000]) },
@@ -73,7 +73,7 @@ pub struct Life {
 }
 
 impl Life {
-    pub fn choose(run: &Run, rng: &mut Rng) -> Self {
+    pub fn select_backend(run: &Run, rng: &mut Rng) -> Self {
         let segments_kept =
             if run.seals { rng.pick(&[usize::MAX, usize::MAX, 1, 2, 3, 5]) } else { usize::MAX };
         // Without seals a commit that was cut off may look like damage.

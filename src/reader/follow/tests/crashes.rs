@@ -69,7 +69,7 @@ fn live(disk: &SimDisk, rng: &mut Rng, eye: &Arc<Mutex<Eye>>, next_value: &mut u
     let failed = Arc::new(Mutex::new(Ok(())));
     let first = Arc::clone(&failed);
     disk.watch(Some(Box::new(move || {
-        let looked = watched.0.lock().unwrap().look();
+        let looked = watched.0.lock().unwrap().poll_now();
         let failing = watched.1.is_stopped() || watched.1.faults() > 0;
         let mut first = first.lock().unwrap();
         if first.is_ok() && !failing {
@@ -120,7 +120,7 @@ fn followed_records_survive_any_crash() {
             );
         }
         let mut eye = Eye::new(disk.seen_from_now_on(), Path::new(PATH), seen.len() as u64 + 1);
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         seen.append(&mut eye.seen);
         let found = disk.reader(PATH).records::<u64>().map(|record| record.unwrap().seq).collect::<Vec<_>>();
         assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), found, "seed {seed}");
@@ -149,7 +149,7 @@ fn records_only_in_page_cache_are_not_followed() {
             .filter(|record| matches!(record, Ok(record) if record.value == 2))
             .count();
         let mut eye = Eye::new(disk.seen_from_now_on(), Path::new(PATH), 1);
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         disk.restart();
         disk.open_blocking(JournalOptions::new(), PATH).unwrap().blocking().close().unwrap();
         let found: Vec<_> = disk.reader(PATH).records::<u64>().map(|record| record.unwrap().value).collect();

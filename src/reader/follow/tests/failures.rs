@@ -11,13 +11,14 @@ use crate::{
     Append, BackendKind, FollowStream, JournalOptions, MiniStore, MiniStoreError, Reader,
     device::{
         self,
-        fault::{Faults, Op},
+        fault::{FaultInjector, Op},
     },
 };
 
-fn open(faults: &Faults, path: &Path, options: JournalOptions) -> MiniStore {
+fn open(faults: &FaultInjector, path: &Path, options: JournalOptions) -> MiniStore {
     let faults = faults.clone();
-    let choose = move || Ok((BackendKind::Blocking, faults.disk(), faults.lane(BackendKind::Blocking)?));
+    let choose =
+        move || Ok((BackendKind::Blocking, faults.disk(), faults.commit_backend(BackendKind::Blocking)?));
     pollster::block_on(MiniStore::open_on(options, path, choose)).unwrap()
 }
 
@@ -27,7 +28,7 @@ fn next(follow: &mut FollowStream<u64>) -> Option<crate::Result<u64>> {
 
 #[test]
 fn failed_store_yields_durable_records_then_error() {
-    let (dir, faults) = (TempDir::new().unwrap(), Faults::new());
+    let (dir, faults) = (TempDir::new().unwrap(), FaultInjector::new());
     let store = open(&faults, &dir.path().join("j"), JournalOptions::new());
     let mut follow = store.follow::<u64>(1);
     for value in 1..=5 {
@@ -48,7 +49,7 @@ fn failed_store_yields_durable_records_then_error() {
 
 #[test]
 fn store_follower_skips_undurable_records() {
-    let (dir, faults) = (TempDir::new().unwrap(), Faults::new());
+    let (dir, faults) = (TempDir::new().unwrap(), FaultInjector::new());
     let store = open(&faults, &dir.path().join("j"), JournalOptions::new());
     store.blocking().append(&1).unwrap();
     let mut follow = store.follow::<u64>(1);
@@ -66,13 +67,13 @@ fn store_follower_skips_undurable_records() {
 
 #[test]
 fn unsynced_records_are_not_followed() {
-    let (dir, faults) = (TempDir::new().unwrap(), Faults::new());
+    let (dir, faults) = (TempDir::new().unwrap(), FaultInjector::new());
     let path = dir.path().join("j");
     let store = open(&faults, &path, JournalOptions::new());
     store.blocking().append(&1).unwrap();
     let mut eye = Eye::new(faults.disk(), &path, 1);
     faults.fail(Op::SyncFile, 1, Errno::IO);
-    let looked = eye.look();
+    let looked = eye.poll_now();
     assert!(
         matches!(&looked, Err(MiniStoreError::Io { source }) if source.to_string().contains("cannot sync"))
     );
@@ -86,7 +87,7 @@ fn large() -> Vec<String> {
 
 /// How many bytes the file grows by for a first record and then the large group, up to its seal.
 fn growth_of_large() -> u64 {
-    let (dir, faults) = (TempDir::new().unwrap(), Faults::new());
+    let (dir, faults) = (TempDir::new().unwrap(), FaultInjector::new());
     let path = dir.path().join("j");
     let store = open(&faults, &path, JournalOptions::new());
     store.blocking().append(&0).unwrap();
@@ -104,12 +105,12 @@ fn records_undone_by_full_disk_are_not_followed() {
     let growth = growth_of_large();
     let mut whole = 0;
     for more in [0, 1, 100, 4096, 9000] {
-        let (dir, faults) = (TempDir::new().unwrap(), Faults::new());
+        let (dir, faults) = (TempDir::new().unwrap(), FaultInjector::new());
         let path = dir.path().join("j");
         let store = open(&faults, &path, JournalOptions::new());
         store.blocking().append(&0).unwrap();
         let mut eye = Eye::new(device::real(), &path, 1);
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         assert_eq!(eye.seen, [(1, 0)]);
         faults.set_space_limit(growth + more);
         // What the writer is about to cut away is there.
@@ -118,14 +119,14 @@ fn records_undone_by_full_disk_are_not_followed() {
         faults.await_held(Op::SetLen);
         let found = Reader::open(&path).unwrap().records::<serde::de::IgnoredAny>().count();
         whole += u32::from(found == 1 + large().len());
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         assert_eq!(eye.seen, [(1, 0)], "room for {more} bytes of padding");
         faults.release(Op::SetLen);
         let told = pending.wait();
         assert!(matches!(told, Err(MiniStoreError::StorageFull { .. })), "{told:?}");
         faults.clear_space_limit();
         store.blocking().append(&7).unwrap();
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         assert_eq!(eye.seen, [(1, 0), (2, 7)]);
     }
     assert!(whole > 0, "no group was whole when it was taken back: this test shows nothing");

@@ -38,7 +38,7 @@ impl Rig {
         options.open_blocking(&self.path).unwrap()
     }
 
-    fn archived(&self, number: u32) -> PathBuf {
+    fn rotated(&self, number: u32) -> PathBuf {
         self.path.with_extension(format!("{number:03}"))
     }
 }
@@ -52,7 +52,7 @@ fn add(path: &Path, text: &str) {
 fn unchecksummed_record_is_read_after_its_lf() {
     let rig = Rig::new();
     let mut eye = rig.eye(0);
-    eye.look().unwrap();
+    eye.poll_now().unwrap();
     for (text, expected) in [
         ("// MINI", &[][..]),
         (&PLAIN[7..], &[]),
@@ -63,7 +63,7 @@ fn unchecksummed_record_is_read_after_its_lf() {
         ("\n", &[12, 3, 4]),
     ] {
         add(&rig.path, text);
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         assert_eq!(eye.values(), expected, "after {text:?}");
     }
     assert_eq!(eye.seen.last(), Some(&(3, 4)));
@@ -75,13 +75,13 @@ fn legacy_journal_is_followed_into_checksums() {
         let rig = Rig::new();
         add(&rig.path, PLAIN);
         let mut eye = rig.eye(1);
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         add(&rig.path, lines);
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         let store = rig.store(JournalOptions::new());
         for value in 10..20_u64 {
             store.blocking().append(&value).unwrap();
-            eye.look().unwrap();
+            eye.poll_now().unwrap();
             assert_eq!(eye.seen.last().unwrap().1, value);
         }
         assert!(eye.seen.iter().zip(1..).all(|((seq, _), n)| *seq == n), "{:?}", eye.seen);
@@ -94,12 +94,12 @@ fn upgraded_rotated_segment_is_followed_to_next() {
     add(&rig.path, PLAIN);
     add(&rig.path, "1\n2\n");
     let mut eye = rig.eye(1);
-    eye.look().unwrap();
+    eye.poll_now().unwrap();
     let store = rig.store(JournalOptions::new());
     store.blocking().rotate().unwrap();
-    eye.look().unwrap();
+    eye.poll_now().unwrap();
     store.blocking().append(&3_u64).unwrap();
-    eye.look().unwrap();
+    eye.poll_now().unwrap();
     assert_eq!(eye.values(), [1, 2, 3]);
 }
 
@@ -116,18 +116,18 @@ fn last_legacy_record_before_seal_is_read() {
             thread::yield_now();
         }
         let mut own = rig.eye(1);
-        own.look().unwrap();
+        own.poll_now().unwrap();
         assert_eq!(own.values(), (1..=lines).collect::<Vec<_>>());
         let mut eye = rig.eye(1);
         for bound in 0..=lines {
-            eye.durable = super::Durable::UpTo(bound);
-            eye.look().unwrap();
+            eye.durable = super::Durability::Watermark(bound);
+            eye.poll_now().unwrap();
             assert_eq!(eye.values(), (1..=bound).collect::<Vec<_>>());
         }
         store.blocking().append(&(lines + 1)).unwrap();
-        eye.durable = super::Durable::UpTo(lines + 1);
+        eye.durable = super::Durability::Watermark(lines + 1);
         for eye in [&mut eye, &mut own] {
-            eye.look().unwrap();
+            eye.poll_now().unwrap();
             assert_eq!(eye.values(), (1..=lines + 1).collect::<Vec<_>>());
         }
     }
@@ -141,7 +141,7 @@ fn plain_segments_are_followed_through_rotations() {
     for value in 1..=300_u64 {
         store.blocking().append(&value).unwrap();
         if value % 7 == 0 || value > 290 {
-            eye.look().unwrap();
+            eye.poll_now().unwrap();
             assert_eq!(eye.seen.last(), Some(&(value, value)));
         }
     }
@@ -156,8 +156,8 @@ fn bound_applies_per_record_without_checksums() {
     add(&rig.path, &(1..=5000).map(|n| format!("{n}\n")).collect::<String>());
     let mut eye = rig.eye(1);
     for bound in [0, 1, 2, 500, 501, 4999, 5000] {
-        eye.durable = super::Durable::UpTo(bound);
-        eye.look().unwrap();
+        eye.durable = super::Durability::Watermark(bound);
+        eye.poll_now().unwrap();
         assert_eq!(eye.values(), (1..=bound).collect::<Vec<_>>());
     }
 }
@@ -171,15 +171,15 @@ fn a_journal_is_followed_from_any_record_on() {
     }
     for from_seq in [0, 1, 2, 57, 199, 200, 201, 205] {
         let mut eye = rig.eye(from_seq);
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         assert_eq!(eye.values(), (from_seq.max(1)..=200).collect::<Vec<_>>(), "from {from_seq}");
     }
     let mut late = rig.eye(205);
     for value in 201..=210_u64 {
-        late.look().unwrap();
+        late.poll_now().unwrap();
         store.blocking().append(&value).unwrap();
     }
-    late.look().unwrap();
+    late.poll_now().unwrap();
     assert_eq!(late.seen, (205..=210).map(|n| (n, n)).collect::<Vec<_>>());
 }
 
@@ -194,7 +194,7 @@ fn many_rotations_between_two_looks_lose_nothing() {
             store.blocking().append(&next).unwrap();
             next += 1;
         }
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         assert_eq!(eye.values(), (1..next).collect::<Vec<_>>());
     }
     assert!(store.stats().rotations > 30, "{} rotations", store.stats().rotations);
@@ -202,26 +202,26 @@ fn many_rotations_between_two_looks_lose_nothing() {
 
 #[test]
 fn next_found_after_all_rotated_are_deleted() {
-    for archived in 1..=3_u64 {
+    for rotated in 1..=3_u64 {
         let rig = Rig::new();
         let store = rig.store(JournalOptions::new());
-        for value in 1..=archived {
+        for value in 1..=rotated {
             store.blocking().append(&value).unwrap();
             store.blocking().rotate().unwrap();
         }
         let mut early = rig.eye(1);
-        early.look().unwrap();
-        assert_eq!(store.blocking().trim_before(archived + 1).unwrap(), archived + 1);
-        let mut late = rig.eye(archived + 1);
-        for value in archived + 1..archived + 4 {
+        early.poll_now().unwrap();
+        assert_eq!(store.blocking().trim_before(rotated + 1).unwrap(), rotated + 1);
+        let mut late = rig.eye(rotated + 1);
+        for value in rotated + 1..rotated + 4 {
             store.blocking().append(&value).unwrap();
             for eye in [&mut early, &mut late] {
-                eye.look().unwrap();
-                assert_eq!(eye.seen.last(), Some(&(value, value)), "{archived} were deleted");
+                eye.poll_now().unwrap();
+                assert_eq!(eye.seen.last(), Some(&(value, value)), "{rotated} were deleted");
             }
             store.blocking().rotate().unwrap();
         }
-        assert_eq!(late.values(), (archived + 1..archived + 4).collect::<Vec<_>>());
+        assert_eq!(late.values(), (rotated + 1..rotated + 4).collect::<Vec<_>>());
     }
 }
 
@@ -233,16 +233,16 @@ fn lost_position_returns_first_available_seq() {
         store.blocking().append(&value).unwrap();
     }
     let mut eye = rig.eye(1);
-    eye.look().unwrap();
+    eye.poll_now().unwrap();
     for value in 21..=200_u64 {
         store.blocking().append(&value).unwrap();
     }
     store.blocking().close().unwrap();
     for number in 1..=8 {
-        fs::remove_file(rig.archived(number)).unwrap();
+        fs::remove_file(rig.rotated(number)).unwrap();
     }
     let first = Reader::open(&rig.path).unwrap().records::<u64>().next().unwrap().unwrap().seq;
-    let told = eye.look();
+    let told = eye.poll_now();
     assert!(
         matches!(told, Err(MiniStoreError::Trimmed { first_seq, .. }) if first_seq == first),
         "{told:?}, and it begins with {first}"
@@ -250,10 +250,10 @@ fn lost_position_returns_first_available_seq() {
     let read = eye.seen.last().unwrap().0;
     assert_eq!(eye.values(), (1..=read).collect::<Vec<_>>());
     assert!((20..first).contains(&read), "what was open is read to its end: {read}");
-    let told = rig.eye(first - 1).look();
+    let told = rig.eye(first - 1).poll_now();
     assert!(matches!(told, Err(MiniStoreError::Trimmed { first_seq, .. }) if first_seq == first), "{told:?}");
     let mut again = rig.eye(first);
-    again.look().unwrap();
+    again.poll_now().unwrap();
     assert_eq!(again.values(), (first..=200).collect::<Vec<_>>());
 }
 
@@ -265,8 +265,8 @@ fn a_segment_that_is_missing_in_between_is_damage() {
         store.blocking().append(&value).unwrap();
     }
     store.blocking().close().unwrap();
-    fs::remove_file(rig.archived(3)).unwrap();
-    let told = rig.eye(1).look();
+    fs::remove_file(rig.rotated(3)).unwrap();
+    let told = rig.eye(1).poll_now();
     assert!(matches!(told, Err(MiniStoreError::Corrupt { .. })), "{told:?}");
 }
 
@@ -283,7 +283,7 @@ fn damage_is_reported_and_ends_the_follower() {
     bytes[at + 3] = b'7';
     fs::write(&rig.path, bytes).unwrap();
     let mut eye = rig.eye(1);
-    let told = eye.look();
+    let told = eye.poll_now();
     assert!(matches!(told, Err(MiniStoreError::Corrupt { seq: Some(51), .. })), "{told:?}");
     assert_eq!(eye.values(), (1000..1050).collect::<Vec<_>>());
 }
@@ -294,11 +294,11 @@ fn what_was_read_and_is_changed_later_is_noticed() {
     let store = rig.store(JournalOptions::new());
     store.blocking().append(&1_u64).unwrap();
     let mut eye = rig.eye(1);
-    eye.look().unwrap();
+    eye.poll_now().unwrap();
     store.blocking().close().unwrap();
     let len = fs::metadata(&rig.path).unwrap().len();
     OpenOptions::new().write(true).open(&rig.path).unwrap().set_len(len - 10).unwrap();
-    let told = eye.look();
+    let told = eye.poll_now();
     assert!(matches!(told, Err(MiniStoreError::Corrupt { .. })), "{told:?}");
 }
 
@@ -311,7 +311,7 @@ fn groups_larger_than_memory_is_given_to_them_are_followed() {
     for count in [1, 20_000, 2, 30_000, 1] {
         store.blocking().append_batch(next..next + count).unwrap();
         next += count;
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         assert_eq!(eye.values(), (1..next).collect::<Vec<u64>>());
     }
 }
@@ -328,7 +328,7 @@ fn group_after_large_group_is_found_at_once() {
         next += LARGE + more;
         store.blocking().append(&next).unwrap();
         next += 1;
-        eye.look().unwrap();
+        eye.poll_now().unwrap();
         assert_eq!(eye.seen.last().map(|(_, value)| *value), Some(next - 1), "{more} more");
     }
 }

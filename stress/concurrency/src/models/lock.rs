@@ -5,8 +5,8 @@ use std::path::Path;
 use super::rig::{Rig, is_locked, options};
 use crate::{
     device::real,
-    lock::{JournalLock, Releasing},
-    names::Names,
+    file_names::FileNames,
+    lock::{JournalLock, PendingRelease},
     sync::thread,
 };
 
@@ -30,26 +30,26 @@ pub(super) fn one_of_two_openers_gets_the_journal(dir: &Path) {
 /// Two wait for a third, which announces and releases: both get it, one after the other, unless they came before the
 /// announcement.
 pub(super) fn a_lock_is_waited_for_while_it_is_being_released(dir: &Path) {
-    let names = Names::resolve(&*real(), &dir.join("j")).unwrap();
-    let releasing = Releasing::default();
+    let names = FileNames::resolve(&*real(), &dir.join("j")).unwrap();
+    let releasing = PendingRelease::default();
     let first = JournalLock::acquire(&*real(), &names, releasing.clone()).unwrap();
     let early = thread::spawn({
         let names = names.clone();
         move || {
-            let releasing = Releasing::default();
+            let releasing = PendingRelease::default();
             let lock = JournalLock::acquire(&*real(), &names, releasing.clone());
             assert!(lock.is_ok() || is_locked(&lock), "{lock:?}");
             // Only now: before it got the lock, nobody knew of it.
-            releasing.announce();
+            releasing.mark_releasing();
             drop(lock);
         }
     });
-    releasing.announce();
+    releasing.mark_releasing();
     let releases = thread::spawn(move || drop(first));
-    let late = JournalLock::acquire(&*real(), &names, Releasing::default());
+    let late = JournalLock::acquire(&*real(), &names, PendingRelease::default());
     assert!(late.is_ok() || is_locked(&late), "{late:?}");
     drop(late);
     releases.join().unwrap();
     early.join().unwrap();
-    drop(JournalLock::acquire(&*real(), &names, Releasing::default()).unwrap());
+    drop(JournalLock::acquire(&*real(), &names, PendingRelease::default()).unwrap());
 }

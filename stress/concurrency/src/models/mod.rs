@@ -3,16 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod capacity;
 mod closing;
+mod enqueue;
 mod failure;
 mod follow;
-mod hand_over;
 mod lock;
-mod pump;
 mod queue;
+mod read_ahead;
 mod retention;
 mod rig;
-mod room;
 mod rotation;
 mod waiting;
 
@@ -38,8 +38,8 @@ macro_rules! models {
 }
 
 models! {
-    hand_over: every_append_is_answered_once_and_in_order, whoever_gives_up_hurts_nobody;
-    room: no_more_is_accepted_than_there_is_room_for, room_is_granted_in_the_order_it_was_asked_for,
+    enqueue: every_append_is_answered_once_and_in_order, whoever_gives_up_hurts_nobody;
+    capacity: no_more_is_accepted_than_there_is_room_for, room_is_granted_in_the_order_it_was_asked_for,
         whoever_waits_for_room_learns_that_there_will_be_none,
         whoever_waits_for_room_at_a_close_is_written_or_refused;
     waiting: unpolled_appends_block_no_others, new_appends_do_not_overtake_waiting_ones,
@@ -49,7 +49,7 @@ models! {
     closing: what_races_a_close_is_written_or_refused, the_last_handle_may_go_before_the_answers_come,
         a_closed_journal_is_free_at_once, a_cancelled_open_leaves_the_journal_free;
     lock: one_of_two_openers_gets_the_journal, a_lock_is_waited_for_while_it_is_being_released;
-    pump: a_stream_gives_every_record_or_may_be_dropped, a_stream_tells_an_error_from_the_end,
+    read_ahead: a_stream_gives_every_record_or_may_be_dropped, a_stream_tells_an_error_from_the_end,
         what_is_read_in_parallel_is_whole_and_in_order;
     queue: a_parked_writer_hears_of_whatever_comes, whoever_asked_last_learns_the_outcome,
         a_writer_that_ends_without_a_word_refuses_everybody, a_commit_delay_loses_nobody,

@@ -6,13 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::rig::{Rig, options, poll_once, room_for};
+use super::rig::{Rig, options, permits_for, poll_once};
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Result,
-    process::Process,
-    queue::{Appended, Committed, Found, Group, Handed, Inbox, Queue, Request, Verdict},
-    request::{Lines, PendingCommit},
-    shared::Shared,
+    fork::ForkGuard,
+    inner::StoreInner,
+    queue::{
+        Appended, Command, CommitInfo, CommitQueue, Group, GroupOutcome, QueueReceiver, QueuedAppend, Recv,
+    },
+    request::{Payload, PendingCommit},
     sync::{block_on, oneshot, thread},
 };
 
@@ -22,24 +24,26 @@ const FOR_EVER: Duration = Duration::from_secs(1);
 /// The two ends of a queue without a store.
 #[derive(Clone)]
 struct Ends {
-    queue: Arc<Queue>,
-    shared: Arc<Shared>,
+    queue: Arc<CommitQueue>,
+    inner: Arc<StoreInner>,
 }
 
 impl Ends {
-    fn new(dir: &Path, room: u32) -> (Self, Inbox) {
-        let (process, queue) = (Process::current().unwrap(), Arc::new(Queue::new(room, 100, u64::MAX)));
-        let shared = Shared::new(dir.join("j"), process, Arc::clone(&queue), &JournalOptions::new()).unwrap();
-        let shared = Arc::new(shared);
-        let inbox = Inbox::new(Arc::clone(&queue), Arc::clone(&shared), Duration::ZERO);
-        (Self { queue, shared }, inbox)
+    fn new(dir: &Path, permits: u32) -> (Self, QueueReceiver) {
+        let (process, queue) =
+            (ForkGuard::current().unwrap(), Arc::new(CommitQueue::new(permits, 100, u64::MAX)));
+        let inner =
+            StoreInner::new(dir.join("j"), process, Arc::clone(&queue), &JournalOptions::new()).unwrap();
+        let inner = Arc::new(inner);
+        let receiver = QueueReceiver::new(Arc::clone(&queue), Arc::clone(&inner), Duration::ZERO);
+        (Self { queue, inner }, receiver)
     }
 
     /// As a store does it.
-    async fn submit(&self, room: u32) -> Result<PendingCommit> {
-        let lines = Lines::Owned(b"1".to_vec());
-        let mut handed = Handed { room, ..Handed::plain(lines, 1) };
-        match self.queue.append(&mut handed, &self.shared).map_err(|_| self.shared.refusal())? {
+    async fn submit(&self, permits: u32) -> Result<PendingCommit> {
+        let lines = Payload::Vec(b"1".to_vec());
+        let mut queued = QueuedAppend { permits, ..QueuedAppend::new(lines, 1) };
+        match self.queue.append(&mut queued, &self.inner).map_err(|_| self.inner.closed_error())? {
             Appended::Queued(pending) => Ok(pending),
             Appended::Waiting(waiting) => waiting.await,
         }
@@ -47,9 +51,9 @@ impl Ends {
 }
 
 /// Nobody here asks for more than the number.
-fn durable(seq: u64) -> Verdict {
+fn durable(seq: u64) -> GroupOutcome {
     let now = Instant::now();
-    Verdict::Durable(Committed {
+    GroupOutcome::Durable(CommitInfo {
         seq,
         offset: 0,
         segment_first_seq: 1,
@@ -61,34 +65,34 @@ fn durable(seq: u64) -> Verdict {
 }
 
 /// Settles groups and counts nudges until it is abandoned.
-fn serve(inbox: &Inbox, told: oneshot::Sender<()>) {
+fn serve(receiver: &QueueReceiver, told: oneshot::Sender<()>) {
     let (mut next, mut told) = (1, Some(told));
     loop {
-        match inbox.wait() {
-            Found::Request(Request::Commit(group)) => {
+        match receiver.wait() {
+            Recv::Command(Command::Commit(group)) => {
                 let first = next;
                 next += group.records();
-                inbox.settle(group, durable(first));
+                receiver.complete(group, durable(first));
             }
-            Found::Request(other) => panic!("nobody asked for {other:?}"),
-            Found::Nudge => {
+            Recv::Command(other) => panic!("nobody asked for {other:?}"),
+            Recv::Wakeup => {
                 let _ = told.take().expect("nudged once").send(());
             }
-            Found::Abandoned => return,
+            Recv::Disconnected => return,
         }
     }
 }
 
 /// Appends, a nudge and the end come while the writer parks: it misses none of them.
 pub(super) fn a_parked_writer_hears_of_whatever_comes(dir: &Path) {
-    let (ends, inbox) = Ends::new(dir, 10);
-    let (told, nudged) = oneshot::channel();
-    let writer = thread::spawn(move || serve(&inbox, told));
+    let (ends, receiver) = Ends::new(dir, 10);
+    let (told, wake_requested) = oneshot::channel();
+    let writer = thread::spawn(move || serve(&receiver, told));
     let nudges = thread::spawn({
         let queue = Arc::clone(&ends.queue);
         move || {
-            queue.nudge();
-            block_on(nudged).unwrap();
+            queue.wake_writer();
+            block_on(wake_requested).unwrap();
         }
     });
     let appends = [0, 1].map(|_| {
@@ -99,22 +103,22 @@ pub(super) fn a_parked_writer_hears_of_whatever_comes(dir: &Path) {
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2]);
     nudges.join().unwrap();
-    ends.queue.abandon();
+    ends.queue.disconnect();
     writer.join().unwrap();
 }
 
 /// Outcomes are asked for by one task and awaited by another, while they come.
 pub(super) fn whoever_asked_last_learns_the_outcome(dir: &Path) {
-    let (ends, inbox) = Ends::new(dir, 10);
+    let (ends, receiver) = Ends::new(dir, 10);
     let mut first = block_on(ends.submit(1)).unwrap();
     let second = block_on(ends.submit(1)).unwrap();
-    let Some(Found::Request(Request::Commit(group))) = inbox.poll() else { panic!("nothing was queued") };
+    let Some(Recv::Command(Command::Commit(group))) = receiver.poll() else { panic!("nothing was queued") };
     let polls = thread::spawn(move || {
         let told = poll_once(&mut first);
         thread::spawn(move || told.unwrap_or_else(|| block_on(first)).unwrap().seq)
     });
     let awaits = thread::spawn(move || block_on(second).unwrap().seq);
-    inbox.settle(group, durable(7));
+    receiver.complete(group, durable(7));
     let first = polls.join().unwrap().join().unwrap();
     assert_eq!((first, awaits.join().unwrap()), (7, 8));
 }
@@ -122,17 +126,17 @@ pub(super) fn whoever_asked_last_learns_the_outcome(dir: &Path) {
 /// A writer that is gone in the middle of a group: refused are those whose group it has, those in the queue, those who
 /// wait for room and those who come later.
 pub(super) fn a_writer_that_ends_without_a_word_refuses_everybody(dir: &Path) {
-    let (ends, inbox) = Ends::new(dir, 2);
+    let (ends, receiver) = Ends::new(dir, 2);
     let callers = [0, 1, 2, 3].map(|_| {
         let ends = ends.clone();
         thread::spawn(move || block_on(async { ends.submit(1).await?.await }))
     });
     let writer = thread::spawn(move || {
-        let taken: Option<Group> = match inbox.poll() {
-            Some(Found::Request(Request::Commit(group))) => Some(group),
+        let taken: Option<Group> = match receiver.poll() {
+            Some(Recv::Command(Command::Commit(group))) => Some(group),
             _ => None,
         };
-        drop((taken, inbox));
+        drop((taken, receiver));
     });
     writer.join().unwrap();
     for caller in callers {
@@ -177,7 +181,7 @@ pub(super) fn what_is_enough_ends_a_delay_and_so_does_a_full_queue(dir: &Path) {
     let store = rig.open(options().commit_delay(FOR_EVER).commit_delay_bytes(2)).unwrap();
     append_at_once(&store, [1, 2]);
     store.blocking().close().unwrap();
-    let store = rig.open(room_for(2).commit_delay(FOR_EVER)).unwrap();
+    let store = rig.open(permits_for(2).commit_delay(FOR_EVER)).unwrap();
     // The last of them is committed by the closing.
     let callers = thread::spawn({
         let store = store.clone();
@@ -188,7 +192,7 @@ pub(super) fn what_is_enough_ends_a_delay_and_so_does_a_full_queue(dir: &Path) {
     store.blocking().close().unwrap();
     assert_eq!(fifth.wait().unwrap().seq, 5);
     // Each of them waits for room; the one that comes last waits for nobody, and is committed by the closing.
-    let store = rig.open(room_for(1).commit_delay(FOR_EVER)).unwrap();
+    let store = rig.open(permits_for(1).commit_delay(FOR_EVER)).unwrap();
     let callers = [6_u64, 7, 8].map(|value| {
         let store = store.clone();
         thread::spawn(move || store.blocking().submit(&value).unwrap())
@@ -211,7 +215,7 @@ fn append_at_once(store: &MiniStore, values: [u64; 2]) {
 /// A group gives back the room of all its appends at once: whoever waited for a part of it goes on.
 pub(super) fn room_that_comes_back_in_one_piece_serves_all_who_waited(dir: &Path) {
     let rig = Rig::new(dir);
-    let store = rig.open(room_for(3)).unwrap();
+    let store = rig.open(permits_for(3)).unwrap();
     rig.hold();
     let accepted = [0_u64, 1, 2].map(|value| store.blocking().submit(&value).unwrap());
     let waiting = [3_u64, 4, 5].map(|value| {

@@ -13,8 +13,8 @@ use std::{
 use crate::{
     BackendKind, JournalOptions, MiniStore, MiniStoreError, Reader, Result,
     device::{
-        CommitBuffer, CommitError, CommitMethod, CommitOptions, Disk, DiskFile, FileId, Hands, Kind, Lane,
-        LockFile, MODE_DEFAULT, Open, RealDisk,
+        CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, DEFAULT_FILE_MODE, Executor,
+        FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode, OsFileSystem,
     },
     store::APPEND_OVERHEAD_BYTES,
     sync::{Condvar, Mutex, block_on, switch},
@@ -60,13 +60,14 @@ impl Rig {
     ) -> Pin<Box<impl Future<Output = Result<MiniStore>> + use<>>> {
         let (path, control) = (self.path.clone(), Arc::clone(&self.control));
         Box::pin(async move {
-            let choose = move || {
-                let inner = RealDisk::new(BackendKind::Blocking, MODE_DEFAULT);
-                let lane = ModelLane { inner: inner.lane()?, control: Arc::clone(&control) };
-                let disk: Arc<dyn Disk> = Arc::new(ModelDisk { inner, control });
-                Ok((BackendKind::Blocking, disk, Box::new(lane) as Box<dyn Lane>))
+            let select_backend = move || {
+                let inner = OsFileSystem::new(BackendKind::Blocking, DEFAULT_FILE_MODE);
+                let commit_backend =
+                    ModelBackend { inner: inner.commit_backend()?, control: Arc::clone(&control) };
+                let disk: Arc<dyn FileSystem> = Arc::new(ModelDisk { inner, control });
+                Ok((BackendKind::Blocking, disk, Box::new(commit_backend) as Box<dyn CommitBackend>))
             };
-            MiniStore::open_on(options, &path, choose).await
+            MiniStore::open_on(options, &path, select_backend).await
         })
     }
 
@@ -140,7 +141,7 @@ pub(super) fn options() -> JournalOptions {
 }
 
 /// A queue with room for so many appends of one digit.
-pub(super) fn room_for(appends: u64) -> JournalOptions {
+pub(super) fn permits_for(appends: u64) -> JournalOptions {
     options().max_queue_bytes(appends * APPEND_BYTES)
 }
 
@@ -167,12 +168,12 @@ pub(super) fn is_locked<T: std::fmt::Debug>(outcome: &Result<T>) -> bool {
 }
 
 #[derive(Debug)]
-struct ModelLane {
-    inner: Box<dyn Lane>,
+struct ModelBackend {
+    inner: Box<dyn CommitBackend>,
     control: Arc<Control>,
 }
 
-impl Lane for ModelLane {
+impl CommitBackend for ModelBackend {
     fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
         switch();
         self.inner.attach(path, options)
@@ -191,8 +192,8 @@ impl Lane for ModelLane {
         self.inner.switch();
     }
 
-    fn leave_direct(&mut self) -> io::Result<()> {
-        self.inner.leave_direct()
+    fn fall_back_to_buffered(&mut self) -> io::Result<()> {
+        self.inner.fall_back_to_buffered()
     }
 
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> std::result::Result<(), CommitError> {
@@ -206,16 +207,16 @@ impl Lane for ModelLane {
 /// Others may run before whatever is done to names.
 #[derive(Debug)]
 struct ModelDisk {
-    inner: RealDisk,
+    inner: OsFileSystem,
     control: Arc<Control>,
 }
 
-impl Disk for ModelDisk {
+impl FileSystem for ModelDisk {
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
         self.inner.canonicalize(path)
     }
 
-    fn kind(&self, path: &Path) -> io::Result<Kind> {
+    fn kind(&self, path: &Path) -> io::Result<FileKind> {
         self.inner.kind(path)
     }
 
@@ -228,7 +229,7 @@ impl Disk for ModelDisk {
         self.inner.lock_file(path)
     }
 
-    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+    fn open(&self, path: &Path, how: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
         switch();
         self.inner.open(path, how)
     }
@@ -269,11 +270,11 @@ impl Disk for ModelDisk {
         self.inner.list(dir)
     }
 
-    fn lane(&self) -> io::Result<Box<dyn Lane>> {
-        self.inner.lane()
+    fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {
+        self.inner.commit_backend()
     }
 
-    fn hands(&self) -> io::Result<Box<dyn Hands>> {
-        self.inner.hands()
+    fn executor(&self) -> io::Result<Box<dyn Executor>> {
+        self.inner.executor()
     }
 }

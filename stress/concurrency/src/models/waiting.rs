@@ -2,7 +2,7 @@
 
 use std::{future::Future, path::Path, pin::Pin};
 
-use super::rig::{Rig, is_closed, is_poisoned, poll_once, room_for};
+use super::rig::{Rig, is_closed, is_poisoned, permits_for, poll_once};
 use crate::{
     MiniStore, MiniStoreError, PendingAppend, Result,
     sync::{block_on, switch, thread},
@@ -12,7 +12,7 @@ type BoxedAppend = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// A store whose queue has capacity for `appends`, and is full, while commits are held back.
 fn full(rig: &Rig, appends: u64) -> (MiniStore, Vec<PendingAppend>) {
-    let store = rig.open(room_for(appends)).unwrap();
+    let store = rig.open(permits_for(appends)).unwrap();
     rig.hold();
     let pending = (0..appends).map(|_| store.blocking().submit(&0_u64).unwrap()).collect();
     (store, pending)
@@ -110,7 +110,7 @@ pub(super) fn waiting_appends_may_be_dropped_at_any_moment(dir: &Path) {
 /// While the writer waits for the disk, dropping the first waiting append lets the next ones in.
 pub(super) fn dropping_the_first_waiting_append_accepts_others(dir: &Path) {
     let rig = Rig::new(dir);
-    let store = rig.open(room_for(2)).unwrap();
+    let store = rig.open(permits_for(2)).unwrap();
     rig.hold();
     let filling = store.blocking().submit(&0_u64).unwrap();
     let large = waiting(&store, 1, LARGE);
@@ -140,7 +140,7 @@ pub(super) fn waiting_appends_end_with_a_close(dir: &Path) {
 
 fn ends_while_appends_wait(dir: &Path, fails: bool) {
     let rig = Rig::new(dir);
-    let store = rig.open(room_for(1)).unwrap();
+    let store = rig.open(permits_for(1)).unwrap();
     rig.hold();
     if fails {
         rig.fail_commit(1);

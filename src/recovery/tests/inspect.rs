@@ -1,0 +1,147 @@
+//! The table, on real files: for every combination there is a journal that shows it, and recovery does with it what
+//! the table says.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::table::{all_states, is_refused};
+use crate::{
+    JournalOptions, Reader,
+    RecoveryPolicy::{self, Strict, TruncateAtFirstError},
+    device::{FileSystem, real},
+    file_names::FileNames,
+    format::{
+        ChainLink, Header,
+        testing::{FIRST, SegmentBytes},
+    },
+    recovery::{
+        ActiveState as Active, JournalState, JournalStates, NextState as Next, RotatedState as Rotated,
+        ScanCache, recover,
+    },
+};
+
+/// Records in each segment that verifies.
+const RECORDS: u64 = 3;
+
+fn two_groups(header: Header) -> SegmentBytes {
+    SegmentBytes::new(header).group(&["1", "{\"two\":2}"]).group(&["\"three\""])
+}
+
+/// The first group does not verify, the second does.
+fn damaged(header: Header) -> Vec<u8> {
+    let mut bytes = two_groups(header).padded(99);
+    bytes[header.encode().len() + 1] = b'9';
+    bytes
+}
+
+fn padding() -> Vec<u8> {
+    vec![b' '; 4096]
+}
+
+/// What the segment behind the newest archived one is to say of it.
+fn link(rotated: Rotated) -> ChainLink {
+    match rotated {
+        Rotated::Absent | Rotated::Corrupt => ChainLink { first: 1, prev: 0 },
+        Rotated::Closed | Rotated::Unfinished => {
+            ChainLink { first: 1 + RECORDS, prev: two_groups(FIRST).last_seal() }
+        }
+    }
+}
+
+/// Files that show this, by their suffix.
+fn files(states: JournalStates) -> Vec<(&'static str, Vec<u8>)> {
+    let header = Header::Sealed(link(states.rotated));
+    let foreign = || b"what?\n".to_vec();
+    let rotated = match states.rotated {
+        Rotated::Absent => None,
+        Rotated::Closed => Some(two_groups(FIRST).closed()),
+        Rotated::Unfinished => Some(two_groups(FIRST).padded(99)),
+        Rotated::Corrupt => Some(damaged(FIRST)),
+    };
+    let next = match states.next {
+        Next::Absent => None,
+        Next::Empty => Some(padding()),
+        Next::Valid => Some(SegmentBytes::new(header).padded(99)),
+        Next::Unexpected => Some(foreign()),
+    };
+    let active = match states.active {
+        Active::Absent => None,
+        Active::Empty => Some(padding()),
+        Active::Clean => Some(two_groups(header).padded(99)),
+        Active::Torn => Some(two_groups(header).line("{\"torn\":").padded(99)),
+        Active::Corrupt => Some(damaged(header)),
+        Active::Invalid => Some(foreign()),
+    };
+    let all = [(".001", rotated), (".next", next), ("", active)];
+    all.into_iter().filter_map(|(suffix, bytes)| Some((suffix, bytes?))).collect()
+}
+
+/// Records that the table lets survive.
+fn surviving(states: JournalStates) -> u64 {
+    let rotated = matches!(states.rotated, Rotated::Closed | Rotated::Unfinished);
+    let active = matches!(states.active, Active::Clean | Active::Torn);
+    RECORDS * (u64::from(rotated) + u64::from(active))
+}
+
+fn lay_out(states: JournalStates, dir: &Path) -> PathBuf {
+    for (suffix, bytes) in files(states) {
+        fs::write(dir.join(format!("j{suffix}")), bytes).unwrap();
+    }
+    dir.join("j")
+}
+
+fn content(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut content: Vec<_> = paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    content.sort();
+    content
+}
+
+fn inspect(disk: &dyn FileSystem, path: &Path) -> JournalStates {
+    JournalState::inspect(disk, &FileNames::resolve(disk, path).unwrap(), &mut ScanCache::default())
+        .unwrap()
+        .states()
+}
+
+#[test]
+fn every_combination_is_seen_for_what_it_is() {
+    for states in all_states() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(inspect(&*real(), &lay_out(states, dir.path())), states);
+    }
+}
+
+fn check(states: JournalStates, policy: RecoveryPolicy) {
+    let context = format!("{states:?}, {policy:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = lay_out(states, dir.path());
+    let before = content(dir.path());
+    let disk = real();
+    let names = FileNames::resolve(&*disk, &path).unwrap();
+    let outcome = recover(&*disk, &names, &JournalOptions::new().recovery(policy));
+    if is_refused(states, policy) {
+        outcome.expect_err(&context);
+        assert_eq!(content(dir.path()), before, "{context}");
+        return;
+    }
+    assert_eq!(outcome.expect(&context).report.next_seq, surviving(states) + 1, "{context}");
+    let numbers: Vec<_> = Reader::open(&path)
+        .unwrap()
+        .records::<serde_json::Value>()
+        .map(|record| record.expect(&context).seq)
+        .collect();
+    assert_eq!(numbers, (1..=surviving(states)).collect::<Vec<_>>(), "{context}");
+    let after = inspect(&*disk, &path);
+    assert_eq!((after.active, after.next), (Active::Clean, Next::Absent), "{context}");
+    assert!(matches!(after.rotated, Rotated::Absent | Rotated::Closed), "{context}: {after:?}");
+}
+
+#[test]
+fn recovery_does_with_every_combination_what_the_table_says() {
+    for states in all_states() {
+        check(states, Strict);
+        check(states, TruncateAtFirstError);
+    }
+}

@@ -1,0 +1,60 @@
+//! Reading on behind damage: commit groups that verify against the seal that *stands* before them.
+
+use std::io;
+
+use super::{
+    Block, LineReader, ReadAt,
+    tail::{stored_seals, verifies},
+};
+use crate::format::Chain;
+
+/// Lines up to and including one that ends in a seal, or up to the end of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ResyncedGroup {
+    /// Where its first line begins.
+    pub(crate) offset: u64,
+    /// Its first line, counted from 1 in the file.
+    pub(crate) line: u64,
+    pub(crate) records: u64,
+    pub(crate) verified: bool,
+}
+
+/// Goes through a damaged segment, from the first group that failed on.
+#[derive(Debug)]
+pub(crate) struct ResyncScanner<S> {
+    lines: LineReader<S>,
+    line: u64,
+    /// The seal that stands before the next group, once one was seen.
+    chain: Option<Chain>,
+}
+
+impl<S: ReadAt> ResyncScanner<S> {
+    pub(crate) fn new(source: S, offset: u64, line: u64) -> Self {
+        Self { lines: LineReader::new(source, offset), line, chain: None }
+    }
+
+    /// The next candidate, its lines appended to `block`; `None` at the end of the file.
+    pub(crate) fn next(&mut self, block: &mut Block) -> io::Result<Option<ResyncedGroup>> {
+        let mut resynced =
+            ResyncedGroup { offset: self.lines.position(), line: self.line, records: 0, verified: false };
+        let mut chain = self.chain;
+        while let Some(line) = self.lines.next()? {
+            let verified =
+                stored_seals(&line).find(|&seal| chain.is_some_and(|chain| verifies(chain, &line, seal)));
+            let seal = verified.or_else(|| stored_seals(&line).next());
+            let value_len = seal.map_or(line.bytes.len(), |(value_len, _)| value_len);
+            block.push(line.bytes[..value_len].trim_ascii_end(), line.offset);
+            resynced.records += 1;
+            self.line += 1;
+            if let Some((_, seal)) = seal {
+                resynced.verified = verified.is_some();
+                self.chain = Some(Chain::from_seal(seal));
+                return Ok(Some(resynced));
+            }
+            if let Some(chain) = &mut chain {
+                chain.push(line.bytes);
+            }
+        }
+        Ok((resynced.records > 0).then_some(resynced))
+    }
+}

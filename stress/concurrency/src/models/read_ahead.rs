@@ -1,0 +1,107 @@
+//! The threads that read for others: ahead for a stream, side by side for a replay.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use crate::{
+    JournalStream, MiniStore, MiniStoreError, Result, device,
+    format::{Chain, ChainLink, Header, seal},
+    reader,
+    sync::{block_on, thread},
+};
+
+/// Enough blocks that the reading thread has to wait for its reader.
+const RECORDS: usize = 12;
+const RECORD_BYTES: usize = 3 << 10;
+
+/// Each record and the text behind it are a commit group.
+fn write_journal(path: &Path) {
+    let mut bytes = Header::Sealed(ChainLink { first: 1, prev: 0 }).encode();
+    let mut chain = Chain::from_header(&bytes);
+    for record in 0..RECORDS {
+        let group = format!("{record}\n\"{}\"", "x".repeat(RECORD_BYTES));
+        chain.push(group.as_bytes());
+        bytes.extend_from_slice(b"\n");
+        bytes.extend_from_slice(group.as_bytes());
+        bytes.extend_from_slice(&seal::encode(chain.seal()));
+        chain = Chain::from_seal(chain.seal());
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+/// A byte of its last group is changed, and it is marked as closed: damage, and no end.
+fn write_damaged_journal(path: &Path) {
+    write_journal(path);
+    let mut bytes = fs::read(path).unwrap();
+    let last = bytes.len() - RECORD_BYTES;
+    bytes[last] = b'y';
+    bytes.extend_from_slice(b"\t\n");
+    fs::write(path, bytes).unwrap();
+}
+
+async fn next(stream: &mut JournalStream<Value>) -> Option<Result<Value>> {
+    stream.next().await
+}
+
+/// Two streams at once: one is read to its end, the other dropped somewhere. Neither thread is left behind: the model
+/// checker would say that it waits for ever.
+pub(super) fn a_stream_gives_every_record_or_may_be_dropped(dir: &Path) {
+    let path = dir.join("j");
+    write_journal(&path);
+    let dropped = thread::spawn({
+        let path = path.clone();
+        move || {
+            block_on(async {
+                let mut stream = MiniStore::stream(&path).await.unwrap();
+                assert_eq!(next(&mut stream).await.unwrap().unwrap(), 0);
+            });
+        }
+    });
+    block_on(async {
+        let mut stream = MiniStore::stream(&path).await.unwrap();
+        for record in 0..RECORDS {
+            assert_eq!(next(&mut stream).await.unwrap().unwrap(), record);
+            assert!(next(&mut stream).await.unwrap().unwrap().is_string());
+        }
+        assert!(next(&mut stream).await.is_none());
+    });
+    dropped.join().unwrap();
+}
+
+/// Damage behind records that verify.
+pub(super) fn a_stream_tells_an_error_from_the_end(dir: &Path) {
+    let path = dir.join("j");
+    write_damaged_journal(&path);
+    block_on(async {
+        let mut stream = MiniStore::stream::<Value>(&path).await.unwrap();
+        while let Some(record) = next(&mut stream).await {
+            if let Err(error) = record {
+                assert!(matches!(error, MiniStoreError::Corrupt { .. }), "{error:?}");
+                return;
+            }
+        }
+        panic!("the stream ended without an error");
+    });
+}
+
+/// Two replays at once, each on threads of its own: one is awaited, of the other the first record is at fault. None of the
+/// threads is left behind.
+pub(super) fn what_is_read_in_parallel_is_whole_and_in_order(dir: &Path) {
+    let path = dir.join("j");
+    write_journal(&path);
+    let refused = thread::spawn({
+        let path = path.clone();
+        move || {
+            let replayed = block_on(reader::replay_parallel_on::<String>(device::real(), path, 2));
+            assert!(matches!(replayed, Err(MiniStoreError::Deserialize { line: 2, .. })), "{replayed:?}");
+        }
+    });
+    let replayed = block_on(reader::replay_parallel_on::<Value>(device::real(), path, 2)).unwrap();
+    assert_eq!(replayed.len(), 2 * RECORDS);
+    for (record, pair) in replayed.chunks(2).enumerate() {
+        assert_eq!(pair[0], record);
+        assert!(pair[1].is_string());
+    }
+    refused.join().unwrap();
+}
