@@ -173,7 +173,7 @@ impl Writer {
             Err(CommitError::StorageFull(_)) if group.appends() > 1 => {
                 GroupOutcome::Each(self.commit_individually(&group, taken))
             }
-            Err(error) => match self.to_outcome(error) {
+            Err(error) => match self.append_outcome(error) {
                 AppendOutcome::Refused => GroupOutcome::Refused,
                 fate => GroupOutcome::Each(vec![fate; group.appends()]),
             },
@@ -204,7 +204,7 @@ impl Writer {
                     self.publish();
                     AppendOutcome::Durable(committed)
                 }
-                Err(error) => self.to_outcome(error),
+                Err(error) => self.append_outcome(error),
             };
             fates.push(fate);
         }
@@ -212,7 +212,7 @@ impl Writer {
     }
 
     /// What a failed commit means to whoever appended.
-    fn to_outcome(&mut self, error: CommitError) -> AppendOutcome {
+    fn append_outcome(&mut self, error: CommitError) -> AppendOutcome {
         match error {
             CommitError::StorageFull(error) => {
                 self.log_disk_full(&error);
