@@ -7,11 +7,11 @@ use std::{hint::black_box, path::Path, time::Instant};
 use bytes::Bytes;
 use serde::Serialize;
 
-pub use crate::writer::bench::GroupEncoder;
+pub use crate::commit::writer::bench::GroupEncoder;
 use crate::{
-    BackendKind, JournalOptions, Result, Stats, encode,
+    BackendKind, JournalOptions, Result, Stats,
+    format::encode,
     format::{Chain, seal},
-    recovery,
     stats::{Counters, Gauges, GroupSample},
 };
 
@@ -40,7 +40,7 @@ pub fn seal_of(lines: &[u8]) -> u32 {
 
 /// Records of a segment that verify, if it is one.
 pub fn scan_to_end(segment: &[u8]) -> Option<u64> {
-    recovery::scan_to_end(segment).ok()?.ok().map(|scanned| scanned.records)
+    crate::journal::segment_summary::scan_to_end(segment).ok()?.ok().map(|scanned| scanned.records)
 }
 
 /// What a commit is counted in.

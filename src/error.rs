@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::device::{is_shortage, is_storage_full};
+use crate::io::{is_shortage, is_storage_full};
 
 /// A specialised [`Result`](std::result::Result) for everything in this crate.
 pub type Result<T> = std::result::Result<T, MiniStoreError>;

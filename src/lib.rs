@@ -133,57 +133,44 @@ compile_error!("ministore-uring runs on Linux only: linux-only.md in its reposit
 #[cfg(test)]
 extern crate self as ministore_uring;
 
-mod append;
+mod api;
+mod background;
 #[cfg(feature = "_bench")]
 #[doc(hidden)]
 pub mod bench;
-mod blocking;
-mod device;
-mod encode;
+mod caller_code;
+mod commit;
 mod error;
-mod file_names;
-mod fork;
 mod format;
 #[cfg(any(test, feature = "_fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
-mod inner;
-mod lock;
+mod io;
+mod journal;
 pub mod maintenance;
 #[cfg(shuttle)]
 #[path = "../stress/concurrency/src/models/mod.rs"]
 pub mod models;
 mod options;
-mod ownership;
 mod planted;
-mod queue;
-mod reader;
+mod read;
 mod recovery;
-mod request;
-mod retention;
-mod scan;
 mod serialize;
 pub mod stats;
-mod store;
 mod sync;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
-mod validate;
-mod watermark;
-mod writer;
 
-pub use append::{Append, JsonBatch, PendingAppend, Receipt};
-pub use blocking::BlockingStore;
-pub use device::{BackendKind, SyncKind};
+pub use api::{Append, BlockingStore, JsonBatch, MiniStore, PendingAppend, Receipt};
 pub use error::{ErrorKind, MiniStoreError, Result, WriteOutcome};
+pub use io::{BackendKind, SyncKind};
 pub use options::{Backend, JournalOptions, MiniStoreOptions, RecoveryPolicy, SyncMode};
-pub use reader::{
+pub use read::{
     FollowStream, Follower, JournalStream, RawFollower, RawRecord, RawRecords, Reader, Record, RecordRange,
     RecordStream, Records, StopHandle,
 };
 pub use recovery::{OpenReport, TruncatedTail};
 pub use stats::Stats;
-pub use store::MiniStore;
 
 /// The reference, as in `docs/reference` of the package. This module exists in the documentation only.
 #[cfg(any(doc, doctest))]

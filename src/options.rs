@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     MiniStore, MiniStoreError, Result,
-    device::{CommitOptions, DEFAULT_FILE_MODE},
-    sync::block_on,
+    io::{CommitOptions, DEFAULT_FILE_MODE},
 };
 
 /// 1 MiB, in bytes.
@@ -453,33 +452,6 @@ impl JournalOptions {
     pub fn metrics_label(mut self, journal: impl Into<String>) -> Self {
         self.metrics_label = Some(journal.into());
         self
-    }
-
-    /// Opens the journal at `path` for writing. Creates it and its parent directories where they are missing, and recovers it
-    /// after a crash ([`open_report`](MiniStore::open_report) has what was done).
-    ///
-    /// All work runs on the journal's own threads: the calling thread is not blocked.
-    ///
-    /// # Errors
-    ///
-    /// * [`InvalidArgument`](MiniStoreError::InvalidArgument): an option is out of its range.
-    /// * [`PathIsNotFile`](MiniStoreError::PathIsNotFile): the path names a directory or a device.
-    /// * [`MissingInitialState`](MiniStoreError::MissingInitialState): the file is not a journal.
-    /// * [`Locked`](MiniStoreError::Locked): another writer has it open.
-    /// * [`Corrupt`](MiniStoreError::Corrupt): acknowledged data is damaged; nothing was changed.
-    /// * [`BackendUnavailable`](MiniStoreError::BackendUnavailable): io_uring was asked for and is refused.
-    /// * [`Io`](MiniStoreError::Io): the operating system refused something.
-    pub async fn open<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
-        MiniStore::open_with(self, path.as_ref()).await
-    }
-
-    /// [`open`](Self::open), for programs without an async runtime. Blocks the calling thread.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open).
-    pub fn open_blocking<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
-        block_on(self.open(path))
     }
 
     /// The one place where limits are checked.

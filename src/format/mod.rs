@@ -4,10 +4,13 @@
 //! A segment is a header line and record lines, separated by LF. The last line of every commit group ends in a
 //! [`seal`]; the last line of a closed segment also ends in the [closed mark](CLOSE_MARKER).
 
+pub(crate) mod encode;
 pub(crate) mod header;
 pub(crate) mod holds;
 pub(crate) mod line;
+pub(crate) mod scan;
 pub(crate) mod seal;
+mod validate;
 
 pub(crate) use header::{ChainLink, Header, HeaderError};
 pub(crate) use line::{LineTrailer, parse_trailer};

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     MiniStoreError,
-    encode::{to_line, validate_line},
+    format::encode::{to_line, validate_line},
     format::{
         Chain, ChainLink, Header, LineTrailer, SEAL_LEN, header, line::embedded_seals, parse_trailer, seal,
     },

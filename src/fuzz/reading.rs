@@ -9,7 +9,7 @@ use super::{
     journal::{Journal, records},
     script::Script,
 };
-use crate::{MiniStore, MiniStoreError, Reader, device, reader::replay_parallel_on};
+use crate::{MiniStore, MiniStoreError, Reader, io::os_file_system, read::replay_parallel_on};
 
 /// Reads what a script makes in `dir`, or the bytes as they are.
 pub fn reading(data: &[u8], dir: &Path) {
@@ -38,7 +38,7 @@ pub fn reading(data: &[u8], dir: &Path) {
 
 fn replayed(journal: &Journal, read: &[(u64, String)], fault: Option<&MiniStoreError>) {
     let one_by_one = pollster::block_on(MiniStore::replay::<Box<RawValue>, _>(journal.path()));
-    let in_parallel = replay_parallel_on::<Box<RawValue>>(device::real(), journal.path(), 3);
+    let in_parallel = replay_parallel_on::<Box<RawValue>>(os_file_system(), journal.path(), 3);
     for replayed in [one_by_one, pollster::block_on(in_parallel)] {
         match replayed {
             Ok(replayed) => {

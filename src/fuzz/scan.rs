@@ -5,9 +5,11 @@ use super::{
     script::{self, Script},
 };
 use crate::{
+    format::scan::{
+        Block, Group, LineReader, ResyncScanner, ScanItem, ScanMode, Scanner, SegmentEnd, read_header,
+    },
     format::{ChainLink, Header, seal},
-    recovery::check_plain_lines,
-    scan::{Block, Group, LineReader, ResyncScanner, ScanItem, ScanMode, Scanner, SegmentEnd, read_header},
+    journal::segment_summary::check_plain_lines,
 };
 
 /// More steps than there can be lines: a scan that takes them does not end.

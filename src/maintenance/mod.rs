@@ -36,7 +36,7 @@ pub use verify::{SegmentReport, SegmentState, VerifyReport, verify};
 
 use serde::Serialize;
 
-use crate::scan::Tail;
+use crate::format::scan::Tail;
 
 /// Bytes that do not verify.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

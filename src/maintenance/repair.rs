@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::{Corruption, VerifyReport, verify};
 use crate::{
-    Backend, JournalOptions, RecoveryPolicy, Result, device,
-    file_names::FileNames,
+    Backend, JournalOptions, RecoveryPolicy, Result,
+    io::os_file_system,
+    journal::file_names::FileNames,
     recovery::{ActiveState, JournalState, JournalStates, NextState, RotatedState, ScanCache, Step, decide},
 };
 
@@ -41,7 +42,7 @@ pub struct RepairReport {
 pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> {
     let path = path.as_ref();
     let found = verify(path)?;
-    let disk = device::real();
+    let disk = os_file_system();
     let names = FileNames::resolve(&*disk, path)?;
     let journal = JournalState::inspect(&*disk, &names, &mut ScanCache::default())?;
     let (steps, refused) = plan(&journal);

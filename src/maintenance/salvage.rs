@@ -13,12 +13,12 @@ use serde_json::value::RawValue;
 use super::Corruption;
 use crate::{
     Append, JournalOptions, JsonBatch, MiniStore, MiniStoreError, PendingAppend, Result,
-    device::{self, FileHandle, FileSystem, OpenMode},
-    file_names::FileNames,
     format::HeaderError,
+    format::scan::{Block, LineReader, ResyncScanner, ScanItem, ScanMode, Scanner, Tail},
+    io::{FileHandle, FileSystem, OpenMode, os_file_system},
+    journal::file_names::FileNames,
+    journal::segment_set::SegmentSet,
     options::LINE_BYTES_LIMIT,
-    reader::SegmentSet,
-    scan::{Block, LineReader, ResyncScanner, ScanItem, ScanMode, Scanner, Tail},
 };
 
 /// Groups that may be on their way at a time.
@@ -49,7 +49,7 @@ pub struct SalvageReport {
 pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<SalvageReport> {
     let found = super::verify(&from)?;
     let to = to.as_ref();
-    let disk = device::real();
+    let disk = os_file_system();
     let (old, new) = (FileNames::resolve(&*disk, from.as_ref())?, FileNames::resolve(&*disk, to)?);
     if old.is_journal_file(&new.active()) || new.is_journal_file(&old.active()) {
         let text =

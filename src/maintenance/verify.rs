@@ -13,13 +13,13 @@ use serde::Serialize;
 use super::Corruption;
 use crate::{
     MiniStoreError, Result,
-    device::{self, FileHandle, FileSystem, OpenMode},
-    file_names::FileNames,
+    format::scan::{Block, ResyncScanner, ScanItem, ScanMode, Scanner, Tail},
     format::{Header, SEAL_LEN},
-    reader::SegmentSet,
-    recovery::check_plain_lines,
-    retention,
-    scan::{Block, ResyncScanner, ScanItem, ScanMode, Scanner, Tail},
+    io::{FileHandle, FileSystem, OpenMode, os_file_system},
+    journal::file_names::FileNames,
+    journal::holds,
+    journal::segment_set::SegmentSet,
+    journal::segment_summary::check_plain_lines,
 };
 
 /// The parts of a journal, and the corruption found in it. See [`verify()`].
@@ -115,7 +115,7 @@ impl fmt::Display for SegmentState {
 /// [`Io`](MiniStoreError::Io) where a file cannot be read, of kind `NotFound` where there is no journal. Corruption
 /// inside the files is not an error here: it is in [`VerifyReport::faults`].
 pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
-    verify_on(&*device::real(), path.as_ref())
+    verify_on(&*os_file_system(), path.as_ref())
 }
 
 /// As [`verify`], on `disk`.
@@ -140,7 +140,7 @@ pub(crate) fn verify_on(disk: &dyn FileSystem, path: &Path) -> Result<VerifyRepo
         examiner.segment(&path, &file, true).map_err(MiniStoreError::file(&path, "read"))?;
     }
     let mut found = examiner.finish();
-    match retention::load(disk, &names) {
+    match holds::load(disk, &names) {
         Ok(holds) => found.holds = holds,
         Err(MiniStoreError::Corrupt { segment, offset, line, seq, reason }) => {
             found.faults.push(Corruption { segment, offset, line, seq, reason });

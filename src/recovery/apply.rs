@@ -13,16 +13,19 @@ use super::{
     inspect::{Active, Content, JournalState},
     numbering::first_seq_of,
     scan_cache::ScanCache,
-    summary::SegmentSummary,
 };
 use crate::{
     JournalOptions, MiniStoreError, Result,
-    device::{FileHandle, FileSystem, OpenMode, RenameError, rename_to_free_name},
-    file_names::FileNames,
-    format::{CLOSE_MARKER, Chain, Header, LF, seal},
-    ownership::in_the_way,
+    format::scan::Tail,
+    format::{Chain, Header, LF, seal},
+    io::{FileHandle, FileSystem, OpenMode, RenameError, rename_to_free_name},
+    journal::ownership::in_the_way,
+    journal::{
+        close_segment::{close_segment, end_in},
+        file_names::FileNames,
+        segment_summary::SegmentSummary,
+    },
     planted::{Bug, planted},
-    scan::Tail,
 };
 
 /// Bytes copied at a time.
@@ -173,18 +176,6 @@ pub(super) fn finish_open(
     Ok(recovered)
 }
 
-/// Marks a segment as complete: nothing is to be written behind `data_end` any more.
-pub(crate) fn close_segment(file: &dyn FileHandle, data_end: u64, sealed: bool) -> io::Result<()> {
-    mark_closed(file, data_end, sealed)?;
-    file.sync()
-}
-
-/// The same, not durable yet.
-pub(crate) fn mark_closed(file: &dyn FileHandle, data_end: u64, sealed: bool) -> io::Result<()> {
-    let ending: &[u8] = if sealed { &[CLOSE_MARKER, LF] } else { &[LF] };
-    put_ending(file, data_end, ending, sealed)
-}
-
 /// Makes the last group durable, from whose writing the journal may have been cut off: the write may not have
 /// been synced, or its sync may have failed. Such a group is still read from the page cache, as whole as any, and no
 /// later sync writes it; a power cut would take it from under the groups that follow. So it is written once more,
@@ -239,21 +230,6 @@ fn create_segment(disk: &dyn FileSystem, names: &FileNames, header: Header) -> i
     disk.sync_dir(names.dir())?;
     rename_new(disk, names, &names.next(), &names.active())?;
     disk.sync_dir(names.dir())
-}
-
-/// Cuts everything behind `data_end`, puts `ending` there, and makes it durable.
-fn end_in(file: &dyn FileHandle, data_end: u64, ending: &[u8], sealed: bool) -> io::Result<()> {
-    put_ending(file, data_end, ending, sealed)?;
-    file.sync()
-}
-
-fn put_ending(file: &dyn FileHandle, data_end: u64, ending: &[u8], sealed: bool) -> io::Result<()> {
-    // A sealed group needs no LF to be whole, so that no reader ever sees a line of padding. A plain line does.
-    if sealed {
-        file.set_len(data_end)?;
-    }
-    file.write_at(ending, data_end)?;
-    file.set_len(data_end + ending.len() as u64)
 }
 
 fn write_header(file: &dyn FileHandle, header: Header) -> io::Result<()> {

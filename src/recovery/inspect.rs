@@ -12,16 +12,16 @@ use super::{
     last_rotated::LastRotated,
     numbering::{CountError, NextPosition, next_position},
     scan_cache::ScanCache,
-    summary::{SegmentSummary, check_plain_lines},
 };
 use crate::{
     MiniStoreError, Result,
-    device::{FileHandle, FileSystem, OpenMode},
-    file_names::{FileNames, NUMBER_MAX},
+    format::scan::{LineReader, SegmentEnd, Tail, has_magic},
     format::{ChainLink, HeaderError, PADDING, header},
-    ownership::{Place, check_companions, check_left_out, follows},
+    io::{FileHandle, FileSystem, OpenMode},
+    journal::file_names::{FileNames, NUMBER_MAX},
+    journal::ownership::{Place, check_companions, check_left_out, follows},
+    journal::segment_summary::{SegmentSummary, check_plain_lines},
     planted::{Bug, planted},
-    scan::{LineReader, SegmentEnd, Tail, has_magic},
 };
 
 /// A header lies in it, whole.

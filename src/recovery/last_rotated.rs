@@ -3,12 +3,13 @@
 
 use std::{io, path::Path};
 
-use super::{scan_cache::ScanCache, summary::SegmentSummary};
+use super::scan_cache::ScanCache;
+use crate::journal::segment_summary::SegmentSummary;
 use crate::{
-    device::{FileHandle, FileSystem, OpenMode},
+    format::scan::{SegmentEnd, Tail, read_header},
     format::{ChainLink, Header, LF},
-    ownership::closing_seal,
-    scan::{SegmentEnd, Tail, read_header},
+    io::{FileHandle, FileSystem, OpenMode},
+    journal::ownership::closing_seal,
 };
 
 /// The newest archived segment, as far as it had to be read.

@@ -11,25 +11,22 @@ mod last_rotated;
 mod numbering;
 mod report;
 mod scan_cache;
-mod summary;
 #[cfg(test)]
 mod tests;
 
 use std::{io, path::Path, sync::Arc};
 
-pub(crate) use apply::{close_segment, mark_closed};
 pub(crate) use decide::{ActiveState, JournalStates, NextState, RotatedState, Step, decide};
 pub(crate) use inspect::JournalState;
 pub use report::{OpenReport, TruncatedTail};
 pub(crate) use scan_cache::ScanCache;
-pub(crate) use summary::{check_plain_lines, scan_to_end};
 
 use crate::{
     JournalOptions, MiniStoreError, Result,
-    device::{FileHandle, FileSystem, OpenMode, is_shortage},
-    file_names::FileNames,
     format::Chain,
-    ownership::check_unlocked,
+    io::{FileHandle, FileSystem, OpenMode, is_shortage},
+    journal::file_names::FileNames,
+    journal::ownership::check_unlocked,
     planted::{Bug, planted},
 };
 

@@ -2,11 +2,12 @@
 
 use std::{io, path::PathBuf};
 
-use super::{scan_cache::ScanCache, summary::scan_to_end};
+use super::scan_cache::ScanCache;
+use crate::journal::segment_summary::scan_to_end;
 use crate::{
     MiniStoreError, Result,
+    format::scan::{ReadAt, read_header},
     format::{ChainLink, Header},
-    scan::{ReadAt, read_header},
 };
 
 /// Where the segment after these begins.

@@ -12,11 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    decide::Step,
-    summary::{Checkpoint, SegmentSummary, scan_from_start},
-};
-use crate::{file_names::FileNames, format::HeaderError, scan::ReadAt};
+use super::decide::Step;
+use crate::journal::segment_summary::{Checkpoint, SegmentSummary, scan_from_start};
+use crate::{format::HeaderError, format::scan::ReadAt, journal::file_names::FileNames};
 
 #[derive(Debug, Default)]
 pub(crate) struct ScanCache {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     BackendKind, JournalOptions, MiniStoreError, Result, SyncKind,
-    device::CommitMethod,
+    io::CommitMethod,
     sync::stats::{AtomicBool, AtomicU64, Ordering},
 };
 

@@ -21,12 +21,12 @@ use super::{
     plan::{DirectIo, Stop},
 };
 use crate::{
-    device::{
+    format::scan::ReadAt,
+    io::{
         BLOCK_BYTES, CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor,
         FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode, SyncKind,
     },
     planted::{Bug, planted},
-    scan::ReadAt,
 };
 
 /// Called on the writer's side before each of its operations.

@@ -75,9 +75,9 @@ use serde::de::DeserializeOwned;
 use self::disk::{Host, LifeDisk, absolute};
 use crate::{
     BackendKind, JournalOptions, MiniStore, MiniStoreError, Reader, Result,
-    device::FileSystem,
+    io::FileSystem,
     maintenance::{VerifyReport, verify_on},
-    reader::replay_on,
+    read::replay_on,
 };
 
 #[cfg(any(test, feature = "_sim"))]

@@ -12,7 +12,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use crate::device::{Executor, Task};
+use crate::io::{Executor, Task};
 
 /// The disk's side: whom to let run before an operation.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use super::{
     disk::Watcher,
     plan::{Beside, Stop},
 };
-use crate::{BackendKind, JournalOptions, MiniStore, Result, device::FileSystem, writer};
+use crate::{BackendKind, JournalOptions, MiniStore, Result, commit::writer, io::FileSystem};
 
 /// A writer that does nothing by itself.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use tracing::{Dispatch, Subscriber, subscriber::NoSubscriber};
 use super::{content::Content, rng::Rng, *};
 use crate::{
     SyncKind, SyncMode,
-    device::{FileHandle, OpenMode},
+    io::{FileHandle, OpenMode},
 };
 
 const SEEDS: u64 = 300;

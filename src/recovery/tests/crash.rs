@@ -11,16 +11,17 @@ use serde_json::Value;
 
 use crate::{
     JournalOptions, MiniStoreError, Reader, RecoveryPolicy, Result,
-    device::{
-        OpenMode,
-        fault::{FaultInjector, Op},
-    },
-    file_names::FileNames,
     format::{
         ChainLink, Header,
         testing::{FIRST, SegmentBytes},
     },
-    recovery::{RecoveredJournal, recover, scan_to_end},
+    io::{
+        OpenMode,
+        fault::{FaultInjector, Op},
+    },
+    journal::file_names::FileNames,
+    journal::segment_summary::scan_to_end,
+    recovery::{RecoveredJournal, recover},
 };
 
 /// A journal as a crash may have left it: files by their suffix.

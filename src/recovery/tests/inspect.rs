@@ -10,12 +10,12 @@ use super::table::{all_states, is_refused};
 use crate::{
     JournalOptions, Reader,
     RecoveryPolicy::{self, Strict, TruncateAtFirstError},
-    device::{FileSystem, real},
-    file_names::FileNames,
     format::{
         ChainLink, Header,
         testing::{FIRST, SegmentBytes},
     },
+    io::{FileSystem, os_file_system},
+    journal::file_names::FileNames,
     recovery::{
         ActiveState as Active, JournalState, JournalStates, NextState as Next, RotatedState as Rotated,
         ScanCache, recover,
@@ -109,7 +109,7 @@ fn inspect(disk: &dyn FileSystem, path: &Path) -> JournalStates {
 fn every_combination_is_seen_for_what_it_is() {
     for states in all_states() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(inspect(&*real(), &lay_out(states, dir.path())), states);
+        assert_eq!(inspect(&*os_file_system(), &lay_out(states, dir.path())), states);
     }
 }
 
@@ -118,7 +118,7 @@ fn check(states: JournalStates, policy: RecoveryPolicy) {
     let dir = tempfile::tempdir().unwrap();
     let path = lay_out(states, dir.path());
     let before = content(dir.path());
-    let disk = real();
+    let disk = os_file_system();
     let names = FileNames::resolve(&*disk, &path).unwrap();
     let outcome = recover(&*disk, &names, &JournalOptions::new().recovery(policy));
     if is_refused(states, policy) {

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::{
     JournalOptions, MiniStoreError, Reader, RecoveryPolicy,
-    device::fault::FaultInjector,
-    file_names::FileNames,
     format::testing::{FIRST, SegmentBytes},
+    io::fault::FaultInjector,
+    journal::file_names::FileNames,
     recovery::recover,
 };
 
@@ -29,7 +29,7 @@ fn recovered(bytes: &[u8], policy: RecoveryPolicy) -> Result<Option<(Vec<Value>,
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("j");
     fs::write(&path, bytes)?;
-    let names = FileNames::resolve(&*crate::device::real(), &path).expect("a path");
+    let names = FileNames::resolve(&*crate::io::os_file_system(), &path).expect("a path");
     let faults = FaultInjector::new();
     let options = JournalOptions::new().recovery(policy);
     let recovered = match recover(&*faults.disk(), &names, &options) {

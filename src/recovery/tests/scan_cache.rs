@@ -3,10 +3,11 @@
 use std::{cell::RefCell, io, path::Path};
 
 use crate::{
-    file_names::FileNames,
+    format::scan::ReadAt,
     format::testing::{FIRST, SegmentBytes},
-    recovery::{ScanCache, decide::Step, scan_to_end, summary::SegmentSummary},
-    scan::ReadAt,
+    journal::file_names::FileNames,
+    journal::segment_summary::{SegmentSummary, scan_to_end},
+    recovery::{ScanCache, decide::Step},
 };
 
 /// A file that remembers where it was read first.
@@ -105,7 +106,7 @@ fn where_less_verifies_than_did_everything_is_read_again() {
 #[test]
 fn another_file_of_the_same_name_is_read_from_its_start() {
     let dir = tempfile::tempdir().unwrap();
-    let names = FileNames::resolve(&*crate::device::real(), &dir.path().join("j")).unwrap();
+    let names = FileNames::resolve(&*crate::io::os_file_system(), &dir.path().join("j")).unwrap();
     for (step, path, forgotten) in [
         (Step::PromoteNext, names.active(), true),
         (Step::CreateActive, names.active(), true),

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::rig::{Rig, is_locked, options};
 use crate::{
-    device::real,
-    file_names::FileNames,
-    lock::{JournalLock, PendingRelease},
+    io::os_file_system,
+    journal::file_names::FileNames,
+    journal::lock::{JournalLock, PendingRelease},
     sync::thread,
 };
 
@@ -30,14 +30,14 @@ pub(super) fn one_of_two_openers_gets_the_journal(dir: &Path) {
 /// Two wait for a third, which announces and releases: both get it, one after the other, unless they came before the
 /// announcement.
 pub(super) fn a_lock_is_waited_for_while_it_is_being_released(dir: &Path) {
-    let names = FileNames::resolve(&*real(), &dir.join("j")).unwrap();
+    let names = FileNames::resolve(&*os_file_system(), &dir.join("j")).unwrap();
     let releasing = PendingRelease::default();
-    let first = JournalLock::acquire(&*real(), &names, releasing.clone()).unwrap();
+    let first = JournalLock::acquire(&*os_file_system(), &names, releasing.clone()).unwrap();
     let early = thread::spawn({
         let names = names.clone();
         move || {
             let releasing = PendingRelease::default();
-            let lock = JournalLock::acquire(&*real(), &names, releasing.clone());
+            let lock = JournalLock::acquire(&*os_file_system(), &names, releasing.clone());
             assert!(lock.is_ok() || is_locked(&lock), "{lock:?}");
             // Only now: before it got the lock, nobody knew of it.
             releasing.mark_releasing();
@@ -46,10 +46,10 @@ pub(super) fn a_lock_is_waited_for_while_it_is_being_released(dir: &Path) {
     });
     releasing.mark_releasing();
     let releases = thread::spawn(move || drop(first));
-    let late = JournalLock::acquire(&*real(), &names, PendingRelease::default());
+    let late = JournalLock::acquire(&*os_file_system(), &names, PendingRelease::default());
     assert!(late.is_ok() || is_locked(&late), "{late:?}");
     drop(late);
     releases.join().unwrap();
     early.join().unwrap();
-    drop(JournalLock::acquire(&*real(), &names, PendingRelease::default()).unwrap());
+    drop(JournalLock::acquire(&*os_file_system(), &names, PendingRelease::default()).unwrap());
 }

@@ -9,12 +9,12 @@ use std::{
 use super::rig::{Rig, options, permits_for, poll_once};
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Result,
-    fork::ForkGuard,
-    inner::StoreInner,
-    queue::{
-        Appended, Command, CommitInfo, CommitQueue, Group, GroupOutcome, QueueReceiver, QueuedAppend, Recv,
+    commit::queue::{
+        Appended, Command, CommitInfo, CommitQueue, Group, GroupOutcome, Payload, PendingCommit,
+        QueueReceiver, QueuedAppend, Recv,
     },
-    request::{Payload, PendingCommit},
+    journal::fork::ForkGuard,
+    journal::status::StoreStatus,
     sync::{block_on, oneshot, thread},
 };
 
@@ -25,25 +25,22 @@ const FOR_EVER: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 struct Ends {
     queue: Arc<CommitQueue>,
-    inner: Arc<StoreInner>,
 }
 
 impl Ends {
     fn new(dir: &Path, permits: u32) -> (Self, QueueReceiver) {
-        let (process, queue) =
-            (ForkGuard::current().unwrap(), Arc::new(CommitQueue::new(permits, 100, u64::MAX)));
-        let inner =
-            StoreInner::new(dir.join("j"), process, Arc::clone(&queue), &JournalOptions::new()).unwrap();
-        let inner = Arc::new(inner);
-        let receiver = QueueReceiver::new(Arc::clone(&queue), Arc::clone(&inner), Duration::ZERO);
-        (Self { queue, inner }, receiver)
+        let (path, process) = (dir.join("j"), ForkGuard::current().unwrap());
+        let status = StoreStatus::new(path, process, &JournalOptions::new(), true).unwrap();
+        let queue = Arc::new(CommitQueue::new(Arc::new(status), permits, 100, u64::MAX));
+        let receiver = QueueReceiver::new(Arc::clone(&queue), Duration::ZERO);
+        (Self { queue }, receiver)
     }
 
     /// As a store does it.
     async fn submit(&self, permits: u32) -> Result<PendingCommit> {
         let lines = Payload::Vec(b"1".to_vec());
         let mut queued = QueuedAppend { permits, ..QueuedAppend::new(lines, 1) };
-        match self.queue.append(&mut queued, &self.inner).map_err(|_| self.inner.closed_error())? {
+        match self.queue.append(&mut queued).map_err(|_| self.queue.status().closed_error())? {
             Appended::Queued(pending) => Ok(pending),
             Appended::Waiting(waiting) => waiting.await,
         }

@@ -5,9 +5,10 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use crate::{
-    JournalStream, MiniStore, MiniStoreError, Result, device,
+    JournalStream, MiniStore, MiniStoreError, Result,
     format::{Chain, ChainLink, Header, seal},
-    reader,
+    io::os_file_system,
+    read::replay_parallel_on,
     sync::{block_on, thread},
 };
 
@@ -93,11 +94,11 @@ pub(super) fn what_is_read_in_parallel_is_whole_and_in_order(dir: &Path) {
     let refused = thread::spawn({
         let path = path.clone();
         move || {
-            let replayed = block_on(reader::replay_parallel_on::<String>(device::real(), path, 2));
+            let replayed = block_on(replay_parallel_on::<String>(os_file_system(), path, 2));
             assert!(matches!(replayed, Err(MiniStoreError::Deserialize { line: 2, .. })), "{replayed:?}");
         }
     });
-    let replayed = block_on(reader::replay_parallel_on::<Value>(device::real(), path, 2)).unwrap();
+    let replayed = block_on(replay_parallel_on::<Value>(os_file_system(), path, 2)).unwrap();
     assert_eq!(replayed.len(), 2 * RECORDS);
     for (record, pair) in replayed.chunks(2).enumerate() {
         assert_eq!(pair[0], record);

@@ -12,11 +12,11 @@ use std::{
 
 use crate::{
     BackendKind, JournalOptions, MiniStore, MiniStoreError, Reader, Result,
-    device::{
+    api::APPEND_OVERHEAD_BYTES,
+    io::{
         CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, DEFAULT_FILE_MODE, Executor,
         FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode, OsFileSystem,
     },
-    store::APPEND_OVERHEAD_BYTES,
     sync::{Condvar, Mutex, block_on, switch},
 };
 

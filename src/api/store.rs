@@ -1,0 +1,397 @@
+//! The handle: what callers do on their own threads before the writer thread takes over.
+
+use std::{future::Future, ops::Range, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::{
+    BackendKind, BlockingStore, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Result, Stats,
+    background::requests::{RequestQueue, RetentionRequest},
+    commit::{
+        queue::{
+            Appended, Command, CommitQueue, Disconnected, Payload, PendingCommit, QueuedAppend, WriterHandle,
+        },
+        writer,
+    },
+    format::encode,
+    io::FileSystem,
+    journal::{reply::Reply, status::StoreStatus},
+    planted::{Bug, planted},
+    sync::{block_on, oneshot},
+};
+
+use super::lookup::PointReader;
+
+/// What one queued append takes of `max_queue_bytes` beyond its lines: its place in the queue and its answer.
+pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
+
+/// A durable, append-only journal of records, open for writing.
+///
+/// Cheap to clone; all clones write the same journal. Every method takes `&self`, from any thread and on any
+/// async runtime (or none: see [`blocking`](Self::blocking)).
+///
+/// # Guarantees
+///
+/// * **Durable**: `Ok` from an append means that its line is on stable storage, and so is everything needed to
+///   find it.
+/// * **Atomic**: after any crash a record, or a batch, is found whole or not at all.
+/// * **Ordered**: replay order is sequence order, and the order in which one caller's append futures were first polled.
+/// * **Numbered**: records count from 1, and a record's number never changes.
+///
+/// # Cancelling
+///
+/// An append is accepted at the first poll of its future if the queue has capacity for it. Otherwise it waits in a list, in
+/// the order of first polls, and is accepted when the appends before it are and there is capacity: first come, first
+/// served, whether its future is polled meanwhile or not. A future that is kept and not polled (the losing branch of a
+/// `select!`, a buffered stream whose consumer is busy) blocks no other append.
+///
+/// Dropping the future removes the append while it waits: the record is not written. After that, dropping it discards the
+/// outcome, and the record may still be written. Other callers are not affected.
+///
+/// # Dropping
+///
+/// When the last handle is dropped, what was accepted is made durable and the journal is closed in the
+/// background. [`close`](Self::close) does the same and waits for it. Opening the journal again at once works:
+/// it waits for the closing.
+///
+/// # Forking
+///
+/// A child made by `fork` (without `exec`) has no writer thread. Through a handle that it inherited every append,
+/// rotation and close fails with [`Forked`](MiniStoreError::Forked); dropping it changes nothing; the journal can be read,
+/// and another one opened. The process that opened the journal continues undisturbed. Its lock is held as long as it, or a
+/// child forked from it, has the journal's files open: if it is killed, the journal is unlocked when its forked children
+/// have ended or called `exec`. Processes that a program starts (`fork` and `exec`) inherit nothing.
+///
+/// Forks are detected where the C library makes them (`pthread_atfork`), not for a bare `clone` system call.
+#[derive(Debug, Clone)]
+pub struct MiniStore {
+    handle: Arc<StoreHandle>,
+}
+
+/// What all clones share.
+#[derive(Debug)]
+struct StoreHandle {
+    writer: WriterHandle,
+    status: Arc<StoreStatus>,
+    queue: Arc<CommitQueue>,
+    retention_requests: Arc<RequestQueue>,
+    report: OpenReport,
+    backend: BackendKind,
+    disk: Arc<dyn FileSystem>,
+    limits: AppendLimits,
+    point_reader: PointReader,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct AppendLimits {
+    record_bytes_max: u64,
+    batch_bytes_max: u64,
+    queue_bytes_max: u32,
+}
+
+impl AppendLimits {
+    fn of(options: &JournalOptions) -> Self {
+        Self {
+            record_bytes_max: options.max_record_bytes,
+            batch_bytes_max: options.max_batch_bytes,
+            queue_bytes_max: u32::try_from(options.max_queue_bytes).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl MiniStore {
+    /// Opens the journal at `path` as `ministore` 0.1.7 does, with [`MiniStoreOptions::new`]: a rotation **deletes** the oldest
+    /// of more than 3 segments of 64 MiB. A new program starts from [`JournalOptions`], which deletes nothing by default.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalOptions::open`].
+    pub async fn open<P: AsRef<Path>>(path: P) -> Result<Self> {
+        MiniStoreOptions::new().open(path).await
+    }
+
+    /// [`open`](Self::open), for programs without an async runtime. Blocks the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalOptions::open`].
+    pub fn open_blocking<P: AsRef<Path>>(path: P) -> Result<Self> {
+        block_on(Self::open(path))
+    }
+
+    pub(crate) async fn open_with(options: JournalOptions, path: &Path) -> Result<Self> {
+        let (backend, mode) = (options.backend, options.mode);
+        let journal = path.to_path_buf();
+        Self::open_on(options, path, move || writer::select_backend(&journal, backend, mode)).await
+    }
+
+    /// As [`open_with`](Self::open_with), on what `select_backend` gives.
+    pub(crate) async fn open_on(
+        options: JournalOptions,
+        path: &Path,
+        select_backend: impl FnOnce() -> Result<writer::SelectedBackend> + Send + 'static,
+    ) -> Result<Self> {
+        options.validate()?;
+        let limits = AppendLimits::of(&options);
+        let opening = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, select_backend)?;
+        Ok(Self::of(opening.await?, limits))
+    }
+
+    /// As [`open_on`](Self::open_on), without a thread: the writer works only as it is told to.
+    #[cfg(any(test, feature = "_sim"))]
+    pub(crate) fn open_stepped(
+        options: JournalOptions,
+        path: &Path,
+        selected: writer::SelectedBackend,
+    ) -> Result<(Self, writer::ManualWriter)> {
+        options.validate()?;
+        let limits = AppendLimits::of(&options);
+        let (writer, opened) = writer::ManualWriter::start(options, path, limits.queue_bytes_max, selected)?;
+        Ok((Self::of(opened, limits), writer))
+    }
+
+    fn of(opened: writer::WriterParts, limits: AppendLimits) -> Self {
+        let writer::WriterParts { writer, status, queue, retention_requests, report, backend, disk } = opened;
+        let point_reader = PointReader::new(Arc::clone(&disk), &status.path, status.process.clone());
+        Self {
+            handle: Arc::new(StoreHandle {
+                writer,
+                status,
+                queue,
+                retention_requests,
+                report,
+                backend,
+                disk,
+                limits,
+                point_reader,
+            }),
+        }
+    }
+
+    /// Appends a record; returns once it is durable.
+    ///
+    /// The record is serialized at once, on the calling thread; the future owns the line and borrows only the store.
+    ///
+    /// # Errors
+    ///
+    /// [`Serialize`](MiniStoreError::Serialize), [`TooLarge`](MiniStoreError::TooLarge),
+    /// [`StorageFull`](MiniStoreError::StorageFull), [`Unavailable`](MiniStoreError::Unavailable),
+    /// [`Closed`](MiniStoreError::Closed): the record was not written. So is
+    /// [`InvalidJson`](MiniStoreError::InvalidJson): the record contains a `RawValue` that not every reader can parse (a
+    /// lone surrogate, a number beyond `f64`), nests deeper than 127 levels, or serializes to nothing.
+    /// [`Poisoned`](MiniStoreError::Poisoned), [`WriterPanicked`](MiniStoreError::WriterPanicked): see there.
+    pub fn append<'a, R>(&'a self, record: &R) -> impl Future<Output = Result<()>> + Send + use<'a, R>
+    where
+        R: Serialize + ?Sized,
+    {
+        let line = self.record_line(record);
+        async move {
+            self.append_payload(line?, 1).await?.await?;
+            Ok(())
+        }
+    }
+
+    /// Appends records as one: they are stored in one commit group, with consecutive sequence numbers, and after any crash all
+    /// of them are found or none. Returns their sequence numbers once they are durable; an empty batch writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append); [`TooLarge`](MiniStoreError::TooLarge) too where the batch is larger than
+    /// [`max_batch_bytes`](JournalOptions::max_batch_bytes). No record of it was written then.
+    pub fn append_batch<'a, R, I>(
+        &'a self,
+        records: I,
+    ) -> impl Future<Output = Result<Range<u64>>> + Send + use<'a, R, I>
+    where
+        R: Serialize,
+        I: IntoIterator<Item = R>,
+    {
+        let batch = self.batch_lines(records);
+        async move {
+            let (lines, count) = batch?;
+            let first = self.append_payload(lines, count).await?.await?.seq;
+            Ok(first..first + count)
+        }
+    }
+
+    /// Appends a record that is JSON already; returns its sequence number once it is durable.
+    ///
+    /// White space around the value is trimmed. Its bytes are kept as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidJson`](MiniStoreError::InvalidJson), with line and column, unless it is exactly one JSON value with no line
+    /// feed in it that every reader of the journal can parse: no lone surrogate in a string, no number beyond `f64`, nested
+    /// at most 127 levels deep (`docs/reference/format.md` has the whole rule). Otherwise as [`append`](Self::append).
+    pub async fn append_json(&self, json: impl Into<Bytes>) -> Result<u64> {
+        let line = encode::validate_line(&json.into())?;
+        self.check_record(line.len())?;
+        let committed = self.append_payload(Payload::Bytes(line), 1).await?.await?;
+        Ok(committed.seq)
+    }
+
+    /// As [`append_json`](Self::append_json), for borrowed text: it is copied once.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_json`](Self::append_json).
+    pub async fn append_json_str(&self, json: &str) -> Result<u64> {
+        self.append_json(Bytes::copy_from_slice(json.as_bytes())).await
+    }
+
+    /// Returns the same operations for programs without an async runtime: they block the calling thread.
+    #[must_use]
+    pub fn blocking(&self) -> BlockingStore<'_> {
+        BlockingStore::borrowed(self)
+    }
+
+    /// As [`blocking`](Self::blocking), as an owned handle.
+    #[must_use]
+    pub fn into_blocking(self) -> BlockingStore<'static> {
+        BlockingStore::owned(self)
+    }
+
+    /// Rotates the active segment and begins a new one, whatever its size. Does nothing where the active segment contains no
+    /// record.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageFull`](MiniStoreError::StorageFull): the disk has no space for a new segment; appends continue in the old one.
+    /// [`Unavailable`](MiniStoreError::Unavailable): a system call failed before it changed anything, for example because too
+    /// many files are open; appends continue in the old segment, and the rotation can be tried again. Within the back-off,
+    /// which is at most a second, the last error is returned without another attempt.
+    /// [`Closed`](MiniStoreError::Closed), [`Poisoned`](MiniStoreError::Poisoned).
+    pub async fn rotate(&self) -> Result<()> {
+        self.control(Command::Rotate).await
+    }
+
+    /// Makes every accepted append durable, closes the journal and unlocks it. Appends through other clones fail with
+    /// [`Closed`](MiniStoreError::Closed) from then on. Segments that [`trim_before`](Self::trim_before) did not delete yet
+    /// are left.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`](MiniStoreError::Poisoned), or an error of the operating system: the journal is then left as after a
+    /// crash, and recovered at the next open. [`Closed`](MiniStoreError::Closed) where it is closed already.
+    pub async fn close(&self) -> Result<()> {
+        self.control(Command::Close).await
+    }
+
+    /// Returns the highest durable sequence number; 0 for none. Every reader in every process sees that record.
+    #[must_use]
+    pub fn durable_seq(&self) -> u64 {
+        self.status().durable_seq()
+    }
+
+    /// Returns counters and latencies since the store was opened. Takes no lock and delays no append: call it as often as you
+    /// like. For an interval, see [`Stats::since`].
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.status().stats(self.handle.backend, self.handle.queue.used_bytes())
+    }
+
+    /// Returns what recovery found and did when the store was opened.
+    #[must_use]
+    pub fn open_report(&self) -> &OpenReport {
+        &self.handle.report
+    }
+
+    /// Returns the path of the active segment: absolute, symbolic links resolved.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.status().path
+    }
+
+    pub(crate) fn status(&self) -> &Arc<StoreStatus> {
+        &self.handle.status
+    }
+
+    /// Where the journal can be read.
+    pub(crate) fn disk(&self) -> &Arc<dyn FileSystem> {
+        &self.handle.disk
+    }
+
+    pub(crate) fn point_reader(&self) -> &PointReader {
+        &self.handle.point_reader
+    }
+
+    pub(crate) fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Payload> {
+        let line = encode::to_line(record)?;
+        self.check_record(line.len())?;
+        Ok(Payload::owned(line))
+    }
+
+    fn batch_lines<R: Serialize>(&self, records: impl IntoIterator<Item = R>) -> Result<(Payload, u64)> {
+        let bytes_max = self.handle.limits.batch_bytes_max;
+        let (lines, count) = encode::batch_lines(records, bytes_max, |bytes| self.check_record(bytes))?;
+        Ok((Payload::owned(lines), count))
+    }
+
+    fn check_record(&self, bytes: usize) -> Result<()> {
+        encode::check_size("a record", bytes, self.handle.limits.record_bytes_max)
+    }
+
+    /// Checks lines that somebody else put together.
+    pub(crate) fn check_lines(&self, record_bytes: usize, batch: Option<usize>) -> Result<()> {
+        self.check_record(record_bytes)?;
+        batch.map_or(Ok(()), |bytes| encode::check_size("a batch", bytes, self.handle.limits.batch_bytes_max))
+    }
+
+    async fn append_payload(&self, lines: Payload, records: u64) -> Result<PendingCommit> {
+        self.enqueue(QueuedAppend::new(lines, records)).await
+    }
+
+    /// Queues an append. Waits while the queue has no capacity for it.
+    pub(crate) async fn enqueue(&self, mut queued: QueuedAppend) -> Result<PendingCommit> {
+        let status = self.status();
+        status.check_fork()?;
+        queued.permits = self.permits_for(&queued.lines);
+        match self.handle.queue.append(&mut queued) {
+            Ok(Appended::Queued(pending)) => Ok(pending),
+            Ok(Appended::Waiting(waiting)) => waiting.await,
+            Err(Disconnected) => Err(status.closed_error()),
+        }
+    }
+
+    /// Queues an append, or returns [`QueueFull`](MiniStoreError::QueueFull).
+    pub(crate) fn try_enqueue(&self, mut queued: QueuedAppend) -> Result<PendingCommit> {
+        let status = self.status();
+        status.check_fork()?;
+        queued.permits = self.permits_for(&queued.lines);
+        let pending = self.handle.queue.try_append(&mut queued).map_err(|_| status.closed_error())?;
+        pending.ok_or(MiniStoreError::QueueFull)
+    }
+
+    /// What lines take of the queue. Those that are larger than the whole queue take all of it.
+    fn permits_for(&self, lines: &Payload) -> u32 {
+        let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.handle.limits.queue_bytes_max);
+        if planted(Bug::TakesNoRoom) { 0 } else { bytes }
+    }
+
+    pub(crate) async fn control(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<()>>) -> Command,
+    ) -> Result<()> {
+        let StoreHandle { writer, status, .. } = &*self.handle;
+        status.check_fork()?;
+        let (done, outcome) = oneshot::channel();
+        writer.control(request(done)).map_err(|_| status.closed_error())?;
+        Reply { outcome, status: Arc::clone(status) }.await
+    }
+
+    /// Asks for what is done beside the commits, and ends no group.
+    pub(crate) async fn request_retention<T>(
+        &self,
+        request_retention: impl FnOnce(oneshot::Sender<Result<T>>) -> RetentionRequest,
+    ) -> Result<T> {
+        let StoreHandle { writer, status, .. } = &*self.handle;
+        status.check_fork()?;
+        let (done, outcome) = oneshot::channel();
+        if self.handle.retention_requests.add(request_retention(done)).map_err(|_| status.closed_error())? {
+            writer.wake_writer();
+        }
+        Reply { outcome, status: Arc::clone(status) }.await
+    }
+}

@@ -1,0 +1,59 @@
+//! The lines of one append, as the caller hands them to the queue.
+
+use bytes::Bytes;
+
+use super::group::COPY_THRESHOLD_BYTES;
+
+/// Lines with the LFs between them.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    Vec(Vec<u8>),
+    Bytes(Bytes),
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self::Vec(Vec::new())
+    }
+}
+
+impl Payload {
+    /// Gives back what was reserved while they were put together, where they wait in that memory: it is to be no more
+    /// than is counted for them. Smaller ones are copied into their group.
+    pub(crate) fn owned(mut lines: Vec<u8>) -> Self {
+        if lines.len() >= COPY_THRESHOLD_BYTES {
+            lines.shrink_to_fit();
+        }
+        Self::Vec(lines)
+    }
+
+    /// The same, cheap to clone.
+    pub(crate) fn into_shared(self) -> Bytes {
+        match self {
+            Self::Vec(bytes) => bytes.into(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Vec(bytes) => bytes,
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::APPEND_OVERHEAD_BYTES;
+
+    #[test]
+    fn what_waits_takes_no_more_memory_than_is_counted_for_it() {
+        for bytes in [COPY_THRESHOLD_BYTES, 60_000, 1 << 20] {
+            let line = crate::format::encode::to_line(&"x".repeat(bytes)).unwrap();
+            let Payload::Vec(lines) = Payload::owned(line) else { panic!("they are owned") };
+            assert!(lines.capacity() <= lines.len() + APPEND_OVERHEAD_BYTES as usize, "{bytes}");
+        }
+    }
+}

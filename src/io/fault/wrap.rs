@@ -1,0 +1,283 @@
+//! Disk, files and lane, each asking [`FaultInjector`] before it does what it is told.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileExt, MetadataExt},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rustix::io::Errno;
+
+use super::{Event, FaultInjector, Op};
+use crate::{
+    BackendKind,
+    format::scan::ReadAt,
+    io::{
+        CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor, FileHandle, FileId,
+        FileKind, FileSystem, HeldDir, LockFile, OpenMode, OsFileSystem,
+    },
+};
+
+#[derive(Debug)]
+pub(super) struct FaultFileSystem {
+    pub(super) inner: OsFileSystem,
+    pub(super) faults: FaultInjector,
+}
+
+impl FaultFileSystem {
+    fn run<T>(&self, op: Op, path: &Path, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.faults.run(&Event { op, path, write: None }, act)
+    }
+}
+
+impl FileSystem for FaultFileSystem {
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        self.inner.canonicalize(path)
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<FileKind> {
+        self.inner.kind(path)
+    }
+
+    fn create_dirs(&self, dir: &Path) -> io::Result<()> {
+        self.inner.create_dirs(dir)
+    }
+
+    fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>> {
+        self.inner.lock_file(path)
+    }
+
+    fn open(&self, path: &Path, how: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
+        let open = || self.inner.open(path, how);
+        let inner = match how {
+            OpenMode::ReadOnly | OpenMode::ReadWrite => {
+                self.faults.look(Op::Open)?;
+                open()?
+            }
+            OpenMode::CreateNew => self.run(Op::Create, path, || {
+                if self.faults.has_room() { open() } else { Err(Errno::NOSPC.into()) }
+            })?,
+        };
+        Ok(Arc::new(FaultHandle { inner, path: path.into(), faults: self.faults.clone() }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.run(Op::Rename, to, || self.inner.rename(from, to))
+    }
+
+    fn hold_dir(&self, dir: &Path) -> io::Result<HeldDir> {
+        self.inner.hold_dir(dir)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.faults.renames_only_by_links() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.run(Op::Rename, to, || self.inner.rename_new(from, to))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.run(Op::Link, to, || self.inner.link(from, to))
+    }
+
+    fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {
+        self.inner.id_at(path)
+    }
+
+    fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
+        self.faults.look(Op::Stat)?;
+        self.inner.named(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.run(Op::Remove, path, || {
+            let freed = fs::metadata(path)?.len();
+            self.inner.remove(path)?;
+            self.faults.give_room_back(freed);
+            Ok(())
+        })
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.run(Op::SyncDir, dir, || self.inner.sync_dir(dir))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        self.faults.look(Op::List)?;
+        self.inner.list(dir)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.inner.elapsed() + self.faults.passed()
+    }
+
+    fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {
+        self.faults.commit_backend(BackendKind::Blocking)
+    }
+
+    fn executor(&self) -> io::Result<Box<dyn Executor>> {
+        self.inner.executor()
+    }
+}
+
+#[derive(Debug)]
+struct FaultHandle {
+    inner: Arc<dyn FileHandle>,
+    /// The name it was opened by.
+    path: PathBuf,
+    faults: FaultInjector,
+}
+
+impl FaultHandle {
+    fn run(&self, op: Op, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.faults.run(&Event { op, path: &self.path, write: None }, act)
+    }
+}
+
+impl ReadAt for FaultHandle {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.inner.read_at(into, offset)
+    }
+}
+
+impl FileHandle for FaultHandle {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn len_if_linked(&self) -> io::Result<Option<u64>> {
+        self.faults.look(Op::Stat)?;
+        self.inner.len_if_linked()
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        self.inner.id()
+    }
+
+    fn modified(&self) -> io::Result<Option<SystemTime>> {
+        self.inner.modified()
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let event = Event { op: Op::Write, path: &self.path, write: Some((offset, bytes)) };
+        let outcome = self.faults.run(&event, || {
+            let granted = granted(&self.faults, self.inner.len()?, offset, bytes);
+            self.inner.write_at(granted, offset)?;
+            if granted.len() < bytes.len() { Err(Errno::NOSPC.into()) } else { Ok(()) }
+        });
+        if outcome.is_err() && self.faults.is_halting() {
+            self.inner.write_at(&bytes[..bytes.len() / 2], offset)?;
+        }
+        outcome
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.run(Op::SetLen, || {
+            let before = self.inner.len()?;
+            if self.faults.take_room(len.saturating_sub(before)) < len.saturating_sub(before) {
+                return Err(Errno::NOSPC.into());
+            }
+            self.inner.set_len(len)?;
+            self.faults.give_room_back(before.saturating_sub(len));
+            Ok(())
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.run(Op::SyncFile, || self.inner.sync())
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        self.faults.look(Op::Lock)?;
+        self.inner.try_lock()
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.inner.unlock()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct FaultBackend {
+    pub(super) inner: Box<dyn CommitBackend>,
+    /// The file attached.
+    pub(super) file: Option<File>,
+    /// The file prepared.
+    pub(super) next: Option<File>,
+    pub(super) faults: FaultInjector,
+}
+
+impl CommitBackend for FaultBackend {
+    fn hold_dir(&mut self, dir: HeldDir) {
+        self.inner.hold_dir(dir);
+    }
+
+    fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
+        let faults = self.faults.clone();
+        faults.run(&Event { op: Op::Attach, path, write: None }, || {
+            self.file = Some(File::options().write(true).open(path)?);
+            self.inner.attach(path, options)
+        })
+    }
+
+    fn method(&self) -> CommitMethod {
+        self.inner.method()
+    }
+
+    fn prepare(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
+        self.faults.look(Op::Attach)?;
+        self.next = Some(File::options().write(true).open(path)?);
+        self.inner.prepare(path, options)
+    }
+
+    fn switch(&mut self) {
+        self.file = self.next.take();
+        self.inner.switch();
+    }
+
+    fn fall_back_to_buffered(&mut self) -> io::Result<()> {
+        self.inner.fall_back_to_buffered()
+    }
+
+    fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError> {
+        let (Self { inner, file, faults, .. }, bytes) = (self, buffer.bytes().to_vec());
+        let file = file.as_ref().ok_or_else(|| CommitError::Failed(Errno::BADF.into()))?;
+        let path = name_of(file).map_err(CommitError::Failed)?;
+        let event = Event { op: Op::Commit, path: &path, write: Some((offset, &bytes)) };
+        let made = faults.run(&event, || {
+            let granted = granted(faults, file.metadata()?.len(), offset, &bytes);
+            if granted.len() < bytes.len() {
+                file.write_all_at(granted, offset)?;
+                return Err(Errno::NOSPC.into());
+            }
+            Ok(inner.commit(buffer, offset))
+        });
+        made.unwrap_or_else(|error| Err(CommitError::of_write(error)))
+    }
+}
+
+/// The name it has now. Where it was given by a link, the kernel still knows the one that the file was opened by.
+fn name_of(file: &File) -> io::Result<PathBuf> {
+    let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    if path.exists() {
+        return Ok(path);
+    }
+    let number = file.metadata()?.ino();
+    let mut entries = fs::read_dir(path.parent().unwrap_or(Path::new("/")))?.filter_map(Result::ok);
+    let named = entries.find(|entry| entry.metadata().is_ok_and(|meta| meta.ino() == number));
+    Ok(named.map_or(path, |entry| entry.path()))
+}
+
+/// What of `bytes` there is room for in a file of `len` bytes.
+fn granted<'a>(faults: &FaultInjector, len: u64, offset: u64, bytes: &'a [u8]) -> &'a [u8] {
+    let growth = (offset + bytes.len() as u64).saturating_sub(len);
+    let missing = growth - faults.take_room(growth);
+    &bytes[..bytes.len() - (missing as usize).min(bytes.len())]
+}

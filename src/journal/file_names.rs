@@ -1,0 +1,205 @@
+//! The names of a journal's files: composed and parsed here, nowhere else.
+//!
+//! | name | file |
+//! | --- | --- |
+//! | `NAME` | the active segment |
+//! | `NAME.001`, `NAME.002`, … | archived segments, in numeric order |
+//! | `NAME.next` | the next segment, being prepared |
+//! | `NAME.lock` | held by the writer |
+//! | `NAME.holds` | the named cursors that retention does not pass |
+//! | `NAME.holds.next` | the same, being written |
+//! | `NAME.truncated-<offset>` | bytes that recovery cut |
+
+use std::{
+    collections::HashSet,
+    ffi::{OsStr, OsString},
+    io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use crate::{MiniStoreError, Result, io::FileSystem};
+
+/// How many digits the number of an archived segment has at least.
+const DIGITS_MIN: usize = 3;
+
+/// A segment of a higher number is read, and not continued: enough must be left for those to come.
+pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
+
+/// What a name means to the journal that it was derived from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A rotated segment, of this number.
+    Segment(u64),
+    /// A file next to the segments.
+    Companion,
+}
+
+/// Where a journal lives and what it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileNames {
+    dir: PathBuf,
+    base: OsString,
+}
+
+impl FileNames {
+    /// For a reader or a writer: the path is made absolute, symbolic links resolved, so that two ways to the same
+    /// journal give the same names. Nothing needs to exist.
+    pub(crate) fn resolve(disk: &dyn FileSystem, path: &Path) -> Result<Self> {
+        let resolved = match disk.canonicalize(path) {
+            Ok(resolved) => resolved,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
+            Err(error) => return Err(MiniStoreError::file(path, "resolve the path")(error)),
+        };
+        let Some(base) = resolved.file_name() else {
+            return Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() });
+        };
+        let parent = resolved.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let dir = disk.canonicalize(parent).unwrap_or_else(|_| parent.to_path_buf());
+        Ok(Self { dir, base: base.to_os_string() })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn active(&self) -> PathBuf {
+        self.dir.join(&self.base)
+    }
+
+    pub(crate) fn rotated(&self, number: u64) -> PathBuf {
+        self.with_suffix(&format!(".{number:0width$}", width = DIGITS_MIN))
+    }
+
+    pub(crate) fn next(&self) -> PathBuf {
+        self.with_suffix(".next")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.with_suffix(".lock")
+    }
+
+    pub(crate) fn holds(&self) -> PathBuf {
+        self.with_suffix(".holds")
+    }
+
+    pub(crate) fn holds_next(&self) -> PathBuf {
+        self.with_suffix(".holds.next")
+    }
+
+    /// For bytes cut at `offset`; `copy` counts from 0 the attempts to find a free name.
+    pub(crate) fn cut(&self, offset: u64, copy: u32) -> PathBuf {
+        match copy {
+            0 => self.with_suffix(&format!(".truncated-{offset}")),
+            _ => self.with_suffix(&format!(".truncated-{offset}-{copy}")),
+        }
+    }
+
+    /// The archived segments among the names in the directory, oldest first. A file with a lock file of its own is another
+    /// journal.
+    pub(crate) fn rotated_in(&self, names: &[OsString]) -> Vec<(u64, PathBuf)> {
+        self.numbered_in(names, false)
+    }
+
+    /// The other journals among the names in the directory that are called like an archived segment.
+    pub(crate) fn foreign_in(&self, names: &[OsString]) -> Vec<(u64, PathBuf)> {
+        self.numbered_in(names, true)
+    }
+
+    fn numbered_in(&self, names: &[OsString], has_lock: bool) -> Vec<(u64, PathBuf)> {
+        let stem = |name| OsStr::as_bytes(name).strip_suffix(b".lock").map(OsStr::from_bytes);
+        let with_lock: HashSet<&OsStr> = names.iter().filter_map(|name| stem(name)).collect();
+        let mut found: Vec<_> = names
+            .iter()
+            .filter(|name| with_lock.contains(name.as_os_str()) == has_lock)
+            .filter_map(|name| Some((self.rotated_number(name)?, self.dir.join(name))))
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// The journal whose file this would be, going by the name alone.
+    pub(crate) fn owner(&self) -> Option<(Self, Role)> {
+        let base = self.base.as_bytes();
+        let of = |stem: &[u8]| Self { dir: self.dir.clone(), base: OsStr::from_bytes(stem).to_os_string() };
+        for suffix in [".holds.next", ".next", ".lock", ".holds"] {
+            if let Some(stem) = base.strip_suffix(suffix.as_bytes()).filter(|stem| !stem.is_empty()) {
+                return Some((of(stem), Role::Companion));
+            }
+        }
+        let dot = base.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > 0)?;
+        let (stem, suffix) = (&base[..dot], &base[dot + 1..]);
+        if let Some(offset) = suffix.strip_prefix(b"truncated-") {
+            let is_offset =
+                !offset.is_empty() && offset.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
+            return is_offset.then(|| (of(stem), Role::Companion));
+        }
+        let owner = of(stem);
+        let number = owner.rotated_number(&self.base)?;
+        Some((owner, Role::Segment(number)))
+    }
+
+    /// Whether a file of this journal, there or to come, has this path.
+    pub(crate) fn is_journal_file(&self, path: &Path) -> bool {
+        let name = path.file_name().filter(|_| path.parent() == Some(&self.dir));
+        let is_archived = name.is_some_and(|name| self.rotated_number(name).is_some());
+        let own = [self.active(), self.next(), self.lock(), self.holds(), self.holds_next()];
+        is_archived || own.iter().any(|own| own == path)
+    }
+
+    /// The number in the name of an archived segment.
+    pub(crate) fn number_of(&self, path: &Path) -> Option<u64> {
+        self.rotated_number(path.file_name()?)
+    }
+
+    fn rotated_number(&self, name: &OsStr) -> Option<u64> {
+        let digits = name.as_bytes().strip_prefix(self.base.as_bytes())?.strip_prefix(b".")?;
+        let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
+    }
+
+    fn with_suffix(&self, suffix: &str) -> PathBuf {
+        let mut name = self.base.clone().into_vec();
+        name.extend_from_slice(suffix.as_bytes());
+        self.dir.join(OsString::from_vec(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> FileNames {
+        FileNames { dir: "/d".into(), base: "j.log".into() }
+    }
+
+    #[test]
+    fn rotated_name_parses_back() {
+        for number in [1, 42, 999, 1000, 123_456_789] {
+            let path = names().rotated(number);
+            let name = path.file_name().unwrap().to_os_string();
+            assert_eq!(names().rotated_in(&[name]), [(number, path)]);
+        }
+        assert_eq!(names().rotated(7), Path::new("/d/j.log.007"));
+    }
+
+    #[test]
+    fn any_number_of_digits_is_read_and_sorted_by_value() {
+        let zeros = format!("j.log.{}3", "0".repeat(40));
+        let listed = ["j.log.10", "j.log.000002", &zeros, "j.log.001", "j.log"].map(OsString::from);
+        let numbers: Vec<_> = names().rotated_in(&listed).into_iter().map(|(number, _)| number).collect();
+        assert_eq!(numbers, [1, 2, 3, 10]);
+    }
+
+    #[test]
+    fn other_files_are_no_segments() {
+        let mut others =
+            vec![names().active(), names().next(), names().lock(), names().cut(5, 0), names().cut(5, 2)];
+        others.extend([names().holds(), names().holds_next()]);
+        let mut listed: Vec<_> = others.iter().map(|path| path.file_name().unwrap().to_os_string()).collect();
+        listed.extend(["j.log.", "j.log.1a", "j.log.-1", "k.log.001", "j.log.001.gz"].map(OsString::from));
+        listed.push(format!("j.log.{}", "9".repeat(30)).into());
+        assert_eq!(names().rotated_in(&listed), []);
+    }
+}

@@ -1,0 +1,147 @@
+//! A followed journal, for async callers.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use serde::de::DeserializeOwned;
+
+use super::{
+    super::{
+        block_cursor::{BlockCursor, Record},
+        read_ahead::ReadAhead,
+    },
+    follower::{FollowLoop, FollowTarget},
+    wakeup::StopSignal,
+};
+use crate::{MiniStoreError, Result};
+
+/// The records of a journal from a sequence number on, then those that are appended, as a `futures::Stream`. See
+/// [`MiniStore::follow`](crate::MiniStore::follow) and [`Reader::follow_stream`](crate::Reader::follow_stream).
+///
+/// Nothing is opened before the first poll; then the files are read on a thread of its own, which ends when the stream is
+/// dropped. At most a few blocks of records wait in memory, however slow the consumer is. After an error of a single record
+/// ([`Record`](MiniStoreError::Record)) it continues with the next one; any other error ends it.
+#[must_use = "streams do nothing unless polled"]
+pub struct FollowStream<T> {
+    origin: FollowTarget,
+    /// Behind the last record that was handed out.
+    next_seq: u64,
+    block_cursor: BlockCursor,
+    state: State,
+    value: PhantomData<fn() -> T>,
+}
+
+enum State {
+    Fresh,
+    Running(Running),
+    Ended,
+}
+
+/// The thread that reads. Dropping this ends it, save in a fork.
+struct Running {
+    pump: ReadAhead,
+    stop: Arc<StopSignal>,
+}
+
+impl Running {
+    fn start(origin: FollowTarget) -> Result<Self> {
+        let stop = origin.stop()?;
+        let stopping = Arc::clone(&stop);
+        let pump = ReadAhead::start(origin.path.clone(), move || FollowLoop::new(origin, stopping))?;
+        Ok(Self { pump, stop })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.stop();
+    }
+}
+
+impl<T> FollowStream<T> {
+    pub(crate) fn new(origin: FollowTarget) -> Self {
+        let next_seq = origin.from_seq;
+        Self {
+            origin,
+            next_seq,
+            block_cursor: BlockCursor::default(),
+            state: State::Fresh,
+            value: PhantomData,
+        }
+    }
+
+    fn poll_block(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<BlockCursor>>> {
+        if let State::Fresh = self.state {
+            match Running::start(self.origin.clone()) {
+                Ok(running) => self.state = State::Running(running),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        match &mut self.state {
+            State::Running(running) => running.pump.poll_next(context),
+            State::Fresh | State::Ended => Poll::Ready(None),
+        }
+    }
+
+    fn end(&mut self) {
+        (self.state, self.block_cursor) = (State::Ended, BlockCursor::default());
+    }
+}
+
+impl<T: DeserializeOwned> FollowStream<T> {
+    /// The next record of the block, if there is one. A file that was replaced is read anew: what was handed out before is
+    /// passed over.
+    fn next_of_block(&mut self) -> Option<Result<Record<T>>> {
+        let next_seq = self.next_seq;
+        let record = self.block_cursor.next(next_seq)?;
+        if let Ok(Record { seq, .. }) | Err(MiniStoreError::Record { seq, .. }) = &record {
+            self.next_seq = seq.saturating_add(1);
+        }
+        Some(record)
+    }
+
+    /// Returns the next record, once there is one. `None` once the store is closed, and after an error.
+    pub async fn next(&mut self) -> Option<Result<Record<T>>> {
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+}
+
+impl<T: DeserializeOwned> Stream for FollowStream<T> {
+    type Item = Result<Record<T>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(record) = self.next_of_block() {
+                return Poll::Ready(Some(record));
+            }
+            match self.poll_block(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(block_cursor))) => self.block_cursor = block_cursor,
+                Poll::Ready(Some(Err(error))) => {
+                    self.end();
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(None) => {
+                    self.end();
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for FollowStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FollowStream")
+            .field("path", &self.origin.path)
+            .field("from_seq", &self.origin.from_seq)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,28 @@
+//! Reading a journal. Readers never write and never lock; they may run while the journal is being written, in this
+//! process or another, and see every record that was acknowledged before they began.
+
+mod block_cursor;
+mod follow;
+mod journal_reader;
+mod lookup;
+mod parallel;
+mod raw_records;
+mod read_ahead;
+mod read_plan;
+mod records;
+mod replay;
+mod segment;
+mod stream;
+
+pub use block_cursor::Record;
+pub(crate) use follow::FollowTarget;
+pub use follow::{FollowStream, Follower, RawFollower, StopHandle};
+pub(crate) use lookup::{FoundRecord, ReadPool, seq_range};
+pub use lookup::{Reader, RecordRange};
+pub use raw_records::{RawRecord, RawRecords};
+pub(crate) use read_plan::ReadPlan;
+pub use records::Records;
+pub(crate) use replay::replay_on;
+#[cfg(any(test, feature = "_fuzz", shuttle))]
+pub(crate) use replay::replay_parallel_on;
+pub use stream::{JournalStream, RecordStream};
