@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warm_up_is_not_counted_and_every_append_falls_into_one_interval() {
+    fn warm_up_is_not_counted() {
         let begun = Instant::now();
         let after = |ms| begun + Duration::from_millis(ms);
         let window = Window { from: after(100), until: after(300), interval: Duration::from_millis(60) };

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_has_the_size_asked_for_and_is_json() {
+    fn record_is_json_of_requested_size() {
         for bytes in [16, 300] {
             let record = record(bytes);
             assert_eq!(record.len(), bytes as usize);

@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn group_sizes_double_and_every_group_is_in_one() {
+    fn group_sizes_double_without_gaps() {
         let mut histogram = Histogram::new_with_bounds(1, 1 << 20, 3).unwrap();
         for (size, groups) in [(1, 5), (2, 1), (3, 2), (64, 1)] {
             histogram.record_n(size, groups).unwrap();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_curve_ends_with_the_slowest_of_all_appends() {
+    fn curve_ends_with_the_slowest_append() {
         let mut histogram = Histogram::new_with_bounds(1, 1 << 30, 3).unwrap();
         for nanos in 1..=1_000 {
             histogram.record(nanos * 1_000).unwrap();

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_needs_ten_appends_beyond_it() {
+    fn percentile_needs_ten_appends_beyond_it() {
         assert!(enough(1_000.0, 0.99) && !enough(999.0, 0.99));
         assert!(enough(20.0, 0.5) && !enough(1e12, 1.0));
     }

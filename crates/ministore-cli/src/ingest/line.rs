@@ -54,12 +54,12 @@ mod tests {
     }
 
     #[test]
-    fn white_space_around_a_value_is_removed() {
+    fn surrounding_white_space_is_removed() {
         assert_eq!(["1", " \t[1, 2]\t \r", "\"a b\"\r"].map(text), ["1", "[1, 2]", "\"a b\""]);
     }
 
     #[test]
-    fn a_line_of_white_space_is_blank() {
+    fn line_of_white_space_is_blank() {
         assert_eq!(["", "\r", " \t ", "\r\r"].map(text), [""; 4]);
     }
 

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_must_be_there_and_a_value_must_be_the_same() {
+    fn pointer_must_exist_and_value_must_match() {
         let json = r#"{"type": "log\u0069n", "n": 1, "deep": {"a": [1, 2.0]}, "x=y": null}"#;
         for condition in [
             "/type",
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_quotes_is_refused_and_shown_with_them() {
+    fn unquoted_text_is_rejected_with_suggestion() {
         let error = Condition::parse("/type=login").unwrap_err();
         assert!(error.contains("'\"login\"'"), "{error}");
         assert!(Condition::parse("type=1").is_err());

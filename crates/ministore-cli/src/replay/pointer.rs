@@ -157,7 +157,7 @@ mod tests {
 
     /// The examples of RFC 6901, section 5.
     #[test]
-    fn the_examples_of_the_standard() {
+    fn rfc_6901_examples_are_resolved() {
         let document = r#"{ "foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3, "g|h": 4, "i\\j": 5, "k\"l": 6, " ": 7, "m~n": 8 }"#;
         let cases = [
             ("", document),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_a_value_stay_as_they_are() {
+    fn value_bytes_are_unchanged() {
         assert_eq!(
             found("/a", r#"{"a": {"z": 1.50, "b":12345678901234567890123}}"#).unwrap(),
             r#"{"z": 1.50, "b":12345678901234567890123}"#
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_found() {
+    fn missing_value_is_not_found() {
         for (pointer, json) in [
             ("/a", "1"),
             ("/a", "[1]"),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pointer_is_refused() {
+    fn invalid_pointer_is_rejected() {
         for text in ["a", "/~", "/~2", "/a~"] {
             assert!(Pointer::parse(text).is_err(), "{text}");
         }
@@ -231,7 +231,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_finds_what_a_parsed_value_has_there(value in value(), tokens in prop::collection::vec("[a-c~/\"0-2]{0,1}", 0..4)) {
+        fn result_equals_that_of_parsed_value(value in value(), tokens in prop::collection::vec("[a-c~/\"0-2]{0,1}", 0..4)) {
             let pointer: String = tokens.iter().map(|token| format!("/{}", escape(token))).collect();
             let expected = value.pointer(&pointer);
             let found = found(&pointer, &value.to_string()).map(|json| serde_json::from_str(&json).unwrap());

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn linear_ticks_are_round_and_reach_the_greatest_value() {
+    fn linear_ticks_are_round_and_cover_maximum() {
         let cases: [(f64, &[f64]); 4] = [
             (487.0, &[0.0, 100.0, 200.0, 300.0, 400.0, 500.0]),
             (3.0, &[0.0, 1.0, 2.0, 3.0]),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn logarithmic_ticks_are_decades_where_there_are_many() {
+    fn many_logarithmic_ticks_are_decades() {
         let scale = Scale::log([63.0, 0.0, 900.0].into_iter());
         assert!(close(&scale.ticks(), &[50.0, 100.0, 200.0, 500.0, 1000.0]), "{:?}", scale.ticks());
         let scale = Scale::log([1.0, 1e6].into_iter());

@@ -1,4 +1,4 @@
-//! Slow, silent, flooding and broken clients, beside good ones that must not notice.
+//! Slow, silent, flooding and broken clients do not affect a well-behaved client.
 
 use std::{
     io::{ErrorKind, Write},
@@ -13,17 +13,17 @@ use std::{
 
 use serde_json::json;
 
-use super::service::{Client, Service};
+use super::service::{ServeProcess, TestClient};
 
-/// A good client beside others: each record must come back within this, though the machine is busy.
-const SOON: Duration = Duration::from_secs(20);
+/// A well-behaved client must receive each acknowledgement within this time, even on a busy machine.
+const ACK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Sends one record after the other for as long as `work` takes, and longer; every one is acknowledged soon, in order.
-fn undisturbed(service: &Service, work: impl FnOnce()) {
+/// Sends one record after the other until `work` has returned, and 20 more. Checks that each is acknowledged in time and in order.
+fn assert_unaffected(service: &ServeProcess, work: impl FnOnce()) {
     let (done, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut good = service.tcp().asks("record");
+            let mut good = service.connect_tcp().with_acks("record");
             let mut line = 1;
             let mut after = 20;
             while !done.load(Ordering::Relaxed) || after > 0 {
@@ -31,9 +31,9 @@ fn undisturbed(service: &Service, work: impl FnOnce()) {
                 line += 1;
                 let sent = Instant::now();
                 good.send(format!("{{\"good\":{line}}}\n"));
-                let answer = good.hear();
-                assert!(answer["ok"].is_u64() && answer["line"] == line, "{answer}");
-                assert!(sent.elapsed() < SOON, "{:?} for an answer", sent.elapsed());
+                let response = good.receive();
+                assert!(response["ok"].is_u64() && response["line"] == line, "{response}");
+                assert!(sent.elapsed() < ACK_TIMEOUT, "{:?} for an response", sent.elapsed());
                 served.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -41,20 +41,20 @@ fn undisturbed(service: &Service, work: impl FnOnce()) {
         work();
         done.store(true, Ordering::Relaxed);
     });
-    let replayed = service.place.replay();
+    let replayed = service.dir.replay();
     assert_eq!(replayed.lines().filter(|line| line.contains("\"good\"")).count(), served.into_inner());
 }
 
 #[test]
-fn a_client_that_never_reads_its_answers_is_held_back_and_disconnected() {
-    let mut service = Service::start(&["--write-timeout", "1s", "--metrics", "127.0.0.1:0"]);
-    undisturbed(&service, || {
-        let mut deaf = service.tcp().asks("record");
+fn client_not_reading_responses_is_disconnected() {
+    let mut service = ServeProcess::start(&["--write-timeout", "1s", "--metrics", "127.0.0.1:0"]);
+    assert_unaffected(&service, || {
+        let mut unread = service.connect_tcp().with_acks("record");
         let flood = "1\n".repeat(50_000);
-        // Ends only when the service closes the connection.
+        // The loop ends only when the service closes the connection.
         let begun = Instant::now();
-        while deaf.stream.write_all(flood.as_bytes()).is_ok() {
-            assert!(begun.elapsed() < crate::support::PATIENCE, "it is read from for ever");
+        while unread.stream.write_all(flood.as_bytes()).is_ok() {
+            assert!(begun.elapsed() < crate::support::TIMEOUT, "the service does not stop reading");
         }
     });
     assert_eq!(service.metric("ministore_serve_disconnects_total{reason=\"write_timeout\"}"), 1.0);
@@ -63,8 +63,8 @@ fn a_client_that_never_reads_its_answers_is_held_back_and_disconnected() {
 
 #[test]
 fn broken_clients_affect_only_themselves() {
-    let service = Service::start(&["--max-record-bytes", "10000"]);
-    undisturbed(&service, || {
+    let service = ServeProcess::start(&["--max-record-bytes", "10000"]);
+    assert_unaffected(&service, || {
         let junk: Vec<u8> = (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let shapes: [Vec<u8>; 7] = [
             b"{\"half\":".to_vec(),
@@ -77,58 +77,58 @@ fn broken_clients_affect_only_themselves() {
         ];
         for shape in &shapes {
             for reset in [false, true] {
-                let mut broken = service.tcp();
+                let mut broken = service.connect_tcp();
                 broken.send(shape);
                 if reset {
-                    // Unread answers, or a deadline of zero, make the close a reset.
+                    // Unread responses, or a linger time of zero, turn the close into a reset.
                     rustix::net::sockopt::set_socket_linger(&broken.stream, Some(Duration::ZERO)).unwrap();
                     continue;
                 }
-                let answers = broken.finish();
-                assert!(answers.len() <= 1, "{answers:?}");
-                if let Some(answer) = answers.first() {
+                let responses = broken.finish();
+                assert!(responses.len() <= 1, "{responses:?}");
+                if let Some(response) = responses.first() {
                     assert_eq!(
-                        (&answer["action"], &answer["line"]),
+                        (&response["action"], &response["line"]),
                         (&json!("disconnect"), &json!(1)),
-                        "{answers:?}"
+                        "{responses:?}"
                     );
                 }
             }
         }
     });
-    let replayed = service.place.replay();
+    let replayed = service.dir.replay();
     assert!(replayed.lines().all(|line| line.contains("\"good\"")), "{replayed}");
 }
 
 #[test]
-fn silent_clients_in_all_slots_but_one_are_harmless() {
-    let service = Service::start(&["--max-clients", "301"]);
-    undisturbed(&service, || {
-        let silent: Vec<Client<TcpStream>> = (0..300).map(|_| service.tcp()).collect();
-        let unheard = silent.iter().filter(|client| {
+fn silent_clients_do_not_affect_others() {
+    let service = ServeProcess::start(&["--max-clients", "301"]);
+    assert_unaffected(&service, || {
+        let silent: Vec<TestClient<TcpStream>> = (0..300).map(|_| service.connect_tcp()).collect();
+        let connected = silent.iter().filter(|client| {
             client.stream.set_nonblocking(true).unwrap();
             matches!(client.stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
         });
-        assert!(unheard.count() >= 299, "they were refused");
+        assert!(connected.count() >= 299, "clients were rejected");
     });
 }
 
 #[test]
-fn two_hundred_flooding_clients_take_bounded_memory_and_let_others_through() {
+fn flooding_clients_use_bounded_memory() {
     const FLOODING: usize = 200;
-    let service = Service::start(&[]);
+    let service = ServeProcess::start(&[]);
     let sent = AtomicUsize::new(0);
     let line = format!("{{\"flood\":\"{}\"}}\n", "x".repeat(280));
-    undisturbed(&service, || {
+    assert_unaffected(&service, || {
         thread::scope(|scope| {
             for n in 0..FLOODING {
                 let (service, sent, line) = (&service, &sent, &line);
                 scope.spawn(move || {
                     let block = line.repeat(200);
-                    // Half of them do not ask for answers; none reads one before the end.
-                    let mut client = service.tcp();
+                    // Half of the clients request responses; none reads one before the end.
+                    let mut client = service.connect_tcp();
                     if n % 2 == 0 {
-                        client = client.asks("batch");
+                        client = client.with_acks("batch");
                     }
                     let begun = Instant::now();
                     let mut records = 0;
@@ -136,9 +136,9 @@ fn two_hundred_flooding_clients_take_bounded_memory_and_let_others_through() {
                         client.send(&block);
                         records += 200;
                     }
-                    let answers = client.finish();
+                    let responses = client.finish();
                     if n % 2 == 0 {
-                        assert_eq!(answers.last().unwrap()["line"], records + 1);
+                        assert_eq!(responses.last().unwrap()["line"], records + 1);
                     }
                     sent.fetch_add(records, Ordering::Relaxed);
                 });
@@ -153,21 +153,21 @@ fn two_hundred_flooding_clients_take_bounded_memory_and_let_others_through() {
     assert!(peak < 130 << 10, "{peak} KiB");
     let expected = sent.into_inner();
     service.wait_for("records are missing", || {
-        service.place.replay().lines().filter(|line| line.starts_with("{\"flood\"")).count() == expected
+        service.dir.replay().lines().filter(|line| line.starts_with("{\"flood\"")).count() == expected
     });
 }
 
 #[test]
-fn endless_lines_stay_within_shared_memory() {
+fn endless_lines_stay_within_memory_limit() {
     const LONG: usize = 40;
-    let mut service = Service::start(&["--max-record-bytes", "8MiB", "--metrics", "127.0.0.1:0"]);
+    let mut service = ServeProcess::start(&["--max-record-bytes", "8MiB", "--metrics", "127.0.0.1:0"]);
     let all_sent = Barrier::new(LONG);
-    undisturbed(&service, || {
+    assert_unaffected(&service, || {
         let part = vec![b'x'; 7 << 20];
         thread::scope(|scope| {
             for _ in 0..LONG {
                 scope.spawn(|| {
-                    let mut client = service.tcp();
+                    let mut client = service.connect_tcp();
                     client.send(b"\"");
                     client.send(&part);
                     all_sent.wait();
@@ -177,9 +177,7 @@ fn endless_lines_stay_within_shared_memory() {
         });
     });
     let peak = service.peak_memory_kib();
-    let turned = service.metric("ministore_serve_disconnects_total{reason=\"memory_limit\"}");
-    eprintln!(
-        "{LONG} half lines of 7 MiB at the same time: {peak} KiB at most, {turned} clients told to come back"
-    );
-    assert!(peak < 160 << 10 && turned > 0.0, "{peak} KiB, {turned} clients");
+    let rejected = service.metric("ministore_serve_disconnects_total{reason=\"memory_limit\"}");
+    eprintln!("{LONG} half lines of 7 MiB at the same time: {peak} KiB at most, {rejected} clients rejected");
+    assert!(peak < 160 << 10 && rejected > 0.0, "{peak} KiB, {rejected} clients");
 }
