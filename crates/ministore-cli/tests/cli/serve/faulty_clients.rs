@@ -33,7 +33,7 @@ fn assert_unaffected(service: &ServeProcess, work: impl FnOnce()) {
                 good.send(format!("{{\"good\":{line}}}\n"));
                 let response = good.receive();
                 assert!(response["ok"].is_u64() && response["line"] == line, "{response}");
-                assert!(sent.elapsed() < ACK_TIMEOUT, "{:?} for an response", sent.elapsed());
+                assert!(sent.elapsed() < ACK_TIMEOUT, "{:?} for a response", sent.elapsed());
                 served.fetch_add(1, Ordering::Relaxed);
             }
         });

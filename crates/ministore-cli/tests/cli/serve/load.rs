@@ -93,7 +93,7 @@ fn one_connection(
 ) -> io::Result<()> {
     let mut responses = BufReader::new(reader);
     let mut line = String::new();
-    let mut hear = || -> io::Result<Value> {
+    let mut receive = || -> io::Result<Value> {
         line.clear();
         match responses.read_line(&mut line)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -103,7 +103,7 @@ fn one_connection(
         }
     };
     writer.write_all(b"{\"ministore\":{\"ack\":\"record\"}}\n")?;
-    assert!(hear()?["ok"].is_object());
+    assert!(receive()?["ok"].is_object());
     control.connections.fetch_add(1, Ordering::Relaxed);
     while !control.done.load(Ordering::Relaxed) {
         let first = acks.sent;
@@ -114,7 +114,7 @@ fn one_connection(
         let begun = Instant::now();
         writer.write_all(window.as_bytes())?;
         for n in first..acks.sent {
-            let response = hear()?;
+            let response = receive()?;
             let seq = response["ok"].as_u64().unwrap_or_else(|| panic!("client {client}: {response}"));
             acks.acknowledged.push((n, seq));
         }
