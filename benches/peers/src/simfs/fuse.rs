@@ -1,6 +1,6 @@
-//! A [`Disk`] as a mounted file system, and the faults that are asked of it.
+//! Mounts a [`SimDisk`] as a FUSE file system and injects faults.
 //!
-//! Must never block in a request: one thread serves the kernel. What is to be late is answered later.
+//! Must never block in a request: one thread serves the kernel. Delayed requests are answered later.
 
 use std::{
     ffi::OsStr,
@@ -16,125 +16,125 @@ use fuser::{
     ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
-use super::model::{Disk, Kind, Names, ROOT, SECTOR_BYTES};
+use super::model::{NameDurability, NodeKind, ROOT, SECTOR_BYTES, SimDisk};
 
-/// Nothing is remembered by the kernel: the disk changes under it.
+/// The kernel must not cache anything: the disk changes under it.
 const TTL: Duration = Duration::ZERO;
 
-/// What the disk does wrong, and what it was asked.
+/// The injected faults, and the number of syncs.
 #[derive(Debug, Default)]
-struct Faults {
-    /// How many syncs of files succeed before one fails with EIO; none fails where this is not set.
-    good_syncs: Option<u64>,
-    /// How many syncs of files were asked for.
+struct SyncFaults {
+    /// The number of syncs of files that succeed before one fails with EIO; `None` if none fails.
+    syncs_until_failure: Option<u64>,
+    /// The number of requested syncs of files.
     syncs: u64,
-    /// Syncs of files are not answered.
-    hold: bool,
-    held: Vec<ReplyEmpty>,
+    /// Whether syncs of files are not answered.
+    blocks_syncs: bool,
+    blocked: Vec<ReplyEmpty>,
 }
 
 #[derive(Debug)]
-struct State {
-    disk: Disk,
-    names: Names,
-    faults: Faults,
+struct SimFsState {
+    disk: SimDisk,
+    names: NameDurability,
+    faults: SyncFaults,
 }
 
-/// What the kernel asks.
-struct Requests(Arc<Mutex<State>>);
+/// The FUSE server.
+struct FuseServer(Arc<Mutex<SimFsState>>);
 
-/// A mounted disk; unmounted when dropped.
+/// A mounted disk; it is unmounted when it is dropped.
 #[derive(Debug)]
-pub struct Mounted {
-    state: Arc<Mutex<State>>,
+pub struct MountedSimFs {
+    state: Arc<Mutex<SimFsState>>,
     session: Option<BackgroundSession>,
     path: PathBuf,
 }
 
-impl Mounted {
+impl MountedSimFs {
     /// Mounts `disk` at `path`, which is created.
     ///
     /// # Errors
     ///
-    /// FUSE is not there or not allowed.
-    pub fn mount(disk: Disk, names: Names, path: &Path) -> io::Result<Self> {
+    /// FUSE is missing or not permitted.
+    pub fn mount(disk: SimDisk, names: NameDurability, path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
-        let state = Arc::new(Mutex::new(State { disk, names, faults: Faults::default() }));
+        let state = Arc::new(Mutex::new(SimFsState { disk, names, faults: SyncFaults::default() }));
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("volatile".to_string()), MountOption::NoAtime];
-        let session = fuser::spawn_mount(Requests(Arc::clone(&state)), path, &config)?;
+        let session = fuser::spawn_mount(FuseServer(Arc::clone(&state)), path, &config)?;
         Ok(Self { state, session: Some(session), path: path.to_path_buf() })
     }
 
-    /// Where it is.
+    /// Returns the mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SimFsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A copy of the disk as it is now.
+    /// Returns a copy of the current disk.
     #[must_use]
-    pub fn disk(&self) -> Disk {
+    pub fn disk(&self) -> SimDisk {
         self.state().disk.clone()
     }
 
-    /// How many syncs of files were asked for.
+    /// Returns the number of requested syncs of files.
     #[must_use]
     pub fn syncs(&self) -> u64 {
         self.state().faults.syncs
     }
 
-    /// Lets `good` more syncs of files succeed, then one fail.
-    pub fn fail_a_sync_after(&self, good: u64) {
-        self.state().faults.good_syncs = Some(good);
+    /// Lets `remaining` more syncs of files succeed, then one fail.
+    pub fn fail_sync_after(&self, remaining: u64) {
+        self.state().faults.syncs_until_failure = Some(remaining);
     }
 
-    /// Whether the fault that was asked for has happened.
+    /// Returns whether the injected sync failure has happened.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.state().faults.good_syncs.is_none()
+        self.state().faults.syncs_until_failure.is_none()
     }
 
     /// Leaves syncs of files unanswered from now on.
-    pub fn hold_syncs(&self) {
-        self.state().faults.hold = true;
+    pub fn block_syncs(&self) {
+        self.state().faults.blocks_syncs = true;
     }
 
-    /// Answers what was left unanswered, and everything from now on.
+    /// Answers the blocked syncs, and all later ones.
     pub fn release_syncs(&self) {
-        let held = {
+        let blocked = {
             let mut state = self.state();
-            state.faults.hold = false;
-            std::mem::take(&mut state.faults.held)
+            state.faults.blocks_syncs = false;
+            std::mem::take(&mut state.faults.blocked)
         };
-        held.into_iter().for_each(ReplyEmpty::ok);
+        blocked.into_iter().for_each(ReplyEmpty::ok);
     }
 }
 
-impl Drop for Mounted {
+impl Drop for MountedSimFs {
     fn drop(&mut self) {
         self.release_syncs();
         if let Some(session) = self.session.take() {
-            // A mount that is still in use goes with the mount namespace.
+            // A mount that is still in use ends with the mount namespace.
             session.umount_and_join().ok();
         }
     }
 }
 
-impl Requests {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl FuseServer {
+    fn state(&self) -> MutexGuard<'_, SimFsState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn attributes(node: u64, kind: Kind) -> FileAttr {
+fn attributes(node: u64, kind: NodeKind) -> FileAttr {
     let (kind, size, perm) = match kind {
-        Kind::File(size) => (FileType::RegularFile, size, 0o600),
-        Kind::Directory => (FileType::Directory, 0, 0o700),
+        NodeKind::File(size) => (FileType::RegularFile, size, 0o600),
+        NodeKind::Directory => (FileType::Directory, 0, 0o700),
     };
     FileAttr {
         ino: INodeNo(node),
@@ -155,7 +155,7 @@ fn attributes(node: u64, kind: Kind) -> FileAttr {
     }
 }
 
-impl Filesystem for Requests {
+impl Filesystem for FuseServer {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let state = self.state();
         let node = state.disk.lookup(parent.0, name);
@@ -205,8 +205,8 @@ impl Filesystem for Requests {
         if state.disk.lookup(parent.0, name).is_some() {
             return reply.error(Errno::EEXIST);
         }
-        let node = state.disk.make(parent.0, name, true);
-        reply.entry(&TTL, &attributes(node, Kind::Directory), Generation(0));
+        let node = state.disk.create(parent.0, name, true);
+        reply.entry(&TTL, &attributes(node, NodeKind::Directory), Generation(0));
     }
 
     fn create(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
@@ -214,8 +214,8 @@ impl Filesystem for Requests {
         if state.disk.lookup(parent.0, name).is_some() {
             return reply.error(Errno::EEXIST);
         }
-        let node = state.disk.make(parent.0, name, false);
-        let attributes = attributes(node, Kind::File(0));
+        let node = state.disk.create(parent.0, name, false);
+        let attributes = attributes(node, NodeKind::File(0));
         reply.created(&TTL, &attributes, Generation(0), FileHandle(0), FopenFlags::empty());
     }
 
@@ -293,7 +293,7 @@ impl Filesystem for Requests {
         reply: ReplyWrite,
     ) {
         if self.state().disk.write(node.0, offset, data) {
-            // A request carries a few mebibytes at most.
+            // A request carries at most a few mebibytes.
             reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX));
         } else {
             reply.error(Errno::ENOENT);
@@ -314,11 +314,11 @@ impl Filesystem for Requests {
         const KEEP_SIZE: i32 = 1;
         let mut state = self.state();
         match (state.disk.kind(node.0), mode) {
-            (Some(Kind::File(size)), 0) => {
+            (Some(NodeKind::File(size)), 0) => {
                 state.disk.resize(node.0, size.max(offset + length));
                 reply.ok();
             }
-            (Some(Kind::File(_)), KEEP_SIZE) => reply.ok(),
+            (Some(NodeKind::File(_)), KEEP_SIZE) => reply.ok(),
             _ => reply.error(Errno::EOPNOTSUPP),
         }
     }
@@ -327,17 +327,17 @@ impl Filesystem for Requests {
         let mut state = self.state();
         let names = state.names;
         state.faults.syncs += 1;
-        if state.faults.hold {
-            state.faults.held.push(reply);
+        if state.faults.blocks_syncs {
+            state.faults.blocked.push(reply);
             return;
         }
-        match state.faults.good_syncs {
+        match state.faults.syncs_until_failure {
             Some(0) => {
-                state.faults.good_syncs = None;
+                state.faults.syncs_until_failure = None;
                 state.disk.fail_sync(node.0);
                 return reply.error(Errno::EIO);
             }
-            Some(good) => state.faults.good_syncs = Some(good - 1),
+            Some(remaining) => state.faults.syncs_until_failure = Some(remaining - 1),
             None => {}
         }
         state.disk.sync(node.0, names);
@@ -353,11 +353,11 @@ impl Filesystem for Requests {
         let state = self.state();
         let mut names = vec![
             (".".into(), node.0, FileType::Directory),
-            // The kernel knows the way up by itself.
+            // The kernel resolves `..` itself.
             ("..".into(), ROOT, FileType::Directory),
         ];
         for (name, node) in state.disk.list(node.0) {
-            let is_directory = state.disk.kind(node) == Some(Kind::Directory);
+            let is_directory = state.disk.kind(node) == Some(NodeKind::Directory);
             names.push((name, node, if is_directory { FileType::Directory } else { FileType::RegularFile }));
         }
         let first = usize::try_from(offset).unwrap_or(usize::MAX);

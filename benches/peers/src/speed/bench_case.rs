@@ -1,28 +1,28 @@
-//! Who is measured: ours in its several ways of being called, the peers, and the limits of the machine.
+//! The measured cases: the calls of ministore-uring, the peers, and the limits of the machine.
 
 use serde::{Deserialize, Serialize};
 
 use crate::versions;
 
-/// What stands in a row of the tables.
+/// A row of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Entrant {
-    /// Ours: one task a caller, `append` awaited.
+pub enum BenchCase {
+    /// Ours: one task per caller, `append` awaited.
     Append,
-    /// Ours: one thread a caller, `blocking().append`.
+    /// Ours: one thread per caller, `blocking().append`.
     AppendBlocking,
     /// Ours: two tasks, thousands of `submit`s in flight.
     Submit,
     /// Ours: batches of about 1 MiB.
     AppendBatch,
-    /// Ours: two tasks, lines that are JSON already.
+    /// Ours: two tasks that append raw JSON.
     AppendJson,
     /// Ours: `append`, with segments of 4 MiB.
     AppendSmallSegments,
     /// Ours: `append`, into one segment that is never rotated.
     AppendOneSegment,
-    /// `ministore`, behind a mutex of tokio.
+    /// `ministore` in a mutex of tokio.
     Ministore,
     /// `okaywal`, with checkpoints that keep nothing.
     Okaywal,
@@ -34,17 +34,17 @@ pub enum Entrant {
     RaftEngine,
     /// `RocksDB`'s log: `put` with synced writes.
     Rocksdb,
-    /// `SQLite`: WAL, `synchronous=FULL`, one insert a transaction, one connection behind a mutex.
+    /// `SQLite`: WAL, `synchronous=FULL`, one insert per transaction, one connection in a mutex.
     Sqlite,
-    /// The same with one connection a caller.
+    /// The same with one connection per caller.
     SqliteConnections,
-    /// The same hand-over of the same line to a thread and back, with no I/O.
+    /// The same line sent to a thread and acknowledged, without I/O.
     Echo,
-    /// The hand-over alone: no line is made.
+    /// The messages alone: no line is serialized.
     EchoEmpty,
     /// Written in place on the caller's thread: whole blocks, `O_DIRECT` and `O_DSYNC`.
     FloorDirect,
-    /// Written in place on the caller's thread: the line's bytes alone, then `fdatasync`.
+    /// Written in place on the caller's thread: only the line's bytes, then `fdatasync`.
     FloorBuffered,
     /// 1 MiB writes in place, `O_DIRECT` and `O_DSYNC`.
     BulkFloorDirect,
@@ -52,32 +52,32 @@ pub enum Entrant {
     BulkFloorBuffered,
 }
 
-/// What a row is compared as.
+/// The role of a row in comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// This crate.
     Ours,
     /// Another log.
     Peer,
-    /// What the machine can do.
+    /// A limit of the machine.
     Limit,
 }
 
-/// Which numbers of callers it is measured with.
+/// The numbers of callers that a case is measured with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// With each number asked for.
+    /// Each requested number.
     Callers,
-    /// With one caller only.
+    /// One caller only.
     One,
-    /// In a way of its own, whatever the number of callers.
+    /// A fixed number of tasks, independent of the number of callers.
     Bulk,
-    /// Only where a target asks for it.
+    /// Only the number that a target needs.
     Target,
 }
 
-impl Entrant {
-    /// Everybody, in the order of the tables.
+impl BenchCase {
+    /// All cases in the order of the tables.
     pub const ALL: [Self; 21] = [
         Self::Append,
         Self::AppendBlocking,
@@ -102,18 +102,18 @@ impl Entrant {
         Self::BulkFloorBuffered,
     ];
 
-    /// Everybody this program was built with and measures unless told otherwise.
+    /// Returns the cases that this program was built with and measures by default.
     #[must_use]
     pub fn usual() -> Vec<Self> {
-        let unusual = |entrant: &Self| match entrant {
+        let unusual = |case: &Self| match case {
             Self::Rocksdb => !cfg!(feature = "rocksdb"),
             Self::SqliteConnections => true,
             _ => false,
         };
-        Self::ALL.into_iter().filter(|entrant| !unusual(entrant)).collect()
+        Self::ALL.into_iter().filter(|case| !unusual(case)).collect()
     }
 
-    /// The name on the command line and in the JSON.
+    /// Returns the name on the command line and in the JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -141,7 +141,7 @@ impl Entrant {
         }
     }
 
-    /// The name in tables and pictures.
+    /// Returns the name in tables and charts.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -165,13 +165,13 @@ impl Entrant {
         }
     }
 
-    /// Who is called `name`.
+    /// Returns the case with this name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|entrant| entrant.name() == name)
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|case| case.name() == name)
     }
 
-    /// What it is compared as.
+    /// Returns its role in comparisons.
     #[must_use]
     pub fn role(self) -> Role {
         match self {
@@ -194,7 +194,7 @@ impl Entrant {
         }
     }
 
-    /// Which numbers of callers it is measured with.
+    /// Returns the numbers of callers that it is measured with.
     #[must_use]
     pub fn shape(self) -> Shape {
         match self {
@@ -209,7 +209,7 @@ impl Entrant {
         }
     }
 
-    /// What it is, with the version of the lock file; nothing for what stands in this package.
+    /// Returns the name and the version in the lock file; `None` for code of this package.
     #[must_use]
     pub fn version(self) -> Option<String> {
         let package = |name: &str| format!("{name} {}", versions::of(name));
@@ -229,18 +229,18 @@ impl Entrant {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entrant, Role};
+    use super::{BenchCase, Role};
 
     #[test]
-    fn everybody_is_found_by_name_and_every_log_has_a_version() {
-        for entrant in Entrant::ALL {
-            assert_eq!(Entrant::named(entrant.name()), Some(entrant));
-            match entrant.version() {
+    fn case_has_unique_name_and_log_has_version() {
+        for case in BenchCase::ALL {
+            assert_eq!(BenchCase::from_name(case.name()), Some(case));
+            match case.version() {
                 Some(version) => assert!(
                     !version.contains('?') && version.contains(|c: char| c.is_ascii_digit()),
                     "{version}"
                 ),
-                None => assert_eq!(entrant.role(), Role::Limit),
+                None => assert_eq!(case.role(), Role::Limit),
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The files of a log, whatever log it is: where its records stand in them, and copies of them. Files may be a gibibyte of
-//! holes; only what is in them is read.
+//! The files of any log: the positions of its records, and copies of the files. A file may have a gibibyte of holes;
+//! only its data is read.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,42 +10,42 @@ use std::{
 
 use rustix::fs::{SeekFrom, seek};
 
-use crate::contestant::Record;
+use crate::log_under_test::Record;
 
-/// A stretch of a file that is no hole.
+/// A part of a file that is not a hole.
 struct Extent {
     offset: u64,
     bytes: Vec<u8>,
 }
 
-/// Where a record's bytes stand.
+/// The position of a record's bytes in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct RecordPosition {
     /// The record's number.
     pub number: u64,
-    /// Where its JSON begins in the file.
+    /// The offset at which its JSON starts.
     pub start: u64,
-    /// Where its JSON ends.
+    /// The offset after its JSON.
     pub end: u64,
 }
 
-/// A file that holds records.
+/// A file that contains records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFile {
-    /// Its path below the log's directory.
+    /// The path relative to the log's directory.
     pub name: PathBuf,
-    /// Its records, in the order of the file.
-    pub places: Vec<Place>,
-    /// Behind the last byte that is neither zero nor a space.
+    /// Its records in the order of the file.
+    pub places: Vec<RecordPosition>,
+    /// The offset after the last byte that is neither zero nor a space.
     pub data_end: u64,
 }
 
-/// The files of the log in `dir` that hold any of `records`, by the first record in them.
+/// Returns the files of the log in `dir` that contain any of `records`, ordered by their first record.
 ///
 /// # Errors
 ///
 /// They cannot be read.
-pub fn holding(dir: &Path, records: &[Record]) -> io::Result<Vec<LogFile>> {
+pub fn files_with_records(dir: &Path, records: &[Record]) -> io::Result<Vec<LogFile>> {
     let lines: Vec<(u64, Vec<u8>)> = records
         .iter()
         .map(|record| Ok((record.number, record.to_bytes().map_err(|error| io::Error::other(error.0))?)))
@@ -53,7 +53,7 @@ pub fn holding(dir: &Path, records: &[Record]) -> io::Result<Vec<LogFile>> {
     let mut files = Vec::new();
     for name in names(dir)? {
         let extents = extents(&dir.join(&name))?;
-        let mut places: Vec<Place> =
+        let mut places: Vec<RecordPosition> =
             lines.iter().filter_map(|(number, line)| find(&extents, *number, line)).collect();
         places.sort_by_key(|place| place.start);
         if !places.is_empty() {
@@ -64,11 +64,11 @@ pub fn holding(dir: &Path, records: &[Record]) -> io::Result<Vec<LogFile>> {
     Ok(files)
 }
 
-fn find(extents: &[Extent], number: u64, line: &[u8]) -> Option<Place> {
+fn find(extents: &[Extent], number: u64, line: &[u8]) -> Option<RecordPosition> {
     extents.iter().find_map(|extent| {
         let at = extent.bytes.windows(line.len()).position(|window| window == line)?;
         let start = extent.offset + at as u64;
-        Some(Place { number, start, end: start + line.len() as u64 })
+        Some(RecordPosition { number, start, end: start + line.len() as u64 })
     })
 }
 
@@ -80,7 +80,7 @@ fn data_end(extents: &[Extent]) -> u64 {
     last.unwrap_or(0)
 }
 
-/// Every file below `dir`, as paths below it, sorted.
+/// Returns the paths of all files in `dir`, relative to it, sorted.
 ///
 /// # Errors
 ///
@@ -105,7 +105,7 @@ fn extents(path: &Path) -> io::Result<Vec<Extent>> {
     let mut extents: Vec<Extent> = Vec::new();
     let mut at = 0;
     while at < length {
-        // No data behind `at`: the rest is a hole.
+        // There is no data after `at`: the rest is a hole.
         let Ok(start) = seek(&file, SeekFrom::Data(at)) else { break };
         let end = seek(&file, SeekFrom::Hole(start))?.min(length);
         let mut bytes = vec![0; usize::try_from(end - start).map_err(io::Error::other)?];
@@ -116,7 +116,7 @@ fn extents(path: &Path) -> io::Result<Vec<Extent>> {
     Ok(extents)
 }
 
-/// Copies the log in `from` to `to`, which must not exist; holes stay holes.
+/// Copies the log in `from` to `to`, which must not exist; holes are preserved.
 ///
 /// # Errors
 ///
@@ -146,7 +146,7 @@ pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all_at(bytes, offset)
 }
 
-/// The byte at `offset`.
+/// Returns the byte at `offset`.
 ///
 /// # Errors
 ///
@@ -162,8 +162,8 @@ pub fn byte_at(path: &Path, offset: u64) -> io::Result<u8> {
 mod tests {
     use std::{fs::File, os::unix::fs::FileExt};
 
-    use super::{copy, holding};
-    use crate::contestant::Record;
+    use super::{copy, files_with_records};
+    use crate::log_under_test::Record;
 
     #[test]
     fn records_after_holes_are_found_and_copied() {
@@ -177,7 +177,7 @@ mod tests {
         file.write_all_at(&line, 500 << 20).unwrap();
         drop(file);
         copy(&from, &to).unwrap();
-        let found = holding(&to, &[record]).unwrap();
+        let found = files_with_records(&to, &[record]).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].places[0].start, 500 << 20);
         assert_eq!(found[0].data_end, (500 << 20) + line.len() as u64);

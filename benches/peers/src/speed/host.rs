@@ -1,35 +1,35 @@
-//! What the figures were measured on.
+//! The machine of the measurements.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path, thread::available_parallelism};
 
 use serde::Serialize;
 
-/// The machine, as far as it tells.
+/// Properties of the machine; "unknown" if they cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Machine {
+pub struct HostInfo {
     /// The processor's name.
     pub processor: String,
-    /// How many threads run at once.
+    /// The number of threads that run concurrently.
     pub cores: usize,
     /// Memory, in KiB.
     pub memory_kib: u64,
     /// The kernel's release.
     pub kernel: String,
-    /// The file system of the directory measured in, and its mount options.
+    /// The file system of the measured directory, and its mount options.
     pub file_system: String,
-    /// The device below it.
+    /// The device of the file system.
     pub device: String,
-    /// What the device says of its write cache.
+    /// The write cache mode that the device reports.
     pub write_cache: String,
 }
 
-impl Machine {
-    /// This one, where `dir` is.
+impl HostInfo {
+    /// Reads the properties of this machine for the directory `dir`.
     #[must_use]
     pub fn of(dir: &Path) -> Self {
         let device = device(dir);
         let queue = device.as_deref().and_then(queue);
-        let told = |name: &str| queue.as_deref().map(|queue| read(&format!("{queue}/{name}")));
+        let sent = |name: &str| queue.as_deref().map(|queue| read(&format!("{queue}/{name}")));
         Self {
             processor: field("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
             cores: available_parallelism().map_or(1, usize::from),
@@ -38,12 +38,12 @@ impl Machine {
                 .unwrap_or(0),
             kernel: read("/proc/sys/kernel/osrelease"),
             file_system: file_system(dir).unwrap_or_else(unknown),
-            write_cache: told("write_cache").unwrap_or_else(unknown),
+            write_cache: sent("write_cache").unwrap_or_else(unknown),
             device: device.unwrap_or_else(unknown),
         }
     }
 
-    /// In one sentence.
+    /// Formats the properties as one sentence.
     #[must_use]
     pub fn sentence(&self) -> String {
         let Self { processor, cores, memory_kib, kernel, file_system, device, write_cache } = self;
@@ -62,7 +62,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).map_or_else(|_| unknown(), |text| text.trim().to_string())
 }
 
-/// What stands behind the colon in the first line of `path` that begins with `name`.
+/// Returns the text after the colon in the first line of `path` that starts with `name`.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
@@ -74,7 +74,8 @@ fn device_number(dir: &Path) -> Option<String> {
     Some(format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number)))
 }
 
-/// The line of the mount that `dir` is on: `id parent major:minor root point options - type source super-options`.
+/// Returns the line of the mount that contains `dir`: `id parent major:minor root point options - type source
+/// super-options`.
 fn mount_line(dir: &Path) -> Option<String> {
     let number = device_number(dir)?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
@@ -91,7 +92,7 @@ fn device(dir: &Path) -> Option<String> {
     Some(mount_line(dir)?.split_once(" - ")?.1.split(' ').nth(1)?.to_string())
 }
 
-/// Where the kernel tells about the queue of `device`, or of the disk that it is a part of.
+/// Returns the sysfs directory of the queue of `device`, or of the disk that it is a partition of.
 fn queue(device: &str) -> Option<String> {
     let name = Path::new(device).file_name()?.to_str()?;
     let own = fs::canonicalize(format!("/sys/class/block/{name}")).ok()?;

@@ -1,14 +1,14 @@
-//! `okaywal` 0.3.1, one entry of one chunk a record.
+//! `okaywal` 0.3.1, one entry of one chunk per record.
 //!
-//! Acknowledgement: `EntryWriter::commit` returns `Ok`. Promise (its documentation): "Once this call returns, all data is
-//! atomically updated and synchronized to disk". Damage (documentation of `Entry::read_chunk`): after a crash an aborted entry,
-//! or an unexpected end of the file inside a chunk, is possible, and "the entire entry that was being read should be ignored":
-//! so it is here. A checksum that fails is an error of `Entry::read_all_chunks`, which the README's example hands on: so it is
-//! here.
+//! Acknowledgement: `EntryWriter::commit` returns `Ok`. Promise (its documentation): "Once this call returns, all
+//! data is atomically updated and synchronized to disk". Damage (documentation of `Entry::read_chunk`): after a
+//! crash an aborted entry, or an unexpected end of the file inside a chunk, is possible, and "the entire entry that
+//! was being read should be ignored": this module ignores it. A wrong checksum is an error of
+//! `Entry::read_all_chunks`, which the README's example returns: so does this module.
 //!
-//! okaywal empties its segments through checkpoints, into a storage of the caller's: what is checkpointed is no longer in
-//! the log. Here nothing is ever checkpointed, the one segment grows ("Log files may grow to be larger than this size if
-//! needed"), so that every record stays in the log and can be asked for.
+//! okaywal empties its segments through checkpoints into the caller's storage; checkpointed records are no longer in
+//! the log. Nothing is checkpointed here and the only segment grows ("Log files may grow to be larger than this size
+//! if needed"), so that every record stays in the log.
 
 use std::{
     io::{self, ErrorKind},
@@ -18,27 +18,28 @@ use std::{
 
 use okaywal::{Configuration, Entry, EntryId, LogManager, ReadChunkResult, SegmentReader, WriteAheadLog};
 
-use crate::contestant::{Answer, Contestant, Found, Record, Refusal};
+use crate::log_under_test::{LogError, LogResult, LogUnderTest, Record, ReplayedItem};
 
-/// An open log, and what was in it.
+/// An open log, and the entries found in it.
 #[derive(Debug)]
-pub struct Log {
+pub struct OkaywalLog {
     log: WriteAheadLog,
-    recovered: Arc<Mutex<Recovered>>,
+    recovered: Arc<Mutex<RecoveredEntries>>,
 }
 
 #[derive(Debug, Default)]
-struct Recovered {
-    records: Vec<Found>,
+struct RecoveredEntries {
+    records: Vec<ReplayedItem>,
     aborted: usize,
 }
 
-/// Takes in what recovery hands over.
+/// Collects the entries found by recovery.
 #[derive(Debug)]
-struct Collect(Arc<Mutex<Recovered>>);
+struct EntryCollector(Arc<Mutex<RecoveredEntries>>);
 
-impl Collect {
-    /// The chunks of an entry; nothing for one that "should be ignored": aborted, or with the end of the file in it.
+impl EntryCollector {
+    /// Returns the chunks of an entry, or `None` for one that "should be ignored": aborted, or cut off by the end of
+    /// the file.
     fn chunks(entry: &mut Entry<'_>) -> io::Result<Option<Vec<Vec<u8>>>> {
         let mut chunks = Vec::new();
         loop {
@@ -58,7 +59,7 @@ impl Collect {
             }
             match chunk.check_crc() {
                 Ok(true) => chunks.push(bytes),
-                // The error that `Entry::read_all_chunks` gives.
+                // The error that `Entry::read_all_chunks` returns.
                 Ok(false) => return Err(io::Error::new(ErrorKind::InvalidData, "crc check failed")),
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
                 Err(error) => return Err(error),
@@ -67,12 +68,14 @@ impl Collect {
     }
 }
 
-impl LogManager for Collect {
+impl LogManager for EntryCollector {
     fn recover(&mut self, entry: &mut Entry<'_>) -> io::Result<()> {
         let chunks = Self::chunks(entry)?;
         let mut recovered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match chunks {
-            Some(chunks) => recovered.records.extend(chunks.iter().map(|chunk| Found::of_bytes(chunk))),
+            Some(chunks) => {
+                recovered.records.extend(chunks.iter().map(|chunk| ReplayedItem::of_bytes(chunk)))
+            }
             None => recovered.aborted += 1,
         }
         Ok(())
@@ -83,46 +86,46 @@ impl LogManager for Collect {
     }
 }
 
-impl Log {
-    /// Opens or creates it; recovers what is in it.
+impl OkaywalLog {
+    /// Opens or creates the log and recovers its entries.
     ///
     /// # Errors
     ///
-    /// What the crate says.
-    pub fn open(dir: &Path) -> Answer<Self> {
-        let recovered = Arc::new(Mutex::new(Recovered::default()));
+    /// The crate's error.
+    pub fn open(dir: &Path) -> LogResult<Self> {
+        let recovered = Arc::new(Mutex::new(RecoveredEntries::default()));
         let log = Configuration::default_for(dir)
             .checkpoint_after_bytes(u64::MAX)
-            .open(Collect(Arc::clone(&recovered)))
-            .map_err(Refusal::of)?;
+            .open(EntryCollector(Arc::clone(&recovered)))
+            .map_err(LogError::new)?;
         Ok(Self { log, recovered })
     }
 }
 
-impl Contestant for Log {
-    fn append(&self, record: &Record) -> Answer<()> {
+impl LogUnderTest for OkaywalLog {
+    fn append(&self, record: &Record) -> LogResult<()> {
         self.append_many(std::slice::from_ref(record))
     }
 
-    fn append_many(&self, records: &[Record]) -> Answer<()> {
-        let mut entry = self.log.begin_entry().map_err(Refusal::of)?;
+    fn append_many(&self, records: &[Record]) -> LogResult<()> {
+        let mut entry = self.log.begin_entry().map_err(LogError::new)?;
         for record in records {
-            entry.write_chunk(&record.to_bytes()?).map_err(Refusal::of)?;
+            entry.write_chunk(&record.to_bytes()?).map_err(LogError::new)?;
         }
-        entry.commit().map_err(Refusal::of)?;
+        entry.commit().map_err(LogError::new)?;
         Ok(())
     }
 
-    fn replay(&self) -> Answer<Vec<Found>> {
+    fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
         Ok(self.recovered.lock().unwrap_or_else(PoisonError::into_inner).records.clone())
     }
 
-    fn told(&self) -> Option<String> {
+    fn recovery_message(&self) -> Option<String> {
         let aborted = self.recovered.lock().unwrap_or_else(PoisonError::into_inner).aborted;
         (aborted > 0).then(|| format!("{aborted} aborted entries"))
     }
 
-    fn close(self: Box<Self>) -> Answer<()> {
-        self.log.shutdown().map_err(Refusal::of)
+    fn close(self: Box<Self>) -> LogResult<()> {
+        self.log.shutdown().map_err(LogError::new)
     }
 }

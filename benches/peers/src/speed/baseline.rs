@@ -1,5 +1,5 @@
-//! A limit: bytes written in place, into a file that was written beforehand and is durable, made durable on the caller's
-//! own thread. Nothing is shared, counted or checked.
+//! A limit of the machine: bytes written in place, durably, on the caller's own thread, into a file that was written
+//! beforehand. Nothing is shared, counted or checked.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,78 +10,79 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::threads::{Blocking, Caller};
-use crate::contestant::{Answer, Refusal};
+use super::threads::{AppendFn, BlockingLog};
+use crate::log_under_test::{LogError, LogResult};
 
 const BLOCK: usize = 4096;
 
-/// How large the file is; a caller that reaches its end begins again.
+/// The size of the file; a caller that reaches its end starts again.
 const FILE_BYTES: usize = 64 << 20;
 
-/// Bytes written at once in bulk.
+/// The size of one bulk write.
 pub const BULK_BYTES: usize = 1 << 20;
 
 /// How the bytes are made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// Whole blocks of 4 KiB, `O_DIRECT` and `O_DSYNC`: a block that is not full yet is written again with the next record.
+pub enum WriteMethod {
+    /// Writes whole blocks of 4 KiB with `O_DIRECT` and `O_DSYNC`; a block that is not full is rewritten with the
+    /// next record.
     Direct,
-    /// The bytes alone through the page cache, then `fdatasync`.
+    /// Writes only the bytes through the page cache, then calls `fdatasync`.
     Buffered,
 }
 
-/// A file written beforehand, and where the next bytes go.
+/// A file written beforehand, and the position of the next write.
 #[derive(Debug)]
-pub struct InPlace {
+pub struct InPlaceFile {
     file: File,
-    way: Way,
+    way: WriteMethod,
     block: AlignedBuffer,
-    /// Where in the file the buffer begins.
+    /// The offset of the buffer in the file.
     offset: usize,
-    /// How much of the buffer is in use.
+    /// The used length of the buffer.
     used: usize,
 }
 
-impl InPlace {
-    /// Writes the file, and makes it durable.
+impl InPlaceFile {
+    /// Writes the file and makes it durable.
     ///
     /// # Errors
     ///
-    /// What the operating system says; no `O_DIRECT`, for one.
-    pub fn prepare(dir: &Path, way: Way, largest: usize) -> Answer<Self> {
+    /// The operating system's error; for example, `O_DIRECT` is not supported.
+    pub fn prepare(dir: &Path, way: WriteMethod, largest: usize) -> LogResult<Self> {
         let path = dir.join("in-place");
-        let beforehand = File::create(&path).map_err(Refusal::of)?;
+        let beforehand = File::create(&path).map_err(LogError::new)?;
         let spaces = vec![b' '; BULK_BYTES];
         for at in (0..FILE_BYTES).step_by(BULK_BYTES) {
-            beforehand.write_all_at(&spaces, at as u64).map_err(Refusal::of)?;
+            beforehand.write_all_at(&spaces, at as u64).map_err(LogError::new)?;
         }
-        beforehand.sync_all().map_err(Refusal::of)?;
+        beforehand.sync_all().map_err(LogError::new)?;
         let flags = match way {
-            Way::Direct => OFlags::DIRECT | OFlags::DSYNC,
-            Way::Buffered => OFlags::empty(),
+            WriteMethod::Direct => OFlags::DIRECT | OFlags::DSYNC,
+            WriteMethod::Buffered => OFlags::empty(),
         };
-        let flags = i32::try_from(flags.bits()).map_err(Refusal::of)?;
-        let file = OpenOptions::new().write(true).custom_flags(flags).open(&path).map_err(Refusal::of)?;
+        let flags = i32::try_from(flags.bits()).map_err(LogError::new)?;
+        let file = OpenOptions::new().write(true).custom_flags(flags).open(&path).map_err(LogError::new)?;
         let block = AlignedBuffer::new(largest + 2 * BLOCK);
         Ok(Self { file, way, block, offset: 0, used: 0 })
     }
 
-    /// Writes `bytes` behind what was written before, durably.
+    /// Writes `bytes` after the previous ones, durably.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
-    pub fn write(&mut self, bytes: &[u8]) -> Answer<()> {
+    /// The operating system's error.
+    pub fn write(&mut self, bytes: &[u8]) -> LogResult<()> {
         if self.offset + self.used + bytes.len() + BLOCK > FILE_BYTES {
             (self.offset, self.used) = (0, 0);
         }
         let end = self.used + bytes.len();
         self.block.bytes()[self.used..end].copy_from_slice(bytes);
         match self.way {
-            Way::Direct => self.write_blocks(end),
-            Way::Buffered => self.write_bytes(end),
+            WriteMethod::Direct => self.write_blocks(end),
+            WriteMethod::Buffered => self.write_bytes(end),
         }
-        .map_err(Refusal::of)
+        .map_err(LogError::new)
     }
 
     fn write_blocks(&mut self, end: usize) -> std::io::Result<()> {
@@ -103,7 +104,7 @@ impl InPlace {
     }
 }
 
-/// Bytes that begin where a block of memory does, as direct writes must.
+/// A buffer aligned to a block, as direct writes require.
 #[derive(Debug)]
 struct AlignedBuffer {
     bytes: Vec<u8>,
@@ -123,25 +124,25 @@ impl AlignedBuffer {
     }
 }
 
-/// The floor of one caller that serializes its records itself.
+/// The baseline of one caller that serializes its records itself.
 #[derive(Debug)]
-pub struct Floor(Mutex<Option<InPlace>>);
+pub struct Baseline(Mutex<Option<InPlaceFile>>);
 
-impl Floor {
+impl Baseline {
     /// Writes the file beforehand.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
-    pub fn prepare(dir: &Path, way: Way, record_bytes: usize) -> Answer<Self> {
-        Ok(Self(Mutex::new(Some(InPlace::prepare(dir, way, record_bytes + 1)?))))
+    /// The operating system's error.
+    pub fn prepare(dir: &Path, way: WriteMethod, record_bytes: usize) -> LogResult<Self> {
+        Ok(Self(Mutex::new(Some(InPlaceFile::prepare(dir, way, record_bytes + 1)?))))
     }
 }
 
-impl Blocking for Floor {
-    fn caller(&self, _: u32) -> Answer<Caller<'_>> {
+impl BlockingLog for Baseline {
+    fn caller(&self, _: u32) -> LogResult<AppendFn<'_>> {
         let taken = self.0.lock().ok().and_then(|mut file| file.take());
-        let mut file = taken.ok_or_else(|| Refusal("the floor is for one caller".into()))?;
+        let mut file = taken.ok_or_else(|| LogError("the floor is for one caller".into()))?;
         Ok(Box::new(move |record| {
             let mut line = record.to_bytes()?;
             line.push(b'\n');
@@ -153,14 +154,14 @@ impl Blocking for Floor {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::{InPlace, Way};
+    use super::{InPlaceFile, WriteMethod};
 
     #[test]
     fn in_place_write_is_readable() {
         let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        for way in [Way::Direct, Way::Buffered] {
-            let Ok(mut file) = InPlace::prepare(dir.path(), way, 5000) else {
-                assert_eq!(way, Way::Direct, "only direct writes may be refused");
+        for way in [WriteMethod::Direct, WriteMethod::Buffered] {
+            let Ok(mut file) = InPlaceFile::prepare(dir.path(), way, 5000) else {
+                assert_eq!(way, WriteMethod::Direct, "only direct writes may be refused");
                 continue;
             };
             let mut expected = Vec::new();

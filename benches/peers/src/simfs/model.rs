@@ -1,9 +1,9 @@
-//! The files, twice: as programs see them, and as they are on the medium.
+//! The files in two states: as programs see them, and as they are on the medium.
 //!
-//! What a program writes is *volatile* until a sync of that file succeeds: sectors of 512 bytes, and the file's size. A name
-//! that is made, moved or removed is volatile until its directory is synced; what was done to the names of the whole file
-//! system stays in order, as on a journaling file system. A sync that fails leaves the volatile data where it is and forgets
-//! that it still has to be written, as Linux does: no later sync writes it.
+//! Written data is *volatile* until a sync of its file succeeds: sectors of 512 bytes, and the file's size. A
+//! created, renamed or removed name is volatile until its directory is synced; changes of names keep their order
+//! across the whole file system, as on a journaling file system. A failed sync leaves the volatile data readable and
+//! marks it as clean, as Linux does: no later sync writes it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,42 +12,42 @@ use std::{
 
 use crate::faults::random::Random;
 
-/// What is written whole or not at all.
+/// The unit that is written whole or not at all.
 pub const SECTOR_BYTES: u64 = 512;
 
-/// The number of the root directory.
+/// The node number of the root directory.
 pub const ROOT: u64 = 1;
 
 type Sector = [u8; SECTOR_BYTES as usize];
 
 /// Whether a sync of a file also makes its name durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Names {
+pub enum NameDurability {
     /// It does, as on ext4, xfs and btrfs.
-    WithTheFile,
+    WithFile,
     /// It does not: only a sync of the directory does, as `fsync(2)` says.
-    WithTheDirectory,
+    WithDirectory,
 }
 
-/// What a power cut leaves of what was not synced.
+/// Which unsynced data survives a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
+pub enum KeepPolicy {
     /// Nothing.
     Nothing,
     /// Everything.
     All,
-    /// Any sectors, sizes, and any number of the first changes of names.
+    /// Any sectors and sizes, and any number of the first changes of names.
     Any,
 }
 
-/// The bytes of a file, by sector; what is not there is zero.
+/// The bytes of a file, by sector; a missing sector is zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Content {
+struct FileContent {
     size: u64,
     sectors: BTreeMap<u64, Box<Sector>>,
 }
 
-impl Content {
+impl FileContent {
     fn sector(&self, index: u64) -> Sector {
         self.sectors.get(&index).map_or([0; SECTOR_BYTES as usize], |sector| **sector)
     }
@@ -61,49 +61,49 @@ impl Content {
 }
 
 #[derive(Debug, Clone, Default)]
-struct File {
-    volatile: Content,
-    durable: Content,
+struct SimFile {
+    volatile: FileContent,
+    durable: FileContent,
     /// The sectors that the next sync writes.
     dirty: BTreeSet<u64>,
 }
 
 #[derive(Debug, Clone)]
 enum Node {
-    File(File),
+    File(SimFile),
     Directory,
 }
 
 /// A change of a name.
 #[derive(Debug, Clone)]
-struct Change {
-    /// The directory whose sync makes it durable; a move between directories names the target's.
+struct NameChange {
+    /// The directory whose sync makes it durable; for a rename between directories, the target.
     directory: u64,
     steps: Vec<(u64, OsString, Option<u64>)>,
 }
 
 type Entries = BTreeMap<(u64, OsString), u64>;
 
-/// What kind of thing a number names.
+/// The kind of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A file of so many bytes.
+pub enum NodeKind {
+    /// A file and its size in bytes.
     File(u64),
     /// A directory.
     Directory,
 }
 
-/// A disk.
+/// A simulated disk.
 #[derive(Debug, Clone)]
-pub struct Disk {
+pub struct SimDisk {
     nodes: BTreeMap<u64, Node>,
     entries: Entries,
     durable_entries: Entries,
-    changes: Vec<Change>,
+    changes: Vec<NameChange>,
     next: u64,
 }
 
-impl Default for Disk {
+impl Default for SimDisk {
     fn default() -> Self {
         Self {
             nodes: BTreeMap::from([(ROOT, Node::Directory)]),
@@ -115,58 +115,58 @@ impl Default for Disk {
     }
 }
 
-impl Disk {
-    /// What the number names.
+impl SimDisk {
+    /// Returns the kind of a node.
     #[must_use]
-    pub fn kind(&self, node: u64) -> Option<Kind> {
+    pub fn kind(&self, node: u64) -> Option<NodeKind> {
         Some(match self.nodes.get(&node)? {
-            Node::File(file) => Kind::File(file.volatile.size),
-            Node::Directory => Kind::Directory,
+            Node::File(file) => NodeKind::File(file.volatile.size),
+            Node::Directory => NodeKind::Directory,
         })
     }
 
-    /// What `name` in `directory` names.
+    /// Returns the node of `name` in `directory`.
     #[must_use]
     pub fn lookup(&self, directory: u64, name: &OsStr) -> Option<u64> {
         self.entries.get(&(directory, name.to_os_string())).copied()
     }
 
-    /// The names in `directory`.
+    /// Returns the names in `directory`.
     #[must_use]
     pub fn list(&self, directory: u64) -> Vec<(OsString, u64)> {
         let inside = self.entries.iter().filter(|((parent, _), _)| *parent == directory);
         inside.map(|((_, name), node)| (name.clone(), *node)).collect()
     }
 
-    /// Makes a file or directory; its name must be free.
-    pub fn make(&mut self, directory: u64, name: &OsStr, is_directory: bool) -> u64 {
+    /// Creates a file or directory; its name must not exist.
+    pub fn create(&mut self, directory: u64, name: &OsStr, is_directory: bool) -> u64 {
         let node = self.next;
         self.next += 1;
-        self.nodes.insert(node, if is_directory { Node::Directory } else { Node::File(File::default()) });
-        self.change(Change { directory, steps: vec![(directory, name.to_os_string(), Some(node))] });
+        self.nodes.insert(node, if is_directory { Node::Directory } else { Node::File(SimFile::default()) });
+        self.change(NameChange { directory, steps: vec![(directory, name.to_os_string(), Some(node))] });
         node
     }
 
     /// Removes a name.
     pub fn unlink(&mut self, directory: u64, name: &OsStr) {
-        self.change(Change { directory, steps: vec![(directory, name.to_os_string(), None)] });
+        self.change(NameChange { directory, steps: vec![(directory, name.to_os_string(), None)] });
     }
 
-    /// Moves a name, over another one if there is one. False where there is nothing to move.
+    /// Renames; replaces an existing target. Returns `false` if the source does not exist.
     pub fn rename(&mut self, from: (u64, &OsStr), to: (u64, &OsStr)) -> bool {
         let Some(node) = self.lookup(from.0, from.1) else { return false };
         let away = (from.0, from.1.to_os_string(), None);
         let there = (to.0, to.1.to_os_string(), Some(node));
-        self.change(Change { directory: to.0, steps: vec![away, there] });
+        self.change(NameChange { directory: to.0, steps: vec![away, there] });
         true
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: NameChange) {
         apply(&mut self.entries, &change);
         self.changes.push(change);
     }
 
-    /// Reads.
+    /// Reads from a file.
     #[must_use]
     pub fn read(&self, node: u64, offset: u64, bytes: usize) -> Option<Vec<u8>> {
         let Node::File(file) = self.nodes.get(&node)? else { return None };
@@ -182,7 +182,7 @@ impl Disk {
         Some(data)
     }
 
-    /// Writes. False where there is no such file.
+    /// Writes to a file. Returns `false` if the file does not exist.
     pub fn write(&mut self, node: u64, offset: u64, data: &[u8]) -> bool {
         let Some(Node::File(file)) = self.nodes.get_mut(&node) else { return false };
         let (mut at, mut rest) = (offset, data);
@@ -200,7 +200,7 @@ impl Disk {
         true
     }
 
-    /// Sets the size. False where there is no such file.
+    /// Sets the size of a file. Returns `false` if the file does not exist.
     pub fn resize(&mut self, node: u64, size: u64) -> bool {
         let Some(Node::File(file)) = self.nodes.get_mut(&node) else { return false };
         if size < file.volatile.size {
@@ -219,46 +219,46 @@ impl Disk {
         true
     }
 
-    /// A sync of a file that succeeds.
-    pub fn sync(&mut self, node: u64, names: Names) {
+    /// Performs a successful sync of a file.
+    pub fn sync(&mut self, node: u64, names: NameDurability) {
         if let Some(Node::File(file)) = self.nodes.get_mut(&node) {
             for index in std::mem::take(&mut file.dirty) {
                 file.durable.set(index, file.volatile.sectors.get(&index).cloned());
             }
             file.durable.size = file.volatile.size;
         }
-        if names == Names::WithTheFile {
-            self.settle(|change| change.steps.iter().any(|(_, _, named)| *named == Some(node)));
+        if names == NameDurability::WithFile {
+            self.make_names_durable(|change| change.steps.iter().any(|(_, _, named)| *named == Some(node)));
         }
     }
 
-    /// A sync of a file that fails: what was to be written is forgotten.
+    /// Performs a failed sync of a file: the dirty sectors are marked as clean.
     pub fn fail_sync(&mut self, node: u64) {
         if let Some(Node::File(file)) = self.nodes.get_mut(&node) {
             file.dirty.clear();
         }
     }
 
-    /// A sync of a directory.
+    /// Performs a sync of a directory.
     pub fn sync_directory(&mut self, directory: u64) {
-        self.settle(|change| change.directory == directory);
+        self.make_names_durable(|change| change.directory == directory);
     }
 
-    /// Makes the changes of names durable, up to the last that `concerned` picks.
-    fn settle(&mut self, concerned: impl Fn(&Change) -> bool) {
-        let Some(last) = self.changes.iter().rposition(concerned) else { return };
+    /// Makes the changes of names durable, up to the last one that `is_affected` selects.
+    fn make_names_durable(&mut self, is_affected: impl Fn(&NameChange) -> bool) {
+        let Some(last) = self.changes.iter().rposition(is_affected) else { return };
         for change in self.changes.drain(..=last) {
             apply(&mut self.durable_entries, &change);
         }
     }
 
-    /// The disk as it is found after a power cut at this moment.
+    /// Returns the disk in the state after a power cut now.
     #[must_use]
-    pub fn cut(&self, keep: Keep, random: &mut Random) -> Self {
+    pub fn power_cut(&self, keep: KeepPolicy, random: &mut Random) -> Self {
         let mut kept = |count: u64| match keep {
-            Keep::Nothing => 0,
-            Keep::All => count,
-            Keep::Any => random.below(count + 1),
+            KeepPolicy::Nothing => 0,
+            KeepPolicy::All => count,
+            KeepPolicy::Any => random.below(count + 1),
         };
         let mut entries = self.durable_entries.clone();
         let changes = kept(self.changes.len() as u64);
@@ -281,7 +281,11 @@ impl Disk {
                     }
                     let end = content.size.div_ceil(SECTOR_BYTES);
                     content.sectors.retain(|index, _| *index < end);
-                    Node::File(File { volatile: content.clone(), durable: content, dirty: BTreeSet::new() })
+                    Node::File(SimFile {
+                        volatile: content.clone(),
+                        durable: content,
+                        dirty: BTreeSet::new(),
+                    })
                 }
             };
             nodes.insert(*number, left);
@@ -290,7 +294,7 @@ impl Disk {
     }
 }
 
-fn apply(entries: &mut Entries, change: &Change) {
+fn apply(entries: &mut Entries, change: &NameChange) {
     for (directory, name, node) in &change.steps {
         match node {
             Some(node) => entries.insert((*directory, name.clone()), *node),
