@@ -140,7 +140,7 @@ impl Command {
     }
 }
 
-/// The options of a command line that has not been parsed yet, and may not parse.
+/// Returns the words of a command line up to `--`, before it is parsed.
 fn options(raw: &[OsString]) -> impl Iterator<Item = &str> {
     raw.iter().skip(1).map_while(|arg| match arg.to_str() {
         Some("--") => None,

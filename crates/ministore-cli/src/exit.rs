@@ -38,7 +38,7 @@ pub(crate) enum ExitStatus {
     CannotCreate,
     /// A read, write or sync failed.
     Io,
-    /// It may work later.
+    /// The command may succeed later.
     Temporary,
     /// The operating system denied permission.
     NoPermission,
@@ -64,19 +64,19 @@ impl ExitStatus {
         }
     }
 
-    /// Returns the kind of an error of the program itself: the library's word where it has one.
-    fn kind(self) -> Kind {
+    /// Returns the class of an error of the program itself: that of the library if there is one.
+    fn kind(self) -> ErrorClass {
         match self {
-            Self::Ok | Self::ProblemFound | Self::Signal(_) => Kind::Program("none"),
-            Self::Usage => Kind::Program("usage"),
-            Self::BadData => Kind::Library(ErrorKind::InvalidData),
-            Self::NoInput => Kind::Program("not_found"),
-            Self::Unavailable => Kind::Library(ErrorKind::Unsupported),
-            Self::Internal => Kind::Program("internal"),
-            Self::CannotCreate => Kind::Program("cannot_create"),
-            Self::Io => Kind::Library(ErrorKind::Io),
-            Self::Temporary => Kind::Library(ErrorKind::Contention),
-            Self::NoPermission => Kind::Program("permission_denied"),
+            Self::Ok | Self::ProblemFound | Self::Signal(_) => ErrorClass::Program("none"),
+            Self::Usage => ErrorClass::Program("usage"),
+            Self::BadData => ErrorClass::Library(ErrorKind::InvalidData),
+            Self::NoInput => ErrorClass::Program("not_found"),
+            Self::Unavailable => ErrorClass::Library(ErrorKind::Unsupported),
+            Self::Internal => ErrorClass::Program("internal"),
+            Self::CannotCreate => ErrorClass::Program("cannot_create"),
+            Self::Io => ErrorClass::Library(ErrorKind::Io),
+            Self::Temporary => ErrorClass::Library(ErrorKind::Contention),
+            Self::NoPermission => ErrorClass::Program("permission_denied"),
         }
     }
 
@@ -123,7 +123,7 @@ impl From<ExitStatus> for ExitCode {
 #[derive(Debug)]
 pub(crate) struct CliError {
     status: ExitStatus,
-    kind: Kind,
+    kind: ErrorClass,
     /// The same command may succeed later.
     is_retryable: bool,
     message: Message,
@@ -136,7 +136,7 @@ pub(crate) struct CliError {
 /// The class of an error in JSON: see `docs/reference/exit-codes.md`.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(untagged)]
-enum Kind {
+enum ErrorClass {
     Library(ErrorKind),
     Program(&'static str),
 }
@@ -147,11 +147,11 @@ enum Message {
     None,
     /// Printed after the program's name.
     Text(String),
-    /// Printed as it is: it begins with its place in a file.
-    AtPlace(String),
+    /// Printed without the program's name: it begins with the location in a file.
+    WithLocation(String),
 }
 
-/// Where an error is, as far as it is known.
+/// The location of an error, as far as it is known.
 #[derive(Debug, Default)]
 struct Location {
     path: Option<PathBuf>,
@@ -167,7 +167,7 @@ struct Location {
 /// An error as `--json` prints it.
 #[derive(Serialize)]
 struct JsonError {
-    kind: Kind,
+    kind: ErrorClass,
     message: String,
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,9 +202,9 @@ impl CliError {
         let column = column as u64;
         Self {
             status: ExitStatus::BadData,
-            kind: Kind::Program("invalid_line"),
+            kind: ErrorClass::Program("invalid_line"),
             is_retryable: false,
-            message: Message::AtPlace(format!("{input}:{line}:{column}: {reason}")),
+            message: Message::WithLocation(format!("{input}:{line}:{column}: {reason}")),
             at: Box::new(Location {
                 path: Some(input.into()),
                 line: Some(line),
@@ -242,7 +242,7 @@ impl CliError {
         if !is_disk_full(error) {
             return failure;
         }
-        Self { kind: Kind::Library(ErrorKind::StorageFull), is_retryable: true, ..failure }
+        Self { kind: ErrorClass::Library(ErrorKind::StorageFull), is_retryable: true, ..failure }
     }
 
     /// Damage in a journal.
@@ -303,7 +303,7 @@ impl CliError {
         let kind = match error.kind() {
             // A file of the journal fails as any other file does.
             ErrorKind::Io => code.kind(),
-            kind => Kind::Library(kind),
+            kind => ErrorClass::Library(kind),
         };
         let at = Box::new(Location::of_store(path, error));
         let failure = Self { kind, is_retryable: error.is_retryable(), at, ..failure };
@@ -317,7 +317,7 @@ impl CliError {
     pub(crate) fn print(self) -> ExitStatus {
         let text = match &self.message {
             Message::None => return self.status,
-            Message::Text(text) | Message::AtPlace(text) => one_line(text),
+            Message::Text(text) | Message::WithLocation(text) => one_line(text),
         };
         if is_json() {
             if let Ok(json) = serde_json::to_string(&self.as_json(text)) {
@@ -327,7 +327,7 @@ impl CliError {
         }
         let colors = Colors::of_stderr();
         let line = match self.message {
-            Message::AtPlace(_) => text,
+            Message::WithLocation(_) => text,
             _ => format!("{} {text}", colors.with(ERROR, "ministore:")),
         };
         let hint = self.hint.map(|hint| format!("\n{} {}", colors.with(HINT, "hint:"), one_line(&hint)));
@@ -455,7 +455,7 @@ mod tests {
         }
     }
 
-    /// This cannot be provoked from outside.
+    /// Tested here, because a test of the program cannot cause these errors.
     #[test]
     fn internal_error_exits_70_and_asks_for_a_report() {
         for error in [MiniStoreError::WriterPanicked, MiniStoreError::Closed] {

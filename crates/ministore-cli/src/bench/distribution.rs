@@ -23,7 +23,7 @@ pub(super) fn write_file(histogram: &Histogram<u64>, path: &Path) -> Result<(), 
     write().map_err(|error| failure(path, &error))
 }
 
-/// `latency.hgrm` for the point `16x300-auto`: `latency.16x300-auto.hgrm`.
+/// Returns the file for a point: for `latency.hgrm` and `16x300-auto`, `latency.16x300-auto.hgrm`.
 pub(super) fn path_of(path: &Path, point: &str) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push(format!(".{point}"));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::{AdditionError, CreationError, Histogram};
 use ministore_uring::{MiniStoreError, Result};
 
-/// Longer latencies are recorded as this long.
+/// Longer latencies are recorded with this value.
 const LATENCY_MAX: Duration = Duration::from_secs(600);
 
 /// The time of the measurement; appends that were due before it are warm-up.

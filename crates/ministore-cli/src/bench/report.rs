@@ -25,13 +25,13 @@ pub(crate) struct BenchReport {
     pub(crate) complete: bool,
     pub(crate) host: HostInfo,
     pub(crate) file_system: Option<FileSystem>,
-    pub(crate) options: Options,
+    pub(crate) options: BenchOptions,
     pub(crate) points: Vec<Point>,
 }
 
 /// The options that are the same for all points.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Options {
+pub(crate) struct BenchOptions {
     pub(crate) duration_seconds: f64,
     pub(crate) warm_up_seconds: f64,
     pub(crate) rounds: u32,
@@ -66,7 +66,7 @@ pub(crate) struct Point {
     /// The percentile curve of all rounds.
     pub(crate) curve: Vec<CurvePoint>,
     /// The distribution of group sizes of all rounds; the sizes double.
-    pub(crate) group_sizes: Vec<Groups>,
+    pub(crate) group_sizes: Vec<GroupSizeBucket>,
     pub(crate) rounds: Vec<Round>,
 }
 
@@ -100,7 +100,7 @@ pub(crate) struct CurvePoint {
 
 /// The number of commit groups of a size range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Groups {
+pub(crate) struct GroupSizeBucket {
     pub(crate) records_from: u64,
     pub(crate) records_to: u64,
     pub(crate) groups: u64,

@@ -1,7 +1,7 @@
-//! `JOURNAL.ingest-checkpoint`: what `--resume` needs after an interruption.
+//! `JOURNAL.ingest-checkpoint`: the state that `--resume` needs after an interruption.
 //!
-//! Every accepted line gets one sequence number, in order. So it is enough to store the number of the first one, durably,
-//! before it is appended: the journal itself shows how far the run came.
+//! Every accepted line gets one sequence number, in order. It is enough to store the first one durably before the first
+//! append: the journal shows how many lines were appended.
 
 use std::{
     fs::{self, File},

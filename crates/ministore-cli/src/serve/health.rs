@@ -14,14 +14,15 @@ use crate::exit::warn;
 /// How often the progress is sampled.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Since when records wait and none of them becomes durable or is rejected.
+/// Detects that records wait while none of them becomes durable or is rejected.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    stuck: Mutex<Option<(Progress, Instant)>>,
+    /// The progress at which records started to wait, and when.
+    stuck: Mutex<Option<(DurableProgress, Instant)>>,
 }
 
 /// The highest durable sequence number, and the number of clients whose records failed.
-type Progress = (u64, u64);
+type DurableProgress = (u64, u64);
 
 impl Health {
     /// Samples as long as the service runs.
@@ -35,7 +36,7 @@ impl Health {
         }
     }
 
-    fn sample(&self, progress: Progress, waiting: bool, now: Instant) {
+    fn sample(&self, progress: DurableProgress, waiting: bool, now: Instant) {
         let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
         *stuck = match *stuck {
             Some((before, since)) if waiting && before == progress => Some((before, since)),

@@ -1,4 +1,4 @@
-//! Groups the points of a sweep that differ in one parameter only. Pure.
+//! GroupSizeBucket the points of a sweep that differ in one parameter only. Pure.
 
 use super::format;
 use crate::bench::report::{BenchPoint, Point};

@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        bench::report::{BenchPoint, Options, Round, SCHEMA, Summary},
+        bench::report::{BenchOptions, BenchPoint, Round, SCHEMA, Summary},
         host::{FileSystem, HostInfo},
     };
 
@@ -213,7 +213,7 @@ mod tests {
                 size_bytes: 0,
                 free_bytes: 0,
             }),
-            options: Options {
+            options: BenchOptions {
                 duration_seconds: 1.0,
                 warm_up_seconds: 0.0,
                 rounds: 1,

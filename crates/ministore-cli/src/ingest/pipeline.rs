@@ -5,11 +5,11 @@ use ministore_uring::MiniStore;
 
 use super::{
     StopReason,
-    bad_lines::{BadLines, Counts},
-    batch::{BatchWriter, Durable},
-    line::{self, Fault},
+    bad_lines::{BadLineCounts, BadLines},
+    batch::{BatchWriter, DurableTotals},
+    line::{self, LineError},
     line_reader::InputEvent,
-    resume_check::{ResumeCheck, Verdict},
+    resume_check::{CheckedLine, ResumeCheck},
 };
 use crate::{exit::CliError, signals::SignalHandler};
 
@@ -32,9 +32,9 @@ pub(super) struct Pipeline<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IngestTotals {
     /// Appended by this run.
-    pub(crate) durable: Durable,
+    pub(crate) durable: DurableTotals,
     pub(crate) already_present: u64,
-    pub(crate) bad: Counts,
+    pub(crate) bad: BadLineCounts,
 }
 
 impl<'a> Pipeline<'a> {
@@ -65,12 +65,12 @@ impl<'a> Pipeline<'a> {
         self.already_present + self.batches.durable().records
     }
 
-    /// Called when no more input is available at the moment.
+    /// Makes the lines so far durable. Called while no more input is available.
     pub(super) fn flush(&mut self) -> Result<(), CliError> {
         self.batches.flush()
     }
 
-    pub(super) fn take(&mut self, event: InputEvent) -> Result<(), StopReason> {
+    pub(super) fn process(&mut self, event: InputEvent) -> Result<(), StopReason> {
         match event {
             InputEvent::Opened(name) => {
                 self.input = name;
@@ -83,7 +83,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// At the end of the input, all lines of the interrupted run must have been found.
+    /// Checks at the end of the input that it contained all lines of the interrupted run.
     pub(super) fn input_ended(&self) -> Result<(), StopReason> {
         self.resume_check.as_ref().map_or(Ok(()), |resume_check| Ok(resume_check.input_ended()?))
     }
@@ -92,9 +92,9 @@ impl<'a> Pipeline<'a> {
     pub(super) fn finish(mut self) -> (IngestTotals, Result<(), CliError>) {
         let bad = self.bad.counts();
         let flushed = self.batches.flush();
-        let fed =
+        let totals =
             IngestTotals { durable: self.batches.durable(), already_present: self.already_present, bad };
-        (fed, flushed.and(self.bad.finish()))
+        (totals, flushed.and(self.bad.finish()))
     }
 
     fn lines(&mut self, block: &Bytes) -> Result<(), StopReason> {
@@ -108,22 +108,22 @@ impl<'a> Pipeline<'a> {
         self.whole_line(&lines[start..])
     }
 
-    /// A line without its LF.
+    /// Processes a line without its LF.
     fn whole_line(&mut self, raw: &[u8]) -> Result<(), StopReason> {
         self.check_signals()?;
         self.line += 1;
-        let Some(fault) = self.accept(raw)? else { return Ok(()) };
-        self.begin_bad(&fault)?;
+        let Some(line_error) = self.accept(raw)? else { return Ok(()) };
+        self.begin_bad(&line_error)?;
         self.bad.raw(raw)?;
         Ok(self.bad.end()?)
     }
 
-    /// A piece of a line beyond the limit, which is never complete in memory.
+    /// Processes a piece of a line that is longer than the limit. Such a line is never complete in memory.
     fn long_line(&mut self, piece: &[u8], last: bool) -> Result<(), StopReason> {
         if !self.in_long_line {
             self.line += 1;
             self.in_long_line = true;
-            self.begin_bad(&Fault::too_long())?;
+            self.begin_bad(&LineError::too_long())?;
         }
         self.bad.raw(piece)?;
         if last {
@@ -133,38 +133,38 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    fn begin_bad(&mut self, fault: &Fault) -> Result<(), StopReason> {
-        let column = fault.offset + 1;
-        self.bad.begin(&self.input, self.line, column, &fault.reason)
+    fn begin_bad(&mut self, line_error: &LineError) -> Result<(), StopReason> {
+        let column = line_error.offset + 1;
+        self.bad.begin(&self.input, self.line, column, &line_error.reason)
     }
 
     /// Submits a line unless it is blank or already present. Returns `Some` if it is bad.
-    fn accept(&mut self, raw: &[u8]) -> Result<Option<Fault>, CliError> {
+    fn accept(&mut self, raw: &[u8]) -> Result<Option<LineError>, CliError> {
         let value = match line::value(raw) {
             Ok(value) if value.is_empty() => return Ok(None),
             Ok(value) => value,
-            Err(fault) => return Ok(Some(fault)),
+            Err(line_error) => return Ok(Some(line_error)),
         };
         let lead = value.start;
-        let fault = self.accept_value(&raw[value])?;
-        Ok(fault.map(|fault| Fault { offset: lead + fault.offset, ..fault }))
+        let line_error = self.accept_value(&raw[value])?;
+        Ok(line_error.map(|line_error| LineError { offset: lead + line_error.offset, ..line_error }))
     }
 
-    fn accept_value(&mut self, value: &[u8]) -> Result<Option<Fault>, CliError> {
+    fn accept_value(&mut self, value: &[u8]) -> Result<Option<LineError>, CliError> {
         if let Some(resume_check) = self.resume_check.as_mut().filter(|resume_check| !resume_check.is_done())
         {
-            let place = (&*self.input, self.line);
-            return Ok(match resume_check.check(value, place)? {
-                Verdict::Bad(fault) => Some(fault),
-                Verdict::AlreadyPresent => {
+            let location = (&*self.input, self.line);
+            return Ok(match resume_check.check(value, location)? {
+                CheckedLine::Bad(line_error) => Some(line_error),
+                CheckedLine::AlreadyPresent => {
                     self.already_present += 1;
                     None
                 }
             });
         }
         if self.resume_check.is_some() {
-            if let Err(fault) = line::check(value) {
-                return Ok(Some(fault));
+            if let Err(line_error) = line::check(value) {
+                return Ok(Some(line_error));
             }
             self.resume_check.take().map_or(Ok(()), |resume_check| resume_check.finish())?;
         }
