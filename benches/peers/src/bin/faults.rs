@@ -25,7 +25,7 @@ real file system; default: the temporary directory). Faults: ";
 /// Set if the program already runs in its own mount namespace.
 const PRIVATE: &str = "MINISTORE_PEERS_PRIVATE_MOUNTS";
 
-struct Arguments {
+struct FaultsArgs {
     markdown: bool,
     json: bool,
     rounds: u64,
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 /// `child CONTESTANT DIR SEGMENT_BYTES`
 fn serve(arguments: &[OsString]) -> io::Result<()> {
     let text = |index: usize| arguments.get(index).and_then(|argument| argument.to_str());
-    let kind = text(1).and_then(LogKind::from_name).ok_or_else(|| invalid("no such contestant"))?;
+    let kind = text(1).and_then(LogKind::from_name).ok_or_else(|| invalid("no such log"))?;
     let dir = PathBuf::from(arguments.get(2).ok_or_else(|| invalid("no directory"))?);
     let segment_bytes = text(3).and_then(|bytes| bytes.parse().ok()).ok_or_else(|| invalid("no size"))?;
     child::serve(kind, &dir, Settings { segment_bytes })
@@ -82,8 +82,8 @@ fn isolate(arguments: &[OsString]) -> io::Result<()> {
     writeln!(io::stderr(), "faults: no mount namespace of its own ({error}): continuing without")
 }
 
-fn parse(arguments: &[OsString]) -> io::Result<Arguments> {
-    let mut parsed = Arguments {
+fn parse(arguments: &[OsString]) -> io::Result<FaultsArgs> {
+    let mut parsed = FaultsArgs {
         markdown: false,
         json: false,
         rounds: 100,
@@ -134,7 +134,7 @@ fn usage() -> String {
 }
 
 /// Runs the faults. Returns whether ministore-uring had no violations.
-fn run(arguments: &Arguments) -> io::Result<bool> {
+fn run(arguments: &FaultsArgs) -> io::Result<bool> {
     let dir = tempfile::Builder::new().prefix("ministore-peers-").tempdir_in(&arguments.dir)?;
     let context = Context {
         kinds: arguments.kinds.clone(),

@@ -32,7 +32,7 @@ program). --quick: 2 rounds of 0.25 s, three numbers of callers, records of 300 
 Names: ";
 
 /// The command line.
-struct Arguments {
+struct SpeedArgs {
     plan: BenchPlan,
     dir: Option<PathBuf>,
     markdown: Option<PathBuf>,
@@ -66,9 +66,9 @@ fn usage() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("{USAGE}{}", names.join(", ")))
 }
 
-fn parse(arguments: &[OsString]) -> io::Result<Arguments> {
+fn parse(arguments: &[OsString]) -> io::Result<SpeedArgs> {
     let mut parsed =
-        Arguments { plan: BenchPlan::default(), dir: None, markdown: None, json: None, svg: None };
+        SpeedArgs { plan: BenchPlan::default(), dir: None, markdown: None, json: None, svg: None };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or_else(usage);
@@ -136,7 +136,7 @@ fn cases(value: &OsString) -> io::Result<Vec<BenchCase>> {
 }
 
 /// Runs the measurements. Returns whether all succeeded without loss.
-fn run(arguments: &Arguments) -> io::Result<bool> {
+fn run(arguments: &SpeedArgs) -> io::Result<bool> {
     let program = std::env::current_exe()?;
     let dir = arguments.dir.as_deref().or_else(|| program.parent()).ok_or_else(usage)?;
     let dir = tempfile::Builder::new().prefix("speed-").tempdir_in(dir)?;

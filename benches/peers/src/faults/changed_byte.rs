@@ -17,7 +17,7 @@ const RECORDS: u64 = 24;
 /// The outcomes of one log's changed copies.
 #[derive(Default)]
 struct ChangedByteCounts {
-    refused: u64,
+    rejected: u64,
     reported: u64,
     silent: u64,
     unharmed: u64,
@@ -25,7 +25,7 @@ struct ChangedByteCounts {
     invented: u64,
     missing_silent: u64,
     missing_reported: u64,
-    refusals: OutcomeCounts,
+    error_messages: OutcomeCounts,
 }
 
 /// Changes one bit at a time.
@@ -77,13 +77,13 @@ pub fn run(context: &Context) -> io::Result<Table> {
             kind,
             vec![
                 tried.to_string(),
-                counts.refused.to_string(),
+                counts.rejected.to_string(),
                 format!("{} ({})", counts.reported, counts.missing_reported),
                 format!("{} ({})", counts.silent, counts.missing_silent),
                 counts.invented.to_string(),
                 counts.unharmed.to_string(),
                 counts.broke.summary(),
-                counts.refusals.summary(),
+                counts.error_messages.summary(),
             ],
         );
     }
@@ -111,8 +111,8 @@ fn check_copy(
     let (_process, outcome) = template::open_and_read(kind, dir, ONE_FILE, &submitted)?;
     match outcome {
         ReopenOutcome::Failed(error) => {
-            counts.refused += 1;
-            counts.refusals.add(normalized_words(&error));
+            counts.rejected += 1;
+            counts.error_messages.add(normalized_words(&error));
         }
         ReopenOutcome::Crashed(how) => {
             counts.broke.add(normalized_words(&how));

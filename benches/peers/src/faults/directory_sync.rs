@@ -41,8 +41,8 @@ pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "directory-sync",
         format!(
-            "{RECORDS} records appended one by one to a new log (files of 4 KiB where the contestant lets one choose), under \
-             `strace -f`: names made in the log's directory (files created with `O_CREAT` and written by the contestant, \
+            "{RECORDS} records appended one by one to a new log (files of 4 KiB where the size can be set), under \
+             `strace -f`: names created in the log's directory (files created with `O_CREAT` and written by the log, \
              renames), and syncs of a descriptor of that directory."
         ),
         &[

@@ -79,7 +79,7 @@ pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "disk-full",
         format!(
-            "An ext4 of {} MiB on a loop device, {} MiB of it taken by another file; records of {} KiB until one append fails; \
+            "An ext4 of {} MiB on a loop device, {} MiB of it used by another file; records of {} KiB until one append fails; \
              {APPENDS_AFTER} more are tried; the other file is deleted and {APPENDS_AFTER} more are tried; the log is closed, opened \
              again and read.",
             DISK_BYTES >> 20,

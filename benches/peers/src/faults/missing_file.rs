@@ -24,8 +24,8 @@ pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "missing-file",
         format!(
-            "{SESSIONS} times {RECORDS} acknowledged records, closed each time, in files of 4 KiB where the contestant lets \
-             one choose (okaywal: one segment; walrus-rust: a file an opening); then one file that holds records is removed."
+            "{SESSIONS} times {RECORDS} acknowledged records, closed each time, in files of 4 KiB where the size can be \
+             set (okaywal: one segment; walrus-rust: one file per open); then one file that contains records is removed."
         ),
         &["files with records", "first", "one in the middle", "last"],
     );

@@ -60,7 +60,7 @@ pub fn run(context: &Context) -> io::Result<Table> {
         "power-cut",
         format!(
             "{} callers append at once to a new log on a file system in memory (FUSE) that knows what is durable. At \
-             {} random moments, each after the acknowledgements seen so far, the disk is taken as a power cut would leave it: \
+             {} random moments, each after the acknowledgements seen so far, the disk is copied as a power cut would leave it: \
              without anything unsynced, with all of it, or with any sectors of 512 bytes, sizes and first changes of names \
              (seed {}); it is mounted, the log opened and read. Twice: a sync of a file makes its name durable too, as ext4, xfs \
              and btrfs do; or only a sync of the directory does, as `fsync(2)` says.",

@@ -31,7 +31,7 @@ enum TailDamage {
 #[derive(Default)]
 struct TornTailCounts {
     reopened: OutcomeCounts,
-    refusals: OutcomeCounts,
+    error_messages: OutcomeCounts,
     earlier_lost: u64,
     earlier_lost_max: u64,
     invented: u64,
@@ -92,7 +92,7 @@ pub fn run(context: &Context) -> io::Result<Table> {
                 format!("{} ({})", counts.earlier_lost, counts.earlier_lost_max),
                 counts.invented.to_string(),
                 counts.later_append.summary(),
-                counts.refusals.summary(),
+                counts.error_messages.summary(),
             ],
         );
     }
@@ -150,7 +150,7 @@ fn check_copy(
                 "not acknowledged"
             });
         }
-        ReopenOutcome::Failed(error) => counts.refusals.add(normalized_words(&error)),
+        ReopenOutcome::Failed(error) => counts.error_messages.add(normalized_words(&error)),
         ReopenOutcome::Crashed(how) => table.record_violation(kind, format!("torn-tail: {what}: {how}")),
     }
     Ok(())

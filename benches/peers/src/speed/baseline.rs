@@ -141,8 +141,8 @@ impl Baseline {
 
 impl BlockingLog for Baseline {
     fn caller(&self, _: u32) -> LogResult<AppendFn<'_>> {
-        let taken = self.0.lock().ok().and_then(|mut file| file.take());
-        let mut file = taken.ok_or_else(|| LogError("the floor is for one caller".into()))?;
+        let file = self.0.lock().ok().and_then(|mut file| file.take());
+        let mut file = file.ok_or_else(|| LogError("the baseline supports one caller".into()))?;
         Ok(Box::new(move |record| {
             let mut line = record.to_bytes()?;
             line.push(b'\n');
