@@ -38,7 +38,7 @@ pub(crate) fn check_machine() -> Result<(), String> {
     losetup.map(drop).map_err(|error| format!("power cuts: needs losetup: {error}"))
 }
 
-/// Prints one line per file system, then the results.
+/// Prints one line per file system, then the findings.
 pub(crate) fn print_table(rows: &[ReportRow], seed: u64, uring: bool) -> io::Result<()> {
     let workload = if uring { "uring+blocking" } else { "blocking" };
     print_line(&format!(
