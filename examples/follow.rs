@@ -98,7 +98,9 @@ async fn run_both() -> Result<(), Box<dyn Error>> {
     }
     assert_eq!(received, LAST_NUMBER + 1);
     assert!(writer.0.wait()?.success());
-    println!("{LAST_NUMBER} orders of {total_pieces} pieces received from another process, which was killed once");
+    println!(
+        "{LAST_NUMBER} orders of {total_pieces} pieces received from another process, which was killed once"
+    );
     Ok(())
 }
 

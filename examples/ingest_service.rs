@@ -108,9 +108,9 @@ fn parse_events(body: &[u8]) -> Result<JsonBatch, Box<Response>> {
             continue;
         }
         events.push(line).map_err(|error| match error {
-            MiniStoreError::InvalidJson { column, reason, .. } => {
-                bad_request(&json!({ "error": format!("not JSON: {reason}"), "line": number, "column": column }))
-            }
+            MiniStoreError::InvalidJson { column, reason, .. } => bad_request(
+                &json!({ "error": format!("not JSON: {reason}"), "line": number, "column": column }),
+            ),
             other => Box::new(error_response(&other)),
         })?;
     }
