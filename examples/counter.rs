@@ -9,7 +9,7 @@ use ministore_uring::{MiniStore, Result};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Mutation {
+enum CounterMutation {
     Set { value: i64 },
     Inc { by: i64 },
 }
@@ -20,10 +20,10 @@ struct Counter {
 }
 
 impl Counter {
-    fn apply(&mut self, mutation: &Mutation) {
+    fn apply(&mut self, mutation: &CounterMutation) {
         match mutation {
-            Mutation::Set { value } => self.value = *value,
-            Mutation::Inc { by } => self.value += by,
+            CounterMutation::Set { value } => self.value = *value,
+            CounterMutation::Inc { by } => self.value += by,
         }
     }
 }
@@ -39,7 +39,11 @@ async fn run(path: PathBuf) -> Result<()> {
     println!("found {}", counter.value);
 
     let store = MiniStore::open(&path).await?;
-    let mutation = if counter.value == 0 { Mutation::Set { value: 100 } } else { Mutation::Inc { by: 25 } };
+    let mutation = if counter.value == 0 {
+        CounterMutation::Set { value: 100 }
+    } else {
+        CounterMutation::Inc { by: 25 }
+    };
     // Append first, then apply, so that the state contains only durable mutations.
     store.append(&mutation).await?;
     counter.apply(&mutation);
@@ -50,7 +54,7 @@ async fn run(path: PathBuf) -> Result<()> {
 
 async fn rebuild(path: &Path) -> Result<Counter> {
     let mut counter = Counter::default();
-    for mutation in MiniStore::replay::<Mutation, _>(path).await? {
+    for mutation in MiniStore::replay::<CounterMutation, _>(path).await? {
         counter.apply(&mutation);
     }
     Ok(counter)

@@ -16,14 +16,14 @@ use std::{
 use ministore_uring::{JournalOptions, MiniStore, Reader};
 use serde::{Deserialize, Serialize};
 
-type Error = Box<dyn std::error::Error>;
+type BankError = Box<dyn std::error::Error>;
 
 /// Events between two snapshots.
 const SNAPSHOT_EVERY: u64 = 500;
 
 /// An event, named in the past tense because it can no longer be rejected.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-enum Event {
+enum AccountEvent {
     Opened { account: String },
     Deposited { account: String, cents: u64 },
     Withdrawn { account: String, cents: u64 },
@@ -39,19 +39,23 @@ struct Accounts {
 
 impl Accounts {
     /// Applies an event. This cannot fail and depends only on the state and the event, because every rebuild repeats it.
-    fn apply(&mut self, seq: u64, event: &Event) {
+    fn apply(&mut self, seq: u64, event: &AccountEvent) {
         assert_eq!(seq, self.seq + 1, "an event is missing");
         match event {
-            Event::Opened { account } => {
+            AccountEvent::Opened { account } => {
                 self.cents.insert(account.clone(), 0);
             }
-            Event::Deposited { account, cents } => *self.cents.entry(account.clone()).or_default() += cents,
-            Event::Withdrawn { account, cents } => *self.cents.entry(account.clone()).or_default() -= cents,
+            AccountEvent::Deposited { account, cents } => {
+                *self.cents.entry(account.clone()).or_default() += cents
+            }
+            AccountEvent::Withdrawn { account, cents } => {
+                *self.cents.entry(account.clone()).or_default() -= cents
+            }
         }
         self.seq = seq;
     }
 
-    fn balance(&self, account: &str) -> Result<u64, Error> {
+    fn balance(&self, account: &str) -> Result<u64, BankError> {
         self.cents.get(account).copied().ok_or_else(|| format!("account {account} does not exist").into())
     }
 }
@@ -69,7 +73,7 @@ struct Bank {
 
 impl Bank {
     /// Rebuilds the state from the newest snapshot and the events after it.
-    fn open(dir: &Path) -> Result<Self, Error> {
+    fn open(dir: &Path) -> Result<Self, BankError> {
         let (journal, snapshot) = (dir.join("events.jsonl"), dir.join("accounts.json"));
         // Open the store first: it locks the journal against other writers and recovers it after a crash.
         let store = JournalOptions::new().max_segment_bytes(16 << 10).open_blocking(&journal)?;
@@ -79,7 +83,7 @@ impl Bank {
             Err(error) => return Err(error.into()),
         };
         let snapshot_seq = accounts.seq;
-        for event in Reader::open(&journal)?.records_from::<Event>(snapshot_seq + 1) {
+        for event in Reader::open(&journal)?.records_from::<AccountEvent>(snapshot_seq + 1) {
             let event = event?;
             accounts.apply(event.seq, &event.value);
         }
@@ -87,28 +91,28 @@ impl Bank {
         Ok(Self { accounts, store, snapshot, snapshot_seq, replayed })
     }
 
-    fn open_account(&mut self, account: &str) -> Result<(), Error> {
+    fn open_account(&mut self, account: &str) -> Result<(), BankError> {
         if self.accounts.balance(account).is_ok() {
             return Err(format!("account {account} exists already").into());
         }
-        self.record(Event::Opened { account: account.into() })
+        self.record(AccountEvent::Opened { account: account.into() })
     }
 
-    fn deposit(&mut self, account: &str, cents: u64) -> Result<(), Error> {
+    fn deposit(&mut self, account: &str, cents: u64) -> Result<(), BankError> {
         self.accounts.balance(account)?;
-        self.record(Event::Deposited { account: account.into(), cents })
+        self.record(AccountEvent::Deposited { account: account.into(), cents })
     }
 
-    fn withdraw(&mut self, account: &str, cents: u64) -> Result<(), Error> {
+    fn withdraw(&mut self, account: &str, cents: u64) -> Result<(), BankError> {
         let balance = self.accounts.balance(account)?;
         if cents > balance {
             return Err(format!("{account} has {balance} cents, not {cents}").into());
         }
-        self.record(Event::Withdrawn { account: account.into(), cents })
+        self.record(AccountEvent::Withdrawn { account: account.into(), cents })
     }
 
     /// Appends the event, then applies it, so that the visible state is durable.
-    fn record(&mut self, event: Event) -> Result<(), Error> {
+    fn record(&mut self, event: AccountEvent) -> Result<(), BankError> {
         let seq = self.store.blocking().submit(&event)?.wait()?.seq;
         self.accounts.apply(seq, &event);
         if seq - self.snapshot_seq >= SNAPSHOT_EVERY {
@@ -119,7 +123,7 @@ impl Bank {
 
     /// Writes a snapshot and trims the events before it. A crash at any point leaves the old or the new snapshot, and all
     /// events after it.
-    fn take_snapshot(&mut self) -> Result<(), Error> {
+    fn take_snapshot(&mut self) -> Result<(), BankError> {
         let bytes = serde_json::to_vec(&self.accounts)?;
         replace(&self.snapshot, &bytes)?;
         self.snapshot_seq = self.accounts.seq;
@@ -139,7 +143,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn main() -> Result<(), Error> {
+fn main() -> Result<(), BankError> {
     let dir = tempfile::tempdir_in(".")?;
     let mut expected = Accounts::default();
     for run in 0..4 {
@@ -164,7 +168,7 @@ fn main() -> Result<(), Error> {
 }
 
 /// Opens an account and makes some transactions on it.
-fn make_transactions(bank: &mut Bank, run: u64) -> Result<(), Error> {
+fn make_transactions(bank: &mut Bank, run: u64) -> Result<(), BankError> {
     let name = format!("account-{run}");
     bank.open_account(&name)?;
     for n in 0..300 {

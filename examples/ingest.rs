@@ -8,7 +8,7 @@ use ministore_uring::{JournalOptions, MiniStore, PendingAppend};
 use serde::Serialize;
 
 #[derive(Serialize)]
-struct Event {
+struct TaskEvent {
     task: usize,
     number: usize,
     text: &'static str,
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     let mut pending: VecDeque<PendingAppend> = VecDeque::new();
     for number in 0..TASKS * EVENTS_PER_TASK {
-        pending.push_back(store.submit(&Event { task: 0, number, text: TEXT }).await?);
+        pending.push_back(store.submit(&TaskEvent { task: 0, number, text: TEXT }).await?);
         if pending.len() == IN_FLIGHT
             && let Some(oldest) = pending.pop_front()
         {
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn append_all(store: MiniStore, task: usize) -> ministore_uring::Result<()> {
     for number in 0..EVENTS_PER_TASK {
-        store.append(&Event { task, number, text: TEXT }).await?;
+        store.append(&TaskEvent { task, number, text: TEXT }).await?;
     }
     Ok(())
 }

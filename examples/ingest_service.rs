@@ -30,7 +30,7 @@ use tokio::{
     sync::oneshot,
 };
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
+type ServiceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Maximum size of a request body. A body becomes one batch, so `max_batch_bytes` limits it, too.
 const MAX_BODY_BYTES: usize = 4 << 20;
@@ -39,7 +39,7 @@ const MAX_BODY_BYTES: usize = 4 << 20;
 const RETRY_AFTER_SECONDS: &str = "1";
 
 #[tokio::main]
-async fn main() -> Result<(), Error> {
+async fn main() -> Result<(), ServiceError> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match &args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => run_self_check().await,
@@ -66,7 +66,7 @@ async fn serve(
     listener: TcpListener,
     store: MiniStore,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Error> {
+) -> Result<(), ServiceError> {
     axum::serve(listener, service(store.clone())).with_graceful_shutdown(shutdown).await?;
     Ok(store.close().await?)
 }
@@ -155,7 +155,7 @@ fn json_response(status: StatusCode, body: &Value) -> Response {
 }
 
 /// Starts the service, sends requests to it, and checks the journal.
-async fn run_self_check() -> Result<(), Error> {
+async fn run_self_check() -> Result<(), ServiceError> {
     let dir = tempfile::tempdir_in(".")?;
     let journal = dir.path().join("events.jsonl");
     let store = JournalOptions::new().max_record_bytes(1 << 20).open(&journal).await?;
@@ -209,7 +209,12 @@ impl HttpResponse {
 }
 
 /// Sends one request on a new connection.
-async fn request(mut stream: TcpStream, method: &str, path: &str, body: &str) -> Result<HttpResponse, Error> {
+async fn request(
+    mut stream: TcpStream,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<HttpResponse, ServiceError> {
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
@@ -219,7 +224,7 @@ async fn request(mut stream: TcpStream, method: &str, path: &str, body: &str) ->
 }
 
 /// Sends the body and reads the response. A service that rejects a body need not read all of it.
-async fn send_body(mut stream: TcpStream, body: &str) -> Result<HttpResponse, Error> {
+async fn send_body(mut stream: TcpStream, body: &str) -> Result<HttpResponse, ServiceError> {
     let (mut reader, mut writer) = stream.split();
     let mut response = Vec::new();
     let read = async {
@@ -239,7 +244,7 @@ async fn send_body(mut stream: TcpStream, body: &str) -> Result<HttpResponse, Er
 }
 
 /// Sends the head of a request and waits until the service asks for the body.
-async fn send_head(address: std::net::SocketAddr, bytes: usize) -> Result<TcpStream, Error> {
+async fn send_head(address: std::net::SocketAddr, bytes: usize) -> Result<TcpStream, ServiceError> {
     let mut stream = TcpStream::connect(address).await?;
     let head = format!(
         "POST /events HTTP/1.1\r\nHost: here\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: {bytes}\r\n\r\n"

@@ -10,11 +10,11 @@ use super::{Change, TopicConfig};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     pub topics: BTreeMap<String, TopicConfig>,
-    pub groups: BTreeMap<String, Group>,
+    pub groups: BTreeMap<String, ConsumerGroup>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
+pub struct ConsumerGroup {
     pub members: BTreeSet<String>,
     /// The acknowledged offset of each topic.
     pub offsets: BTreeMap<String, u64>,
