@@ -59,8 +59,8 @@ impl FileSystem {
         let mounts = MountInfos::from_read(BufReader::new(fs::File::open("/proc/self/mountinfo")?))
             .map_err(io::Error::other)?;
         let device = device_name(fs::metadata(&path)?.dev());
-        // A later mount hides an earlier one at the same place. If no mount has the device (btrfs uses a device number per
-        // subvolume), the place decides.
+        // A later mount hides an earlier one at the same mount point. If no mount has the device (btrfs uses a device number
+        // per subvolume), the mount point decides.
         let over = |mount: &&procfs::process::MountInfo| path.starts_with(&mount.mount_point);
         let depth = |mount: &&procfs::process::MountInfo| mount.mount_point.components().count();
         let all = mounts.iter().filter(over);

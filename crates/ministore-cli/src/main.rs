@@ -100,7 +100,7 @@ fn usage(error: &clap::Error, raw: &[OsString]) -> ExitCode {
         let words: Vec<_> = message.split_whitespace().collect();
         return CliError::new(ExitStatus::Usage, words.join(" ")).print().into();
     }
-    // A standard error that cannot be written leaves no place to report that.
+    // A failed write to standard error cannot be reported.
     drop(error.print());
     ExitStatus::Usage.into()
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::signals::SignalHandler;
 
-/// How often a waiting thread checks for signals.
+/// The interval at which a waiting thread checks for signals.
 const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The target of the appends: a store, or a fake in tests.

@@ -30,12 +30,12 @@ impl Window {
     }
 }
 
-/// Histograms of nanoseconds. Those of intervals have two significant digits to save memory.
+/// Histograms of nanoseconds. Those of intervals have two significant digits, to limit the memory.
 #[derive(Debug)]
 pub(super) struct Recorder {
     window: Window,
     pub(super) latency: Histogram<u64>,
-    /// How long after their due time appends were started. Empty in a closed loop.
+    /// The delay between due time and start of an append. Empty in a closed loop.
     pub(super) late: Histogram<u64>,
     pub(super) intervals: Vec<Histogram<u32>>,
     pub(super) appends: u64,

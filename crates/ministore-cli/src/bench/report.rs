@@ -94,7 +94,7 @@ pub(crate) struct CurvePoint {
     /// 0 to 1.
     pub(crate) quantile: f64,
     pub(crate) latency_us: f64,
-    /// How many appends were at most this slow.
+    /// The number of appends that were at most this slow.
     pub(crate) appends: u64,
 }
 
@@ -130,7 +130,7 @@ pub(crate) struct Round {
     /// Whether at least 99 % of the appends that were due became durable. `None`: closed loop.
     pub(crate) rate_met: Option<bool>,
     pub(crate) latency_us: BTreeMap<String, f64>,
-    /// How long after their due time appends were started. Empty in a closed loop.
+    /// The delay between due time and start of an append. Empty in a closed loop.
     pub(crate) schedule_lag_us: BTreeMap<String, f64>,
     pub(crate) commits: u64,
     pub(crate) records_per_commit: f64,

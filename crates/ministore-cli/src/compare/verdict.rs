@@ -22,7 +22,7 @@ pub(super) enum Verdict {
     TooFewAppends,
 }
 
-/// How many appends of every round must be beyond a percentile to judge it.
+/// The number of appends of every round that must be beyond a percentile to judge it.
 const BEYOND_MIN: f64 = 10.0;
 
 /// Whether a quantile can be judged with this many appends. 1 - 0.99 is slightly less than 0.01.

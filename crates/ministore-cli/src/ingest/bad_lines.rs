@@ -40,7 +40,7 @@ impl fmt::Display for OnError {
     }
 }
 
-/// How many bad lines were handled, and how.
+/// The number of handled bad lines, by action.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct BadLineCounts {
     pub(crate) skipped: u64,
@@ -55,7 +55,7 @@ pub(crate) struct BadLines {
     counts: BadLineCounts,
 }
 
-/// What happens to a bad line if the run continues.
+/// The destination of bad lines if the run continues.
 #[derive(Debug)]
 enum BadLineSink {
     Skip,

@@ -30,7 +30,7 @@ pub(super) struct Checkpoint {
     pub(super) quarantine_start_bytes: Option<u64>,
     /// The sequence number of the run's first record.
     pub(super) start_seq: u64,
-    /// How many records the run appended, once it is complete.
+    /// The number of records of the run, once it is complete.
     pub(super) complete_records: Option<u64>,
 }
 

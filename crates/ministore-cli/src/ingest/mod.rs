@@ -44,7 +44,7 @@ use start::IngestRun;
 /// The limit of a record in the journals that are written here. A longer line is a bad line.
 pub(crate) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How many blocks are read ahead: enough for a full batch after each commit, even if the blocks are small.
+/// The number of blocks that are read ahead: enough for a full batch after each commit, even if the blocks are small.
 const BLOCKS_AHEAD: usize = 32;
 
 /// Why a run stopped before the end of its input.
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     finish::finish(args, end, totals, processed, flushed)
 }
 
-/// Starts the reading thread. It is never joined: it may be blocked in a read, and it owns nothing that must be saved.
+/// Starts the reading thread. It is never joined: it may be blocked in a read, and it owns nothing that must be kept.
 fn spawn_reader(
     inputs: Vec<Input>,
     counter: Arc<AtomicU64>,

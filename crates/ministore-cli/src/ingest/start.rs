@@ -61,7 +61,7 @@ pub(crate) fn options(args: &JournalArgs) -> JournalOptions {
     options.max_segments(args.max_segments).max_total_bytes(args.max_total_bytes).max_age(args.max_age)
 }
 
-/// How an earlier run affects this one.
+/// An earlier run and its effect on this one.
 enum EarlierRun {
     /// There is none, or it is complete.
     None,

@@ -10,7 +10,7 @@ use crate::{
     output, store, units,
 };
 
-/// How the run ended.
+/// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunOutcome {
     Complete,

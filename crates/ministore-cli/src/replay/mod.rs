@@ -91,7 +91,7 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// How many records `tail` shows by default.
+/// The number of records that `tail` writes by default.
 const TAIL_RECORDS: u64 = 10;
 
 /// Runs `ministore tail`: `replay` with another default.

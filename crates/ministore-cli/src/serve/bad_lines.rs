@@ -27,7 +27,7 @@ impl BadLinePolicy {
         })
     }
 
-    /// Handles a line without its LF. If it cannot be saved, the client must be disconnected.
+    /// Handles a line without its LF. If it cannot be written to the quarantine, the client must be disconnected.
     pub(super) fn handle(&self, line: &[u8], metrics: &ServiceMetrics) -> Result<BadLineAction, CliError> {
         match self {
             Self::Stop => Ok(BadLineAction::Disconnect),

@@ -21,7 +21,7 @@ use crate::ingest::line::{self, LineError};
 /// The length limit of the first line of a client that must authenticate.
 const HANDSHAKE_BYTES_MAX: usize = 4096;
 
-/// How reading ended.
+/// The way reading ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadOutcome {
     /// The client sent its last line.

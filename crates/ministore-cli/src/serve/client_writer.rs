@@ -33,7 +33,7 @@ pub(super) enum Response {
     Close { reason: String, next: u64 },
 }
 
-/// How writing ended.
+/// The way writing ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WriteEnd {
     All,

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{metrics::DisconnectReason, service::Service};
 use crate::exit::warn;
 
-/// How often the progress is sampled.
+/// The interval at which the progress is sampled.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Detects that records wait while none of them becomes durable or is rejected.
@@ -68,7 +68,7 @@ pub(super) async fn watchdog(service: &Service) {
     let mut ticks = every(half);
     loop {
         ticks.tick().await;
-        // Samples are taken less often than a short watchdog interval.
+        // A short watchdog interval can be shorter than the sampling interval.
         if service.health.is_healthy(half.max(2 * SAMPLE_INTERVAL)) {
             notify(&NotifyState::Watchdog);
         } else {

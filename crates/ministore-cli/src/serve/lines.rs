@@ -17,7 +17,7 @@ use super::limits::{CHUNK_BYTES, DRAIN_IDLE_TIMEOUT, DRAIN_TIMEOUT};
 /// The memory of a long line: its bytes, the space to grow, and the copy in the journal queue.
 const COPIES: usize = 3;
 
-/// ClientInput of a client.
+/// The input of a client.
 #[derive(Debug)]
 pub(super) enum ClientInput {
     /// Complete lines, each with its LF.

@@ -140,7 +140,7 @@ pub(super) fn describe() {
     }
 }
 
-/// BadLineCounts one connected client until it is dropped.
+/// Counts one connected client until it is dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionGuard<'a>(&'a ServiceMetrics);
 

@@ -32,7 +32,7 @@ const RECORD_BYTES_MAX: u64 = 1 << 30;
 /// verified, its records are counted, and then it is renamed. The first bad line or damaged byte ends the import, and nothing
 /// is left behind.
 ///
-/// SourceRecords are numbered from 1. The new journal is one segment; later appends continue with segments of the usual size.
+/// Records are numbered from 1. The new journal is one segment; later appends continue with segments of the usual size.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -166,6 +166,7 @@ struct Source {
     first_seq: Option<u64>,
 }
 
+/// The records of the source.
 enum SourceRecords {
     Journal { path: PathBuf, lines: RawRecords },
     Ndjson { input: Input, lines: BufReader<Box<dyn Read + Send>>, number: u64 },

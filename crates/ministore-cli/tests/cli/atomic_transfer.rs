@@ -62,10 +62,10 @@ impl FifoImport {
         lines.write_all(first.as_bytes()).unwrap();
         lines.flush().unwrap();
         let whole = dir.path("journal.jsonl.import/whole");
-        let begun = Instant::now();
+        let started = Instant::now();
         // Larger than its header: it contains some of the records.
         while fs::metadata(&whole).map_or(0, |found| found.len()) < 1000 {
-            assert!(begun.elapsed() < TIMEOUT, "no record is written");
+            assert!(started.elapsed() < TIMEOUT, "no record is written");
             thread::yield_now();
         }
         Self { child, lines }
@@ -103,9 +103,9 @@ fn interrupted_import_leaves_nothing() {
         let mut import = FifoImport::start(&dir, &many_lines());
         kill(&import.child, signal);
         // The import notices the signal when it reads the next line.
-        let begun = Instant::now();
+        let started = Instant::now();
         while import.child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < TIMEOUT, "the import does not end");
+            assert!(started.elapsed() < TIMEOUT, "the import does not end");
             drop(import.lines.write_all(b"1\n").and_then(|()| import.lines.flush()));
         }
         let output = import.finish().code(code);

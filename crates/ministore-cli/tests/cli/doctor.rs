@@ -162,9 +162,9 @@ fn signal_stops_and_cleans_up() {
     for signal in [("INT", 130), ("TERM", 143)] {
         let dir = TestDir::new();
         let child = ministore(["doctor", "--duration", "600s"]).arg(dir.root()).spawn_with_stdin();
-        let begun = Instant::now();
+        let started = Instant::now();
         while !is_measuring(dir.root()) {
-            assert!(begun.elapsed() < TIMEOUT, "the measurement does not start");
+            assert!(started.elapsed() < TIMEOUT, "the measurement does not start");
             thread::sleep(Duration::from_millis(2));
         }
         kill(&child, signal.0);

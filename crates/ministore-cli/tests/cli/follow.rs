@@ -94,9 +94,9 @@ fn follow_ends_when_stdout_reader_closes() {
     assert_eq!(following.line(), "1\n");
     let FollowProcess { mut child, stdout } = following;
     drop(stdout);
-    let begun = Instant::now();
+    let started = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        assert!(begun.elapsed() < TIMEOUT, "the command does not end");
+        assert!(started.elapsed() < TIMEOUT, "the command does not end");
         std::thread::yield_now();
     }
     let output = ProgramOutput::from(child.wait_with_output().unwrap()).ok();

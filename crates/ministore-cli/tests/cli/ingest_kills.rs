@@ -60,9 +60,9 @@ fn kill_repeatedly(backend: &str) {
             drop(stdin.write_all(line.as_bytes()));
         }
         let delay = Duration::from_micros(random.next_in(0..40_000));
-        let begun = Instant::now();
+        let started = Instant::now();
         match random.next_in(0..3) {
-            0 => while begun.elapsed() < delay {},
+            0 => while started.elapsed() < delay {},
             1 => {}
             _ => {
                 while given > durable

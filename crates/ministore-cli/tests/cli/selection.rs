@@ -172,11 +172,11 @@ fn follow_last_0_prints_only_new_records() {
     let store = JournalOptions::new().open_blocking(dir.journal()).unwrap();
     store.blocking().append_batch(1..=9).unwrap();
     let mut child = dir.command("replay").args(["--last", "0", "--follow", "--limit", "1"]).spawn().unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     // The test cannot observe when following starts, so it appends until a record was printed.
     let mut newest = 9;
     while child.try_wait().unwrap().is_none() {
-        assert!(begun.elapsed() < TIMEOUT, "the command does not end");
+        assert!(started.elapsed() < TIMEOUT, "the command does not end");
         newest += 1;
         store.blocking().append(&newest).unwrap();
         std::thread::yield_now();

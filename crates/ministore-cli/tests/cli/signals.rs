@@ -65,10 +65,10 @@ fn interrupted_twice(first: &str, second: &str, code: i32) {
     feed(&mut child, text.as_bytes());
     dir.wait_for_durable(300);
     kill(&child, first);
-    let begun = Instant::now();
+    let started = Instant::now();
     let wait_for = |what: &str, mut is_done: Box<dyn FnMut() -> bool + '_>| {
         while !is_done() {
-            assert!(begun.elapsed() < TIMEOUT, "{what}");
+            assert!(started.elapsed() < TIMEOUT, "{what}");
             thread::yield_now();
         }
     };

@@ -1,4 +1,4 @@
-//! GroupSizeBucket the points of a sweep that differ in one parameter only. Pure.
+//! Groups the points of a sweep that differ in one parameter only. Pure.
 
 use super::format;
 use crate::bench::report::{BenchPoint, Point};

@@ -25,7 +25,7 @@ pub(super) enum FileLayout {
     Written,
 }
 
-/// How a write is made durable.
+/// The way a write is made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SyncMethod {
     Never,

@@ -21,7 +21,7 @@ use store::StoreMethod;
 /// A page, and a group of several hundred records.
 pub(super) const SIZES: [usize; 2] = [4 << 10, 64 << 10];
 
-/// How often each method is measured with each size.
+/// The number of measurements of each method with each size.
 const ROUNDS: u32 = 3;
 
 /// With fewer writes two methods cannot be compared.

@@ -52,9 +52,9 @@ fn client_not_reading_responses_is_disconnected() {
         let mut unread = service.connect_tcp().with_acks("record");
         let flood = "1\n".repeat(50_000);
         // The loop ends only when the service closes the connection.
-        let begun = Instant::now();
+        let started = Instant::now();
         while unread.stream.write_all(flood.as_bytes()).is_ok() {
-            assert!(begun.elapsed() < crate::support::TIMEOUT, "the service does not stop reading");
+            assert!(started.elapsed() < crate::support::TIMEOUT, "the service does not stop reading");
         }
     });
     assert_eq!(service.metric("ministore_serve_disconnects_total{reason=\"write_timeout\"}"), 1.0);
@@ -130,9 +130,9 @@ fn flooding_clients_use_bounded_memory() {
                     if n % 2 == 0 {
                         client = client.with_acks("batch");
                     }
-                    let begun = Instant::now();
+                    let started = Instant::now();
                     let mut records = 0;
-                    while begun.elapsed() < Duration::from_secs(5) && records < 4_000 {
+                    while started.elapsed() < Duration::from_secs(5) && records < 4_000 {
                         client.send(&block);
                         records += 200;
                     }

@@ -66,9 +66,9 @@ fn client_without_complete_lines_is_disconnected() {
     let mut partial = service.connect_unix().with_acks("record");
     let mut busy = service.connect_unix().with_acks("record");
     let mut sent = 0;
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     // For three times the limit, one client sends single bytes and one sends lines.
-    while begun.elapsed().as_secs() < 3 {
+    while started.elapsed().as_secs() < 3 {
         partial.send("[");
         busy.send("1\n");
         sent += 1;

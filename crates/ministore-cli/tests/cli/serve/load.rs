@@ -111,14 +111,14 @@ fn one_connection(
         let window: String = (first..acks.sent)
             .map(|n| format!("{{\"client\":{client},\"n\":{n},\"text\":\"{}\"}}\n", "x".repeat(100)))
             .collect();
-        let begun = Instant::now();
+        let started = Instant::now();
         writer.write_all(window.as_bytes())?;
         for n in first..acks.sent {
             let response = receive()?;
             let seq = response["ok"].as_u64().unwrap_or_else(|| panic!("client {client}: {response}"));
             acks.acknowledged.push((n, seq));
         }
-        acks.micros.push(u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX));
+        acks.micros.push(u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
     Ok(())
 }
@@ -136,7 +136,7 @@ fn acked_records_survive_sigkill_under_load() {
         connections: AtomicU64::new(0),
     };
     let mut peak_kib = 0;
-    let begun = Instant::now();
+    let started = Instant::now();
     let acks: Vec<ClientAcks> = thread::scope(|scope| {
         let sending: Vec<_> = (0..clients)
             .map(|client| {
@@ -148,7 +148,7 @@ fn acked_records_survive_sigkill_under_load() {
         let connected =
             |times: u64| control.connections.load(Ordering::Relaxed) >= times * u64::from(clients);
         service.wait_for("not all clients are served", || connected(1));
-        thread::sleep((begun + duration / 2).saturating_duration_since(Instant::now()));
+        thread::sleep((started + duration / 2).saturating_duration_since(Instant::now()));
         peak_kib = peak_kib.max(service.peak_memory_kib());
         service.stop("KILL");
         let again = std::mem::replace(&mut service.dir, crate::support::TestDir::new());
@@ -160,13 +160,13 @@ fn acked_records_survive_sigkill_under_load() {
         service.wait_for_log("listening on tcp:");
         // All clients reconnect.
         service.wait_for("not all clients are served again", || connected(2));
-        thread::sleep((begun + duration).saturating_duration_since(Instant::now()));
+        thread::sleep((started + duration).saturating_duration_since(Instant::now()));
         control.done.store(true, Ordering::Relaxed);
         let acks = sending.into_iter().map(|client| client.join().unwrap()).collect();
         peak_kib = peak_kib.max(service.peak_memory_kib());
         acks
     });
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds = started.elapsed().as_secs_f64();
     service.stop("TERM").code(143);
     service.dir.command("verify").run().ok();
     report(&acks, seconds, peak_kib, compare(&service, &acks));

@@ -125,8 +125,8 @@ action(type="omfwd" target="{host}" port="{port}" protocol="tcp" tcp_framing="tr
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let begun = std::time::Instant::now();
-    while service.dir.durable() < MESSAGES && begun.elapsed().as_secs() < 60 {
+    let started = std::time::Instant::now();
+    while service.dir.durable() < MESSAGES && started.elapsed().as_secs() < 60 {
         if daemon.try_wait().unwrap().is_some() {
             break;
         }

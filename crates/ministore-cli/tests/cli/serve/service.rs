@@ -71,8 +71,8 @@ impl ServeProcess {
         if let Some(line) = self.log.iter().find(|line| line.contains(what)) {
             return line.clone();
         }
-        let begun = Instant::now();
-        while begun.elapsed() < TIMEOUT {
+        let started = Instant::now();
+        while started.elapsed() < TIMEOUT {
             let Ok(line) = self.stderr_lines.recv_timeout(TIMEOUT) else { break };
             if let Some((_, address)) = line.split_once("metrics at http://") {
                 self.metrics_address = address.trim_end_matches("/metrics").to_owned();
@@ -110,9 +110,9 @@ impl ServeProcess {
     }
 
     pub(crate) fn wait_for(&self, what: &str, mut is_done: impl FnMut() -> bool) {
-        let begun = Instant::now();
+        let started = Instant::now();
         while !is_done() {
-            assert!(begun.elapsed() < TIMEOUT, "{what}");
+            assert!(started.elapsed() < TIMEOUT, "{what}");
             thread::sleep(Duration::from_millis(5));
         }
     }

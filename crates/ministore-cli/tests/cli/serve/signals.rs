@@ -87,9 +87,9 @@ fn second_signal_exits_at_once() {
     unread.stream.set_nonblocking(true).unwrap();
     let flood = "1\n".repeat(100_000);
     let mut blocked_writes = 0;
-    let begun = Instant::now();
+    let started = Instant::now();
     // Until the unread responses fill all buffers and the service stops reading.
-    while blocked_writes < 40 && begun.elapsed().as_secs() < 100 {
+    while blocked_writes < 40 && started.elapsed().as_secs() < 100 {
         match std::io::Write::write(&mut unread.stream, flood.as_bytes()) {
             Ok(_) => blocked_writes = 0,
             Err(_) => {
@@ -100,10 +100,10 @@ fn second_signal_exits_at_once() {
     }
     kill(service.child(), "TERM");
     service.wait_for("the socket file still exists", || !service.dir.path("socket").exists());
-    let begun = Instant::now();
+    let started = Instant::now();
     let output = service.stop("INT");
     assert_eq!(output.code, Some(130), "{output:?}");
-    assert!(begun.elapsed().as_secs() < 20, "the second signal waited");
+    assert!(started.elapsed().as_secs() < 20, "the second signal waited");
     service.dir.command("verify").run().ok();
 }
 

@@ -40,19 +40,19 @@ fn manager_receives_ready_watchdog_and_stopping() {
     let (manager, mut service) = ServiceManager::start(400_000);
     assert_eq!(manager.receive(), "READY=1");
     let mut client = service.connect_tcp().with_acks("record");
-    let begun = Instant::now();
+    let started = Instant::now();
     for number in 1..=5 {
         assert_eq!(manager.receive(), "WATCHDOG=1");
         client.send("1\n");
         assert_eq!(client.receive()["ok"], number);
     }
     // The watchdog is notified at half of the requested interval.
-    assert!(begun.elapsed() > Duration::from_millis(500), "{:?} for five", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(60), "{:?} for five", begun.elapsed());
+    assert!(started.elapsed() > Duration::from_millis(500), "{:?} for five", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?} for five", started.elapsed());
     kill(service.child(), "TERM");
-    let begun = Instant::now();
+    let started = Instant::now();
     while manager.receive() != "STOPPING=1" {
-        assert!(begun.elapsed() < TIMEOUT);
+        assert!(started.elapsed() < TIMEOUT);
     }
     service.wait().code(143);
 }
@@ -74,10 +74,10 @@ fn stopped_process_sends_no_watchdog() {
     kill(service.child(), "STOP");
     manager.socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     // Discards the notifications that were sent before the stop.
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut text = [0; 64];
     while manager.socket.recv(&mut text).is_ok() {
-        assert!(begun.elapsed() < TIMEOUT, "notifications continue");
+        assert!(started.elapsed() < TIMEOUT, "notifications continue");
     }
     kill(service.child(), "CONT");
     manager.socket.set_read_timeout(Some(TIMEOUT)).unwrap();

@@ -1,123 +1,23 @@
-//! Defines the exit codes (those of `sysexits.h`), maps errors to them, and prints errors: one line that says what failed and
-//! where, and a hint that says what to do about it; with `--json`, one JSON object.
+//! The errors of subcommands: one line with the error and its location, and a hint about the next step; with `--json`, one JSON
+//! object.
 
 use std::{
     fmt::Display,
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
-    process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use ministore_uring::{ErrorKind, MiniStoreError, maintenance::Corruption};
 use serde::Serialize;
 
+use super::{
+    status::{ErrorClass, ExitStatus},
+    stderr::{is_json, one_line, write},
+};
 use crate::{
     hint,
-    style::{Colors, ERROR, HINT, WARNING},
+    style::{Colors, ERROR, HINT},
 };
-
-/// The exit codes. The numbers are a promise to scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExitStatus {
-    /// Success.
-    Ok,
-    /// The command ran and found damage; for a comparison: a regression.
-    ProblemFound,
-    /// Wrong usage.
-    Usage,
-    /// The input or the journal contains invalid data.
-    BadData,
-    /// The input or the journal does not exist.
-    NoInput,
-    /// A requested feature is not available on this system.
-    Unavailable,
-    /// A bug in this program.
-    Internal,
-    /// An output file cannot be created.
-    CannotCreate,
-    /// A read, write or sync failed.
-    Io,
-    /// The command may succeed later.
-    Temporary,
-    /// The operating system denied permission.
-    NoPermission,
-    /// Ended by this signal, numbered as shells do.
-    Signal(u8),
-}
-
-impl ExitStatus {
-    fn number(self) -> u8 {
-        match self {
-            Self::Ok => 0,
-            Self::ProblemFound => 1,
-            Self::Usage => 64,
-            Self::BadData => 65,
-            Self::NoInput => 66,
-            Self::Unavailable => 69,
-            Self::Internal => 70,
-            Self::CannotCreate => 73,
-            Self::Io => 74,
-            Self::Temporary => 75,
-            Self::NoPermission => 77,
-            Self::Signal(signal) => 128_u8.saturating_add(signal),
-        }
-    }
-
-    /// Returns the class of an error of the program itself: that of the library if there is one.
-    fn kind(self) -> ErrorClass {
-        match self {
-            Self::Ok | Self::ProblemFound | Self::Signal(_) => ErrorClass::Program("none"),
-            Self::Usage => ErrorClass::Program("usage"),
-            Self::BadData => ErrorClass::Library(ErrorKind::InvalidData),
-            Self::NoInput => ErrorClass::Program("not_found"),
-            Self::Unavailable => ErrorClass::Library(ErrorKind::Unsupported),
-            Self::Internal => ErrorClass::Program("internal"),
-            Self::CannotCreate => ErrorClass::Program("cannot_create"),
-            Self::Io => ErrorClass::Library(ErrorKind::Io),
-            Self::Temporary => ErrorClass::Library(ErrorKind::Contention),
-            Self::NoPermission => ErrorClass::Program("permission_denied"),
-        }
-    }
-
-    /// Returns the exit status for an error of the operating system.
-    pub(crate) fn of_io(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::NoInput,
-            io::ErrorKind::AlreadyExists => Self::CannotCreate,
-            io::ErrorKind::PermissionDenied => Self::NoPermission,
-            _ => Self::Io,
-        }
-    }
-
-    fn of_store(error: &MiniStoreError) -> Self {
-        use MiniStoreError as E;
-        match error {
-            E::Io { source } => Self::of_io(source),
-            E::StorageFull { .. } | E::Poisoned { .. } => Self::Io,
-            E::Corrupt { .. }
-            | E::Record { .. }
-            | E::Deserialize { .. }
-            | E::MissingInitialState
-            | E::InvalidJson { .. }
-            | E::TooLarge { .. } => Self::BadData,
-            E::PathIsNotFile { .. } | E::Trimmed { .. } => Self::NoInput,
-            E::InvalidArgument(_) => Self::Usage,
-            E::NotOwned { .. } => Self::CannotCreate,
-            E::Locked { .. } | E::QueueFull | E::SeqMismatch { .. } | E::Unavailable { .. } => {
-                Self::Temporary
-            }
-            E::BackendUnavailable { .. } => Self::Unavailable,
-            _ => Self::Internal,
-        }
-    }
-}
-
-impl From<ExitStatus> for ExitCode {
-    fn from(code: ExitStatus) -> Self {
-        code.number().into()
-    }
-}
 
 /// An error that ends a subcommand: an exit status and a message.
 #[derive(Debug)]
@@ -129,16 +29,8 @@ pub(crate) struct CliError {
     message: Message,
     /// Boxed, so that a `Result` stays small.
     at: Box<Location>,
-    /// What to do about it.
+    /// The suggested next step.
     hint: Option<String>,
-}
-
-/// The class of an error in JSON: see `docs/reference/exit-codes.md`.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(untagged)]
-enum ErrorClass {
-    Library(ErrorKind),
-    Program(&'static str),
 }
 
 /// One line for standard error.
@@ -371,89 +263,9 @@ fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge)
 }
 
-/// Errors are printed as JSON.
-static JSON: AtomicBool = AtomicBool::new(false);
-
-/// Only errors are printed.
-static QUIET: AtomicBool = AtomicBool::new(false);
-
-pub(crate) fn set_json(on: bool) {
-    JSON.store(on, Ordering::Relaxed);
-}
-
-pub(crate) fn is_json() -> bool {
-    JSON.load(Ordering::Relaxed)
-}
-
-pub(crate) fn set_quiet(on: bool) {
-    QUIET.store(on, Ordering::Relaxed);
-}
-
-pub(crate) fn is_quiet() -> bool {
-    QUIET.load(Ordering::Relaxed)
-}
-
-/// A path in a message may contain line feeds.
-fn one_line(text: &str) -> String {
-    text.replace('\n', " ")
-}
-
-/// Prints what to do next, after a report on standard output.
-pub(crate) fn hint(hint: impl Display) {
-    if !is_quiet() {
-        eprint_line(&format!("{} {hint}", Colors::of_stderr().with(HINT, "hint:")));
-    }
-}
-
-/// Prints one line to standard error.
-fn eprint_line(line: &str) {
-    write(&one_line(line));
-}
-
-/// Writes several lines at once.
-fn write(text: &str) {
-    drop(writeln!(io::stderr().lock(), "{text}"));
-}
-
-/// Prints one line to standard error that is not an error.
-pub(crate) fn info(message: impl Display) {
-    if !is_quiet() {
-        eprint_line(&format!("ministore: {message}"));
-    }
-}
-
-/// Prints one line to standard error about something that does not stop the program.
-pub(crate) fn warn(message: impl Display) {
-    if !is_quiet() {
-        eprint_line(&format!("ministore: {} {message}", Colors::of_stderr().with(WARNING, "warning:")));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn exit_status_has_a_fixed_number() {
-        let codes = [
-            (ExitStatus::Ok, 0),
-            (ExitStatus::ProblemFound, 1),
-            (ExitStatus::Usage, 64),
-            (ExitStatus::BadData, 65),
-            (ExitStatus::NoInput, 66),
-            (ExitStatus::Unavailable, 69),
-            (ExitStatus::Internal, 70),
-            (ExitStatus::CannotCreate, 73),
-            (ExitStatus::Io, 74),
-            (ExitStatus::Temporary, 75),
-            (ExitStatus::NoPermission, 77),
-            (ExitStatus::Signal(2), 130),
-            (ExitStatus::Signal(15), 143),
-        ];
-        for (code, number) in codes {
-            assert_eq!(code.number(), number, "{code:?}");
-        }
-    }
 
     /// Tested here, because a test of the program cannot cause these errors.
     #[test]
