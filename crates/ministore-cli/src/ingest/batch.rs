@@ -1,7 +1,7 @@
 //! Appends lines in batches: one batch is in flight while the next one is collected.
 //!
 //! A batch is atomic and the next one is submitted only when it is durable. So the journal always contains a prefix of the
-//! input, whatever ends the run (a full disk, too, where small single appends would still fit): `--resume` depends on that.
+//! input, however the run ends (even on a full disk, where small single appends would still fit): `--resume` depends on that.
 //! It costs no throughput: reading, checking and encoding overlap with the commit, and a batch is as large as the fastest
 //! commit groups.
 

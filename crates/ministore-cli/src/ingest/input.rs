@@ -108,7 +108,7 @@ impl Input {
         })
     }
 
-    /// Converts a read error: a compressed file that cannot be decoded is bad data, whatever the kind of error.
+    /// Converts a read error: a compressed file that cannot be decoded is bad data for any kind of error.
     pub(crate) fn failure(&self, error: &io::Error) -> CliError {
         use io::ErrorKind as Kind;
         let data = matches!(

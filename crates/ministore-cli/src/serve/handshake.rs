@@ -1,7 +1,7 @@
 //! Parses the handshake, the first line of a client that requests acknowledgements or authenticates. Pure.
 //!
 //! Line 1 of a connection is a handshake if it is an object with the single key `ministore`; then it is never a record,
-//! whatever its value is. A client whose data could start like that sends a handshake first.
+//! regardless of its value. A client whose data could start like that sends a handshake first.
 
 use std::collections::BTreeMap;
 
