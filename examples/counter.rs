@@ -1,5 +1,5 @@
-//! A counter whose state is rebuild from its journal. Run it several times with `cargo run --example counter`. The first
-//! run sets the counter to 100, and each later run adds 25.
+//! A counter whose state is rebuilt from its journal. Run it several times with `cargo run --example counter`. The
+//! first run sets the counter to 100, and each later run adds 25.
 
 #![expect(clippy::print_stdout, reason = "an example prints its results")]
 

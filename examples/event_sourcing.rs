@@ -1,8 +1,9 @@
-//! Event sourcing with snapshots: accounts whose state is the sum of their events. `cargo run --example event_sourcing`.
+//! Event sourcing with snapshots: accounts whose state is the sum of their events.
+//! `cargo run --example event_sourcing`
 //!
 //! A command is checked against the state and becomes an event. The event is made durable, then applied. The state is
-//! rebuilt from the newest snapshot and the events after it. A snapshot contains the number of its last event, in the same
-//! file, which is replaced atomically. The events before a snapshot are trimmed only after it is durable.
+//! rebuilt from the newest snapshot and the events after it. A snapshot contains the number of its last event, in the
+//! same file, which is replaced atomically. The events before a snapshot are trimmed only after it is durable.
 
 #![expect(clippy::print_stdout, reason = "an example prints its results")]
 
@@ -38,7 +39,8 @@ struct Accounts {
 }
 
 impl Accounts {
-    /// Applies an event. This cannot fail and depends only on the state and the event, because every rebuild repeats it.
+    /// Applies an event. This cannot fail and depends only on the state and the event, because every rebuild repeats
+    /// it.
     fn apply(&mut self, seq: u64, event: &AccountEvent) {
         assert_eq!(seq, self.seq + 1, "an event is missing");
         match event {
@@ -121,8 +123,8 @@ impl Bank {
         Ok(())
     }
 
-    /// Writes a snapshot and trims the events before it. A crash at any point leaves the old or the new snapshot, and all
-    /// events after it.
+    /// Writes a snapshot and trims the events before it. A crash at any point leaves the old or the new snapshot, and
+    /// all events after it.
     fn take_snapshot(&mut self) -> Result<(), BankError> {
         let bytes = serde_json::to_vec(&self.accounts)?;
         replace(&self.snapshot, &bytes)?;

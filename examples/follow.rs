@@ -1,8 +1,8 @@
 //! Two processes: one appends, the other follows the journal and receives each record as soon as it is durable.
 //!
-//! `cargo run --example follow` runs both: it follows a journal in a temporary directory, starts itself again as the writer
-//! process, and kills the writer halfway. A second writer continues after the last durable record, and the follower
-//! receives every record once. To run them in two terminals:
+//! `cargo run --example follow` runs both: it follows a journal in a temporary directory, starts itself again as the
+//! writer process, and kills the writer halfway. A second writer continues after the last durable record, and the
+//! follower receives every record once. To run them in two terminals:
 //!
 //! ```text
 //! cargo run --example follow -- write orders.jsonl

@@ -1,4 +1,5 @@
-//! Two ways to append at a high rate: many tasks that await each append, and one task with many appends in flight. `cargo run --release --example ingest`.
+//! Two ways to append at a high rate: many tasks that await each append, and one task with many appends in flight.
+//! `cargo run --release --example ingest`.
 
 #![expect(clippy::print_stdout, reason = "an example prints its results")]
 

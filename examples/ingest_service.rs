@@ -1,7 +1,8 @@
 //! A service that accepts events over HTTP: `POST /events` with JSON lines returns 200 once all of them are durable.
 //!
 //! `cargo run --example ingest_service` starts the service, sends requests, checks the responses, and stops it.
-//! `cargo run --release --example ingest_service -- --listen 127.0.0.1:8080 events.jsonl` serves until Ctrl-C or SIGTERM:
+//! `cargo run --release --example ingest_service -- --listen 127.0.0.1:8080 events.jsonl` serves until Ctrl-C or
+//! SIGTERM:
 //! `curl --data-binary @events.ndjson http://127.0.0.1:8080/events`, `curl http://127.0.0.1:8080/events/1`.
 //!
 //! | response | condition | events written |
@@ -93,7 +94,8 @@ async fn append(store: &MiniStore, body: &[u8]) -> Result<(u64, u64), Box<Respon
     let to_response = |error: MiniStoreError| Box::new(error_response(&error));
     let append = Append::json_batch(parse_events(body)?);
     let records = append.records();
-    // `try_send` does not wait for queue capacity. The client gets 503 and retries, so waiting bodies use no memory here.
+    // `try_send` does not wait for queue capacity. The client gets 503 and retries, so waiting bodies use no memory
+    // here.
     let pending = store.try_send(append).map_err(to_response)?;
     let receipt = pending.await.map_err(to_response)?;
     Ok((receipt.seqs().start, records))
@@ -141,7 +143,8 @@ fn error_response(error: &MiniStoreError) -> Response {
     match error {
         E::TooLarge { .. } => json_response(StatusCode::PAYLOAD_TOO_LARGE, &body),
         E::QueueFull | E::StorageFull { .. } | E::Unavailable { .. } | E::Closed => retry_later(body),
-        // The events may or may not be in the journal after a restart, so a client that retries should put an ID into them.
+        // The events may or may not be in the journal after a restart, so a client that retries should put an ID into
+        // them.
         E::Poisoned { .. } | E::WriterPanicked => {
             retry_later(json!({ "error": error.to_string(), "unknown": true }))
         }

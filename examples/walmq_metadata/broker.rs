@@ -1,7 +1,7 @@
 //! The metadata and its journal. All methods take `&self`, so consumers share one broker.
 //!
-//! A change becomes visible only after it is durable, and all changes are applied in the order of the journal, so a replay
-//! after a crash gives the state that consumers saw.
+//! A change becomes visible only after it is durable, and all changes are applied in the order of the journal, so a
+//! replay after a crash gives the state that consumers saw.
 
 use std::{
     io,
@@ -21,8 +21,8 @@ pub struct Broker {
     journal: MiniStore,
     /// The durable metadata and the number of its last record.
     durable: Arc<RwLock<Snapshot>>,
-    /// The directory of the snapshots. The mutex serializes saving: an older snapshot must not replace a newer one, whose
-    /// records may already be deleted.
+    /// The directory of the snapshots. The mutex serializes saving: an older snapshot must not replace a newer one,
+    /// whose records may already be deleted.
     dir: Mutex<PathBuf>,
 }
 
@@ -83,13 +83,14 @@ impl Broker {
     ///
     /// If the caller drops the future, the change may still be made.
     pub async fn change(&self, change: Change) -> Result<(), BrokerError> {
-        // This check keeps most ineffective changes out of the journal. A concurrent change can invalidate it, so `apply`
-        // checks again.
+        // This check keeps most ineffective changes out of the journal. A concurrent change can invalidate it, so
+        // `apply` checks again.
         self.read().metadata.check(&change)?;
         let append = Append::record(&change)?;
         let (reply_tx, reply_rx) = oneshot::channel();
         let durable = Arc::clone(&self.durable);
-        // The writer thread runs this in the order of the records, independent of the order in which it wakes the callers.
+        // The writer thread runs this in the order of the records, independent of the order in which it wakes the
+        // callers.
         let apply = move |outcome: ministore_uring::Result<ministore_uring::Receipt>| {
             let applied = outcome.map_err(BrokerError::from).and_then(|receipt| {
                 let mut durable = durable.write().unwrap_or_else(PoisonError::into_inner);
@@ -123,8 +124,8 @@ impl Broker {
         self.change(Change::Acknowledge { group: group.into(), topic: topic.into(), offset }).await
     }
 
-    /// Saves a snapshot, then trims the records it contains. Returns the oldest remaining record: trimming deletes whole
-    /// segments, and never the active one. Blocks the calling thread.
+    /// Saves a snapshot, then trims the records it contains. Returns the oldest remaining record: trimming deletes
+    /// whole segments, and never the active one. Blocks the calling thread.
     pub fn snapshot(&self) -> Result<u64, BrokerError> {
         let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.copy();

@@ -1,4 +1,5 @@
-//! The changes of the metadata, which are the records of the journal. A variant must stay readable once it was released.
+//! The changes of the metadata, which are the records of the journal. A variant must stay readable once it was
+//! released.
 
 use serde::{Deserialize, Serialize};
 

@@ -5,8 +5,8 @@
 //! cargo run --example walmq_metadata
 //! ```
 //!
-//! Suggested reading order: `change.rs` (the records of the journal), `metadata.rs` (the state they produce), `broker.rs`
-//! (makes a change durable, then visible), `snapshot.rs` (allows old records to be deleted).
+//! Suggested reading order: `change.rs` (the records of the journal), `metadata.rs` (the state they produce),
+//! `broker.rs` (makes a change durable, then visible), `snapshot.rs` (allows old records to be deleted).
 
 #![allow(missing_docs, clippy::print_stdout, reason = "an example")]
 

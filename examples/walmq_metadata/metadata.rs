@@ -1,5 +1,5 @@
-//! The state produced by the changes. It is deterministic: the same changes in the same order give the same metadata. It uses
-//! no clock, file or journal.
+//! The state produced by the changes. It is deterministic: the same changes in the same order give the same metadata.
+//! It uses no clock, file or journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 

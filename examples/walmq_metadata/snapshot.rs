@@ -1,5 +1,5 @@
-//! The metadata after some record, in a separate file that is replaced atomically: after a power failure it contains the old
-//! snapshot or the new one.
+//! The metadata after some record, in a separate file that is replaced atomically: after a power failure it contains
+//! the old snapshot or the new one.
 
 use std::{
     fs::{self, File},
@@ -15,7 +15,8 @@ const NAME: &str = "metadata.snapshot";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The number of the last record it contains. It is in the same file as the metadata, so both are replaced together.
+    /// The number of the last record it contains. It is in the same file as the metadata, so both are replaced
+    /// together.
     pub seq: u64,
     pub metadata: Metadata,
 }

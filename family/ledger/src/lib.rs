@@ -29,8 +29,8 @@ pub struct Ledger {
 }
 
 impl Mutator<Ledger> for Count {
-    /// Applies the mutation. This is idempotent, because `minisnap` replaces the state and its number by two renames: after
-    /// a kill between them, mutations that the state already contains are replayed.
+    /// Applies the mutation. This is idempotent, because `minisnap` replaces the state and its number by two renames:
+    /// after a kill between them, mutations that the state already contains are replayed.
     fn apply(&self, ledger: &mut Ledger) {
         let last = ledger.last.entry(self.client).or_default();
         if self.number > *last {

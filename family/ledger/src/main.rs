@@ -1,5 +1,5 @@
-//! A program on `ministate` (and `minisnap`): concurrent clients append numbers while snapshots are written. It runs until
-//! it is killed, and reports the recovered state and each acknowledgement on standard output.
+//! A program on `ministate` (and `minisnap`): concurrent clients append numbers while snapshots are written. It runs
+//! until it is killed, and reports the recovered state and each acknowledgement on standard output.
 //!
 //! ```sh
 //! ministore-family-ledger DIRECTORY

@@ -79,8 +79,8 @@ impl LedgerProcess {
         Self { child, lines }
     }
 
-    /// Checks that the recovered state contains the acknowledged mutations and equals a replay of the journal, then updates
-    /// `acknowledged` from it.
+    /// Checks that the recovered state contains the acknowledged mutations and equals a replay of the journal, then
+    /// updates `acknowledged` from it.
     fn check_recovered(&mut self, dir: &Path, acknowledged: &mut Acknowledged, round: u64) {
         let line = self.lines.next().expect("the program recovers").unwrap();
         let (sequence, ledger) = line.strip_prefix("recovered ").unwrap().split_once(' ').unwrap();

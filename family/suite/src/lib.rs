@@ -1,5 +1,5 @@
-//! The published tests of `ministore` 0.1.7, compiled against this crate. They are inside its source file and use two private
-//! names of it, which are defined here.
+//! The published tests of `ministore` 0.1.7, compiled against this crate. They are inside its source file and use two
+//! private names of it, which are defined here.
 
 #![allow(
     clippy::all,

@@ -1,8 +1,9 @@
 //! SIGKILL at random moments, many rounds on one journal.
 //!
 //! In each round a process opens the journal, which recovers the state left by the previous round, writes from three
-//! threads and reports the acknowledgements. It is killed after a number of acknowledgements, after a delay, or while it
-//! opens. After each kill the journal is compared with the [`Model`]. Another process reads the journal concurrently.
+//! threads and reports the acknowledgements. It is killed after a number of acknowledgements, after a delay, or while
+//! it opens. After each kill the journal is compared with the [`Model`]. Another process reads the journal
+//! concurrently.
 
 use std::{
     fmt, fs,

@@ -1,5 +1,5 @@
-//! The state of the journals that the acknowledgements before a power cut guarantee, and the comparison with the records
-//! found after it. This module is pure.
+//! The state of the journals that the acknowledgements before a power cut guarantee, and the comparison with the
+//! records found after it. This module is pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -108,7 +108,8 @@ impl AckedState {
         check_batches(found.records)
     }
 
-    /// Checks that the numbers are consecutive, and that only records that retention may delete are missing at the front.
+    /// Checks that the numbers are consecutive, and that only records that retention may delete are missing at the
+    /// front.
     pub(crate) fn check_numbers(&self, found: &JournalContents<'_>) -> Result<(), String> {
         let records = found.records;
         let first = records.first().map_or(1, |(seq, _)| *seq);

@@ -120,7 +120,8 @@ impl AttackRun<'_> {
         enough || self.stop.load(Ordering::Relaxed) || self.stats.findings.len() >= MAX_FINDINGS
     }
 
-    /// Records the workload on a new file system, cuts the power, continues the workload on one of the images, and repeats.
+    /// Records the workload on a new file system, cuts the power, continues the workload on one of the images, and
+    /// repeats.
     fn run_generations(&mut self, seed: u64) -> io::Result<()> {
         let mut before: Option<PowerCutState> = None;
         for generation in 0..GENERATIONS {

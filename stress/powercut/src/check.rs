@@ -1,5 +1,5 @@
-//! Checks the journals in a file system that was mounted after a power cut: each is verified, read, opened, appended to,
-//! closed, verified and read again. Some are also replayed by `ministore` 0.1.7.
+//! Checks the journals in a file system that was mounted after a power cut: each is verified, read, opened, appended
+//! to, closed, verified and read again. Some are also replayed by `ministore` 0.1.7.
 
 use std::{
     fmt, io,
@@ -104,8 +104,8 @@ impl JournalCheck<'_> {
         self.check_closed(before.as_deref(), next_seq)
     }
 
-    /// Returns the records that a reader finds before recovery, which recovery must keep. Returns `None` if the journal was
-    /// not created yet.
+    /// Returns the records that a reader finds before recovery, which recovery must keep. Returns `None` if the journal
+    /// was not created yet.
     fn check_before_recovery(&self) -> Result<Option<Vec<NumberedRecord>>, String> {
         let report = match verify(&self.path) {
             Err(_) if !self.acked.was_opened() => return Ok(None),

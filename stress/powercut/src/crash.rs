@@ -16,7 +16,8 @@ use crate::{
 pub(crate) enum KeptWrites {
     Nothing,
     Everything,
-    /// Each unit of `unit_bytes` is kept with a probability of `percent`, chosen by `seed`. A unit of 0 bytes is a whole write.
+    /// Each unit of `unit_bytes` is kept with a probability of `percent`, chosen by `seed`. A unit of 0 bytes is a
+    /// whole write.
     Some {
         unit_bytes: u64,
         percent: u64,
@@ -28,8 +29,8 @@ pub(crate) enum KeptWrites {
 const BLOCK_BYTES: u64 = 4096;
 
 impl KeptWrites {
-    /// Returns `true` if a file system block may be kept in part. Journals must survive that. The file systems themselves
-    /// do not always: the checksum of a torn superblock does not match.
+    /// Returns `true` if a file system block may be kept in part. Journals must survive that. The file systems
+    /// themselves do not always: the checksum of a torn superblock does not match.
     pub(crate) fn tears_blocks(self) -> bool {
         matches!(self, Self::Some { unit_bytes: 1..BLOCK_BYTES, .. })
     }

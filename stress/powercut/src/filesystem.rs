@@ -33,7 +33,8 @@ impl FileSystem {
         }
     }
 
-    /// Returns the mount options. Several images of one file system are mounted at once, which xfs allows only with `nouuid`.
+    /// Returns the mount options. Several images of one file system are mounted at once, which xfs allows only with
+    /// `nouuid`.
     pub(crate) fn mount_data(self) -> &'static CStr {
         match self {
             Self::Xfs => c"nouuid",

@@ -57,8 +57,8 @@ impl ImageTester {
         outcome
     }
 
-    /// Makes the disk equal to `image`. No process has the device open, so its page cache is empty and the next mount reads
-    /// the contents of the file.
+    /// Makes the disk equal to `image`. No process has the device open, so its page cache is empty and the next mount
+    /// reads the contents of the file.
     fn write_image(&self, image: &Image) -> io::Result<()> {
         let page_bytes = PAGE_BYTES as u64;
         let mut is_in_file = vec![false; image.page_count()];

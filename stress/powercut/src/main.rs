@@ -1,6 +1,6 @@
-//! Power cuts at the block level under real file systems. A disk that records every write and flush holds a file system,
-//! and a workload writes journals in it. The images that a power cut could have left are mounted and recovered, and must
-//! contain every acknowledged record.
+//! Power cuts at the block level under real file systems. A disk that records every write and flush holds a file
+//! system, and a workload writes journals in it. The images that a power cut could have left are mounted and recovered,
+//! and must contain every acknowledged record.
 
 mod acked_state;
 mod args;

@@ -11,8 +11,8 @@ pub(crate) enum Marker {
     Opened { journal: u64, next_seq: u64 },
     /// This client has submitted records up to `upto`, or will do so.
     Issued { journal: u64, generation: u64, client: u64, upto: u64 },
-    /// `count` records of this client from `number` on were acknowledged. The first has sequence number `seq`, or `None` if
-    /// the control marked them as acknowledged before they were durable.
+    /// `count` records of this client from `number` on were acknowledged. The first has sequence number `seq`, or
+    /// `None` if the control marked them as acknowledged before they were durable.
     Acknowledged { journal: u64, generation: u64, client: u64, number: u64, count: u64, seq: Option<u64> },
     /// The workload ended as planned.
     Done,

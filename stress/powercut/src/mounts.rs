@@ -98,8 +98,8 @@ impl Mount {
 
 /// Repeats `operation` while it fails with `EBUSY`, for ten seconds at most.
 ///
-/// The kernel closes the ring of an exited process in the background, so the files of the ring may stay open for a moment
-/// after `wait`.
+/// The kernel closes the ring of an exited process in the background, so the files of the ring may stay open for a
+/// moment after `wait`.
 fn while_busy(mut operation: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
     for _ in 0..BUSY_TRIES {
         match operation() {
@@ -152,7 +152,8 @@ impl LoopDevice {
         }
     }
 
-    /// Checks after an `umount` that the file system is gone. If it were still alive, the next mount would show its old state.
+    /// Checks after an `umount` that the file system is gone. If it were still alive, the next mount would show its old
+    /// state.
     pub(crate) fn assert_unused(&self) -> io::Result<()> {
         match self.is_mounted()? {
             false => Ok(()),
@@ -181,8 +182,8 @@ pub(crate) fn detach_orphans() {
     }
 }
 
-/// Creates a file for an image in memory. The caller attaches it and removes its name, so that the kernel frees the memory
-/// after the last use.
+/// Creates a file for an image in memory. The caller attaches it and removes its name, so that the kernel frees the
+/// memory after the last use.
 pub(crate) fn image_file(bytes: u64, name: &str) -> io::Result<(File, PathBuf)> {
     let path = Path::new("/dev/shm").join(format!("{PREFIX}{}-{name}", std::process::id()));
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;

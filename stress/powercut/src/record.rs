@@ -1,4 +1,5 @@
-//! Makes one recording: starts the recording disk, creates a file system on it, and runs the workload in the file system.
+//! Makes one recording: starts the recording disk, creates a file system on it, and runs the workload in the file
+//! system.
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -1,5 +1,5 @@
-//! The recording disk: a FUSE file system with a file `disk.img`, which is kept in memory and logs every write and flush in
-//! order, and a file `ctl`, which adds markers to the same log.
+//! The recording disk: a FUSE file system with a file `disk.img`, which is kept in memory and logs every write and
+//! flush in order, and a file `ctl`, which adds markers to the same log.
 //!
 //! It runs as a separate process (`serve`), because a file system that is served by the process that uses it can hang
 //! together with it. One thread serves it, so the log has one order. It supports only reading, writing and syncing; the

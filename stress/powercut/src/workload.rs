@@ -1,6 +1,6 @@
 //! The workload that a power cut interrupts: several journals at once, each with several clients, opened and closed
-//! repeatedly with every combination of options, with segments so small that rotations are frequent, and unrelated files
-//! in the same file system.
+//! repeatedly with every combination of options, with segments so small that rotations are frequent, and unrelated
+//! files in the same file system.
 //!
 //! It runs as a separate process (`work`). A client logs a marker for each acknowledgement before it continues.
 
@@ -216,8 +216,8 @@ impl<'a> Client<'a> {
         self.acknowledge(first, count, Some(seqs.start))
     }
 
-    /// Appends a batch whose commit needs many disk writes. Only journal 0 gets the largest ones, because its retention soon
-    /// deletes them and images must stay fast to check.
+    /// Appends a batch whose commit needs many disk writes. Only journal 0 gets the largest ones, because its retention
+    /// soon deletes them and images must stay fast to check.
     fn append_large_batch(&mut self, store: &MiniStore) -> WorkloadResult<()> {
         match self.id.0 {
             0 => self.append_batch(store, 24, 12_000),
@@ -257,8 +257,8 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Creates, writes, renames and deletes unrelated files, and rarely syncs. This makes more writes pending, and puts the names
-/// of the journals into the same file system transactions as other names.
+/// Creates, writes, renames and deletes unrelated files, and rarely syncs. This makes more writes pending, and puts the
+/// names of the journals into the same file system transactions as other names.
 fn write_unrelated_files(plan: &WorkloadPlan, done: &AtomicBool) -> io::Result<()> {
     let dir = plan.dir.join("unrelated");
     fs::create_dir_all(&dir)?;

@@ -49,7 +49,8 @@ pub(crate) fn run(config: &MemoryConfig) {
     let dir = tempfile::Builder::new().prefix("ministore-soak").tempdir_in(&config.dir).unwrap();
     let path = dir.path().join("journal.jsonl");
     let before = max_resident_bytes();
-    // The queue and the commit buffer each hold a group, the buffer doubles when it grows, and the allocator leaves gaps.
+    // The queue and the commit buffer each hold a group, the buffer doubles when it grows, and the allocator leaves
+    // gaps.
     let limit = before + config.queue_bytes + config.queue_bytes / 4 + 2 * GROUP_BYTES + OVERHEAD_BYTES;
     let options = JournalOptions::new()
         .backend(config.backend)

@@ -177,8 +177,8 @@ impl Client {
         }
     }
 
-    /// Polls some append futures once and keeps them unpolled while it awaits another append. Then it awaits half of them
-    /// and drops the others.
+    /// Polls some append futures once and keeps them unpolled while it awaits another append. Then it awaits half of
+    /// them and drops the others.
     pub(crate) async fn keep_unpolled(mut self) {
         while !self.is_stopped() {
             let store = self.store.clone();

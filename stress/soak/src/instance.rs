@@ -22,7 +22,8 @@ use crate::{
 
 const SEGMENT_BYTES: u64 = 2 << 20;
 
-/// Enough that retention deletes no segment before the verifier has read it: more than the ledger lets clients be ahead.
+/// Enough that retention deletes no segment before the verifier has read it: more than the ledger lets clients be
+/// ahead.
 const MAX_SEGMENTS: usize = 12;
 
 /// Maximum duration of an instance.

@@ -1,7 +1,7 @@
 //! Runs all kinds of clients and readers concurrently on one journal and checks every record: see README.md.
 //!
-//! A store is opened, used by the clients and readers, closed or dropped, and opened again. A [`ledger`](ledger::Ledger)
-//! keeps the outcomes that clients received until each record has been read back.
+//! A store is opened, used by the clients and readers, closed or dropped, and opened again. A
+//! [`ledger`](ledger::Ledger) keeps the outcomes that clients received until each record has been read back.
 
 #![allow(
     clippy::unwrap_used,

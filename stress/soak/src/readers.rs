@@ -1,5 +1,5 @@
-//! The readers: a verifier that reads each record once and compares it with the ledger, and readers that scan the journal
-//! repeatedly, in this process and in another.
+//! The readers: a verifier that reads each record once and compares it with the ledger, and readers that scan the
+//! journal repeatedly, in this process and in another.
 
 use std::{
     collections::HashMap,
