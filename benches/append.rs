@@ -1,8 +1,10 @@
-//! Durable appends a second: this crate and `ministore` 0.1.7, in turn, in one run. `cargo bench --bench append`.
+//! Durable appends per second: this crate and `ministore` 0.1.7, alternating in one run.
+//! `cargo bench --bench append`.
 //!
-//! The contestants alternate, so that both see the same mood of the machine; figures are medians over the rounds.
+//! The two stores alternate, so that both run under the same load of the machine. The results are medians over the
+//! rounds.
 
-#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+#![expect(clippy::print_stdout, reason = "prints its results")]
 
 use std::{
     future::Future,
@@ -15,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_millis(1000);
+const ROUND_TIME: Duration = Duration::from_millis(1000);
 const CALLERS: [usize; 4] = [1, 16, 64, 256];
 
 /// About 300 bytes as JSON.
@@ -31,19 +33,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("| callers | ministore 0.1.7, appends/s | ministore-uring, appends/s | ratio |");
     println!("| ---: | ---: | ---: | ---: |");
     for callers in CALLERS {
-        let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+        let (mut ministore_rates, mut uring_rates) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
-            let path = |who: &str| dir.path().join(format!("{who}-{callers}-{round}.jsonl"));
-            theirs.push(runtime.block_on(original(&path("theirs"), callers))?);
-            ours.push(runtime.block_on(this_crate(&path("ours"), callers))?);
+            let path = |name: &str| dir.path().join(format!("{name}-{callers}-{round}.jsonl"));
+            ministore_rates.push(runtime.block_on(run_ministore(&path("ministore"), callers))?);
+            uring_rates.push(runtime.block_on(run_ministore_uring(&path("ministore-uring"), callers))?);
         }
-        let (theirs, ours) = (median(theirs), median(ours));
-        println!("| {callers} | {theirs:.0} | {ours:.0} | {:.1} |", ours / theirs);
+        let (ministore_rate, uring_rate) = (median(ministore_rates), median(uring_rates));
+        println!(
+            "| {callers} | {ministore_rate:.0} | {uring_rate:.0} | {:.1} |",
+            uring_rate / ministore_rate
+        );
     }
     Ok(())
 }
 
-async fn original(path: &Path, callers: usize) -> Result<f64, Box<dyn std::error::Error>> {
+async fn run_ministore(path: &Path, callers: usize) -> Result<f64, Box<dyn std::error::Error>> {
     let options = ministore::MiniStoreOptions::new().max_segments(usize::MAX);
     let store = Arc::new(Mutex::new(options.open(path).await?));
     run(callers, move |event| {
@@ -53,7 +58,7 @@ async fn original(path: &Path, callers: usize) -> Result<f64, Box<dyn std::error
     .await
 }
 
-async fn this_crate(path: &Path, callers: usize) -> Result<f64, Box<dyn std::error::Error>> {
+async fn run_ministore_uring(path: &Path, callers: usize) -> Result<f64, Box<dyn std::error::Error>> {
     let store = ministore_uring::JournalOptions::new().open(path).await?;
     let rate = run(callers, {
         let store = store.clone();
@@ -67,7 +72,7 @@ async fn this_crate(path: &Path, callers: usize) -> Result<f64, Box<dyn std::err
     rate
 }
 
-/// Appends in a closed loop by so many callers; how many a second.
+/// Appends in a closed loop from `callers` tasks. Returns the appends per second.
 async fn run<F>(
     callers: usize,
     append: impl Fn(Event) -> F + Clone + Send + 'static,
@@ -81,7 +86,7 @@ where
             let append = append.clone();
             tokio::spawn(async move {
                 let mut count = 0u64;
-                while started.elapsed() < ROUND {
+                while started.elapsed() < ROUND_TIME {
                     let event = Event { number: count, text: "x".repeat(270) };
                     if !append(event).await {
                         return Err("an append failed");

@@ -1,10 +1,11 @@
-//! What looking costs: the same appends unobserved, with a `tracing` subscriber, with a recorder of metrics, and with
-//! somebody who reads the statistics all the time. `cargo bench --bench observed --features metrics`.
+//! The cost of observing: the same appends without an observer, with a `tracing` subscriber, with a metrics
+//! recorder, and with a thread that reads the statistics periodically.
+//! `cargo bench --bench observed --features metrics`.
 //!
-//! Each measurement is a process of its own, for recorders and subscribers are global. The contestants alternate; figures
-//! are medians over the rounds. `-- --rounds N` for another number of rounds.
+//! Each measurement runs in its own process, because recorders and subscribers are global. The observers alternate;
+//! the results are medians over the rounds. `-- --rounds N` sets the number of rounds.
 
-#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+#![expect(clippy::print_stdout, reason = "prints its results")]
 
 use std::{
     env,
@@ -21,26 +22,26 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use ministore_uring::{JournalOptions, MiniStore};
 
 const ROUNDS: usize = 7;
-const ROUND: Duration = Duration::from_millis(700);
+const ROUND_TIME: Duration = Duration::from_millis(700);
 const CALLERS: [usize; 2] = [1, 256];
 
-/// Who looks.
-const CONTESTANTS: [&str; 4] = ["nobody", "tracing at info", "metrics, scraped", "stats() every 10 ms"];
+/// The compared observers.
+const OBSERVERS: [&str; 4] = ["none", "tracing at info", "metrics, scraped", "stats() every 10 ms"];
 
-/// Between two looks of whoever looks all the time.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The interval between two reads of the statistics.
+const STATS_INTERVAL: Duration = Duration::from_millis(10);
 
-/// As JSON, with its quotes, about 300 bytes.
+/// About 300 bytes as JSON, with the quotes.
 const RECORD_BYTES: usize = 298;
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+type BenchResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-fn main() -> Outcome<()> {
+fn main() -> BenchResult<()> {
     let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let [child, contestant, callers] = args.as_slice()
+    if let [child, observer, callers] = args.as_slice()
         && child == "--child"
     {
-        let (rate, p50) = measure(contestant, callers.parse()?)?;
+        let (rate, p50) = measure(observer, callers.parse()?)?;
         println!("{rate} {p50}");
         return Ok(());
     }
@@ -48,45 +49,45 @@ fn main() -> Outcome<()> {
     compare(rounds.unwrap_or(ROUNDS))
 }
 
-fn compare(rounds: usize) -> Outcome<()> {
-    println!("| callers | who looks | appends/s | ratio | p50 of an append, µs | ratio |");
+fn compare(rounds: usize) -> BenchResult<()> {
+    println!("| callers | observer | appends/s | ratio | p50 of an append, µs | ratio |");
     println!("| ---: | --- | ---: | ---: | ---: | ---: |");
     for callers in CALLERS {
-        let mut found = CONTESTANTS.map(|_| (Vec::new(), Vec::new()));
+        let mut samples = OBSERVERS.map(|_| (Vec::new(), Vec::new()));
         for round in 0..rounds {
-            // Nobody is always the first.
-            for at in (0..CONTESTANTS.len()).map(|at| (round + at) % CONTESTANTS.len()) {
-                let (rates, medians) = &mut found[at];
-                let (rate, p50) = in_a_process(CONTESTANTS[at], callers)?;
+            // The first observer is always the baseline.
+            for at in (0..OBSERVERS.len()).map(|at| (round + at) % OBSERVERS.len()) {
+                let (rates, medians) = &mut samples[at];
+                let (rate, p50) = run_in_process(OBSERVERS[at], callers)?;
                 rates.push(rate);
                 medians.push(p50);
             }
         }
-        let found = found.map(|(rates, medians)| (median(rates), median(medians)));
-        let (base_rate, base_p50) = found[0];
-        for (contestant, (rate, p50)) in CONTESTANTS.iter().zip(found) {
+        let samples = samples.map(|(rates, medians)| (median(rates), median(medians)));
+        let (base_rate, base_p50) = samples[0];
+        for (observer, (rate, p50)) in OBSERVERS.iter().zip(samples) {
             let (rates, latencies) = (rate / base_rate, p50 / base_p50);
-            println!("| {callers} | {contestant} | {rate:.0} | {rates:.3} | {p50:.1} | {latencies:.3} |");
+            println!("| {callers} | {observer} | {rate:.0} | {rates:.3} | {p50:.1} | {latencies:.3} |");
         }
     }
     Ok(())
 }
 
-fn in_a_process(contestant: &str, callers: usize) -> Outcome<(f64, f64)> {
+fn run_in_process(observer: &str, callers: usize) -> BenchResult<(f64, f64)> {
     let output =
-        Command::new(env::current_exe()?).args(["--child", contestant, &callers.to_string()]).output()?;
+        Command::new(env::current_exe()?).args(["--child", observer, &callers.to_string()]).output()?;
     let text = String::from_utf8(output.stdout)?;
     match text.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?.as_slice() {
         &[rate, p50] => Ok((rate, p50)),
-        _ => Err(format!("{contestant}: {}", String::from_utf8_lossy(&output.stderr)).into()),
+        _ => Err(format!("{observer}: {}", String::from_utf8_lossy(&output.stderr)).into()),
     }
 }
 
-/// Appends a second, and the median of an append in microseconds.
-fn measure(contestant: &str, callers: usize) -> Outcome<(f64, f64)> {
+/// Returns the appends per second, and the median latency of an append in microseconds.
+fn measure(observer: &str, callers: usize) -> BenchResult<(f64, f64)> {
     let dir = tempfile::tempdir_in("target")?;
     let done = AtomicBool::new(false);
-    let scraped = match contestant {
+    let scraped = match observer {
         "tracing at info" => {
             tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(io::sink).init();
             None
@@ -96,30 +97,30 @@ fn measure(contestant: &str, callers: usize) -> Outcome<(f64, f64)> {
     };
     let store = JournalOptions::new().open_blocking(dir.path().join("journal.jsonl"))?;
     thread::scope(|scope| {
-        let looks = contestant == CONTESTANTS[3] || scraped.is_some();
-        let (done, looked_at) = (&done, store.clone());
-        let looking = scope.spawn(move || {
-            while looks && !done.load(Ordering::Relaxed) {
+        let has_reader = observer == OBSERVERS[3] || scraped.is_some();
+        let (done, observed_store) = (&done, store.clone());
+        let reader = scope.spawn(move || {
+            while has_reader && !done.load(Ordering::Relaxed) {
                 match &scraped {
-                    // Prometheus comes every few seconds; the exporter wants to be tidied up as often.
+                    // Prometheus scrapes every few seconds; the exporter's histograms must be drained as often.
                     Some(recorder) => drop(recorder.render()),
-                    None => drop(looked_at.stats()),
+                    None => drop(observed_store.stats()),
                 }
-                thread::park_timeout(if scraped.is_some() { ROUND / 2 } else { LOOK_EVERY });
+                thread::park_timeout(if scraped.is_some() { ROUND_TIME / 2 } else { STATS_INTERVAL });
             }
         });
         let measured = append(&store, callers);
         done.store(true, Ordering::Relaxed);
-        looking.thread().unpark();
+        reader.thread().unpark();
         measured
     })
 }
 
-/// A closed loop of so many callers.
-fn append(store: &MiniStore, callers: usize) -> Outcome<(f64, f64)> {
+/// Appends in a closed loop from `callers` tasks.
+fn append(store: &MiniStore, callers: usize) -> BenchResult<(f64, f64)> {
     let runtime = tokio::runtime::Runtime::new()?;
     let started = Instant::now();
-    let tasks: Vec<_> = (0..callers).map(|_| runtime.spawn(one_caller(store.clone(), started))).collect();
+    let tasks: Vec<_> = (0..callers).map(|_| runtime.spawn(run_caller(store.clone(), started))).collect();
     let mut all = Histogram::<u64>::new(3)?;
     for task in tasks {
         all.add(runtime.block_on(task)??)?;
@@ -128,13 +129,13 @@ fn append(store: &MiniStore, callers: usize) -> Outcome<(f64, f64)> {
     Ok((rate, all.value_at_quantile(0.5) as f64 / 1000.0))
 }
 
-async fn one_caller(store: MiniStore, started: Instant) -> Outcome<Histogram<u64>> {
+async fn run_caller(store: MiniStore, started: Instant) -> BenchResult<Histogram<u64>> {
     let mut latencies = Histogram::new(3)?;
     let record = "x".repeat(RECORD_BYTES);
-    while started.elapsed() < ROUND {
-        let begun = Instant::now();
+    while started.elapsed() < ROUND_TIME {
+        let append_started = Instant::now();
         store.append(&record).await?;
-        latencies.record(begun.elapsed().as_nanos().try_into()?)?;
+        latencies.record(append_started.elapsed().as_nanos().try_into()?)?;
     }
     Ok(latencies)
 }

@@ -1,11 +1,11 @@
-//! How long it takes to open a journal, and what of it is scanning, syncing, and writing the last group again.
+//! The time to open a journal, split into scanning, syncing, and rewriting the last group.
 //! `cargo bench --bench open`.
 //!
-//! The page cache is warm and everything is durable, as after `kill -9`. The cases alternate, so that all see the same
-//! mood of the machine; figures are medians over the rounds, in milliseconds. The parts come from the spans that the
-//! engine itself opens.
+//! The page cache is warm and everything is durable, as after `kill -9`. The cases alternate, so that all run under
+//! the same load of the machine. The results are medians over the rounds, in milliseconds. The phases come from the
+//! spans of the engine.
 
-#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+#![expect(clippy::print_stdout, reason = "prints its results")]
 
 use std::{
     collections::HashMap,
@@ -20,36 +20,36 @@ use std::{
 use ministore_uring::{JournalOptions, MiniStore};
 use serde::Serialize;
 use tracing::{
-    Event as Logged, Metadata, Subscriber,
+    Event as TracingEvent, Metadata, Subscriber,
     span::{Attributes, Id, Record},
 };
 
 const ROUNDS: usize = 9;
 
-/// Data in a full segment. A little less than a segment of 64 MiB takes, so that none of it is rotated away.
+/// Data in a full segment: slightly less than the segment size of 64 MiB, so that nothing is rotated.
 const FULL_BYTES: u64 = (64 << 20) - (256 << 10);
 
 /// Records in a commit group.
 const GROUP_RECORDS: usize = 100;
 
-/// What the engine's spans are called. A step of recovery is one between two looks.
-const PARTS: [&str; 6] = ["list", "scan", "sync", "step", "write_again", "end"];
+/// The names of the engine's spans. A `step` is one step of recovery.
+const PHASES: [&str; 6] = ["list", "scan", "sync", "step", "write_again", "end"];
 
 /// About 300 bytes as JSON.
 #[derive(Debug, Clone, Serialize)]
-struct Event {
+struct TestRecord {
     number: u64,
     text: String,
 }
 
-/// A journal that is opened again and again.
+/// A journal that is opened repeatedly.
 struct Case {
     what: &'static str,
-    /// Files to put there before each opening, durably; none where closing the store restores it by itself.
+    /// Files to copy into place durably before each open; `None` if closing the store restores them.
     image: Option<PathBuf>,
     dir: PathBuf,
     opened: Vec<f64>,
-    parts: [Vec<f64>; PARTS.len()],
+    phases: [Vec<f64>; PHASES.len()],
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -61,56 +61,57 @@ fn main() -> Result<(), Box<dyn Error>> {
             case.open()?;
         }
     }
-    println!("| journal | open, ms | {} |", PARTS.map(|part| part.replace('_', " ")).join(" | "));
-    println!("| --- | ---: |{}", " ---: |".repeat(PARTS.len()));
-    for Case { what, opened, parts, .. } in cases {
-        let parts = parts.map(|times| format!("{:.2}", median(times)));
-        println!("| {what} | {:.2} | {} |", median(opened), parts.join(" | "));
+    println!("| journal | open, ms | {} |", PHASES.map(|phase| phase.replace('_', " ")).join(" | "));
+    println!("| --- | ---: |{}", " ---: |".repeat(PHASES.len()));
+    for Case { what, opened, phases, .. } in cases {
+        let phases = phases.map(|times| format!("{:.2}", median(times)));
+        println!("| {what} | {:.2} | {} |", median(opened), phases.join(" | "));
     }
     Ok(())
 }
 
 /// Writes the journals.
 fn prepare(root: &Path) -> Result<Vec<Case>, Box<dyn Error>> {
-    let place = |name: &str| -> io::Result<PathBuf> {
+    let create_dir = |name: &str| -> io::Result<PathBuf> {
         let dir = root.join(name);
         fs::create_dir(&dir)?;
         Ok(dir)
     };
-    let (small, full, one, thousand) = (place("small")?, place("full")?, place("one")?, place("thousand")?);
-    let (crashed, nothing) = (place("crashed")?, place("nothing")?);
+    let (small, full, one, thousand) =
+        (create_dir("small")?, create_dir("full")?, create_dir("one")?, create_dir("thousand")?);
+    let (crashed, nothing) = (create_dir("crashed")?, create_dir("nothing")?);
     fill(&small, 10, 0)?.blocking().close()?;
     let store = fill(&full, u64::MAX, 0)?;
-    // As the machine sees it now it would be found after a crash.
+    // These are the files that a crash at this point would leave.
     copy_durably(&full, &crashed)?;
     store.blocking().close()?;
     fill(&one, 10, 1)?.blocking().close()?;
     fill(&thousand, 10, 1000)?.blocking().close()?;
-    let case = |what, dir, image| Case { what, image, dir, opened: Vec::new(), parts: Default::default() };
+    let case = |what, dir, image| Case { what, image, dir, opened: Vec::new(), phases: Default::default() };
     Ok(vec![
-        case("none yet", place("created")?, Some(nothing)),
+        case("none yet", create_dir("created")?, Some(nothing)),
         case("closed, 10 records", small, None),
-        case("the same behind 1 archived segment", one, None),
-        case("the same behind 1,000 archived segments", thousand, None),
+        case("the same after 1 rotated segment", one, None),
+        case("the same after 1,000 rotated segments", thousand, None),
         case("closed, 64 MiB", full, None),
-        case("crashed, 64 MiB and its padding", place("again")?, Some(crashed)),
+        case("crashed, 64 MiB and preallocated space", create_dir("again")?, Some(crashed)),
     ])
 }
 
-/// A store with so many records at most behind so many archived segments.
-fn fill(dir: &Path, records: u64, archived: usize) -> Result<MiniStore, Box<dyn Error>> {
+/// Creates a store with `rotated` rotated segments and at most `records` records after them.
+fn fill(dir: &Path, records: u64, rotated: usize) -> Result<MiniStore, Box<dyn Error>> {
     let store = JournalOptions::new().open_blocking(dir.join("journal.jsonl"))?;
     let blocking = store.blocking();
-    for _ in 0..archived {
+    for _ in 0..rotated {
         blocking.append(&0)?;
         blocking.rotate()?;
     }
     let mut group = Vec::new();
     let mut bytes = 0;
     for number in 0..records {
-        let event = Event { number, text: "x".repeat(270) };
-        bytes += serde_json::to_vec(&event)?.len() as u64 + 1;
-        group.push(event);
+        let record = TestRecord { number, text: "x".repeat(270) };
+        bytes += serde_json::to_vec(&record)?.len() as u64 + 1;
+        group.push(record);
         if group.len() == GROUP_RECORDS {
             blocking.append_batch(&group)?;
             group.clear();
@@ -125,7 +126,7 @@ fn fill(dir: &Path, records: u64, archived: usize) -> Result<MiniStore, Box<dyn 
 }
 
 impl Case {
-    /// Times one opening.
+    /// Times one open.
     fn open(&mut self) -> Result<(), Box<dyn Error>> {
         if let Some(image) = &self.image {
             fs::remove_dir_all(&self.dir)?;
@@ -136,9 +137,9 @@ impl Case {
         let started = Instant::now();
         let store = JournalOptions::new().open_blocking(self.dir.join("journal.jsonl"))?;
         self.opened.push(milliseconds(started.elapsed()));
-        let spent = SPANS.take();
-        for (part, times) in PARTS.iter().zip(&mut self.parts) {
-            times.push(milliseconds(spent.get(part).copied().unwrap_or_default()));
+        let time_spent = SPANS.take();
+        for (phase, times) in PHASES.iter().zip(&mut self.phases) {
+            times.push(milliseconds(time_spent.get(phase).copied().unwrap_or_default()));
         }
         store.blocking().close()?;
         Ok(())
@@ -164,33 +165,34 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Adds up how long the engine's spans were entered. One journal is opened at a time, on one thread.
+/// Adds up the time inside the engine's spans. One journal is opened at a time, on one thread.
 #[derive(Debug)]
-struct Spans(Mutex<Times>);
+struct SpanTimer(Mutex<SpanTimes>);
 
 #[derive(Debug)]
-struct Times {
+struct SpanTimes {
     names: Vec<&'static str>,
     entered: Vec<(u64, Instant)>,
-    spent: Option<HashMap<&'static str, Duration>>,
+    time_spent: Option<HashMap<&'static str, Duration>>,
 }
 
-static SPANS: Spans = Spans(Mutex::new(Times { names: Vec::new(), entered: Vec::new(), spent: None }));
+static SPANS: SpanTimer =
+    SpanTimer(Mutex::new(SpanTimes { names: Vec::new(), entered: Vec::new(), time_spent: None }));
 
-impl Spans {
-    /// What was spent since the last time.
+impl SpanTimer {
+    /// Returns the time spent in each span since the last call.
     fn take(&self) -> HashMap<&'static str, Duration> {
-        self.times().spent.take().unwrap_or_default()
+        self.times().time_spent.take().unwrap_or_default()
     }
 
-    fn times(&self) -> std::sync::MutexGuard<'_, Times> {
+    fn times(&self) -> std::sync::MutexGuard<'_, SpanTimes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Subscriber for &'static Spans {
+impl Subscriber for &'static SpanTimer {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_span() && PARTS.contains(&metadata.name())
+        metadata.is_span() && PHASES.contains(&metadata.name())
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
@@ -208,7 +210,7 @@ impl Subscriber for &'static Spans {
         let name = times.names[span.into_u64() as usize - 1];
         let at = times.entered.iter().rposition(|(entered, _)| *entered == span.into_u64());
         if let Some((_, since)) = at.map(|at| times.entered.remove(at)) {
-            *times.spent.get_or_insert_default().entry(name).or_default() += since.elapsed();
+            *times.time_spent.get_or_insert_default().entry(name).or_default() += since.elapsed();
         }
     }
 
@@ -216,5 +218,5 @@ impl Subscriber for &'static Spans {
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
-    fn event(&self, _: &Logged<'_>) {}
+    fn event(&self, _: &TracingEvent<'_>) {}
 }

@@ -1,7 +1,7 @@
 //! The parts of a commit and of reading, one by one. `cargo bench --features _bench --bench parts`.
 //!
-//! The events are those of `benches/read.rs`: of the file named by `MINISTORE_EVENTS`, or made up. What is measured does not
-//! alternate here: ratios are those of `benches/read.rs`.
+//! The events are those of `benches/read.rs`: from the file that `MINISTORE_EVENTS` names, or generated. The
+//! measurements do not alternate, so compare rates with `benches/read.rs` instead.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
@@ -16,9 +16,9 @@ use serde_json::value::RawValue;
 use support::flights::{Flight, events};
 use tempfile::TempDir;
 
-/// Events that are read: more than fit into a cache.
+/// The number of events that are read: more than fit into a CPU cache.
 const EVENTS: usize = 50_000;
-/// Records a commit group: a lone caller, some callers, bulk.
+/// Records per commit group: one caller, several callers, a bulk load.
 const GROUPS: [usize; 3] = [1, 64, 3000];
 
 fn encode(c: &mut Criterion) {
@@ -45,20 +45,20 @@ fn seal(c: &mut Criterion) {
     }
 }
 
-fn counting(c: &mut Criterion) {
-    let counting = bench::Counting::new().unwrap();
+fn statistics(c: &mut Criterion) {
+    let statistics = bench::Counting::new().unwrap();
     let mut group = c.benchmark_group("statistics");
-    group.bench_function("count a group", |b| b.iter(|| counting.group(black_box(256), black_box(76_800))));
-    group.bench_function("read", |b| b.iter(|| counting.read()));
+    group.bench_function("count a group", |b| b.iter(|| statistics.group(black_box(256), black_box(76_800))));
+    group.bench_function("read", |b| b.iter(|| statistics.read()));
     #[cfg(feature = "metrics")]
     group.bench_function("count a group, with a recorder of metrics", |b| {
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-        let counting = metrics::with_local_recorder(&recorder, bench::Counting::new).unwrap();
+        let statistics = metrics::with_local_recorder(&recorder, bench::Counting::new).unwrap();
         let (scraped, mut groups) = (recorder.handle(), 0_u64);
         b.iter(|| {
-            counting.group(black_box(256), black_box(76_800));
+            statistics.group(black_box(256), black_box(76_800));
             groups += 1;
-            // A scrape now and then, or the exporter keeps every single value.
+            // Scrape periodically; otherwise the exporter stores every single value.
             if groups.is_multiple_of(4096) {
                 black_box(scraped.render());
             }
@@ -66,22 +66,22 @@ fn counting(c: &mut Criterion) {
     });
 }
 
-fn encoder(c: &mut Criterion) {
+fn group_layout(c: &mut Criterion) {
     let dir = tempfile::tempdir_in("target").unwrap();
     let events = events().unwrap();
     let mut group = c.benchmark_group("group layout");
     for count in GROUPS {
         let lines: Vec<&[u8]> = events[..count].iter().map(|line| line.as_bytes()).collect();
-        let mut encoder = bench::GroupEncoder::new(&dir.path().join(count.to_string())).unwrap();
+        let mut group_layout = bench::GroupEncoder::new(&dir.path().join(count.to_string())).unwrap();
         group.throughput(Throughput::Bytes(lines.iter().map(|line| line.len() as u64).sum()));
         group.bench_function(BenchmarkId::from_parameter(count), |b| {
-            b.iter(|| assert!(encoder.group(black_box(&lines))));
+            b.iter(|| assert!(group_layout.group(black_box(&lines))));
         });
     }
 }
 
-/// A journal of one segment, with so many records a group.
-fn journal(lines: &[String], group: usize) -> TempDir {
+/// Writes a journal of one segment with `group` records per commit group.
+fn write_journal(lines: &[String], group: usize) -> TempDir {
     let dir = tempfile::tempdir_in("target").unwrap();
     let store = JournalOptions::new().open_blocking(dir.path().join("journal")).unwrap();
     for lines in lines.chunks(group) {
@@ -99,7 +99,7 @@ fn scan(c: &mut Criterion) {
     for count in GROUPS {
         // Single commits take long to write.
         let lines = &events[..if count == 1 { 5_000.min(events.len()) } else { events.len() }];
-        let segment = fs::read(journal(lines, count).path().join("journal")).unwrap();
+        let segment = fs::read(write_journal(lines, count).path().join("journal")).unwrap();
         group.throughput(Throughput::Bytes(segment.len() as u64));
         group.bench_function(BenchmarkId::from_parameter(count), |b| {
             b.iter(|| assert_eq!(bench::scan_to_end(black_box(&segment)), Some(lines.len() as u64)));
@@ -110,7 +110,7 @@ fn scan(c: &mut Criterion) {
 fn read(c: &mut Criterion) {
     let mut events = events().unwrap();
     events.truncate(EVENTS);
-    let dir = journal(&events, 64);
+    let dir = write_journal(&events, 64);
     let path = dir.path().join("journal");
     let mut group = c.benchmark_group("read");
     group.sample_size(20);
@@ -130,7 +130,7 @@ fn read(c: &mut Criterion) {
         let parse = |line: &String| serde_json::from_slice::<serde_json::Value>(line.as_bytes()).unwrap();
         b.iter(|| events.iter().map(parse).map(black_box).count());
     });
-    // What is given back is dropped outside of the measured time.
+    // The results are dropped outside of the measured time.
     group.bench_function("serde_json in memory, into a Vec", |b| {
         let parse = |line: &String| serde_json::from_slice(line.as_bytes()).unwrap();
         b.iter_with_large_drop(|| events.iter().map(parse).collect::<Vec<Flight>>());
@@ -160,5 +160,5 @@ fn count_lines(path: &Path) -> usize {
     count
 }
 
-criterion_group!(parts, encode, seal, counting, encoder, scan, read);
-criterion_main!(parts);
+criterion_group!(components, encode, seal, statistics, group_layout, scan, read);
+criterion_main!(components);

@@ -1,11 +1,12 @@
-//! Acknowledgements a second by the metadata of a message queue: the program that `ministore` 0.1.7 allows, on that and, with
-//! the dependency swapped, on this crate; and the program that this crate allows. `cargo bench --bench walmq`.
+//! Acknowledgements per second in the metadata of a message queue: the program that `ministore` 0.1.7 allows, the
+//! same program on this crate, and the program that this crate allows. `cargo bench --bench walmq`.
 //!
-//! The contestants alternate, so that all see the same mood of the machine; figures are medians over the rounds.
+//! The three programs alternate, so that all run under the same load of the machine. The results are medians over
+//! the rounds.
 
-#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+#![expect(clippy::print_stdout, reason = "prints its results")]
 
-#[allow(dead_code, unreachable_pub, reason = "an example, read by itself")]
+#[allow(dead_code, unreachable_pub, reason = "a stand-alone example")]
 #[path = "../examples/walmq_metadata/main.rs"]
 mod walmq_metadata;
 
@@ -21,34 +22,34 @@ use tokio::sync::Mutex;
 use walmq_metadata::{Broker, Change, Metadata, TopicConfig};
 
 const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_millis(300);
+const ROUND_TIME: Duration = Duration::from_millis(300);
 const CONSUMERS: [usize; 3] = [1, 16, 256];
 const TOPIC: &str = "orders";
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+type BenchResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The metadata of a queue, whatever keeps it. A change is durable, and applied, when this returns.
-trait Queue: Send + Sync + 'static {
-    fn change(&self, change: Change) -> impl Future<Output = Outcome<()>> + Send;
+/// Stores the metadata of a message queue. A change is durable and applied when `change` returns.
+trait MetadataStore: Send + Sync + 'static {
+    fn change(&self, change: Change) -> impl Future<Output = BenchResult<()>> + Send;
 
     fn metadata(&self) -> impl Future<Output = Metadata> + Send;
 }
 
-/// The same program twice: the store is one owner's, so store and metadata stand behind a lock.
-macro_rules! behind_a_lock {
+/// The same program for both crates: the store has one owner, so a lock protects the store and the metadata.
+macro_rules! locked_store {
     ($name:ident, $store:ident) => {
         struct $name(Mutex<($store::MiniStore, Metadata)>);
 
         impl $name {
-            async fn open(path: &Path) -> Outcome<Self> {
+            async fn open(path: &Path) -> BenchResult<Self> {
                 let options = $store::MiniStoreOptions::new().max_segments(usize::MAX);
                 Ok(Self(Mutex::new((options.open(path).await?, Metadata::default()))))
             }
         }
 
-        impl Queue for $name {
+        impl MetadataStore for $name {
             #[allow(unused_mut, reason = "the original's `append` takes `&mut self`")]
-            async fn change(&self, change: Change) -> Outcome<()> {
+            async fn change(&self, change: Change) -> BenchResult<()> {
                 let mut state = self.0.lock().await;
                 state.1.check(&change)?;
                 state.0.append(&change).await?;
@@ -62,11 +63,11 @@ macro_rules! behind_a_lock {
     };
 }
 
-behind_a_lock!(Original, ministore);
-behind_a_lock!(Swapped, ministore_uring);
+locked_store!(LockedMinistore, ministore);
+locked_store!(LockedMinistoreUring, ministore_uring);
 
-impl Queue for Broker {
-    async fn change(&self, change: Change) -> Outcome<()> {
+impl MetadataStore for Broker {
+    async fn change(&self, change: Change) -> BenchResult<()> {
         Ok(Self::change(self, change).await?)
     }
 
@@ -75,7 +76,7 @@ impl Queue for Broker {
     }
 }
 
-fn main() -> Outcome<()> {
+fn main() -> BenchResult<()> {
     let rounds = std::env::var("WALMQ_ROUNDS").map_or(Ok(ROUNDS), |rounds| rounds.parse())?;
     let runtime = tokio::runtime::Runtime::new()?;
     println!(
@@ -87,9 +88,14 @@ fn main() -> Outcome<()> {
         for _ in 0..rounds {
             let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
             let path = |name: &str| dir.path().join(name);
-            original
-                .push(runtime.block_on(async { run(Original::open(&path("a")).await?, consumers).await })?);
-            swapped.push(runtime.block_on(async { run(Swapped::open(&path("b")).await?, consumers).await })?);
+            original.push(
+                runtime.block_on(async { run(LockedMinistore::open(&path("a")).await?, consumers).await })?,
+            );
+            swapped.push(
+                runtime.block_on(async {
+                    run(LockedMinistoreUring::open(&path("b")).await?, consumers).await
+                })?,
+            );
             shared.push(runtime.block_on(async { run(Broker::open(dir.path()).await?, consumers).await })?);
         }
         let (original, swapped, shared) = (median(original), median(swapped), median(shared));
@@ -102,8 +108,8 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// Each consumer acknowledges one offset after the other, in a closed loop; how many a second.
-async fn run<Q: Queue>(queue: Q, consumers: usize) -> Outcome<f64> {
+/// Acknowledges offsets from each consumer in a closed loop. Returns the acknowledgements per second.
+async fn run<Q: MetadataStore>(queue: Q, consumers: usize) -> BenchResult<f64> {
     let queue = Arc::new(queue);
     let config = TopicConfig { partitions: 3, retention_hours: 72 };
     queue.change(Change::CreateTopic { topic: TOPIC.into(), config }).await?;
@@ -116,25 +122,25 @@ async fn run<Q: Queue>(queue: Q, consumers: usize) -> Outcome<f64> {
         let queue = Arc::clone(&queue);
         tasks.spawn(async move {
             let mut offset = 0;
-            while started.elapsed() < ROUND {
+            while started.elapsed() < ROUND_TIME {
                 offset += 1;
                 let (group, topic) = (group(consumer), TOPIC.into());
                 queue.change(Change::Acknowledge { group, topic, offset }).await?;
             }
-            Outcome::Ok((consumer, offset))
+            BenchResult::Ok((consumer, offset))
         });
     }
     let mut acknowledged = Vec::new();
-    while let Some(ended) = tasks.join_next().await {
-        acknowledged.push(ended??);
+    while let Some(result) = tasks.join_next().await {
+        acknowledged.push(result??);
     }
-    let took = started.elapsed().as_secs_f64();
+    let elapsed = started.elapsed().as_secs_f64();
     let metadata = queue.metadata().await;
-    let is_there = |(consumer, offset): &(usize, u64)| metadata.offset(&group(*consumer), TOPIC) == *offset;
-    if !acknowledged.iter().all(is_there) {
+    let is_stored = |(consumer, offset): &(usize, u64)| metadata.offset(&group(*consumer), TOPIC) == *offset;
+    if !acknowledged.iter().all(is_stored) {
         return Err("an acknowledgement is missing".into());
     }
-    Ok(acknowledged.iter().map(|(_, offset)| *offset as f64).sum::<f64>() / took)
+    Ok(acknowledged.iter().map(|(_, offset)| *offset as f64).sum::<f64>() / elapsed)
 }
 
 fn group(consumer: usize) -> String {

@@ -1,7 +1,7 @@
-//! A counter whose state is rebuilt from its journal: run it several times, with `cargo run --example counter`. The first
-//! run leaves 100, each later one 25 more.
+//! A counter whose state is rebuilt from its journal. Run it several times with `cargo run --example counter`. The
+//! first run sets the counter to 100, and each later run adds 25.
 
-#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use ministore_uring::{MiniStore, Result};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Mutation {
+enum CounterMutation {
     Set { value: i64 },
     Inc { by: i64 },
 }
@@ -20,10 +20,10 @@ struct Counter {
 }
 
 impl Counter {
-    fn apply(&mut self, mutation: &Mutation) {
+    fn apply(&mut self, mutation: &CounterMutation) {
         match mutation {
-            Mutation::Set { value } => self.value = *value,
-            Mutation::Inc { by } => self.value += by,
+            CounterMutation::Set { value } => self.value = *value,
+            CounterMutation::Inc { by } => self.value += by,
         }
     }
 }
@@ -35,22 +35,26 @@ fn main() -> Result<()> {
 }
 
 async fn run(path: PathBuf) -> Result<()> {
-    let mut counter = rebuilt(&path).await?;
+    let mut counter = rebuild(&path).await?;
     println!("found {}", counter.value);
 
     let store = MiniStore::open(&path).await?;
-    let mutation = if counter.value == 0 { Mutation::Set { value: 100 } } else { Mutation::Inc { by: 25 } };
-    // First the log, then the state: what is applied is durable.
+    let mutation = if counter.value == 0 {
+        CounterMutation::Set { value: 100 }
+    } else {
+        CounterMutation::Inc { by: 25 }
+    };
+    // Append first, then apply, so that the state contains only durable mutations.
     store.append(&mutation).await?;
     counter.apply(&mutation);
-    assert_eq!(rebuilt(&path).await?, counter, "what was applied is what will be found");
-    println!("left {}", counter.value);
+    assert_eq!(rebuild(&path).await?, counter, "a replay gives the same state");
+    println!("stored {}", counter.value);
     store.close().await
 }
 
-async fn rebuilt(path: &Path) -> Result<Counter> {
+async fn rebuild(path: &Path) -> Result<Counter> {
     let mut counter = Counter::default();
-    for mutation in MiniStore::replay::<Mutation, _>(path).await? {
+    for mutation in MiniStore::replay::<CounterMutation, _>(path).await? {
         counter.apply(&mutation);
     }
     Ok(counter)

@@ -1,10 +1,11 @@
-//! Event sourcing with snapshots: accounts whose state is what their events add up to. `cargo run --example event_sourcing`.
+//! Event sourcing with snapshots: accounts whose state is the sum of their events.
+//! `cargo run --example event_sourcing`
 //!
-//! A command is checked against the state, and becomes an event; the event is made durable, then applied. The state is
-//! rebuilt from the newest snapshot and the events behind it. A snapshot says which event it stands for: both are in one
-//! file, which is replaced atomically. Only once it is durable are the events before it released.
+//! A command is checked against the state and becomes an event. The event is made durable, then applied. The state is
+//! rebuilt from the newest snapshot and the events after it. A snapshot contains the number of its last event, in the
+//! same file, which is replaced atomically. The events before a snapshot are trimmed only after it is durable.
 
-#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::{
     collections::BTreeMap,
@@ -16,43 +17,48 @@ use std::{
 use ministore_uring::{JournalOptions, MiniStore, Reader};
 use serde::{Deserialize, Serialize};
 
-type Error = Box<dyn std::error::Error>;
+type BankError = Box<dyn std::error::Error>;
 
-/// A snapshot after so many events.
+/// Events between two snapshots.
 const SNAPSHOT_EVERY: u64 = 500;
 
-/// What happened. Past tense: it is not refused any more.
+/// An event, named in the past tense because it can no longer be rejected.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-enum Event {
+enum AccountEvent {
     Opened { account: String },
     Deposited { account: String, cents: u64 },
     Withdrawn { account: String, cents: u64 },
 }
 
-/// What the events up to a number add up to.
+/// The state after the events up to `seq`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Accounts {
-    /// The number of the last event in it; 0 for none.
+    /// The number of the last applied event; 0 for none.
     seq: u64,
     cents: BTreeMap<String, u64>,
 }
 
 impl Accounts {
-    /// Never fails, and depends on nothing but the event: it is done again whenever the state is rebuilt.
-    fn apply(&mut self, seq: u64, event: &Event) {
+    /// Applies an event. This cannot fail and depends only on the state and the event, because every rebuild repeats
+    /// it.
+    fn apply(&mut self, seq: u64, event: &AccountEvent) {
         assert_eq!(seq, self.seq + 1, "an event is missing");
         match event {
-            Event::Opened { account } => {
+            AccountEvent::Opened { account } => {
                 self.cents.insert(account.clone(), 0);
             }
-            Event::Deposited { account, cents } => *self.cents.entry(account.clone()).or_default() += cents,
-            Event::Withdrawn { account, cents } => *self.cents.entry(account.clone()).or_default() -= cents,
+            AccountEvent::Deposited { account, cents } => {
+                *self.cents.entry(account.clone()).or_default() += cents
+            }
+            AccountEvent::Withdrawn { account, cents } => {
+                *self.cents.entry(account.clone()).or_default() -= cents
+            }
         }
         self.seq = seq;
     }
 
-    fn balance(&self, account: &str) -> Result<u64, Error> {
-        self.cents.get(account).copied().ok_or_else(|| format!("there is no account {account}").into())
+    fn balance(&self, account: &str) -> Result<u64, BankError> {
+        self.cents.get(account).copied().ok_or_else(|| format!("account {account} does not exist").into())
     }
 }
 
@@ -61,17 +67,17 @@ struct Bank {
     accounts: Accounts,
     store: MiniStore,
     snapshot: PathBuf,
-    /// The event that the newest snapshot stands for.
+    /// The number of the last event in the newest snapshot.
     snapshot_seq: u64,
-    /// Events that were read when the state was rebuilt.
+    /// The number of events read to rebuild the state.
     replayed: u64,
 }
 
 impl Bank {
-    /// Rebuilds the state: the newest snapshot, and every event behind it.
-    fn open(dir: &Path) -> Result<Self, Error> {
+    /// Rebuilds the state from the newest snapshot and the events after it.
+    fn open(dir: &Path) -> Result<Self, BankError> {
         let (journal, snapshot) = (dir.join("events.jsonl"), dir.join("accounts.json"));
-        // Opened first: nobody else writes from here on, and what a crash left unfinished is mended.
+        // Open the store first: it locks the journal against other writers and recovers it after a crash.
         let store = JournalOptions::new().max_segment_bytes(16 << 10).open_blocking(&journal)?;
         let mut accounts: Accounts = match fs::read(&snapshot) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
@@ -79,7 +85,7 @@ impl Bank {
             Err(error) => return Err(error.into()),
         };
         let snapshot_seq = accounts.seq;
-        for event in Reader::open(&journal)?.records_from::<Event>(snapshot_seq + 1) {
+        for event in Reader::open(&journal)?.records_from::<AccountEvent>(snapshot_seq + 1) {
             let event = event?;
             accounts.apply(event.seq, &event.value);
         }
@@ -87,28 +93,28 @@ impl Bank {
         Ok(Self { accounts, store, snapshot, snapshot_seq, replayed })
     }
 
-    fn open_account(&mut self, account: &str) -> Result<(), Error> {
+    fn open_account(&mut self, account: &str) -> Result<(), BankError> {
         if self.accounts.balance(account).is_ok() {
-            return Err(format!("there is an account {account} already").into());
+            return Err(format!("account {account} exists already").into());
         }
-        self.record(Event::Opened { account: account.into() })
+        self.record(AccountEvent::Opened { account: account.into() })
     }
 
-    fn deposit(&mut self, account: &str, cents: u64) -> Result<(), Error> {
+    fn deposit(&mut self, account: &str, cents: u64) -> Result<(), BankError> {
         self.accounts.balance(account)?;
-        self.record(Event::Deposited { account: account.into(), cents })
+        self.record(AccountEvent::Deposited { account: account.into(), cents })
     }
 
-    fn withdraw(&mut self, account: &str, cents: u64) -> Result<(), Error> {
+    fn withdraw(&mut self, account: &str, cents: u64) -> Result<(), BankError> {
         let balance = self.accounts.balance(account)?;
         if cents > balance {
             return Err(format!("{account} has {balance} cents, not {cents}").into());
         }
-        self.record(Event::Withdrawn { account: account.into(), cents })
+        self.record(AccountEvent::Withdrawn { account: account.into(), cents })
     }
 
-    /// First the journal, then the state: what can be seen is durable.
-    fn record(&mut self, event: Event) -> Result<(), Error> {
+    /// Appends the event, then applies it, so that the visible state is durable.
+    fn record(&mut self, event: AccountEvent) -> Result<(), BankError> {
         let seq = self.store.blocking().submit(&event)?.wait()?.seq;
         self.accounts.apply(seq, &event);
         if seq - self.snapshot_seq >= SNAPSHOT_EVERY {
@@ -117,8 +123,9 @@ impl Bank {
         Ok(())
     }
 
-    /// A crash at any point leaves the old snapshot with all events behind it, or the new one with at least those.
-    fn take_snapshot(&mut self) -> Result<(), Error> {
+    /// Writes a snapshot and trims the events before it. A crash at any point leaves the old or the new snapshot, and
+    /// all events after it.
+    fn take_snapshot(&mut self) -> Result<(), BankError> {
         let bytes = serde_json::to_vec(&self.accounts)?;
         replace(&self.snapshot, &bytes)?;
         self.snapshot_seq = self.accounts.seq;
@@ -127,52 +134,52 @@ impl Bank {
     }
 }
 
-/// Replaces a file so that, whatever happens, the old bytes or the new ones are found, whole.
+/// Replaces a file atomically: after a crash it contains the old bytes or the new ones.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
-    // The name, too.
+    // Make the new directory entry durable, too.
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn main() -> Result<(), Error> {
+fn main() -> Result<(), BankError> {
     let dir = tempfile::tempdir_in(".")?;
-    let mut seen = Accounts::default();
-    for life in 0..4 {
+    let mut expected = Accounts::default();
+    for run in 0..4 {
         let mut bank = Bank::open(dir.path())?;
-        assert_eq!(bank.accounts, seen, "the state is what it was");
-        assert!(bank.replayed < SNAPSHOT_EVERY, "only what is behind the snapshot is read");
+        assert_eq!(bank.accounts, expected, "a restart keeps the state");
+        assert!(bank.replayed < SNAPSHOT_EVERY, "only events after the snapshot are read");
         println!(
-            "life {life}: {} events, {} of them read; the oldest still there is number {}",
+            "run {run}: {} events, {} of them read; the oldest stored event is number {}",
             bank.accounts.seq,
             bank.replayed,
             bank.store.first_seq()
         );
-        live(&mut bank, life)?;
-        seen = bank.accounts.clone();
-        // The first lives end without a goodbye: the store closes when its last handle is dropped.
-        if life == 3 {
-            assert!(bank.store.first_seq() > 1, "old events were released");
+        make_transactions(&mut bank, run)?;
+        expected = bank.accounts.clone();
+        // The first runs do not call `close`: the store closes when its last handle is dropped.
+        if run == 3 {
+            assert!(bank.store.first_seq() > 1, "old events were trimmed");
             bank.store.blocking().close()?;
         }
     }
     Ok(())
 }
 
-/// Some business.
-fn live(bank: &mut Bank, life: u64) -> Result<(), Error> {
-    let name = format!("account-{life}");
+/// Opens an account and makes some transactions on it.
+fn make_transactions(bank: &mut Bank, run: u64) -> Result<(), BankError> {
+    let name = format!("account-{run}");
     bank.open_account(&name)?;
     for n in 0..300 {
         bank.deposit(&name, 100 + n)?;
         bank.withdraw(&name, 50 + n)?;
     }
     let before = bank.accounts.clone();
-    let refused = bank.withdraw(&name, 1_000_000);
-    assert!(refused.is_err_and(|error| error.to_string().contains("has 15000 cents")));
-    assert_eq!(bank.accounts, before, "a command that is refused leaves no event");
+    let result = bank.withdraw(&name, 1_000_000);
+    assert!(result.is_err_and(|error| error.to_string().contains("has 15000 cents")));
+    assert_eq!(bank.accounts, before, "a rejected command appends no event");
     Ok(())
 }

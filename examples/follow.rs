@@ -1,15 +1,15 @@
-//! Two processes: one appends, the other follows the journal and sees each record as soon as it is durable.
+//! Two processes: one appends, the other follows the journal and receives each record as soon as it is durable.
 //!
-//! `cargo run --example follow` plays both parts: it follows a journal in a temporary directory, starts itself once more
-//! as the process that writes it, and kills that halfway; a second writer goes on where the first one was cut off. The
-//! follower is not disturbed. By hand, in two terminals:
+//! `cargo run --example follow` runs both: it follows a journal in a temporary directory, starts itself again as the
+//! writer process, and kills the writer halfway. A second writer continues after the last durable record, and the
+//! follower receives every record once. To run them in two terminals:
 //!
 //! ```text
 //! cargo run --example follow -- write orders.jsonl
 //! cargo run --example follow -- read orders.jsonl
 //! ```
 
-#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::{
     env,
@@ -28,11 +28,11 @@ enum Order {
         number: u64,
         pieces: u32,
     },
-    /// The writer has no more.
-    NoMore,
+    /// The last record of the writer.
+    EndOfOrders,
 }
 
-/// Orders placed by the second writer.
+/// The number of the last order.
 const LAST_NUMBER: u64 = 3000;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -40,29 +40,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["write", journal] => write(Path::new(journal)),
         ["read", journal] => block_on(read(Path::new(journal))),
-        [] => block_on(play_both()),
+        [] => block_on(run_both()),
         _ => Err("usage: follow [write JOURNAL | read JOURNAL]".into()),
     }
 }
 
-/// The process that writes. It goes on where the journal ends.
+/// Runs the writer process, which continues after the last record of the journal.
 fn write(journal: &Path) -> Result<(), Box<dyn Error>> {
     let store = JournalOptions::new().max_segment_bytes(64 << 10).open_blocking(journal)?;
     let last = Reader::open(journal)?.records::<Order>().last().transpose()?;
     let placed = match last.map(|record| record.value) {
         Some(Order::Placed { number, .. }) => number,
-        Some(Order::NoMore) => return Ok(()),
+        Some(Order::EndOfOrders) => return Ok(()),
         None => 0,
     };
     for number in placed + 1..=LAST_NUMBER {
         store.blocking().append(&Order::Placed { number, pieces: (number % 7) as u32 + 1 })?;
     }
-    store.blocking().append(&Order::NoMore)?;
+    store.blocking().append(&Order::EndOfOrders)?;
     store.blocking().close()?;
     Ok(())
 }
 
-/// The process that follows, for ever.
+/// Runs the follower process, which does not end by itself.
 async fn read(journal: &Path) -> Result<(), Box<dyn Error>> {
     let mut orders: FollowStream<Order> = Reader::open(journal)?.follow_stream(0);
     while let Some(record) = orders.next().await {
@@ -72,40 +72,42 @@ async fn read(journal: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn play_both() -> Result<(), Box<dyn Error>> {
+async fn run_both() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let journal = dir.path().join("orders.jsonl");
-    // It need not be there yet.
+    // The journal need not exist yet.
     let mut orders: FollowStream<Order> = Reader::open(&journal)?.follow_stream(1);
-    let mut writer = Writer::start(&journal)?;
-    let (mut seen, mut pieces) = (0, 0);
+    let mut writer = WriterProcess::start(&journal)?;
+    let (mut received, mut total_pieces) = (0, 0);
     while let Some(record) = orders.next().await {
         let record = record?;
-        seen += 1;
-        assert_eq!(record.seq, seen, "each record once, in order");
+        received += 1;
+        assert_eq!(record.seq, received, "each record once, in order");
         match record.value {
-            // Once: the second writer begins behind everything that is durable.
-            Order::Placed { number, pieces: some } => {
-                assert_eq!(number, seen, "what was seen before the kill is what the journal kept");
-                pieces += u64::from(some);
+            // No order repeats, because the second writer continues after the last durable one.
+            Order::Placed { number, pieces } => {
+                assert_eq!(number, received, "the journal keeps all records received before the kill");
+                total_pieces += u64::from(pieces);
             }
-            Order::NoMore => break,
+            Order::EndOfOrders => break,
         }
-        if seen == LAST_NUMBER / 2 {
+        if received == LAST_NUMBER / 2 {
             writer.kill()?;
-            writer = Writer::start(&journal)?;
+            writer = WriterProcess::start(&journal)?;
         }
     }
-    assert_eq!(seen, LAST_NUMBER + 1);
+    assert_eq!(received, LAST_NUMBER + 1);
     assert!(writer.0.wait()?.success());
-    println!("{LAST_NUMBER} orders of {pieces} pieces came in from another process, which was killed once");
+    println!(
+        "{LAST_NUMBER} orders of {total_pieces} pieces received from another process, which was killed once"
+    );
     Ok(())
 }
 
-/// Another process. It goes when this goes.
-struct Writer(Child);
+/// The writer process. It is killed on drop.
+struct WriterProcess(Child);
 
-impl Writer {
+impl WriterProcess {
     fn start(journal: &Path) -> Result<Self, Box<dyn Error>> {
         let child = Command::new(env::current_exe()?).arg("write").arg(journal).spawn()?;
         Ok(Self(child))
@@ -118,7 +120,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for WriterProcess {
     fn drop(&mut self) {
         let _ = self.kill();
     }

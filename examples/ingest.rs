@@ -1,6 +1,7 @@
-//! Two ways to a high rate: many tasks that append, and one task that submits. `cargo run --release --example ingest`.
+//! Two ways to append at a high rate: many tasks that await each append, and one task with many appends in flight.
+//! `cargo run --release --example ingest`.
 
-#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -8,15 +9,15 @@ use ministore_uring::{JournalOptions, MiniStore, PendingAppend};
 use serde::Serialize;
 
 #[derive(Serialize)]
-struct Event {
+struct TaskEvent {
     task: usize,
     number: usize,
     text: &'static str,
 }
 
-const TEXT: &str = "an event of a size that events have, which is to say a hundred bytes or two";
+const TEXT: &str = "the text of an event of typical size, that is between one and two hundred bytes";
 const TASKS: usize = 256;
-const EVENTS_A_TASK: usize = 400;
+const EVENTS_PER_TASK: usize = 400;
 const IN_FLIGHT: usize = 8192;
 
 #[tokio::main]
@@ -33,16 +34,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let started = Instant::now();
     let mut pending: VecDeque<PendingAppend> = VecDeque::new();
-    for number in 0..TASKS * EVENTS_A_TASK {
-        pending.push_back(store.submit(&Event { task: 0, number, text: TEXT }).await?);
+    for number in 0..TASKS * EVENTS_PER_TASK {
+        pending.push_back(store.submit(&TaskEvent { task: 0, number, text: TEXT }).await?);
         if pending.len() == IN_FLIGHT
             && let Some(oldest) = pending.pop_front()
         {
             oldest.await?;
         }
     }
-    for record in pending {
-        record.await?;
+    for append in pending {
+        append.await?;
     }
     report("submitting task", started, &store);
     store.close().await?;
@@ -50,14 +51,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn append_all(store: MiniStore, task: usize) -> ministore_uring::Result<()> {
-    for number in 0..EVENTS_A_TASK {
-        store.append(&Event { task, number, text: TEXT }).await?;
+    for number in 0..EVENTS_PER_TASK {
+        store.append(&TaskEvent { task, number, text: TEXT }).await?;
     }
     Ok(())
 }
 
-fn report(what: &str, started: Instant, store: &MiniStore) {
-    let rate = (TASKS * EVENTS_A_TASK) as f64 / started.elapsed().as_secs_f64();
+fn report(label: &str, started: Instant, store: &MiniStore) {
+    let rate = (TASKS * EVENTS_PER_TASK) as f64 / started.elapsed().as_secs_f64();
     let stats = store.stats();
-    println!("{what}: {rate:.0} durable events/s, {} commits in all, {}", stats.groups, stats.backend);
+    println!("{label}: {rate:.0} durable events/s, {} commits in total, {}", stats.groups, stats.backend);
 }

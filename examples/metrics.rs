@@ -1,8 +1,8 @@
 //! A journal whose metrics are served as Prometheus text. `cargo run --example metrics --features metrics`
 //!
-//! It appends, scrapes itself over HTTP as Prometheus would, and checks what it finds.
+//! It appends, scrapes itself over HTTP as Prometheus would, and checks the metrics.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example prints its results")]
 
 use std::{
     error::Error,
@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use ministore_uring::JournalOptions;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Before the journal is opened: it registers its metrics with the recorder that is there by then.
+    // Install the recorder first, because a journal registers its metrics when it is opened.
     let recorder = PrometheusBuilder::new().install_recorder()?;
     let address = serve(recorder)?;
 
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     store.blocking().rotate()?;
     store.blocking().append(&150)?;
 
-    // What was acknowledged is counted. The waking of the last callers may still be being counted.
+    // All acknowledged records are counted. The writer thread may still be counting the last notifications.
     let text = scrape(address)?;
     for line in text.lines().filter(|line| line.contains("records_total") || line.contains("commit_seconds"))
     {
@@ -57,25 +57,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(
         sample(&scrape(address)?, "ministore_queue_bytes"),
         Some(0.0),
-        "nothing waits in a closed journal"
+        "the queue of a closed journal is empty"
     );
     Ok(())
 }
 
-/// The value of a metric of the journal `orders`.
+/// Returns the value of a metric of the journal `orders`.
 fn sample(text: &str, name: &str) -> Option<f64> {
     let series = format!("{name}{{journal=\"orders\"}} ");
     text.lines().find_map(|line| line.strip_prefix(&series))?.parse().ok()
 }
 
-/// Answers every request with all metrics, on a thread of its own. (The exporter can serve by itself, too, on tokio: its
-/// feature `http-listener`.)
+/// Starts a thread that responds to every request with all metrics. The exporter also has a server on tokio, in its
+/// feature `http-listener`.
 fn serve(recorder: PrometheusHandle) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
         for connection in listener.incoming().flatten() {
-            if let Err(error) = answer(connection, &recorder) {
+            if let Err(error) = respond(connection, &recorder) {
                 eprintln!("a scrape failed: {error}");
             }
         }
@@ -83,7 +83,7 @@ fn serve(recorder: PrometheusHandle) -> io::Result<SocketAddr> {
     Ok(address)
 }
 
-fn answer(mut connection: TcpStream, recorder: &PrometheusHandle) -> io::Result<()> {
+fn respond(mut connection: TcpStream, recorder: &PrometheusHandle) -> io::Result<()> {
     for line in BufReader::new(&connection).lines() {
         if line?.is_empty() {
             break;
@@ -104,6 +104,6 @@ fn scrape(address: SocketAddr) -> io::Result<String> {
     connection.read_to_string(&mut response)?;
     match response.split_once("\r\n\r\n") {
         Some((head, text)) if head.starts_with("HTTP/1.1 200") => Ok(text.to_owned()),
-        _ => Err(io::Error::other(format!("no answer to a scrape: {response}"))),
+        _ => Err(io::Error::other(format!("unexpected response to a scrape: {response}"))),
     }
 }

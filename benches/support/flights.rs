@@ -1,11 +1,11 @@
-//! Flights: the events that are read. Of a file of them, or made up.
+//! Flights as test records: from a file, or generated.
 
 use std::{env, fs, io};
 
 use serde::{Deserialize, Serialize};
 
-/// As many as there are in the data set.
-const MADE_UP: u32 = 336_776;
+/// The number of flights in the data set.
+const GENERATED_FLIGHTS: u32 = 336_776;
 
 /// A departure of the data set `nycflights13`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,9 +31,9 @@ pub(crate) struct Flight {
     pub(crate) time_hour: String,
 }
 
-/// The same, its texts borrowed from the line.
+/// A flight whose strings are borrowed from the line.
 #[derive(Debug, Deserialize)]
-#[expect(dead_code, reason = "what is parsed counts, not what is read of it")]
+#[expect(dead_code, reason = "the benchmark measures parsing all fields")]
 pub(crate) struct FlightRef<'a> {
     pub(crate) year: u16,
     pub(crate) month: u8,
@@ -56,16 +56,18 @@ pub(crate) struct FlightRef<'a> {
     pub(crate) time_hour: &'a str,
 }
 
-/// Lines of JSON, each a flight: of the file that `MINISTORE_EVENTS` names, or made up.
+/// Returns lines of JSON, each a flight, from the file that `MINISTORE_EVENTS` names, or generated.
 pub(crate) fn events() -> io::Result<Vec<String>> {
     match env::var_os("MINISTORE_EVENTS") {
         Some(path) => Ok(fs::read_to_string(path)?.lines().map(str::to_owned).collect()),
-        None => (0..MADE_UP).map(|number| Ok(serde_json::to_string(&made_up(number))?)).collect(),
+        None => (0..GENERATED_FLIGHTS)
+            .map(|number| Ok(serde_json::to_string(&generate_flight(number))?))
+            .collect(),
     }
 }
 
-/// Like a real one, in length and in the mix of numbers, words and `null`s.
-fn made_up(number: u32) -> Flight {
+/// Generates a flight with the length and the mix of numbers, strings and `null`s of a real one.
+fn generate_flight(number: u32) -> Flight {
     let pick = |of: u32| number.wrapping_mul(2_654_435_761).rotate_left(number % 31) % of;
     let (hour, minute) = ((5 + pick(18)) as u8, pick(60) as u8);
     let sched_dep_time = u16::from(hour) * 100 + u16::from(minute);

@@ -1,3 +1,3 @@
-//! What several benchmarks need.
+//! Code shared by several benchmarks.
 
 pub(crate) mod flights;

@@ -1,7 +1,7 @@
-//! The metadata and the journal it is kept in. Everything takes `&self`: consumers share one broker.
+//! The metadata and its journal. All methods take `&self`, so consumers share one broker.
 //!
-//! A change is seen by nobody before it is durable, and all changes are applied in the order of the journal: so what
-//! anybody saw is what a replay gives after a crash.
+//! A change becomes visible only after it is durable, and all changes are applied in the order of the journal, so a
+//! replay after a crash gives the state that consumers saw.
 
 use std::{
     io,
@@ -19,10 +19,10 @@ const JOURNAL: &str = "metadata.jsonl";
 #[derive(Debug)]
 pub struct Broker {
     journal: MiniStore,
-    /// What is durable, and the last record of it.
+    /// The durable metadata and the number of its last record.
     durable: Arc<RwLock<Snapshot>>,
-    /// Where snapshots are saved, by one at a time: an older one must not take the place of a newer one, whose records
-    /// may be deleted by then.
+    /// The directory of the snapshots. The mutex serializes saving: an older snapshot must not replace a newer one,
+    /// whose records may already be deleted.
     dir: Mutex<PathBuf>,
 }
 
@@ -30,32 +30,32 @@ pub struct Broker {
 pub enum BrokerError {
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// It says what became of the change.
     #[error(transparent)]
     Journal(#[from] MiniStoreError),
-    #[error("the snapshot: {0}")]
+    #[error("snapshot: {0}")]
     Snapshot(#[from] io::Error),
-    #[error("record {expected} was to be next, and {found} is")]
+    #[error("expected record {expected}, found {found}")]
     Missing { expected: u64, found: u64 },
 }
 
 impl Broker {
-    /// Reads files on the calling thread: for the start of a program.
+    /// Opens the broker. Reads files on the calling thread, so it should be called at the start of a program.
     pub async fn open(dir: &Path) -> Result<Self, BrokerError> {
         Self::open_with(JournalOptions::new(), dir).await
     }
 
-    /// `JournalOptions` keeps every record until it is released: what is deleted is up to [`snapshot`](Self::snapshot).
+    /// Opens the broker with `options`. By default `JournalOptions` keeps every record, so only
+    /// [`snapshot`](Self::snapshot) deletes any.
     pub async fn open_with(options: JournalOptions, dir: &Path) -> Result<Self, BrokerError> {
         let path = dir.join(JOURNAL);
-        // Opened first, so that what is replayed has been recovered.
+        // Open the store first, which recovers the journal before it is replayed.
         let journal = options.open(&path).await?;
         let snapshot = Snapshot::load(dir)?;
         let changes = Reader::open(&path)?.records_from(snapshot.seq + 1);
         Self::resume(journal, snapshot, changes, dir)
     }
 
-    /// Goes on from a snapshot with the changes behind it. Not one may be missing.
+    /// Rebuilds the state from a snapshot and all changes after it. Fails if a change is missing.
     pub fn resume(
         journal: MiniStore,
         mut state: Snapshot,
@@ -69,7 +69,7 @@ impl Broker {
                 return Err(BrokerError::Missing { expected, found });
             }
             state.seq = found;
-            // One that was refused then is refused now.
+            // A change that was rejected when it was appended is rejected again.
             let _ = state.metadata.apply(change);
         }
         if journal.durable_seq() < state.seq {
@@ -79,27 +79,29 @@ impl Broker {
         Ok(Self { journal, durable: Arc::new(RwLock::new(state)), dir: Mutex::new(dir.to_path_buf()) })
     }
 
-    /// Makes a change: it is durable when this returns, and everybody sees it.
+    /// Makes a change. It is durable and visible when this returns.
     ///
-    /// Who stops waiting for it may have made it all the same.
+    /// If the caller drops the future, the change may still be made.
     pub async fn change(&self, change: Change) -> Result<(), BrokerError> {
-        // Most of what has no effect is kept out of the journal. The rest is found when its turn has come.
+        // This check keeps most ineffective changes out of the journal. A concurrent change can invalidate it, so
+        // `apply` checks again.
         self.read().metadata.check(&change)?;
-        let entry = Append::record(&change)?;
-        let (done, told) = oneshot::channel();
+        let append = Append::record(&change)?;
+        let (reply_tx, reply_rx) = oneshot::channel();
         let durable = Arc::clone(&self.durable);
-        // On the journal's own thread, in the order of its records: whoever waits, and in whatever order they are woken.
+        // The writer thread runs this in the order of the records, independent of the order in which it wakes the
+        // callers.
         let apply = move |outcome: ministore_uring::Result<ministore_uring::Receipt>| {
             let applied = outcome.map_err(BrokerError::from).and_then(|receipt| {
                 let mut durable = durable.write().unwrap_or_else(PoisonError::into_inner);
                 durable.seq = receipt.seq;
                 Ok(durable.metadata.apply(change)?)
             });
-            // Nobody may wait for it any more.
-            let _ = done.send(applied);
+            // The caller may have dropped its future.
+            let _ = reply_tx.send(applied);
         };
-        drop(self.journal.send(entry.on_commit(apply)).await?);
-        told.await.unwrap_or(Err(MiniStoreError::WriterPanicked.into()))
+        drop(self.journal.send(append.on_commit(apply)).await?);
+        reply_rx.await.unwrap_or(Err(MiniStoreError::WriterPanicked.into()))
     }
 
     pub async fn create_topic(&self, topic: &str, config: TopicConfig) -> Result<(), BrokerError> {
@@ -122,8 +124,8 @@ impl Broker {
         self.change(Change::Acknowledge { group: group.into(), topic: topic.into(), offset }).await
     }
 
-    /// Saves a snapshot, then lets go of the records that it stands for. Returns the oldest record that is left: whole
-    /// segments are deleted, the one being written never. Blocks the calling thread.
+    /// Saves a snapshot, then trims the records it contains. Returns the oldest remaining record: trimming deletes
+    /// whole segments, and never the active one. Blocks the calling thread.
     pub fn snapshot(&self) -> Result<u64, BrokerError> {
         let dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.copy();
@@ -131,12 +133,12 @@ impl Broker {
         self.release(&snapshot)
     }
 
-    /// The metadata as it is now, and the last record in it. Changes wait while it is copied.
+    /// Returns a copy of the metadata and the number of its last record. Changes wait while it is copied.
     pub fn copy(&self) -> Snapshot {
         self.read().clone()
     }
 
-    /// For a snapshot that is durable.
+    /// Trims the records that a durable snapshot contains.
     pub fn release(&self, snapshot: &Snapshot) -> Result<u64, BrokerError> {
         Ok(self.journal.blocking().trim_before(snapshot.seq + 1)?)
     }

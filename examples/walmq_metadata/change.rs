@@ -1,4 +1,5 @@
-//! What can happen to the metadata. These are the records of the journal: what is here once is read for ever.
+//! The changes of the metadata, which are the records of the journal. A variant must stay readable once it was
+//! released.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,12 +1,12 @@
-//! The metadata of a message queue, kept in a journal: topics with their configuration, consumer groups and their
-//! members, and how far each group has acknowledged each topic. The state is what the journal says, replayed.
+//! The metadata of a message queue, kept in a journal: topics with their configuration, consumer groups with their
+//! members, and the acknowledged offset of each group in each topic. A replay of the journal gives the state.
 //!
 //! ```sh
 //! cargo run --example walmq_metadata
 //! ```
 //!
-//! To read in this order: `change.rs` (what can happen: the records of the journal), `metadata.rs` (what they come to),
-//! `broker.rs` (a change is made durable, then seen), `snapshot.rs` (so that a journal need not be kept for ever).
+//! Suggested reading order: `change.rs` (the records of the journal), `metadata.rs` (the state they produce),
+//! `broker.rs` (makes a change durable, then visible), `snapshot.rs` (allows old records to be deleted).
 
 #![allow(missing_docs, clippy::print_stdout, reason = "an example")]
 
@@ -30,27 +30,27 @@ const OFFSETS: u64 = 100;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::temp_dir().join(format!("walmq-metadata-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
-    let done = serve(&dir).await;
+    let result = serve(&dir).await;
     std::fs::remove_dir_all(&dir)?;
-    done
+    result
 }
 
 async fn serve(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let broker = Arc::new(Broker::open(dir).await?);
     broker.create_topic("orders", TopicConfig { partitions: 3, retention_hours: 72 }).await?;
 
-    // Many consumers at once: what they acknowledge at the same time is made durable by one write.
+    // One write makes the concurrent acknowledgements of many consumers durable.
     let mut consumers = JoinSet::new();
     for number in 0..CONSUMERS {
         consumers.spawn(consume(Arc::clone(&broker), format!("group {number}")));
     }
-    while let Some(ended) = consumers.join_next().await {
-        ended??;
+    while let Some(result) = consumers.join_next().await {
+        result??;
     }
     let stats = broker.journal().stats();
     println!("{} changes were made durable by {} writes", stats.records, stats.groups);
 
-    // From here on the snapshot stands for them.
+    // The snapshot replaces the records so far.
     let saver = Arc::clone(&broker);
     let first_seq = tokio::task::spawn_blocking(move || saver.snapshot()).await??;
     println!("a snapshot was taken; the journal begins with record {first_seq}");
@@ -60,7 +60,7 @@ async fn serve(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let broker = Broker::open(dir).await?;
     assert_eq!(broker.offset("group 0", "orders"), OFFSETS + 1);
     assert_eq!(broker.offset("group 1", "orders"), OFFSETS);
-    println!("opened again: {} groups are where they were", broker.metadata().groups.len());
+    println!("opened again: {} groups kept their offsets", broker.metadata().groups.len());
     broker.close().await?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What all changes so far come to. Pure: the same changes in the same order give the same metadata, whenever and wherever
-//! they are applied. It never looks at a clock, a file, or a journal.
+//! The state produced by the changes. It is deterministic: the same changes in the same order give the same metadata.
+//! It uses no clock, file or journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,26 +10,26 @@ use super::{Change, TopicConfig};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     pub topics: BTreeMap<String, TopicConfig>,
-    pub groups: BTreeMap<String, Group>,
+    pub groups: BTreeMap<String, ConsumerGroup>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
+pub struct ConsumerGroup {
     pub members: BTreeSet<String>,
-    /// How far it has acknowledged each topic.
+    /// The acknowledged offset of each topic.
     pub offsets: BTreeMap<String, u64>,
 }
 
 /// Why a change has no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    #[error("there is a topic of that name")]
+    #[error("the topic exists already")]
     TopicExists,
-    #[error("there is no such topic")]
+    #[error("the topic does not exist")]
     NoSuchTopic,
-    #[error("there is no such group")]
+    #[error("the group does not exist")]
     NoSuchGroup,
-    #[error("it is not a member of that group")]
+    #[error("not a member of the group")]
     NotAMember,
 }
 
@@ -39,23 +39,23 @@ impl Metadata {
         group.and_then(|group| group.offsets.get(topic)).copied().unwrap_or(0)
     }
 
-    /// Whether a change would have an effect now.
+    /// Checks that a change would have an effect now.
     pub fn check(&self, change: &Change) -> Result<(), Refused> {
-        let is_there = |topic: &String| self.topics.contains_key(topic);
+        let exists = |topic: &String| self.topics.contains_key(topic);
         let group = |name: &String| self.groups.get(name).ok_or(Refused::NoSuchGroup);
         match change {
-            Change::CreateTopic { topic, .. } if is_there(topic) => Err(Refused::TopicExists),
-            Change::DeleteTopic { topic } if !is_there(topic) => Err(Refused::NoSuchTopic),
+            Change::CreateTopic { topic, .. } if exists(topic) => Err(Refused::TopicExists),
+            Change::DeleteTopic { topic } if !exists(topic) => Err(Refused::NoSuchTopic),
             Change::Leave { group: name, member } if !group(name)?.members.contains(member) => {
                 Err(Refused::NotAMember)
             }
-            Change::Acknowledge { topic, .. } if !is_there(topic) => Err(Refused::NoSuchTopic),
+            Change::Acknowledge { topic, .. } if !exists(topic) => Err(Refused::NoSuchTopic),
             Change::Acknowledge { group: name, .. } => group(name).map(drop),
             _ => Ok(()),
         }
     }
 
-    /// A change that is refused stays in the journal, and is refused again whenever it is replayed.
+    /// Applies a change. A rejected change stays in the journal, and each replay rejects it again.
     pub fn apply(&mut self, change: Change) -> Result<(), Refused> {
         self.check(&change)?;
         match change {
@@ -75,7 +75,7 @@ impl Metadata {
                 let group = self.groups.get_mut(&group).ok_or(Refused::NoSuchGroup)?;
                 group.members.remove(&member);
             }
-            // Consumers may acknowledge out of order: the farthest counts.
+            // Consumers may acknowledge out of order, so the highest offset counts.
             Change::Acknowledge { group, topic, offset } => {
                 let group = self.groups.get_mut(&group).ok_or(Refused::NoSuchGroup)?;
                 let acknowledged = group.offsets.entry(topic).or_default();

@@ -1,5 +1,5 @@
-//! The metadata as it was after some record, in a file of its own. There is the old one or the new one, whenever the
-//! power fails: never none, never half of one.
+//! The metadata after some record, in a separate file that is replaced atomically: after a power failure it contains
+//! the old snapshot or the new one.
 
 use std::{
     fs::{self, File},
@@ -15,13 +15,14 @@ const NAME: &str = "metadata.snapshot";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The last record that it stands for. In one file with the metadata, so that they cannot part.
+    /// The number of the last record it contains. It is in the same file as the metadata, so both are replaced
+    /// together.
     pub seq: u64,
     pub metadata: Metadata,
 }
 
 impl Snapshot {
-    /// Where there is none yet: nothing, after no record.
+    /// Loads the snapshot. Returns an empty one if there is none.
     pub fn load(dir: &Path) -> io::Result<Self> {
         match fs::read(dir.join(NAME)) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
@@ -30,16 +31,16 @@ impl Snapshot {
         }
     }
 
-    /// Durable when it returns.
+    /// Saves the snapshot. It is durable when this returns.
     pub fn save(&self, dir: &Path) -> io::Result<()> {
         let temporary = dir.join(format!("{NAME}.tmp"));
-        // Of one that a crash cut off nothing must be left: `create` empties it.
+        // `create` truncates a file that a crash has left incomplete.
         let mut file = File::create(&temporary)?;
         file.write_all(&serde_json::to_vec(self)?)?;
-        // Before it gets its name: else the name may be durable, and the bytes not.
+        // Sync before the rename. Otherwise the name could become durable before the contents.
         file.sync_all()?;
         fs::rename(&temporary, dir.join(NAME))?;
-        // The name, too. Records may be deleted after this.
+        // Make the new directory entry durable before records are deleted.
         File::open(dir)?.sync_all()
     }
 }

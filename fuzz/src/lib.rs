@@ -1,4 +1,4 @@
-//! Owns the directory that a target may fill: one a process, in memory where the system has such a place.
+//! The directory that the targets write to: one per process, in `/dev/shm` if it exists.
 
 use std::{
     path::Path,
@@ -13,7 +13,7 @@ static DIR: LazyLock<Mutex<TempDir>> = LazyLock::new(|| {
     Mutex::new(tempfile::tempdir_in(base).expect("a directory for the journals"))
 });
 
-/// Runs a body in the directory.
+/// Calls `body` with the directory.
 pub fn in_directory(body: impl FnOnce(&Path)) {
     body(DIR.lock().unwrap_or_else(PoisonError::into_inner).path());
 }

@@ -1,9 +1,9 @@
-//! Which versions are compared: read from the lock file this program was built with, so that no result can name
+//! The compared versions, read from the lock file that this program was built with, so that no result can name
 //! others.
 
 const LOCK: &str = include_str!("../Cargo.lock");
 
-/// The version of `package` in the lock file.
+/// Returns the version of `package` in the lock file.
 #[must_use]
 pub fn of(package: &str) -> &'static str {
     let name = format!("name = \"{package}\"");
@@ -20,11 +20,11 @@ pub fn of(package: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::of;
-    use crate::contestant::Kind;
+    use crate::log_under_test::LogKind;
 
     #[test]
-    fn every_contestant_has_its_version_in_the_lock_file() {
-        for kind in Kind::ALL {
+    fn every_log_has_its_version_in_the_lock_file() {
+        for kind in LogKind::ALL {
             let version = of(kind.package());
             assert!(version.split('.').count() == 3, "{}: {version}", kind.package());
         }

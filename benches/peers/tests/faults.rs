@@ -1,4 +1,4 @@
-//! The program itself: short runs of what needs neither root nor FUSE.
+//! Runs the program: short runs of the faults that need neither root nor FUSE.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::process::{Command, Output};
@@ -9,7 +9,7 @@ fn faults(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_faults")).args(arguments).output().unwrap()
 }
 
-/// The cell of the only contestant under `column`.
+/// Returns the cell of the only log under `column`.
 fn cell(output: &Output, column: &str) -> String {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let table = &report["tables"][0];
@@ -19,7 +19,7 @@ fn cell(output: &Output, column: &str) -> String {
 }
 
 #[test]
-fn ours_keeps_what_it_acknowledged() {
+fn ministore_uring_keeps_acknowledged_records() {
     let only = ["--json", "--rounds", "7", "--only", "ministore-uring"];
     for fault in ["killed", "torn-tail", "changed-byte", "missing-file", "two-writers"] {
         let output = faults(&[&only[..], &[fault]].concat());
@@ -28,20 +28,20 @@ fn ours_keeps_what_it_acknowledged() {
 }
 
 #[test]
-fn a_log_that_returns_changed_records_is_seen() {
+fn log_that_returns_changed_records_is_detected() {
     let output = faults(&["--json", "--rounds", "7", "--only", "ministore", "changed-byte"]);
     assert_eq!(output.status.code(), Some(0), "others are not blamed");
     assert_ne!(cell(&output, "invented records returned"), "0");
 }
 
 #[test]
-fn records_that_two_writers_lose_are_counted() {
+fn records_lost_by_two_writers_are_counted() {
     let output = faults(&["--json", "--only", "okaywal", "two-writers"]);
     assert_ne!(cell(&output, "acknowledged, missing"), "0");
 }
 
 #[test]
-fn what_cannot_be_done_is_not_success() {
+fn impossible_run_is_not_success() {
     assert_eq!(faults(&["--rounds", "0"]).status.code(), Some(2));
     assert_eq!(faults(&["no-such-fault"]).status.code(), Some(2));
 }

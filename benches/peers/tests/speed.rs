@@ -1,4 +1,4 @@
-//! The program itself: the shortest runs that give every kind of output.
+//! Runs the program: the shortest runs that produce every kind of output.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-/// One short round in a directory of its own.
+/// Runs one short round in a directory.
 fn speed(dir: &Path, arguments: &[&str]) -> Output {
     let short = ["--rounds", "1", "--seconds", "0.05", "--warm-up", "0.02", "--dir"];
     Command::new(env!("CARGO_BIN_EXE_speed")).args(short).arg(dir).args(arguments).output().unwrap()
@@ -26,8 +26,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn run_writes_tables_json_pictures_and_cleans_up() {
     let dir = directory();
-    let (json, tables, pictures) =
-        (dir.path().join("r.json"), dir.path().join("r.md"), dir.path().join("svg"));
+    let (json, tables, charts) = (dir.path().join("r.json"), dir.path().join("r.md"), dir.path().join("svg"));
     let logs = dir.path().join("logs");
     fs::create_dir(&logs).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_speed"))
@@ -50,11 +49,11 @@ fn run_writes_tables_json_pictures_and_cleans_up() {
         .arg("--markdown")
         .arg(&tables)
         .arg("--svg")
-        .arg(&pictures)
+        .arg(&charts)
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(fs::read_dir(&logs).unwrap().count(), 0, "a log was left behind");
+    assert_eq!(fs::read_dir(&logs).unwrap().count(), 0, "a log was not removed");
 
     let tables = fs::read_to_string(tables).unwrap();
     assert!(text(&output.stdout).contains(&tables));
@@ -75,8 +74,9 @@ fn run_writes_tables_json_pictures_and_cleans_up() {
     assert!(report["machine"]["file_system"].is_string());
 
     for name in ["rate-300.svg", "latency-p50-300.svg", "latency-p99-300.svg"] {
-        let picture = fs::read_to_string(pictures.join(name)).unwrap();
-        // A busy disk may leave a log without an acknowledgement in so short a window, and its rate out of the picture.
+        let picture = fs::read_to_string(charts.join(name)).unwrap();
+        // On a busy disk a log may have no acknowledgement in so short a window; its rate is then missing from the
+        // chart.
         let logs = if name.starts_with("rate") {
             [">limit: echo</text>"; 2]
         } else {
@@ -89,7 +89,7 @@ fn run_writes_tables_json_pictures_and_cleans_up() {
 }
 
 #[test]
-fn what_ours_and_the_peers_acknowledged_is_counted_in_their_logs() {
+fn acknowledged_records_are_counted_in_the_logs() {
     let dir = directory();
     let json = dir.path().join("r.json");
     let all = "append,append-blocking,submit,append-batch,append-json,append-small-segments,append-one-segment,\
@@ -108,14 +108,14 @@ fn what_ours_and_the_peers_acknowledged_is_counted_in_their_logs() {
 }
 
 #[test]
-fn more_callers_than_cores_are_threads_of_their_own() {
+fn more_callers_than_cores_each_have_a_thread() {
     let dir = directory();
     let output = speed(dir.path(), &["--callers", "600", "--sizes", "100", "--only", "raft-engine,echo"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 
 #[test]
-fn a_log_that_gives_no_figures_fails_the_run_and_is_named() {
+fn log_without_results_fails_the_run_and_is_named() {
     let dir = directory();
     // Shorter than any record.
     let output = speed(dir.path(), &["--callers", "1", "--sizes", "10", "--only", "append"]);
@@ -124,7 +124,7 @@ fn a_log_that_gives_no_figures_fails_the_run_and_is_named() {
 }
 
 #[test]
-fn a_wrong_argument_is_an_error_of_the_program() {
+fn wrong_argument_is_a_usage_error() {
     let dir = directory();
     for arguments in
         [&["--only", "nobody"][..], &["--callers", "0"], &["--rounds", "0"], &["--svg"], &["--callers", ""]]

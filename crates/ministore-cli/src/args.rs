@@ -69,7 +69,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// How much goes to standard error.
+/// The amount of output on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verbosity {
     Quiet,
@@ -140,7 +140,7 @@ impl Command {
     }
 }
 
-/// The options of a command line that has not been parsed yet, and may not parse.
+/// Returns the words of a command line up to `--`, before it is parsed.
 fn options(raw: &[OsString]) -> impl Iterator<Item = &str> {
     raw.iter().skip(1).map_while(|arg| match arg.to_str() {
         Some("--") => None,

@@ -59,8 +59,8 @@ impl FileSystem {
         let mounts = MountInfos::from_read(BufReader::new(fs::File::open("/proc/self/mountinfo")?))
             .map_err(io::Error::other)?;
         let device = device_name(fs::metadata(&path)?.dev());
-        // A later mount hides an earlier one at the same place. If no mount has the device (btrfs uses a device number per
-        // subvolume), the place decides.
+        // A later mount hides an earlier one at the same mount point. If no mount has the device (btrfs uses a device number
+        // per subvolume), the mount point decides.
         let over = |mount: &&procfs::process::MountInfo| path.starts_with(&mount.mount_point);
         let depth = |mount: &&procfs::process::MountInfo| mount.mount_point.components().count();
         let all = mounts.iter().filter(over);
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_has_a_kernel_processors_and_memory() {
+    fn host_info_is_detected() {
         let machine = HostInfo::this();
         assert!(machine.kernel.is_some_and(|kernel| kernel.contains('.')));
         assert!(machine.processors > 0);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_system_of_a_path_is_the_innermost_mount_over_it() {
+    fn file_system_is_the_innermost_mount() {
         assert_eq!(FileSystem::of(Path::new("/proc/self")).unwrap().kind, "proc");
         let dir = tempfile::tempdir().unwrap();
         let here = FileSystem::of(dir.path()).unwrap();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_processor_names_itself_by_other_keys_elsewhere() {
+    fn processor_key_depends_on_architecture() {
         assert_eq!(processor("processor\t: 0\nmodel name\t: X 1\n"), Some("X 1".to_owned()));
         assert_eq!(processor("processor : 0\nCPU part : 0xd40\n"), Some("0xd40".to_owned()));
         assert_eq!(processor(""), None);

@@ -6,13 +6,14 @@ use serde_json::{Map, Value};
 use crate::units;
 
 /// The name of a percentile and its quantile.
-pub(crate) type Point = (&'static str, f64);
+pub(crate) type Percentile = (&'static str, f64);
 
 /// The percentiles in the summaries of `ingest` and `serve`.
-pub(crate) const COMMIT_POINTS: [Point; 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+pub(crate) const COMMIT_PERCENTILES: [Percentile; 4] =
+    [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
 /// Returns `p50 140 µs  p99 300 µs  …`, or a dash if nothing was measured.
-pub(crate) fn line(histogram: &Histogram<u64>, points: &[Point]) -> String {
+pub(crate) fn line(histogram: &Histogram<u64>, points: &[Percentile]) -> String {
     if histogram.is_empty() {
         return "-".to_owned();
     }
@@ -21,7 +22,7 @@ pub(crate) fn line(histogram: &Histogram<u64>, points: &[Point]) -> String {
 }
 
 /// Returns the same in microseconds as an object; empty if nothing was measured.
-pub(crate) fn json(histogram: &Histogram<u64>, points: &[Point]) -> Value {
+pub(crate) fn json(histogram: &Histogram<u64>, points: &[Percentile]) -> Value {
     let mut object = Map::new();
     if !histogram.is_empty() {
         for &(name, at) in points {

@@ -44,7 +44,7 @@ use transfer::{export, import};
 
 fn main() -> ExitCode {
     let raw: Vec<OsString> = env::args_os().collect();
-    // A command line that does not parse is reported as it asks for, too.
+    // Errors of the argument parser obey --color and --json, too.
     args::early_color(&raw).apply();
     exit::set_json(args::early_json(&raw));
     let cli = match Cli::try_parse_from(&raw) {
@@ -82,7 +82,7 @@ fn run(command: Command) -> Result<ExitStatus, CliError> {
     }
 }
 
-/// The parser returns help and version as errors, which they are not.
+/// Reports an error of the argument parser, which also returns help and version texts as errors.
 fn usage(error: &clap::Error, raw: &[OsString]) -> ExitCode {
     if error.kind() == ErrorKind::UnknownArgument && args::is_ingest_with_listen(raw) {
         let error = CliError::new(ExitStatus::Usage, "ingest reads files and standard input, not sockets");
@@ -100,7 +100,7 @@ fn usage(error: &clap::Error, raw: &[OsString]) -> ExitCode {
         let words: Vec<_> = message.split_whitespace().collect();
         return CliError::new(ExitStatus::Usage, words.join(" ")).print().into();
     }
-    // A standard error that cannot be written leaves no place to report that.
+    // A failed write to standard error cannot be reported.
     drop(error.print());
     ExitStatus::Usage.into()
 }

@@ -87,7 +87,7 @@ fn name(command: &Command) -> &str {
     command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
-/// `is_program`: the page of the program.
+/// Renders the page of a command; `is_program`: of the program itself.
 fn page(command: &Command, is_program: bool) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     let man = Man::new(command.clone());
@@ -133,7 +133,7 @@ fn about(command: &Command) -> String {
     command.get_about().map(ToString::to_string).unwrap_or_default()
 }
 
-/// A section of names and their meaning.
+/// Returns a section of names and their meanings.
 fn list<N: Into<String>, M: Into<String>>(title: &str, entries: impl IntoIterator<Item = (N, M)>) -> Roff {
     let mut section = Roff::new();
     section.control("SH", [title]);

@@ -1,4 +1,4 @@
-//! A temporary directory for tests and measurements, removed in any case.
+//! A temporary directory for checks and measurements.
 
 use std::{
     fs, io,
@@ -7,7 +7,7 @@ use std::{
 
 use crate::exit::CliError;
 
-/// Removed when it goes out of scope.
+/// A temporary directory, removed on drop.
 #[derive(Debug)]
 pub(crate) struct ScratchDir {
     path: PathBuf,
@@ -45,7 +45,7 @@ impl ScratchDir {
 
 impl Drop for ScratchDir {
     fn drop(&mut self) {
-        // After an error that one matters more; after `remove` nothing is left.
+        // An earlier error matters more; after `remove` the directory no longer exists.
         drop(fs::remove_dir_all(&self.path));
     }
 }

@@ -1,4 +1,4 @@
-//! Handles SIGINT and SIGTERM: the first one asks the program to finish, the second ends it at once.
+//! Handles SIGINT and SIGTERM: the first one requests an orderly shutdown, the second ends it at once.
 
 use std::{
     sync::{
@@ -22,8 +22,8 @@ pub(crate) struct SignalHandler {
 }
 
 impl SignalHandler {
-    /// Starts a thread that receives signals from now on. It calls `wake` once, after it has recorded the first signal:
-    /// a thread that waits is woken by it and then asks [`received`](Self::received).
+    /// Starts the thread that handles signals. It records the first signal and then calls `wake` once, so that a waiting
+    /// thread can check [`received`](Self::received).
     pub(crate) fn listen(wake: impl Fn() + Send + 'static) -> Result<Self, CliError> {
         let refused = |error| {
             CliError::new(ExitStatus::Internal, format_args!("cannot install signal handlers: {error}"))

@@ -27,12 +27,12 @@ pub(crate) fn is_journal(path: &Path) -> bool {
 
 /// Returns the file in the same directory whose name is most similar to that of `path`, of those that fit.
 pub(crate) fn closest_name(path: &Path, fits: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
-    let wanted = path.file_name()?.to_string_lossy();
+    let requested = path.file_name()?.to_string_lossy();
     let names = fs::read_dir(directory_of(path)).ok()?.take(NAMES_MAX).filter_map(Result::ok);
     let mut like: Vec<(f64, PathBuf)> = names
         .map(|entry| entry.file_name())
         .filter(|name| !is_journal_sidecar(&name.to_string_lossy()))
-        .map(|name| (strsim::jaro_winkler(&wanted, &name.to_string_lossy()), path.with_file_name(name)))
+        .map(|name| (strsim::jaro_winkler(&requested, &name.to_string_lossy()), path.with_file_name(name)))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .collect();
     // The first that fits is enough: few files are opened.

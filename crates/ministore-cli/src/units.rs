@@ -58,7 +58,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| "too large".to_owned())
 }
 
-/// The same, except 0.
+/// Parses a duration other than 0.
 pub(crate) fn parse_nonzero_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         Duration::ZERO => Err("must be more than 0".to_owned()),
@@ -66,7 +66,7 @@ pub(crate) fn parse_nonzero_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `1234567` as `1,234,567`.
+/// Formats `1234567` as `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -79,13 +79,13 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// `1 record`, `2,000 records`.
+/// Formats a number and a noun: `1 record`, `2,000 records`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", count(number))
 }
 
-/// Bytes in the binary unit that leaves the fewest digits.
+/// Formats bytes in the binary unit with the fewest digits.
 pub(crate) fn bytes(number: u64) -> String {
     let mut value = ratio(number, 1.0);
     let mut unit = "B";
@@ -99,7 +99,7 @@ pub(crate) fn bytes(number: u64) -> String {
     if unit == "B" { format!("{number} B") } else { format!("{value:.1} {unit}") }
 }
 
-/// Nanoseconds in the unit that people compare commits in.
+/// Formats nanoseconds in µs, ms or s.
 pub(crate) fn nanos(number: u64) -> String {
     let micros = ratio(number, 1e3);
     match micros {
@@ -109,7 +109,7 @@ pub(crate) fn nanos(number: u64) -> String {
     }
 }
 
-/// A number divided, 0 where there is nothing to divide by. Exact up to 2^53, far beyond what is shown.
+/// Divides a number; returns 0 if the divisor is 0. Exact up to 2^53, far beyond the displayed figures.
 #[expect(clippy::cast_precision_loss, reason = "figures for people, shown with a few digits")]
 pub(crate) fn ratio(number: u64, by: f64) -> f64 {
     if by > 0.0 { number as f64 / by } else { 0.0 }
@@ -120,11 +120,11 @@ pub(crate) fn rate(number: u64, seconds: f64) -> u64 {
     whole(ratio(number, seconds))
 }
 
-/// The nearest whole number; 0 for a negative one.
+/// Rounds to the nearest whole number; returns 0 for a negative one.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "what is shown fits and is not negative"
+    reason = "displayed figures fit and are not negative"
 )]
 pub(crate) fn whole(number: f64) -> u64 {
     number.round() as u64

@@ -1,4 +1,4 @@
-//! The state of the ledger: how far each client has counted. A mutation that is missing, or comes twice, shows.
+//! The state of the ledger: the last number of each client, so that a missing or repeated mutation is detected.
 
 use std::collections::BTreeMap;
 
@@ -8,29 +8,29 @@ use serde::{Deserialize, Serialize};
 /// The journal, in the directory of the state.
 pub const JOURNAL: &str = "ledger.wal.jsonl";
 
-/// A client counts on.
+/// A mutation: the next number of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
-    /// Who.
+    /// The client.
     pub client: u32,
-    /// One more than its last.
+    /// The last number of the client plus one.
     pub number: u64,
-    /// Whatever it likes.
+    /// Arbitrary text.
     pub note: String,
 }
 
-/// What all mutations so far come to.
+/// The state after all mutations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// The last number of each client.
     pub last: BTreeMap<u32, u64>,
-    /// Numbers that never came, though later ones did.
+    /// Numbers that are missing although later ones were applied.
     pub lost: u64,
 }
 
 impl Mutator<Ledger> for Count {
-    /// May be applied again: `minisnap` replaces the state and its number by two renames, and a program that is killed
-    /// between them is given mutations again that its state holds already.
+    /// Applies the mutation. This is idempotent, because `minisnap` replaces the state and its number by two renames:
+    /// after a kill between them, mutations that the state already contains are replayed.
     fn apply(&self, ledger: &mut Ledger) {
         let last = ledger.last.entry(self.client).or_default();
         if self.number > *last {

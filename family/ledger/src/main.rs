@@ -1,5 +1,5 @@
-//! A program on `ministate` (and `minisnap`): clients that count at the same time, and a snapshot every now and then. It
-//! serves until it is killed, and tells on standard output what it recovered and what was acknowledged.
+//! A program on `ministate` (and `minisnap`): concurrent clients append numbers while snapshots are written. It runs
+//! until it is killed, and reports the recovered state and each acknowledgement on standard output.
 //!
 //! ```sh
 //! ministore-family-ledger DIRECTORY
@@ -16,17 +16,17 @@ use ministore_family_ledger::{Count, JOURNAL, Ledger};
 
 const CLIENTS: u32 = 4;
 
-type State = StateManager<Ledger, Count>;
+type LedgerState = StateManager<Ledger, Count>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // To standard error: what the journal has to say.
+    // Log the warnings of the journal to standard error.
     let warnings = tracing_subscriber::filter::LevelFilter::WARN;
     tracing_subscriber::fmt().with_max_level(warnings).with_writer(io::stderr).init();
-    let dir = std::env::args().nth(1).ok_or("which directory?")?;
-    let state: State = StateManager::open(&dir, JOURNAL).await?;
+    let dir = std::env::args().nth(1).ok_or("usage: ministore-family-ledger DIRECTORY")?;
+    let state: LedgerState = StateManager::open(&dir, JOURNAL).await?;
     let recovered = state.snapshot().await;
-    tell(&format!("recovered {} {}", state.sequence(), serde_json::to_string(&recovered)?))?;
+    report(&format!("recovered {} {}", state.sequence(), serde_json::to_string(&recovered)?))?;
 
     let state = Arc::new(state);
     let mut tasks = tokio::task::JoinSet::new();
@@ -35,31 +35,31 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tasks.spawn(count(Arc::clone(&state), client, last));
     }
     #[cfg(feature = "snapshot")]
-    tasks.spawn(snapshots(state));
-    while let Some(ended) = tasks.join_next().await {
-        ended?.map_err(|error| error.to_string())?;
+    tasks.spawn(write_snapshots(state));
+    while let Some(result) = tasks.join_next().await {
+        result?.map_err(|error| error.to_string())?;
     }
     Ok(())
 }
 
-async fn count(state: Arc<State>, client: u32, last: u64) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn count(state: Arc<LedgerState>, client: u32, last: u64) -> Result<(), Box<dyn Error + Send + Sync>> {
     for number in last + 1.. {
         let note = format!("client {client} counts");
         state.apply(Count { client, number, note }).await?;
-        tell(&format!("counted {client} {number}"))?;
+        report(&format!("counted {client} {number}"))?;
     }
     Ok(())
 }
 
 #[cfg(feature = "snapshot")]
-async fn snapshots(state: Arc<State>) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn write_snapshots(state: Arc<LedgerState>) -> Result<(), Box<dyn Error + Send + Sync>> {
     loop {
         state.create_snapshot().await?;
-        tell("snapshot")?;
+        report("snapshot")?;
     }
 }
 
-fn tell(text: &str) -> io::Result<()> {
+fn report(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()

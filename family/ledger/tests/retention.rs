@@ -1,5 +1,5 @@
-//! A journal that outgrows `max_segments` (3 of 64 MiB, which `ministate` cannot change): the oldest segment is deleted, and
-//! `ministate`, which counts records, is wrong from then on. It must not be wrong without a word.
+//! A journal of more than `max_segments` segments (3 of 64 MiB, which `ministate` cannot change): the oldest segment is
+//! deleted, and the state of `ministate`, which counts records, is wrong from then on. The journal must log a warning.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -13,14 +13,14 @@ use ministate::{MiniStateError, StateManager};
 use ministore_family_ledger::{Count, JOURNAL, Ledger};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// With notes of 4 MiB: four segments.
+/// Mutations with notes of 4 MiB, which fill four segments.
 const COUNTS: u64 = 60;
 
-/// What the journal warned of.
+/// The captured log of this process.
 #[derive(Clone, Default)]
-struct Said(Arc<Mutex<Vec<u8>>>);
+struct LogCapture(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Said {
+impl Write for LogCapture {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -31,7 +31,7 @@ impl Write for Said {
     }
 }
 
-impl<'a> MakeWriter<'a> for Said {
+impl<'a> MakeWriter<'a> for LogCapture {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
@@ -39,16 +39,16 @@ impl<'a> MakeWriter<'a> for Said {
     }
 }
 
-impl Said {
-    /// Of everything in this process: readers and writers have threads of their own.
-    fn listen() -> Self {
-        let said = Self::default();
+impl LogCapture {
+    /// Captures the warnings of all threads of this process, because readers and writers run on their own threads.
+    fn install() -> Self {
+        let log = Self::default();
         tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
             .with_ansi(false)
-            .with_writer(said.clone())
+            .with_writer(log.clone())
             .init();
-        said
+        log
     }
 
     fn take(&self) -> String {
@@ -67,7 +67,7 @@ async fn count_to(state: &StateManager<Ledger, Count>, from: u64, to: u64) {
     }
 }
 
-/// The remedy: before `ministate` opens the journal for the first time, a hold that retention does not pass.
+/// Sets a hold on the first record before `ministate` opens the journal for the first time. This prevents the deletion.
 async fn hold_everything(dir: &Path) {
     let journal = ministore::MiniStore::open(dir.join(JOURNAL)).await.unwrap();
     journal.hold("ministate", 1).await.unwrap();
@@ -80,63 +80,66 @@ async fn close(state: StateManager<Ledger, Count>, dir: &Path) {
     ministore::MiniStore::open(dir.join(JOURNAL)).await.unwrap().close().await.unwrap();
 }
 
-/// Of one process, for one listener hears all of it; one after the other.
+/// One test runs both cases, because the log capture is global to the process.
 #[tokio::test]
-async fn ministate_is_not_wrong_without_a_word_and_right_with_a_hold() {
-    let said = Said::listen();
-    what_retention_left_is_told_of(&said).await;
-    a_hold_keeps_everything(&said).await;
+async fn retention_is_logged_and_prevented_by_a_hold() {
+    let log = LogCapture::install();
+    check_retention_is_logged(&log).await;
+    check_hold_keeps_all_records(&log).await;
 }
 
-async fn a_hold_keeps_everything(said: &Said) {
-    let dir = temporary();
+async fn check_hold_keeps_all_records(log: &LogCapture) {
+    let dir = temp_dir();
     hold_everything(dir.path()).await;
     let state = open(dir.path()).await.unwrap();
     count_to(&state, 1, COUNTS).await;
     drop(state);
     let state = open(dir.path()).await.unwrap();
-    assert!(dir.path().join(format!("{JOURNAL}.003")).exists(), "more segments than are kept without a hold");
+    assert!(
+        dir.path().join(format!("{JOURNAL}.003")).exists(),
+        "the hold keeps more than max_segments segments"
+    );
     assert_eq!((state.sequence(), state.snapshot().await.lost), (COUNTS, 0));
-    let warned = said.take();
+    let warned = log.take();
     assert!(!warned.contains("replay starts") && !warned.contains("delete"), "{warned}");
 }
 
-/// The number of the oldest record that is left, less one.
-fn gone(dir: &Path) -> u64 {
+/// Returns the number of deleted records.
+fn deleted_records(dir: &Path) -> u64 {
     ministore::Reader::open(dir.join(JOURNAL)).unwrap().records::<Count>().next().unwrap().unwrap().seq - 1
 }
 
-fn temporary() -> tempfile::TempDir {
+fn temp_dir() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// A state built from what is left.
+/// Checks a state that is rebuilt from the remaining records.
 #[cfg(not(feature = "snapshot"))]
-async fn what_retention_left_is_told_of(said: &Said) {
-    let dir = temporary();
+async fn check_retention_is_logged(log: &LogCapture) {
+    let dir = temp_dir();
     let state = open(dir.path()).await.unwrap();
     count_to(&state, 1, COUNTS).await;
     drop(state);
-    let warned = said.take();
+    let warned = log.take();
     assert!(warned.contains("max_segments deleted untrimmed records"), "{warned}");
     let state = open(dir.path()).await.unwrap();
-    let (gone, warned) = (gone(dir.path()), said.take());
-    assert!(gone > 0);
-    assert_eq!(state.sequence(), COUNTS - gone, "ministate counts what it is given");
-    assert_eq!(state.snapshot().await.lost, gone);
+    let (deleted, warned) = (deleted_records(dir.path()), log.take());
+    assert!(deleted > 0);
+    assert_eq!(state.sequence(), COUNTS - deleted, "ministate counts the replayed records");
+    assert_eq!(state.snapshot().await.lost, deleted);
     assert!(
-        warned.contains(&format!("missing_records={gone}"))
+        warned.contains(&format!("missing_records={deleted}"))
             && warned.contains("replay starts after record 1"),
         "{warned}"
     );
     close(state, dir.path()).await;
-    said.take();
+    log.take();
 }
 
-/// A tail of which too much is skipped.
+/// Checks states for which `ministate` skips too many records after the snapshot.
 #[cfg(feature = "snapshot")]
-async fn what_retention_left_is_told_of(said: &Said) {
-    let (dir, copy) = (temporary(), temporary());
+async fn check_retention_is_logged(log: &LogCapture) {
+    let (dir, copy) = (temp_dir(), temp_dir());
     let snapshot = ["snapshot.json", "snapshot.seq"];
     let state = open(dir.path()).await.unwrap();
     count_to(&state, 1, 10).await;
@@ -147,33 +150,33 @@ async fn what_retention_left_is_told_of(said: &Said) {
     count_to(&state, 11, COUNTS).await;
     state.create_snapshot().await.unwrap();
     drop(state);
-    let warned = said.take();
+    let warned = log.take();
     assert!(warned.contains("max_segments deleted untrimmed records"), "{warned}");
 
-    // With a late snapshot more is to be skipped than is there: an error, and what it comes from.
-    let refused = open(dir.path()).await;
-    let (gone, warned) = (gone(dir.path()), said.take());
-    assert!(gone > 0);
-    assert!(matches!(refused, Err(MiniStateError::SnapshotSeqTooHigh)), "{refused:?}");
-    assert!(warned.contains(&format!("missing_records={gone}")), "{warned}");
+    // With a late snapshot `ministate` must skip more records than exist. It fails, and the log shows the cause.
+    let result = open(dir.path()).await;
+    let (deleted, warned) = (deleted_records(dir.path()), log.take());
+    assert!(deleted > 0);
+    assert!(matches!(result, Err(MiniStateError::SnapshotSeqTooHigh)), "{result:?}");
+    assert!(warned.contains(&format!("missing_records={deleted}")), "{warned}");
 
-    // With an early one as many mutations are passed over as were deleted, though they are there.
+    // With an early snapshot `ministate` skips as many existing mutations as were deleted.
     for name in snapshot {
         std::fs::copy(copy.path().join(name), dir.path().join(name)).unwrap();
     }
     let state = open(dir.path()).await.unwrap();
-    let warned = said.take();
+    let warned = log.take();
     assert_eq!(
         state.snapshot().await.lost,
-        gone,
-        "11 to {}, acknowledged, and still in the journal",
-        10 + gone
+        deleted,
+        "11 to {} are acknowledged and in the journal, but skipped",
+        10 + deleted
     );
     assert!(
-        warned.contains(&format!("missing_records={gone}"))
+        warned.contains(&format!("missing_records={deleted}"))
             && warned.contains("replay starts after record 1"),
         "{warned}"
     );
     close(state, dir.path()).await;
-    said.take();
+    log.take();
 }

@@ -1,13 +1,13 @@
-//! The published tests of `ministore` 0.1.7, against this crate. They stand in the original's source, beside what they
-//! test, and name two things that only stand there: those are given here, and nothing else.
+//! The published tests of `ministore` 0.1.7, compiled against this crate. They are inside its source file and use two
+//! private names of it, which are defined here.
 
 #![allow(
     clippy::all,
     unused_mut,
-    reason = "the original's tests as they are; its `append` takes `&mut self`"
+    reason = "the published tests are unchanged; `append` of 0.1.7 takes `&mut self`"
 )]
 
-/// The examples of its documentation.
+/// The documentation examples of `ministore` 0.1.7.
 #[cfg(doctest)]
 #[doc = include_str!(concat!(env!("OUT_DIR"), "/examples.md"))]
 pub mod examples {}
@@ -15,11 +15,12 @@ pub mod examples {}
 #[cfg(test)]
 use ministore::*;
 
-/// What the original begins every file with.
+/// The first line of each journal file of `ministore` 0.1.7.
 #[cfg(test)]
 const JOURNAL_MAGIC_CURRENT: &str = "// MINISTORE JOURNAL v0.1.4\n";
 
-/// The original's private way to open with options: its public one calls it with the same arguments.
+/// The private function of `ministore` 0.1.7 that opens a journal with options. The public one calls it with the same
+/// arguments.
 #[cfg(test)]
 trait OpenWithOptions: Sized {
     async fn open_with_options<P: AsRef<std::path::Path>>(path: P, options: MiniStoreOptions)

@@ -1,4 +1,4 @@
-//! Talking to a process of ours: lines of its standard output that begin with `> `.
+//! Child processes of the tests. A child reports through lines of its standard output that begin with `> `.
 
 use std::{
     ffi::OsStr,
@@ -10,109 +10,110 @@ use std::{
 
 use rustix::process::Signal;
 
-/// One line to whoever started this process. May be cut off by the end of the process, never mixed with another's.
+/// Writes one report line to the parent process. The line may be cut short if this process dies, but lines of several
+/// threads never mix.
 ///
 /// # Panics
 ///
-/// Where nobody listens.
-pub fn tell(text: &str) {
+/// If the parent has closed the pipe.
+pub fn report(text: &str) {
     let mut out = io::stdout().lock();
-    writeln!(out, "> {text}").and_then(|()| out.flush()).expect("somebody listens");
+    writeln!(out, "> {text}").and_then(|()| out.flush()).expect("the parent reads the pipe");
 }
 
-/// A process of ours.
+/// A running child process and its standard streams.
 #[derive(Debug)]
-pub struct Talking {
+pub struct ChildProcess {
     /// The process.
     pub child: Child,
     lines: BufReader<ChildStdout>,
 }
 
-impl Talking {
-    /// Starts the program in a role.
+impl ChildProcess {
+    /// Starts `program` with the arguments of a role.
     ///
     /// # Panics
     ///
-    /// Where it cannot be started.
+    /// If it cannot be started.
     pub fn start<A: AsRef<OsStr>>(program: &Path, args: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
-        let lines = BufReader::new(child.stdout.take().expect("it was asked for"));
+        let lines = BufReader::new(child.stdout.take().expect("stdout is piped"));
         Self { child, lines }
     }
 
-    /// The next whole line it told; `None` when it has ended.
+    /// Returns the next complete report line, or `None` at the end of the output.
     ///
     /// # Panics
     ///
-    /// Where reading fails.
-    pub fn told(&mut self) -> Option<String> {
+    /// If reading the output fails.
+    pub fn next_report(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
             let read = self.lines.read_line(&mut line).expect("its output can be read");
             if read == 0 {
                 return None;
             }
-            // The last line may be cut off.
-            if let Some(told) = line.strip_prefix("> ").and_then(|line| line.strip_suffix('\n')) {
-                return Some(told.to_owned());
+            // The last line may be cut short.
+            if let Some(report) = line.strip_prefix("> ").and_then(|line| line.strip_suffix('\n')) {
+                return Some(report.to_owned());
             }
         }
     }
 
-    /// Waits for a line that begins so; the rest of it.
+    /// Waits for a report that begins with `prefix` and returns the rest of the line.
     ///
     /// # Panics
     ///
-    /// Where the process ends first.
-    pub fn expect(&mut self, begins: &str) -> String {
+    /// If the output ends first.
+    pub fn wait_for(&mut self, prefix: &str) -> String {
         loop {
-            let line = self.told().unwrap_or_else(|| panic!("it ended before it told {begins:?}"));
-            if let Some(rest) = line.strip_prefix(begins) {
+            let line = self.next_report().unwrap_or_else(|| panic!("the child ended before {prefix:?}"));
+            if let Some(rest) = line.strip_prefix(prefix) {
                 return rest.trim_start().to_owned();
             }
         }
     }
 
-    /// Ends it with SIGKILL. What it told before can still be read.
+    /// Sends SIGKILL. Earlier reports can still be read.
     ///
     /// # Panics
     ///
-    /// Where that is refused.
+    /// If the signal cannot be sent.
     pub fn kill(&mut self) {
-        self.child.kill().expect("our own child");
+        self.child.kill().expect("the child can be killed");
     }
 
-    /// Waits for its end after [`kill`](Self::kill); `false` where it had come to its end before.
+    /// Waits for the end after [`kill`](Self::kill). Returns `false` if the child exited before the signal arrived.
     ///
     /// # Panics
     ///
-    /// Where it had failed before.
+    /// If the child failed before the signal arrived.
     pub fn reap(mut self) -> bool {
-        let status = self.child.wait().expect("our own child");
+        let status = self.child.wait().expect("the child can be waited for");
         let killed = status.signal() == Some(Signal::KILL.as_raw());
         assert!(killed || status.success(), "{status}");
         killed
     }
 
-    /// Closes its standard input and waits for its end.
+    /// Closes the child's standard input, waits for its end and returns the remaining reports.
     ///
     /// # Panics
     ///
-    /// Where it failed.
+    /// If the child failed.
     pub fn finish(mut self) -> Vec<String> {
         drop(self.child.stdin.take());
-        let told: Vec<_> = std::iter::from_fn(|| self.told()).collect();
-        let status = self.child.wait().expect("our own child");
-        assert!(status.success(), "{status}: {told:?}");
-        told
+        let reports: Vec<_> = std::iter::from_fn(|| self.next_report()).collect();
+        let status = self.child.wait().expect("the child can be waited for");
+        assert!(status.success(), "{status}: {reports:?}");
+        reports
     }
 }
 
-impl Drop for Talking {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
-        // A test that failed leaves nothing running.
+        // A failed test must not leave a running child.
         drop(self.child.kill());
         drop(self.child.wait());
     }

@@ -1,15 +1,15 @@
-//! Kills, forks, aborts and abandons processes that write a journal, and looks at what is left.
+//! Kills, forks, aborts and abandons processes that write a journal, and checks the journal they leave.
 //!
-//! The program `killed` is every process but the first: the tests start it in one of its roles ([`child`]), talk to it
-//! over its standard streams, and end it.
+//! The program `ministore-crash` is every process except the test itself: a test starts it in one of its roles,
+//! exchanges lines with it over its standard streams ([`child`]), and ends it.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::exit, reason = "tests")]
 
 pub mod child;
-pub mod entry;
 pub mod fork;
 pub mod model;
-pub mod place;
 pub mod random;
+pub mod record;
 pub mod recovery;
 pub mod rounds;
+pub mod workdir;

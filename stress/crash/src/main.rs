@@ -1,4 +1,4 @@
-//! Every process that the tests kill, fork, abort or ask; and the long runs, for people: `killed rounds 5000`.
+//! The processes that the tests kill, fork, abort or query, and long runs: `ministore-crash rounds 5000`.
 
 #![allow(
     clippy::expect_used,
@@ -17,11 +17,11 @@ use std::{
 };
 
 fn main() -> ExitCode {
-    let first = process::id();
+    let main_pid = process::id();
     panic::set_hook(Box::new(move |info| {
         eprintln!("{info}");
-        // Nobody is to wait for the other threads. A fork tells its parent instead.
-        if process::id() == first {
+        // A panic on any thread ends the process at once. A forked child sends the message to its parent instead.
+        if process::id() == main_pid {
             process::exit(101);
         }
     }));
@@ -32,11 +32,11 @@ fn main() -> ExitCode {
         ["open", backend, path] => roles::writer::open_only(backend, path),
         ["read", path] => roles::reader::run(path),
         ["try", path] => roles::reader::try_to_open(path),
-        ["fork", scenario, backend, path] => roles::forks::run(scenario, backend, path),
-        ["end", how, backend, path] => roles::ends::run(how, backend, path),
+        ["fork", scenario, backend, path] => roles::fork::run(scenario, backend, path),
+        ["end", how, backend, path] => roles::abrupt_exit::run(how, backend, path),
         ["rounds", ref rest @ ..] => return roles::driver::run(rest),
         _ => {
-            eprintln!("usage: killed rounds ROUNDS [SEED]   (other roles are the tests' own)");
+            eprintln!("usage: ministore-crash rounds ROUNDS [SEED]   (the other roles are for the tests)");
             return ExitCode::from(64);
         }
     }

@@ -1,5 +1,5 @@
-//! What must be found: whatever was acknowledged, under its number, once, in order, batches whole; and of what was not
-//! acknowledged, each record whole or not at all.
+//! The expected state of the journal: every acknowledged record exists once under its number, in order, and batches are
+//! complete. A record that was not acknowledged is either intact or absent.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,141 +8,147 @@ use std::{
 
 use ministore_uring::Reader;
 
-use crate::entry::{Entry, Mark};
+use crate::record::{RecordId, TestRecord};
 
-/// What writers were told, over all rounds.
+/// The acknowledgements of the writers of all rounds.
 #[derive(Debug, Default)]
 pub struct Model {
-    acknowledged: BTreeMap<u64, Mark>,
-    /// The number of the oldest record that was there at the last look.
+    acknowledged: BTreeMap<u64, RecordId>,
+    /// The lowest number found by the last check.
     oldest: u64,
-    /// The number of the newest.
+    /// The highest number found.
     newest: u64,
-    /// Oldest segments may be gone.
-    retains: bool,
+    /// Retention may have deleted the oldest segments.
+    has_retention: bool,
 }
 
 impl Model {
-    /// Nothing was written yet.
+    /// Creates the model of an empty journal.
     #[must_use]
     pub fn new() -> Self {
         Self { oldest: 1, ..Self::default() }
     }
 
-    /// A writer was told that this record is durable under this number.
+    /// Registers that a writer received an acknowledgement with this number for this record.
     ///
     /// # Panics
     ///
-    /// Where the number was given before.
-    pub fn acknowledge(&mut self, seq: u64, mark: Mark) {
-        assert_eq!(self.acknowledged.insert(seq, mark), None, "number {seq} was given twice");
-        assert!(seq > self.newest, "number {seq} was given after {} was found", self.newest);
+    /// If the number was assigned before.
+    pub fn acknowledge(&mut self, seq: u64, id: RecordId) {
+        assert_eq!(self.acknowledged.insert(seq, id), None, "number {seq} was assigned twice");
+        assert!(seq > self.newest, "number {seq} was assigned after {} was found", self.newest);
     }
 
-    /// Records acknowledged so far.
+    /// Returns the number of acknowledged records.
     #[must_use]
     pub fn len(&self) -> usize {
         self.acknowledged.len()
     }
 
-    /// Nothing was acknowledged.
+    /// Returns `true` if no record was acknowledged.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.acknowledged.is_empty()
     }
 
-    /// The number of the newest record found.
+    /// Returns the highest number found.
     #[must_use]
     pub fn newest(&self) -> u64 {
         self.newest
     }
 
-    /// From here on the oldest segments may go.
-    pub fn retain(&mut self) {
-        self.retains = true;
+    /// Allows the oldest segments to disappear from now on.
+    pub fn allow_retention(&mut self) {
+        self.has_retention = true;
     }
 
-    /// Looks at what was written since the last look.
+    /// Checks the records written since the last check.
     ///
     /// # Panics
     ///
-    /// Where a rule is broken.
+    /// If the journal contradicts the model.
     pub fn check_new(&mut self, path: &Path) {
         self.check_from(path, self.newest + 1);
     }
 
-    /// Looks at all of it.
+    /// Checks the whole journal.
     ///
     /// # Panics
     ///
-    /// Where a rule is broken.
+    /// If the journal contradicts the model.
     pub fn check_all(&mut self, path: &Path) {
         let newest = self.newest;
         self.check_from(path, 1);
-        assert!(self.newest >= newest, "a reader saw record {newest}, and now the last is {}", self.newest);
+        assert!(self.newest >= newest, "a reader found record {newest}, and now the last is {}", self.newest);
     }
 
     fn check_from(&mut self, path: &Path, from: u64) {
-        let mut look = Look { from, first: None, last: from.saturating_sub(1), writers: HashMap::new() };
-        for record in Reader::open(path).expect("it can be opened").records_from::<Entry>(from) {
+        let mut scan =
+            OrderCheck { from, first: None, last: from.saturating_sub(1), writers: HashMap::new() };
+        for record in Reader::open(path).expect("it can be opened").records_from::<TestRecord>(from) {
             let record = record.unwrap_or_else(|error| panic!("a reader failed: {error}"));
-            assert!(record.value.is_whole(), "record {}: {:?}", record.seq, record.value);
-            look.take(record.seq, record.value.mark);
-            if let Some(&mark) = self.acknowledged.get(&record.seq) {
-                assert_eq!(mark, record.value.mark, "record {} is another one", record.seq);
+            assert!(record.value.is_intact(), "record {}: {:?}", record.seq, record.value);
+            scan.add(record.seq, record.value.id);
+            if let Some(&id) = self.acknowledged.get(&record.seq) {
+                assert_eq!(id, record.value.id, "record {} is not the acknowledged one", record.seq);
             }
         }
-        look.finish();
-        let oldest = look.first.unwrap_or(from);
-        assert!(oldest == from.max(self.oldest) || self.retains, "records from {from} to {oldest} are gone");
-        self.newest = look.last.max(self.newest);
+        scan.check_batches_complete();
+        let oldest = scan.first.unwrap_or(from);
+        assert!(
+            oldest == from.max(self.oldest) || self.has_retention,
+            "records from {from} to {oldest} are lost"
+        );
+        self.newest = scan.last.max(self.newest);
         if from == 1 {
             assert!(oldest >= self.oldest, "deleted records came back");
             self.oldest = oldest;
         }
-        if let Some((&seq, mark)) = self.acknowledged.last_key_value() {
+        if let Some((&seq, id)) = self.acknowledged.last_key_value() {
             assert!(
-                seq <= look.last,
-                "record {seq} ({mark:?}) was acknowledged; the last found is {}",
-                look.last
+                seq <= scan.last,
+                "record {seq} ({id:?}) was acknowledged; the last found is {}",
+                scan.last
             );
         }
     }
 }
 
-/// One reading.
-struct Look {
+/// Checks the order of the records of one scan.
+struct OrderCheck {
     from: u64,
     first: Option<u64>,
     last: u64,
-    /// The newest of every round and writer.
-    writers: HashMap<(u32, u32), Mark>,
+    /// The last record of each round and writer.
+    writers: HashMap<(u32, u32), RecordId>,
 }
 
-impl Look {
-    fn take(&mut self, seq: u64, mark: Mark) {
+impl OrderCheck {
+    fn add(&mut self, seq: u64, id: RecordId) {
         if self.first.is_some() {
             assert_eq!(seq, self.last + 1, "numbers are consecutive");
         }
         self.first.get_or_insert(seq);
         self.last = seq;
-        match self.writers.insert((mark.round, mark.writer), mark) {
-            Some(before) => assert_eq!(mark, before.next(), "record {seq}: out of order, lost or repeated"),
+        match self.writers.insert((id.round, id.writer), id) {
+            Some(previous) => {
+                assert_eq!(id, previous.successor(), "record {seq}: out of order, lost or repeated");
+            }
             None if self.first == Some(self.from) => {
                 assert_eq!(
-                    (mark.count, mark.place),
+                    (id.count, id.index),
                     (0, 0),
-                    "record {seq}: the writer's first records are gone"
+                    "record {seq}: the first records of the writer are lost"
                 );
             }
-            // The oldest segments were deleted: a writer's first records may have been in them.
-            None => assert_eq!(mark.place, 0, "record {seq}: half a batch"),
+            // Retention deleted the oldest segments, which may have contained the first records of the writer.
+            None => assert_eq!(id.index, 0, "record {seq}: incomplete batch"),
         }
     }
 
-    fn finish(&self) {
-        for mark in self.writers.values() {
-            assert_eq!(mark.next().place, 0, "half a batch: {mark:?} is the last of its writer");
+    fn check_batches_complete(&self) {
+        for id in self.writers.values() {
+            assert_eq!(id.successor().index, 0, "incomplete batch: {id:?} is the last of its writer");
         }
     }
 }

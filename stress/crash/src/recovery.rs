@@ -1,4 +1,4 @@
-//! SIGKILL while recovery runs, again and again, over states in which it has much to do.
+//! SIGKILL during recovery, several times in a row, on journals that need much recovery work.
 
 use std::{
     fmt, fs,
@@ -9,40 +9,40 @@ use std::{
 use ministore_uring::{JournalOptions, Reader};
 
 use crate::{
-    child::Talking,
-    place::{On, Place},
+    child::ChildProcess,
     random::Random,
+    workdir::{BackendArg, Workdir},
 };
 
-/// Records in the journal: so many that reading them takes recovery a while.
+/// Records in the journal: enough that recovery takes a while to read them.
 const RECORDS: u64 = 500;
 
-/// Opens that are cut off before one is left in peace, at most.
-const KILLS_IN_A_ROW: u64 = 4;
+/// Maximum number of killed opens before one may complete.
+const MAX_CONSECUTIVE_KILLS: u64 = 4;
 
-/// What a crash may leave behind.
+/// The state of the journal that recovery starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crash {
-    /// A large group at the end of the active segment was never finished.
+pub enum CrashState {
+    /// The active segment ends with a large torn group.
     Torn,
-    /// The same, in a segment that had got its archived name; the next one was prepared, and nothing more.
-    Archived,
+    /// As `Torn`, but the segment already has its rotated name. The next segment is preallocated and empty.
+    Rotated,
 }
 
-/// What the kills hit.
+/// Counts of what the kills interrupted.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Figures {
+pub struct RecoveryKillStats {
     /// Processes killed.
     pub kills: u32,
-    /// Before the journal was open.
+    /// Kills before the journal was open.
     pub in_recovery: u32,
-    /// Of these, after recovery had begun to change files.
+    /// Of these, kills after recovery had begun to change files.
     pub after_a_change: u32,
-    /// Recoveries that came to their end, each behind one or more kills.
+    /// Recoveries that completed, each after one or more kills.
     pub recovered: u32,
 }
 
-impl fmt::Display for Figures {
+impl fmt::Display for RecoveryKillStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kills, in_recovery, after_a_change, recovered } = self;
         write!(
@@ -53,106 +53,108 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Where and how often.
+/// Configuration of a run that kills recovery.
 #[derive(Debug, Clone)]
-pub struct Run {
-    /// The program `killed`.
+pub struct RecoveryKillConfig {
+    /// The program `ministore-crash`.
     pub program: PathBuf,
-    /// Where the journal may be made.
-    pub parent: PathBuf,
-    /// What recovery runs on.
-    pub on: On,
+    /// The directory for the journal directories.
+    pub base_dir: PathBuf,
+    /// The backend that recovery uses.
+    pub backend: BackendArg,
     /// The state to recover from.
-    pub crash: Crash,
-    /// How many kills.
+    pub state: CrashState,
+    /// The number of kills.
     pub kills: u32,
-    /// Decides what is decided at random.
+    /// The seed of the random choices.
     pub seed: u64,
 }
 
-/// Runs it.
+/// Kills recovery at random moments until `config.kills` is reached.
 ///
 /// # Panics
 ///
-/// Where a rule is broken.
+/// If recovery loses a record or does not complete.
 #[must_use]
-pub fn run(run: &Run) -> Figures {
-    let place = Place::new(&run.parent);
-    let crashed = Crashed::make(run, &place);
-    let mut random = Random::new(run.seed);
-    let mut figures = Figures::default();
-    let mut opening = Duration::from_millis(20);
-    while figures.kills < run.kills {
-        eprintln!("{:?} on {}, seed {}, after {} kills", run.crash, run.on, run.seed, figures.kills);
-        crashed.restore(&place);
-        for _ in 0..=random.below(KILLS_IN_A_ROW) {
-            let mut process = start(run, &place);
-            wait_for_the_moment(&place, &mut random, opening);
+pub fn run(config: &RecoveryKillConfig) -> RecoveryKillStats {
+    let workdir = Workdir::new(&config.base_dir);
+    let crashed = CrashedJournal::create(config, &workdir);
+    let mut random = Random::new(config.seed);
+    let mut stats = RecoveryKillStats::default();
+    let mut open_time = Duration::from_millis(20);
+    while stats.kills < config.kills {
+        let RecoveryKillConfig { state, backend, seed, .. } = config;
+        eprintln!("{state:?} on {backend}, seed {seed}, after {} kills", stats.kills);
+        crashed.restore(&workdir);
+        for _ in 0..=random.below(MAX_CONSECUTIVE_KILLS) {
+            let mut process = start(config, &workdir);
+            wait_before_kill(&workdir, &mut random, open_time);
             process.kill();
-            let opened = process.told().is_some();
-            figures.kills += u32::from(process.reap());
-            figures.in_recovery += u32::from(!opened);
-            figures.after_a_change += u32::from(!opened && place.files() != crashed.files);
-            crashed.check(&place);
+            let opened = process.next_report().is_some();
+            stats.kills += u32::from(process.reap());
+            stats.in_recovery += u32::from(!opened);
+            stats.after_a_change += u32::from(!opened && workdir.files() != crashed.files);
+            crashed.check_readable(&workdir);
         }
-        let mut process = start(run, &place);
-        let told = process.expect("opened");
-        let took = told.split(' ').next().and_then(|micros| micros.parse().ok()).expect("a number");
-        opening = (opening + Duration::from_micros(took)) / 2;
-        process.expect("closed");
+        let mut process = start(config, &workdir);
+        let opened = process.wait_for("opened");
+        let micros = opened.split(' ').next().and_then(|micros| micros.parse().ok()).expect("a number");
+        open_time = (open_time + Duration::from_micros(micros)) / 2;
+        process.wait_for("closed");
         process.finish();
-        figures.recovered += 1;
-        crashed.check_recovered(&place);
+        stats.recovered += 1;
+        crashed.check_recovered(&workdir);
     }
-    figures
+    stats
 }
 
-/// Any moment while the journal is opened; every second time one after recovery has begun to change files.
-fn wait_for_the_moment(place: &Place, random: &mut Random, opening: Duration) {
+/// Waits for a random time within the open. Half of the waits end after recovery has begun to change files.
+fn wait_before_kill(workdir: &Workdir, random: &mut Random, open_time: Duration) {
     let micros = |longest: Duration| u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
-    let begun = Instant::now();
-    let mut delay = Duration::from_micros(random.below(micros(opening)));
-    if random.once_in(2) {
-        let before = place.names();
-        while place.names() == before && begun.elapsed() < opening * 2 {}
-        delay = begun.elapsed() + Duration::from_micros(random.below(micros(opening) / 12));
+    let started = Instant::now();
+    let mut delay = Duration::from_micros(random.below(micros(open_time)));
+    if random.one_in(2) {
+        let before = workdir.names();
+        while workdir.names() == before && started.elapsed() < open_time * 2 {}
+        delay = started.elapsed() + Duration::from_micros(random.below(micros(open_time) / 12));
     }
-    while begun.elapsed() < delay {
+    while started.elapsed() < delay {
         std::hint::spin_loop();
     }
 }
 
-fn start(run: &Run, place: &Place) -> Talking {
-    let path = place.path().to_str().expect("our own name");
-    let mut process = Talking::start(&run.program, ["open", &run.on.to_string(), path]);
-    process.expect("opening");
+fn start(config: &RecoveryKillConfig, workdir: &Workdir) -> ChildProcess {
+    let path = workdir.path().to_str().expect("a UTF-8 path");
+    let mut process = ChildProcess::start(&config.program, ["open", &config.backend.to_string(), path]);
+    process.wait_for("opening");
     process
 }
 
-/// What a crash left.
-struct Crashed {
+/// The files of a journal after a crash.
+struct CrashedJournal {
     files: Vec<(String, Vec<u8>)>,
-    /// The bytes of the group that was never finished.
+    /// The bytes of the torn group.
     torn: Vec<u8>,
 }
 
-impl Crashed {
-    fn make(run: &Run, place: &Place) -> Self {
-        let store = JournalOptions::new().backend(run.on.0).open_blocking(place.path()).expect("it opens");
+impl CrashedJournal {
+    fn create(config: &RecoveryKillConfig, workdir: &Workdir) -> Self {
+        let options = JournalOptions::new().backend(config.backend.0);
+        let store = options.open_blocking(workdir.path()).expect("it opens");
         let half = RECORDS / 2;
         store.blocking().append_batch((0..half).map(record)).expect("it is appended");
         store.blocking().append_batch((half..RECORDS).map(record)).expect("it is appended");
-        let whole = data_end(&fs::read(place.path()).expect("it can be read"));
+        let torn_start = data_end(&fs::read(workdir.path()).expect("it can be read"));
         store.blocking().append_batch((RECORDS..2 * RECORDS).map(record)).expect("it is appended");
-        let mut bytes = fs::read(place.path()).expect("it can be read");
+        let mut bytes = fs::read(workdir.path()).expect("it can be read");
         store.blocking().close().expect("it can be closed");
-        // Its last bytes never reached the disk.
+        // Tear the last group: its last bytes never reached the disk.
         let end = data_end(&bytes);
         bytes[end - 5000..end].fill(b' ');
-        let torn = bytes[whole..data_end(&bytes)].to_vec();
-        let files = match run.crash {
-            Crash::Torn => vec![("journal.jsonl".to_owned(), bytes)],
-            Crash::Archived => vec![
+        let torn = bytes[torn_start..data_end(&bytes)].to_vec();
+        let files = match config.state {
+            CrashState::Torn => vec![("journal.jsonl".to_owned(), bytes)],
+            CrashState::Rotated => vec![
                 ("journal.jsonl.001".to_owned(), bytes),
                 ("journal.jsonl.next".to_owned(), vec![b' '; 1 << 20]),
             ],
@@ -160,37 +162,41 @@ impl Crashed {
         Self { files, torn }
     }
 
-    fn restore(&self, place: &Place) {
-        for (name, _) in place.files() {
-            fs::remove_file(place.dir().join(name)).expect("our own file");
+    fn restore(&self, workdir: &Workdir) {
+        for (name, _) in workdir.files() {
+            fs::remove_file(workdir.dir().join(name)).expect("it can be removed");
         }
         for (name, bytes) in &self.files {
-            fs::write(place.dir().join(name), bytes).expect("our own file");
+            fs::write(workdir.dir().join(name), bytes).expect("it can be written");
         }
     }
 
-    /// What was acknowledged can be read, however often recovery was cut off.
-    fn check(&self, place: &Place) {
+    /// Checks that all acknowledged records can be read, however often recovery was killed.
+    fn check_readable(&self, workdir: &Workdir) {
         let mut expected = 1..=RECORDS;
-        for found in Reader::open(place.path()).expect("it can be opened").records::<(u64, String)>() {
+        for found in Reader::open(workdir.path()).expect("it can be opened").records::<(u64, String)>() {
             let found = found.unwrap_or_else(|error| panic!("a reader failed: {error}"));
             assert_eq!(Some(found.seq), expected.next());
             assert_eq!(found.value, record(found.seq - 1));
         }
-        assert_eq!(expected.next(), None, "records are gone");
+        assert_eq!(expected.next(), None, "records are lost");
     }
 
-    /// Nothing was lost, what was cut is kept, and the journal can be written.
-    fn check_recovered(&self, place: &Place) {
-        self.check(place);
-        let files = place.files();
+    /// Checks that no record is lost, the truncated bytes are kept in a file, and the journal accepts appends.
+    fn check_recovered(&self, workdir: &Workdir) {
+        self.check_readable(workdir);
+        let files = workdir.files();
         let kept = files.iter().filter(|(name, _)| name.contains(".truncated-"));
-        let whole = kept.clone().filter(|(_, bytes)| bytes.trim_ascii() == self.torn.trim_ascii()).count();
-        assert!(whole >= 1, "what was cut is not kept: {:?}", kept.map(|(name, _)| name).collect::<Vec<_>>());
+        let complete = kept.clone().filter(|(_, bytes)| bytes.trim_ascii() == self.torn.trim_ascii()).count();
+        assert!(
+            complete >= 1,
+            "the truncated bytes are not kept: {:?}",
+            kept.map(|(name, _)| name).collect::<Vec<_>>()
+        );
         assert!(!files.iter().any(|(name, _)| name.ends_with(".next")));
-        let store = JournalOptions::new().open_blocking(place.path()).expect("it opens again");
-        assert!(store.open_report().truncated.is_none(), "nothing is left to be cut");
-        let pending = store.blocking().submit(&(0, "behind")).expect("it is accepted");
+        let store = JournalOptions::new().open_blocking(workdir.path()).expect("it opens again");
+        assert!(store.open_report().truncated.is_none(), "the second open truncated again");
+        let pending = store.blocking().submit(&(0, "after")).expect("it is accepted");
         assert_eq!(pending.wait().expect("it is appended").seq, RECORDS + 1);
         store.blocking().close().expect("it can be closed");
     }
@@ -200,7 +206,8 @@ fn record(number: u64) -> (u64, String) {
     (number, format!("{number:0200}"))
 }
 
-/// Behind the last byte that is not padding; a seal may end in spaces.
+/// Returns an offset after the last byte that is not padding. The seal of the last group may end in spaces, so one seal
+/// length is added.
 fn data_end(bytes: &[u8]) -> usize {
     bytes.trim_ascii_end().len() + 33
 }

@@ -1,8 +1,9 @@
-//! SIGKILL at random moments, round after round over one journal.
+//! SIGKILL at random moments, many rounds on one journal.
 //!
-//! Each round a process opens the journal (so that it recovers what the round before left), writes from three threads
-//! and tells what is acknowledged, until it is killed: after so many acknowledgements, at any moment, or while it opens.
-//! After each kill everything is compared with the [`Model`]. Another process reads all the while.
+//! In each round a process opens the journal, which recovers the state left by the previous round, writes from three
+//! threads and reports the acknowledgements. It is killed after a number of acknowledgements, after a delay, or while
+//! it opens. After each kill the journal is compared with the [`Model`]. Another process reads the journal
+//! concurrently.
 
 use std::{
     fmt, fs,
@@ -15,36 +16,36 @@ use std::{
 use ministore_uring::{JournalOptions, SyncMode};
 
 use crate::{
-    child::Talking,
-    entry::Mark,
+    child::ChildProcess,
     model::Model,
-    place::{On, Place},
     random::Random,
+    record::RecordId,
+    workdir::{BackendArg, Workdir},
 };
 
-/// All of the journal is looked at every so many rounds; else what is new.
+/// Rounds between two checks of the whole journal. The other rounds check only new records.
 const FULL_CHECK_ROUNDS: u32 = 25;
 
-/// A run of rounds.
+/// Configuration of a run.
 #[derive(Debug, Clone)]
-pub struct Run {
-    /// The program `killed`.
+pub struct KillConfig {
+    /// The program `ministore-crash`.
     pub program: PathBuf,
-    /// Where the journal may be made.
-    pub parent: PathBuf,
-    /// What the writers write on.
-    pub on: On,
-    /// How many kills.
+    /// The directory for the journal directory.
+    pub base_dir: PathBuf,
+    /// The backend of the writers.
+    pub backend: BackendArg,
+    /// The number of rounds, each with one kill.
     pub rounds: u32,
-    /// Decides what is decided at random. When a kill hits is random by itself.
+    /// The seed of the random choices. The moments of the kills also depend on timing.
     pub seed: u64,
 }
 
-/// One round's process.
+/// Configuration of the writer process of one round.
 #[derive(Debug, Clone, Copy)]
-pub struct Writing {
-    on: On,
-    /// Numbers the process.
+pub struct WriterConfig {
+    backend: BackendArg,
+    /// The round, which identifies the process.
     pub round: u32,
     segment_bytes: u64,
     segments_kept: usize,
@@ -54,46 +55,47 @@ pub struct Writing {
     group_bytes: u64,
 }
 
-impl Writing {
-    fn draw(on: On, round: u32, random: &mut Random) -> Self {
-        // Tiny, so that kills hit rotations; now and then large enough that none is due.
+impl WriterConfig {
+    fn draw(backend: BackendArg, round: u32, random: &mut Random) -> Self {
+        // Mostly tiny, so that kills hit rotations. The last size is large enough that no rotation is due.
         let segment_bytes = [700, 1500, 4000, 12_000, 1 << 20][random.below(5) as usize];
-        // Whole stretches of rounds, so that the journal grows in between.
-        let retains = round / 20 % 4 == 3;
-        let segments_kept = if retains { 2 + random.below(6) as usize } else { usize::MAX };
-        let (preallocate, direct) = (!random.once_in(5), !random.once_in(4));
-        // With small ones the next is laid out while one is being written.
+        // Retention is on for 20 rounds at a time, so that the journal grows between them.
+        let has_retention = round / 20 % 4 == 3;
+        let segments_kept = if has_retention { 2 + random.below(6) as usize } else { usize::MAX };
+        let (preallocate, direct) = (!random.one_in(5), !random.one_in(4));
+        // With small groups the writer thread encodes the next one while it writes the current one.
         let group_bytes = [1, 300, 1 << 20][random.below(3) as usize];
         let sync_mode = [SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync][random.below(3) as usize];
-        Self { on, round, segment_bytes, segments_kept, preallocate, direct, sync_mode, group_bytes }
+        Self { backend, round, segment_bytes, segments_kept, preallocate, direct, sync_mode, group_bytes }
     }
 
     fn args(self, path: &Path) -> Vec<String> {
-        let Self { on, round, segment_bytes, segments_kept, preallocate, direct, sync_mode, group_bytes } =
-            self;
-        let path = path.to_str().expect("our own name");
+        let Self { backend, round, segment_bytes, segments_kept, .. } = self;
+        let Self { preallocate, direct, sync_mode, group_bytes, .. } = self;
+        let path = path.to_str().expect("a UTF-8 path");
         let text = format!(
-            "write {on} {path} {round} {segment_bytes} {segments_kept} {preallocate} {direct} {sync_mode} {group_bytes}"
+            "write {backend} {path} {round} {segment_bytes} {segments_kept} {preallocate} {direct} {sync_mode} {group_bytes}"
         );
         text.split(' ').map(str::to_owned).collect()
     }
 
-    /// Of the process, in the order of [`args`](Self::args), the role left out.
+    /// Parses the arguments of the writer process: those of [`args`](Self::args) without the role.
     ///
     /// # Panics
     ///
-    /// Where they are not what the parent gave.
+    /// If they are not as the parent wrote them.
     #[must_use]
     pub fn from_args(args: &[&str]) -> Self {
         fn parsed<T: FromStr<Err: fmt::Debug>>(text: &str) -> T {
             text.parse().expect("as the parent wrote it")
         }
-        let [on, _, round, segment_bytes, segments_kept, preallocate, direct, sync_mode, group_bytes] = *args
+        let [backend, _, round, segment_bytes, segments_kept, preallocate, direct, sync_mode, group_bytes] =
+            *args
         else {
             panic!("{args:?}");
         };
         Self {
-            on: parsed(on),
+            backend: parsed(backend),
             round: parsed(round),
             segment_bytes: parsed(segment_bytes),
             segments_kept: parsed(segments_kept),
@@ -104,11 +106,11 @@ impl Writing {
         }
     }
 
-    /// What the process opens the journal with.
+    /// Returns the options that the process opens the journal with.
     #[must_use]
     pub fn options(&self) -> JournalOptions {
         JournalOptions::new()
-            .backend(self.on.0)
+            .backend(self.backend.0)
             .max_segment_bytes(self.segment_bytes)
             .max_segments(self.segments_kept)
             .preallocate(self.preallocate)
@@ -118,142 +120,144 @@ impl Writing {
     }
 }
 
-/// When a process is killed.
+/// The event that triggers the kill of a process.
 #[derive(Debug, Clone, Copy)]
-enum Moment {
-    /// When it has told so many acknowledgements.
+enum KillTrigger {
+    /// The process has reported this number of acknowledgements.
     Acknowledged(u64),
-    /// So long after it began to open the journal.
-    After(Duration),
+    /// This time has passed since the process began to open the journal.
+    Delay(Duration),
 }
 
-/// What the kills hit.
+/// Counts of what the kills interrupted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct KillStats {
     /// Processes killed.
     pub kills: u32,
-    /// While the journal was being opened or recovered.
+    /// Kills during open and recovery.
     pub in_open: u32,
-    /// While a segment was being rotated: the active name was missing, or the newest archived segment not closed.
+    /// Kills during a rotation: the active name was missing, or the newest rotated segment was not closed.
     pub in_rotation: u32,
-    /// While the next segment was prepared, or lay ready.
+    /// Kills while the next segment was being prepared or was ready.
     pub next_prepared: u32,
-    /// At any other moment after opening.
+    /// Kills at any other moment after the open.
     pub steady: u32,
-    /// Opens that cut a torn group.
+    /// Opens that truncated a torn group.
     pub torn: u32,
     /// Opens that completed a rotation.
     pub rotations_completed: u32,
     /// Records acknowledged, and found.
     pub acknowledged: usize,
-    /// Records in all: some were written and not acknowledged any more.
+    /// Records found. Some were written but the kill prevented their acknowledgement.
     pub written: u64,
-    /// Readings of the other process.
-    pub readings: u64,
+    /// Scans by the reader process.
+    pub scans: u64,
 }
 
-impl fmt::Display for Figures {
+impl fmt::Display for KillStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kills, in_open, in_rotation, next_prepared, steady, torn, rotations_completed, .. } = self;
-        let Self { acknowledged, written, readings, .. } = self;
+        let Self { acknowledged, written, scans, .. } = self;
         write!(
             f,
             "{kills} kills: {in_open} in open and recovery, {in_rotation} in a rotation, {next_prepared} while one was \
-             being prepared, {steady} elsewhere; {torn} torn groups cut, {rotations_completed} rotations completed by \
-             recovery; {acknowledged} records acknowledged and found, of {written} written; {readings} readings beside \
-             it"
+             being prepared, {steady} elsewhere; {torn} torn groups truncated, {rotations_completed} rotations \
+             completed by recovery; {acknowledged} records acknowledged and found, of {written} written; {scans} \
+             concurrent scans"
         )
     }
 }
 
-/// Runs it.
+/// Runs `config.rounds` rounds and prints the round and the seed before each.
 ///
 /// # Panics
 ///
-/// Where a rule is broken: with the round and the seed.
+/// If the journal contradicts the model, or the reader process fails.
 #[must_use]
-pub fn run(run: &Run) -> Figures {
-    let place = Place::new(&run.parent);
-    let reader = Talking::start(&run.program, ["read", place.path().to_str().expect("our own name")]);
-    let mut rounds = Rounds {
-        run,
+pub fn run(config: &KillConfig) -> KillStats {
+    let workdir = Workdir::new(&config.base_dir);
+    let reader =
+        ChildProcess::start(&config.program, ["read", workdir.path().to_str().expect("a UTF-8 path")]);
+    let mut run = KillRun {
+        config,
         reader,
-        random: Random::new(run.seed),
+        random: Random::new(config.seed),
         model: Model::new(),
-        figures: Figures::default(),
-        opening: Duration::from_millis(3),
-        place,
+        stats: KillStats::default(),
+        open_time: Duration::from_millis(3),
+        workdir,
     };
-    for round in 0..run.rounds {
-        // Shown where the round fails.
-        eprintln!("{}, seed {}, round {round}", run.on, run.seed);
-        rounds.round(round);
-        assert!(rounds.reader.child.try_wait().expect("our own child").is_none(), "the reader failed");
+    for round in 0..config.rounds {
+        // The test harness shows this line if the round fails.
+        eprintln!("{}, seed {}, round {round}", config.backend, config.seed);
+        run.run_round(round);
+        let reader_status = run.reader.child.try_wait().expect("the reader can be waited for");
+        assert!(reader_status.is_none(), "the reader process failed");
     }
-    rounds.finish();
-    let Rounds { mut figures, model, reader, place: _place, .. } = rounds;
-    let read = reader.finish().pop().expect("it tells how much it read");
-    let readings = read.split(' ').nth(1).and_then(|count| count.parse().ok());
-    figures.readings = readings.expect("a count");
-    (figures.acknowledged, figures.written) = (model.len(), model.newest());
-    figures
+    run.finish();
+    let KillRun { mut stats, model, reader, workdir: _workdir, .. } = run;
+    let summary = reader.finish().pop().expect("the reader reports its totals");
+    let scans = summary.split(' ').nth(1).and_then(|count| count.parse().ok());
+    stats.scans = scans.expect("a count");
+    (stats.acknowledged, stats.written) = (model.len(), model.newest());
+    stats
 }
 
-struct Rounds<'a> {
-    run: &'a Run,
-    place: Place,
-    reader: Talking,
+struct KillRun<'a> {
+    config: &'a KillConfig,
+    workdir: Workdir,
+    reader: ChildProcess,
     random: Random,
     model: Model,
-    figures: Figures,
-    /// How long opening took lately.
-    opening: Duration,
+    stats: KillStats,
+    /// A moving average of the time that an open takes.
+    open_time: Duration,
 }
 
-impl Rounds<'_> {
-    fn round(&mut self, round: u32) {
-        let writing = Writing::draw(self.run.on, round, &mut self.random);
-        if writing.segments_kept != usize::MAX {
-            self.model.retain();
+impl KillRun<'_> {
+    fn run_round(&mut self, round: u32) {
+        let writer = WriterConfig::draw(self.config.backend, round, &mut self.random);
+        if writer.segments_kept != usize::MAX {
+            self.model.allow_retention();
         }
-        let moment = self.moment();
-        let opened = self.kill(writing, moment);
-        self.classify(opened);
+        let trigger = self.draw_trigger();
+        let opened = self.write_until_killed(writer, trigger);
+        self.count_kill(opened);
         if (round + 1).is_multiple_of(FULL_CHECK_ROUNDS) {
-            self.model.check_all(self.place.path());
+            self.model.check_all(self.workdir.path());
         } else {
-            self.model.check_new(self.place.path());
+            self.model.check_new(self.workdir.path());
         }
-        // They pile up: one for every torn group.
-        for name in self.place.names() {
+        // Recovery leaves one file per torn group. Without this they would accumulate.
+        for name in self.workdir.names() {
             if name.contains(".truncated-") {
-                fs::remove_file(self.place.dir().join(name)).expect("our own file");
+                fs::remove_file(self.workdir.dir().join(name)).expect("it can be removed");
             }
         }
     }
 
-    fn moment(&mut self) -> Moment {
+    fn draw_trigger(&mut self) -> KillTrigger {
         let up_to = |random: &mut Random, longest: Duration| {
             let micros = longest.as_micros().try_into().unwrap_or(u64::MAX);
             Duration::from_micros(random.below(micros))
         };
         match self.random.below(4) {
-            0 => Moment::After(up_to(&mut self.random, self.opening * 5 / 4)),
-            1 => Moment::After(up_to(&mut self.random, self.opening * 6)),
-            _ => Moment::Acknowledged(1 + self.random.below(60)),
+            0 => KillTrigger::Delay(up_to(&mut self.random, self.open_time * 5 / 4)),
+            1 => KillTrigger::Delay(up_to(&mut self.random, self.open_time * 6)),
+            _ => KillTrigger::Acknowledged(1 + self.random.below(60)),
         }
     }
 
-    /// `true` where the journal was open when the process was killed.
-    fn kill(&mut self, writing: Writing, moment: Moment) -> bool {
-        let mut writer = Talking::start(&self.run.program, writing.args(self.place.path()));
-        writer.expect("opening");
-        self.read_beside();
-        let mut left = match moment {
-            Moment::Acknowledged(records) => Some(records),
-            Moment::After(delay) => {
-                let begun = Instant::now();
-                while begun.elapsed() < delay {
+    /// Returns `true` if the journal was open when the process was killed.
+    fn write_until_killed(&mut self, config: WriterConfig, trigger: KillTrigger) -> bool {
+        let mut writer = ChildProcess::start(&self.config.program, config.args(self.workdir.path()));
+        writer.wait_for("opening");
+        self.request_scan();
+        let mut acks_left = match trigger {
+            KillTrigger::Acknowledged(records) => Some(records),
+            KillTrigger::Delay(delay) => {
+                let started = Instant::now();
+                while started.elapsed() < delay {
                     std::hint::spin_loop();
                 }
                 writer.kill();
@@ -261,74 +265,80 @@ impl Rounds<'_> {
             }
         };
         let mut opened = false;
-        while let Some(line) = writer.told() {
+        while let Some(line) = writer.next_report() {
             let words: Vec<_> = line.split(' ').collect();
             let number = |index: usize| words[index].parse::<u64>().expect("a number");
             match words[0] {
                 "opened" => {
                     opened = true;
-                    self.read_beside();
-                    self.opened(Duration::from_micros(number(1)), number(2), number(3), words[4] == "true");
+                    self.request_scan();
+                    self.check_open(
+                        Duration::from_micros(number(1)),
+                        number(2),
+                        number(3),
+                        words[4] == "true",
+                    );
                 }
                 "ack" => {
                     let part = |index| u32::try_from(number(index)).expect("a small number");
-                    let mark = Mark { round: part(2), writer: part(3), count: part(4), place: part(5) };
-                    self.model.acknowledge(number(1), mark);
-                    left = left.map(|left| left.saturating_sub(1));
+                    let id = RecordId { round: part(2), writer: part(3), count: part(4), index: part(5) };
+                    self.model.acknowledge(number(1), id);
+                    acks_left = acks_left.map(|left| left.saturating_sub(1));
                     if number(1) % 4 == 0 {
-                        self.read_beside();
+                        self.request_scan();
                     }
-                    if left == Some(0) {
+                    if acks_left == Some(0) {
                         writer.kill();
-                        left = None;
+                        acks_left = None;
                     }
                 }
-                other => panic!("it told {other}"),
+                other => panic!("unexpected report: {other}"),
             }
         }
-        assert_eq!(left, None, "the process ended by itself");
-        assert!(writer.reap(), "the process ended by itself");
-        self.figures.kills += 1;
+        assert_eq!(acks_left, None, "the writer ended by itself");
+        assert!(writer.reap(), "the writer ended by itself");
+        self.stats.kills += 1;
         opened
     }
 
-    /// Has the other process read the journal, beside what comes now.
-    fn read_beside(&mut self) {
-        let asked = self.reader.child.stdin.as_mut().map(|stdin| stdin.write_all(b"."));
-        asked.expect("it was asked for").expect("the reader is there");
+    /// Makes the reader process scan the journal concurrently with the following steps.
+    fn request_scan(&mut self) {
+        let written = self.reader.child.stdin.as_mut().map(|stdin| stdin.write_all(b"."));
+        written.expect("stdin is piped").expect("the reader process runs");
     }
 
-    /// Recovery keeps what readers saw before it, and nothing else.
-    fn opened(&mut self, took: Duration, next_seq: u64, cut: u64, rotation_completed: bool) {
-        self.opening = (self.opening * 3 + took) / 4;
+    /// Checks that recovery keeps exactly the records that readers saw before it, and counts its actions.
+    fn check_open(&mut self, took: Duration, next_seq: u64, truncated_bytes: u64, rotation_completed: bool) {
+        self.open_time = (self.open_time * 3 + took) / 4;
         assert_eq!(next_seq, self.model.newest() + 1, "recovery and readers disagree");
-        self.figures.torn += u32::from(cut > 0);
-        self.figures.rotations_completed += u32::from(rotation_completed);
+        self.stats.torn += u32::from(truncated_bytes > 0);
+        self.stats.rotations_completed += u32::from(rotation_completed);
     }
 
-    fn classify(&mut self, opened: bool) {
-        let names = self.place.names();
-        let active = names.iter().any(|name| name == "journal.jsonl");
-        let next = names.iter().any(|name| name.ends_with(".next"));
+    fn count_kill(&mut self, opened: bool) {
+        let names = self.workdir.names();
+        let has_active = names.iter().any(|name| name == "journal.jsonl");
+        let has_next = names.iter().any(|name| name.ends_with(".next"));
         let number = |name: &str| name.strip_prefix("journal.jsonl.").and_then(|n| n.parse::<u64>().ok());
-        let newest = names.iter().filter_map(|name| Some((number(name)?, name))).max();
-        let bytes = newest.map(|(_, name)| fs::read(self.place.dir().join(name)).expect("it can be read"));
-        let unfinished = bytes.is_some_and(|bytes| !bytes.ends_with(b"\t\n"));
-        let figures = &mut self.figures;
+        let newest_rotated = names.iter().filter_map(|name| Some((number(name)?, name))).max();
+        let bytes =
+            newest_rotated.map(|(_, name)| fs::read(self.workdir.dir().join(name)).expect("it can be read"));
+        let is_unclosed = bytes.is_some_and(|bytes| !bytes.ends_with(b"\t\n"));
+        let stats = &mut self.stats;
         match () {
-            () if !opened => figures.in_open += 1,
-            () if !active || unfinished => figures.in_rotation += 1,
-            () if next => figures.next_prepared += 1,
-            () => figures.steady += 1,
+            () if !opened => stats.in_open += 1,
+            () if !has_active || is_unclosed => stats.in_rotation += 1,
+            () if has_next => stats.next_prepared += 1,
+            () => stats.steady += 1,
         }
     }
 
-    /// Opened and closed in peace.
+    /// Opens and closes the journal without a kill, and checks it once more.
     fn finish(&mut self) {
-        let options = JournalOptions::new().backend(self.run.on.0);
-        let store = options.open_blocking(self.place.path()).expect("the last kill is recovered from, too");
+        let options = JournalOptions::new().backend(self.config.backend.0);
+        let store = options.open_blocking(self.workdir.path()).expect("the last kill is recovered from");
         assert_eq!(store.open_report().next_seq, self.model.newest() + 1);
         store.blocking().close().expect("it can be closed");
-        self.model.check_all(self.place.path());
+        self.model.check_all(self.workdir.path());
     }
 }

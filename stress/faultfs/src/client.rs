@@ -1,4 +1,4 @@
-//! The handle that tests hold: a mounted file system, taken down when it is dropped.
+//! The handle that tests use: a mounted file system, unmounted when it is dropped.
 
 use std::{
     collections::BTreeMap,
@@ -17,15 +17,15 @@ use rustix::{
 
 use crate::{
     daemon::READY,
-    protocol::{Answer, Command, MountOptions, Op, Rule, RuleId, socket_path},
+    protocol::{Command, MountOptions, Op, Reply, Rule, RuleId, socket_path},
 };
 
-/// A program that does not answer for so long is broken: its own waits are shorter.
-const ANSWER: Duration = Duration::from_secs(90);
+/// The longest wait for a reply. The program's own waits are shorter, so one that takes longer is broken.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A mounted file system that fails on command.
 ///
-/// It ends with the *thread* that mounted it, whatever happens to that thread.
+/// It ends together with the *thread* that mounted it, also if that thread panics.
 #[derive(Debug)]
 pub struct Faultfs {
     daemon: Child,
@@ -34,8 +34,8 @@ pub struct Faultfs {
 }
 
 impl Faultfs {
-    /// Runs `program` (`ministore-faultfs`) to serve what is in `backing` at `mount_point`, both of them
-    /// directories that exist. Needs the right to mount.
+    /// Runs `program` (`ministore-faultfs`) to serve the existing directory `backing` at the existing directory
+    /// `mount_point`. Needs the right to mount.
     ///
     /// # Errors
     ///
@@ -61,37 +61,37 @@ impl Faultfs {
         Ok(this)
     }
 
-    /// Where it is mounted.
+    /// Returns the mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.mount_point
     }
 
-    /// The directory behind it.
+    /// Returns the directory that the mount serves.
     #[must_use]
     pub fn backing(&self) -> &Path {
         &self.backing
     }
 
-    /// Sets a rule; it counts from now.
+    /// Adds a rule; it counts operations from now on.
     ///
     /// # Errors
     ///
     /// The file system is gone.
     pub fn set(&self, rule: Rule) -> io::Result<RuleId> {
-        match self.ask(&Command::Add(rule))? {
-            Answer::Rule(id) => Ok(id),
+        match self.send(&Command::Add(rule))? {
+            Reply::Rule(id) => Ok(id),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// Ends a rule; what it holds back goes on.
+    /// Ends a rule; the operations that it blocks continue.
     ///
     /// # Errors
     ///
     /// The file system is gone.
     pub fn release(&self, rule: RuleId) -> io::Result<()> {
-        self.order(&Command::Release(rule))
+        self.execute(&Command::Release(rule))
     }
 
     /// Ends every rule and limit; everything works again.
@@ -100,117 +100,117 @@ impl Faultfs {
     ///
     /// The file system is gone.
     pub fn clear(&self) -> io::Result<()> {
-        self.order(&Command::Clear)
+        self.execute(&Command::Clear)
     }
 
-    /// Files may grow by so many bytes together (what is cut or deleted is room again); a write beyond that is
-    /// short, and the next one fails with `errno`.
+    /// Limits the bytes by which all files together may grow; truncating or deleting a file frees its bytes again. A
+    /// write beyond the limit is short, and the next one fails with `errno`.
     ///
     /// # Errors
     ///
     /// The file system is gone.
     pub fn set_space_limit(&self, bytes: u64, errno: Errno) -> io::Result<()> {
-        self.order(&Command::LimitRoom { bytes, errno: errno.raw_os_error() })
+        self.execute(&Command::SetSpaceLimit { bytes, errno: errno.raw_os_error() })
     }
 
-    /// From now on every change, and every opening for writing, fails with `EROFS`.
+    /// Makes every later change, and every later open for writing, fail with `EROFS`.
     ///
     /// # Errors
     ///
     /// The file system is gone.
     pub fn read_only(&self) -> io::Result<()> {
-        self.order(&Command::ReadOnly)
+        self.execute(&Command::ReadOnly)
     }
 
-    /// Waits until a rule was applied so many times.
+    /// Waits until a rule was applied `times` times.
     ///
     /// # Errors
     ///
-    /// It was not within a minute.
+    /// The rule was not applied that often within a minute.
     pub fn await_fired(&self, rule: RuleId, times: u64) -> io::Result<()> {
-        self.order(&Command::AwaitFired { rule, times })
+        self.execute(&Command::AwaitFired { rule, times })
     }
 
-    /// Waits until a rule holds so many operations back at once.
+    /// Waits until a rule blocks `operations` operations at once.
     ///
     /// # Errors
     ///
-    /// It does not within a minute.
-    pub fn await_held(&self, rule: RuleId, operations: u64) -> io::Result<()> {
-        self.order(&Command::AwaitHeld { rule, operations })
+    /// The rule does not block that many within a minute.
+    pub fn await_blocked(&self, rule: RuleId, operations: u64) -> io::Result<()> {
+        self.execute(&Command::AwaitBlocked { rule, operations })
     }
 
-    /// How many operations a rule was applied to.
+    /// Returns the number of operations that a rule was applied to.
     ///
     /// # Errors
     ///
     /// The file system is gone.
     pub fn fired(&self, rule: RuleId) -> io::Result<u64> {
-        match self.ask(&Command::Fired(rule))? {
-            Answer::Count(count) => Ok(count),
+        match self.send(&Command::Fired(rule))? {
+            Reply::Count(count) => Ok(count),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// How many such operations there were since it was mounted.
+    /// Returns the number of operations of this kind since the file system was mounted.
     ///
     /// # Errors
     ///
     /// The file system is gone.
     pub fn count(&self, op: Op) -> io::Result<u64> {
-        match self.ask(&Command::Counts)? {
-            Answer::Counts(counts) => Ok(BTreeMap::get(&counts, &format!("{op:?}")).copied().unwrap_or(0)),
+        match self.send(&Command::Counts)? {
+            Reply::Counts(counts) => Ok(BTreeMap::get(&counts, &format!("{op:?}")).copied().unwrap_or(0)),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// Copies what a power cut at this moment would leave into `to`: everything that was not synced is missing.
-    /// Names are taken as they are.
+    /// Copies the state that a power cut at this moment would leave into `to`: data that was not synced is missing.
+    /// Names are copied as they are.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The operating system's error.
     pub fn power_cut(&self, to: &Path) -> io::Result<()> {
-        self.order(&Command::PowerCut { to: to.to_path_buf() })
+        self.execute(&Command::PowerCut { to: to.to_path_buf() })
     }
 
-    /// Kills the program that serves it: whatever is under way in it, and whatever comes, fails.
+    /// Kills the program that serves the file system: all running and later operations fail.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The operating system's error.
     pub fn kill(&mut self) -> io::Result<()> {
         self.daemon.kill()?;
         self.daemon.wait().map(drop)
     }
 
-    fn order(&self, command: &Command) -> io::Result<()> {
-        match self.ask(command)? {
-            Answer::Done => Ok(()),
+    fn execute(&self, command: &Command) -> io::Result<()> {
+        match self.send(command)? {
+            Reply::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
 
-    fn ask(&self, command: &Command) -> io::Result<Answer> {
+    fn send(&self, command: &Command) -> io::Result<Reply> {
         let mut stream = UnixStream::connect(socket_path(&self.mount_point))?;
-        stream.set_read_timeout(Some(ANSWER))?;
+        stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
         let mut line = serde_json::to_vec(command)?;
         line.push(b'\n');
         stream.write_all(&line)?;
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer)?;
-        Ok(serde_json::from_str(&answer)?)
+        let mut reply = String::new();
+        BufReader::new(stream).read_line(&mut reply)?;
+        Ok(serde_json::from_str(&reply)?)
     }
 }
 
-fn unexpected(answer: &Answer) -> io::Error {
-    io::Error::other(format!("the file system answered: {answer:?}"))
+fn unexpected(reply: &Reply) -> io::Error {
+    io::Error::other(format!("the file system replied: {reply:?}"))
 }
 
 impl Drop for Faultfs {
     fn drop(&mut self) {
-        // The mount first: who kills the program first makes everything in it an error, but leaves it mounted. What
-        // is held back ends with the program.
+        // Unmount first: killing the program first turns every operation into an error but leaves the mount. The
+        // blocked operations end with the program.
         let _ = unmount(&self.mount_point, UnmountFlags::DETACH);
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();

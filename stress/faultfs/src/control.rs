@@ -1,5 +1,5 @@
-//! The control socket: one command a connection, each served on a thread of its own, so that one that waits for
-//! something to happen keeps nobody from making it happen.
+//! The control socket: one command per connection, each served on its own thread, so that a command that waits for
+//! an event does not block the command that causes it.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     fs::Core,
-    protocol::{Answer, Command},
+    protocol::{Command, Reply},
 };
 
 /// Serves commands until the process ends.
@@ -18,7 +18,7 @@ pub(crate) fn serve(listener: UnixListener, core: Arc<Core>) {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let core = Arc::clone(&core);
-            // A client that went away has nothing to be told.
+            // A client that disconnected needs no reply.
             thread::spawn(move || drop(serve_one(&stream, &core)));
         }
     });
@@ -27,42 +27,45 @@ pub(crate) fn serve(listener: UnixListener, core: Arc<Core>) {
 fn serve_one(mut stream: &UnixStream, core: &Core) -> io::Result<()> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
-    let answer = match serde_json::from_str(&line) {
-        Ok(command) => carry_out(command, core),
-        Err(error) => Answer::Failed(error.to_string()),
+    let reply = match serde_json::from_str(&line) {
+        Ok(command) => execute(command, core),
+        Err(error) => Reply::Failed(error.to_string()),
     };
-    let mut answer = serde_json::to_vec(&answer)?;
-    answer.push(b'\n');
-    stream.write_all(&answer)
+    let mut reply = serde_json::to_vec(&reply)?;
+    reply.push(b'\n');
+    stream.write_all(&reply)
 }
 
-fn carry_out(command: Command, core: &Core) -> Answer {
+fn execute(command: Command, core: &Core) -> Reply {
     let faults = &core.faults;
     let in_time = |happened, what: &str| {
-        if happened { Answer::Done } else { Answer::Failed(format!("{what} in time")) }
+        if happened { Reply::Done } else { Reply::Failed(format!("{what} in time")) }
     };
     match command {
-        Command::Add(rule) => return Answer::Rule(faults.add(rule)),
+        Command::Add(rule) => return Reply::Rule(faults.add(rule)),
         Command::Release(rule) => faults.release(rule),
         Command::Clear => faults.clear(),
-        Command::LimitRoom { bytes, errno } => faults.set_space_limit(bytes, errno),
+        Command::SetSpaceLimit { bytes, errno } => faults.set_space_limit(bytes, errno),
         Command::ReadOnly => faults.set_read_only(),
         Command::AwaitFired { rule, times } => {
-            return in_time(faults.await_fired(rule, times), "the rule met too little");
+            return in_time(faults.await_fired(rule, times), "the rule was not applied often enough");
         }
-        Command::AwaitHeld { rule, operations } => {
-            return in_time(faults.await_held(rule, operations), "nothing was held back");
+        Command::AwaitBlocked { rule, operations } => {
+            return in_time(
+                faults.await_blocked(rule, operations),
+                "the rule did not block enough operations",
+            );
         }
-        Command::Fired(rule) => return Answer::Count(faults.fired(rule)),
+        Command::Fired(rule) => return Reply::Count(faults.fired(rule)),
         Command::Counts => {
             let counts = faults.counts().into_iter().map(|(op, count)| (format!("{op:?}"), count));
-            return Answer::Counts(counts.collect());
+            return Reply::Counts(counts.collect());
         }
         Command::PowerCut { to } => {
             return core
                 .power_cut(&to)
-                .map_or_else(|error| Answer::Failed(error.to_string()), |()| Answer::Done);
+                .map_or_else(|error| Reply::Failed(error.to_string()), |()| Reply::Done);
         }
     }
-    Answer::Done
+    Reply::Done
 }

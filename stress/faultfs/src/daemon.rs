@@ -1,4 +1,4 @@
-//! The program: mounts, says so, and serves until it is unmounted or killed.
+//! The program: mounts, reports that on standard output, and serves until it is unmounted or killed.
 
 use std::{ffi::OsString, fs, io, io::Write, os::unix::net::UnixListener, path::PathBuf, sync::Arc};
 
@@ -10,24 +10,24 @@ use crate::{
     protocol::{MountOptions, socket_path},
 };
 
-/// What is told on standard output once the file system is there.
+/// The line on standard output that reports a completed mount.
 pub(crate) const READY: &str = "mounted";
 
-/// Threads that take requests from the kernel. None of them ever waits for a rule.
+/// Threads that receive requests from the kernel. Rules never block them.
 const THREADS: usize = 2;
 
 /// Runs the program.
 ///
 /// # Errors
 ///
-/// Wrong arguments, or what the operating system says to mounting.
+/// Wrong arguments, or the operating system's error from mounting.
 pub fn run(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
     let usage = || io::Error::other("usage: ministore-faultfs BACKING MOUNTPOINT [OPTION...]");
     let (Some(backing), Some(mount_point)) = (args.next(), args.next()) else { return Err(usage()) };
     let options = MountOptions::from_args(args).ok_or_else(usage)?;
     let (backing, mount_point) = (fs::canonicalize(backing)?, PathBuf::from(mount_point));
-    // Whoever is stuck in an operation that is held back cannot end, nor tell us to: its end ends us, and that ends
-    // the operation.
+    // A parent that is blocked in a delayed operation can neither exit nor send a command. The kernel kills this
+    // process when the parent is killed, and that ends the operation.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let core = Arc::new(Core::new(&backing, options)?);
     let listener = UnixListener::bind(socket_path(&mount_point))?;

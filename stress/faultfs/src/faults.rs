@@ -1,4 +1,4 @@
-//! The rules that are in force, and what they say about an operation. Never touches a file.
+//! The active rules and their decisions about operations. Never touches a file.
 
 use std::{
     collections::BTreeMap,
@@ -8,178 +8,179 @@ use std::{
 
 use rustix::io::Errno;
 
-use crate::protocol::{AfterFailure, Op, Rule, RuleId, Then, Wait};
+use crate::protocol::{Delay, Op, OpEffect, Rule, RuleId, UnsyncedData};
 
-/// Whoever waits longer than this for something to happen is told that it did not.
-const AWAIT: Duration = Duration::from_secs(60);
+/// The longest wait for an event; after it, the wait is reported as failed.
+const AWAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An operation that is about to be made.
+/// A requested operation, not performed yet.
 #[derive(Debug, Clone)]
-pub(crate) struct Event {
+pub(crate) struct Operation {
     pub(crate) op: Op,
     pub(crate) names: Vec<String>,
-    /// It would change something.
+    /// Whether it changes the file system.
     pub(crate) changes: bool,
 }
 
-/// What is to be done with an operation.
+/// The decision about one operation.
 #[derive(Debug)]
-pub(crate) struct Verdict {
-    pub(crate) wait: Wait,
+pub(crate) struct OpDecision {
+    pub(crate) delay: Delay,
     rule: RuleId,
-    pub(crate) then: Then,
+    pub(crate) effect: OpEffect,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    state: Mutex<State>,
+    table: Mutex<RuleTable>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    rules: BTreeMap<RuleId, Active>,
+struct RuleTable {
+    rules: BTreeMap<RuleId, ActiveRule>,
     last_id: u64,
     counts: BTreeMap<Op, u64>,
-    room: Option<Room>,
+    space: Option<SpaceLimit>,
     read_only: bool,
 }
 
 #[derive(Debug)]
-struct Active {
+struct ActiveRule {
     rule: Rule,
-    /// Operations that the rule is about, so far.
-    met: u64,
+    /// Operations that matched the rule so far.
+    matched: u64,
     /// Operations that it was applied to.
     fired: u64,
-    /// Operations that it holds back at this moment.
-    held: u64,
+    /// Operations that it blocks now.
+    blocked: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Room {
+struct SpaceLimit {
     bytes: u64,
     errno: i32,
 }
 
 impl Faults {
     pub(crate) fn add(&self, rule: Rule) -> RuleId {
-        let mut state = self.state();
-        state.last_id += 1;
-        let id = RuleId(state.last_id);
-        state.rules.insert(id, Active { rule, met: 0, fired: 0, held: 0 });
+        let mut table = self.table();
+        table.last_id += 1;
+        let id = RuleId(table.last_id);
+        table.rules.insert(id, ActiveRule { rule, matched: 0, fired: 0, blocked: 0 });
         id
     }
 
     pub(crate) fn release(&self, id: RuleId) {
-        self.state().rules.remove(&id);
+        self.table().rules.remove(&id);
         self.changed.notify_all();
     }
 
     pub(crate) fn clear(&self) {
-        let mut state = self.state();
-        state.rules.clear();
-        (state.room, state.read_only) = (None, false);
-        drop(state);
+        let mut table = self.table();
+        table.rules.clear();
+        (table.space, table.read_only) = (None, false);
+        drop(table);
         self.changed.notify_all();
     }
 
     pub(crate) fn set_space_limit(&self, bytes: u64, errno: i32) {
-        self.state().room = Some(Room { bytes, errno });
+        self.table().space = Some(SpaceLimit { bytes, errno });
     }
 
     pub(crate) fn set_read_only(&self) {
-        self.state().read_only = true;
+        self.table().read_only = true;
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<Op, u64> {
-        self.state().counts.clone()
+        self.table().counts.clone()
     }
 
     pub(crate) fn fired(&self, id: RuleId) -> u64 {
-        self.state().fired(id)
+        self.table().fired(id)
     }
 
-    /// `false` where it did not happen in time.
+    /// Waits until the rule was applied `times` times. Returns `false` on a timeout.
     pub(crate) fn await_fired(&self, id: RuleId, times: u64) -> bool {
-        self.wait_until(|state| state.fired(id) >= times)
+        self.wait_until(|table| table.fired(id) >= times)
     }
 
-    /// `false` where it did not happen in time.
-    pub(crate) fn await_held(&self, id: RuleId, operations: u64) -> bool {
-        self.wait_until(|state| state.rules.get(&id).is_some_and(|active| active.held >= operations))
+    /// Waits until the rule blocks `operations` operations. Returns `false` on a timeout.
+    pub(crate) fn await_blocked(&self, id: RuleId, operations: u64) -> bool {
+        self.wait_until(|table| table.rules.get(&id).is_some_and(|active| active.blocked >= operations))
     }
 
-    /// Counts an operation, and says what is to be done with it.
-    pub(crate) fn meet(&self, event: &Event) -> Verdict {
-        let mut state = self.state();
-        *state.counts.entry(event.op).or_default() += 1;
-        let mut verdict = Verdict { wait: Wait::Not, rule: RuleId(0), then: Then::Go };
-        for (id, active) in &mut state.rules {
-            if !active.rule.matches(event.op, &event.names) {
+    /// Counts an operation and decides about it.
+    pub(crate) fn decide(&self, operation: &Operation) -> OpDecision {
+        let mut table = self.table();
+        *table.counts.entry(operation.op).or_default() += 1;
+        let mut decision = OpDecision { delay: Delay::None, rule: RuleId(0), effect: OpEffect::Proceed };
+        for (id, active) in &mut table.rules {
+            if !active.rule.matches(operation.op, &operation.names) {
                 continue;
             }
-            active.met += 1;
+            active.matched += 1;
             let Rule { nth, times, .. } = active.rule;
-            if verdict.rule == RuleId(0) && active.met >= nth && active.met - nth < times {
+            if decision.rule == RuleId(0) && active.matched >= nth && active.matched - nth < times {
                 active.fired += 1;
-                verdict = Verdict { wait: active.rule.wait, rule: *id, then: active.rule.then };
+                decision = OpDecision { delay: active.rule.delay, rule: *id, effect: active.rule.effect };
             }
         }
-        if state.read_only && event.changes {
-            verdict.then = Then::Fail { errno: Errno::ROFS.raw_os_error(), unsynced: AfterFailure::Kept };
+        if table.read_only && operation.changes {
+            decision.effect =
+                OpEffect::Fail { errno: Errno::ROFS.raw_os_error(), unsynced: UnsyncedData::Kept };
         }
-        drop(state);
+        drop(table);
         self.changed.notify_all();
-        verdict
+        decision
     }
 
-    /// Returns once the operation may go on.
-    pub(crate) fn wait(&self, verdict: &Verdict) {
-        match verdict.wait {
-            Wait::Not => {}
-            Wait::For(time) => std::thread::sleep(time),
-            Wait::UntilReleased => self.wait_for_release(verdict.rule),
+    /// Waits for as long as the decision delays the operation.
+    pub(crate) fn apply_delay(&self, decision: &OpDecision) {
+        match decision.delay {
+            Delay::None => {}
+            Delay::For(time) => std::thread::sleep(time),
+            Delay::UntilReleased => self.wait_for_release(decision.rule),
         }
     }
 
     fn wait_for_release(&self, id: RuleId) {
-        let mut state = self.state();
-        if let Some(active) = state.rules.get_mut(&id) {
-            active.held += 1;
+        let mut table = self.table();
+        if let Some(active) = table.rules.get_mut(&id) {
+            active.blocked += 1;
         }
         self.changed.notify_all();
-        while state.rules.contains_key(&id) {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while table.rules.contains_key(&id) {
+            table = self.changed.wait(table).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// How many of `bytes` a file may grow by, and the error for the others.
-    pub(crate) fn take_room(&self, bytes: u64) -> (u64, Option<Errno>) {
-        let mut state = self.state();
-        let Some(room) = &mut state.room else { return (bytes, None) };
-        let granted = bytes.min(room.bytes);
-        room.bytes -= granted;
-        (granted, (granted < bytes).then_some(Errno::from_raw_os_error(room.errno)))
+    /// Returns how many of `bytes` a file may grow by, and the error for the rest.
+    pub(crate) fn reserve_space(&self, bytes: u64) -> (u64, Option<Errno>) {
+        let mut table = self.table();
+        let Some(space) = &mut table.space else { return (bytes, None) };
+        let granted = bytes.min(space.bytes);
+        space.bytes -= granted;
+        (granted, (granted < bytes).then_some(Errno::from_raw_os_error(space.errno)))
     }
 
-    pub(crate) fn give_room_back(&self, bytes: u64) {
-        if let Some(room) = &mut self.state().room {
-            room.bytes += bytes;
+    pub(crate) fn release_space(&self, bytes: u64) {
+        if let Some(space) = &mut self.table().space {
+            space.bytes += bytes;
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, RuleTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_until(&self, mut condition: impl FnMut(&State) -> bool) -> bool {
-        let waited = self.changed.wait_timeout_while(self.state(), AWAIT, |state| !condition(state));
+    fn wait_until(&self, mut condition: impl FnMut(&RuleTable) -> bool) -> bool {
+        let waited = self.changed.wait_timeout_while(self.table(), AWAIT_TIMEOUT, |table| !condition(table));
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
-impl State {
+impl RuleTable {
     fn fired(&self, id: RuleId) -> u64 {
         self.rules.get(&id).map_or(0, |active| active.fired)
     }

@@ -1,5 +1,5 @@
-//! The files and directories that the kernel knows, each held by a descriptor: what was deleted or renamed behind our
-//! back is still what it was.
+//! The files and directories that the kernel knows. Each is kept open, so that it stays reachable after another
+//! process deletes or renames it.
 
 use std::{
     collections::HashMap,
@@ -17,9 +17,9 @@ use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, openat};
 /// A file or directory.
 #[derive(Debug)]
 pub(crate) struct Inode {
-    /// Opened with `O_PATH`: names it, whatever it is called.
+    /// Opened with `O_PATH`: refers to the inode under any name.
     fd: OwnedFd,
-    /// In the backing file system.
+    /// The inode number in the backing file system.
     pub(crate) number: u64,
 }
 
@@ -38,12 +38,13 @@ impl Inode {
         &self.fd
     }
 
-    /// A path that leads to it by its descriptor.
+    /// Returns a path that reaches it through its descriptor.
     pub(crate) fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()))
     }
 
-    /// Opens it; for writing always for reading too, so that what is written over can be kept.
+    /// Opens it. A file opened for writing is opened for reading too, because the bytes before a change must be
+    /// readable.
     pub(crate) fn open_file(&self, writing: bool) -> io::Result<File> {
         File::options().read(true).write(writing).open(self.path())
     }
@@ -54,7 +55,7 @@ impl Inode {
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownInode {
     inode: Arc<Inode>,
     name: String,
     lookups: u64,
@@ -62,12 +63,12 @@ struct Known {
 
 #[derive(Debug)]
 pub(crate) struct Inodes {
-    known: HashMap<u64, Known>,
+    known: HashMap<u64, KnownInode>,
 }
 
 impl Inodes {
     pub(crate) fn new(root: Inode) -> Self {
-        let root = Known { inode: Arc::new(root), name: "/".into(), lookups: 1 };
+        let root = KnownInode { inode: Arc::new(root), name: "/".into(), lookups: 1 };
         Self { known: HashMap::from([(INodeNo::ROOT.0, root)]) }
     }
 
@@ -80,10 +81,10 @@ impl Inodes {
         self.known.get(&ino.0).map(|known| known.name.clone()).into_iter().collect()
     }
 
-    /// The kernel is told of it once more, under this name.
+    /// Counts one more reference by the kernel, under this name.
     pub(crate) fn look_up(&mut self, inode: Inode, name: &OsStr) -> Arc<Inode> {
         let name = name.to_string_lossy().into_owned();
-        let known = self.known.entry(inode.number).or_insert_with(|| Known {
+        let known = self.known.entry(inode.number).or_insert_with(|| KnownInode {
             inode: Arc::new(inode),
             name: String::new(),
             lookups: 0,

@@ -1,12 +1,12 @@
 //! A FUSE file system that passes everything through to a directory and fails on command, for tests.
 //!
-//! The program `ministore-faultfs BACKING MOUNTPOINT` is a process of its own: a process that is blocked on a mount
-//! which it serves itself cannot even be killed. It is told what to do over a Unix socket beside the mount point
-//! and not through a file inside it: a control file would be a name in every listing of a directory under test,
-//! and its own operations could be held back together with those they are to release.
+//! The program `ministore-faultfs BACKING MOUNTPOINT` is a separate process, because a process that is blocked on a
+//! mount that it serves itself cannot even be killed. It receives commands over a Unix socket next to the mount
+//! point and not through a file inside it: a control file would appear in every listing of a directory under test,
+//! and its own operations could be blocked together with those that they must release.
 //!
-//! [`Faultfs`] starts it, talks to it and takes it down. A [`Rule`] says which operation on which file
-//! is to fail, and how.
+//! [`Faultfs`] starts the program, sends it commands and ends it. A [`Rule`] selects an operation on a file and the
+//! fault.
 
 #![forbid(unsafe_code)]
 

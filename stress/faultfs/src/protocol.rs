@@ -1,4 +1,4 @@
-//! What can be asked of the file system: rules, commands and answers, one JSON value a line.
+//! The protocol of the control socket: rules, commands and replies, one JSON value per line.
 
 use std::{
     collections::BTreeMap,
@@ -10,22 +10,22 @@ use std::{
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-/// What is done to a file or a directory.
+/// A kind of operation on a file or a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Op {
-    /// Opening a file that is there.
+    /// Opening an existing file.
     Open,
     /// Creating a file or a directory.
     Create,
     /// Reading from a file.
     Read,
-    /// Writing to a file. The kernel cuts large writes into several.
+    /// Writing to a file. The kernel splits large writes.
     Write,
-    /// Cutting or extending a file.
+    /// Truncating or extending a file.
     SetLen,
-    /// `fsync`, `fdatasync`, and what follows a write with `O_DSYNC`.
+    /// `fsync`, `fdatasync`, and the sync after a write with `O_DSYNC`.
     Sync,
-    /// Renaming; its names are both the old one and the new one.
+    /// Renaming; a rule can name the old or the new name.
     Rename,
     /// Deleting.
     Remove,
@@ -35,16 +35,16 @@ pub enum Op {
     List,
 }
 
-/// What the file system asks of the kernel when it is mounted.
+/// The capabilities that the file system requests from the kernel when it is mounted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MountOptions {
-    /// Direct I/O may be asynchronous (`FUSE_ASYNC_DIO`), as libfuse asks by default.
+    /// Allow asynchronous direct I/O (`FUSE_ASYNC_DIO`), as libfuse does by default.
     pub async_direct_io: bool,
-    /// Every file bypasses the page cache (`FOPEN_DIRECT_IO`), as with libfuse's option `direct_io`.
+    /// Bypass the page cache for every file (`FOPEN_DIRECT_IO`), as libfuse's option `direct_io` does.
     pub open_direct_io: bool,
-    /// Direct I/O need not be aligned, as on most FUSE file systems.
+    /// Accept unaligned direct I/O, as most FUSE file systems do.
     pub unaligned_direct_io: bool,
-    /// The most bytes in one write; the kernel cuts larger ones.
+    /// The most bytes in one write; the kernel splits larger ones.
     pub max_write_bytes: Option<u32>,
 }
 
@@ -54,7 +54,7 @@ const UNALIGNED_DIRECT_IO: &str = "--unaligned-direct-io";
 const MAX_WRITE_BYTES: &str = "--max-write-bytes=";
 
 impl MountOptions {
-    /// The arguments that tell them to the program.
+    /// Returns the program's arguments for these options.
     pub(crate) fn to_args(self) -> Vec<String> {
         let Self { async_direct_io, open_direct_io, unaligned_direct_io, max_write_bytes } = self;
         let flags = [
@@ -80,126 +80,126 @@ impl MountOptions {
     }
 }
 
-/// Which rule; given by the file system.
+/// Identifies a rule; assigned by the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RuleId(pub(crate) u64);
 
-/// What is to go wrong, with which operation, and when.
+/// A fault, and the operations that it applies to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[must_use = "a rule works once it is handed to the file system"]
+#[must_use = "a rule works once it is passed to `Faultfs::set`"]
 pub struct Rule {
     pub(crate) op: Op,
-    /// A file name; `*` stands for any characters, once.
+    /// A file name; one `*` in it matches any characters.
     pub(crate) name: String,
-    /// Counted from when the rule is set; the next is 1.
+    /// The first operation that the rule applies to, counted from when the rule is set; the next one is 1.
     pub(crate) nth: u64,
-    /// How many, from the `nth` on.
+    /// The number of operations that the rule applies to, from the `nth` on.
     pub(crate) times: u64,
-    pub(crate) wait: Wait,
-    pub(crate) then: Then,
+    pub(crate) delay: Delay,
+    pub(crate) effect: OpEffect,
 }
 
-/// How long an operation is held back before anything else is done with it.
+/// How long an operation is delayed before it is performed.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) enum Wait {
-    Not,
+pub(crate) enum Delay {
+    None,
     For(Duration),
     UntilReleased,
 }
 
-/// What becomes of an operation.
+/// How an operation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Then {
-    Go,
-    /// Nothing is done.
+pub(crate) enum OpEffect {
+    Proceed,
+    /// The operation changes nothing.
     Fail {
         errno: i32,
-        unsynced: AfterFailure,
+        unsynced: UnsyncedData,
     },
-    /// A write writes so many bytes at most, and says so.
-    Short {
+    /// A write writes at most this many bytes and returns their number.
+    ShortWrite {
         bytes: usize,
     },
 }
 
-/// What becomes of data that was not synced yet when an operation fails.
+/// The state of a file's unsynced data after an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum AfterFailure {
+pub(crate) enum UnsyncedData {
     /// The next sync makes it durable.
     Kept,
-    /// It can be read, and no sync makes it durable any more.
+    /// It can be read, but no later sync makes it durable.
     Forgotten,
-    /// It is gone.
+    /// It is lost.
     Reverted,
 }
 
 impl Rule {
-    /// The next such operation on any file; it is carried out unless told otherwise.
+    /// Matches the next operation of this kind on any file. Without an effect, the operation is performed.
     pub fn on(op: Op) -> Self {
-        Self { op, name: "*".into(), nth: 1, times: 1, wait: Wait::Not, then: Then::Go }
+        Self { op, name: "*".into(), nth: 1, times: 1, delay: Delay::None, effect: OpEffect::Proceed }
     }
 
-    /// Only on files of this name; one `*` in it stands for any characters.
+    /// Matches only files of this name; one `*` in it matches any characters.
     pub fn named(mut self, name: &str) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Not the next one but the `nth` from now (the next is 1).
+    /// Starts with the `nth` operation from now (the next is 1).
     pub fn nth(mut self, nth: u64) -> Self {
         self.nth = nth;
         self
     }
 
-    /// So many in a row, not only one.
+    /// Applies to `times` operations in a row instead of one.
     pub fn times(mut self, times: u64) -> Self {
         self.times = times;
         self
     }
 
-    /// All from the first on.
-    pub fn for_ever(self) -> Self {
+    /// Applies to all operations from the first one on.
+    pub fn forever(self) -> Self {
         self.times(u64::MAX)
     }
 
-    /// It fails, and does nothing.
+    /// The operation fails and changes nothing.
     pub fn fails(self, errno: Errno) -> Self {
-        self.failing(errno, AfterFailure::Kept)
+        self.failing(errno, UnsyncedData::Kept)
     }
 
-    /// It fails, and what was written to the file since it was last synced is never going to be durable, though
-    /// everybody reads it: what ext4 and xfs do after a failed writeback, whose pages stay in the cache as if they
-    /// had been written. The next sync succeeds.
+    /// The operation fails, and the data written to the file since its last sync never becomes durable although it
+    /// can be read. This is what ext4 and xfs do after a failed writeback: the pages stay in the cache as if they
+    /// had been written, and the next sync succeeds.
     pub fn fails_and_forgets(self, errno: Errno) -> Self {
-        self.failing(errno, AfterFailure::Forgotten)
+        self.failing(errno, UnsyncedData::Forgotten)
     }
 
-    /// It fails, and what was written to the file since it was last synced is gone at once: the same once those
+    /// The operation fails, and the data written to the file since its last sync is lost at once, as after those
     /// pages have left the cache.
     pub fn fails_and_reverts(self, errno: Errno) -> Self {
-        self.failing(errno, AfterFailure::Reverted)
+        self.failing(errno, UnsyncedData::Reverted)
     }
 
-    fn failing(mut self, errno: Errno, unsynced: AfterFailure) -> Self {
-        self.then = Then::Fail { errno: errno.raw_os_error(), unsynced };
+    fn failing(mut self, errno: Errno, unsynced: UnsyncedData) -> Self {
+        self.effect = OpEffect::Fail { errno: errno.raw_os_error(), unsynced };
         self
     }
 
-    /// A write writes at most so many bytes, and says so.
+    /// A write writes at most `bytes` bytes and returns their number.
     pub fn writes_only(mut self, bytes: usize) -> Self {
-        self.then = Then::Short { bytes };
+        self.effect = OpEffect::ShortWrite { bytes };
         self
     }
 
-    /// It is held back for so long first.
+    /// The operation is delayed by this time.
     pub fn delayed(mut self, by: Duration) -> Self {
-        self.wait = Wait::For(by);
+        self.delay = Delay::For(by);
         self
     }
 
-    /// It is held back until the rule is released.
-    pub fn held(mut self) -> Self {
-        self.wait = Wait::UntilReleased;
+    /// The operation is blocked until the rule is released.
+    pub fn blocked(mut self) -> Self {
+        self.delay = Delay::UntilReleased;
         self
     }
 
@@ -220,39 +220,39 @@ fn glob(pattern: &str, name: &str) -> bool {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
     Add(Rule),
-    /// Ends a rule; what it holds back goes on.
+    /// Ends a rule; the operations that it blocks continue.
     Release(RuleId),
-    /// Ends every rule, every limit, and what is held back.
+    /// Ends every rule and every limit; blocked operations continue.
     Clear,
-    /// Files may grow by so many bytes together; beyond that, a write fails with this error.
-    LimitRoom {
+    /// Limits the bytes by which all files together may grow; a write beyond that fails with this error.
+    SetSpaceLimit {
         bytes: u64,
         errno: i32,
     },
-    /// From now on nothing can be changed.
+    /// Makes the file system read-only.
     ReadOnly,
-    /// Answers once the rule has met so many operations.
+    /// Replies once the rule was applied `times` times.
     AwaitFired {
         rule: RuleId,
         times: u64,
     },
-    /// Answers once the rule holds so many operations back.
-    AwaitHeld {
+    /// Replies once the rule blocks this many operations.
+    AwaitBlocked {
         rule: RuleId,
         operations: u64,
     },
-    /// How many operations the rule has met.
+    /// Replies with the number of operations that the rule was applied to.
     Fired(RuleId),
-    /// How many of each operation there were.
+    /// Replies with the number of operations of each kind.
     Counts,
-    /// Copies what a power cut would leave now into a directory.
+    /// Copies the state that a power cut would leave now into a directory.
     PowerCut {
         to: PathBuf,
     },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Answer {
+pub(crate) enum Reply {
     Done,
     Rule(RuleId),
     Count(u64),
@@ -260,7 +260,7 @@ pub(crate) enum Answer {
     Failed(String),
 }
 
-/// Where the program that serves a mount point listens.
+/// Returns the path of the control socket of a mount point.
 pub(crate) fn socket_path(mount_point: &Path) -> PathBuf {
     let mut path = mount_point.as_os_str().to_owned();
     path.push(".ctl");

@@ -1,4 +1,4 @@
-//! What a power cut would leave of each file: its content as it was last synced. Names are not part of it:
+//! The state of each file that a power cut would leave: its content at its last sync. Names are not part of it:
 //! creations, renames and deletions count as durable at once.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-/// What is done to the content of a file.
+/// A change of the content of a file.
 #[derive(Debug)]
 pub(crate) enum Change {
     Write { offset: u64, bytes: Vec<u8> },
@@ -17,27 +17,27 @@ pub(crate) enum Change {
 }
 
 #[derive(Debug)]
-struct Content {
+struct TrackedFile {
     durable: Vec<u8>,
-    /// Made since the last sync, oldest first.
+    /// Changes since the last sync, oldest first.
     changes: Vec<Change>,
 }
 
-/// By inode. A file that was never changed here is durable as it is.
+/// Tracked files by inode. A file that was never changed through this mount is durable as it is.
 #[derive(Debug, Default)]
 pub(crate) struct Unsynced {
-    files: HashMap<u64, Content>,
+    files: HashMap<u64, TrackedFile>,
 }
 
 impl Unsynced {
-    /// Makes a change, which is lost by a power cut until the file is synced.
-    pub(crate) fn make(&mut self, file: &File, inode: u64, change: Change) -> io::Result<()> {
+    /// Applies a change, which a power cut loses until the file is synced.
+    pub(crate) fn apply(&mut self, file: &File, inode: u64, change: Change) -> io::Result<()> {
         let content = match self.files.entry(inode) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
                 let mut durable = vec![0; file.metadata()?.len() as usize];
                 file.read_exact_at(&mut durable, 0)?;
-                unknown.insert(Content { durable, changes: Vec::new() })
+                unknown.insert(TrackedFile { durable, changes: Vec::new() })
             }
         };
         match &change {
@@ -48,32 +48,32 @@ impl Unsynced {
         Ok(())
     }
 
-    /// The file was synced.
+    /// Makes all changes of the file durable.
     pub(crate) fn sync(&mut self, inode: u64) {
-        if let Some(Content { durable, changes }) = self.files.get_mut(&inode) {
-            changes.drain(..).for_each(|change| change.apply(durable));
+        if let Some(TrackedFile { durable, changes }) = self.files.get_mut(&inode) {
+            changes.drain(..).for_each(|change| change.apply_to(durable));
         }
     }
 
-    /// The file is gone.
+    /// Drops a deleted file.
     pub(crate) fn forget(&mut self, inode: u64) {
         self.files.remove(&inode);
     }
 
-    /// What was not synced never will be, though it can be read still.
-    pub(crate) fn lose(&mut self, inode: u64) {
+    /// Makes the unsynced changes never durable; they stay readable.
+    pub(crate) fn forget_changes(&mut self, inode: u64) {
         if let Some(content) = self.files.get_mut(&inode) {
             content.changes.clear();
         }
     }
 
-    /// What was not synced is gone.
+    /// Drops the unsynced changes from the file.
     pub(crate) fn revert(&mut self, file: &File, inode: u64) -> io::Result<()> {
-        self.lose(inode);
+        self.forget_changes(inode);
         self.files.get(&inode).map_or(Ok(()), |content| content.write_to(file))
     }
 
-    /// Copies a directory as a power cut would leave it.
+    /// Copies a directory in the state that a power cut would leave.
     pub(crate) fn copy_durable(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::create_dir_all(to)?;
         for entry in fs::read_dir(from)? {
@@ -93,7 +93,7 @@ impl Unsynced {
     }
 }
 
-impl Content {
+impl TrackedFile {
     fn write_to(&self, file: &File) -> io::Result<()> {
         file.write_all_at(&self.durable, 0)?;
         file.set_len(self.durable.len() as u64)
@@ -101,7 +101,7 @@ impl Content {
 }
 
 impl Change {
-    fn apply(self, content: &mut Vec<u8>) {
+    fn apply_to(self, content: &mut Vec<u8>) {
         match self {
             Self::Write { offset, bytes } => {
                 let (start, end) = (offset as usize, offset as usize + bytes.len());
@@ -119,12 +119,12 @@ impl Change {
 mod tests {
     use super::*;
 
-    fn change(unsynced: &mut Unsynced, file: &File, inode: u64) {
+    fn apply_test_changes(unsynced: &mut Unsynced, file: &File, inode: u64) {
         for (offset, bytes) in [(8, "abcd"), (2, "xy"), (3, "z"), (20, "far")] {
-            unsynced.make(file, inode, Change::Write { offset, bytes: bytes.into() }).unwrap();
+            unsynced.apply(file, inode, Change::Write { offset, bytes: bytes.into() }).unwrap();
         }
         for len in [5, 7] {
-            unsynced.make(file, inode, Change::SetLen(len)).unwrap();
+            unsynced.apply(file, inode, Change::SetLen(len)).unwrap();
         }
     }
 
@@ -142,13 +142,13 @@ mod tests {
             unsynced.copy_durable(&here, &copies).unwrap();
             fs::read_to_string(copies.join("f")).unwrap()
         };
-        change(&mut unsynced, &file, inode);
+        apply_test_changes(&mut unsynced, &file, inode);
         assert_eq!(fs::read_to_string(&path).unwrap(), "01xz4\0\0");
         assert_eq!(after(&unsynced), "0123456789");
         unsynced.sync(inode);
         assert_eq!(after(&unsynced), "01xz4\0\0");
-        unsynced.make(&file, inode, Change::Write { offset: 0, bytes: b"lost".into() }).unwrap();
-        unsynced.lose(inode);
+        unsynced.apply(&file, inode, Change::Write { offset: 0, bytes: b"lost".into() }).unwrap();
+        unsynced.forget_changes(inode);
         unsynced.sync(inode);
         assert_eq!(
             (fs::read_to_string(&path).unwrap(), after(&unsynced)),

@@ -1,4 +1,4 @@
-//! One file system under attack: recordings, power cuts in each, the controls, and what is counted.
+//! The attack on one file system: recordings, power cuts in each, the controls, and the counts.
 
 use std::{
     io,
@@ -8,253 +8,268 @@ use std::{
 };
 
 use crate::{
-    bench::Bench,
-    check::Trouble,
-    crash::{Builder, Crash, Kept, Moments, crashes_at, pending_bytes},
-    crew::{Findings, Limits, try_all},
+    acked_state,
+    check::Finding,
+    crash::{Crash, CrashPoints, ImageBuilder, KeptWrites, crashes_at, pending_bytes},
     filesystem::FileSystem,
-    mark::Mark,
-    promise,
+    image_tester::ImageTester,
+    marker::Marker,
     random::Random,
-    record::{Before, Failed, Setting, record},
+    record::{PowerCutState, RecordingConfig, RecordingError, record},
     recording::{Event, Recording},
     replay,
+    workers::{CheckResults, StopConditions, check_all},
 };
 
-/// Moments tried of one recording.
-const MOMENTS: usize = 90;
+/// Crash points tested per recording.
+const POINTS_PER_RECORDING: usize = 90;
 
-/// Power cuts in a row, each in the work on what the one before left.
+/// Consecutive power cuts. Each interrupts the workload that continues on the image left by the previous one.
 const GENERATIONS: u64 = 3;
 
-/// Moments tried for a control, and the losses that are enough.
-const CONTROL_MOMENTS: usize = 40;
+/// Crash points tested for a control, and the number of losses after which it stops.
+const CONTROL_POINTS: usize = 40;
 const CONTROL_LOSSES: usize = 3;
 
-/// How many of the last flushes the control's disk did not carry out.
+/// The number of last flushes that the disk of the control ignored.
 const CONTROL_FLUSHES_IGNORED: usize = 8;
 
-/// Troubles of one recording that are enough.
-const TROUBLES_MAX: usize = 5;
+/// The number of findings after which the attack stops.
+const MAX_FINDINGS: usize = 5;
 
-/// What to do.
+/// Configuration of an attack.
 #[derive(Debug, Clone)]
-pub(crate) struct Orders {
+pub(crate) struct AttackConfig {
     pub(crate) seed: u64,
-    /// Moments to try on each file system; or until the time is over.
-    pub(crate) amount: Amount,
+    /// The number of crash points, or the time, for each file system.
+    pub(crate) run_length: RunLength,
     pub(crate) workers: usize,
-    /// Where the recording of a trouble is kept.
+    /// The directory that keeps the recordings of findings.
     pub(crate) keep: PathBuf,
     pub(crate) uring: bool,
 }
 
-/// When it is enough.
+/// The length of an attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Amount {
-    Moments(usize),
+pub(crate) enum RunLength {
+    CrashPoints(usize),
     Time(Duration),
 }
 
-/// What was done to one file system, and what came of it.
+/// Counts and findings of the attack on one file system.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct AttackStats {
     pub(crate) recordings: usize,
     /// Records acknowledged in them.
     pub(crate) records: u64,
     pub(crate) writes: usize,
     pub(crate) flushes: usize,
-    pub(crate) moments: usize,
+    pub(crate) points: usize,
     pub(crate) images: usize,
-    /// Those of them whose file system did not survive being torn inside its own blocks.
+    /// The images whose file system did not survive a torn write within one of its own blocks.
     pub(crate) unmountable: usize,
-    /// Most bytes at stake at one moment.
-    pub(crate) pending_bytes_max: u64,
+    /// Maximum number of unflushed bytes at a crash point.
+    pub(crate) max_pending_bytes: u64,
     pub(crate) checking: Duration,
-    pub(crate) troubles: Vec<String>,
-    /// Losses found where there had to be some: acknowledged too early, and flushes ignored.
+    pub(crate) findings: Vec<String>,
+    /// Losses found by the controls, which must find some: early acknowledgements, and ignored flushes.
     pub(crate) control_early: usize,
     pub(crate) control_ignored: usize,
 }
 
-/// Attacks `file_system` as ordered.
-pub(crate) fn attack(file_system: FileSystem, orders: &Orders, stop: &AtomicBool) -> io::Result<Tally> {
-    let benches = (0..orders.workers)
-        .map(|number| Bench::new(file_system, file_system.disk_bytes(), number, orders.uring))
+/// Attacks `file_system`.
+pub(crate) fn attack(
+    file_system: FileSystem,
+    config: &AttackConfig,
+    stop: &AtomicBool,
+) -> io::Result<AttackStats> {
+    let testers = (0..config.workers)
+        .map(|number| ImageTester::new(file_system, file_system.disk_bytes(), number, config.uring))
         .collect::<io::Result<Vec<_>>>()?;
-    let deadline = match orders.amount {
-        Amount::Time(time) => Some(Instant::now() + time),
-        Amount::Moments(_) => None,
+    let deadline = match config.run_length {
+        RunLength::Time(time) => Some(Instant::now() + time),
+        RunLength::CrashPoints(_) => None,
     };
-    let mut attack = Attack { file_system, orders, stop, deadline, benches, tally: Tally::default() };
+    let mut attack =
+        AttackRun { file_system, config, stop, deadline, testers, stats: AttackStats::default() };
     attack.control_early()?;
-    let mut seed = orders.seed;
+    let mut seed = config.seed;
     while !attack.is_over() {
-        attack.lives(seed)?;
+        attack.run_generations(seed)?;
         seed += 1;
     }
-    Ok(attack.tally)
+    Ok(attack.stats)
 }
 
 #[derive(Debug)]
-struct Attack<'a> {
+struct AttackRun<'a> {
     file_system: FileSystem,
-    orders: &'a Orders,
+    config: &'a AttackConfig,
     stop: &'a AtomicBool,
     deadline: Option<Instant>,
-    benches: Vec<Bench>,
-    tally: Tally,
+    testers: Vec<ImageTester>,
+    stats: AttackStats,
 }
 
-impl Attack<'_> {
+impl AttackRun<'_> {
     fn is_over(&self) -> bool {
-        let enough = match self.orders.amount {
-            Amount::Moments(moments) => self.tally.moments >= moments,
-            Amount::Time(_) => self.deadline.is_some_and(|deadline| Instant::now() > deadline),
+        let enough = match self.config.run_length {
+            RunLength::CrashPoints(points) => self.stats.points >= points,
+            RunLength::Time(_) => self.deadline.is_some_and(|deadline| Instant::now() > deadline),
         };
-        enough || self.stop.load(Ordering::Relaxed) || self.tally.troubles.len() >= TROUBLES_MAX
+        enough || self.stop.load(Ordering::Relaxed) || self.stats.findings.len() >= MAX_FINDINGS
     }
 
-    /// A new file system, work, a power cut, work on what is left, and so on.
-    fn lives(&mut self, seed: u64) -> io::Result<()> {
-        let mut before: Option<Before> = None;
+    /// Records the workload on a new file system, cuts the power, continues the workload on one of the images, and
+    /// repeats.
+    fn run_generations(&mut self, seed: u64) -> io::Result<()> {
+        let mut before: Option<PowerCutState> = None;
         for generation in 0..GENERATIONS {
             if self.is_over() {
                 break;
             }
-            let setting = self.setting(seed, generation, false);
-            let Some(recording) = self.record(&setting, before.as_ref())? else { break };
-            let begins = before.map_or(0, |before| before.said.len());
-            let marks = promise::marks(&recording.events).map_err(io::Error::other)?;
-            self.count(&recording, begins, &marks);
+            let config = self.recording_config(seed, generation, false);
+            let Some(recording) = self.record(&config, before.as_ref())? else { break };
+            let start = before.map_or(0, |before| before.markers.len());
+            let markers = acked_state::markers(&recording.events).map_err(io::Error::other)?;
+            self.count(&recording, start, &markers);
             let mut random = Random::new(&[seed, generation, 1]);
-            if generation == 0 && self.tally.control_ignored == 0 {
-                self.control_ignored(&recording, &marks, &mut random);
+            if generation == 0 && self.stats.control_ignored == 0 {
+                self.control_ignored(&recording, &markers, &mut random);
             }
-            let crashes = self.choose(&recording, begins, &mut random);
-            let findings = self.run(&recording, &marks, &crashes, TROUBLES_MAX);
-            self.tally.moments += findings.moments.len();
-            self.report(&setting, &recording, findings)?;
-            before = Some(power_cut(&recording, &crashes, &mut random));
+            let crashes = self.choose_crashes(&recording, start, &mut random);
+            let results = self.check_crashes(&recording, &markers, &crashes, MAX_FINDINGS);
+            self.stats.points += results.points.len();
+            self.report(&config, &recording, results)?;
+            before = Some(choose_power_cut(&recording, &crashes, &mut random));
         }
         Ok(())
     }
 
-    fn setting(&self, seed: u64, generation: u64, early: bool) -> Setting {
+    fn recording_config(&self, seed: u64, generation: u64, early: bool) -> RecordingConfig {
         let (rounds, steps) = if early { (1, 12) } else { (4, 5) };
-        Setting {
+        RecordingConfig {
             file_system: self.file_system,
             seed,
             generation,
             rounds,
             steps,
-            uring: self.orders.uring,
+            uring: self.config.uring,
             early,
         }
     }
 
-    /// None where the workload failed: that is a trouble like any other.
-    fn record(&mut self, setting: &Setting, before: Option<&Before>) -> io::Result<Option<Recording>> {
-        match record(setting, before, self.stop) {
+    /// Returns `None` if the workload failed, which is a finding like any other.
+    fn record(
+        &mut self,
+        config: &RecordingConfig,
+        before: Option<&PowerCutState>,
+    ) -> io::Result<Option<Recording>> {
+        match record(config, before, self.stop) {
             Ok(recording) => Ok(Some(recording)),
-            Err(Failed::Instrument(error)) => Err(error),
-            Err(Failed::Workload(what)) => {
-                self.tally.troubles.push(format!("{}, seed {}: {what}", setting.file_system, setting.seed));
+            Err(RecordingError::Harness(error)) => Err(error),
+            Err(RecordingError::Workload(message)) => {
+                self.stats.findings.push(format!("{}, seed {}: {message}", config.file_system, config.seed));
                 Ok(None)
             }
         }
     }
 
-    fn count(&mut self, recording: &Recording, begins: usize, marks: &[(usize, Mark)]) {
-        let tally = &mut self.tally;
-        tally.recordings += 1;
-        for (_, mark) in marks.iter().filter(|(place, _)| *place >= begins) {
-            if let Mark::Acknowledged { count, .. } = mark {
-                tally.records += count;
+    fn count(&mut self, recording: &Recording, start: usize, markers: &[(usize, Marker)]) {
+        let stats = &mut self.stats;
+        stats.recordings += 1;
+        for (_, marker) in markers.iter().filter(|(position, _)| *position >= start) {
+            if let Marker::Acknowledged { count, .. } = marker {
+                stats.records += count;
             }
         }
         for event in &recording.events {
             match event {
-                Event::Write { .. } => tally.writes += 1,
-                Event::Flush => tally.flushes += 1,
-                Event::Mark(_) => {}
+                Event::Write { .. } => stats.writes += 1,
+                Event::Flush => stats.flushes += 1,
+                Event::Marker(_) => {}
             }
         }
     }
 
-    fn choose(&mut self, recording: &Recording, begins: usize, random: &mut Random) -> Vec<Crash> {
-        let wanted = match self.orders.amount {
-            Amount::Moments(moments) => MOMENTS.min(moments - self.tally.moments),
-            Amount::Time(_) => MOMENTS,
+    fn choose_crashes(&mut self, recording: &Recording, start: usize, random: &mut Random) -> Vec<Crash> {
+        let count = match self.config.run_length {
+            RunLength::CrashPoints(points) => POINTS_PER_RECORDING.min(points - self.stats.points),
+            RunLength::Time(_) => POINTS_PER_RECORDING,
         };
-        let moments = Moments::of(&recording.events, begins).sample(wanted, random);
-        let at_stake =
-            moments.iter().map(|at| pending_bytes(&recording.events, *at)).max().unwrap_or_default();
-        self.tally.pending_bytes_max = self.tally.pending_bytes_max.max(at_stake);
-        moments.into_iter().flat_map(|at| crashes_at(&recording.events, at, random)).collect()
+        let points = CrashPoints::of(&recording.events, start).sample(count, random);
+        let pending = points.iter().map(|at| pending_bytes(&recording.events, *at)).max().unwrap_or_default();
+        self.stats.max_pending_bytes = self.stats.max_pending_bytes.max(pending);
+        points.into_iter().flat_map(|at| crashes_at(&recording.events, at, random)).collect()
     }
 
-    fn run(
+    fn check_crashes(
         &mut self,
         recording: &Recording,
-        marks: &[(usize, Mark)],
+        markers: &[(usize, Marker)],
         crashes: &[Crash],
-        troubles_max: usize,
-    ) -> Findings {
-        let limits = Limits { stop: self.stop, deadline: self.deadline, troubles_max };
-        let begun = Instant::now();
-        let findings = try_all(&mut self.benches, recording, marks, crashes, limits);
-        self.tally.checking += begun.elapsed();
-        self.tally.images += findings.images;
-        self.tally.unmountable += findings.unmountable;
-        findings
+        max_findings: usize,
+    ) -> CheckResults {
+        let stop_conditions = StopConditions { stop: self.stop, deadline: self.deadline, max_findings };
+        let started = Instant::now();
+        let results = check_all(&mut self.testers, recording, markers, crashes, stop_conditions);
+        self.stats.checking += started.elapsed();
+        self.stats.images += results.images;
+        self.stats.unmountable += results.unmountable;
+        results
     }
 
-    /// A caller that is told too early must be found out.
+    /// Checks that early acknowledgements are detected.
     fn control_early(&mut self) -> io::Result<()> {
-        let setting = self.setting(self.orders.seed, 0, true);
-        let Some(recording) = self.record(&setting, None)? else { return Ok(()) };
-        let marks = promise::marks(&recording.events).map_err(io::Error::other)?;
-        let mut random = Random::new(&[self.orders.seed, 2]);
-        self.tally.control_early = self.control(&recording, &marks, 0, &mut random);
+        let config = self.recording_config(self.config.seed, 0, true);
+        let Some(recording) = self.record(&config, None)? else { return Ok(()) };
+        let markers = acked_state::markers(&recording.events).map_err(io::Error::other)?;
+        let mut random = Random::new(&[self.config.seed, 2]);
+        self.stats.control_early = self.count_control_losses(&recording, &markers, 0, &mut random);
         Ok(())
     }
 
-    /// A disk that does not flush must be found out.
-    fn control_ignored(&mut self, recording: &Recording, marks: &[(usize, Mark)], random: &mut Random) {
-        self.tally.control_ignored = self.control(recording, marks, CONTROL_FLUSHES_IGNORED, random);
+    /// Checks that a disk that ignores flushes is detected.
+    fn control_ignored(&mut self, recording: &Recording, markers: &[(usize, Marker)], random: &mut Random) {
+        self.stats.control_ignored =
+            self.count_control_losses(recording, markers, CONTROL_FLUSHES_IGNORED, random);
     }
 
-    fn control(
+    fn count_control_losses(
         &mut self,
         recording: &Recording,
-        marks: &[(usize, Mark)],
+        markers: &[(usize, Marker)],
         flushes_ignored: usize,
         random: &mut Random,
     ) -> usize {
-        let moments = Moments::of(&recording.events, 0).promises(CONTROL_MOMENTS, random);
-        let crash = |at| Crash { at, kept: Kept::Nothing, flushes_ignored };
-        let crashes: Vec<Crash> = moments.into_iter().map(crash).collect();
-        let findings = self.run(recording, marks, &crashes, CONTROL_LOSSES);
-        findings.troubles.iter().filter(|(_, trouble)| matches!(trouble, Trouble::Broken { .. })).count()
+        let points = CrashPoints::of(&recording.events, 0).sample_after_markers(CONTROL_POINTS, random);
+        let crash = |at| Crash { at, kept: KeptWrites::Nothing, flushes_ignored };
+        let crashes: Vec<Crash> = points.into_iter().map(crash).collect();
+        let results = self.check_crashes(recording, markers, &crashes, CONTROL_LOSSES);
+        results.findings.iter().filter(|(_, finding)| matches!(finding, Finding::Violation { .. })).count()
     }
 
-    /// Keeps the recording of a trouble, with the commands that replay it.
-    fn report(&mut self, setting: &Setting, recording: &Recording, findings: Findings) -> io::Result<()> {
-        let Findings { troubles, .. } = findings;
-        if troubles.is_empty() {
+    /// Saves the recording of a finding, and adds the commands that replay it.
+    fn report(
+        &mut self,
+        config: &RecordingConfig,
+        recording: &Recording,
+        results: CheckResults,
+    ) -> io::Result<()> {
+        let CheckResults { findings, .. } = results;
+        if findings.is_empty() {
             return Ok(());
         }
-        let Setting { file_system, seed, generation, .. } = setting;
+        let RecordingConfig { file_system, seed, generation, .. } = config;
         let file =
-            self.orders.keep.join(format!("powercut-{file_system}-seed{seed}-generation{generation}.rec"));
+            self.config.keep.join(format!("powercut-{file_system}-seed{seed}-generation{generation}.rec"));
         recording.save(&file)?;
-        for (crash, trouble) in troubles {
-            if let Trouble::Instrument { .. } = trouble {
-                return Err(io::Error::other(trouble.to_string()));
+        for (crash, finding) in findings {
+            if let Finding::Harness { .. } = finding {
+                return Err(io::Error::other(finding.to_string()));
             }
-            self.tally.troubles.push(format!(
-                "{file_system}, seed {seed}, generation {generation}: {trouble}\n  replay: {}",
+            self.stats.findings.push(format!(
+                "{file_system}, seed {seed}, generation {generation}: {finding}\n  replay: {}",
                 replay::command(*file_system, &file, crash)
             ));
         }
@@ -262,11 +277,11 @@ impl Attack<'_> {
     }
 }
 
-/// What the next life begins with: one of the images just tried, and what was said until then.
-fn power_cut(recording: &Recording, crashes: &[Crash], random: &mut Random) -> Before {
+/// Returns the state that the next generation starts with: one of the images just tested, and the markers before it.
+fn choose_power_cut(recording: &Recording, crashes: &[Crash], random: &mut Random) -> PowerCutState {
     let index = usize::try_from(random.below(crashes.len() as u64)).unwrap_or_default();
-    let everything = Crash { at: recording.events.len(), kept: Kept::Everything, flushes_ignored: 0 };
+    let everything = Crash { at: recording.events.len(), kept: KeptWrites::Everything, flushes_ignored: 0 };
     let crash = crashes.get(index).copied().unwrap_or(everything);
-    let said = recording.events[..crash.at].iter().filter(|event| matches!(event, Event::Mark(_)));
-    Before { image: Builder::new(recording).image(crash), said: said.cloned().collect() }
+    let markers = recording.events[..crash.at].iter().filter(|event| matches!(event, Event::Marker(_)));
+    PowerCutState { image: ImageBuilder::new(recording).image(crash), markers: markers.cloned().collect() }
 }

@@ -1,5 +1,5 @@
-//! What is asked of the journals in a file system that was just mounted after a power cut: read, examined, opened,
-//! appended to, closed, read again, and read by the original.
+//! Checks the journals in a file system that was mounted after a power cut: each is verified, read, opened, appended
+//! to, closed, verified and read again. Some are also replayed by `ministore` 0.1.7.
 
 use std::{
     fmt, io,
@@ -12,50 +12,50 @@ use ministore_uring::{
 };
 
 use crate::{
-    crash::{Crash, Kept},
-    line::{CHECKER, Line},
-    promise::{Found, Promise},
+    acked_state::{AckedState, JournalContents},
+    crash::{Crash, KeptWrites},
     random::Random,
+    test_record::{CHECKER, TestRecord},
     workload,
 };
 
-/// The original reads one journal in so many: it reads slowly.
-const ORIGINAL_READS_ONE_IN: u64 = 6;
+/// `ministore` 0.1.7 replays one journal in this many, because it reads slowly.
+const LEGACY_REPLAY_ONE_IN: u64 = 6;
 
 /// A record with its sequence number.
-type Numbered = (u64, Line);
+type NumberedRecord = (u64, TestRecord);
 
-/// Why a power cut is not survived, or not tried.
+/// Why the test of an image failed.
 #[derive(Debug)]
-pub(crate) enum Trouble {
-    /// What was promised does not hold.
-    Broken { journal: u64, what: String },
-    /// The file system itself did not come back.
+pub(crate) enum Finding {
+    /// A journal violates a guarantee.
+    Violation { journal: u64, message: String },
+    /// The file system cannot be mounted.
     NotMounted(String),
-    /// This program's own fault, or the machine's.
-    Instrument { doing: &'static str, error: io::Error },
+    /// The test program or the machine failed.
+    Harness { action: &'static str, error: io::Error },
 }
 
-impl Trouble {
-    pub(crate) fn instrument(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |error| Self::Instrument { doing, error }
+impl Finding {
+    pub(crate) fn harness(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Harness { action, error }
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Broken { journal, what } => write!(f, "journal {journal}: {what}"),
+            Self::Violation { journal, message } => write!(f, "journal {journal}: {message}"),
             Self::NotMounted(error) => write!(f, "the file system cannot be mounted: {error}"),
-            Self::Instrument { doing, error } => write!(f, "instrument: {doing}: {error}"),
+            Self::Harness { action, error } => write!(f, "test harness: {action}: {error}"),
         }
     }
 }
 
-/// Does the asking.
+/// Checks journals.
 #[derive(Debug)]
 pub(crate) struct Checker {
-    /// For the original, which needs tokio.
+    /// For `ministore` 0.1.7, which needs tokio.
     runtime: tokio::runtime::Runtime,
     uring: bool,
 }
@@ -66,117 +66,122 @@ impl Checker {
         Ok(Self { runtime, uring })
     }
 
-    /// Everything that must hold in the mounted `dir`.
-    pub(crate) fn check(&self, dir: &Path, promises: &[Promise], crash: Crash) -> Result<(), Trouble> {
+    /// Checks all journals in the mounted `dir`.
+    pub(crate) fn check(&self, dir: &Path, acked_states: &[AckedState], crash: Crash) -> Result<(), Finding> {
         let kept = match crash.kept {
-            Kept::Nothing => 1,
-            Kept::Everything => 2,
-            Kept::Some { seed, .. } => seed,
+            KeptWrites::Nothing => 1,
+            KeptWrites::Everything => 2,
+            KeptWrites::Some { seed, .. } => seed,
         };
         let mut random = Random::new(&[crash.at as u64, kept]);
-        for promise in promises {
-            let journal = promise.journal;
-            let asked =
-                Asked { path: workload::path(dir, journal), promise, checker: self, variant: random.next() };
-            asked.check().map_err(|what| Trouble::Broken { journal, what })?;
+        for acked in acked_states {
+            let journal = acked.journal;
+            let path = workload::path(dir, journal);
+            let check = JournalCheck { path, acked, checker: self, variant: random.next() };
+            check.run().map_err(|message| Finding::Violation { journal, message })?;
         }
         Ok(())
     }
 }
 
-/// One journal.
+/// The check of one journal.
 #[derive(Debug)]
-struct Asked<'a> {
+struct JournalCheck<'a> {
     path: PathBuf,
-    promise: &'a Promise,
+    acked: &'a AckedState,
     checker: &'a Checker,
     variant: u64,
 }
 
-impl Asked<'_> {
-    fn check(&self) -> Result<(), String> {
+impl JournalCheck<'_> {
+    fn run(&self) -> Result<(), String> {
         let exists = self.path.parent().is_some_and(Path::exists);
-        if !exists && !self.promise.was_opened() {
+        if !exists && !self.acked.was_opened() {
             return Ok(());
         }
         let before = self.check_before_recovery()?;
-        let next_seq = self.recover_and_append(before.as_deref().map(next_of))?;
+        let next_seq = self.recover_and_append(before.as_deref().map(seq_after))?;
         self.check_closed(before.as_deref(), next_seq)
     }
 
-    /// Read by a reader that never writes: what it finds is what recovery must find. None where there is no journal yet.
-    fn check_before_recovery(&self) -> Result<Option<Vec<Numbered>>, String> {
-        let examined = match verify(&self.path) {
-            Err(_) if !self.promise.was_opened() => return Ok(None),
-            examined => examined.map_err(|error| format!("verify after the power cut: {error}"))?,
+    /// Returns the records that a reader finds before recovery, which recovery must keep. Returns `None` if the journal
+    /// was not created yet.
+    fn check_before_recovery(&self) -> Result<Option<Vec<NumberedRecord>>, String> {
+        let report = match verify(&self.path) {
+            Err(_) if !self.acked.was_opened() => return Ok(None),
+            report => report.map_err(|error| format!("verify after the power cut: {error}"))?,
         };
-        no_faults(&examined, "after the power cut")?;
+        check_no_faults(&report, "after the power cut")?;
         let records = self.records("after the power cut")?;
-        self.promise.check(&Found { records: &records, segments: self.segments()? })?;
+        self.acked.check(&JournalContents { records: &records, segments: self.segments()? })?;
         Ok(Some(records))
     }
 
-    /// Appends a record and a batch; the sequence number to come.
+    /// Opens the journal and appends a record and a batch. Returns the next sequence number.
     fn recover_and_append(&self, readable: Option<u64>) -> Result<u64, String> {
-        let journal = self.promise.journal;
+        let journal = self.acked.journal;
         let options = workload::options(journal, self.variant, self.checker.uring);
         let store =
-            options.open_blocking(&self.path).map_err(|error| format!("LOST: open refuses: {error}"))?;
+            options.open_blocking(&self.path).map_err(|error| format!("LOST: open fails: {error}"))?;
         let next_seq = store.open_report().next_seq;
         if readable.is_some_and(|readable| readable != next_seq) {
-            return Err(format!("readers found {readable:?} to come, recovery {next_seq}"));
+            return Err(format!("readers expect {readable:?} next, recovery {next_seq}"));
         }
-        let lines: Vec<Line> =
-            (0..3).map(|place| Line::new((journal, 0, CHECKER), place + 2, place, 3, 100)).collect();
-        let first = Line::new((journal, 0, CHECKER), 1, 0, 1, 100);
+        let records: Vec<TestRecord> =
+            (0..3).map(|index| TestRecord::new((journal, 0, CHECKER), index + 2, index, 3, 100)).collect();
+        let first = TestRecord::new((journal, 0, CHECKER), 1, 0, 1, 100);
         let appended = store.blocking().submit(&first).and_then(|pending| pending.wait());
         let seq = appended.map_err(|error| format!("append after recovery: {error}"))?.seq;
         let seqs =
-            store.blocking().append_batch(&lines).map_err(|error| format!("append a batch: {error}"))?;
+            store.blocking().append_batch(&records).map_err(|error| format!("append a batch: {error}"))?;
         if (seq, &seqs) != (next_seq, &(next_seq + 1..next_seq + 4)) {
-            return Err(format!("appended as {seq} and {seqs:?} where {next_seq} was to come"));
+            return Err(format!("appended as {seq} and {seqs:?}, expected {next_seq}"));
         }
         store.blocking().close().map_err(|error| format!("close after recovery: {error}"))?;
         Ok(seqs.end)
     }
 
-    /// After a clean close everything is as if nothing had happened. `before` is what readers found before recovery.
-    fn check_closed(&self, before: Option<&[Numbered]>, next_seq: u64) -> Result<(), String> {
-        let examined = verify(&self.path).map_err(|error| format!("verify after recovery: {error}"))?;
-        no_faults(&examined, "after recovery")?;
-        if let Some(tail) = &examined.torn_tail {
+    /// Checks the journal after a clean close. `before` are the records that readers found before recovery.
+    fn check_closed(&self, before: Option<&[NumberedRecord]>, next_seq: u64) -> Result<(), String> {
+        let report = verify(&self.path).map_err(|error| format!("verify after recovery: {error}"))?;
+        check_no_faults(&report, "after recovery")?;
+        if let Some(tail) = &report.torn_tail {
             return Err(format!("torn tail after a clean close: {tail}"));
         }
-        if let Some(open) = examined.segments.iter().find(|segment| segment.state != SegmentState::Closed) {
+        if let Some(open) = report.segments.iter().find(|segment| segment.state != SegmentState::Closed) {
             return Err(format!("{} is {} after a clean close", open.path.display(), open.state));
         }
         let mut records = self.records("after recovery")?;
-        if next_of(&records) != next_seq {
-            return Err(format!("{next_seq} was to come after recovery, {} is", next_of(&records)));
+        if seq_after(&records) != next_seq {
+            return Err(format!(
+                "next number after recovery: expected {next_seq}, found {}",
+                seq_after(&records)
+            ));
         }
-        if self.variant.is_multiple_of(ORIGINAL_READS_ONE_IN) {
-            self.check_original(&records)?;
+        if self.variant.is_multiple_of(LEGACY_REPLAY_ONE_IN) {
+            self.check_legacy_replay(&records)?;
         }
         let appended = records.split_off(records.len().saturating_sub(4));
-        if appended.len() != 4 || appended.iter().any(|(_, line)| line.caller != CHECKER || !line.is_whole())
+        if appended.len() != 4
+            || appended.iter().any(|(_, record)| record.client != CHECKER || !record.is_intact())
         {
-            return Err(format!("what was appended after recovery is not there: {appended:?}"));
+            return Err(format!("the records appended after recovery are missing: {appended:?}"));
         }
-        let found = Found { records: &records, segments: examined.segments.len() };
+        let found = JournalContents { records: &records, segments: report.segments.len() };
         match before {
-            None => self.promise.check(&found),
-            Some(before) if before.ends_with(&records) => self.promise.check_numbers(&found),
-            Some(_) => Err("LOST: recovery changed what readers had found".into()),
+            None => self.acked.check(&found),
+            Some(before) if before.ends_with(&records) => self.acked.check_numbers(&found),
+            Some(_) => Err("LOST: recovery changed records that readers had found".into()),
         }
     }
 
-    fn check_original(&self, records: &[Numbered]) -> Result<(), String> {
-        let replay = ministore::MiniStore::replay::<Line, _>(&self.path);
+    fn check_legacy_replay(&self, records: &[NumberedRecord]) -> Result<(), String> {
+        let replay = ministore::MiniStore::replay::<TestRecord, _>(&self.path);
         let read = self.checker.runtime.block_on(replay);
-        let read = read.map_err(|error| format!("the original cannot replay: {error}"))?;
-        if !read.iter().eq(records.iter().map(|(_, line)| line)) {
+        let read = read.map_err(|error| format!("ministore 0.1.7 cannot replay: {error}"))?;
+        if !read.iter().eq(records.iter().map(|(_, record)| record)) {
             return Err(format!(
-                "the original replays {} records, others, not these {}",
+                "ministore 0.1.7 replays {} records that differ from the {} expected",
                 read.len(),
                 records.len()
             ));
@@ -184,15 +189,15 @@ impl Asked<'_> {
         Ok(())
     }
 
-    fn records(&self, when: &str) -> Result<Vec<Numbered>, String> {
+    fn records(&self, when: &str) -> Result<Vec<NumberedRecord>, String> {
         let reader =
-            Reader::open(&self.path).map_err(|error| format!("LOST: {when}, a reader says: {error}"))?;
-        let records: Records<Line> = reader.records();
+            Reader::open(&self.path).map_err(|error| format!("LOST: {when}, a reader fails: {error}"))?;
+        let records: Records<TestRecord> = reader.records();
         let records = records.map(|record| record.map(|record| (record.seq, record.value)));
-        records.collect::<Result<_, _>>().map_err(|error| format!("LOST: {when}, a reader says: {error}"))
+        records.collect::<Result<_, _>>().map_err(|error| format!("LOST: {when}, a reader fails: {error}"))
     }
 
-    /// Files of the journal: archived segments and the active one.
+    /// Returns the number of segment files: the rotated segments and the active one.
     fn segments(&self) -> Result<usize, String> {
         let dir = self.path.parent().unwrap_or(&self.path);
         let names = std::fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
@@ -204,13 +209,13 @@ impl Asked<'_> {
     }
 }
 
-fn next_of(records: &[Numbered]) -> u64 {
+fn seq_after(records: &[NumberedRecord]) -> u64 {
     records.last().map_or(1, |(seq, _)| seq + 1)
 }
 
-fn no_faults(examined: &VerifyReport, when: &str) -> Result<(), String> {
-    match examined.faults.first() {
-        Some(fault) => Err(format!("LOST: {when}: {} faults: {fault}", examined.faults.len())),
+fn check_no_faults(report: &VerifyReport, when: &str) -> Result<(), String> {
+    match report.faults.first() {
+        Some(fault) => Err(format!("LOST: {when}: {} faults: {fault}", report.faults.len())),
         None => Ok(()),
     }
 }

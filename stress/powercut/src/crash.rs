@@ -1,7 +1,7 @@
-//! What a power cut may leave on a disk: everything before the last flush, and any subset of the sectors written
-//! after it. Pure: chooses and builds images, touches no file system.
+//! The disk images that a power cut may leave: everything before the last flush, and any subset of the sectors written
+//! after it. This module is pure: it chooses and builds images and accesses no file system.
 //!
-//! Which of several writes to one sector is the newest one kept follows from the subset: they are applied in order.
+//! The kept writes are applied in order, so the last kept write to a sector wins.
 
 use std::{collections::HashSet, fmt, str::FromStr};
 
@@ -11,12 +11,13 @@ use crate::{
     recording::{Event, Recording},
 };
 
-/// What of the writes that were not flushed is on the disk.
+/// The unflushed writes that reached the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum KeptWrites {
     Nothing,
     Everything,
-    /// Each unit of so many bytes with so many percent, by a seed. `unit_bytes` 0: whole writes.
+    /// Each unit of `unit_bytes` is kept with a probability of `percent`, chosen by `seed`. A unit of 0 bytes is a
+    /// whole write.
     Some {
         unit_bytes: u64,
         percent: u64,
@@ -24,18 +25,18 @@ pub(crate) enum Kept {
     },
 }
 
-/// What file systems write their own metadata in, in bytes.
+/// The metadata block size of the file systems.
 const BLOCK_BYTES: u64 = 4096;
 
-impl Kept {
-    /// Whether a block of a file system may be there in part. Journals must survive that; the file systems themselves
-    /// do not always: the checksum of a superblock does not fit then.
+impl KeptWrites {
+    /// Returns `true` if a file system block may be kept in part. Journals must survive that. The file systems
+    /// themselves do not always: the checksum of a torn superblock does not match.
     pub(crate) fn tears_blocks(self) -> bool {
         matches!(self, Self::Some { unit_bytes: 1..BLOCK_BYTES, .. })
     }
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for KeptWrites {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("nothing"),
@@ -45,7 +46,7 @@ impl fmt::Display for Kept {
     }
 }
 
-impl FromStr for Kept {
+impl FromStr for KeptWrites {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -62,112 +63,112 @@ impl FromStr for Kept {
     }
 }
 
-/// One power cut.
+/// A power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Crash {
-    /// So many events had happened.
+    /// The number of events before the power cut.
     pub(crate) at: usize,
-    pub(crate) kept: Kept,
-    /// So many of the last flushes did nothing: 0 but for a control, which shows that a disk that lies is noticed.
+    pub(crate) kept: KeptWrites,
+    /// The number of last flushes that the disk ignored. Only the control that simulates a lying disk sets it.
     pub(crate) flushes_ignored: usize,
 }
 
-/// The moments worth trying: right before a flush (most is pending), right after a mark (most is promised), right
-/// after a write.
+/// The crash points worth testing: before a flush, when most writes are pending; after a marker, when most records are
+/// acknowledged; and after a write.
 #[derive(Debug)]
-pub(crate) struct Moments {
+pub(crate) struct CrashPoints {
     before_flush: Vec<usize>,
-    after_mark: Vec<usize>,
+    after_marker: Vec<usize>,
     after_write: Vec<usize>,
 }
 
-impl Moments {
-    /// Those from event `from` on.
+impl CrashPoints {
+    /// Collects the crash points from event `from` on.
     pub(crate) fn of(events: &[Event], from: usize) -> Self {
-        let mut moments = Self { before_flush: vec![], after_mark: vec![], after_write: vec![] };
+        let mut points = Self { before_flush: vec![], after_marker: vec![], after_write: vec![] };
         for (index, event) in events.iter().enumerate().skip(from) {
             match event {
-                Event::Flush => moments.before_flush.push(index),
-                Event::Mark(_) => moments.after_mark.push(index + 1),
-                Event::Write { .. } => moments.after_write.push(index + 1),
+                Event::Flush => points.before_flush.push(index),
+                Event::Marker(_) => points.after_marker.push(index + 1),
+                Event::Write { .. } => points.after_write.push(index + 1),
             }
         }
-        moments
+        points
     }
 
-    /// About `count` of them, in order, spread over the whole history.
+    /// Returns about `count` crash points in ascending order, spread over the whole recording.
     pub(crate) fn sample(&self, count: usize, random: &mut Random) -> Vec<usize> {
-        let mut chosen: Vec<usize> = [&self.before_flush, &self.after_mark, &self.after_write]
+        let mut chosen: Vec<usize> = [&self.before_flush, &self.after_marker, &self.after_write]
             .into_iter()
-            .flat_map(|moments| spread(moments, count.div_ceil(3), random))
+            .flat_map(|points| spread(points, count.div_ceil(3), random))
             .collect();
         chosen.sort_unstable();
         chosen.dedup();
         chosen
     }
 
-    /// About `count` moments at which something has just been promised.
-    pub(crate) fn promises(&self, count: usize, random: &mut Random) -> Vec<usize> {
-        spread(&self.after_mark, count, random)
+    /// Returns about `count` crash points right after markers.
+    pub(crate) fn sample_after_markers(&self, count: usize, random: &mut Random) -> Vec<usize> {
+        spread(&self.after_marker, count, random)
     }
 }
 
-/// One of each of `count` equal parts.
-fn spread(moments: &[usize], count: usize, random: &mut Random) -> Vec<usize> {
-    let count = count.min(moments.len());
-    let part = |number: usize| number * moments.len() / count.max(1);
+/// Returns one crash point from each of `count` equal parts.
+fn spread(points: &[usize], count: usize, random: &mut Random) -> Vec<usize> {
+    let count = count.min(points.len());
+    let part = |number: usize| number * points.len() / count.max(1);
     (0..count)
         .filter_map(|number| {
             let (from, to) = (part(number), part(number + 1));
-            let inside = usize::try_from(random.below((to - from) as u64)).unwrap_or_default();
-            moments.get(from + inside).copied()
+            let offset = usize::try_from(random.below((to - from) as u64)).unwrap_or_default();
+            points.get(from + offset).copied()
         })
         .collect()
 }
 
-/// Every image to try at one moment: none twice.
+/// Returns the power cuts to test at one crash point. No two leave the same image.
 pub(crate) fn crashes_at(events: &[Event], at: usize, random: &mut Random) -> Vec<Crash> {
     let crash = |kept| Crash { at, kept, flushes_ignored: 0 };
     let pending = &events[last_flush(events, at, 0)..at];
     if !pending.iter().any(|event| matches!(event, Event::Write { .. })) {
-        return vec![crash(Kept::Everything)];
+        return vec![crash(KeptWrites::Everything)];
     }
-    let mut crashes = vec![crash(Kept::Nothing), crash(Kept::Everything)];
+    let mut crashes = vec![crash(KeptWrites::Nothing), crash(KeptWrites::Everything)];
     let mut seen: HashSet<Vec<(u64, u64)>> =
-        crashes.iter().map(|crash| pieces(pending, crash.kept)).collect();
+        crashes.iter().map(|crash| kept_sectors(pending, crash.kept)).collect();
     for unit_bytes in [512, BLOCK_BYTES, 0, 512] {
         let percent = [10, 50, 90][usize::try_from(random.below(3)).unwrap_or_default()];
-        let kept = Kept::Some { unit_bytes, percent, seed: random.below(1 << 32) };
-        if seen.insert(pieces(pending, kept)) {
+        let kept = KeptWrites::Some { unit_bytes, percent, seed: random.below(1 << 32) };
+        if seen.insert(kept_sectors(pending, kept)) {
             crashes.push(crash(kept));
         }
     }
     crashes
 }
 
-/// What is kept of `pending`, as (event, first byte in it) of every sector: to tell equal images.
-fn pieces(pending: &[Event], kept: Kept) -> Vec<(u64, u64)> {
-    let mut pieces = Vec::new();
+/// Returns (event, offset) of each kept sector, to detect equal images.
+fn kept_sectors(pending: &[Event], kept: KeptWrites) -> Vec<(u64, u64)> {
+    let mut sectors_kept = Vec::new();
     for_each_kept(pending, kept, |event, from, data| {
         let sectors = (from..from + data.len() as u64).step_by(512);
-        pieces.extend(sectors.map(|byte| (event as u64, byte)));
+        sectors_kept.extend(sectors.map(|byte| (event as u64, byte)));
     });
-    pieces
+    sectors_kept
 }
 
-/// Calls `keep` with (event, first byte, bytes) of every part of a pending write that is on the disk.
-fn for_each_kept<'a>(pending: &'a [Event], kept: Kept, mut keep: impl FnMut(usize, u64, &'a [u8])) {
+/// Calls `keep` with (event, offset in it, bytes) for each kept part of a pending write.
+fn for_each_kept<'a>(pending: &'a [Event], kept: KeptWrites, mut keep: impl FnMut(usize, u64, &'a [u8])) {
     let (unit_bytes, percent, seed) = match kept {
-        Kept::Nothing => return,
-        Kept::Everything => (0, 100, 0),
-        Kept::Some { unit_bytes, percent, seed } => (unit_bytes, percent, seed),
+        KeptWrites::Nothing => return,
+        KeptWrites::Everything => (0, 100, 0),
+        KeptWrites::Some { unit_bytes, percent, seed } => (unit_bytes, percent, seed),
     };
     let mut random = Random::new(&[seed]);
     for (index, event) in pending.iter().enumerate() {
         let Event::Write { offset, data } = event else { continue };
         let mut from = 0;
         while from < data.len() {
-            // Units are those of the disk, not of the write: the first and the last may be smaller.
+            // Units are aligned to the disk, not to the write, so the first and the last may be smaller.
             let left = match unit_bytes {
                 0 => u64::MAX,
                 unit => unit - (offset + from as u64) % unit,
@@ -181,33 +182,34 @@ fn for_each_kept<'a>(pending: &'a [Event], kept: Kept, mut keep: impl FnMut(usiz
     }
 }
 
-/// Index of the first event behind the last flush before `at` that was not ignored.
+/// Returns the index of the event after the last flush before `at` that was not ignored.
 fn last_flush(events: &[Event], at: usize, flushes_ignored: usize) -> usize {
     let mut flushes = (0..at).rev().filter(|index| events[*index] == Event::Flush);
     flushes.nth(flushes_ignored).map_or(0, |index| index + 1)
 }
 
-/// How many bytes were at stake.
+/// Returns the number of unflushed bytes at a crash point.
 pub(crate) fn pending_bytes(events: &[Event], at: usize) -> u64 {
     let pending = &events[last_flush(events, at, 0)..at];
     let bytes = |event: &Event| if let Event::Write { data, .. } = event { data.len() as u64 } else { 0 };
     pending.iter().map(bytes).sum()
 }
 
-/// Builds images of one recording, fast where the moments ascend.
+/// Builds the images of one recording. It is fast if the crash points ascend.
 #[derive(Debug)]
-pub(crate) struct Builder<'a> {
+pub(crate) struct ImageBuilder<'a> {
     recording: &'a Recording,
     durable: Image,
-    /// So many events are in `durable`.
+    /// The number of events applied to `durable`.
     applied: usize,
 }
 
-impl<'a> Builder<'a> {
+impl<'a> ImageBuilder<'a> {
     pub(crate) fn new(recording: &'a Recording) -> Self {
         Self { recording, durable: recording.base.clone(), applied: 0 }
     }
 
+    /// Builds the image that `crash` leaves.
     pub(crate) fn image(&mut self, crash: Crash) -> Image {
         let events = &self.recording.events;
         let at = crash.at.min(events.len());

@@ -1,26 +1,26 @@
-//! The kernel's knob that makes mounts quick: `rcu_expedited`. It is everybody's, so it is touched only when asked for,
-//! and put back whatever happens but a SIGKILL.
+//! The kernel setting `rcu_expedited`, which makes mounts faster. It affects the whole machine, so it is set only on
+//! request and restored at the end. Only SIGKILL prevents that.
 
 use std::{fs, io};
 
-const KNOB: &str = "/sys/kernel/rcu_expedited";
+const RCU_EXPEDITED: &str = "/sys/kernel/rcu_expedited";
 
-/// Holds the knob at 1.
+/// Sets the kernel setting to 1 and restores the previous value on drop.
 #[derive(Debug)]
-pub(crate) struct Expedited {
+pub(crate) struct ExpeditedRcu {
     before: String,
 }
 
-impl Expedited {
-    pub(crate) fn hold() -> io::Result<Self> {
-        let before = fs::read_to_string(KNOB)?;
-        fs::write(KNOB, "1")?;
+impl ExpeditedRcu {
+    pub(crate) fn enable() -> io::Result<Self> {
+        let before = fs::read_to_string(RCU_EXPEDITED)?;
+        fs::write(RCU_EXPEDITED, "1")?;
         Ok(Self { before })
     }
 }
 
-impl Drop for Expedited {
+impl Drop for ExpeditedRcu {
     fn drop(&mut self) {
-        let _ = fs::write(KNOB, self.before.trim());
+        let _ = fs::write(RCU_EXPEDITED, self.before.trim());
     }
 }

@@ -1,10 +1,10 @@
-//! The file systems under test: how each is made and mounted.
+//! The file systems under test: how each is created and mounted.
 
 use std::{ffi::CStr, fmt, fs, io, path::Path, process::Command, str::FromStr};
 
 use crate::mounts::run;
 
-/// A file system.
+/// A file system under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileSystem {
     Ext4,
@@ -12,8 +12,8 @@ pub(crate) enum FileSystem {
     Btrfs,
 }
 
-/// All of them.
-pub(crate) const ALL: [FileSystem; 3] = [FileSystem::Ext4, FileSystem::Xfs, FileSystem::Btrfs];
+/// All file systems under test.
+pub(crate) const ALL_FILE_SYSTEMS: [FileSystem; 3] = [FileSystem::Ext4, FileSystem::Xfs, FileSystem::Btrfs];
 
 impl FileSystem {
     pub(crate) fn name(self) -> &'static str {
@@ -24,7 +24,7 @@ impl FileSystem {
         }
     }
 
-    /// About as small as its maker allows.
+    /// Returns a disk size close to the minimum that `mkfs` accepts.
     pub(crate) fn disk_bytes(self) -> u64 {
         match self {
             Self::Ext4 => 64 << 20,
@@ -33,7 +33,8 @@ impl FileSystem {
         }
     }
 
-    /// Several images of one file system are mounted at once.
+    /// Returns the mount options. Several images of one file system are mounted at once, which xfs allows only with
+    /// `nouuid`.
     pub(crate) fn mount_data(self) -> &'static CStr {
         match self {
             Self::Xfs => c"nouuid",
@@ -41,10 +42,11 @@ impl FileSystem {
         }
     }
 
-    pub(crate) fn make(self, device: &Path) -> io::Result<()> {
+    /// Creates the file system.
+    pub(crate) fn mkfs(self, device: &Path) -> io::Result<()> {
         let mut command = Command::new(format!("mkfs.{}", self.name()));
         match self {
-            // A small journal wraps round often.
+            // A small journal wraps around often.
             Self::Ext4 => {
                 command.args(["-q", "-F", "-b", "4096", "-J", "size=4"]);
                 command.args(["-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"])
@@ -55,16 +57,16 @@ impl FileSystem {
         run(command.arg(device)).map(drop)
     }
 
-    /// Why it cannot be tested here, if it cannot.
-    pub(crate) fn missing(self) -> Option<String> {
+    /// Returns the reason if this file system cannot be tested on this machine.
+    pub(crate) fn unavailable_reason(self) -> Option<String> {
         let kinds = fs::read_to_string("/proc/filesystems").unwrap_or_default();
         if !kinds.lines().any(|line| line.split_whitespace().last() == Some(self.name())) {
             return Some(format!("the kernel does not have {}", self.name()));
         }
-        let maker = format!("mkfs.{}", self.name());
+        let mkfs = format!("mkfs.{}", self.name());
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut dirs = std::env::split_paths(&path);
-        (!dirs.any(|dir| dir.join(&maker).exists())).then(|| format!("{maker} is not installed"))
+        (!dirs.any(|dir| dir.join(&mkfs).exists())).then(|| format!("{mkfs} is not installed"))
     }
 }
 
@@ -78,7 +80,7 @@ impl FromStr for FileSystem {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = ALL.into_iter().find(|file_system| file_system.name() == text);
+        let found = ALL_FILE_SYSTEMS.into_iter().find(|file_system| file_system.name() == text);
         found.ok_or_else(|| format!("{text}: not ext4, xfs or btrfs"))
     }
 }

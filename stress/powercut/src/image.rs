@@ -1,24 +1,24 @@
-//! A disk in memory: pages, of which those never written take no room. Cheap to clone.
+//! A sparse disk image in memory. Cloning is cheap, because clones share pages.
 
 use std::sync::Arc;
 
-/// What a page holds, in bytes.
+/// The size of a page.
 pub(crate) const PAGE_BYTES: usize = 4096;
 
 /// The bytes of a page.
 pub(crate) type Page = [u8; PAGE_BYTES];
 
-/// What a page that was never written reads as.
+/// The contents of a page that was never written.
 pub(crate) const ZERO_PAGE: Page = [0; PAGE_BYTES];
 
-/// The whole disk.
+/// A disk image.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
     pages: Vec<Option<Arc<Page>>>,
 }
 
 impl Image {
-    /// An empty disk. The size is rounded up to whole pages.
+    /// Creates an empty disk. The size is rounded up to whole pages.
     pub(crate) fn new(bytes: u64) -> Self {
         let pages = usize::try_from(bytes).unwrap_or(usize::MAX).div_ceil(PAGE_BYTES);
         Self { pages: vec![None; pages] }
@@ -36,28 +36,28 @@ impl Image {
         self.pages.len()
     }
 
-    /// The pages that were written, with their indexes.
+    /// Returns the pages that were written, with their indexes.
     pub(crate) fn written(&self) -> impl Iterator<Item = (usize, &Page)> {
         self.pages.iter().enumerate().filter_map(|(index, page)| Some((index, page.as_deref()?)))
     }
 
-    /// Writes what lies inside the disk; says whether that was everything.
+    /// Writes the part of `data` that lies within the disk. Returns `false` if some of it did not.
     pub(crate) fn write(&mut self, offset: u64, data: &[u8]) -> bool {
         let Ok(mut at) = usize::try_from(offset) else { return false };
         let mut rest = data;
         while !rest.is_empty() {
             let Some(page) = self.pages.get_mut(at / PAGE_BYTES) else { return false };
             let from = at % PAGE_BYTES;
-            let (now, later) = rest.split_at(rest.len().min(PAGE_BYTES - from));
+            let (head, tail) = rest.split_at(rest.len().min(PAGE_BYTES - from));
             let page = Arc::make_mut(page.get_or_insert_with(|| Arc::new(ZERO_PAGE)));
-            page[from..from + now.len()].copy_from_slice(now);
-            at += now.len();
-            rest = later;
+            page[from..from + head.len()].copy_from_slice(head);
+            at += head.len();
+            rest = tail;
         }
         true
     }
 
-    /// Up to `bytes` bytes from `offset`; less at the end of the disk.
+    /// Reads up to `bytes` bytes from `offset`, fewer at the end of the disk.
     pub(crate) fn read(&self, offset: u64, bytes: usize) -> Vec<u8> {
         let mut found = Vec::with_capacity(bytes);
         let Ok(mut at) = usize::try_from(offset) else { return found };
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read_across_pages() {
+    fn write_across_pages_reads_back() {
         let mut image = Image::new(3 * PAGE_BYTES as u64);
         let data: Vec<u8> = (0..6000_u32).map(|i| (i % 251) as u8).collect();
         assert!(image.write(1000, &data));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_keeps_what_it_had() {
+    fn clone_keeps_its_contents() {
         let mut image = Image::new(PAGE_BYTES as u64);
         image.write(0, b"old");
         let before = image.clone();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_beyond_the_end_is_refused() {
+    fn write_beyond_the_end_is_rejected() {
         let mut image = Image::new(PAGE_BYTES as u64);
         assert!(!image.write(PAGE_BYTES as u64 - 1, b"ab"));
         assert_eq!(image.read(PAGE_BYTES as u64 - 1, 10), b"a");

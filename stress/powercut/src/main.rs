@@ -1,26 +1,26 @@
-//! Power cuts at the block level, under real file systems: a disk that remembers every write and flush is made a file
-//! system, journals are written in it, and what a power cut could have left is mounted and recovered. What was
-//! acknowledged must be there.
+//! Power cuts at the block level under real file systems. A disk that records every write and flush holds a file
+//! system, and a workload writes journals in it. The images that a power cut could have left are mounted and recovered,
+//! and must contain every acknowledged record.
 
+mod acked_state;
 mod args;
 mod attack;
-mod bench;
 mod check;
 mod crash;
-mod crew;
 mod expedite;
 mod filesystem;
 mod image;
-mod line;
-mod mark;
+mod image_tester;
+mod marker;
 mod mounts;
-mod promise;
 mod random;
 mod record;
 mod recorder;
 mod recording;
 mod replay;
 mod report;
+mod test_record;
+mod workers;
 mod workload;
 
 use std::{
@@ -33,37 +33,37 @@ use std::{
     },
 };
 
-use args::Command;
-use attack::Orders;
-use expedite::Expedited;
+use args::Action;
+use attack::AttackConfig;
+use expedite::ExpeditedRcu;
 use filesystem::FileSystem;
 use ministore_uring::{Backend, JournalOptions};
 
-/// Exit status where something was lost.
+/// Exit status if a record was lost.
 const LOST: u8 = 1;
 
-/// Exit status where nothing could be checked.
+/// Exit status if nothing could be checked.
 const NOT_CHECKED: u8 = 2;
 
 fn main() -> ExitCode {
     let command = match args::parse(std::env::args().skip(1)) {
         Ok(command) => command,
         Err(error) => {
-            report::say(&format!("{error}\n{}", args::USAGE));
+            report::eprint_line(&format!("{error}\n{}", args::USAGE));
             return NOT_CHECKED.into();
         }
     };
     let outcome = match command {
-        Command::Serve { dir, base } => serve(&dir, &base),
-        Command::Work(plan) => work(&plan),
-        Command::Replay { file_system, file, crash } => replay(file_system, &file, crash),
-        Command::Extract { file, crash, image } => {
+        Action::Serve { dir, base } => serve(&dir, &base),
+        Action::Work(plan) => work(&plan),
+        Action::Replay { file_system, file, crash } => replay(file_system, &file, crash),
+        Action::Extract { file, crash, image } => {
             replay::extract(&file, crash, &image).map(|()| ExitCode::SUCCESS)
         }
-        Command::Attack(options) => attack(options),
+        Action::Attack(options) => attack(options),
     };
     outcome.unwrap_or_else(|error| {
-        report::say(&format!("SKIPPED: {error}"));
+        report::eprint_line(&format!("SKIPPED: {error}"));
         NOT_CHECKED.into()
     })
 }
@@ -73,17 +73,17 @@ fn serve(dir: &Path, base: &Path) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn work(plan: &workload::Plan) -> io::Result<ExitCode> {
+fn work(plan: &workload::WorkloadPlan) -> io::Result<ExitCode> {
     Ok(match workload::run(plan) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report::say(&format!("workload: {error}"));
+            report::eprint_line(&format!("workload: {error}"));
             LOST.into()
         }
     })
 }
 
-/// What every attack and replay begins with. The namespace comes before any thread.
+/// Prepares an attack or a replay. The namespace must be entered before any thread starts.
 fn prepare() -> io::Result<Arc<AtomicBool>> {
     report::check_machine().map_err(io::Error::other)?;
     mounts::enter_private_namespace()?;
@@ -97,38 +97,38 @@ fn prepare() -> io::Result<Arc<AtomicBool>> {
 
 fn replay(file_system: FileSystem, file: &Path, crash: crash::Crash) -> io::Result<ExitCode> {
     prepare()?;
-    Ok(match replay::replay(file_system, file, crash, uring_runs())? {
+    Ok(match replay::replay(file_system, file, crash, is_uring_available())? {
         Ok(()) => {
-            report::print("nothing is missing")?;
+            report::print_line("no record is missing")?;
             ExitCode::SUCCESS
         }
-        Err(trouble) => {
-            report::print(&trouble.to_string())?;
+        Err(finding) => {
+            report::print_line(&finding.to_string())?;
             LOST.into()
         }
     })
 }
 
-fn attack(options: args::Attack) -> io::Result<ExitCode> {
+fn attack(options: args::AttackArgs) -> io::Result<ExitCode> {
     let stop = prepare()?;
-    let uring = uring_runs();
-    let _expedited = options.expedite.then(Expedited::hold).transpose()?;
-    let args::Attack { amount, seed, workers, keep, .. } = options;
-    let orders = Orders { seed, amount, workers, keep, uring };
+    let uring = is_uring_available();
+    let _expedited = options.expedite.then(ExpeditedRcu::enable).transpose()?;
+    let args::AttackArgs { run_length, seed, workers, keep, .. } = options;
+    let config = AttackConfig { seed, run_length, workers, keep, uring };
     let mut rows = Vec::new();
     for file_system in options.file_systems {
-        if let Some(missing) = file_system.missing() {
-            report::say(&format!("SKIPPED: {file_system}: {missing}"));
+        if let Some(reason) = file_system.unavailable_reason() {
+            report::eprint_line(&format!("SKIPPED: {file_system}: {reason}"));
             continue;
         }
-        rows.push((file_system, attack::attack(file_system, &orders, &stop)));
+        rows.push((file_system, attack::attack(file_system, &config, &stop)));
     }
-    report::table(&rows, seed, uring)?;
-    Ok(report::verdict(&rows, stop.load(Ordering::Relaxed)))
+    report::print_table(&rows, seed, uring)?;
+    Ok(report::exit_code(&rows, stop.load(Ordering::Relaxed)))
 }
 
-/// Whether the kernel lets us have io_uring; says so where not.
-fn uring_runs() -> bool {
+/// Returns `true` if io_uring is available. Prints a `SKIPPED` line if not.
+fn is_uring_available() -> bool {
     let path = std::env::temp_dir().join(format!("ministore-powercut-{}-probe", std::process::id()));
     let opened = JournalOptions::new().backend(Backend::Uring).open_blocking(&path);
     let outcome = opened.and_then(|store| store.blocking().close());
@@ -140,7 +140,7 @@ fn uring_runs() -> bool {
     match outcome {
         Ok(()) => true,
         Err(error) => {
-            report::say(&format!("SKIPPED: io_uring: {error}"));
+            report::eprint_line(&format!("SKIPPED: io_uring: {error}"));
             false
         }
     }

@@ -1,8 +1,8 @@
-//! The private mount namespace, and guards for what must be undone: mounts, loop devices, directories.
+//! The private mount namespace, and guards that remove mounts, loop devices and directories.
 //!
-//! A copy of a mount in another namespace keeps its file system alive after our `umount`: the next mount of the
-//! device then shows the old content, and every loss found would be false. Hence the namespace, and hence
-//! [`Loop::assert_unused`] after every `umount`.
+//! A copy of a mount in another namespace keeps its file system alive after `umount` here. The next mount of the device
+//! would then show the old contents and report false losses. The private namespace prevents that, and
+//! [`LoopDevice::assert_unused`] checks it after every `umount`.
 
 use std::{
     ffi::CStr,
@@ -22,31 +22,31 @@ use rustix::{
     thread::UnshareFlags,
 };
 
-/// What our directories and images begin with; the process id follows.
+/// The prefix of the names of all directories and images. The PID follows.
 const PREFIX: &str = "ministore-powercut-";
 
-/// Attaching races with everybody else who looks for a free device.
+/// Attempts to attach a loop device, because other processes may take the free device first.
 const ATTACH_TRIES: usize = 20;
 
-/// How often a busy file system is tried again: ten seconds in all.
+/// Attempts to unmount a busy file system: ten seconds in total.
 const BUSY_TRIES: usize = 1000;
 
-/// The pause between two tries.
+/// The pause between two attempts.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
-/// To be called first, while there is one thread: threads started later are in the namespace too.
+/// Enters a private mount namespace. Must be called before other threads start, so that they inherit the namespace.
 pub(crate) fn enter_private_namespace() -> io::Result<()> {
-    #[expect(deprecated, reason = "what is unsafe about it are descriptor tables, which stay shared here")]
+    #[expect(deprecated, reason = "only unsharing descriptor tables is unsafe, and they stay shared")]
     rustix::thread::unshare(UnshareFlags::NEWNS)?;
     let flags = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
     mount_change("/", flags).map_err(io::Error::from)
 }
 
-/// A directory that goes when it is dropped.
+/// A directory that is removed on drop.
 #[derive(Debug)]
-pub(crate) struct Directory(PathBuf);
+pub(crate) struct TempDirectory(PathBuf);
 
-impl Directory {
+impl TempDirectory {
     pub(crate) fn create(parent: &Path, name: &str) -> io::Result<Self> {
         let path = parent.join(format!("{PREFIX}{}-{name}", std::process::id()));
         fs::create_dir_all(&path)?;
@@ -58,9 +58,9 @@ impl Directory {
     }
 }
 
-impl Drop for Directory {
+impl Drop for TempDirectory {
     fn drop(&mut self) {
-        // Never what is mounted there: a directory that is not empty stays.
+        // This does not delete the contents of mounts: a directory that is not empty is kept.
         for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
             let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir(entry.path()));
         }
@@ -80,7 +80,7 @@ impl Mount {
         Ok(Self { dir: Some(dir.into()) })
     }
 
-    /// One that somebody else mounted, to be unmounted by us.
+    /// Takes over the unmount of a file system that another process mounted.
     pub(crate) fn adopt(dir: &Path) -> Self {
         Self { dir: Some(dir.into()) }
     }
@@ -98,8 +98,8 @@ impl Mount {
 
 /// Repeats `operation` while it fails with `EBUSY`, for ten seconds at most.
 ///
-/// The kernel ends the ring of a process that was killed or exited in the background: for a moment after `wait` it
-/// still holds the files that were open in the ring.
+/// The kernel closes the ring of an exited process in the background, so the files of the ring may stay open for a
+/// moment after `wait`.
 fn while_busy(mut operation: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
     for _ in 0..BUSY_TRIES {
         match operation() {
@@ -120,11 +120,11 @@ impl Drop for Mount {
 
 /// A loop device, attached to a file.
 #[derive(Debug)]
-pub(crate) struct Loop {
+pub(crate) struct LoopDevice {
     device: PathBuf,
 }
 
-impl Loop {
+impl LoopDevice {
     pub(crate) fn attach(file: &Path, direct: bool) -> io::Result<Self> {
         let direct = if direct { "--direct-io=on" } else { "--direct-io=off" };
         let mut outcome = Err(io::Error::other("no loop device"));
@@ -142,7 +142,7 @@ impl Loop {
         &self.device
     }
 
-    /// Whether a file system holds the device.
+    /// Returns `true` if the device is mounted.
     pub(crate) fn is_mounted(&self) -> io::Result<bool> {
         let exclusive = i32::try_from(OFlags::EXCL.bits()).unwrap_or_default();
         match OpenOptions::new().read(true).custom_flags(exclusive).open(&self.device) {
@@ -152,22 +152,23 @@ impl Loop {
         }
     }
 
-    /// After an `umount`: a file system that lives on would be mounted again as it was.
+    /// Checks after an `umount` that the file system is gone. If it were still alive, the next mount would show its old
+    /// state.
     pub(crate) fn assert_unused(&self) -> io::Result<()> {
         match self.is_mounted()? {
             false => Ok(()),
-            true => Err(io::Error::other(format!("{} is held after its umount", self.device.display()))),
+            true => Err(io::Error::other(format!("{} is still in use after umount", self.device.display()))),
         }
     }
 }
 
-impl Drop for Loop {
+impl Drop for LoopDevice {
     fn drop(&mut self) {
         let _ = run(Command::new("losetup").arg("--detach").arg(&self.device));
     }
 }
 
-/// Detaches the loop devices of runs that were killed.
+/// Detaches the loop devices that killed runs have left.
 pub(crate) fn detach_orphans() {
     let Ok(devices) = fs::read_dir("/sys/block") else { return };
     for device in devices.flatten() {
@@ -181,7 +182,8 @@ pub(crate) fn detach_orphans() {
     }
 }
 
-/// A file for an image, in memory. Whoever attaches it removes the name then: the space goes with the last use.
+/// Creates a file for an image in memory. The caller attaches it and removes its name, so that the kernel frees the
+/// memory after the last use.
 pub(crate) fn image_file(bytes: u64, name: &str) -> io::Result<(File, PathBuf)> {
     let path = Path::new("/dev/shm").join(format!("{PREFIX}{}-{name}", std::process::id()));
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
@@ -189,14 +191,14 @@ pub(crate) fn image_file(bytes: u64, name: &str) -> io::Result<(File, PathBuf)> 
     Ok((file, path))
 }
 
-/// Runs a command to its end; its output, or what it complained about.
+/// Runs a command and returns its output, or its standard error as an error.
 pub(crate) fn run(command: &mut Command) -> io::Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output =
         command.output().map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
     if !output.status.success() {
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        return Err(io::Error::other(format!("{name}: {}: {}", output.status, complaint.trim())));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(io::Error::other(format!("{name}: {}: {}", output.status, stderr.trim())));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

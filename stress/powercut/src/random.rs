@@ -1,11 +1,11 @@
-//! Numbers that look random and come from a seed. Nothing here may depend on time or on the machine.
+//! A seeded pseudo-random number generator. It must not depend on time or on the machine.
 
-/// SplitMix64: small, and good enough to choose sectors with.
+/// SplitMix64, which is good enough to choose sectors.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The same `parts` give the same numbers.
+    /// Creates a generator from `parts`. The same parts give the same numbers.
     pub(crate) fn new(parts: &[u64]) -> Self {
         let mut random = Self(0x9e37_79b9_7f4a_7c15);
         for part in parts {
@@ -23,11 +23,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// One of `0..end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 
+    /// Returns `true` with a probability of `percent`.
     pub(crate) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

@@ -1,14 +1,14 @@
-//! The disk that remembers: a FUSE file system with one file `disk.img`, kept in memory, that logs every write and
-//! flush in order, and a file `ctl` that puts marks into the same log.
+//! The recording disk: a FUSE file system with a file `disk.img`, which is kept in memory and logs every write and
+//! flush in order, and a file `ctl`, which adds markers to the same log.
 //!
-//! A process of its own (`serve`): a file system that is served by the process that uses it can hang with it. One
-//! thread serves it, so that the log has one order. Anything but reading, writing and syncing is refused: the kernel
-//! then does without (discard, for one).
+//! It runs as a separate process (`serve`), because a file system that is served by the process that uses it can hang
+//! together with it. One thread serves it, so the log has one order. It supports only reading, writing and syncing; the
+//! kernel works without the other operations, such as discard.
 //!
-//! | written to `ctl` | does |
+//! | command written to `ctl` | effect |
 //! | --- | --- |
-//! | `mark TEXT` | logs TEXT |
-//! | `reset` | forgets the history: what the disk holds now is where it begins |
+//! | `marker TEXT` | logs TEXT |
+//! | `reset` | clears the log; the current contents become the base image |
 //! | `dump PATH` | writes the recording to the file PATH |
 
 use std::{
@@ -30,27 +30,27 @@ use crate::{
     recording::{Event, Recording},
 };
 
-/// The disk's name in the mounted directory.
+/// The name of the disk in the mounted directory.
 pub(crate) const DISK_NAME: &str = "disk.img";
 
-/// The control file's name in the mounted directory.
+/// The name of the control file in the mounted directory.
 pub(crate) const CONTROL_NAME: &str = "ctl";
 
 const DISK: u64 = 2;
 const CONTROL: u64 = 3;
 
-/// How long the kernel may believe what it was told: nothing changes.
+/// How long the kernel may cache attributes, which never change.
 const TTL: Duration = Duration::from_secs(3600);
 
-/// What is printed once the file system is mounted.
+/// The line printed when the file system is mounted.
 pub(crate) const READY: &str = "ready";
 
 /// Serves `disk` at `dir` until it is unmounted.
 pub(crate) fn serve(disk: Image, dir: &Path) -> io::Result<()> {
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("ministore-powercut".into())];
-    let recorder = Recorder { state: Mutex::new(State::new(disk)) };
-    let session = Session::new(recorder, dir, &config)?;
+    let file_system = RecordingFs { state: Mutex::new(DiskState::new(disk)) };
+    let session = Session::new(file_system, dir, &config)?;
     let mut out = io::stdout();
     writeln!(out, "{READY}")?;
     out.flush()?;
@@ -58,17 +58,17 @@ pub(crate) fn serve(disk: Image, dir: &Path) -> io::Result<()> {
 }
 
 #[derive(Debug)]
-struct Recorder {
-    state: Mutex<State>,
+struct RecordingFs {
+    state: Mutex<DiskState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct DiskState {
     recording: Recording,
     disk: Image,
 }
 
-impl State {
+impl DiskState {
     fn new(disk: Image) -> Self {
         Self { recording: Recording { base: disk.clone(), events: Vec::new() }, disk }
     }
@@ -84,7 +84,7 @@ impl State {
     fn control(&mut self, command: &[u8]) -> Result<(), Errno> {
         let command = str::from_utf8(command).map_err(|_| Errno::EINVAL)?.trim_end();
         match command.split_once(' ').unwrap_or((command, "")) {
-            ("mark", text) => self.recording.events.push(Event::Mark(text.into())),
+            ("marker", text) => self.recording.events.push(Event::Marker(text.into())),
             ("reset", "") => self.recording = Recording { base: self.disk.clone(), events: Vec::new() },
             ("dump", path) => self.recording.save(Path::new(path)).map_err(|_| Errno::EIO)?,
             _ => return Err(Errno::EINVAL),
@@ -93,15 +93,15 @@ impl State {
     }
 }
 
-impl Recorder {
-    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+impl RecordingFs {
+    fn with_state<T>(&self, f: impl FnOnce(&mut DiskState) -> T) -> T {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn attr(&self, ino: u64) -> Option<FileAttr> {
         let (kind, perm, size) = match ino {
             1 => (FileType::Directory, 0o700, 0),
-            DISK => (FileType::RegularFile, 0o600, self.with(|state| state.disk.bytes())),
+            DISK => (FileType::RegularFile, 0o600, self.with_state(|state| state.disk.bytes())),
             CONTROL => (FileType::RegularFile, 0o600, 0),
             _ => return None,
         };
@@ -132,7 +132,7 @@ impl Recorder {
     }
 }
 
-impl Filesystem for Recorder {
+impl Filesystem for RecordingFs {
     fn lookup(&self, _: &Request, _parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let ino = match name.to_str() {
             Some(DISK_NAME) => DISK,
@@ -149,7 +149,7 @@ impl Filesystem for Recorder {
         self.reply_attr(ino, reply);
     }
 
-    /// Past the kernel's page cache: a write to the disk is logged when it is made, and so is a mark.
+    /// Opens a file for direct I/O, so that the page cache delays no write and no marker.
     fn open(&self, _: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES);
     }
@@ -168,7 +168,7 @@ impl Filesystem for Recorder {
         if ino != INodeNo(DISK) {
             return reply.data(&[]);
         }
-        reply.data(&self.with(|state| state.disk.read(offset, size as usize)));
+        reply.data(&self.with_state(|state| state.disk.read(offset, size as usize)));
     }
 
     fn write(
@@ -183,7 +183,7 @@ impl Filesystem for Recorder {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let outcome = self.with(|state| match ino.into() {
+        let outcome = self.with_state(|state| match ino.into() {
             DISK => state.write(offset, data),
             CONTROL => state.control(data),
             _ => Err(Errno::EBADF),
@@ -196,12 +196,12 @@ impl Filesystem for Recorder {
 
     fn fsync(&self, _: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
         if ino == INodeNo(DISK) {
-            self.with(|state| state.recording.events.push(Event::Flush));
+            self.with_state(|state| state.recording.events.push(Event::Flush));
         }
         reply.ok();
     }
 
-    /// Closing is not syncing.
+    /// Does nothing, because closing a file does not sync it.
     fn flush(&self, _: &Request, _ino: INodeNo, _fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
         reply.ok();
     }

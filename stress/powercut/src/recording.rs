@@ -1,5 +1,5 @@
-//! What happened to a disk, in order: the image it began as, then every write, flush and mark; and the file that
-//! keeps it.
+//! The recording of a disk: its base image, then every write, flush and marker in order; and the file format of a
+//! recording.
 
 use std::{
     fs::File,
@@ -9,24 +9,24 @@ use std::{
 
 use crate::image::{Image, PAGE_BYTES};
 
-/// First bytes of a file that holds a recording.
+/// The first bytes of a recording file.
 const MAGIC: &[u8; 16] = b"powercut-record1";
 
-/// No single event is larger: what a damaged file says is not believed beyond this.
-const EVENT_BYTES_MAX: u64 = 64 << 20;
+/// Maximum size of an event. A larger size in a file means that the file is damaged.
+const MAX_EVENT_BYTES: u64 = 64 << 20;
 
-/// One thing that happened.
+/// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The disk took this; it may be lost until the next flush.
+    /// A write that the disk may lose until the next flush.
     Write { offset: u64, data: Vec<u8> },
-    /// Everything written before is durable.
+    /// A flush: all earlier writes are durable.
     Flush,
-    /// What the workload had to say at this moment: a [`Mark`](crate::mark::Mark) as JSON.
-    Mark(String),
+    /// A [`Marker`](crate::marker::Marker) of the workload as JSON.
+    Marker(String),
 }
 
-/// A disk's history.
+/// The recording of a disk.
 #[derive(Debug)]
 pub(crate) struct Recording {
     pub(crate) base: Image,
@@ -37,13 +37,13 @@ impl Recording {
     pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         file.write_all(MAGIC)?;
-        put(&mut file, self.base.bytes())?;
-        put(&mut file, self.base.written().count() as u64)?;
+        write_u64(&mut file, self.base.bytes())?;
+        write_u64(&mut file, self.base.written().count() as u64)?;
         for (index, page) in self.base.written() {
-            put(&mut file, index as u64)?;
+            write_u64(&mut file, index as u64)?;
             file.write_all(page)?;
         }
-        put(&mut file, self.events.len() as u64)?;
+        write_u64(&mut file, self.events.len() as u64)?;
         for event in &self.events {
             save_event(&mut file, event)?;
         }
@@ -57,15 +57,15 @@ impl Recording {
         if &magic != MAGIC {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a recording"));
         }
-        let mut base = Image::new(take(&mut file)?);
+        let mut base = Image::new(read_u64(&mut file)?);
         let mut page = [0; PAGE_BYTES];
-        for _ in 0..take(&mut file)? {
-            let index = take(&mut file)?;
+        for _ in 0..read_u64(&mut file)? {
+            let index = read_u64(&mut file)?;
             file.read_exact(&mut page)?;
             base.write(index * PAGE_BYTES as u64, &page);
         }
         let mut events = Vec::new();
-        for _ in 0..take(&mut file)? {
+        for _ in 0..read_u64(&mut file)? {
             events.push(load_event(&mut file)?);
         }
         Ok(Self { base, events })
@@ -75,42 +75,42 @@ impl Recording {
 fn save_event(file: &mut impl Write, event: &Event) -> io::Result<()> {
     match event {
         Event::Write { offset, data } => {
-            put(file, 0)?;
-            put(file, *offset)?;
-            put(file, data.len() as u64)?;
+            write_u64(file, 0)?;
+            write_u64(file, *offset)?;
+            write_u64(file, data.len() as u64)?;
             file.write_all(data)
         }
-        Event::Flush => put(file, 1),
-        Event::Mark(text) => {
-            put(file, 2)?;
-            put(file, text.len() as u64)?;
+        Event::Flush => write_u64(file, 1),
+        Event::Marker(text) => {
+            write_u64(file, 2)?;
+            write_u64(file, text.len() as u64)?;
             file.write_all(text.as_bytes())
         }
     }
 }
 
 fn load_event(file: &mut impl Read) -> io::Result<Event> {
-    match take(file)? {
-        0 => Ok(Event::Write { offset: take(file)?, data: take_bytes(file)? }),
+    match read_u64(file)? {
+        0 => Ok(Event::Write { offset: read_u64(file)?, data: read_bytes(file)? }),
         1 => Ok(Event::Flush),
-        2 => String::from_utf8(take_bytes(file)?).map(Event::Mark).map_err(io::Error::other),
+        2 => String::from_utf8(read_bytes(file)?).map(Event::Marker).map_err(io::Error::other),
         other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("event of kind {other}"))),
     }
 }
 
-fn put(file: &mut impl Write, number: u64) -> io::Result<()> {
+fn write_u64(file: &mut impl Write, number: u64) -> io::Result<()> {
     file.write_all(&number.to_le_bytes())
 }
 
-fn take(file: &mut impl Read) -> io::Result<u64> {
+fn read_u64(file: &mut impl Read) -> io::Result<u64> {
     let mut bytes = [0; 8];
     file.read_exact(&mut bytes)?;
     Ok(u64::from_le_bytes(bytes))
 }
 
-fn take_bytes(file: &mut impl Read) -> io::Result<Vec<u8>> {
-    let length = take(file)?;
-    if length > EVENT_BYTES_MAX {
+fn read_bytes(file: &mut impl Read) -> io::Result<Vec<u8>> {
+    let length = read_u64(file)?;
+    if length > MAX_EVENT_BYTES {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("event of {length} bytes")));
     }
     let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
@@ -123,13 +123,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_recording_reads_back() {
+    fn saved_recording_loads_unchanged() {
         let mut base = Image::new(8 * PAGE_BYTES as u64);
         base.write(5000, b"here before");
         let events = vec![
             Event::Write { offset: 512, data: vec![7; 1024] },
             Event::Flush,
-            Event::Mark("acknowledged".into()),
+            Event::Marker("acknowledged".into()),
         ];
         let path = std::env::temp_dir().join(format!("ministore-powercut-{}-unit.rec", std::process::id()));
         Recording { base, events: events.clone() }.save(&path).unwrap();

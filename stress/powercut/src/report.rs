@@ -1,4 +1,4 @@
-//! What is printed, and the exit status.
+//! The output of the program and its exit status.
 
 use std::{
     io::{self, Write},
@@ -6,25 +6,25 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{LOST, NOT_CHECKED, attack::Tally, filesystem::FileSystem, mounts};
+use crate::{LOST, NOT_CHECKED, attack::AttackStats, filesystem::FileSystem, mounts};
 
-/// One file system and what came of it.
-type Row = (FileSystem, io::Result<Tally>);
+/// One file system and the result of its attack.
+type ReportRow = (FileSystem, io::Result<AttackStats>);
 
-/// Where more than one image in so many cannot be mounted, the run shows too little.
+/// A run shows too little if more than one image in this many cannot be mounted.
 const UNMOUNTABLE_ONE_IN: usize = 20;
 
-/// To a person, on stderr. Where even that fails there is nobody to tell.
-pub(crate) fn say(text: &str) {
+/// Prints a line to standard error and ignores errors.
+pub(crate) fn eprint_line(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// The result, on stdout.
-pub(crate) fn print(text: &str) -> io::Result<()> {
+/// Prints a line of the result to standard output.
+pub(crate) fn print_line(text: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
 }
 
-/// Why nothing can be tested on this machine, if so.
+/// Checks that the machine has everything that the tests need.
 pub(crate) fn check_machine() -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         return Err("power cuts: needs root (mounts, loop devices)".into());
@@ -38,10 +38,10 @@ pub(crate) fn check_machine() -> Result<(), String> {
     losetup.map(drop).map_err(|error| format!("power cuts: needs losetup: {error}"))
 }
 
-/// One line a file system, troubles below.
-pub(crate) fn table(rows: &[Row], seed: u64, uring: bool) -> io::Result<()> {
+/// Prints one line per file system, then the findings.
+pub(crate) fn print_table(rows: &[ReportRow], seed: u64, uring: bool) -> io::Result<()> {
     let workload = if uring { "uring+blocking" } else { "blocking" };
-    print(&format!(
+    print_line(&format!(
         "{:<6} {:<14} {:>5} {:>8} {:>8} {:>8} {:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>9} {:>8}",
         "fs",
         "workload",
@@ -60,52 +60,52 @@ pub(crate) fn table(rows: &[Row], seed: u64, uring: bool) -> io::Result<()> {
     ))?;
     for (file_system, outcome) in rows {
         match outcome {
-            Ok(tally) => print(&row(*file_system, workload, tally))?,
-            Err(error) => print(&format!("{file_system:<6} could not be checked: {error}"))?,
+            Ok(stats) => print_line(&format_row(*file_system, workload, stats))?,
+            Err(error) => print_line(&format!("{file_system:<6} could not be checked: {error}"))?,
         }
     }
-    for tally in rows.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()) {
-        for trouble in &tally.troubles {
-            print(trouble)?;
+    for stats in rows.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()) {
+        for finding in &stats.findings {
+            print_line(finding)?;
         }
     }
-    print(&format!("seed {seed}; 'too early' and 'no flush' are losses that had to be found"))
+    print_line(&format!("seed {seed}; 'too early' and 'no flush' are the losses that the controls must find"))
 }
 
-fn row(file_system: FileSystem, workload: &str, tally: &Tally) -> String {
-    let images_per_second = tally.images as f64 / tally.checking.as_secs_f64().max(f64::MIN_POSITIVE);
+fn format_row(file_system: FileSystem, workload: &str, stats: &AttackStats) -> String {
+    let images_per_second = stats.images as f64 / stats.checking.as_secs_f64().max(f64::MIN_POSITIVE);
     format!(
         "{:<6} {:<14} {:>5} {:>8} {:>8} {:>8} {:>7} {:>8} {:>7}K {:>6} {:>7} {:>9} {:>9} {:>8.1}",
         file_system,
         workload,
-        tally.recordings,
-        tally.records,
-        tally.writes,
-        tally.flushes,
-        tally.moments,
-        tally.images,
-        tally.pending_bytes_max >> 10,
-        tally.troubles.len(),
-        tally.unmountable,
-        tally.control_early,
-        tally.control_ignored,
+        stats.recordings,
+        stats.records,
+        stats.writes,
+        stats.flushes,
+        stats.points,
+        stats.images,
+        stats.max_pending_bytes >> 10,
+        stats.findings.len(),
+        stats.unmountable,
+        stats.control_early,
+        stats.control_ignored,
         images_per_second
     )
 }
 
-/// Nothing lost counts only where losses are found that must be there, and where the run came to its end.
-pub(crate) fn verdict(rows: &[Row], stopped: bool) -> ExitCode {
-    let tallies: Vec<&Tally> = rows.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).collect();
-    if tallies.iter().any(|tally| !tally.troubles.is_empty()) {
+/// Returns success only if no record was lost, both controls found losses, and the run completed.
+pub(crate) fn exit_code(rows: &[ReportRow], stopped: bool) -> ExitCode {
+    let completed: Vec<&AttackStats> = rows.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).collect();
+    if completed.iter().any(|stats| !stats.findings.is_empty()) {
         return LOST.into();
     }
-    let mounted = |tally: &Tally| tally.unmountable * UNMOUNTABLE_ONE_IN <= tally.images;
-    let checked = |tally: &&Tally| {
-        tally.moments > 0 && mounted(tally) && tally.control_early > 0 && tally.control_ignored > 0
+    let is_mountable = |stats: &AttackStats| stats.unmountable * UNMOUNTABLE_ONE_IN <= stats.images;
+    let is_conclusive = |stats: &&AttackStats| {
+        stats.points > 0 && is_mountable(stats) && stats.control_early > 0 && stats.control_ignored > 0
     };
-    if stopped || rows.is_empty() || tallies.len() < rows.len() || !tallies.iter().all(checked) {
-        say(
-            "SKIPPED: the verdict: the run was stopped, a file system was not checked, or an expected loss was not found",
+    if stopped || rows.is_empty() || completed.len() < rows.len() || !completed.iter().all(is_conclusive) {
+        eprint_line(
+            "SKIPPED: verdict: the run was stopped, a file system was not checked, or an expected loss was not found",
         );
         return NOT_CHECKED.into();
     }

@@ -1,8 +1,8 @@
-//! What is running when the power goes: several journals at once, several callers each, opened and closed again and
-//! again with every combination of options, segments so small that rotation never stops, and somebody else's files in
-//! the same file system.
+//! The workload that a power cut interrupts: several journals at once, each with several clients, opened and closed
+//! repeatedly with every combination of options, with segments so small that rotations are frequent, and unrelated
+//! files in the same file system.
 //!
-//! A process of its own (`work`). Every acknowledgement is marked after the caller was told and before the caller goes on.
+//! It runs as a separate process (`work`). A client logs a marker for each acknowledgement before it continues.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -16,52 +16,52 @@ use bytes::Bytes;
 use ministore_uring::{Backend, JournalOptions, MiniStore, SyncMode};
 use serde::{Deserialize, Serialize};
 
-use crate::{line::Line, mark::Mark, random::Random};
+use crate::{marker::Marker, random::Random, test_record::TestRecord};
 
-/// How many journals are written at once.
+/// The number of journals written at once.
 pub(crate) const JOURNALS: u64 = 3;
 
-/// Concurrent callers of each.
-const CALLERS: u64 = 3;
+/// Concurrent clients of each journal.
+const CLIENTS: u64 = 3;
 
-/// Files of somebody else, and how large they become, in bytes.
-const BYSTANDER_FILES: u64 = 6;
-const BYSTANDER_BYTES: u64 = 64 << 10;
+/// The number of unrelated files, and their maximum size.
+const UNRELATED_FILES: u64 = 6;
+const UNRELATED_FILE_BYTES: u64 = 64 << 10;
 
-/// What to do. A process gets it as JSON.
+/// Configuration of the workload process, passed as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Plan {
+pub(crate) struct WorkloadPlan {
     pub(crate) seed: u64,
-    /// How many power cuts came before.
+    /// The number of power cuts before this workload.
     pub(crate) generation: u64,
     /// The mounted file system under test.
     pub(crate) dir: PathBuf,
-    /// Where marks go.
+    /// The control file of the recorder, which receives the markers.
     pub(crate) control: PathBuf,
     /// How often each journal is opened and closed.
     pub(crate) rounds: u64,
-    /// What each caller does in a round, in steps.
+    /// The number of operations of each client in a round.
     pub(crate) steps: u64,
-    /// Whether io_uring may be asked for.
+    /// Whether io_uring may be used.
     pub(crate) uring: bool,
-    /// Acknowledge before the record is durable: the lie that the checker must notice.
+    /// Acknowledge records before they are durable, which the checker must detect.
     pub(crate) early: bool,
 }
 
-/// A failure of the workload: of the engine, mostly.
-type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+/// The result of a step of the workload.
+type WorkloadResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The path of a journal's active file.
+/// Returns the path of a journal.
 pub(crate) fn path(dir: &Path, journal: u64) -> PathBuf {
     dir.join(format!("journal-{journal}")).join("log.jsonl")
 }
 
-/// How many segments a journal keeps; none where all.
-pub(crate) fn segments_max(journal: u64) -> Option<usize> {
+/// Returns the number of segments that a journal keeps, or `None` if it keeps all.
+pub(crate) fn max_segments(journal: u64) -> Option<usize> {
     [Some(4), None, Some(3)][usize::try_from(journal % JOURNALS).unwrap_or_default()]
 }
 
-/// A journal's options; `variant` chooses among those that may differ from one open to the next.
+/// Returns the options of a journal. `variant` selects those that may change between two opens.
 pub(crate) fn options(journal: u64, variant: u64, uring: bool) -> JournalOptions {
     let bytes = [48 << 10, 24 << 10, 6 << 10][usize::try_from(journal % JOURNALS).unwrap_or_default()];
     let backend = if variant & 4 == 0 && uring { Backend::Uring } else { Backend::Blocking };
@@ -71,69 +71,69 @@ pub(crate) fn options(journal: u64, variant: u64, uring: bool) -> JournalOptions
         .max_segment_bytes(bytes)
         .direct_io(variant & 1 == 0)
         .sync_mode(sync_mode)
-        // With small groups the next is laid out while one is being written.
+        // With small groups the writer thread encodes the next one while it writes the current one.
         .max_group_bytes(if variant & 8 == 0 { 1000 } else { 1 << 20 })
         .preallocate(variant & 2 == 0)
         .backend(backend);
-    segments_max(journal).into_iter().fold(options, JournalOptions::max_segments)
+    max_segments(journal).into_iter().fold(options, JournalOptions::max_segments)
 }
 
-/// Does as planned. The journals of earlier lives are in `plan.dir` already.
-pub(crate) fn run(plan: &Plan) -> Outcome<()> {
-    let control = &Control { file: OpenOptions::new().write(true).open(&plan.control)? };
-    let over = AtomicBool::new(false);
+/// Runs the workload. `plan.dir` may contain the journals of earlier generations.
+pub(crate) fn run(plan: &WorkloadPlan) -> WorkloadResult<()> {
+    let control = &MarkerLog { file: OpenOptions::new().write(true).open(&plan.control)? };
+    let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let bystander = scope.spawn(|| bystander(plan, &over));
+        let unrelated = scope.spawn(|| write_unrelated_files(plan, &done));
         let journals: Vec<_> =
             (0..JOURNALS).map(|journal| scope.spawn(move || run_journal(plan, journal, control))).collect();
         let outcomes: Vec<_> = journals.into_iter().map(|thread| thread.join()).collect();
-        over.store(true, Ordering::Relaxed);
-        bystander.join().map_err(|_| "the bystander panicked")??;
+        done.store(true, Ordering::Relaxed);
+        unrelated.join().map_err(|_| "the thread of the unrelated files panicked")??;
         for outcome in outcomes {
-            outcome.map_err(|_| "a journal's thread panicked")??;
+            outcome.map_err(|_| "the thread of a journal panicked")??;
         }
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
     })?;
-    control.mark(&Mark::Done)
+    control.log(&Marker::Done)
 }
 
-/// The way into the recorder's log.
+/// Writes markers to the log of the recorder.
 #[derive(Debug)]
-struct Control {
+struct MarkerLog {
     file: File,
 }
 
-impl Control {
-    /// In the log when it returns.
-    fn mark(&self, mark: &Mark) -> Outcome<()> {
-        let command = format!("mark {}", serde_json::to_string(mark)?);
+impl MarkerLog {
+    /// Adds a marker. It is in the log when this returns.
+    fn log(&self, marker: &Marker) -> WorkloadResult<()> {
+        let command = format!("marker {}", serde_json::to_string(marker)?);
         let written = (&self.file).write(command.as_bytes())?;
         if written != command.len() {
-            return Err("a mark was written in part".into());
+            return Err("a marker was written in part".into());
         }
         Ok(())
     }
 }
 
-fn run_journal(plan: &Plan, journal: u64, control: &Control) -> Outcome<()> {
+fn run_journal(plan: &WorkloadPlan, journal: u64, control: &MarkerLog) -> WorkloadResult<()> {
     let mut random = Random::new(&[plan.seed, plan.generation, journal]);
-    let mut callers: Vec<Caller<'_>> =
-        (0..CALLERS).map(|caller| Caller::new(plan, journal, caller, control)).collect();
+    let mut clients: Vec<Client<'_>> =
+        (0..CLIENTS).map(|client| Client::new(plan, journal, client, control)).collect();
     let variant = random.next();
     for round in 0..plan.rounds {
-        // All sixteen in sixteen rounds, neighbours far apart.
+        // A step of 3 covers all sixteen variants in sixteen rounds, and neighbouring rounds differ in several options.
         let options = options(journal, variant.wrapping_add(round * 3), plan.uring);
         let store = options.open_blocking(path(&plan.dir, journal))?;
-        control.mark(&Mark::Opened { journal, next_seq: store.open_report().next_seq })?;
+        control.log(&Marker::Opened { journal, next_seq: store.open_report().next_seq })?;
         thread::scope(|scope| {
             let running: Vec<_> =
-                callers.iter_mut().map(|caller| scope.spawn(|| caller.round(&store, plan))).collect();
+                clients.iter_mut().map(|client| scope.spawn(|| client.run_round(&store, plan))).collect();
             for thread in running {
-                thread.join().map_err(|_| "a caller panicked")??;
+                thread.join().map_err(|_| "a client panicked")??;
             }
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
         })?;
-        // The other way to close is to drop the last handle.
+        // Otherwise the drop of the last handle closes the journal.
         if random.percent(60) {
             store.blocking().close()?;
         }
@@ -141,26 +141,27 @@ fn run_journal(plan: &Plan, journal: u64, control: &Control) -> Outcome<()> {
     Ok(())
 }
 
-/// One who appends.
+/// A client that appends to one journal.
 #[derive(Debug)]
-struct Caller<'a> {
-    who: (u64, u64, u64),
+struct Client<'a> {
+    /// The journal, the generation and the client ID.
+    id: (u64, u64, u64),
     random: Random,
-    /// Its last record's number.
+    /// The number of its last record.
     number: u64,
-    control: &'a Control,
+    control: &'a MarkerLog,
 }
 
-impl<'a> Caller<'a> {
-    fn new(plan: &Plan, journal: u64, caller: u64, control: &'a Control) -> Self {
-        let random = Random::new(&[plan.seed, plan.generation, journal, caller]);
-        Self { who: (journal, plan.generation, caller), random, number: 0, control }
+impl<'a> Client<'a> {
+    fn new(plan: &WorkloadPlan, journal: u64, client: u64, control: &'a MarkerLog) -> Self {
+        let random = Random::new(&[plan.seed, plan.generation, journal, client]);
+        Self { id: (journal, plan.generation, client), random, number: 0, control }
     }
 
-    fn round(&mut self, store: &MiniStore, plan: &Plan) -> Outcome<()> {
+    fn run_round(&mut self, store: &MiniStore, plan: &WorkloadPlan) -> WorkloadResult<()> {
         for _ in 0..plan.steps {
             match self.random.below(100) {
-                _ if plan.early => self.submit_and_lie(store)?,
+                _ if plan.early => self.acknowledge_early(store)?,
                 0..40 => self.append_one(store)?,
                 40..65 => self.submit_many(store)?,
                 65..85 => self.append_batch(store, 30, 900)?,
@@ -171,24 +172,24 @@ impl<'a> Caller<'a> {
         Ok(())
     }
 
-    fn append_one(&mut self, store: &MiniStore) -> Outcome<()> {
-        let line = self.single();
+    fn append_one(&mut self, store: &MiniStore) -> WorkloadResult<()> {
+        let record = self.single_record();
         self.issue(1)?;
         let seq = if self.random.percent(50) {
-            store.blocking().append_json(Bytes::from(serde_json::to_vec(&line)?))?
+            store.blocking().append_json(Bytes::from(serde_json::to_vec(&record)?))?
         } else {
-            store.blocking().submit(&line)?.wait()?.seq
+            store.blocking().submit(&record)?.wait()?.seq
         };
-        self.acknowledge(line.number, 1, Some(seq))
+        self.acknowledge(record.number, 1, Some(seq))
     }
 
-    fn submit_many(&mut self, store: &MiniStore) -> Outcome<()> {
+    fn submit_many(&mut self, store: &MiniStore) -> WorkloadResult<()> {
         let count = 2 + self.random.below(12);
         self.issue(count)?;
         let mut pending = Vec::new();
         for _ in 0..count {
-            let line = self.single();
-            pending.push((line.number, store.blocking().submit(&line)?));
+            let record = self.single_record();
+            pending.push((record.number, store.blocking().submit(&record)?));
         }
         for (number, pending) in pending {
             let seq = pending.wait()?.seq;
@@ -197,73 +198,79 @@ impl<'a> Caller<'a> {
         Ok(())
     }
 
-    fn append_batch(&mut self, store: &MiniStore, records_max: u64, text_bytes_max: u64) -> Outcome<()> {
-        let count = 2 + self.random.below(records_max - 1);
+    fn append_batch(
+        &mut self,
+        store: &MiniStore,
+        max_records: u64,
+        max_text_bytes: u64,
+    ) -> WorkloadResult<()> {
+        let count = 2 + self.random.below(max_records - 1);
         self.issue(count)?;
         let first = self.number + 1;
-        let lines: Vec<Line> = (0..count).map(|place| self.line(place, count, text_bytes_max)).collect();
-        let seqs = store.blocking().append_batch(&lines)?;
+        let records: Vec<TestRecord> =
+            (0..count).map(|index| self.next_record(index, count, max_text_bytes)).collect();
+        let seqs = store.blocking().append_batch(&records)?;
         if seqs.end - seqs.start != count {
-            return Err(format!("a batch of {count} was numbered {seqs:?}").into());
+            return Err(format!("a batch of {count} received the numbers {seqs:?}").into());
         }
         self.acknowledge(first, count, Some(seqs.start))
     }
 
-    /// So that one commit is many writes to the disk. Only where retention soon takes it away again: images must stay
-    /// quick to check.
-    fn append_large_batch(&mut self, store: &MiniStore) -> Outcome<()> {
-        match self.who.0 {
+    /// Appends a batch whose commit needs many disk writes. Only journal 0 gets the largest ones, because its retention
+    /// soon deletes them and images must stay fast to check.
+    fn append_large_batch(&mut self, store: &MiniStore) -> WorkloadResult<()> {
+        match self.id.0 {
             0 => self.append_batch(store, 24, 12_000),
             _ => self.append_batch(store, 60, 300),
         }
     }
 
-    fn submit_and_lie(&mut self, store: &MiniStore) -> Outcome<()> {
-        let line = self.single();
+    fn acknowledge_early(&mut self, store: &MiniStore) -> WorkloadResult<()> {
+        let record = self.single_record();
         self.issue(1)?;
-        let pending = store.blocking().submit(&line)?;
-        self.acknowledge(line.number, 1, None)?;
+        let pending = store.blocking().submit(&record)?;
+        self.acknowledge(record.number, 1, None)?;
         pending.wait()?;
         Ok(())
     }
 
-    fn single(&mut self) -> Line {
-        let text_bytes_max = if self.random.percent(10) { 6000 } else { 700 };
-        self.line(0, 1, text_bytes_max)
+    fn single_record(&mut self) -> TestRecord {
+        let max_text_bytes = if self.random.percent(10) { 6000 } else { 700 };
+        self.next_record(0, 1, max_text_bytes)
     }
 
-    fn line(&mut self, place: u64, batch: u64, text_bytes_max: u64) -> Line {
+    fn next_record(&mut self, index: u64, batch_len: u64, max_text_bytes: u64) -> TestRecord {
         self.number += 1;
-        let text_bytes = usize::try_from(self.random.below(text_bytes_max)).unwrap_or_default();
-        Line::new(self.who, self.number, place, batch, text_bytes)
+        let text_bytes = usize::try_from(self.random.below(max_text_bytes)).unwrap_or_default();
+        TestRecord::new(self.id, self.number, index, batch_len, text_bytes)
     }
 
-    /// Before anything of the next `count` records is handed over.
-    fn issue(&self, count: u64) -> Outcome<()> {
-        let (journal, generation, caller) = self.who;
-        self.control.mark(&Mark::Issued { journal, generation, caller, upto: self.number + count })
+    /// Logs that the next `count` records will be submitted.
+    fn issue(&self, count: u64) -> WorkloadResult<()> {
+        let (journal, generation, client) = self.id;
+        self.control.log(&Marker::Issued { journal, generation, client, upto: self.number + count })
     }
 
-    fn acknowledge(&self, number: u64, count: u64, seq: Option<u64>) -> Outcome<()> {
-        let (journal, generation, caller) = self.who;
-        self.control.mark(&Mark::Acknowledged { journal, generation, caller, number, count, seq })
+    fn acknowledge(&self, number: u64, count: u64, seq: Option<u64>) -> WorkloadResult<()> {
+        let (journal, generation, client) = self.id;
+        self.control.log(&Marker::Acknowledged { journal, generation, client, number, count, seq })
     }
 }
 
-/// Somebody else, who creates, writes, renames and deletes, and hardly ever syncs: so that more is pending, and the
-/// journals' names share the file system's own transactions with other names.
-fn bystander(plan: &Plan, over: &AtomicBool) -> io::Result<()> {
-    let dir = plan.dir.join("bystander");
+/// Creates, writes, renames and deletes unrelated files, and rarely syncs. This makes more writes pending, and puts the
+/// names of the journals into the same file system transactions as other names.
+fn write_unrelated_files(plan: &WorkloadPlan, done: &AtomicBool) -> io::Result<()> {
+    let dir = plan.dir.join("unrelated");
     fs::create_dir_all(&dir)?;
     let mut random = Random::new(&[plan.seed, plan.generation, u64::MAX]);
-    while !over.load(Ordering::Relaxed) {
-        let file = dir.join(random.below(BYSTANDER_FILES).to_string());
+    while !done.load(Ordering::Relaxed) {
+        let file = dir.join(random.below(UNRELATED_FILES).to_string());
         match random.below(10) {
             0..6 => {
-                let bytes = usize::try_from(random.below(BYSTANDER_BYTES)).unwrap_or_default();
+                let bytes = usize::try_from(random.below(UNRELATED_FILE_BYTES)).unwrap_or_default();
                 fs::write(&file, vec![b'b'; bytes])?;
             }
-            6..8 => ignore_missing(fs::rename(&file, dir.join(random.below(BYSTANDER_FILES).to_string())))?,
+            6..8 => ignore_missing(fs::rename(&file, dir.join(random.below(UNRELATED_FILES).to_string())))?,
             8 => ignore_missing(fs::remove_file(&file))?,
             _ => ignore_missing(File::open(&file).and_then(|file| file.sync_data()))?,
         }

@@ -1,4 +1,4 @@
-//! A short run of the program: every file system that is here, every workload, the controls.
+//! A short run of the program on every available file system, with the controls.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -9,64 +9,64 @@ use std::{
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ministore-powercut");
 
-/// Crash points on each file system, and how many must have been tried at least: enough is counted between recordings.
+/// Crash points to test on each file system.
 const POINTS: u64 = 30;
 
-/// What the program says where the machine has not what it needs.
-const NOT_HERE: &str = "SKIPPED: power cuts: needs";
+/// The message of the program if the machine cannot run the test.
+const SKIPPED: &str = "SKIPPED: power cuts: needs";
 
-/// To the terminal even where the test passes.
-fn say(text: &str) {
+/// Writes to standard error directly, because the test harness captures the output of passing tests.
+fn print_uncaptured(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn run(args: &[&str]) -> (Output, String) {
     let output = Command::new(PROGRAM).args(args).output().unwrap();
-    let said = [&output.stdout[..], &output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    (output, said)
+    let text = [&output.stdout[..], &output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    (output, text)
 }
 
-/// Columns of the table, by their place.
-fn column(row: &[&str], place: usize) -> u64 {
-    row[place].parse().unwrap_or_else(|_| panic!("column {place} of {row:?}"))
+/// Returns the value of a column of the table.
+fn column(row: &[&str], index: usize) -> u64 {
+    row[index].parse().unwrap_or_else(|_| panic!("column {index} of {row:?}"))
 }
 
 #[test]
 fn acknowledged_records_survive_power_cuts() {
     let points = POINTS.to_string();
-    let (output, said) = run(&["--points", &points, "--seed", "7"]);
-    say(&said);
-    if said.contains(NOT_HERE) {
+    let (output, text) = run(&["--points", &points, "--seed", "7"]);
+    print_uncaptured(&text);
+    if text.contains(SKIPPED) {
         return;
     }
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(output.status.code(), Some(0), "{text}");
     let table = String::from_utf8_lossy(&output.stdout);
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     let rows: Vec<_> = rows.iter().filter(|row| ["ext4", "xfs", "btrfs"].contains(&row[0])).collect();
-    assert!(!rows.is_empty(), "no file system was tried: {said}");
+    assert!(!rows.is_empty(), "no file system was tested: {text}");
     for row in rows {
         let [records, flushes, points, images, lost, early, unflushed] =
-            [3, 5, 6, 7, 9, 11, 12].map(|place| column(row, place));
-        assert!(records > 500 && flushes > 100, "hardly anything was recorded: {row:?}");
-        assert!(points >= POINTS - 2 && images > points, "hardly anything was tried: {row:?}");
+            [3, 5, 6, 7, 9, 11, 12].map(|index| column(row, index));
+        assert!(records > 500 && flushes > 100, "too little was recorded: {row:?}");
+        assert!(points >= POINTS - 2 && images > points, "too few images were tested: {row:?}");
         assert_eq!(lost, 0, "{row:?}");
-        assert!(early > 0 && unflushed > 0, "a loss that had to be found was not: {row:?}");
+        assert!(early > 0 && unflushed > 0, "a control found no loss: {row:?}");
     }
 }
 
 #[test]
-fn a_run_that_tried_nothing_does_not_pass() {
-    let (output, said) = run(&["--fs", "ext4", "--points", "0"]);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("SKIPPED"), "{said}");
+fn run_without_crash_points_fails() {
+    let (output, text) = run(&["--fs", "ext4", "--points", "0"]);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("SKIPPED"), "{text}");
 }
 
 #[test]
-fn what_is_not_understood_is_refused() {
+fn invalid_arguments_print_usage() {
     for args in [&["--fs", "vfat"][..], &["--workers", "0"], &["--points"], &["replay", "ext4"]] {
-        let (output, said) = run(args);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        assert!(said.contains("usage:"), "{args:?}: {said}");
+        let (output, text) = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+        assert!(text.contains("usage:"), "{args:?}: {text}");
     }
 }

@@ -9,16 +9,17 @@ const USAGE: &str = "usage: ministore-soak [--minutes N | --seconds N] [--backen
 
 #[derive(Debug)]
 pub(crate) enum Args {
-    Soak(Soak),
-    Pass(Pass),
-    /// What the soak runs as another process: reads until its standard input ends.
+    Soak(SoakConfig),
+    BoundedMemory(MemoryConfig),
+    /// The reader process that the soak starts: reads until its standard input ends.
     Read {
         path: PathBuf,
     },
 }
 
+/// Configuration of the soak.
 #[derive(Debug)]
-pub(crate) struct Soak {
+pub(crate) struct SoakConfig {
     pub(crate) duration: Duration,
     pub(crate) backend: Backend,
     pub(crate) seed: u64,
@@ -26,9 +27,9 @@ pub(crate) struct Soak {
     pub(crate) verbose: bool,
 }
 
-/// So many bytes through a queue of so many.
+/// Configuration of the memory test: the bytes to append, and the size of the queue.
 #[derive(Debug)]
-pub(crate) struct Pass {
+pub(crate) struct MemoryConfig {
     pub(crate) bytes: u64,
     pub(crate) queue_bytes: u64,
     pub(crate) backend: Backend,
@@ -37,14 +38,14 @@ pub(crate) struct Pass {
 
 impl Args {
     pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut soak = Soak {
+        let mut soak = SoakConfig {
             duration: Duration::from_secs(600),
             backend: Backend::Auto,
             seed: 1,
             dir: std::env::temp_dir(),
             verbose: false,
         };
-        let (mut pass, mut queue) = (None, 1);
+        let (mut append_mib, mut queue_mib) = (None, 1);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(USAGE);
             match arg.as_str() {
@@ -52,8 +53,8 @@ impl Args {
                 "--seconds" => soak.duration = Duration::from_secs(number(&value()?)?),
                 "--seed" => soak.seed = number(&value()?)?,
                 "--dir" => soak.dir = value()?.into(),
-                "--pass" => pass = Some(number(&value()?)?),
-                "--queue" => queue = number(&value()?)?,
+                "--pass" => append_mib = Some(number(&value()?)?),
+                "--queue" => queue_mib = number(&value()?)?,
                 "--verbose" => soak.verbose = true,
                 "--read" => return Ok(Self::Read { path: value()?.into() }),
                 "--backend" => {
@@ -66,10 +67,10 @@ impl Args {
                 _ => return Err(USAGE.into()),
             }
         }
-        Ok(match pass {
-            Some(mib) => Self::Pass(Pass {
+        Ok(match append_mib {
+            Some(mib) => Self::BoundedMemory(MemoryConfig {
                 bytes: mib << 20,
-                queue_bytes: queue << 20,
+                queue_bytes: queue_mib << 20,
                 backend: soak.backend,
                 dir: soak.dir,
             }),

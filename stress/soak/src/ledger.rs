@@ -1,4 +1,5 @@
-//! What callers were told, until the record was read back. Bounded: callers wait while too much was not read back.
+//! The outcomes that clients received, kept until each record has been read back. The ledger is bounded: clients wait
+//! while too many records have not been read back.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,171 +11,177 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Records that may be issued and not read back yet.
-const AHEAD_MAX: u64 = 20_000;
+/// Maximum number of records that are issued but not read back.
+const MAX_UNREAD: u64 = 20_000;
 
-/// A record: who wrote it, and the how-manieth of that caller's it is.
+/// A record with its client, its index among the records of that client, and a checksum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Event {
-    pub(crate) who: u64,
-    pub(crate) nth: u64,
-    /// Of the other two and the text.
-    check: u64,
+pub(crate) struct TestRecord {
+    pub(crate) client_id: u64,
+    pub(crate) index: u64,
+    /// Covers the other fields.
+    checksum: u64,
     text: String,
 }
 
-impl Event {
-    pub(crate) fn new(who: u64, nth: u64) -> Self {
-        let length = (who * 7 + nth * 31) % if nth.is_multiple_of(500) { 20_000 } else { 300 };
-        let text: String = (0..length).map(|index| char::from(b'a' + ((index + nth) % 26) as u8)).collect();
-        Self { who, nth, check: check_of(who, nth, &text), text }
+impl TestRecord {
+    pub(crate) fn new(client_id: u64, index: u64) -> Self {
+        let length = (client_id * 7 + index * 31) % if index.is_multiple_of(500) { 20_000 } else { 300 };
+        let text: String =
+            (0..length).map(|offset| char::from(b'a' + ((offset + index) % 26) as u8)).collect();
+        Self { client_id, index, checksum: checksum_of(client_id, index, &text), text }
     }
 
     pub(crate) fn verify(&self) {
         assert_eq!(
-            self.check,
-            check_of(self.who, self.nth, &self.text),
+            self.checksum,
+            checksum_of(self.client_id, self.index, &self.text),
             "a damaged record was read: {self:?}"
         );
     }
 }
 
-fn check_of(who: u64, nth: u64, text: &str) -> u64 {
-    let bytes = who.to_le_bytes().into_iter().chain(nth.to_le_bytes()).chain(text.bytes());
+fn checksum_of(client_id: u64, index: u64, text: &str) -> u64 {
+    let bytes = client_id.to_le_bytes().into_iter().chain(index.to_le_bytes()).chain(text.bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// What is known of a record that was issued.
+/// The state of a record in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum RecordState {
     Issued,
-    /// With its number, where the caller was told one.
+    /// Durable, with its number if the call returned one.
     Acknowledged(Option<u64>),
-    /// Nobody waits for it: it may be there or not.
-    Forgotten,
-    /// It must not be there.
-    Refused,
-    /// It was read back before its caller was told.
+    /// The client dropped the append: the journal may contain the record or not.
+    Abandoned,
+    /// The journal must not contain the record.
+    Rejected,
+    /// Read back with this number before the client received its acknowledgement.
     Read(u64),
 }
 
+/// The records of all clients that are not yet resolved.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    callers: Mutex<HashMap<u64, BTreeMap<u64, Fate>>>,
+    clients: Mutex<HashMap<u64, BTreeMap<u64, RecordState>>>,
     read_back: Condvar,
-    ahead: Mutex<u64>,
-    next_caller: AtomicU64,
+    /// The number of records issued and not read back.
+    unread: Mutex<u64>,
+    next_client: AtomicU64,
     verified: AtomicU64,
 }
 
 impl Ledger {
-    /// A caller that was never there before.
-    pub(crate) fn newcomer(&self) -> u64 {
-        self.next_caller.fetch_add(1, Ordering::Relaxed)
+    /// Returns a new client ID.
+    pub(crate) fn register_client(&self) -> u64 {
+        self.next_client.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Before a record is handed over. Waits while the readers are far behind.
-    pub(crate) fn issue(&self, who: u64, nth: u64) {
+    /// Registers a record before the client submits it. Waits while too many records are unread.
+    pub(crate) fn issue(&self, client_id: u64, index: u64) {
         {
-            let ahead = self.ahead.lock().unwrap();
-            *self.read_back.wait_while(ahead, |ahead| *ahead >= AHEAD_MAX).unwrap() += 1;
+            let unread = self.unread.lock().unwrap();
+            *self.read_back.wait_while(unread, |unread| *unread >= MAX_UNREAD).unwrap() += 1;
         }
-        let before = self.callers.lock().unwrap().entry(who).or_default().insert(nth, Fate::Issued);
-        assert!(before.is_none(), "{who} issued {nth} twice");
+        let before =
+            self.clients.lock().unwrap().entry(client_id).or_default().insert(index, RecordState::Issued);
+        assert!(before.is_none(), "client {client_id} issued record {index} twice");
     }
 
-    /// `seq` where the caller was told the number.
-    pub(crate) fn acknowledged(&self, who: u64, nth: u64, seq: Option<u64>) {
-        self.settle(who, nth, Fate::Acknowledged(seq));
+    /// Registers an acknowledgement, with the number if the call returned one.
+    pub(crate) fn acknowledge(&self, client_id: u64, index: u64, seq: Option<u64>) {
+        self.set_outcome(client_id, index, RecordState::Acknowledged(seq));
     }
 
-    pub(crate) fn refused(&self, who: u64, nth: u64) {
-        self.settle(who, nth, Fate::Refused);
+    /// Registers that the store rejected the record.
+    pub(crate) fn reject(&self, client_id: u64, index: u64) {
+        self.set_outcome(client_id, index, RecordState::Rejected);
     }
 
-    pub(crate) fn forgotten(&self, who: u64, nth: u64) {
-        self.settle(who, nth, Fate::Forgotten);
+    /// Registers that the client dropped the append.
+    pub(crate) fn abandon(&self, client_id: u64, index: u64) {
+        self.set_outcome(client_id, index, RecordState::Abandoned);
     }
 
-    fn settle(&self, who: u64, nth: u64, fate: Fate) {
-        let mut callers = self.callers.lock().unwrap();
-        let records = callers.get_mut(&who).unwrap();
-        match (records.insert(nth, fate), fate) {
-            (Some(Fate::Issued), Fate::Acknowledged(_)) => return,
-            (Some(Fate::Issued), _) => {
-                // Nobody is going to wait until it is read back.
-                drop(callers);
-                return self.give_back(1);
+    fn set_outcome(&self, client_id: u64, index: u64, state: RecordState) {
+        let mut clients = self.clients.lock().unwrap();
+        let records = clients.get_mut(&client_id).unwrap();
+        match (records.insert(index, state), state) {
+            (Some(RecordState::Issued), RecordState::Acknowledged(_)) => return,
+            (Some(RecordState::Issued), _) => {
+                // The record may never be read back, so it no longer counts as unread.
+                drop(clients);
+                return self.subtract_unread(1);
             }
-            (Some(Fate::Read(found)), Fate::Acknowledged(told)) => {
+            (Some(RecordState::Read(found)), RecordState::Acknowledged(acked)) => {
                 assert!(
-                    told.is_none_or(|told| told == found),
-                    "{who}'s {nth} was told {told:?}, found as {found}"
+                    acked.is_none_or(|acked| acked == found),
+                    "record {index} of client {client_id} was acknowledged as {acked:?}, found as {found}"
                 );
             }
-            (Some(Fate::Read(_)), Fate::Forgotten) => {}
-            (before, _) => panic!("{who}'s {nth} was {before:?} and is {fate:?}"),
+            (Some(RecordState::Read(_)), RecordState::Abandoned) => {}
+            (before, _) => panic!("record {index} of client {client_id} was {before:?} and is {state:?}"),
         }
-        records.remove(&nth);
+        records.remove(&index);
     }
 
-    /// A record was read back, for the first and only time.
-    pub(crate) fn read(&self, who: u64, nth: u64, seq: u64) {
-        let mut callers = self.callers.lock().unwrap();
-        let records = callers.get_mut(&who).unwrap();
-        let found = records.get(&nth).copied();
+    /// Registers that the verifier has read a record back. Called once per record.
+    pub(crate) fn record_read(&self, client_id: u64, index: u64, seq: u64) {
+        let mut clients = self.clients.lock().unwrap();
+        let records = clients.get_mut(&client_id).unwrap();
+        let found = records.get(&index).copied();
         match found {
-            Some(Fate::Acknowledged(told)) => {
+            Some(RecordState::Acknowledged(acked)) => {
                 assert!(
-                    told.is_none_or(|told| told == seq),
-                    "{who}'s {nth} was told {told:?}, found as {seq}"
+                    acked.is_none_or(|acked| acked == seq),
+                    "record {index} of client {client_id} was acknowledged as {acked:?}, found as {seq}"
                 );
-                records.remove(&nth);
+                records.remove(&index);
             }
-            Some(Fate::Issued) => {
-                records.insert(nth, Fate::Read(seq));
+            Some(RecordState::Issued) => {
+                records.insert(index, RecordState::Read(seq));
             }
-            Some(Fate::Forgotten) => {
-                records.remove(&nth);
+            Some(RecordState::Abandoned) => {
+                records.remove(&index);
             }
-            fate => panic!("{who}'s {nth} was read as {seq}, and is {fate:?}"),
+            state => panic!("record {index} of client {client_id} was read as {seq}, and is {state:?}"),
         }
-        // One caller's records come in order: what nobody waited for before this one was not written.
-        while let Some((&before, &fate)) = records.range(..nth).next() {
-            match fate {
-                Fate::Forgotten => drop(records.remove(&before)),
-                Fate::Issued | Fate::Read(_) => break,
-                Fate::Acknowledged(_) | Fate::Refused => {
-                    panic!("{who}'s {nth} came before {before}: {fate:?}")
+        // The records of one client are in order, so earlier abandoned ones that were not read do not exist.
+        while let Some((&before, &state)) = records.range(..index).next() {
+            match state {
+                RecordState::Abandoned => drop(records.remove(&before)),
+                RecordState::Issued | RecordState::Read(_) => break,
+                RecordState::Acknowledged(_) | RecordState::Rejected => {
+                    panic!("client {client_id}: record {index} precedes {before}: {state:?}")
                 }
             }
         }
-        drop(callers);
+        drop(clients);
         self.verified.fetch_add(1, Ordering::Relaxed);
-        if found != Some(Fate::Forgotten) {
-            self.give_back(1);
+        if found != Some(RecordState::Abandoned) {
+            self.subtract_unread(1);
         }
     }
 
-    /// The store is closed and everything in it was read back: nothing that was acknowledged may be left.
-    pub(crate) fn settle_all(&self) {
-        for (who, records) in self.callers.lock().unwrap().drain() {
-            for (nth, fate) in records {
+    /// Checks that no acknowledged record is missing. Called after the store is closed and all records are read back.
+    pub(crate) fn assert_resolved(&self) {
+        for (client_id, records) in self.clients.lock().unwrap().drain() {
+            for (index, state) in records {
                 assert!(
-                    matches!(fate, Fate::Forgotten | Fate::Refused),
-                    "{who}'s {nth} is missing: {fate:?}"
+                    matches!(state, RecordState::Abandoned | RecordState::Rejected),
+                    "record {index} of client {client_id} is missing: {state:?}"
                 );
             }
         }
-        assert_eq!(*self.ahead.lock().unwrap(), 0, "the ledger lost count");
+        assert_eq!(*self.unread.lock().unwrap(), 0, "the ledger counts unread records");
     }
 
-    fn give_back(&self, count: u64) {
-        *self.ahead.lock().unwrap() -= count;
+    fn subtract_unread(&self, count: u64) {
+        *self.unread.lock().unwrap() -= count;
         self.read_back.notify_all();
     }
 
-    /// Records read back and found right.
+    /// Returns the number of records read back without an error.
     pub(crate) fn verified(&self) -> u64 {
         self.verified.load(Ordering::Relaxed)
     }

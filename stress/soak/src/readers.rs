@@ -1,5 +1,5 @@
-//! Everything that reads: the one who reads each record once and compares it with the ledger, and those who read
-//! whatever is there, in this process and in another.
+//! The readers: a verifier that reads each record once and compares it with the ledger, and readers that scan the
+//! journal repeatedly, in this process and in another.
 
 use std::{
     collections::HashMap,
@@ -17,64 +17,65 @@ use std::{
 use futures_lite::future::block_on;
 use ministore_uring::{MiniStore, MiniStoreError, Reader, Record};
 
-use crate::ledger::{Event, Ledger};
+use crate::ledger::{Ledger, TestRecord};
 
-/// Between two passes: readers are not to leave writers without a processor.
-const BREATH: Duration = Duration::from_millis(10);
+/// Pause between two scans, so that the readers do not starve the writers of CPU time.
+const SCAN_PAUSE: Duration = Duration::from_millis(10);
 
-/// Reads every record once, right behind the writer.
+/// Reads every record once, soon after it was written.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     path: PathBuf,
     ledger: Arc<Ledger>,
     pub(crate) next_seq: u64,
-    order: Order,
+    order: SeqOrder,
 }
 
 impl Verifier {
     pub(crate) fn new(path: &Path, ledger: Arc<Ledger>) -> Self {
-        Self { path: path.into(), ledger, next_seq: 1, order: Order::default() }
+        Self { path: path.into(), ledger, next_seq: 1, order: SeqOrder::default() }
     }
 
-    /// Reads what is there by now.
+    /// Reads the records written since the last call.
     pub(crate) fn catch_up(&mut self) {
-        for record in Reader::open(&self.path).unwrap().records_from::<Event>(self.next_seq) {
+        for record in Reader::open(&self.path).unwrap().records_from::<TestRecord>(self.next_seq) {
             let Record { seq, value } = record.unwrap();
             assert_eq!(seq, self.next_seq, "a number is missing or repeated");
             self.next_seq += 1;
             self.order.check(&value);
-            self.ledger.read(value.who, value.nth, seq);
+            self.ledger.record_read(value.client_id, value.index, seq);
         }
     }
 
-    /// The callers of this generation will not come again.
-    pub(crate) fn forget_callers(&mut self) {
-        self.order = Order::default();
+    /// Discards the per-client order, because the next instance has new clients.
+    pub(crate) fn reset_order(&mut self) {
+        self.order = SeqOrder::default();
     }
 }
 
-/// Each caller's records come in the order in which they were issued.
+/// Checks that the records of each client appear in the order in which the client issued them.
 #[derive(Debug, Default)]
-struct Order(HashMap<u64, u64>);
+struct SeqOrder(HashMap<u64, u64>);
 
-impl Order {
-    fn check(&mut self, event: &Event) {
-        event.verify();
-        let before = self.0.insert(event.who, event.nth);
-        assert!(before < Some(event.nth), "{}'s {} came after {before:?}", event.who, event.nth);
+impl SeqOrder {
+    fn check(&mut self, record: &TestRecord) {
+        record.verify();
+        let TestRecord { client_id, index, .. } = *record;
+        let before = self.0.insert(client_id, index);
+        assert!(before < Some(index), "client {client_id}: record {index} follows {before:?}");
     }
 }
 
-/// Reads all segments from somewhere on, again and again. How many records.
-pub(crate) fn records(path: &Path, stop: &AtomicBool, durable: &AtomicU64) -> u64 {
+/// Scans the newest records repeatedly. Returns the number of records read.
+pub(crate) fn scan_records(path: &Path, stop: &AtomicBool, durable: &AtomicU64) -> u64 {
     let mut count = 0;
     while !stop.load(Ordering::Relaxed) {
-        thread::sleep(BREATH);
+        thread::sleep(SCAN_PAUSE);
         let from = durable.load(Ordering::Relaxed).saturating_sub(2000).max(1);
-        let (mut order, mut expected) = (Order::default(), None);
-        for record in Reader::open(path).unwrap().records_from::<Event>(from) {
+        let (mut order, mut expected) = (SeqOrder::default(), None);
+        for record in Reader::open(path).unwrap().records_from::<TestRecord>(from) {
             let Record { seq, value } = record.unwrap();
-            assert!(expected.is_none_or(|expected| expected == seq), "{seq} came, not {expected:?}");
+            assert!(expected.is_none_or(|expected| expected == seq), "read {seq}, expected {expected:?}");
             expected = Some(seq + 1);
             order.check(&value);
             count += 1;
@@ -83,33 +84,33 @@ pub(crate) fn records(path: &Path, stop: &AtomicBool, durable: &AtomicU64) -> u6
     count
 }
 
-/// Streams the active segment, and now and then collects all of them. How many records.
-pub(crate) fn streams(path: &Path, stop: &AtomicBool) -> u64 {
+/// Streams the active segment, and replays all segments on every 16th scan. Returns the number of records read.
+pub(crate) fn stream_records(path: &Path, stop: &AtomicBool) -> u64 {
     let mut count = 0;
-    for turn in 0.. {
+    for scan in 0.. {
         if stop.load(Ordering::Relaxed) {
             return count;
         }
-        thread::sleep(BREATH);
-        let mut order = Order::default();
-        if turn % 16 == 0 {
-            let all = block_on(MiniStore::replay::<Event, _>(path)).unwrap();
+        thread::sleep(SCAN_PAUSE);
+        let mut order = SeqOrder::default();
+        if scan % 16 == 0 {
+            let all = block_on(MiniStore::replay::<TestRecord, _>(path)).unwrap();
             count += all.len() as u64;
-            all.iter().for_each(|event| order.check(event));
+            all.iter().for_each(|record| order.check(record));
             continue;
         }
         count += block_on(async {
-            let mut stream = match MiniStore::stream::<Event>(path).await {
-                // One file only: in the midst of a rotation nothing has the active name.
+            let mut stream = match MiniStore::stream::<TestRecord>(path).await {
+                // `stream` reads only the active segment. During a rotation no file has its name.
                 Err(MiniStoreError::Io { source }) if source.kind() == io::ErrorKind::NotFound => return 0,
                 stream => stream.unwrap(),
             };
             let mut count = 0;
-            while let Some(event) = stream.next().await {
-                order.check(&event.unwrap());
+            while let Some(record) = stream.next().await {
+                order.check(&record.unwrap());
                 count += 1;
-                // One in three streams is given up on.
-                if turn % 3 == 0 && count == 500 {
+                // One in three streams is dropped early.
+                if scan % 3 == 0 && count == 500 {
                     break;
                 }
             }
@@ -119,8 +120,8 @@ pub(crate) fn streams(path: &Path, stop: &AtomicBool) -> u64 {
     count
 }
 
-/// Readings of the store's figures never go back. How many readings.
-pub(crate) fn stats(store: &MiniStore, stop: &AtomicBool, durable: &AtomicU64) -> u64 {
+/// Samples the statistics of the store and checks that no counter decreases. Returns the number of samples.
+pub(crate) fn sample_stats(store: &MiniStore, stop: &AtomicBool, durable: &AtomicU64) -> u64 {
     let mut before = store.stats();
     let mut count = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -132,23 +133,23 @@ pub(crate) fn stats(store: &MiniStore, stop: &AtomicBool, durable: &AtomicU64) -
         durable.store(now.durable_seq, Ordering::Relaxed);
         before = now;
         count += 1;
-        thread::sleep(BREATH);
+        thread::sleep(SCAN_PAUSE);
     }
     count
 }
 
-/// The same program, reading as another process.
+/// This program as a reader in another process.
 #[derive(Debug)]
-pub(crate) struct OtherProcess(Child);
+pub(crate) struct ReaderProcess(Child);
 
-impl OtherProcess {
+impl ReaderProcess {
     pub(crate) fn start(path: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg("--read").arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
         Self(command.spawn().unwrap())
     }
 
-    /// Stops it; how many records it read.
+    /// Stops the process and returns the number of records it read.
     pub(crate) fn finish(&mut self) -> u64 {
         drop(self.0.stdin.take());
         let mut text = String::new();
@@ -158,15 +159,15 @@ impl OtherProcess {
     }
 }
 
-impl Drop for OtherProcess {
+impl Drop for ReaderProcess {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
 }
 
-/// Follows the journal until standard input ends; then says how many records it read.
-pub(crate) fn process(path: &Path) {
+/// Reads new records until standard input ends, then prints the number of records read.
+pub(crate) fn run_reader_process(path: &Path) {
     let done = Arc::new(AtomicBool::new(false));
     thread::spawn({
         let done = Arc::clone(&done);
@@ -175,11 +176,11 @@ pub(crate) fn process(path: &Path) {
             done.store(true, Ordering::Relaxed);
         }
     });
-    let (mut next_seq, mut count, mut order) = (1, 0_u64, Order::default());
+    let (mut next_seq, mut count, mut order) = (1, 0_u64, SeqOrder::default());
     while !done.load(Ordering::Relaxed) {
-        thread::sleep(BREATH);
+        thread::sleep(SCAN_PAUSE);
         let mut first = true;
-        for record in Reader::open(path).unwrap().records_from::<Event>(next_seq) {
+        for record in Reader::open(path).unwrap().records_from::<TestRecord>(next_seq) {
             let record = match record {
                 // Not created yet.
                 Err(MiniStoreError::Io { source })
@@ -189,10 +190,10 @@ pub(crate) fn process(path: &Path) {
                 }
                 record => record.unwrap(),
             };
-            // The oldest segments may have gone since the last pass, and only since then.
+            // Retention may have deleted the oldest segments since the previous scan, but not within a scan.
             assert!(
                 record.seq == next_seq || (first && record.seq > next_seq),
-                "{} came, not {next_seq}",
+                "read {}, expected {next_seq}",
                 record.seq
             );
             first = false;

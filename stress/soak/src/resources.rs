@@ -1,4 +1,4 @@
-//! What the process holds of memory, descriptors and threads, between two generations.
+//! Memory, descriptors and threads of the process, sampled between two instances.
 
 use std::{
     env, fmt, fs,
@@ -8,15 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A program that was warm may still grow by this much: allocators keep what they once had.
-const GROWTH_KIB_MAX: u64 = 32 << 10;
+/// Allowed growth after warm-up, because allocators retain freed memory.
+const MAX_GROWTH_KIB: u64 = 32 << 10;
 
-/// Tells the C library's allocator how many heaps to keep.
+/// Sets the number of heaps of the C library's allocator.
 const ARENAS: &str = "MALLOC_ARENA_MAX";
 
-/// Starts the program again with one heap for all threads, unless it was told how many: with one for each thread what
-/// was freed stays resident in many places, and a leak of a few bytes a record could not be told from it.
-pub(crate) fn with_one_arena() {
+/// Executes the program again with one heap for all threads, unless the environment sets the number of heaps. With one
+/// heap per thread, freed memory stays resident in many places and hides a leak of a few bytes per record.
+pub(crate) fn use_one_arena() {
     if env::var_os(ARENAS).is_none() {
         let failed =
             Command::new(env::current_exe().unwrap()).args(env::args_os().skip(1)).env(ARENAS, "1").exec();
@@ -24,25 +24,27 @@ pub(crate) fn with_one_arena() {
     }
 }
 
-/// How long a thread may take to end once nothing needs it.
-const ENDING: Duration = Duration::from_secs(30);
+/// How long threads may take to end after the store is dropped.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Compares resource usage with the start of the program.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct LeakCheck {
     descriptors: usize,
     threads: usize,
-    /// Resident memory after each generation, in KiB.
-    resident: Vec<u64>,
+    /// Resident memory after each instance.
+    resident_kib: Vec<u64>,
 }
 
-impl Watch {
+impl LeakCheck {
     pub(crate) fn start() -> Self {
-        Self { descriptors: descriptors(), threads: threads(), resident: Vec::new() }
+        Self { descriptors: descriptors(), threads: threads(), resident_kib: Vec::new() }
     }
 
-    /// Waits until descriptors and threads are what they were, for a store closes in the background.
-    pub(crate) fn look(&mut self) {
-        let deadline = Instant::now() + ENDING;
+    /// Waits until the numbers of descriptors and threads are as at the start, because a dropped store closes in the
+    /// background. Then records the resident memory.
+    pub(crate) fn sample(&mut self) {
+        let deadline = Instant::now() + SHUTDOWN_TIMEOUT;
         while (descriptors(), threads()) != (self.descriptors, self.threads) {
             assert!(
                 Instant::now() < deadline,
@@ -54,34 +56,34 @@ impl Watch {
             );
             thread::sleep(Duration::from_millis(1));
         }
-        self.resident.push(resident_kib());
+        self.resident_kib.push(resident_kib());
     }
 
-    /// Resident memory at the end is what it was once the program was warm: in the first third of its life.
+    /// Checks that resident memory did not grow since warm-up, which is the first third of the run.
     pub(crate) fn finish(&self) {
-        let warm = self.resident[..=self.resident.len() / 3].iter().max().copied().unwrap_or(0);
-        let end = self.resident.last().copied().unwrap_or(0);
-        assert!(end <= warm + GROWTH_KIB_MAX, "resident memory grew from {warm} to {end} KiB");
+        let warm = self.resident_kib[..=self.resident_kib.len() / 3].iter().max().copied().unwrap_or(0);
+        let end = self.resident_kib.last().copied().unwrap_or(0);
+        assert!(end <= warm + MAX_GROWTH_KIB, "resident memory grew from {warm} to {end} KiB");
     }
 }
 
-impl fmt::Display for Watch {
+impl fmt::Display for LeakCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |kib: Option<&u64>| kib.copied().unwrap_or(0) >> 10;
         write!(
             f,
-            "between generations {} descriptors, {} threads, resident {} MiB at first, {} at most, {} at last",
+            "between instances {} descriptors, {} threads, resident {} MiB at first, {} at most, {} at last",
             self.descriptors,
             self.threads,
-            mib(self.resident.first()),
-            mib(self.resident.iter().max()),
-            mib(self.resident.last())
+            mib(self.resident_kib.first()),
+            mib(self.resident_kib.iter().max()),
+            mib(self.resident_kib.last())
         )
     }
 }
 
 fn descriptors() -> usize {
-    // Less the one that the listing itself holds.
+    // The listing itself uses one descriptor.
     fs::read_dir("/proc/self/fd").unwrap().count() - 1
 }
 

@@ -1,4 +1,4 @@
-//! Ends the program where nothing moves any more: somebody waits for ever.
+//! Aborts the program if it makes no progress, which means that a thread is blocked indefinitely.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,10 +13,10 @@ use std::{
 
 use crate::ledger::Ledger;
 
-/// Nothing was read back for this long.
-const HANG: Duration = Duration::from_secs(120);
+/// Abort if no record is read back for this long.
+const HANG_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Dropping it calls the dog off.
+/// A running watchdog. It stops when dropped.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     _done: Sender<()>,
@@ -28,12 +28,12 @@ impl Watchdog {
         let path: PathBuf = path.into();
         thread::spawn(move || {
             let mut before = ledger.verified();
-            while stop.recv_timeout(HANG) == Err(RecvTimeoutError::Timeout) {
+            while stop.recv_timeout(HANG_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
                 let now = ledger.verified();
                 if now == before {
                     eprintln!(
-                        "nothing moved for {} s: the journal stays in {}",
-                        HANG.as_secs(),
+                        "no progress for {} s: the journal is kept in {}",
+                        HANG_TIMEOUT.as_secs(),
                         path.display()
                     );
                     process::abort();

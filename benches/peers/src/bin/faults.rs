@@ -1,7 +1,7 @@
-//! Runs the same faults against ministore-uring and five other write-ahead logs and prints what they did.
+//! Runs the same faults against ministore-uring and five other write-ahead logs, and prints the outcomes.
 //!
-//! Ends with exit code 1 only where ministore-uring lost, doubled or invented an acknowledged record, went on after a failed
-//! sync, or broke another of its promises; with 2 where the program itself could not do its work.
+//! The exit code is 1 only if ministore-uring lost, doubled or invented an acknowledged record, continued after a
+//! failed sync, or broke another of its promises; it is 2 if the program itself failed.
 
 use std::{
     ffi::OsString,
@@ -12,8 +12,8 @@ use std::{
 };
 
 use ministore_peers::{
-    contestant::{Kind, Settings},
     faults::{self, Context, child, report},
+    log_under_test::{LogKind, Settings},
 };
 
 const USAGE: &str = "\
@@ -22,17 +22,17 @@ usage: faults [--markdown | --json] [--rounds N] [--appenders N] [--seed N] [--d
 Without --markdown or --json, both are written, to stdout and to stderr. DIR is where the logs live (a directory on a
 real file system; default: the temporary directory). Faults: ";
 
-/// Says that the program already runs in a mount namespace of its own.
+/// Set if the program already runs in its own mount namespace.
 const PRIVATE: &str = "MINISTORE_PEERS_PRIVATE_MOUNTS";
 
-struct Arguments {
+struct FaultsArgs {
     markdown: bool,
     json: bool,
     rounds: u64,
     appenders: usize,
     seed: u64,
     dir: PathBuf,
-    kinds: Vec<Kind>,
+    kinds: Vec<LogKind>,
     faults: Vec<faults::Fault>,
 }
 
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            // Where standard error is gone there is nobody to tell.
+            // An error is ignored: standard error may be closed.
             writeln!(io::stderr(), "faults: {error}").ok();
             ExitCode::from(2)
         }
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 /// `child CONTESTANT DIR SEGMENT_BYTES`
 fn serve(arguments: &[OsString]) -> io::Result<()> {
     let text = |index: usize| arguments.get(index).and_then(|argument| argument.to_str());
-    let kind = text(1).and_then(Kind::named).ok_or_else(|| invalid("no such contestant"))?;
+    let kind = text(1).and_then(LogKind::from_name).ok_or_else(|| invalid("no such log"))?;
     let dir = PathBuf::from(arguments.get(2).ok_or_else(|| invalid("no directory"))?);
     let segment_bytes = text(3).and_then(|bytes| bytes.parse().ok()).ok_or_else(|| invalid("no size"))?;
     child::serve(kind, &dir, Settings { segment_bytes })
@@ -66,7 +66,8 @@ fn invalid(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text.into())
 }
 
-/// As root, goes on in a mount namespace of its own: its mounts end with it, and no other process holds on to them.
+/// As root, runs the program again in its own mount namespace: its mounts end with it, and no other process keeps
+/// them in use.
 fn isolate(arguments: &[OsString]) -> io::Result<()> {
     if std::env::var_os(PRIVATE).is_some() || !rustix::process::geteuid().is_root() {
         return Ok(());
@@ -78,11 +79,11 @@ fn isolate(arguments: &[OsString]) -> io::Result<()> {
         .args(arguments)
         .env(PRIVATE, "yes")
         .exec();
-    writeln!(io::stderr(), "faults: no mount namespace of its own ({error}): going on without")
+    writeln!(io::stderr(), "faults: no mount namespace of its own ({error}): continuing without")
 }
 
-fn parse(arguments: &[OsString]) -> io::Result<Arguments> {
-    let mut parsed = Arguments {
+fn parse(arguments: &[OsString]) -> io::Result<FaultsArgs> {
+    let mut parsed = FaultsArgs {
         markdown: false,
         json: false,
         rounds: 100,
@@ -102,7 +103,9 @@ fn parse(arguments: &[OsString]) -> io::Result<Arguments> {
             Some("--appenders") => parsed.appenders = value()?.parse().map_err(|_| invalid(usage()))?,
             Some("--seed") => parsed.seed = value()?.parse().map_err(|_| invalid(usage()))?,
             Some("--dir") => parsed.dir = PathBuf::from(value()?),
-            Some("--only") => parsed.kinds.push(Kind::named(value()?).ok_or_else(|| invalid(usage()))?),
+            Some("--only") => {
+                parsed.kinds.push(LogKind::from_name(value()?).ok_or_else(|| invalid(usage()))?)
+            }
             Some(name) => {
                 let fault = faults::ALL.into_iter().find(|(id, _)| *id == name);
                 parsed.faults.push(fault.ok_or_else(|| invalid(usage()))?);
@@ -111,7 +114,7 @@ fn parse(arguments: &[OsString]) -> io::Result<Arguments> {
         }
     }
     if parsed.kinds.is_empty() {
-        parsed.kinds = Kind::ALL.to_vec();
+        parsed.kinds = LogKind::ALL.to_vec();
     }
     if parsed.faults.is_empty() {
         parsed.faults = faults::ALL.to_vec();
@@ -126,12 +129,12 @@ fn parse(arguments: &[OsString]) -> io::Result<Arguments> {
 
 fn usage() -> String {
     let faults: Vec<&str> = faults::ALL.iter().map(|(id, _)| *id).collect();
-    let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    let kinds: Vec<&str> = LogKind::ALL.iter().map(|kind| kind.name()).collect();
     format!("{USAGE}{}\nContestants: {}", faults.join(", "), kinds.join(", "))
 }
 
-/// Whether ours did nothing that it must not do.
-fn run(arguments: &Arguments) -> io::Result<bool> {
+/// Runs the faults. Returns whether ministore-uring had no violations.
+fn run(arguments: &FaultsArgs) -> io::Result<bool> {
     let dir = tempfile::Builder::new().prefix("ministore-peers-").tempdir_in(&arguments.dir)?;
     let context = Context {
         kinds: arguments.kinds.clone(),

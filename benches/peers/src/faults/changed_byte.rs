@@ -4,28 +4,28 @@ use std::{io, path::Path};
 
 use super::{
     Context, ONE_FILE,
-    judge::Handed,
-    logfiles,
-    report::{Table, Tally, kind_of_words},
-    template::{self, End, Fate},
+    integrity::SubmittedRecords,
+    log_files,
+    report::{OutcomeCounts, Table, normalized_words},
+    template::{self, ReopenOutcome, WriterExit},
 };
-use crate::contestant::Kind;
+use crate::log_under_test::LogKind;
 
-/// How many records the log has.
+/// The number of records in the log.
 const RECORDS: u64 = 24;
 
-/// What became of a contestant's changed logs.
+/// The outcomes of one log's changed copies.
 #[derive(Default)]
-struct Outcome {
-    refused: u64,
-    told: u64,
+struct ChangedByteCounts {
+    rejected: u64,
+    reported: u64,
     silent: u64,
     unharmed: u64,
-    broke: Tally,
+    broke: OutcomeCounts,
     invented: u64,
     missing_silent: u64,
-    missing_told: u64,
-    refusals: Tally,
+    missing_reported: u64,
+    error_messages: OutcomeCounts,
 }
 
 /// Changes one bit at a time.
@@ -54,36 +54,36 @@ pub fn run(context: &Context) -> io::Result<Table> {
         ],
     );
     for &kind in &context.kinds {
-        let dir = context.fresh("changed-byte", kind)?;
+        let dir = context.create_dir("changed-byte", kind)?;
         let (whole, changed) = (dir.join("whole"), dir.join("changed"));
         std::fs::create_dir_all(&whole)?;
-        template::write(kind, &whole, ONE_FILE, 1, RECORDS, End::Killed)?;
-        let files = logfiles::holding(&whole, &template::records(1..=RECORDS))?;
+        template::write(kind, &whole, ONE_FILE, 1, RECORDS, WriterExit::Killed)?;
+        let files = log_files::files_with_records(&whole, &template::records(1..=RECORDS))?;
         let file = files.last().ok_or_else(|| io::Error::other("no file holds the records"))?;
         let end = file.places.last().map_or(0, |place| place.start);
         let step = (end / places(context)).max(1);
-        let mut outcome = Outcome::default();
+        let mut counts = ChangedByteCounts::default();
         let mut tried = 0;
         for offset in (0..end).step_by(usize::try_from(step).map_err(io::Error::other)?) {
             super::remove(&changed)?;
-            logfiles::copy(&whole, &changed)?;
+            log_files::copy(&whole, &changed)?;
             let path = changed.join(&file.name);
-            let byte = logfiles::byte_at(&path, offset)? ^ (1 << (tried % 8));
-            logfiles::overwrite(&path, offset, &[byte])?;
-            judge(kind, &changed, offset, &mut outcome, &mut table)?;
+            let byte = log_files::byte_at(&path, offset)? ^ (1 << (tried % 8));
+            log_files::overwrite(&path, offset, &[byte])?;
+            check_copy(kind, &changed, offset, &mut counts, &mut table)?;
             tried += 1;
         }
         table.row(
             kind,
             vec![
                 tried.to_string(),
-                outcome.refused.to_string(),
-                format!("{} ({})", outcome.told, outcome.missing_told),
-                format!("{} ({})", outcome.silent, outcome.missing_silent),
-                outcome.invented.to_string(),
-                outcome.unharmed.to_string(),
-                outcome.broke.told(),
-                outcome.refusals.told(),
+                counts.rejected.to_string(),
+                format!("{} ({})", counts.reported, counts.missing_reported),
+                format!("{} ({})", counts.silent, counts.missing_silent),
+                counts.invented.to_string(),
+                counts.unharmed.to_string(),
+                counts.broke.summary(),
+                counts.error_messages.summary(),
             ],
         );
     }
@@ -99,33 +99,42 @@ fn places(context: &Context) -> u64 {
     (context.rounds * 3).clamp(20, 400)
 }
 
-fn judge(kind: Kind, dir: &Path, offset: u64, outcome: &mut Outcome, table: &mut Table) -> io::Result<()> {
-    let mut handed = Handed::default();
-    (1..=RECORDS).for_each(|number| handed.ack(0, number));
-    let (_served, fate) = template::open_and_read(kind, dir, ONE_FILE, &handed)?;
-    match fate {
-        Fate::Refused(error) => {
-            outcome.refused += 1;
-            outcome.refusals.add(kind_of_words(&error));
+fn check_copy(
+    kind: LogKind,
+    dir: &Path,
+    offset: u64,
+    counts: &mut ChangedByteCounts,
+    table: &mut Table,
+) -> io::Result<()> {
+    let mut submitted = SubmittedRecords::default();
+    (1..=RECORDS).for_each(|number| submitted.add_acked(0, number));
+    let (_process, outcome) = template::open_and_read(kind, dir, ONE_FILE, &submitted)?;
+    match outcome {
+        ReopenOutcome::Failed(error) => {
+            counts.rejected += 1;
+            counts.error_messages.add(normalized_words(&error));
         }
-        Fate::Broke(how) => {
-            outcome.broke.add(kind_of_words(&how));
-            table.blame(kind, format!("changed-byte at {offset}: {how}"));
+        ReopenOutcome::Crashed(how) => {
+            counts.broke.add(normalized_words(&how));
+            table.record_violation(kind, format!("changed-byte at {offset}: {how}"));
         }
-        Fate::Read(told, judgement) => {
-            outcome.invented += judgement.invented;
-            if judgement.invented > 0 || judgement.missing > 0 {
-                table.blame(kind, format!("changed-byte at {offset}: told {told:?}, {judgement:?}"));
+        ReopenOutcome::Read(message, report) => {
+            counts.invented += report.invented;
+            if report.invented > 0 || report.missing > 0 {
+                table.record_violation(
+                    kind,
+                    format!("changed-byte at {offset}: told {message:?}, {report:?}"),
+                );
             }
-            match (judgement.missing, told) {
-                (0, _) => outcome.unharmed += 1,
+            match (report.missing, message) {
+                (0, _) => counts.unharmed += 1,
                 (missing, Some(_)) => {
-                    outcome.told += 1;
-                    outcome.missing_told = outcome.missing_told.max(missing);
+                    counts.reported += 1;
+                    counts.missing_reported = counts.missing_reported.max(missing);
                 }
                 (missing, None) => {
-                    outcome.silent += 1;
-                    outcome.missing_silent = outcome.missing_silent.max(missing);
+                    counts.silent += 1;
+                    counts.missing_silent = counts.missing_silent.max(missing);
                 }
             }
         }

@@ -1,7 +1,7 @@
-//! The child process: opens one contestant's log and does what it is told, so that it can be killed, can hang and can crash
-//! without taking the program along.
+//! The child process: opens one log and executes commands, so that the log can be killed, hang or crash without
+//! affecting the program.
 //!
-//! Must never say `Acked` before the contestant's call has returned.
+//! Must never send `Acked` before the log's call has returned.
 
 use std::{
     io::{self, BufRead, Write},
@@ -13,55 +13,55 @@ use std::{
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::time::timeout;
 
-use super::wire::{Order, Said, varied_fill_bytes};
-use crate::contestant::{Answer, Contestant, Found, Kind, Record, Settings};
+use super::wire::{Command, Reply, varied_fill_bytes};
+use crate::log_under_test::{LogKind, LogResult, LogUnderTest, Record, ReplayedItem, Settings};
 
-/// No child may take more address space than this: damage must not be able to take the machine along.
+/// Limits the child's address space: a damaged log must not exhaust the memory of the machine.
 const ADDRESS_SPACE_BYTES: u64 = 4 << 30;
 
-/// How often the timer beside an async append goes off.
+/// The interval of the timer that runs during an async append.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Serves the log of `kind` in `dir` until it is told to close or its orders end.
+/// Serves the log of `kind` in `dir` until it receives `Close` or the commands end.
 ///
 /// # Errors
 ///
-/// The pipes to the program broke.
-pub fn serve(kind: Kind, dir: &Path, settings: Settings) -> io::Result<()> {
+/// A pipe to the program broke.
+pub fn serve(kind: LogKind, dir: &Path, settings: Settings) -> io::Result<()> {
     let limit = Rlimit { current: Some(ADDRESS_SPACE_BYTES), maximum: Some(ADDRESS_SPACE_BYTES) };
     setrlimit(Resource::As, limit)?;
-    let log = match guarded(|| kind.open(dir, settings)) {
+    let log = match catch_panic(|| kind.open(dir, settings)) {
         Ok(Ok(log)) => log,
-        Ok(Err(error)) => return say(&Said::NotOpened(error.0)),
-        Err(panic) => return say(&Said::Panicked(panic)),
+        Ok(Err(error)) => return send_reply(&Reply::NotOpened(error.0)),
+        Err(panic) => return send_reply(&Reply::Panicked(panic)),
     };
-    say(&Said::Opened(log.told()))?;
+    send_reply(&Reply::Opened(log.recovery_message()))?;
     for line in io::stdin().lock().lines() {
         match serde_json::from_str(&line?)? {
-            Order::Append { appender, from, count, fill_bytes } => {
+            Command::Append { appender, from, count, fill_bytes } => {
                 append(&*log, appender, from..from + count, fill_bytes)?;
             }
-            Order::Load { from } => load(&*log, &from)?,
-            Order::AppendAsync { appender, number } => append_async(&*log, appender, number)?,
-            Order::Replay => replay(&*log)?,
-            Order::Close => return close(log),
+            Command::Load { from } => load(&*log, &from)?,
+            Command::AppendAsync { appender, number } => append_async(&*log, appender, number)?,
+            Command::Replay => replay(&*log)?,
+            Command::Close => return close(log),
         }
-        say(&Said::Done)?;
+        send_reply(&Reply::Done)?;
     }
     Ok(())
 }
 
-/// One line, one write: nothing waits in a buffer when the process is killed.
-fn say(said: &Said) -> io::Result<()> {
-    let mut line = serde_json::to_vec(said)?;
+/// Sends a reply with one write: no data stays in a buffer when the process is killed.
+fn send_reply(reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     let mut out = io::stdout().lock();
     out.write_all(&line)?;
     out.flush()
 }
 
-/// Runs `call`; a panic comes back as its message.
-fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+/// Runs `call` and returns a panic as its message.
+fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_string()
@@ -73,33 +73,33 @@ fn record(appender: u32, number: u64, fill_bytes: usize) -> Record {
     Record::new(appender, number, fill_bytes)
 }
 
-fn outcome(appender: u32, number: u64, answer: Result<Answer<()>, String>) -> Said {
+fn append_reply(appender: u32, number: u64, answer: Result<LogResult<()>, String>) -> Reply {
     match answer {
-        Ok(Ok(())) => Said::Acked(appender, number),
-        Ok(Err(error)) => Said::Refused(appender, number, error.0),
-        Err(panic) => Said::Panicked(panic),
+        Ok(Ok(())) => Reply::Acked(appender, number),
+        Ok(Err(error)) => Reply::Refused(appender, number, error.0),
+        Err(panic) => Reply::Panicked(panic),
     }
 }
 
 fn append(
-    log: &dyn Contestant,
+    log: &dyn LogUnderTest,
     appender: u32,
     numbers: std::ops::Range<u64>,
     fill_bytes: usize,
 ) -> io::Result<()> {
     for number in numbers {
         let record = record(appender, number, fill_bytes);
-        let outcome = outcome(appender, number, guarded(|| log.append(&record)));
-        say(&outcome)?;
-        if let Said::Panicked(panic) = outcome {
-            // A panic is the end of the process: what a caller that catches it would see is not asked.
+        let reply = append_reply(appender, number, catch_panic(|| log.append(&record)));
+        send_reply(&reply)?;
+        if let Reply::Panicked(panic) = reply {
+            // A panic ends the process. The behaviour of a log after a caught panic is not tested.
             return Err(io::Error::other(panic));
         }
     }
     Ok(())
 }
 
-fn load(log: &dyn Contestant, from: &[u64]) -> io::Result<()> {
+fn load(log: &dyn LogUnderTest, from: &[u64]) -> io::Result<()> {
     std::thread::scope(|scope| {
         let appenders: Vec<_> = (0_u32..)
             .zip(from)
@@ -109,39 +109,43 @@ fn load(log: &dyn Contestant, from: &[u64]) -> io::Result<()> {
     })
 }
 
-fn append_async(log: &dyn Contestant, appender: u32, number: u64) -> io::Result<()> {
+fn append_async(log: &dyn LogUnderTest, appender: u32, number: u64) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let Some(mut append) = log.append_async(record(appender, number, 0)) else { return say(&Said::NotAsync) };
+    let Some(mut append) = log.append_async(record(appender, number, 0)) else {
+        return send_reply(&Reply::NotAsync);
+    };
     runtime.block_on(async {
         loop {
             match timeout(TICK, append.as_mut()).await {
-                Ok(answer) => return say(&outcome(appender, number, Ok(answer))),
-                Err(_) => say(&Said::Ticked)?,
+                Ok(answer) => return send_reply(&append_reply(appender, number, Ok(answer))),
+                Err(_) => send_reply(&Reply::Ticked)?,
             }
         }
     })
 }
 
-fn replay(log: &dyn Contestant) -> io::Result<()> {
-    match guarded(|| log.replay()) {
-        Ok(Ok(found)) => {
-            for found in &found {
-                say(&match found {
-                    Found::Record(record) => Said::Found(record.appender, record.number, record.is_genuine()),
-                    Found::Garbage(bytes) => Said::Garbage(*bytes),
+fn replay(log: &dyn LogUnderTest) -> io::Result<()> {
+    match catch_panic(|| log.replay()) {
+        Ok(Ok(items)) => {
+            for item in &items {
+                send_reply(&match item {
+                    ReplayedItem::Record(record) => {
+                        Reply::Found(record.appender, record.number, record.is_genuine())
+                    }
+                    ReplayedItem::Garbage(bytes) => Reply::Garbage(*bytes),
                 })?;
             }
-            say(&Said::Replayed)
+            send_reply(&Reply::Replayed)
         }
-        Ok(Err(error)) => say(&Said::NotReplayed(error.0)),
-        Err(panic) => say(&Said::Panicked(panic)),
+        Ok(Err(error)) => send_reply(&Reply::NotReplayed(error.0)),
+        Err(panic) => send_reply(&Reply::Panicked(panic)),
     }
 }
 
-fn close(log: Box<dyn Contestant>) -> io::Result<()> {
-    say(&match guarded(|| log.close()) {
-        Ok(Ok(())) => Said::Closed,
-        Ok(Err(error)) => Said::NotClosed(error.0),
-        Err(panic) => Said::Panicked(panic),
+fn close(log: Box<dyn LogUnderTest>) -> io::Result<()> {
+    send_reply(&match catch_panic(|| log.close()) {
+        Ok(Ok(())) => Reply::Closed,
+        Ok(Err(error)) => Reply::NotClosed(error.0),
+        Err(panic) => Reply::Panicked(panic),
     })
 }

@@ -1,29 +1,29 @@
-//! Which contestants make the names of their files durable: what they ask of the kernel, seen by `strace`.
+//! Which logs make the names of their files durable, according to their system calls seen by `strace`.
 
 use std::{
     fs, io,
     path::Path,
-    process::{Command, Stdio},
+    process::{self, Stdio},
 };
 
 use super::{
     Context, SMALL_FILES,
+    child_process::{ChildProcess, OpenOutcome},
     report::Table,
-    served::{Opening, Served},
-    wire::Order,
+    wire::Command,
 };
-use crate::contestant::Kind;
+use crate::log_under_test::LogKind;
 
-/// How many records are appended: enough for several files of 4 KiB.
+/// The number of appended records: enough for several files of 4 KiB.
 const RECORDS: u64 = 120;
 
-/// The calls that make names, make them durable, or say that a record is acknowledged.
+/// The system calls that create names, make them durable, or report an acknowledgement.
 const CALLS: &str = "trace=open,openat,openat2,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,\
                      fsync,fdatasync,sync_file_range,syncfs,write";
 
-/// What the trace of one contestant shows.
+/// The counts from the trace of one log.
 #[derive(Default)]
-struct Names {
+struct TraceCounts {
     created: u64,
     renamed: u64,
     directory_syncs: u64,
@@ -32,7 +32,7 @@ struct Names {
     acked_before_any_directory_sync: u64,
 }
 
-/// Traces every contestant.
+/// Traces every log.
 ///
 /// # Errors
 ///
@@ -41,8 +41,8 @@ pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "directory-sync",
         format!(
-            "{RECORDS} records appended one by one to a new log (files of 4 KiB where the contestant lets one choose), under \
-             `strace -f`: names made in the log's directory (files created with `O_CREAT` and written by the contestant, \
+            "{RECORDS} records appended one by one to a new log (files of 4 KiB where the size can be set), under \
+             `strace -f`: names created in the log's directory (files created with `O_CREAT` and written by the log, \
              renames), and syncs of a descriptor of that directory."
         ),
         &[
@@ -53,25 +53,29 @@ pub fn run(context: &Context) -> io::Result<Table> {
             "acknowledged before the first sync of the log's directory",
         ],
     );
-    let strace = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let strace =
+        process::Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !strace.is_ok_and(|status| status.success()) {
         table.not_tested = Some("`strace` is not installed or may not trace".to_string());
         return Ok(table);
     }
     for &kind in &context.kinds {
-        let dir = context.fresh("directory-sync", kind)?;
-        let names = trace(kind, &dir)?;
-        if names.directory_syncs == 0 || names.acked_before_any_directory_sync > 0 {
-            table.blame(kind, "directory-sync: a record was acknowledged before the directory was synced");
+        let dir = context.create_dir("directory-sync", kind)?;
+        let counts = trace(kind, &dir)?;
+        if counts.directory_syncs == 0 || counts.acked_before_any_directory_sync > 0 {
+            table.record_violation(
+                kind,
+                "directory-sync: a record was acknowledged before the directory was synced",
+            );
         }
         table.row(
             kind,
             vec![
-                names.created.to_string(),
-                names.renamed.to_string(),
-                names.directory_syncs.to_string(),
-                names.parent_syncs.to_string(),
-                format!("{} of {}", names.acked_before_any_directory_sync, names.acked),
+                counts.created.to_string(),
+                counts.renamed.to_string(),
+                counts.directory_syncs.to_string(),
+                counts.parent_syncs.to_string(),
+                format!("{} of {}", counts.acked_before_any_directory_sync, counts.acked),
             ],
         );
     }
@@ -88,31 +92,31 @@ pub fn run(context: &Context) -> io::Result<Table> {
     Ok(table)
 }
 
-fn trace(kind: Kind, dir: &Path) -> io::Result<Names> {
+fn trace(kind: LogKind, dir: &Path) -> io::Result<TraceCounts> {
     let log = dir.join("log");
     fs::create_dir(&log)?;
     let output = dir.join("trace");
     let path = output.display().to_string();
     let tracer = ["strace", "-f", "-y", "-s", "64", "-e", CALLS, "-e", "signal=none", "-o", path.as_str()];
-    let mut served = Served::start_under(&tracer, kind, &log, SMALL_FILES)?;
-    let opening = served.opened();
-    if !matches!(opening, Opening::Open(_)) {
+    let mut process = ChildProcess::start_under(&tracer, kind, &log, SMALL_FILES)?;
+    let opening = process.wait_for_open();
+    if !matches!(opening, OpenOutcome::Opened(_)) {
         return Err(io::Error::other(format!("{}: does not open under strace: {opening:?}", kind.name())));
     }
-    served.carry_out(&Order::Append { appender: 0, from: 1, count: RECORDS, fill_bytes: 0 });
-    served.carry_out(&Order::Close);
-    drop(served);
+    process.execute(&Command::Append { appender: 0, from: 1, count: RECORDS, fill_bytes: 0 });
+    process.execute(&Command::Close);
+    drop(process);
     let own = match kind {
-        Kind::Walrus => log.join("log"),
-        Kind::RaftEngine => log.join("engine"),
+        LogKind::Walrus => log.join("log"),
+        LogKind::RaftEngine => log.join("engine"),
         _ => log,
     };
     Ok(read(&fs::read_to_string(output)?, &own))
 }
 
-/// Reads a trace. A call that another thread interrupted is on two lines; what names its file is on the first.
-fn read(trace: &str, log: &Path) -> Names {
-    let mut names = Names::default();
+/// Reads a trace. A call that another thread interrupted is on two lines; the first one names its file.
+fn read(trace: &str, log: &Path) -> TraceCounts {
+    let mut counts = TraceCounts::default();
     let inside = format!("\"{}/", log.display());
     let directory = format!("<{}>", log.display());
     let above = format!("<{}>", log.parent().unwrap_or(log).display());
@@ -121,19 +125,19 @@ fn read(trace: &str, log: &Path) -> Names {
         let called = call.split('(').next().unwrap_or_default();
         match called {
             "open" | "openat" | "openat2" | "creat" if call.contains("O_CREAT") && call.contains(&inside) => {
-                names.created += 1;
+                counts.created += 1;
             }
-            "rename" | "renameat" | "renameat2" if call.contains(&inside) => names.renamed += 1,
-            "fsync" | "fdatasync" if call.contains(&directory) => names.directory_syncs += 1,
-            "fsync" | "fdatasync" if call.contains(&above) => names.parent_syncs += 1,
+            "rename" | "renameat" | "renameat2" if call.contains(&inside) => counts.renamed += 1,
+            "fsync" | "fdatasync" if call.contains(&directory) => counts.directory_syncs += 1,
+            "fsync" | "fdatasync" if call.contains(&above) => counts.parent_syncs += 1,
             "write" if call.starts_with("write(1<") && call.contains("Acked") => {
-                names.acked += 1;
-                names.acked_before_any_directory_sync += u64::from(names.directory_syncs == 0);
+                counts.acked += 1;
+                counts.acked_before_any_directory_sync += u64::from(counts.directory_syncs == 0);
             }
             _ => {}
         }
     }
-    names
+    counts
 }
 
 #[cfg(test)]
@@ -152,9 +156,9 @@ mod tests {
 7 write(1<pipe:[5]>, "{\"Acked\":[0,2]}\n", 16) = 16
 8 fsync(5</d>) = 0
 "#;
-        let names = read(trace, Path::new("/d/log"));
-        assert_eq!((names.created, names.renamed), (1, 1));
-        assert_eq!((names.directory_syncs, names.parent_syncs), (1, 1));
-        assert_eq!((names.acked, names.acked_before_any_directory_sync), (2, 1));
+        let counts = read(trace, Path::new("/d/log"));
+        assert_eq!((counts.created, counts.renamed), (1, 1));
+        assert_eq!((counts.directory_syncs, counts.parent_syncs), (1, 1));
+        assert_eq!((counts.acked, counts.acked_before_any_directory_sync), (2, 1));
     }
 }

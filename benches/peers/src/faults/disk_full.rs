@@ -1,63 +1,67 @@
-//! A disk that is full, and then is not.
+//! A disk becomes full, and then has space again.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{self, Stdio},
 };
 
 use super::{
     Context,
-    judge::{Handed, Judgement},
-    report::{Table, Tally, words},
-    served::{Event, Opening, Served},
-    template::{self, Fate},
-    wire::{Order, Said},
+    child_process::{ChildEvent, ChildProcess, OpenOutcome},
+    integrity::{IntegrityReport, SubmittedRecords},
+    report::{OutcomeCounts, Table, words},
+    template::{self, ReopenOutcome},
+    wire::{Command, Reply},
 };
-use crate::contestant::{Kind, Settings};
+use crate::log_under_test::{LogKind, Settings};
 
-/// How large the disk is.
+/// The size of the disk.
 const DISK_BYTES: u64 = 16 << 20;
 
-/// What takes the room that is freed later.
+/// The size of the file that is deleted later.
 const BALLAST_BYTES: u64 = 6 << 20;
 
-/// How large the records are, and how many are handed over at most: more than the disk holds.
+/// The size of the records, and their largest number: more than the disk can store.
 const FILL_BYTES: usize = 16 << 10;
-const RECORDS_MAX: u64 = DISK_BYTES / FILL_BYTES as u64 + 64;
+const MAX_RECORDS: u64 = DISK_BYTES / FILL_BYTES as u64 + 64;
 
-/// How many appends are tried after the first that failed, and after room was made.
-const AFTERWARDS: u64 = 8;
+/// The number of appends after the first failed one, and after space was freed.
+const APPENDS_AFTER: u64 = 8;
 
-/// Files of a size that several fit on the disk.
+/// A segment size of which several files fit on the disk.
 const SETTINGS: Settings = Settings { segment_bytes: 2 << 20 };
 
-/// A small ext4 in a file, mounted; unmounted when dropped.
-struct Disk {
-    mounted: PathBuf,
+/// A small ext4 in a file; mounted, and unmounted when it is dropped.
+struct LoopDisk {
+    mount_point: PathBuf,
 }
 
-impl Disk {
-    fn make(dir: &Path) -> io::Result<Self> {
+impl LoopDisk {
+    fn create(dir: &Path) -> io::Result<Self> {
         let image = dir.join("disk.img");
-        let mounted = dir.join("mounted");
-        fs::create_dir_all(&mounted)?;
+        let mount_point = dir.join("mounted");
+        fs::create_dir_all(&mount_point)?;
         fs::File::create(&image)?.set_len(DISK_BYTES)?;
-        called(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0", "-O", "^has_journal"]).arg(&image))?;
-        called(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mounted))?;
-        Ok(Self { mounted })
+        run_tool(
+            process::Command::new("mkfs.ext4")
+                .args(["-q", "-F", "-m", "0", "-O", "^has_journal"])
+                .arg(&image),
+        )?;
+        run_tool(process::Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mount_point))?;
+        Ok(Self { mount_point })
     }
 }
 
-impl Drop for Disk {
+impl Drop for LoopDisk {
     fn drop(&mut self) {
-        // Nothing better is to be done: the mount namespace ends with the program.
-        called(Command::new("umount").arg("--lazy").arg(&self.mounted)).ok();
+        // An error is ignored: the mount namespace ends with the program.
+        run_tool(process::Command::new("umount").arg("--lazy").arg(&self.mount_point)).ok();
     }
 }
 
 /// Runs a system tool.
-fn called(command: &mut Command) -> io::Result<()> {
+fn run_tool(command: &mut process::Command) -> io::Result<()> {
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());
@@ -66,7 +70,7 @@ fn called(command: &mut Command) -> io::Result<()> {
     Err(io::Error::other(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }
 
-/// Fills a disk under every contestant.
+/// Fills a disk under every log.
 ///
 /// # Errors
 ///
@@ -75,8 +79,8 @@ pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "disk-full",
         format!(
-            "An ext4 of {} MiB on a loop device, {} MiB of it taken by another file; records of {} KiB until one append fails; \
-             {AFTERWARDS} more are tried; the other file is deleted and {AFTERWARDS} more are tried; the log is closed, opened \
+            "An ext4 of {} MiB on a loop device, {} MiB of it used by another file; records of {} KiB until one append fails; \
+             {APPENDS_AFTER} more are tried; the other file is deleted and {APPENDS_AFTER} more are tried; the log is closed, opened \
              again and read.",
             DISK_BYTES >> 20,
             BALLAST_BYTES >> 20,
@@ -95,141 +99,152 @@ pub fn run(context: &Context) -> io::Result<Table> {
         ],
     );
     for &kind in &context.kinds {
-        let dir = context.fresh("disk-full", kind)?;
-        let disk = match Disk::make(&dir) {
+        let dir = context.create_dir("disk-full", kind)?;
+        let disk = match LoopDisk::create(&dir) {
             Ok(disk) => disk,
             Err(error) => {
                 table.not_tested = Some(format!("no small disk can be made and mounted: {error}"));
                 return Ok(table);
             }
         };
-        let cells = fill(kind, &disk.mounted, &mut table)?;
+        let cells = fill_and_free(kind, &disk.mount_point, &mut table)?;
         table.row(kind, cells);
     }
     table.notes.push(
         "okaywal's file is a growing one here, as in all of these tests; walrus-rust's is sparse. What happens when the disk is \
          full is documented by ministore-uring only (\"a full disk fails the appends that did not fit, loses nothing \
-         acknowledged, and the store works again once there is room\"); wal-db documents that a failed write leaves a gap at \
+         acknowledged, and the store works again once there is space\"); wal-db documents that a failed write leaves a gap at \
          which the log ends."
             .to_string(),
     );
     Ok(table)
 }
 
-/// What a stretch of appends came to.
+/// The outcomes of a series of appends.
 #[derive(Default)]
-struct Stretch {
-    outcomes: Tally,
+struct AppendPhase {
+    outcomes: OutcomeCounts,
     acked: u64,
     first_error: Option<String>,
 }
 
-fn appends(served: &mut Served, handed: &mut Handed, from: u64, count: u64, until_error: bool) -> Stretch {
-    let mut stretch = Stretch::default();
+fn append_records(
+    process: &mut ChildProcess,
+    submitted: &mut SubmittedRecords,
+    from: u64,
+    count: u64,
+    until_error: bool,
+) -> AppendPhase {
+    let mut phase = AppendPhase::default();
     let mut number = from;
     while number < from + count {
-        handed.over.insert((0, number));
-        let order = Order::Append { appender: 0, from: number, count: 1, fill_bytes: FILL_BYTES };
-        for event in served.carry_out(&order) {
+        submitted.all.insert((0, number));
+        let command = Command::Append { appender: 0, from: number, count: 1, fill_bytes: FILL_BYTES };
+        for event in process.execute(&command) {
             let error = match event {
-                Event::Said(Said::Acked(appender, number)) => {
-                    handed.ack(appender, number);
-                    stretch.acked += 1;
-                    stretch.outcomes.add("acknowledged");
+                ChildEvent::Reply(Reply::Acked(appender, number)) => {
+                    submitted.add_acked(appender, number);
+                    phase.acked += 1;
+                    phase.outcomes.add("acknowledged");
                     continue;
                 }
-                Event::Said(Said::Refused(appender, number, error)) => {
-                    handed.refuse(appender, number);
-                    stretch.outcomes.add("error");
+                ChildEvent::Reply(Reply::Refused(appender, number, error)) => {
+                    submitted.add_rejected(appender, number);
+                    phase.outcomes.add("error");
                     words(&error)
                 }
-                Event::Said(Said::Panicked(panic)) => {
-                    stretch.outcomes.add("panic");
+                ChildEvent::Reply(Reply::Panicked(panic)) => {
+                    phase.outcomes.add("panic");
                     format!("panic: {}", words(&panic))
                 }
-                Event::Said(_) => continue,
-                Event::Silent(how) => {
-                    stretch.outcomes.add(how.as_str());
-                    stretch.first_error.get_or_insert(how);
-                    return stretch;
+                ChildEvent::Reply(_) => continue,
+                ChildEvent::TimedOut(how) => {
+                    phase.outcomes.add(how.as_str());
+                    phase.first_error.get_or_insert(how);
+                    return phase;
                 }
-                Event::Ended(how) => {
-                    stretch.outcomes.add("process gone");
-                    stretch.first_error.get_or_insert(words(&how));
-                    return stretch;
+                ChildEvent::Exited(how) => {
+                    phase.outcomes.add("process gone");
+                    phase.first_error.get_or_insert(words(&how));
+                    return phase;
                 }
             };
-            stretch.first_error.get_or_insert(error);
+            phase.first_error.get_or_insert(error);
         }
         number += 1;
-        if until_error && stretch.first_error.is_some() {
+        if until_error && phase.first_error.is_some() {
             break;
         }
     }
-    stretch
+    phase
 }
 
-fn fill(kind: Kind, mounted: &Path, table: &mut Table) -> io::Result<Vec<String>> {
-    let ballast = mounted.join("ballast");
+fn fill_and_free(kind: LogKind, mount_point: &Path, table: &mut Table) -> io::Result<Vec<String>> {
+    let ballast = mount_point.join("ballast");
     fs::write(&ballast, vec![1; usize::try_from(BALLAST_BYTES).map_err(io::Error::other)?])?;
-    let log = mounted.join("log");
+    let log = mount_point.join("log");
     fs::create_dir(&log)?;
-    let mut handed = Handed::default();
-    let mut served = Served::start(kind, &log, SETTINGS)?;
-    let opening = served.opened();
-    if !matches!(opening, Opening::Open(_)) {
+    let mut submitted = SubmittedRecords::default();
+    let mut process = ChildProcess::start(kind, &log, SETTINGS)?;
+    let opening = process.wait_for_open();
+    if !matches!(opening, OpenOutcome::Opened(_)) {
         return Err(io::Error::other(format!("{}: does not open: {opening:?}", kind.name())));
     }
-    let filling = appends(&mut served, &mut handed, 1, RECORDS_MAX, true);
-    let full = appends(&mut served, &mut handed, 10_001, AFTERWARDS, false);
+    let filling = append_records(&mut process, &mut submitted, 1, MAX_RECORDS, true);
+    let full = append_records(&mut process, &mut submitted, 10_001, APPENDS_AFTER, false);
     fs::remove_file(&ballast)?;
-    let freed = appends(&mut served, &mut handed, 20_001, AFTERWARDS, false);
-    let close = match served.carry_out(&Order::Close).pop() {
+    let freed = append_records(&mut process, &mut submitted, 20_001, APPENDS_AFTER, false);
+    let close = match process.execute(&Command::Close).pop() {
         None => "closed".to_string(),
-        Some(Event::Silent(how)) => how,
-        Some(Event::Ended(_)) => "process gone".to_string(),
-        Some(Event::Said(other)) => words(&format!("{other:?}")),
+        Some(ChildEvent::TimedOut(how)) => how,
+        Some(ChildEvent::Exited(_)) => "process gone".to_string(),
+        Some(ChildEvent::Reply(other)) => words(&format!("{other:?}")),
     };
-    drop(served);
+    drop(process);
     if filling.first_error.is_none() {
-        table.blame(kind, "disk-full: no append failed");
+        table.record_violation(kind, "disk-full: no append failed");
     }
-    if freed.acked != AFTERWARDS {
-        table.blame(kind, format!("disk-full: after room was made: {}", freed.outcomes.told()));
+    if freed.acked != APPENDS_AFTER {
+        table.record_violation(kind, format!("disk-full: after room was made: {}", freed.outcomes.summary()));
     }
-    let (judgement, reopened, after) = reopen(kind, &log, &mut handed)?;
-    if judgement.as_ref().is_none_or(Judgement::is_broken) {
-        table.blame(kind, format!("disk-full: {reopened}: {judgement:?}"));
+    let (report, reopened, after) = reopen(kind, &log, &mut submitted)?;
+    if report.as_ref().is_none_or(IntegrityReport::has_violations) {
+        table.record_violation(kind, format!("disk-full: {reopened}: {report:?}"));
     }
     let count =
-        |count: fn(&Judgement) -> u64| judgement.as_ref().map_or("-".into(), |of| count(of).to_string());
+        |count: fn(&IntegrityReport) -> u64| report.as_ref().map_or("-".into(), |of| count(of).to_string());
     Ok(vec![
         filling.acked.to_string(),
         filling.first_error.unwrap_or("none: all were acknowledged".to_string()),
-        full.outcomes.told(),
-        freed.outcomes.told(),
+        full.outcomes.summary(),
+        freed.outcomes.summary(),
         close,
         reopened,
-        count(|judgement| judgement.missing),
-        count(|judgement| judgement.invented),
+        count(|report| report.missing),
+        count(|report| report.invented),
         after,
     ])
 }
 
-/// What was given back, where it could be read, how that went, and what became of more appends.
-fn reopen(kind: Kind, log: &Path, handed: &mut Handed) -> io::Result<(Option<Judgement>, String, String)> {
-    let (mut served, fate) = template::open_and_read(kind, log, SETTINGS, handed)?;
-    let (judgement, reopened) = match fate {
-        Fate::Read(_, judgement) => {
-            let there = judgement.refused_yet_there;
-            (Some(judgement), format!("read ({there} refused records there)"))
+/// Opens the log again. Returns the integrity report if it was readable, a description, and the outcomes of more
+/// appends.
+fn reopen(
+    kind: LogKind,
+    log: &Path,
+    submitted: &mut SubmittedRecords,
+) -> io::Result<(Option<IntegrityReport>, String, String)> {
+    let (mut process, outcome) = template::open_and_read(kind, log, SETTINGS, submitted)?;
+    let (report, reopened) = match outcome {
+        ReopenOutcome::Read(_, report) => {
+            let there = report.rejected_but_stored;
+            (Some(report), format!("read ({there} refused records there)"))
         }
-        Fate::Refused(error) => (None, format!("refused: {}", words(&error))),
-        Fate::Broke(how) => (None, format!("broke: {}", words(&how))),
+        ReopenOutcome::Failed(error) => (None, format!("refused: {}", words(&error))),
+        ReopenOutcome::Crashed(how) => (None, format!("broke: {}", words(&how))),
     };
-    let after = match judgement {
-        Some(_) => appends(&mut served, handed, 30_001, AFTERWARDS, false).outcomes.told(),
+    let after = match report {
+        Some(_) => append_records(&mut process, submitted, 30_001, APPENDS_AFTER, false).outcomes.summary(),
         None => "-".to_string(),
     };
-    Ok((judgement, reopened, after))
+    Ok((report, reopened, after))
 }

@@ -1,47 +1,47 @@
-//! A sync fails once with EIO, and what it was to write is dropped, as Linux does.
+//! A sync fails once with EIO, and the data that it should have written is dropped, as Linux does.
 
 use std::{io, path::Path};
 
 use super::{
     Context, ONE_FILE,
-    judge::Handed,
+    child_process::{ChildEvent, ChildProcess, OpenOutcome},
+    integrity::SubmittedRecords,
     random::Random,
-    report::{Table, Tally, kind_of_words},
-    served::{Event, Opening, Served},
+    report::{OutcomeCounts, Table, normalized_words},
     template,
-    wire::{Order, Said},
+    wire::{Command, Reply},
 };
 use crate::{
-    contestant::Kind,
-    volatile::{
-        model::{Disk, Keep, Names},
-        mounted::Mounted,
+    log_under_test::LogKind,
+    simfs::{
+        fuse::MountedSimFs,
+        model::{KeepPolicy, NameDurability, SimDisk},
     },
 };
 
-/// How many records are acknowledged before.
+/// The number of records acknowledged before the fault.
 const BEFORE: u64 = 5;
 
-/// How many appends are tried from the fault on.
+/// The number of appends after the fault.
 const AFTER: u64 = 8;
 
-/// Which syncs are made to fail, one in each run: the first after `BEFORE`, the second, …
+/// The number of runs: the first sync after `BEFORE` fails in the first run, the second one in the second run, ...
 const SYNCS: u64 = 4;
 
-/// What became of one run.
+/// The outcomes of one log's runs.
 #[derive(Default)]
-struct Outcome {
-    first_failure: Tally,
-    appends: Tally,
+struct FailedSyncCounts {
+    first_failure: OutcomeCounts,
+    appends: OutcomeCounts,
     later_acked: u64,
     runs_acking_later: u64,
     missing: u64,
     losing: u64,
     invented: u64,
-    reopened: Tally,
+    reopened: OutcomeCounts,
 }
 
-/// Fails a sync under every contestant.
+/// Fails a sync under every log.
 ///
 /// # Errors
 ///
@@ -65,47 +65,47 @@ pub fn run(context: &Context) -> io::Result<Table> {
         ],
     );
     for &kind in &context.kinds {
-        let dir = context.fresh("failed-sync", kind)?;
-        let mut outcome = Outcome::default();
-        for good in 0..SYNCS {
-            let path = dir.join(good.to_string());
-            match fail(kind, &path, good, &mut outcome) {
-                Err(error) if table.rows.is_empty() && good == 0 => {
+        let dir = context.create_dir("failed-sync", kind)?;
+        let mut counts = FailedSyncCounts::default();
+        for successful_syncs in 0..SYNCS {
+            let path = dir.join(successful_syncs.to_string());
+            match run_with_failed_sync(kind, &path, successful_syncs, &mut counts) {
+                Err(error) if table.rows.is_empty() && successful_syncs == 0 => {
                     table.not_tested = Some(format!("a file system in memory cannot be mounted: {error}"));
                     return Ok(table);
                 }
                 done => done?,
             }
         }
-        if outcome.later_acked > 0 {
-            table.blame(
+        if counts.later_acked > 0 {
+            table.record_violation(
                 kind,
-                format!("failed-sync: {} appends acknowledged after the failure", outcome.later_acked),
+                format!("failed-sync: {} appends acknowledged after the failure", counts.later_acked),
             );
         }
-        if outcome.losing + outcome.invented > 0 || outcome.reopened.told() != format!("{SYNCS} × read") {
-            table.blame(
+        if counts.losing + counts.invented > 0 || counts.reopened.summary() != format!("{SYNCS} × read") {
+            table.record_violation(
                 kind,
-                format!("failed-sync: {} missing, {}", outcome.missing, outcome.reopened.told()),
+                format!("failed-sync: {} missing, {}", counts.missing, counts.reopened.summary()),
             );
         }
         table.row(
             kind,
             vec![
                 SYNCS.to_string(),
-                outcome.first_failure.told(),
-                outcome.appends.told(),
-                outcome.runs_acking_later.to_string(),
-                format!("{} ({})", outcome.losing, outcome.missing),
-                outcome.invented.to_string(),
-                outcome.reopened.told(),
+                counts.first_failure.summary(),
+                counts.appends.summary(),
+                counts.runs_acking_later.to_string(),
+                format!("{} ({})", counts.losing, counts.missing),
+                counts.invented.to_string(),
+                counts.reopened.summary(),
             ],
         );
     }
     table.notes.extend([
         "ministore-uring documents that after a failed sync nothing more is acknowledged. wal-db documents that it \"does not \
          remember the failure: a later `sync` can return `Ok` although the operating system may have dropped the pages … stop \
-         appending and reopen the log\": acknowledgements after the first error are not promised to hold. A panic is taken as the end of the process; raft-engine panics on \
+         appending and reopen the log\": acknowledgements after the first error are not promised to hold. A panic counts as the end of the process; raft-engine panics on \
          purpose (\"Panic if sync fails, in case of data loss\"). ministore, okaywal and walrus-rust do not say what follows."
             .to_string(),
         "walrus-rust syncs twice an append: the write itself (`O_SYNC`), whose result it does not look at \
@@ -115,82 +115,95 @@ pub fn run(context: &Context) -> io::Result<Table> {
     Ok(table)
 }
 
-fn fail(kind: Kind, path: &Path, good: u64, outcome: &mut Outcome) -> io::Result<()> {
-    let mounted = Mounted::mount(Disk::default(), Names::WithTheFile, &path.join("live"))?;
-    let mut served = Served::start(kind, mounted.path(), ONE_FILE)?;
-    let opened = served.opened();
-    if !matches!(opened, Opening::Open(_)) {
+fn run_with_failed_sync(
+    kind: LogKind,
+    path: &Path,
+    successful_syncs: u64,
+    counts: &mut FailedSyncCounts,
+) -> io::Result<()> {
+    let mounted = MountedSimFs::mount(SimDisk::default(), NameDurability::WithFile, &path.join("live"))?;
+    let mut process = ChildProcess::start(kind, mounted.path(), ONE_FILE)?;
+    let opened = process.wait_for_open();
+    if !matches!(opened, OpenOutcome::Opened(_)) {
         return Err(io::Error::other(format!("{}: does not open on the model: {opened:?}", kind.name())));
     }
-    let mut handed = Handed::default();
-    let before = Order::Append { appender: 0, from: 1, count: BEFORE, fill_bytes: 0 };
-    note(&served.carry_out(&before), &mut handed);
-    if handed.acked.len() as u64 != BEFORE {
+    let mut submitted = SubmittedRecords::default();
+    let before = Command::Append { appender: 0, from: 1, count: BEFORE, fill_bytes: 0 };
+    record_acks(&process.execute(&before), &mut submitted);
+    if submitted.acked.len() as u64 != BEFORE {
         return Err(io::Error::other(format!("{}: no acknowledgements without a fault", kind.name())));
     }
-    mounted.fail_a_sync_after(good);
-    handed.over.extend((BEFORE + 1..=BEFORE + AFTER).map(|number| (0, number)));
+    mounted.fail_sync_after(successful_syncs);
+    submitted.all.extend((BEFORE + 1..=BEFORE + AFTER).map(|number| (0, number)));
     let events =
-        served.carry_out(&Order::Append { appender: 0, from: BEFORE + 1, count: AFTER, fill_bytes: 0 });
-    note(&events, &mut handed);
-    tally(&events, mounted.has_failed(), outcome);
-    let left = mounted.disk().cut(Keep::Nothing, &mut Random::new(0));
-    drop(served);
+        process.execute(&Command::Append { appender: 0, from: BEFORE + 1, count: AFTER, fill_bytes: 0 });
+    record_acks(&events, &mut submitted);
+    count_outcomes(&events, mounted.has_failed(), counts);
+    let left = mounted.disk().power_cut(KeepPolicy::Nothing, &mut Random::new(0));
+    drop(process);
     drop(mounted);
-    let mounted = Mounted::mount(left, Names::WithTheFile, &path.join("cut"))?;
-    let (_served, fate) = template::open_and_read(kind, mounted.path(), ONE_FILE, &handed)?;
-    match fate.judged() {
-        Ok(judgement) => {
-            outcome.reopened.add("read");
-            outcome.losing += u64::from(judgement.missing > 0);
-            outcome.missing = outcome.missing.max(judgement.missing);
-            outcome.invented += judgement.invented + judgement.doubled + judgement.out_of_order;
+    let mounted = MountedSimFs::mount(left, NameDurability::WithFile, &path.join("cut"))?;
+    let (_process, outcome) = template::open_and_read(kind, mounted.path(), ONE_FILE, &submitted)?;
+    match outcome.into_report() {
+        Ok(report) => {
+            counts.reopened.add("read");
+            counts.losing += u64::from(report.missing > 0);
+            counts.missing = counts.missing.max(report.missing);
+            counts.invented += report.invented + report.doubled + report.out_of_order;
         }
-        Err(failed) => outcome.reopened.add(failed),
+        Err(failed) => counts.reopened.add(failed),
     }
     Ok(())
 }
 
-fn note(events: &[Event], handed: &mut Handed) {
+fn record_acks(events: &[ChildEvent], submitted: &mut SubmittedRecords) {
     for event in events {
         match event {
-            Event::Said(Said::Acked(appender, number)) => handed.ack(*appender, *number),
-            Event::Said(Said::Refused(appender, number, _)) => handed.refuse(*appender, *number),
+            ChildEvent::Reply(Reply::Acked(appender, number)) => submitted.add_acked(*appender, *number),
+            ChildEvent::Reply(Reply::Refused(appender, number, _)) => {
+                submitted.add_rejected(*appender, *number)
+            }
             _ => {}
         }
     }
 }
 
-/// What the caller saw: the first that was not an acknowledgement, and everything.
-fn tally(events: &[Event], failed: bool, outcome: &mut Outcome) {
+/// Counts the outcomes that the caller saw, and records the first failure.
+fn count_outcomes(events: &[ChildEvent], failed: bool, counts: &mut FailedSyncCounts) {
     let mut first = None;
     let mut acked_after = 0;
     for event in events {
-        let (what, told) = match event {
-            Event::Said(Said::Acked(..)) => ("acknowledged", None),
-            Event::Said(Said::Refused(_, _, error)) => {
-                ("error", Some(format!("error: {}", kind_of_words(error))))
+        let (what, failure) = match event {
+            ChildEvent::Reply(Reply::Acked(..)) => ("acknowledged", None),
+            ChildEvent::Reply(Reply::Refused(_, _, error)) => {
+                ("error", Some(format!("error: {}", normalized_words(error))))
             }
-            Event::Said(Said::Panicked(panic)) => ("panic", Some(format!("panic: {}", kind_of_words(panic)))),
-            Event::Said(_) => continue,
-            // It was told: a panic ends the process.
-            Event::Ended(_) if first.as_ref().is_some_and(|told: &String| told.starts_with("panic")) => {
+            ChildEvent::Reply(Reply::Panicked(panic)) => {
+                ("panic", Some(format!("panic: {}", normalized_words(panic))))
+            }
+            ChildEvent::Reply(_) => continue,
+            // The panic was counted already; it ends the process.
+            ChildEvent::Exited(_)
+                if first.as_ref().is_some_and(|failure: &String| failure.starts_with("panic")) =>
+            {
                 continue;
             }
-            Event::Silent(how) => ("no answer", Some(how.clone())),
-            Event::Ended(how) => ("process gone", Some(format!("process gone: {}", kind_of_words(how)))),
+            ChildEvent::TimedOut(how) => ("no answer", Some(how.clone())),
+            ChildEvent::Exited(how) => {
+                ("process gone", Some(format!("process gone: {}", normalized_words(how))))
+            }
         };
-        outcome.appends.add(what);
+        counts.appends.add(what);
         acked_after += u64::from(first.is_some() && what == "acknowledged");
         if first.is_none() {
-            first = told;
+            first = failure;
         }
     }
-    outcome.first_failure.add(match (first, failed) {
+    counts.first_failure.add(match (first, failed) {
         (Some(first), _) => first,
         (None, true) => "no error: every append was acknowledged".to_string(),
         (None, false) => "there was no such sync".to_string(),
     });
-    outcome.later_acked += acked_after;
-    outcome.runs_acking_later += u64::from(acked_after > 0);
+    counts.later_acked += acked_after;
+    counts.runs_acking_later += u64::from(acked_after > 0);
 }

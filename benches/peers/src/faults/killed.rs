@@ -1,4 +1,4 @@
-//! SIGKILL at random moments under load, over one log.
+//! SIGKILL at random times under load, on one log.
 
 use std::{
     io,
@@ -8,34 +8,34 @@ use std::{
 
 use super::{
     Context,
-    judge::{Handed, Judgement},
+    child_process::{ChildEvent, ChildProcess, REPLY_TIMEOUT},
+    integrity::{IntegrityReport, SubmittedRecords},
     random::Random,
-    report::{Table, Tally, kind_of_words},
-    served::{Event, SILENCE, Served},
+    report::{OutcomeCounts, Table, normalized_words},
     template,
-    wire::{Order, Said},
+    wire::{Command, Reply},
 };
-use crate::contestant::{Kind, Settings};
+use crate::log_under_test::{LogKind, Settings};
 
-/// The longest that a load runs before it is killed, after its first acknowledgement.
-const LOAD_MS_MAX: u64 = 60;
+/// The longest load before the kill, counted from its first acknowledgement.
+const MAX_LOAD_MS: u64 = 60;
 
 /// Small enough for several files in every run.
 const SETTINGS: Settings = Settings { segment_bytes: 256 << 10 };
 
-/// One contestant's log over all rounds.
-struct Run {
-    kind: Kind,
+/// One log over all rounds.
+struct KillRun {
+    kind: LogKind,
     dirs: Vec<PathBuf>,
-    handed: Handed,
+    submitted: SubmittedRecords,
     next: Vec<u64>,
     acked: u64,
     kills: u64,
-    worst: Judgement,
-    broken: Tally,
+    worst: IntegrityReport,
+    broken: OutcomeCounts,
 }
 
-/// Kills every contestant `rounds` times.
+/// Kills every log's process `rounds` times.
 ///
 /// # Errors
 ///
@@ -46,8 +46,8 @@ pub fn run(context: &Context) -> io::Result<Table> {
         "killed",
         format!(
             "{} callers append at once, each its own records, to one log; SIGKILL at a random moment up to \
-             {LOAD_MS_MAX} ms after the first acknowledgement; the log is opened again and read, and the load goes on: \
-             {rounds} kills, seed {}. A log that does not open or read any more is set aside and a new one begun.",
+             {MAX_LOAD_MS} ms after the first acknowledgement; the log is opened again and read, and the load continues: \
+             {rounds} kills, seed {}. A log that cannot be opened or read any more is kept aside and a new one started.",
             context.appenders, context.seed
         ),
         &[
@@ -61,28 +61,28 @@ pub fn run(context: &Context) -> io::Result<Table> {
         ],
     );
     for &kind in &context.kinds {
-        let mut run = Run {
+        let mut run = KillRun {
             kind,
-            dirs: vec![context.fresh("killed", kind)?],
-            handed: Handed::default(),
+            dirs: vec![context.create_dir("killed", kind)?],
+            submitted: SubmittedRecords::default(),
             next: vec![1; context.appenders],
             acked: 0,
             kills: 0,
-            worst: Judgement::default(),
-            broken: Tally::default(),
+            worst: IntegrityReport::default(),
+            broken: OutcomeCounts::default(),
         };
         let mut random = Random::new(context.seed);
         for _ in 0..rounds {
-            run.round(Duration::from_micros(random.below(LOAD_MS_MAX * 1000)))?;
+            run.round(Duration::from_micros(random.below(MAX_LOAD_MS * 1000)))?;
         }
         run.check()?;
-        if run.worst.is_broken() || run.broken.told() != "-" {
-            table.blame(kind, format!("killed: {:?}, {}", run.worst, run.broken.told()));
+        if run.worst.has_violations() || run.broken.summary() != "-" {
+            table.record_violation(kind, format!("killed: {:?}, {}", run.worst, run.broken.summary()));
         }
         let worst = run.worst;
         let counts = [run.kills, run.acked, worst.missing, worst.doubled, worst.out_of_order, worst.invented];
         let mut cells: Vec<String> = counts.iter().map(u64::to_string).collect();
-        cells.push(run.broken.told());
+        cells.push(run.broken.summary());
         table.row(kind, cells);
     }
     table.notes.push(
@@ -93,89 +93,90 @@ pub fn run(context: &Context) -> io::Result<Table> {
     Ok(table)
 }
 
-impl Run {
+impl KillRun {
     fn dir(&self) -> PathBuf {
         self.dirs.last().cloned().unwrap_or_default()
     }
 
-    /// Opens and reads what the kill before left, then loads and kills.
+    /// Checks the log that the previous kill left, then applies load and kills the process.
     fn round(&mut self, load: Duration) -> io::Result<()> {
-        let Some(mut served) = self.check()? else { return Ok(()) };
-        served.order(&Order::Load { from: self.next.clone() });
+        let Some(mut process) = self.check()? else { return Ok(()) };
+        process.send(&Command::Load { from: self.next.clone() });
         let mut deadline = None;
         loop {
-            let left = deadline.map_or(SILENCE, |at: Instant| at.saturating_duration_since(Instant::now()));
-            match served.next(left) {
-                Event::Said(said) => {
+            let left =
+                deadline.map_or(REPLY_TIMEOUT, |at: Instant| at.saturating_duration_since(Instant::now()));
+            match process.next(left) {
+                ChildEvent::Reply(reply) => {
                     deadline.get_or_insert_with(|| Instant::now() + load);
-                    self.note(&said);
+                    self.record_reply(&reply);
                     if left.is_zero() {
                         break;
                     }
                 }
-                Event::Silent(_) if deadline.is_some() => break,
-                Event::Silent(how) => {
+                ChildEvent::TimedOut(_) if deadline.is_some() => break,
+                ChildEvent::TimedOut(how) => {
                     self.broken.add(format!("under load: {how}"));
                     break;
                 }
-                Event::Ended(how) => {
-                    self.broken.add(format!("ended under load: {}", kind_of_words(&how)));
+                ChildEvent::Exited(how) => {
+                    self.broken.add(format!("ended under load: {}", normalized_words(&how)));
                     break;
                 }
             }
         }
-        for said in served.kill() {
-            self.note(&said);
+        for reply in process.kill() {
+            self.record_reply(&reply);
         }
         self.kills += 1;
-        // What each appender had in flight may be there or not, and is not handed over again.
+        // The append that each appender had in flight may have succeeded or not, and is not repeated.
         for (appender, next) in (0_u32..).zip(&mut self.next) {
-            self.handed.over.insert((appender, *next));
+            self.submitted.all.insert((appender, *next));
             *next += 1;
         }
         Ok(())
     }
 
-    fn note(&mut self, said: &Said) {
-        match said {
-            Said::Acked(appender, number) => {
-                self.handed.ack(*appender, *number);
+    fn record_reply(&mut self, reply: &Reply) {
+        match reply {
+            Reply::Acked(appender, number) => {
+                self.submitted.add_acked(*appender, *number);
                 self.next[*appender as usize] = number + 1;
                 self.acked += 1;
             }
-            Said::Refused(appender, number, error) => {
-                self.handed.refuse(*appender, *number);
+            Reply::Refused(appender, number, error) => {
+                self.submitted.add_rejected(*appender, *number);
                 self.next[*appender as usize] = number + 1;
-                self.broken.add(format!("append failed: {}", kind_of_words(error)));
+                self.broken.add(format!("append failed: {}", normalized_words(error)));
             }
-            Said::Panicked(panic) => self.broken.add(format!("panic: {}", kind_of_words(panic))),
+            Reply::Panicked(panic) => self.broken.add(format!("panic: {}", normalized_words(panic))),
             _ => {}
         }
     }
 
-    /// Opens and reads the log; nothing where it cannot be: then a new one is begun.
-    fn check(&mut self) -> io::Result<Option<Served>> {
-        let (served, fate) = template::open_and_read(self.kind, &self.dir(), SETTINGS, &self.handed)?;
-        let failed = match fate.judged() {
-            Ok(judgement) => {
-                self.add(&judgement);
-                return Ok(Some(served));
+    /// Opens and reads the log. Returns nothing, and starts a new log, if that fails.
+    fn check(&mut self) -> io::Result<Option<ChildProcess>> {
+        let (process, outcome) = template::open_and_read(self.kind, &self.dir(), SETTINGS, &self.submitted)?;
+        let failed = match outcome.into_report() {
+            Ok(report) => {
+                self.add(&report);
+                return Ok(Some(process));
             }
             Err(failed) => failed,
         };
         self.broken.add(failed);
-        self.handed = Handed::default();
+        self.submitted = SubmittedRecords::default();
         self.next.fill(1);
-        let set_aside = self.dir();
-        let fresh = set_aside.with_file_name(format!("{}-{}", self.kind.name(), self.dirs.len()));
+        let broken_dir = self.dir();
+        let fresh = broken_dir.with_file_name(format!("{}-{}", self.kind.name(), self.dirs.len()));
         super::remove(&fresh)?;
         std::fs::create_dir_all(&fresh)?;
         self.dirs.push(fresh);
         Ok(None)
     }
 
-    /// What is wrong stays wrong: the most that was seen at once counts.
-    fn add(&mut self, seen: &Judgement) {
+    /// A violation stays in the log, so only the largest number counts.
+    fn add(&mut self, seen: &IntegrityReport) {
         let worst = &mut self.worst;
         worst.missing = worst.missing.max(seen.missing);
         worst.doubled = worst.doubled.max(seen.doubled);

@@ -1,21 +1,21 @@
-//! A file of the log is gone: the first, one in the middle, the last.
+//! A file of the log is missing: the first, a middle one, the last.
 
 use std::io;
 
 use super::{
     Context, SMALL_FILES,
-    judge::Handed,
-    logfiles,
+    integrity::SubmittedRecords,
+    log_files,
     report::{Table, words},
-    template::{self, End, Fate},
+    template::{self, ReopenOutcome, WriterExit},
 };
-/// How often the log is opened to be written: walrus begins a new file at every opening.
+/// The number of times that the log is opened and written: walrus starts a new file each time.
 const SESSIONS: u64 = 3;
 
-/// How many records each time.
+/// The number of records per session.
 const RECORDS: u64 = 40;
 
-/// Removes files from every contestant's log.
+/// Removes files from every log.
 ///
 /// # Errors
 ///
@@ -24,19 +24,19 @@ pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "missing-file",
         format!(
-            "{SESSIONS} times {RECORDS} acknowledged records, closed each time, in files of 4 KiB where the contestant lets \
-             one choose (okaywal: one segment; walrus-rust: a file an opening); then one file that holds records is removed."
+            "{SESSIONS} times {RECORDS} acknowledged records, closed each time, in files of 4 KiB where the size can be \
+             set (okaywal: one segment; walrus-rust: one file per open); then one file that contains records is removed."
         ),
         &["files with records", "first", "one in the middle", "last"],
     );
     for &kind in &context.kinds {
-        let dir = context.fresh("missing-file", kind)?;
+        let dir = context.create_dir("missing-file", kind)?;
         let whole = dir.join("whole");
         std::fs::create_dir_all(&whole)?;
         for session in 0..SESSIONS {
-            template::write(kind, &whole, SMALL_FILES, session * RECORDS + 1, RECORDS, End::Closed)?;
+            template::write(kind, &whole, SMALL_FILES, session * RECORDS + 1, RECORDS, WriterExit::Closed)?;
         }
-        let files = logfiles::holding(&whole, &template::records(1..=SESSIONS * RECORDS))?;
+        let files = log_files::files_with_records(&whole, &template::records(1..=SESSIONS * RECORDS))?;
         if files.is_empty() {
             return Err(io::Error::other(format!("{}: no file holds the records", kind.name())));
         }
@@ -48,27 +48,28 @@ pub fn run(context: &Context) -> io::Result<Table> {
                 continue;
             };
             let damaged = dir.join(format!("without-{index}"));
-            logfiles::copy(&whole, &damaged)?;
+            log_files::copy(&whole, &damaged)?;
             std::fs::remove_file(damaged.join(&files[index].name))?;
-            let mut handed = Handed::default();
-            (1..=SESSIONS * RECORDS).for_each(|number| handed.ack(0, number));
-            let (_served, fate) = template::open_and_read(kind, &damaged, SMALL_FILES, &handed)?;
-            cells.push(match fate {
-                Fate::Refused(error) => format!("refused: {}", words(&error)),
-                Fate::Broke(how) => {
-                    table.blame(kind, format!("missing-file {index}: {how}"));
+            let mut submitted = SubmittedRecords::default();
+            (1..=SESSIONS * RECORDS).for_each(|number| submitted.add_acked(0, number));
+            let (_process, outcome) = template::open_and_read(kind, &damaged, SMALL_FILES, &submitted)?;
+            cells.push(match outcome {
+                ReopenOutcome::Failed(error) => format!("refused: {}", words(&error)),
+                ReopenOutcome::Crashed(how) => {
+                    table.record_violation(kind, format!("missing-file {index}: {how}"));
                     format!("broke: {}", words(&how))
                 }
-                Fate::Read(told, judgement) => {
-                    // Older segments may be gone, by retention, and the newest file may have been a new one: documented.
-                    if judgement.invented > 0 || (index != 0 && index != last) {
-                        table.blame(kind, format!("missing-file {index}: {judgement:?}"));
+                ReopenOutcome::Read(message, report) => {
+                    // It is documented that retention may delete older segments and that the newest file may have
+                    // been a new one.
+                    if report.invented > 0 || (index != 0 && index != last) {
+                        table.record_violation(kind, format!("missing-file {index}: {report:?}"));
                     }
-                    let how = if told.is_some() { "opened and told" } else { "opened silently" };
+                    let how = if message.is_some() { "opened and told" } else { "opened silently" };
                     let held = files[index].places.len();
                     format!(
                         "{how}, {} records missing of {held} in the file, {} invented",
-                        judgement.missing, judgement.invented
+                        report.missing, report.invented
                     )
                 }
             });
@@ -77,8 +78,8 @@ pub fn run(context: &Context) -> io::Result<Table> {
     }
     table.notes.push(
         "ministore-uring documents that the oldest segments may be gone (retention): its records keep their sequence numbers, \
-         so a reader sees that the journal does not begin at 1; and that a file cannot tell by itself that the newest groups \
-         are gone whole. raft-engine and wal-db delete their own oldest files too when told to."
+         so a reader sees that the journal does not begin at 1; and that the files alone do not show that the newest \
+         groups are missing as a whole. raft-engine and wal-db can delete their own oldest files too."
             .to_string(),
     );
     Ok(table)

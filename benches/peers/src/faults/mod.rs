@@ -1,18 +1,18 @@
-//! The faults: one module each, and what they share.
+//! The faults, one module each, and their shared code.
 
 pub mod changed_byte;
 pub mod child;
+pub mod child_process;
 pub mod directory_sync;
 pub mod disk_full;
 pub mod failed_sync;
-pub mod judge;
+pub mod integrity;
 pub mod killed;
-pub mod logfiles;
+pub mod log_files;
 pub mod missing_file;
 pub mod power_cut;
 pub mod random;
 pub mod report;
-pub mod served;
 pub mod stuck_sync;
 pub mod template;
 pub mod torn_tail;
@@ -24,31 +24,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::contestant::{Kind, Settings};
+use crate::log_under_test::{LogKind, Settings};
 use report::Table;
 
-/// What every fault is run with.
+/// The parameters of every fault.
 #[derive(Debug)]
 pub struct Context {
-    /// Who takes part.
-    pub kinds: Vec<Kind>,
-    /// Where the logs live: a directory on a real file system, emptied afterwards.
+    /// The compared logs.
+    pub kinds: Vec<LogKind>,
+    /// The directory of the logs, on a real file system; it is emptied afterwards.
     pub dir: PathBuf,
-    /// What decides everything random.
+    /// The seed of all random decisions.
     pub seed: u64,
-    /// How much is tried: the number of kills, and of power cuts; the others follow.
+    /// The number of kills and of power cuts; the size of the other faults follows from it.
     pub rounds: u64,
-    /// How many callers append at once before a kill or a power cut.
+    /// The number of concurrent callers before a kill or a power cut.
     pub appenders: usize,
 }
 
 impl Context {
-    /// A new directory for one contestant's logs under one fault.
+    /// Creates an empty directory for one log under one fault.
     ///
     /// # Errors
     ///
-    /// It cannot be made.
-    pub fn fresh(&self, fault: &str, kind: Kind) -> io::Result<PathBuf> {
+    /// It cannot be created.
+    pub fn create_dir(&self, fault: &str, kind: LogKind) -> io::Result<PathBuf> {
         let dir = self.dir.join(fault).join(kind.name());
         remove(&dir)?;
         std::fs::create_dir_all(&dir)?;
@@ -68,16 +68,16 @@ pub fn remove(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Files large enough that a small log has one.
+/// Files so large that a small log has one.
 pub const ONE_FILE: Settings = Settings { segment_bytes: 64 << 20 };
 
 /// Files so small that a small log has several.
 pub const SMALL_FILES: Settings = Settings { segment_bytes: 4 << 10 };
 
-/// A fault: its name on the command line, and what runs it.
+/// A fault: its name on the command line, and its function.
 pub type Fault = (&'static str, fn(&Context) -> io::Result<Table>);
 
-/// All of them, in the order of the report.
+/// All faults in the order of the report.
 pub const ALL: [Fault; 10] = [
     ("killed", killed::run),
     ("power-cut", power_cut::run),

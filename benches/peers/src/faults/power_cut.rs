@@ -1,56 +1,56 @@
-//! The power goes at random moments under load: what was not synced is gone, there, or there in part.
+//! The power fails at random times under load: unsynced data is lost, kept, or kept in part.
 
 use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
 use super::{
     Context,
-    judge::{Handed, Judgement},
+    child_process::{ChildEvent, ChildProcess, OpenOutcome, REPLY_TIMEOUT},
+    integrity::{IntegrityReport, SubmittedRecords},
     random::Random,
-    report::{Table, Tally},
-    served::{Event, Opening, SILENCE, Served},
+    report::{OutcomeCounts, Table},
     template,
-    wire::{Order, Said},
+    wire::{Command, Reply},
 };
 use crate::{
-    contestant::{Kind, Settings},
-    volatile::{
-        model::{Disk, Keep, Names},
-        mounted::Mounted,
+    log_under_test::{LogKind, Settings},
+    simfs::{
+        fuse::MountedSimFs,
+        model::{KeepPolicy, NameDurability, SimDisk},
     },
 };
 
 /// Small enough for several files in every run.
 const SETTINGS: Settings = Settings { segment_bytes: 16 << 10 };
 
-/// What became of a contestant's disks.
+/// The outcomes of one log's power cuts.
 #[derive(Default)]
-struct Outcome {
+struct PowerCutCounts {
     cuts: u64,
     acked: u64,
-    losing: u64,
-    missing_most: u64,
+    cuts_with_loss: u64,
+    most_missing: u64,
     invented: u64,
     doubled: u64,
     out_of_order: u64,
-    failed: Tally,
+    failed: OutcomeCounts,
 }
 
-/// A disk as it is found, and how many records had been acknowledged before.
-struct Found {
-    disk: Disk,
+/// A disk after a power cut, and the number of records acknowledged before it.
+struct CutSnapshot {
+    disk: SimDisk,
     acked: usize,
-    keep: Keep,
+    keep: KeepPolicy,
 }
 
-/// What a load left: disks, and the records by appender and number.
-struct Recorded {
-    found: Vec<Found>,
-    /// In the order in which they were acknowledged.
+/// The result of one load: disks, and the records by appender and number.
+struct RecordedLoad {
+    snapshots: Vec<CutSnapshot>,
+    /// In the order of their acknowledgement.
     acked: Vec<(u32, u64)>,
-    over: BTreeSet<(u32, u64)>,
+    submitted: BTreeSet<(u32, u64)>,
 }
 
-/// Cuts the power of every contestant's disk.
+/// Cuts the power of every log's disk.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ pub fn run(context: &Context) -> io::Result<Table> {
         "power-cut",
         format!(
             "{} callers append at once to a new log on a file system in memory (FUSE) that knows what is durable. At \
-             {} random moments, each after the acknowledgements seen so far, the disk is taken as a power cut would leave it: \
+             {} random moments, each after the acknowledgements seen so far, the disk is copied as a power cut would leave it: \
              without anything unsynced, with all of it, or with any sectors of 512 bytes, sizes and first changes of names \
              (seed {}); it is mounted, the log opened and read. Twice: a sync of a file makes its name durable too, as ext4, xfs \
              and btrfs do; or only a sync of the directory does, as `fsync(2)` says.",
@@ -78,12 +78,13 @@ pub fn run(context: &Context) -> io::Result<Table> {
         ],
     );
     for &kind in &context.kinds {
-        for (names, name) in
-            [(Names::WithTheFile, "with the file"), (Names::WithTheDirectory, "with the directory")]
-        {
-            let dir = context.fresh("power-cut", kind)?;
+        for (names, name) in [
+            (NameDurability::WithFile, "with the file"),
+            (NameDurability::WithDirectory, "with the directory"),
+        ] {
+            let dir = context.create_dir("power-cut", kind)?;
             let mut random = Random::new(context.seed);
-            let recorded = match record(context, kind, names, &dir, &mut random) {
+            let recorded = match record_load(context, kind, names, &dir, &mut random) {
                 Ok(recorded) => recorded,
                 Err(error) if table.rows.is_empty() => {
                     table.not_tested = Some(format!("a file system in memory cannot be mounted: {error}"));
@@ -91,26 +92,30 @@ pub fn run(context: &Context) -> io::Result<Table> {
                 }
                 Err(error) => return Err(error),
             };
-            let outcome = open_all(kind, names, &dir, recorded)?;
-            if outcome.losing + outcome.invented + outcome.doubled + outcome.out_of_order > 0
-                || outcome.failed.told() != "-"
+            let counts = open_all(kind, names, &dir, recorded)?;
+            if counts.cuts_with_loss + counts.invented + counts.doubled + counts.out_of_order > 0
+                || counts.failed.summary() != "-"
             {
-                table.blame(
+                table.record_violation(
                     kind,
-                    format!("power-cut ({name}): {} lost, {}", outcome.losing, outcome.failed.told()),
+                    format!(
+                        "power-cut ({name}): {} lost, {}",
+                        counts.cuts_with_loss,
+                        counts.failed.summary()
+                    ),
                 );
             }
             table.row(
                 kind,
                 vec![
                     name.to_string(),
-                    outcome.cuts.to_string(),
-                    outcome.acked.to_string(),
-                    format!("{} ({})", outcome.losing, outcome.missing_most),
-                    outcome.doubled.to_string(),
-                    outcome.out_of_order.to_string(),
-                    outcome.invented.to_string(),
-                    outcome.failed.told(),
+                    counts.cuts.to_string(),
+                    counts.acked.to_string(),
+                    format!("{} ({})", counts.cuts_with_loss, counts.most_missing),
+                    counts.doubled.to_string(),
+                    counts.out_of_order.to_string(),
+                    counts.invented.to_string(),
+                    counts.failed.summary(),
                 ],
             );
         }
@@ -128,81 +133,89 @@ pub fn run(context: &Context) -> io::Result<Table> {
     Ok(table)
 }
 
-/// Runs a load and takes the disk at random moments, in each of the three ways in turn; and everything that was handed over.
-fn record(
+/// Runs a load and copies the disk at random times, in each of the three ways in turn. Returns the copies and all
+/// submitted records.
+fn record_load(
     context: &Context,
-    kind: Kind,
-    names: Names,
+    kind: LogKind,
+    names: NameDurability,
     dir: &Path,
     random: &mut Random,
-) -> io::Result<Recorded> {
-    let mounted = Mounted::mount(Disk::default(), names, &dir.join("live"))?;
-    let mut served = Served::start(kind, mounted.path(), SETTINGS)?;
-    let opened = served.opened();
-    if !matches!(opened, Opening::Open(_)) {
+) -> io::Result<RecordedLoad> {
+    let mounted = MountedSimFs::mount(SimDisk::default(), names, &dir.join("live"))?;
+    let mut process = ChildProcess::start(kind, mounted.path(), SETTINGS)?;
+    let opened = process.wait_for_open();
+    if !matches!(opened, OpenOutcome::Opened(_)) {
         return Err(io::Error::other(format!("{}: does not open on the model: {opened:?}", kind.name())));
     }
-    served.order(&Order::Load { from: vec![1; context.appenders] });
-    let (mut found, mut acked) = (Vec::new(), Vec::new());
-    while (found.len() as u64) < context.rounds {
-        acked.extend(next_acked(&mut served, SILENCE).map_err(|how| broke(kind, &how))?);
+    process.send(&Command::Load { from: vec![1; context.appenders] });
+    let (mut snapshots, mut acked) = (Vec::new(), Vec::new());
+    while (snapshots.len() as u64) < context.rounds {
+        acked.extend(next_acked(&mut process, REPLY_TIMEOUT).map_err(|how| load_error(kind, &how))?);
         if random.below(3) == 0 {
-            // Everything that was said before this moment counts.
-            while let Some(more) = next_acked(&mut served, Duration::ZERO).map_err(|how| broke(kind, &how))? {
+            // Acknowledgements that arrived before the power cut count.
+            while let Some(more) =
+                next_acked(&mut process, Duration::ZERO).map_err(|how| load_error(kind, &how))?
+            {
                 acked.push(more);
             }
-            let keep = [Keep::Nothing, Keep::All, Keep::Any][found.len() % 3];
-            let disk = mounted.disk().cut(keep, random);
-            found.push(Found { disk, acked: acked.len(), keep });
+            let keep = [KeepPolicy::Nothing, KeepPolicy::All, KeepPolicy::Any][snapshots.len() % 3];
+            let disk = mounted.disk().power_cut(keep, random);
+            snapshots.push(CutSnapshot { disk, acked: acked.len(), keep });
         }
     }
-    let mut over: BTreeSet<_> = (0..).take(context.appenders).map(|appender| (appender, 1)).collect();
-    let rest = served.kill().into_iter().filter_map(|said| match said {
-        Said::Acked(appender, number) => Some((appender, number)),
+    let mut submitted: BTreeSet<_> = (0..).take(context.appenders).map(|appender| (appender, 1)).collect();
+    let rest = process.kill().into_iter().filter_map(|reply| match reply {
+        Reply::Acked(appender, number) => Some((appender, number)),
         _ => None,
     });
-    // Each caller had at most one record in flight beyond what was acknowledged.
+    // Each caller had at most one record in flight after its last acknowledgement.
     for (appender, number) in acked.iter().copied().chain(rest) {
-        over.extend([(appender, number), (appender, number + 1)]);
+        submitted.extend([(appender, number), (appender, number + 1)]);
     }
-    Ok(Recorded { found, acked, over })
+    Ok(RecordedLoad { snapshots, acked, submitted })
 }
 
-/// The next acknowledgement, if there is one in time.
-fn next_acked(served: &mut Served, patience: Duration) -> Result<Option<(u32, u64)>, String> {
-    match served.next(patience) {
-        Event::Said(Said::Acked(appender, number)) => Ok(Some((appender, number))),
-        Event::Silent(_) if patience.is_zero() => Ok(None),
+/// Returns the next acknowledgement, if one arrives in time.
+fn next_acked(process: &mut ChildProcess, timeout: Duration) -> Result<Option<(u32, u64)>, String> {
+    match process.next(timeout) {
+        ChildEvent::Reply(Reply::Acked(appender, number)) => Ok(Some((appender, number))),
+        ChildEvent::TimedOut(_) if timeout.is_zero() => Ok(None),
         other => Err(format!("{other:?}")),
     }
 }
 
-fn broke(kind: Kind, how: &str) -> io::Error {
+fn load_error(kind: LogKind, how: &str) -> io::Error {
     io::Error::other(format!("{}: under load on the model: {how}", kind.name()))
 }
 
-fn open_all(kind: Kind, names: Names, dir: &Path, recorded: Recorded) -> io::Result<Outcome> {
-    let Recorded { found, acked: all, over } = recorded;
-    let mut outcome = Outcome::default();
-    for (index, Found { disk, acked, keep }) in found.into_iter().enumerate() {
-        let mut handed = Handed { over: over.clone(), ..Handed::default() };
-        outcome.acked = acked as u64;
-        all[..acked].iter().for_each(|(appender, number)| handed.ack(*appender, *number));
-        let mounted = Mounted::mount(disk, names, &dir.join(format!("cut-{index}")))?;
-        let (_served, fate) = template::open_and_read(kind, mounted.path(), SETTINGS, &handed)?;
-        outcome.cuts += 1;
-        match fate.judged() {
-            Ok(judgement) => note(&mut outcome, &judgement),
-            Err(failed) => outcome.failed.add(format!("{failed} (kept: {keep:?})")),
+fn open_all(
+    kind: LogKind,
+    names: NameDurability,
+    dir: &Path,
+    recorded: RecordedLoad,
+) -> io::Result<PowerCutCounts> {
+    let RecordedLoad { snapshots, acked: all_acked, submitted } = recorded;
+    let mut counts = PowerCutCounts::default();
+    for (index, CutSnapshot { disk, acked, keep }) in snapshots.into_iter().enumerate() {
+        let mut records = SubmittedRecords { all: submitted.clone(), ..SubmittedRecords::default() };
+        counts.acked = acked as u64;
+        all_acked[..acked].iter().for_each(|(appender, number)| records.add_acked(*appender, *number));
+        let mounted = MountedSimFs::mount(disk, names, &dir.join(format!("cut-{index}")))?;
+        let (_process, outcome) = template::open_and_read(kind, mounted.path(), SETTINGS, &records)?;
+        counts.cuts += 1;
+        match outcome.into_report() {
+            Ok(report) => count_violations(&mut counts, &report),
+            Err(failed) => counts.failed.add(format!("{failed} (kept: {keep:?})")),
         }
     }
-    Ok(outcome)
+    Ok(counts)
 }
 
-fn note(outcome: &mut Outcome, judgement: &Judgement) {
-    outcome.losing += u64::from(judgement.missing > 0);
-    outcome.missing_most = outcome.missing_most.max(judgement.missing);
-    outcome.invented += judgement.invented;
-    outcome.doubled += judgement.doubled;
-    outcome.out_of_order += judgement.out_of_order;
+fn count_violations(counts: &mut PowerCutCounts, report: &IntegrityReport) {
+    counts.cuts_with_loss += u64::from(report.missing > 0);
+    counts.most_missing = counts.most_missing.max(report.missing);
+    counts.invented += report.invented;
+    counts.doubled += report.doubled;
+    counts.out_of_order += report.out_of_order;
 }

@@ -1,41 +1,42 @@
-//! What a fault did to each contestant, as a table and as JSON. Counts and the contestants' own words, nothing else.
+//! The outcomes of one fault, as a table and as JSON. Contains counts and the logs' own error messages only.
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::{contestant::Kind, versions};
+use crate::{log_under_test::LogKind, versions};
 
-/// One contestant's row.
+/// The row of one log.
 #[derive(Debug, Clone, Serialize)]
-pub struct Row {
-    /// Who.
-    pub contestant: Kind,
-    /// One cell a column of the table.
+pub struct TableRow {
+    /// The log.
+    #[serde(rename = "contestant")]
+    pub log: LogKind,
+    /// One cell per column.
     pub cells: Vec<String>,
 }
 
-/// What one fault did.
+/// The outcomes of one fault.
 #[derive(Debug, Clone, Serialize)]
 pub struct Table {
-    /// The letter and name on the command line.
+    /// The name on the command line.
     pub id: &'static str,
-    /// What was done to the logs.
+    /// The description of the fault.
     pub fault: String,
-    /// What the cells say, without the contestant's.
+    /// The headings of the cells, without the one of the log.
     pub columns: Vec<&'static str>,
-    /// One row a contestant.
-    pub rows: Vec<Row>,
-    /// What a reader has to know to judge: what is not promised, and by whom.
+    /// One row per log.
+    pub rows: Vec<TableRow>,
+    /// Context for the reader: which behaviour is not promised, and by which log.
     pub notes: Vec<String>,
-    /// Why it was not run here, if it was not.
+    /// The reason if the fault was not tested.
     pub not_tested: Option<String>,
-    /// What `ministore-uring` did that it must not do.
+    /// Violations by `ministore-uring`.
     pub ours_broken: Vec<String>,
 }
 
 impl Table {
-    /// An empty one.
+    /// Creates an empty table.
     #[must_use]
     pub fn new(id: &'static str, fault: impl Into<String>, columns: &[&'static str]) -> Self {
         Self {
@@ -49,25 +50,25 @@ impl Table {
         }
     }
 
-    /// Adds a contestant's row.
-    pub fn row(&mut self, contestant: Kind, cells: Vec<String>) {
+    /// Adds the row of one log.
+    pub fn row(&mut self, log: LogKind, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.columns.len(), "a cell a column");
-        self.rows.push(Row { contestant, cells });
+        self.rows.push(TableRow { log, cells });
     }
 
-    /// Notes what `kind` must not do, if it is ours.
-    pub fn blame(&mut self, kind: Kind, what: impl Into<String>) {
-        if kind == Kind::Ours {
+    /// Records a violation if `kind` is ministore-uring.
+    pub fn record_violation(&mut self, kind: LogKind, what: impl Into<String>) {
+        if kind == LogKind::Ours {
             self.ours_broken.push(what.into());
         }
     }
 
-    /// As Markdown.
+    /// Formats the table as Markdown.
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!("### {}\n\n{}\n\n", self.id, self.fault);
         if let Some(why) = &self.not_tested {
-            // Writing to a string cannot fail; so below.
+            // Writing to a string cannot fail, neither here nor below.
             let _ = writeln!(text, "SKIPPED: {why}\n");
             return text;
         }
@@ -75,7 +76,7 @@ impl Table {
         let _ = writeln!(text, "| --- |{}", " --- |".repeat(self.columns.len()));
         for row in &self.rows {
             let cells: Vec<String> = row.cells.iter().map(|cell| escaped(cell)).collect();
-            let _ = writeln!(text, "| {} | {} |", row.contestant.name(), cells.join(" | "));
+            let _ = writeln!(text, "| {} | {} |", row.log.name(), cells.join(" | "));
         }
         for note in &self.notes {
             let _ = write!(text, "\n* {note}");
@@ -85,18 +86,18 @@ impl Table {
     }
 }
 
-/// A cell may hold a contestant's error, which may hold anything.
+/// Escapes a cell: it may contain an error message with any characters.
 fn escaped(cell: &str) -> String {
     cell.replace('|', "\\|").replace('\n', " ")
 }
 
-/// A contestant's words, cut to what a cell can hold; of a path, the last part.
+/// Shortens an error message to the size of a cell; a path is reduced to its last part.
 #[must_use]
 pub fn words(text: &str) -> String {
     const MAX: usize = 120;
     let mut plain = String::new();
     for word in text.split_inclusive(|letter: char| letter.is_whitespace() || "[]()\"'`,".contains(letter)) {
-        // Where this program keeps its logs, or a crate its source, is no news.
+        // The directories of this program's logs and of a crate's sources are irrelevant.
         let shown = if word.starts_with('/') { word.rsplit('/').next().unwrap_or(word) } else { word };
         plain.extend(
             shown.chars().map(|letter| if letter.is_control() || letter == '`' { ' ' } else { letter }),
@@ -106,9 +107,10 @@ pub fn words(text: &str) -> String {
     if plain.chars().count() > MAX { format!("`{short}…`") } else { format!("`{short}`") }
 }
 
-/// As [`words`], every number told as N: the same error at another place is the same.
+/// Formats a message as [`words`] does, with every number replaced by N, so that the same error at another position
+/// is equal.
 #[must_use]
-pub fn kind_of_words(text: &str) -> String {
+pub fn normalized_words(text: &str) -> String {
     let mut kind = String::new();
     for letter in text.chars() {
         match letter {
@@ -120,9 +122,9 @@ pub fn kind_of_words(text: &str) -> String {
     words(&kind)
 }
 
-/// The versions, as the first lines of every report.
+/// Returns the versions, for the first lines of every report.
 #[must_use]
-pub fn versions_line(kinds: &[Kind]) -> String {
+pub fn versions_line(kinds: &[LogKind]) -> String {
     let mut packages: Vec<&str> = kinds.iter().map(|kind| kind.package()).collect();
     packages.dedup();
     let named: Vec<String> =
@@ -130,19 +132,19 @@ pub fn versions_line(kinds: &[Kind]) -> String {
     named.join(", ")
 }
 
-/// Counts the same answers.
+/// Counts equal outcomes.
 #[derive(Debug, Default)]
-pub struct Tally(std::collections::BTreeMap<String, u64>);
+pub struct OutcomeCounts(std::collections::BTreeMap<String, u64>);
 
-impl Tally {
-    /// Counts one.
+impl OutcomeCounts {
+    /// Counts one outcome.
     pub fn add(&mut self, what: impl Into<String>) {
         *self.0.entry(what.into()).or_default() += 1;
     }
 
-    /// All of them, the most frequent first; a dash for none.
+    /// Lists all outcomes, the most frequent first; a dash for none.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         let mut counts: Vec<(&String, &u64)> = self.0.iter().collect();
         counts.sort_by_key(|(what, count)| (std::cmp::Reverse(**count), (*what).clone()));
         let named: Vec<String> = counts.iter().map(|(what, count)| format!("{count} × {what}")).collect();
@@ -152,12 +154,12 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::{kind_of_words, words};
+    use super::{normalized_words, words};
 
     #[test]
     fn path_is_shown_by_file_name_and_errors_by_kind() {
         assert_eq!(words("/tmp/x/journal: damaged at 7"), "`journal: damaged at 7`");
-        assert_eq!(kind_of_words("bad byte 170 of 2"), "`bad byte N of N`");
+        assert_eq!(normalized_words("bad byte 170 of 2"), "`bad byte N of N`");
         assert_eq!(words("error [/home/a/src/util.rs:12]: no"), "`error [util.rs:12]: no`");
     }
 }

@@ -1,4 +1,4 @@
-//! A sync that does not end: does the runtime's thread of an async caller go on?
+//! A sync that does not complete: does it block the runtime's thread of an async caller?
 
 use std::{
     io,
@@ -8,22 +8,22 @@ use std::{
 
 use super::{
     Context, ONE_FILE,
+    child_process::{ChildEvent, ChildProcess, OpenOutcome, REPLY_TIMEOUT},
     report::{Table, words},
-    served::{Event, Opening, SILENCE, Served},
-    wire::{Order, Said},
+    wire::{Command, Reply},
 };
 use crate::{
-    contestant::Kind,
-    volatile::{
-        model::{Disk, Names},
-        mounted::Mounted,
+    log_under_test::LogKind,
+    simfs::{
+        fuse::MountedSimFs,
+        model::{NameDurability, SimDisk},
     },
 };
 
-/// How long the sync is held.
-const HELD: Duration = Duration::from_secs(2);
+/// How long the sync is blocked.
+const BLOCKED_TIME: Duration = Duration::from_secs(2);
 
-/// Holds a sync under every contestant that has async callers.
+/// Blocks a sync under every log that has async calls.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub fn run(context: &Context) -> io::Result<Table> {
         format!(
             "An append on an async runtime with a single thread, which a timer wakes every 20 ms; syncs are not answered for \
              {} s, then they are.",
-            HELD.as_secs()
+            BLOCKED_TIME.as_secs()
         ),
         &[
             "async",
@@ -44,8 +44,8 @@ pub fn run(context: &Context) -> io::Result<Table> {
         ],
     );
     for &kind in &context.kinds {
-        let dir = context.fresh("stuck-sync", kind)?;
-        match hold(kind, &dir, &mut table) {
+        let dir = context.create_dir("stuck-sync", kind)?;
+        match append_during_blocked_sync(kind, &dir, &mut table) {
             Err(error) if table.rows.is_empty() => {
                 table.not_tested = Some(format!("a file system in memory cannot be mounted: {error}"));
                 return Ok(table);
@@ -57,53 +57,53 @@ pub fn run(context: &Context) -> io::Result<Table> {
     Ok(table)
 }
 
-fn hold(kind: Kind, dir: &Path, table: &mut Table) -> io::Result<Vec<String>> {
-    let mounted = Mounted::mount(Disk::default(), Names::WithTheFile, &dir.join("live"))?;
-    let mut served = Served::start(kind, mounted.path(), ONE_FILE)?;
-    let opened = served.opened();
-    if !matches!(opened, Opening::Open(_)) {
+fn append_during_blocked_sync(kind: LogKind, dir: &Path, table: &mut Table) -> io::Result<Vec<String>> {
+    let mounted = MountedSimFs::mount(SimDisk::default(), NameDurability::WithFile, &dir.join("live"))?;
+    let mut process = ChildProcess::start(kind, mounted.path(), ONE_FILE)?;
+    let opened = process.wait_for_open();
+    if !matches!(opened, OpenOutcome::Opened(_)) {
         return Err(io::Error::other(format!("{}: does not open on the model: {opened:?}", kind.name())));
     }
-    served.carry_out(&Order::Append { appender: 0, from: 1, count: 3, fill_bytes: 0 });
-    mounted.hold_syncs();
-    served.order(&Order::AppendAsync { appender: 0, number: 4 });
-    let until = Instant::now() + HELD;
+    process.execute(&Command::Append { appender: 0, from: 1, count: 3, fill_bytes: 0 });
+    mounted.block_syncs();
+    process.send(&Command::AppendAsync { appender: 0, number: 4 });
+    let until = Instant::now() + BLOCKED_TIME;
     let (mut ticks, mut answered) = (0, None);
     loop {
-        match served.next(until.saturating_duration_since(Instant::now())) {
-            Event::Said(Said::Ticked) => ticks += 1,
-            Event::Said(Said::NotAsync) => {
+        match process.next(until.saturating_duration_since(Instant::now())) {
+            ChildEvent::Reply(Reply::Ticked) => ticks += 1,
+            ChildEvent::Reply(Reply::NotAsync) => {
                 return Ok(vec!["no: every call blocks".to_string(), "-".into(), "-".into(), "-".into()]);
             }
-            Event::Said(Said::Done) | Event::Silent(_) => break,
-            Event::Said(said) => answered = Some(said),
-            Event::Ended(how) => return Err(io::Error::other(format!("{}: {how}", kind.name()))),
+            ChildEvent::Reply(Reply::Done) | ChildEvent::TimedOut(_) => break,
+            ChildEvent::Reply(reply) => answered = Some(reply),
+            ChildEvent::Exited(how) => return Err(io::Error::other(format!("{}: {how}", kind.name()))),
         }
     }
     mounted.release_syncs();
-    let meanwhile = match &answered {
+    let during = match &answered {
         None => "pending".to_string(),
-        Some(said) => {
-            table.blame(kind, format!("stuck-sync: answered before the sync was: {said:?}"));
-            words(&format!("{said:?}"))
+        Some(reply) => {
+            table.record_violation(kind, format!("stuck-sync: answered before the sync was: {reply:?}"));
+            words(&format!("{reply:?}"))
         }
     };
     if ticks == 0 {
-        table.blame(kind, "stuck-sync: the runtime's thread was blocked");
+        table.record_violation(kind, "stuck-sync: the runtime's thread was blocked");
     }
-    let afterwards = answered.map_or_else(|| outcome(&mut served), |_| "-".to_string());
+    let afterwards = answered.map_or_else(|| outcome(&mut process), |_| "-".to_string());
     let ticked = if ticks > 0 { format!("went on ({ticks} times)") } else { "stood still".to_string() };
-    Ok(vec!["yes".to_string(), ticked, meanwhile, afterwards])
+    Ok(vec!["yes".to_string(), ticked, during, afterwards])
 }
 
-fn outcome(served: &mut Served) -> String {
+fn outcome(process: &mut ChildProcess) -> String {
     loop {
-        match served.next(SILENCE) {
-            Event::Said(Said::Ticked) => {}
-            Event::Said(Said::Acked(..)) => return "acknowledged".to_string(),
-            Event::Said(other) => return words(&format!("{other:?}")),
-            Event::Silent(how) => return how,
-            Event::Ended(how) => return words(&how),
+        match process.next(REPLY_TIMEOUT) {
+            ChildEvent::Reply(Reply::Ticked) => {}
+            ChildEvent::Reply(Reply::Acked(..)) => return "acknowledged".to_string(),
+            ChildEvent::Reply(other) => return words(&format!("{other:?}")),
+            ChildEvent::TimedOut(how) => return how,
+            ChildEvent::Exited(how) => return words(&how),
         }
     }
 }

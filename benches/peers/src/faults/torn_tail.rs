@@ -1,56 +1,56 @@
-//! The last bytes of a log whose writer was killed are gone, zero, or garbage.
+//! The last bytes of a killed writer's log are missing, zero, or garbage.
 
 use std::{fs::OpenOptions, io, path::Path};
 
 use super::{
     Context, ONE_FILE,
-    judge::{Handed, Judgement},
-    logfiles::{self, LogFile},
+    integrity::{IntegrityReport, SubmittedRecords},
+    log_files::{self, LogFile},
     random::Random,
-    report::{Table, Tally, kind_of_words},
-    template::{self, End, Fate},
-    wire::{Order, Said},
+    report::{OutcomeCounts, Table, normalized_words},
+    template::{self, ReopenOutcome, WriterExit},
+    wire::{Command, Reply},
 };
-use crate::contestant::Kind;
+use crate::log_under_test::LogKind;
 
-/// How many records the log has.
+/// The number of records in the log.
 const RECORDS: u64 = 30;
 
-/// The longest tail that is taken, in bytes: the last records, and some of the ones before.
-const TAIL_BYTES_MAX: u64 = 420;
+/// The longest damaged tail in bytes: the last records, and some earlier ones.
+const MAX_TAIL_BYTES: u64 = 420;
 
-/// What happens to the tail.
+/// The damage of the tail.
 #[derive(Debug, Clone, Copy)]
-enum Manner {
+enum TailDamage {
     Removed,
     Zeroed,
     Garbage,
 }
 
-/// What became of a contestant's torn logs.
+/// The outcomes of one log's damaged copies.
 #[derive(Default)]
-struct Outcome {
-    fates: Tally,
-    refusals: Tally,
+struct TornTailCounts {
+    reopened: OutcomeCounts,
+    error_messages: OutcomeCounts,
     earlier_lost: u64,
     earlier_lost_max: u64,
     invented: u64,
-    later: Tally,
+    later_append: OutcomeCounts,
 }
 
-/// Tears every contestant's log at many lengths, in three manners.
+/// Damages every log's tail at many lengths in three ways.
 ///
 /// # Errors
 ///
 /// A child or a file fails without a fault.
 pub fn run(context: &Context) -> io::Result<Table> {
-    let step = (TAIL_BYTES_MAX / context.rounds.max(1)).clamp(1, 20);
+    let step = (MAX_TAIL_BYTES / context.rounds.max(1)).clamp(1, 20);
     let mut table = Table::new(
         "torn-tail",
         format!(
             "{RECORDS} acknowledged records, the writer killed; then the last N bytes of the log's data removed (the file \
-             ends there), set to zero, or to random bytes (seed {}), for N from 1 to {TAIL_BYTES_MAX} in steps of {step}. \
-             *Earlier* records stand wholly before the tail. Then one more record is appended, acknowledged, and the log \
+             ends there), set to zero, or to random bytes (seed {}), for N from 1 to {MAX_TAIL_BYTES} in steps of {step}. \
+             *Earlier* records end before the tail. Then one more record is appended, acknowledged, and the log \
              opened once more.",
             context.seed
         ),
@@ -64,23 +64,23 @@ pub fn run(context: &Context) -> io::Result<Table> {
         ],
     );
     for &kind in &context.kinds {
-        let dir = context.fresh("torn-tail", kind)?;
+        let dir = context.create_dir("torn-tail", kind)?;
         let (whole, torn) = (dir.join("whole"), dir.join("torn"));
         std::fs::create_dir_all(&whole)?;
-        template::write(kind, &whole, ONE_FILE, 1, RECORDS, End::Killed)?;
-        let files = logfiles::holding(&whole, &template::records(1..=RECORDS))?;
+        template::write(kind, &whole, ONE_FILE, 1, RECORDS, WriterExit::Killed)?;
+        let files = log_files::files_with_records(&whole, &template::records(1..=RECORDS))?;
         let newest = files.last().ok_or_else(|| io::Error::other("no file holds the records"))?;
-        let mut outcome = Outcome::default();
+        let mut counts = TornTailCounts::default();
         let mut random = Random::new(context.seed);
         let mut logs = 0;
-        for tail in (1..=TAIL_BYTES_MAX).step_by(usize::try_from(step).unwrap_or(1)) {
-            for manner in [Manner::Removed, Manner::Zeroed, Manner::Garbage] {
+        for tail in (1..=MAX_TAIL_BYTES).step_by(usize::try_from(step).unwrap_or(1)) {
+            for damage in [TailDamage::Removed, TailDamage::Zeroed, TailDamage::Garbage] {
                 super::remove(&torn)?;
-                logfiles::copy(&whole, &torn)?;
+                log_files::copy(&whole, &torn)?;
                 let cut = newest.data_end.saturating_sub(tail);
-                tear(&torn.join(&newest.name), cut, newest.data_end, manner, &mut random)?;
-                let what = format!("tail of {tail} bytes {manner:?}");
-                judge(kind, &torn, &handed(newest, cut), &mut outcome, &mut table, &what)?;
+                tear(&torn.join(&newest.name), cut, newest.data_end, damage, &mut random)?;
+                let what = format!("tail of {tail} bytes {damage:?}");
+                check_copy(kind, &torn, &submitted(newest, cut), &mut counts, &mut table, &what)?;
                 logs += 1;
             }
         }
@@ -88,98 +88,110 @@ pub fn run(context: &Context) -> io::Result<Table> {
             kind,
             vec![
                 logs.to_string(),
-                outcome.fates.told(),
-                format!("{} ({})", outcome.earlier_lost, outcome.earlier_lost_max),
-                outcome.invented.to_string(),
-                outcome.later.told(),
-                outcome.refusals.told(),
+                counts.reopened.summary(),
+                format!("{} ({})", counts.earlier_lost, counts.earlier_lost_max),
+                counts.invented.to_string(),
+                counts.later_append.summary(),
+                counts.error_messages.summary(),
             ],
         );
     }
     table.notes.push(
-        "The tail was acknowledged: losing it is the damage's doing, and no contestant promises to notice that its newest \
-         records are gone whole. \"told\": the API of opening says that something was cut or passed over."
+        "The tail was acknowledged: losing it is caused by the damage, and no log promises to detect that its newest \
+         records are missing as a whole. \"told\": the API of opening reports truncated or skipped data."
             .to_string(),
     );
     Ok(table)
 }
 
-fn tear(path: &Path, cut: u64, end: u64, manner: Manner, random: &mut Random) -> io::Result<()> {
+fn tear(path: &Path, cut: u64, end: u64, damage: TailDamage, random: &mut Random) -> io::Result<()> {
     let bytes = usize::try_from(end - cut).map_err(io::Error::other)?;
-    match manner {
-        Manner::Removed => OpenOptions::new().write(true).open(path)?.set_len(cut),
-        Manner::Zeroed => logfiles::overwrite(path, cut, &vec![0; bytes]),
-        Manner::Garbage => logfiles::overwrite(path, cut, &random.bytes(bytes)),
+    match damage {
+        TailDamage::Removed => OpenOptions::new().write(true).open(path)?.set_len(cut),
+        TailDamage::Zeroed => log_files::overwrite(path, cut, &vec![0; bytes]),
+        TailDamage::Garbage => log_files::overwrite(path, cut, &random.bytes(bytes)),
     }
 }
 
-/// Every record was handed over; acknowledged and still to be expected are those whose successor begins before the cut.
-fn handed(newest: &LogFile, cut: u64) -> Handed {
-    let mut handed = Handed::default();
-    handed.over.extend((1..=RECORDS).map(|number| (0, number)));
+/// Returns all records as submitted, and those as acknowledged whose successor starts before the cut.
+fn submitted(newest: &LogFile, cut: u64) -> SubmittedRecords {
+    let mut submitted = SubmittedRecords::default();
+    submitted.all.extend((1..=RECORDS).map(|number| (0, number)));
     for pair in newest.places.windows(2) {
         if pair[1].start <= cut {
-            handed.ack(0, pair[0].number);
+            submitted.add_acked(0, pair[0].number);
         }
     }
-    handed
+    submitted
 }
 
-fn judge(
-    kind: Kind,
+fn check_copy(
+    kind: LogKind,
     dir: &Path,
-    handed: &Handed,
-    outcome: &mut Outcome,
+    submitted: &SubmittedRecords,
+    counts: &mut TornTailCounts,
     table: &mut Table,
     what: &str,
 ) -> io::Result<()> {
-    let (mut served, fate) = template::open_and_read(kind, dir, ONE_FILE, handed)?;
-    outcome.fates.add(fate.told());
-    match fate {
-        Fate::Read(_, judgement) => {
-            note(kind, &judgement, outcome, table, what);
-            let later = Order::Append { appender: 1, from: 1, count: 1, fill_bytes: 0 };
-            let acked = served
-                .carry_out(&later)
+    let (mut process, outcome) = template::open_and_read(kind, dir, ONE_FILE, submitted)?;
+    counts.reopened.add(outcome.label());
+    match outcome {
+        ReopenOutcome::Read(_, report) => {
+            count_violations(kind, &report, counts, table, what);
+            let later_append = Command::Append { appender: 1, from: 1, count: 1, fill_bytes: 0 };
+            let acked = process
+                .execute(&later_append)
                 .iter()
-                .any(|event| matches!(event, super::served::Event::Said(Said::Acked(..))));
-            drop(served.kill());
-            outcome.later.add(if acked {
-                after(kind, dir, handed, table, what)?
+                .any(|event| matches!(event, super::child_process::ChildEvent::Reply(Reply::Acked(..))));
+            drop(process.kill());
+            counts.later_append.add(if acked {
+                check_later_append(kind, dir, submitted, table, what)?
             } else {
                 "not acknowledged"
             });
         }
-        Fate::Refused(error) => outcome.refusals.add(kind_of_words(&error)),
-        Fate::Broke(how) => table.blame(kind, format!("torn-tail: {what}: {how}")),
+        ReopenOutcome::Failed(error) => counts.error_messages.add(normalized_words(&error)),
+        ReopenOutcome::Crashed(how) => table.record_violation(kind, format!("torn-tail: {what}: {how}")),
     }
     Ok(())
 }
 
-fn note(kind: Kind, judgement: &Judgement, outcome: &mut Outcome, table: &mut Table, what: &str) {
-    outcome.earlier_lost += u64::from(judgement.missing > 0);
-    outcome.earlier_lost_max = outcome.earlier_lost_max.max(judgement.missing);
-    outcome.invented += judgement.invented;
-    if judgement.is_broken() {
-        table.blame(kind, format!("torn-tail: {what}: {judgement:?}"));
+fn count_violations(
+    kind: LogKind,
+    report: &IntegrityReport,
+    counts: &mut TornTailCounts,
+    table: &mut Table,
+    what: &str,
+) {
+    counts.earlier_lost += u64::from(report.missing > 0);
+    counts.earlier_lost_max = counts.earlier_lost_max.max(report.missing);
+    counts.invented += report.invented;
+    if report.has_violations() {
+        table.record_violation(kind, format!("torn-tail: {what}: {report:?}"));
     }
 }
 
-/// What became of the record that was acknowledged after the log had been opened.
-fn after(kind: Kind, dir: &Path, handed: &Handed, table: &mut Table, what: &str) -> io::Result<&'static str> {
-    let mut handed = handed.clone();
-    handed.ack(1, 1);
-    let (_served, fate) = template::open_and_read(kind, dir, ONE_FILE, &handed)?;
-    Ok(match fate {
-        Fate::Read(_, judgement) if !judgement.is_broken() => "all there",
-        Fate::Read(_, judgement) => {
-            table.blame(kind, format!("torn-tail: {what}, after another append: {judgement:?}"));
-            if judgement.missing > 0 { "acknowledged records missing" } else { "invented records" }
+/// Checks the record that was acknowledged after the damaged log had been opened.
+fn check_later_append(
+    kind: LogKind,
+    dir: &Path,
+    submitted: &SubmittedRecords,
+    table: &mut Table,
+    what: &str,
+) -> io::Result<&'static str> {
+    let mut submitted = submitted.clone();
+    submitted.add_acked(1, 1);
+    let (_process, outcome) = template::open_and_read(kind, dir, ONE_FILE, &submitted)?;
+    Ok(match outcome {
+        ReopenOutcome::Read(_, report) if !report.has_violations() => "all there",
+        ReopenOutcome::Read(_, report) => {
+            table.record_violation(kind, format!("torn-tail: {what}, after another append: {report:?}"));
+            if report.missing > 0 { "acknowledged records missing" } else { "invented records" }
         }
-        Fate::Refused(_) => {
-            table.blame(kind, format!("torn-tail: {what}, after another append: refused"));
+        ReopenOutcome::Failed(_) => {
+            table.record_violation(kind, format!("torn-tail: {what}, after another append: refused"));
             "refused"
         }
-        Fate::Broke(_) => "broke",
+        ReopenOutcome::Crashed(_) => "broke",
     })
 }

@@ -4,19 +4,19 @@ use std::{io, path::Path};
 
 use super::{
     Context, SMALL_FILES,
-    judge::{Handed, Judgement},
+    child_process::{ChildEvent, ChildProcess, OpenOutcome},
+    integrity::{IntegrityReport, SubmittedRecords},
     report::{Table, words},
-    served::{Event, Opening, Served},
-    template::{self, Fate},
-    wire::{Order, Said},
+    template::{self, ReopenOutcome},
+    wire::{Command, Reply},
 };
-use crate::contestant::Kind;
+use crate::log_under_test::LogKind;
 
-/// How many times each appends, in turns, and how many records each time.
+/// The number of turns of each process, and of records per turn.
 const TURNS: u64 = 10;
 const RECORDS: u64 = 5;
 
-/// Lets two processes write every contestant's log.
+/// Lets two processes write every log.
 ///
 /// # Errors
 ///
@@ -31,45 +31,46 @@ pub fn run(context: &Context) -> io::Result<Table> {
         &["second open", "acknowledged", "acknowledged, missing", "invented", "reading afterwards"],
     );
     for &kind in &context.kinds {
-        let dir = context.fresh("two-writers", kind)?;
-        let mut handed = Handed::default();
-        let mut first = Served::start(kind, &dir, SMALL_FILES)?;
-        let opened = first.opened();
-        if !matches!(opened, Opening::Open(_)) {
+        let dir = context.create_dir("two-writers", kind)?;
+        let mut submitted = SubmittedRecords::default();
+        let mut first = ChildProcess::start(kind, &dir, SMALL_FILES)?;
+        let opened = first.wait_for_open();
+        if !matches!(opened, OpenOutcome::Opened(_)) {
             return Err(io::Error::other(format!("{}: does not open: {opened:?}", kind.name())));
         }
-        turn(&mut first, 0, 0, &mut handed);
-        let mut second = Served::start(kind, &dir, SMALL_FILES)?;
-        let (open, both) = match second.opened() {
-            Opening::Open(_) => ("opened".to_string(), true),
-            Opening::Refused(error) => (format!("refused: {}", words(&error)), false),
-            Opening::Broke(how) => (format!("broke: {}", words(&how)), false),
+        append_turn(&mut first, 0, 0, &mut submitted);
+        let mut second = ChildProcess::start(kind, &dir, SMALL_FILES)?;
+        let (open, both) = match second.wait_for_open() {
+            OpenOutcome::Opened(_) => ("opened".to_string(), true),
+            OpenOutcome::Failed(error) => (format!("refused: {}", words(&error)), false),
+            OpenOutcome::Crashed(how) => (format!("broke: {}", words(&how)), false),
         };
         if both {
-            table.blame(kind, "two-writers: a second process opened the journal");
+            table.record_violation(kind, "two-writers: a second process opened the journal");
         }
         for round in 1..TURNS {
-            turn(&mut first, 0, round, &mut handed);
+            append_turn(&mut first, 0, round, &mut submitted);
             if both {
-                turn(&mut second, 1, round, &mut handed);
+                append_turn(&mut second, 1, round, &mut submitted);
             }
         }
-        first.carry_out(&Order::Close);
-        second.carry_out(&Order::Close);
+        first.execute(&Command::Close);
+        second.execute(&Command::Close);
         drop((first, second));
-        let (judgement, reading) = read(kind, &dir, &handed)?;
-        if judgement.as_ref().is_none_or(Judgement::is_broken) {
-            table.blame(kind, format!("two-writers: {reading}: {judgement:?}"));
+        let (report, reading) = read(kind, &dir, &submitted)?;
+        if report.as_ref().is_none_or(IntegrityReport::has_violations) {
+            table.record_violation(kind, format!("two-writers: {reading}: {report:?}"));
         }
-        let count =
-            |count: fn(&Judgement) -> u64| judgement.as_ref().map_or("-".into(), |of| count(of).to_string());
+        let count = |count: fn(&IntegrityReport) -> u64| {
+            report.as_ref().map_or("-".into(), |of| count(of).to_string())
+        };
         table.row(
             kind,
             vec![
                 open,
-                handed.acked.len().to_string(),
-                count(|judgement| judgement.missing),
-                count(|judgement| judgement.invented),
+                submitted.acked.len().to_string(),
+                count(|report| report.missing),
+                count(|report| report.invented),
                 reading,
             ],
         );
@@ -82,28 +83,34 @@ pub fn run(context: &Context) -> io::Result<Table> {
     Ok(table)
 }
 
-fn turn(served: &mut Served, appender: u32, round: u64, handed: &mut Handed) {
+fn append_turn(process: &mut ChildProcess, appender: u32, round: u64, submitted: &mut SubmittedRecords) {
     let from = round * RECORDS + 1;
     for number in from..from + RECORDS {
-        handed.over.insert((appender, number));
+        submitted.all.insert((appender, number));
     }
-    for event in served.carry_out(&Order::Append { appender, from, count: RECORDS, fill_bytes: 0 }) {
+    for event in process.execute(&Command::Append { appender, from, count: RECORDS, fill_bytes: 0 }) {
         match event {
-            Event::Said(Said::Acked(appender, number)) => handed.ack(appender, number),
-            Event::Said(Said::Refused(appender, number, _)) => handed.refuse(appender, number),
+            ChildEvent::Reply(Reply::Acked(appender, number)) => submitted.add_acked(appender, number),
+            ChildEvent::Reply(Reply::Refused(appender, number, _)) => {
+                submitted.add_rejected(appender, number)
+            }
             _ => {}
         }
     }
 }
 
-/// What was given back, where it could be read, and how reading went.
-fn read(kind: Kind, dir: &Path, handed: &Handed) -> io::Result<(Option<Judgement>, String)> {
-    let (_served, fate) = template::open_and_read(kind, dir, SMALL_FILES, handed)?;
-    Ok(match fate {
-        Fate::Read(told, judgement) => {
-            (Some(judgement), told.map_or("read".into(), |told| format!("read, told: {told}")))
+/// Reads the log. Returns the integrity report if it was readable, and a description.
+fn read(
+    kind: LogKind,
+    dir: &Path,
+    submitted: &SubmittedRecords,
+) -> io::Result<(Option<IntegrityReport>, String)> {
+    let (_process, outcome) = template::open_and_read(kind, dir, SMALL_FILES, submitted)?;
+    Ok(match outcome {
+        ReopenOutcome::Read(message, report) => {
+            (Some(report), message.map_or("read".into(), |message| format!("read, told: {message}")))
         }
-        Fate::Refused(error) => (None, format!("refused: {}", words(&error))),
-        Fate::Broke(how) => (None, format!("broke: {}", words(&how))),
+        ReopenOutcome::Failed(error) => (None, format!("refused: {}", words(&error))),
+        ReopenOutcome::Crashed(how) => (None, format!("broke: {}", words(&how))),
     })
 }

@@ -1,73 +1,73 @@
-//! What the program and a child that holds a contestant say to each other: one line of JSON each.
+//! The messages between the program and a child process that serves a log: one line of JSON each.
 
 use serde::{Deserialize, Serialize};
 
-/// What the child is told to do.
+/// A command to the child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Order {
-    /// Append records one after the other and say what became of each.
+pub enum Command {
+    /// Append records one after the other and report the outcome of each.
     Append {
-        /// Whose they are.
+        /// The appender of the records.
         appender: u32,
         /// The first number.
         from: u64,
-        /// How many.
+        /// The number of records.
         count: u64,
-        /// How long the filling of each is, in bytes; 0 for lengths that vary.
+        /// The length of each record's filling in bytes; 0 for varying lengths.
         fill_bytes: usize,
     },
-    /// As many appenders as there are numbers, each going on from its number until the process is killed.
+    /// Append from one thread per element until the process is killed.
     Load {
         /// The first number of each appender.
         from: Vec<u64>,
     },
-    /// As [`Order::Append`] of one record, on an async runtime with one thread that also has to answer a timer.
+    /// Append one record on a single-threaded async runtime that also runs a timer.
     AppendAsync {
-        /// Whose it is.
+        /// The appender of the record.
         appender: u32,
-        /// Its number.
+        /// The number of the record.
         number: u64,
     },
-    /// Give back every record.
+    /// Return all records.
     Replay,
-    /// Close the log and end.
+    /// Close the log and exit.
     Close,
 }
 
-/// What the child says.
+/// A message from the child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Said {
-    /// The log is open; and what opening told of data cut away or passed over.
+pub enum Reply {
+    /// The log is open, with the message about truncated or skipped data.
     Opened(Option<String>),
-    /// It is not: the contestant's error.
+    /// Opening returned this error.
     NotOpened(String),
     /// An append was acknowledged.
     Acked(u32, u64),
-    /// An append gave an error.
+    /// An append returned an error.
     Refused(u32, u64, String),
     /// A call panicked.
     Panicked(String),
-    /// A record that was found, and whether nothing in it was changed.
+    /// A record was read; whether it is unchanged.
     Found(u32, u64, bool),
-    /// Something was found that is no record, of so many bytes.
+    /// Something was read that is not a record, with its length in bytes.
     Garbage(usize),
-    /// There are no more records.
+    /// All records were returned.
     Replayed,
-    /// Replaying gave an error.
+    /// Reading returned this error.
     NotReplayed(String),
-    /// The runtime's timer went off while an append was under way.
+    /// The runtime's timer fired during an append.
     Ticked,
-    /// The contestant has no call for async callers.
+    /// The log has no async calls.
     NotAsync,
-    /// The order was carried out.
+    /// The command is done.
     Done,
     /// The log is closed.
     Closed,
-    /// Closing gave an error.
+    /// Closing returned this error.
     NotClosed(String),
 }
 
-/// How long the filling of record `number` is where lengths vary: short ones, and some that span disk blocks.
+/// Returns the length of the filling of record `number` where lengths vary: short ones, and some that span disk blocks.
 #[must_use]
 pub fn varied_fill_bytes(number: u64) -> usize {
     match number % 16 {

@@ -1,4 +1,4 @@
-//! The logs that block their callers, each called in the cheapest way that its documentation offers.
+//! The logs with blocking calls, each called in the cheapest way that its documentation offers.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -6,92 +6,93 @@ use okaywal::{Configuration, LogVoid, WriteAheadLog};
 use protobuf::well_known_types::BytesValue;
 use raft_engine::{Config, Engine, LogBatch};
 
-use super::threads::{Blocking, Caller};
+use super::threads::{AppendFn, BlockingLog};
 use crate::{
-    contestant::{Answer, Contestant, FRAME_BYTES, Refusal},
-    contestants::raft_engine::Entries,
+    log_under_test::{FRAME_BYTES, LogError, LogResult, LogUnderTest},
+    logs::raft_engine::RecordEntries,
 };
 
-/// A contestant of the faults whose one call is as good as any: `wal-db`, `walrus-rust`, ours.
-pub struct Plain(pub Box<dyn Contestant>);
+/// A log whose single append call is also its fastest: `wal-db`, `walrus-rust`, ministore-uring.
+pub struct SingleCallLog(pub Box<dyn LogUnderTest>);
 
-impl fmt::Debug for Plain {
+impl fmt::Debug for SingleCallLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plain").finish_non_exhaustive()
     }
 }
 
-impl Blocking for Plain {
-    fn caller(&self, _: u32) -> Answer<Caller<'_>> {
+impl BlockingLog for SingleCallLog {
+    fn caller(&self, _: u32) -> LogResult<AppendFn<'_>> {
         Ok(Box::new(|record| self.0.append(record)))
     }
 }
 
-/// `okaywal` as it is meant to be used: segments are emptied by checkpoints (`LogVoid`: nothing is kept, which costs nothing)
-/// and written again in place. Its default sizes.
+/// `okaywal` as intended: checkpoints empty the segments (`LogVoid` keeps nothing, which costs nothing), and they
+/// are written again in place. Uses its default sizes.
 #[derive(Debug)]
-pub struct Okaywal(WriteAheadLog);
+pub struct OkaywalBench(WriteAheadLog);
 
-impl Okaywal {
-    /// Opens or creates it.
+impl OkaywalBench {
+    /// Opens or creates the log.
     ///
     /// # Errors
     ///
-    /// What the crate says.
-    pub fn open(dir: &Path) -> Answer<Self> {
-        Configuration::default_for(dir).open(LogVoid).map(Self).map_err(Refusal::of)
+    /// The crate's error.
+    pub fn open(dir: &Path) -> LogResult<Self> {
+        Configuration::default_for(dir).open(LogVoid).map(Self).map_err(LogError::new)
     }
 }
 
-impl Blocking for Okaywal {
-    fn caller(&self, _: u32) -> Answer<Caller<'_>> {
+impl BlockingLog for OkaywalBench {
+    fn caller(&self, _: u32) -> LogResult<AppendFn<'_>> {
         Ok(Box::new(|record| {
             let line = record.to_bytes()?;
-            let mut entry = self.0.begin_entry().map_err(Refusal::of)?;
-            entry.write_chunk(&line).map_err(Refusal::of)?;
-            entry.commit().map(drop).map_err(Refusal::of)
+            let mut entry = self.0.begin_entry().map_err(LogError::new)?;
+            entry.write_chunk(&line).map_err(LogError::new)?;
+            entry.commit().map(drop).map_err(LogError::new)
         }))
     }
 }
 
-/// `raft-engine`: every caller leads a Raft group of its own and counts its entries itself. Files of 64 MiB, as the others'.
-pub struct RaftEngine(Arc<Engine>);
+/// `raft-engine`: every caller writes its own Raft group and counts the entries itself. Uses files of 64 MiB, as the
+/// others.
+pub struct RaftEngineBench(Arc<Engine>);
 
-impl fmt::Debug for RaftEngine {
+impl fmt::Debug for RaftEngineBench {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RaftEngine").finish_non_exhaustive()
     }
 }
 
-impl RaftEngine {
-    /// Opens or creates it.
+impl RaftEngineBench {
+    /// Opens or creates the log.
     ///
     /// # Errors
     ///
-    /// What the crate says.
-    pub fn open(dir: &Path, segment_bytes: u64) -> Answer<Self> {
+    /// The crate's error.
+    pub fn open(dir: &Path, segment_bytes: u64) -> LogResult<Self> {
         let config = Config {
             dir: dir.join("engine").display().to_string(),
             target_file_size: raft_engine::ReadableSize(segment_bytes),
             ..Config::default()
         };
-        Engine::open(config).map(|engine| Self(Arc::new(engine))).map_err(Refusal::of)
+        Engine::open(config).map(|engine| Self(Arc::new(engine))).map_err(LogError::new)
     }
 }
 
-impl Blocking for RaftEngine {
-    fn caller(&self, number: u32) -> Answer<Caller<'_>> {
+impl BlockingLog for RaftEngineBench {
+    fn caller(&self, number: u32) -> LogResult<AppendFn<'_>> {
         let mut index: u64 = 0;
         let group = u64::from(number) + 1;
         Ok(Box::new(move |record| {
             index += 1;
             let mut value = Vec::with_capacity(record.fill.len() + FRAME_BYTES);
             value.extend(index.to_be_bytes());
-            serde_json::to_writer(&mut value, record).map_err(Refusal::of)?;
+            serde_json::to_writer(&mut value, record).map_err(LogError::new)?;
             let mut batch = LogBatch::default();
             let entry = BytesValue { value, ..BytesValue::default() };
-            batch.add_entries::<Entries>(group, &[entry]).map_err(Refusal::of)?;
-            self.0.write(&mut batch, true).map(drop).map_err(Refusal::of)
+            batch.add_entries::<RecordEntries>(group, &[entry]).map_err(LogError::new)?;
+            self.0.write(&mut batch, true).map(drop).map_err(LogError::new)
         }))
     }
 }

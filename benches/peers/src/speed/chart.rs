@@ -1,7 +1,7 @@
-//! A chart with two logarithmic axes as SVG: lines that are named where they end, readable on light and on dark, with a
-//! title and a description for whoever does not see it.
+//! A chart with two logarithmic axes as SVG: lines are labelled at their ends, readable on light and dark
+//! backgrounds, with a title and a description for screen readers.
 //!
-//! Written here, not by a plotting library: those fix every colour as an attribute, and name nothing.
+//! Implemented here because plotting libraries fix every colour as an attribute and do not label lines.
 
 use std::fmt::Write as _;
 
@@ -14,10 +14,10 @@ const RIGHT: f64 = 214.0;
 const TOP: f64 = 52.0;
 const BOTTOM: f64 = 58.0;
 
-/// How far apart names stand at least.
+/// The smallest distance between labels.
 const NAME_HEIGHT: f64 = 16.0;
 
-/// One colour a line, on light and on dark. The first is for ours, the last for limits.
+/// One colour per line, on light and dark backgrounds. The first is for ministore-uring, the last for limits.
 const COLOURS: [(&str, &str); 10] = [
     ("#0757ba", "#6cb6ff"),
     ("#2f8132", "#6bc46d"),
@@ -31,30 +31,30 @@ const COLOURS: [(&str, &str); 10] = [
     ("#57606a", "#9ba5b0"),
 ];
 
-/// How a line looks.
+/// The style of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum LineStyle {
     /// Thick, in the first colour.
     Ours,
     /// Thick and dotted, in the first colour.
-    OursOtherwise,
-    /// In the colour of this number.
+    OursOtherCall,
+    /// In the colour with this number.
     Peer(usize),
     /// Dashed, in grey.
     Limit,
 }
 
-/// What the values are.
+/// The unit of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// How many.
+    /// A count.
     Count,
     /// Microseconds.
     Micros,
 }
 
 impl Unit {
-    /// A power of ten, in short.
+    /// Formats a power of ten in short.
     fn short(self, value: f64) -> String {
         let names = match self {
             Self::Count => [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")],
@@ -72,34 +72,34 @@ impl Unit {
 /// A line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Its name.
+    /// The label.
     pub label: String,
-    /// How it looks.
-    pub look: Look,
-    /// From left to right, all positive. A single one is a point.
+    /// The style.
+    pub style: LineStyle,
+    /// From left to right, all positive. A single one is drawn as a point.
     pub points: Vec<(f64, f64)>,
 }
 
-/// What is to be drawn.
+/// The contents of a chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chart {
-    /// Identifies its title where several charts stand in one page.
+    /// Identifies its title if one page contains several charts.
     pub id: String,
-    /// Above it.
+    /// The title above the chart.
     pub title: String,
-    /// What it shows, in a sentence or two.
+    /// A description in one or two sentences.
     pub description: String,
-    /// Under the horizontal axis.
+    /// The label of the horizontal axis.
     pub across: String,
-    /// Beside the vertical axis.
+    /// The label of the vertical axis.
     pub upwards: String,
-    /// Along it.
+    /// The unit of the vertical axis.
     pub unit: Unit,
     /// The lines.
     pub series: Vec<Series>,
 }
 
-/// Where values stand.
+/// Maps values to positions.
 struct Scale {
     left: f64,
     right: f64,
@@ -127,7 +127,7 @@ impl Scale {
     }
 }
 
-/// The chart as SVG; nothing where there is nothing to draw.
+/// Draws the chart as SVG. Returns `None` if there is no line.
 #[must_use]
 pub fn svg(chart: &Chart) -> Option<String> {
     let series: Vec<Series> = chart.series.iter().filter(|line| !line.points.is_empty()).cloned().collect();
@@ -139,7 +139,7 @@ pub fn svg(chart: &Chart) -> Option<String> {
     text.push_str(&grid(chart, &scale, &series));
     let names = names(&scale, &series);
     for (line, name_y) in series.iter().zip(names) {
-        text.push_str(&drawn(line, &scale, name_y));
+        text.push_str(&draw_line(line, &scale, name_y));
     }
     text.push_str("</svg>\n");
     Some(text)
@@ -228,12 +228,12 @@ fn grid(chart: &Chart, scale: &Scale, series: &[Series]) -> String {
     text
 }
 
-/// A number of callers, with commas between the thousands.
+/// Formats a number of callers with commas between the thousands.
 fn count(value: f64) -> String {
     if value < 100.0 { value.to_string() } else { grouped(value) }
 }
 
-/// The height of every line's name: where the line ends, unless another name stands there.
+/// Returns the height of each label: the end of its line, unless another label is there.
 fn names(scale: &Scale, series: &[Series]) -> Vec<f64> {
     let ends: Vec<f64> =
         series.iter().map(|line| line.points.last().map_or(0.0, |point| scale.y(point.1))).collect();
@@ -253,12 +253,12 @@ fn names(scale: &Scale, series: &[Series]) -> Vec<f64> {
     heights
 }
 
-fn drawn(line: &Series, scale: &Scale, name_y: f64) -> String {
-    let (colour, extra) = match line.look {
-        Look::Ours => (0, " thick"),
-        Look::OursOtherwise => (0, " thick dotted"),
-        Look::Peer(number) => (1 + number % (COLOURS.len() - 2), ""),
-        Look::Limit => (COLOURS.len() - 1, " dashed"),
+fn draw_line(line: &Series, scale: &Scale, name_y: f64) -> String {
+    let (colour, extra) = match line.style {
+        LineStyle::Ours => (0, " thick"),
+        LineStyle::OursOtherCall => (0, " thick dotted"),
+        LineStyle::Peer(number) => (1 + number % (COLOURS.len() - 2), ""),
+        LineStyle::Limit => (COLOURS.len() - 1, " dashed"),
     };
     let label = escaped(&line.label);
     let spots: Vec<(f64, f64)> = line.points.iter().map(|(x, y)| (scale.x(*x), scale.y(*y))).collect();

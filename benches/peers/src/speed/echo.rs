@@ -1,7 +1,7 @@
-//! A limit: the same hand-over to another thread and back, with no I/O. A thread takes what is pending, all of it, and
-//! answers every caller.
+//! A limit of the machine: the same line sent to another thread and acknowledged, without I/O. The thread receives
+//! all pending requests and answers each caller.
 //!
-//! Must stay as plain as a hand-over is usually written: an unbounded channel of `crossbeam`, a one-shot of `tokio`.
+//! Must stay as simple as such code usually is: an unbounded channel of `crossbeam`, a one-shot channel of `tokio`.
 
 use std::{
     io,
@@ -11,13 +11,13 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::oneshot;
 
-use super::tasks::Awaited;
-use crate::contestant::{Answer, Record, Refusal};
+use super::tasks::AsyncLog;
+use crate::log_under_test::{LogError, LogResult, Record};
 
-/// What goes along.
+/// The payload of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Load {
-    /// The record as JSON, as an append hands it over.
+pub enum EchoPayload {
+    /// The record as JSON, as in an append.
     Line,
     /// Nothing.
     Nothing,
@@ -28,11 +28,11 @@ struct Request {
     done: oneshot::Sender<usize>,
 }
 
-/// The callers' end, and the thread at the other.
+/// The sending end of the channel, and the thread.
 #[derive(Debug)]
 pub struct Echo {
     requests: Option<Sender<Request>>,
-    load: Load,
+    payload: EchoPayload,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -41,37 +41,37 @@ impl Echo {
     ///
     /// # Errors
     ///
-    /// What the operating system says.
-    pub fn start(load: Load) -> io::Result<Self> {
+    /// The operating system's error.
+    pub fn start(payload: EchoPayload) -> io::Result<Self> {
         let (requests, pending) = unbounded();
         let thread = Builder::new().name("echo".into()).spawn(move || serve(&pending))?;
-        Ok(Self { requests: Some(requests), load, thread: Some(thread) })
+        Ok(Self { requests: Some(requests), payload, thread: Some(thread) })
     }
 }
 
-/// One group after the other: what is pending when the one before has been answered.
+/// Answers one group after the other: all requests pending when the previous group was answered.
 fn serve(pending: &Receiver<Request>) {
     let mut group = Vec::new();
     while let Ok(first) = pending.recv() {
         group.push(first);
         group.extend(pending.try_iter());
         for request in group.drain(..) {
-            // A caller that is gone wants no answer.
+            // A caller that was dropped needs no answer.
             request.done.send(request.line.len()).ok();
         }
     }
 }
 
-impl Awaited for Echo {
-    async fn append(&self, record: &Record) -> Answer<()> {
-        let line = match self.load {
-            Load::Line => record.to_bytes()?,
-            Load::Nothing => Vec::new(),
+impl AsyncLog for Echo {
+    async fn append(&self, record: &Record) -> LogResult<()> {
+        let line = match self.payload {
+            EchoPayload::Line => record.to_bytes()?,
+            EchoPayload::Nothing => Vec::new(),
         };
         let (done, answer) = oneshot::channel();
-        let requests = self.requests.as_ref().ok_or_else(|| Refusal("stopped".into()))?;
-        requests.send(Request { line, done }).map_err(Refusal::of)?;
-        answer.await.map(drop).map_err(Refusal::of)
+        let requests = self.requests.as_ref().ok_or_else(|| LogError("stopped".into()))?;
+        requests.send(Request { line, done }).map_err(LogError::new)?;
+        answer.await.map(drop).map_err(LogError::new)
     }
 }
 

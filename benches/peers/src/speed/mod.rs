@@ -1,23 +1,23 @@
-//! The same load on ours, on other logs, and on what the machine can do at best: in turn within one run, the same records,
-//! the same directory, medians over the rounds.
+//! The same load on ministore-uring, on other logs, and on the limits of the machine: alternating within one run,
+//! with the same records, in the same directory, medians over the rounds.
 //!
-//! Must never measure one of them in another way than the rest: who is awaited is called from tasks, who blocks from threads,
-//! and both loops are the same.
+//! Must never measure one log in another way than the rest: async calls are made from tasks, blocking calls from
+//! threads, and both loops are the same.
 
-pub mod awaited;
+pub mod async_logs;
+pub mod baseline;
+pub mod bench_case;
 pub mod blocking;
-pub mod bulk;
-pub mod cell;
 pub mod chart;
+pub mod charts;
 pub mod child;
 pub mod echo;
-pub mod entrant;
-pub mod events;
-pub mod floor;
-pub mod machine;
+pub mod host;
+pub mod measure;
 pub mod phases;
-pub mod pictures;
+pub mod pipelined;
 pub mod plan;
+pub mod records;
 pub mod results;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;

@@ -1,4 +1,4 @@
-//! When is measured: a warm-up, the window that counts, the end; and what a caller counts in it.
+//! The phases of a measurement (warm-up, window, end), and the counts of a caller.
 
 use std::{
     sync::atomic::{AtomicU8, Ordering},
@@ -9,102 +9,102 @@ use std::{
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::contestant::{Answer, Refusal};
+use crate::log_under_test::{LogError, LogResult};
 
-/// Anything else is the warm-up.
-const COUNTED: u8 = 1;
+/// Any other value is the warm-up.
+const MEASURED: u8 = 1;
 const OVER: u8 = 2;
 
-/// The longest latency that is told apart, in nanoseconds.
+/// The longest latency that the histogram distinguishes, in nanoseconds.
 const LATENCY_MAX: u64 = 120_000_000_000;
 
-/// With more callers than this, latencies are kept to two digits instead of three, so that the counting stays in memory.
+/// With more callers than this, latencies have two digits instead of three, to limit the memory of the histograms.
 const FINE_CALLERS_MAX: usize = 256;
 
-/// How long.
+/// The durations of the phases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
-    /// Before anything counts.
+    /// The time before the window.
     pub warm_up: Duration,
-    /// What counts.
+    /// The time of the window.
     pub window: Duration,
 }
 
-/// Where the run is; seen by every caller.
+/// The current phase; shared by all callers.
 #[derive(Debug, Default)]
 pub struct Phases(AtomicU8);
 
 impl Phases {
-    /// Goes through the phases in their time; returns how long the window was.
-    pub fn pass(&self, timing: Timing) -> Duration {
+    /// Runs through the phases. Returns the real length of the window.
+    pub fn run(&self, timing: Timing) -> Duration {
         thread::sleep(timing.warm_up);
         let start = Instant::now();
-        self.0.store(COUNTED, Ordering::Relaxed);
+        self.0.store(MEASURED, Ordering::Relaxed);
         thread::sleep(timing.window);
         self.0.store(OVER, Ordering::Relaxed);
         start.elapsed()
     }
 
-    /// Whether callers go on.
+    /// Returns whether callers continue.
     #[must_use]
-    pub fn go_on(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.0.load(Ordering::Relaxed) != OVER
     }
 }
 
-/// What one caller saw, or all of them.
+/// The counts of one caller, or of all.
 #[derive(Debug)]
-pub struct Tally {
+pub struct CallerStats {
     latencies: Histogram<u64>,
     records: u64,
     acknowledged: u64,
 }
 
-impl Tally {
-    /// Nothing yet, for one of so many callers.
+impl CallerStats {
+    /// Creates empty counts for one of `callers` callers.
     ///
     /// # Errors
     ///
     /// None in practice.
-    pub fn new(callers: usize) -> Answer<Self> {
+    pub fn new(callers: usize) -> LogResult<Self> {
         let digits = if callers > FINE_CALLERS_MAX { 2 } else { 3 };
-        let latencies = Histogram::new_with_max(LATENCY_MAX, digits).map_err(Refusal::of)?;
+        let latencies = Histogram::new_with_max(LATENCY_MAX, digits).map_err(LogError::new)?;
         Ok(Self { latencies, records: 0, acknowledged: 0 })
     }
 
-    /// `records` that were handed over together at `start` were acknowledged just now.
+    /// Counts `records` that were submitted together at `start` and are acknowledged now.
     ///
-    /// The rate is of what was acknowledged within the window. The latencies are of every call that was under way in it:
-    /// were those left out that outlast it, a log that lets most callers starve and serves a few would look quick.
+    /// The rate counts the records acknowledged within the window. The latencies include every call in flight in the
+    /// window: without the calls that outlast it, a log that serves a few callers and starves most would look fast.
     pub fn acknowledge(&mut self, phases: &Phases, start: Instant, records: u64) {
         self.acknowledged += records;
         let phase = phases.0.load(Ordering::Relaxed);
-        if phase == COUNTED {
+        if phase == MEASURED {
             self.records += records;
         }
-        if phase == COUNTED || phase == OVER {
+        if phase == MEASURED || phase == OVER {
             let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             self.latencies.saturating_record(nanos);
         }
     }
 
-    /// Takes in what another caller saw.
+    /// Adds the counts of another caller.
     ///
     /// # Errors
     ///
     /// None in practice.
-    pub fn add(&mut self, other: &Self) -> Answer<()> {
+    pub fn add(&mut self, other: &Self) -> LogResult<()> {
         self.records += other.records;
         self.acknowledged += other.acknowledged;
-        self.latencies.add(&other.latencies).map_err(Refusal::of)
+        self.latencies.add(&other.latencies).map_err(LogError::new)
     }
 
-    /// The figures of a window.
+    /// Computes the results of a window.
     #[must_use]
-    pub fn figures(&self, window: Duration, record_bytes: usize) -> Figures {
+    pub fn measurement(&self, window: Duration, record_bytes: usize) -> Measurement {
         let micros = |quantile: f64| self.latencies.value_at_quantile(quantile) as f64 / 1000.0;
         let rate = self.records as f64 / window.as_secs_f64();
-        Figures {
+        Measurement {
             records_per_second: rate,
             bytes_per_second: rate * (record_bytes + 1) as f64,
             p50_us: micros(0.5),
@@ -114,34 +114,35 @@ impl Tally {
             max_us: self.latencies.max() as f64 / 1000.0,
             calls: self.latencies.len(),
             acknowledged: self.acknowledged,
-            kept: None,
+            stored: None,
         }
     }
 }
 
-/// What one measurement gave.
+/// The results of one measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Figures {
-    /// Records acknowledged in the window, a second.
+pub struct Measurement {
+    /// Records acknowledged in the window, per second.
     pub records_per_second: f64,
-    /// Their JSON and a line feed each.
+    /// Bytes per second: the JSON of the records and a line feed each.
     pub bytes_per_second: f64,
-    /// From the call to its acknowledgement, in microseconds: half of the calls took no longer.
+    /// The median latency from the call to its acknowledgement, in microseconds.
     pub p50_us: f64,
-    /// Nine of ten.
+    /// The 90th percentile.
     pub p90_us: f64,
-    /// 99 of 100.
+    /// The 99th percentile.
     pub p99_us: f64,
-    /// 999 of 1,000.
+    /// The 99.9th percentile.
     pub p999_us: f64,
-    /// The longest.
+    /// The longest latency.
     pub max_us: f64,
-    /// How many calls the latencies are of: all that were under way in the window.
+    /// The number of calls with a latency: all calls in flight in the window.
     pub calls: u64,
-    /// Records acknowledged in all, before and after the window too.
+    /// Records acknowledged in total, also before and after the window.
     pub acknowledged: u64,
-    /// Records found in the log afterwards, where it was read.
-    pub kept: Option<u64>,
+    /// Records found in the log afterwards, if it was read.
+    #[serde(rename = "kept")]
+    pub stored: Option<u64>,
 }
 
 #[cfg(test)]
@@ -152,18 +153,18 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use super::{COUNTED, OVER, Phases, Tally};
+    use super::{CallerStats, MEASURED, OVER, Phases};
 
     #[test]
-    fn the_rate_is_of_the_window_and_the_latencies_of_every_call_under_way_in_it() {
-        let (phases, mut tally) = (Phases::default(), Tally::new(1).unwrap());
-        tally.acknowledge(&phases, Instant::now(), 1);
-        phases.0.store(COUNTED, Ordering::Relaxed);
-        tally.acknowledge(&phases, Instant::now(), 10);
+    fn rate_counts_window_and_latency_counts_calls() {
+        let (phases, mut stats) = (Phases::default(), CallerStats::new(1).unwrap());
+        stats.acknowledge(&phases, Instant::now(), 1);
+        phases.0.store(MEASURED, Ordering::Relaxed);
+        stats.acknowledge(&phases, Instant::now(), 10);
         phases.0.store(OVER, Ordering::Relaxed);
-        tally.acknowledge(&phases, Instant::now(), 100);
-        let figures = tally.figures(Duration::from_secs(2), 9);
-        assert_eq!((figures.acknowledged, figures.calls), (111, 2));
-        assert_eq!((figures.records_per_second, figures.bytes_per_second), (5.0, 50.0));
+        stats.acknowledge(&phases, Instant::now(), 100);
+        let measurement = stats.measurement(Duration::from_secs(2), 9);
+        assert_eq!((measurement.acknowledged, measurement.calls), (111, 2));
+        assert_eq!((measurement.records_per_second, measurement.bytes_per_second), (5.0, 50.0));
     }
 }

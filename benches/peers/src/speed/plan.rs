@@ -1,39 +1,39 @@
-//! Which measurements a run consists of.
+//! The measurements of a run.
 
 use std::time::Duration;
 
 use super::{
-    cell::Cell,
-    entrant::{Entrant, Shape},
+    bench_case::{BenchCase, Shape},
+    measure::MeasurementConfig,
     phases::Timing,
 };
 
-/// Records of the targets.
+/// The record size of the targets.
 pub const TARGET_BYTES: usize = 300;
 
-/// What is measured, and how.
+/// The parameters of a run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// Who takes part.
-    pub entrants: Vec<Entrant>,
-    /// With how many callers each.
+pub struct BenchPlan {
+    /// The measured cases.
+    pub cases: Vec<BenchCase>,
+    /// The numbers of callers.
     pub callers: Vec<usize>,
-    /// With records of how many bytes.
+    /// The sizes of records.
     pub sizes: Vec<usize>,
-    /// Each measurement's time.
+    /// The times of each measurement.
     pub timing: Timing,
-    /// How often everything is measured.
+    /// The number of rounds.
     pub rounds: usize,
-    /// Calls in flight of each of the tasks that submit.
+    /// The calls in flight of each task that submits.
     pub in_flight: usize,
-    /// Only what the targets are judged by.
+    /// Whether only the cases that the targets need are measured.
     pub targets_only: bool,
 }
 
-impl Default for Plan {
+impl Default for BenchPlan {
     fn default() -> Self {
         Self {
-            entrants: Entrant::usual(),
+            cases: BenchCase::usual(),
             callers: vec![1, 4, 16, 64, 256, 1024, 2048, 4096],
             sizes: vec![100, TARGET_BYTES, 4096, 65_536],
             timing: Timing { warm_up: Duration::from_millis(300), window: Duration::from_secs(1) },
@@ -44,19 +44,17 @@ impl Default for Plan {
     }
 }
 
-impl Plan {
-    /// What is measured within one round, in the order in which it is done: the entrants that are compared follow each
-    /// other at once.
+impl BenchPlan {
+    /// Returns the measurements of one round in their order: cases that are compared directly follow each other.
     #[must_use]
-    pub fn round(&self, count_peers: bool) -> Vec<Cell> {
-        let mut cells = Vec::new();
+    pub fn round(&self, count_peers: bool) -> Vec<MeasurementConfig> {
+        let mut configs = Vec::new();
         for &record_bytes in &self.sizes {
             let groups = self.callers.iter().map(|&callers| Some(callers)).chain([None]);
             for group in groups {
-                let entrants =
-                    self.entrants.iter().filter(|entrant| self.wanted(**entrant, group, record_bytes));
-                cells.extend(entrants.map(|&entrant| Cell {
-                    entrant,
+                let cases = self.cases.iter().filter(|case| self.is_included(**case, group, record_bytes));
+                configs.extend(cases.map(|&case| MeasurementConfig {
+                    case,
                     callers: group.unwrap_or(0),
                     record_bytes,
                     timing: self.timing,
@@ -65,17 +63,17 @@ impl Plan {
                 }));
             }
         }
-        cells
+        configs
     }
 
-    /// Whether `entrant` is measured with so many callers; with none: in bulk.
-    fn wanted(&self, entrant: Entrant, callers: Option<usize>, record_bytes: usize) -> bool {
+    /// Returns whether `case` is measured with `callers` callers; `None` means pipelined.
+    fn is_included(&self, case: BenchCase, callers: Option<usize>, record_bytes: usize) -> bool {
         let target = record_bytes == TARGET_BYTES
             && [Some(1), Some(16), Some(256), Some(2048), None].contains(&callers);
-        if self.targets_only && (!target || entrant == Entrant::EchoEmpty && callers == Some(1)) {
+        if self.targets_only && (!target || case == BenchCase::EchoEmpty && callers == Some(1)) {
             return false;
         }
-        match entrant.shape() {
+        match case.shape() {
             Shape::Callers => callers.is_some(),
             Shape::One => callers == Some(1),
             Shape::Bulk => callers.is_none(),
@@ -86,41 +84,43 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entrant, Plan};
+    use super::{BenchCase, BenchPlan};
 
     #[test]
-    fn every_round_measures_each_thing_once_and_what_is_compared_together() {
-        let round = Plan::default().round(false);
-        for (index, cell) in round.iter().enumerate() {
-            assert!(!round[index + 1..].contains(cell), "{cell:?} twice");
+    fn round_measures_each_case_once_in_order() {
+        let round = BenchPlan::default().round(false);
+        for (index, config) in round.iter().enumerate() {
+            assert!(!round[index + 1..].contains(config), "{config:?} twice");
         }
-        let with_256 = |entrant| {
+        let with_256 = |case| {
             round
                 .iter()
-                .position(|cell| (cell.entrant, cell.callers, cell.record_bytes) == (entrant, 256, 300))
+                .position(|config| (config.case, config.callers, config.record_bytes) == (case, 256, 300))
         };
-        let (first, last) = (with_256(Entrant::Append), with_256(Entrant::Echo));
+        let (first, last) = (with_256(BenchCase::Append), with_256(BenchCase::Echo));
         assert!(
-            first.zip(last).is_some_and(|(first, last)| last > first && last - first < Entrant::ALL.len())
+            first.zip(last).is_some_and(|(first, last)| last > first && last - first < BenchCase::ALL.len())
         );
     }
 
     #[test]
-    fn a_floor_has_one_caller_and_bulk_has_no_number_of_them() {
-        for cell in Plan::default().round(false) {
-            match cell.entrant {
-                Entrant::FloorDirect | Entrant::FloorBuffered => assert_eq!(cell.callers, 1),
-                Entrant::Submit | Entrant::AppendBatch | Entrant::AppendJson => assert_eq!(cell.callers, 0),
+    fn baseline_has_one_caller_and_pipelined_none() {
+        for config in BenchPlan::default().round(false) {
+            match config.case {
+                BenchCase::FloorDirect | BenchCase::FloorBuffered => assert_eq!(config.callers, 1),
+                BenchCase::Submit | BenchCase::AppendBatch | BenchCase::AppendJson => {
+                    assert_eq!(config.callers, 0)
+                }
                 _ => {}
             }
         }
     }
 
     #[test]
-    fn the_targets_alone_need_fewer_measurements() {
-        let all = Plan::default();
-        let targets = Plan { targets_only: true, ..Plan::default() };
+    fn targets_only_plan_has_fewer_measurements() {
+        let all = BenchPlan::default();
+        let targets = BenchPlan { targets_only: true, ..BenchPlan::default() };
         assert!(targets.round(false).len() < all.round(false).len() / 3);
-        assert!(targets.round(false).iter().all(|cell| cell.record_bytes == 300));
+        assert!(targets.round(false).iter().all(|config| config.record_bytes == 300));
     }
 }

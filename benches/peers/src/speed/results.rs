@@ -1,98 +1,100 @@
-//! What was measured, round by round, and the medians over the rounds.
+//! The results, round by round, and the medians over the rounds.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{cell::Cell, entrant::Entrant, phases::Figures};
-use crate::contestant::Refusal;
+use super::{bench_case::BenchCase, measure::MeasurementConfig, phases::Measurement};
+use crate::log_under_test::LogError;
 
-/// What identifies a measurement.
+/// Identifies a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    /// With records of how many bytes.
+pub struct RowKey {
+    /// The size of a record as JSON.
     pub record_bytes: usize,
-    /// By how many callers; 0: in bulk.
+    /// The number of callers; 0 means pipelined.
     pub callers: usize,
-    /// Who.
-    pub entrant: Entrant,
+    /// The measured case.
+    pub case: BenchCase,
 }
 
-/// One measurement's rounds.
+/// The rounds of one measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
-    /// Who.
-    pub entrant: Entrant,
-    /// By how many callers; 0: in bulk.
+pub struct ResultRow {
+    /// The measured case.
+    #[serde(rename = "entrant")]
+    pub case: BenchCase,
+    /// The number of callers; 0 means pipelined.
     pub callers: usize,
-    /// With records of how many bytes.
+    /// The size of a record as JSON.
     pub record_bytes: usize,
-    /// Each figure's median over the rounds.
-    pub median: Option<Figures>,
-    /// Every round that gave figures.
-    pub rounds: Vec<Figures>,
-    /// What the others said instead.
-    pub refusals: Vec<String>,
+    /// The median of each value over the rounds.
+    pub median: Option<Measurement>,
+    /// The rounds that succeeded.
+    pub rounds: Vec<Measurement>,
+    /// The errors of the other rounds.
+    #[serde(rename = "refusals")]
+    pub errors: Vec<String>,
 }
 
-/// Everything measured.
+/// All results.
 #[derive(Debug, Clone, Default)]
 pub struct Results {
-    rows: BTreeMap<Key, Row>,
+    rows: BTreeMap<RowKey, ResultRow>,
 }
 
 impl Results {
-    /// Takes in what one measurement gave.
-    pub fn add(&mut self, cell: &Cell, outcome: Result<Figures, Refusal>) {
-        let Cell { entrant, callers, record_bytes, .. } = *cell;
-        let row = self.rows.entry(Key { record_bytes, callers, entrant }).or_insert_with(|| Row {
-            entrant,
+    /// Adds the result of one measurement.
+    pub fn add(&mut self, config: &MeasurementConfig, outcome: Result<Measurement, LogError>) {
+        let MeasurementConfig { case, callers, record_bytes, .. } = *config;
+        let row = self.rows.entry(RowKey { record_bytes, callers, case }).or_insert_with(|| ResultRow {
+            case,
             callers,
             record_bytes,
             median: None,
             rounds: Vec::new(),
-            refusals: Vec::new(),
+            errors: Vec::new(),
         });
         match outcome {
-            Ok(figures) => row.rounds.push(figures),
-            Err(refusal) => row.refusals.push(refusal.0),
+            Ok(measurement) => row.rounds.push(measurement),
+            Err(error) => row.errors.push(error.0),
         }
         row.median = medians(&row.rounds);
     }
 
-    /// Every row, by size, callers and entrant.
-    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+    /// Returns all rows, by size, callers and case.
+    pub fn rows(&self) -> impl Iterator<Item = &ResultRow> {
         self.rows.values()
     }
 
-    /// The row of one measurement.
+    /// Returns the row of one measurement.
     #[must_use]
-    pub fn row(&self, entrant: Entrant, callers: usize, record_bytes: usize) -> Option<&Row> {
-        self.rows.get(&Key { record_bytes, callers, entrant })
+    pub fn row(&self, case: BenchCase, callers: usize, record_bytes: usize) -> Option<&ResultRow> {
+        self.rows.get(&RowKey { record_bytes, callers, case })
     }
 
-    /// The medians of one measurement.
+    /// Returns the medians of one measurement.
     #[must_use]
-    pub fn median(&self, entrant: Entrant, callers: usize, record_bytes: usize) -> Option<Figures> {
-        self.row(entrant, callers, record_bytes).and_then(|row| row.median)
+    pub fn median(&self, case: BenchCase, callers: usize, record_bytes: usize) -> Option<Measurement> {
+        self.row(case, callers, record_bytes).and_then(|row| row.median)
     }
 
-    /// The sizes measured.
+    /// Returns the measured sizes.
     #[must_use]
     pub fn sizes(&self) -> Vec<usize> {
         distinct(self.rows().map(|row| row.record_bytes))
     }
 
-    /// The numbers of callers measured.
+    /// Returns the measured numbers of callers.
     #[must_use]
     pub fn callers(&self) -> Vec<usize> {
         distinct(self.rows().map(|row| row.callers).filter(|callers| *callers > 0))
     }
 
-    /// Who was measured.
+    /// Returns the measured cases.
     #[must_use]
-    pub fn entrants(&self) -> Vec<Entrant> {
-        distinct(self.rows().map(|row| row.entrant))
+    pub fn cases(&self) -> Vec<BenchCase> {
+        distinct(self.rows().map(|row| row.case))
     }
 }
 
@@ -103,7 +105,7 @@ fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
     values
 }
 
-/// The middle value; of an even number of them, the mean of the two in the middle.
+/// Returns the middle value; for an even number of values, the mean of the two in the middle.
 #[must_use]
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
@@ -112,9 +114,9 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
     if odd { Some(upper) } else { values.get(half - 1).map(|lower| f64::midpoint(*lower, upper)) }
 }
 
-fn medians(rounds: &[Figures]) -> Option<Figures> {
-    let of = |figure: fn(&Figures) -> f64| median(rounds.iter().map(figure).collect());
-    Some(Figures {
+fn medians(rounds: &[Measurement]) -> Option<Measurement> {
+    let of = |figure: fn(&Measurement) -> f64| median(rounds.iter().map(figure).collect());
+    Some(Measurement {
         records_per_second: of(|round| round.records_per_second)?,
         bytes_per_second: of(|round| round.bytes_per_second)?,
         p50_us: of(|round| round.p50_us)?,
@@ -124,7 +126,7 @@ fn medians(rounds: &[Figures]) -> Option<Figures> {
         max_us: of(|round| round.max_us)?,
         calls: rounds.iter().map(|round| round.calls).sum(),
         acknowledged: rounds.iter().map(|round| round.acknowledged).sum(),
-        kept: None,
+        stored: None,
     })
 }
 
@@ -133,7 +135,7 @@ mod tests {
     use super::median;
 
     #[test]
-    fn the_median_is_the_middle_value() {
+    fn median_is_the_middle_value() {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));

@@ -1,4 +1,5 @@
-//! `RocksDB`'s log: `put` with synced writes, default options, keys that count up. Its writers gather in groups by themselves.
+//! `RocksDB`'s log: `put` with synced writes, default options, ascending keys. `RocksDB` groups concurrent writers
+//! itself.
 
 use std::{
     fmt,
@@ -8,53 +9,53 @@ use std::{
 
 use rocksdb::{DB, IteratorMode, Options, WriteOptions};
 
-use super::threads::{Blocking, Caller};
-use crate::contestant::{Answer, Refusal};
+use super::threads::{AppendFn, BlockingLog};
+use crate::log_under_test::{LogError, LogResult};
 
 /// An open database.
-pub struct Rocks {
+pub struct RocksDb {
     db: DB,
     next: AtomicU64,
 }
 
-impl fmt::Debug for Rocks {
+impl fmt::Debug for RocksDb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rocks").finish_non_exhaustive()
     }
 }
 
-impl Rocks {
-    /// Opens or creates it.
+impl RocksDb {
+    /// Opens or creates the log.
     ///
     /// # Errors
     ///
-    /// What `RocksDB` says.
-    pub fn open(dir: &Path) -> Answer<Self> {
+    /// The error of `RocksDB`.
+    pub fn open(dir: &Path) -> LogResult<Self> {
         let mut options = Options::default();
         options.create_if_missing(true);
-        let db = DB::open(&options, dir.join("rocks")).map_err(Refusal::of)?;
+        let db = DB::open(&options, dir.join("rocks")).map_err(LogError::new)?;
         Ok(Self { db, next: AtomicU64::new(0) })
     }
 }
 
-impl Blocking for Rocks {
-    fn caller(&self, _: u32) -> Answer<Caller<'_>> {
+impl BlockingLog for RocksDb {
+    fn caller(&self, _: u32) -> LogResult<AppendFn<'_>> {
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         Ok(Box::new(move |record| {
             let key = self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-            self.db.put_opt(key, record.to_bytes()?, &synced).map_err(Refusal::of)
+            self.db.put_opt(key, record.to_bytes()?, &synced).map_err(LogError::new)
         }))
     }
 }
 
-/// How many records the database in `dir` has.
+/// Returns the number of records in the database in `dir`.
 ///
 /// # Errors
 ///
-/// What `RocksDB` says.
-pub fn kept(dir: &Path) -> Answer<u64> {
-    let db = DB::open(&Options::default(), dir.join("rocks")).map_err(Refusal::of)?;
+/// The error of `RocksDB`.
+pub fn stored(dir: &Path) -> LogResult<u64> {
+    let db = DB::open(&Options::default(), dir.join("rocks")).map_err(LogError::new)?;
     let entries = db.iterator(IteratorMode::Start);
-    entries.map(|entry| entry.map(|_| 1).map_err(Refusal::of)).sum()
+    entries.map(|entry| entry.map(|_| 1).map_err(LogError::new)).sum()
 }

@@ -1,7 +1,7 @@
-//! `SQLite` through `rusqlite`, with the version that it bundles: WAL, `synchronous=FULL`, one insert a transaction.
+//! `SQLite` through `rusqlite`, with its bundled version: WAL, `synchronous=FULL`, one insert per transaction.
 //!
-//! Two ways to be called by many: one connection behind a mutex, or one a caller with a time to wait while another writes.
-//! Neither was the faster one beyond the noise, from 1 to 1,024 callers; the first is what is measured unless told otherwise.
+//! Many callers either share one connection in a mutex, or have one connection each and wait while another writes.
+//! Neither was faster beyond the noise, from 1 to 1,024 callers; the first one is measured by default.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,87 +11,87 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::threads::{Blocking, Caller};
-use crate::contestant::{Answer, Record, Refusal};
+use super::threads::{AppendFn, BlockingLog};
+use crate::log_under_test::{LogError, LogResult, Record};
 
 const INSERT: &str = "INSERT INTO log (line) VALUES (?1)";
 
-/// How long a connection waits for another.
-const BUSY: Duration = Duration::from_secs(60);
+/// How long a connection waits for another one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
-fn connect(path: &Path) -> Answer<Connection> {
-    let connection = Connection::open(path).map_err(Refusal::of)?;
-    connection.busy_timeout(BUSY).map_err(Refusal::of)?;
+fn connect(path: &Path) -> LogResult<Connection> {
+    let connection = Connection::open(path).map_err(LogError::new)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(LogError::new)?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(Refusal::of)?;
+        .map_err(LogError::new)?;
     if mode != "wal" {
-        return Err(Refusal(format!("journal mode {mode}")));
+        return Err(LogError(format!("journal mode {mode}")));
     }
-    connection.pragma_update(None, "synchronous", "FULL").map_err(Refusal::of)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(LogError::new)?;
     connection
         .execute_batch("CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, line BLOB NOT NULL)")
-        .map_err(Refusal::of)?;
+        .map_err(LogError::new)?;
     Ok(connection)
 }
 
-fn insert(connection: &Connection, record: &Record) -> Answer<()> {
+fn insert(connection: &Connection, record: &Record) -> LogResult<()> {
     let line = record.to_bytes()?;
-    let mut insert = connection.prepare_cached(INSERT).map_err(Refusal::of)?;
-    insert.execute(params![line]).map(drop).map_err(Refusal::of)
+    let mut insert = connection.prepare_cached(INSERT).map_err(LogError::new)?;
+    insert.execute(params![line]).map(drop).map_err(LogError::new)
 }
 
-/// How many records the database in `dir` has.
+/// Returns the number of records in the database in `dir`.
 ///
 /// # Errors
 ///
-/// What `SQLite` says.
-pub fn kept(dir: &Path) -> Answer<u64> {
+/// The error of `SQLite`.
+pub fn stored(dir: &Path) -> LogResult<u64> {
     let count = connect(&dir.join("log.db"))?.query_row("SELECT count(*) FROM log", [], |row| row.get(0));
-    let count: i64 = count.map_err(Refusal::of)?;
-    u64::try_from(count).map_err(Refusal::of)
+    let count: i64 = count.map_err(LogError::new)?;
+    u64::try_from(count).map_err(LogError::new)
 }
 
-/// One connection behind a mutex.
+/// One connection in a mutex.
 #[derive(Debug)]
-pub struct Shared(Mutex<Connection>);
+pub struct SharedConnection(Mutex<Connection>);
 
-impl Shared {
-    /// Opens or creates it.
+impl SharedConnection {
+    /// Opens or creates the log.
     ///
     /// # Errors
     ///
-    /// What `SQLite` says.
-    pub fn open(dir: &Path) -> Answer<Self> {
+    /// The error of `SQLite`.
+    pub fn open(dir: &Path) -> LogResult<Self> {
         Ok(Self(Mutex::new(connect(&dir.join("log.db"))?)))
     }
 }
 
-impl Blocking for Shared {
-    fn caller(&self, _: u32) -> Answer<Caller<'_>> {
+impl BlockingLog for SharedConnection {
+    fn caller(&self, _: u32) -> LogResult<AppendFn<'_>> {
         Ok(Box::new(|record| insert(&self.0.lock().unwrap_or_else(PoisonError::into_inner), record)))
     }
 }
 
-/// One connection a caller.
+/// One connection per caller.
 #[derive(Debug)]
-pub struct Connections(PathBuf);
+pub struct ConnectionPerCaller(PathBuf);
 
-impl Connections {
+impl ConnectionPerCaller {
     /// Creates the database.
     ///
     /// # Errors
     ///
-    /// What `SQLite` says.
-    pub fn open(dir: &Path) -> Answer<Self> {
+    /// The error of `SQLite`.
+    pub fn open(dir: &Path) -> LogResult<Self> {
         let path = dir.join("log.db");
         connect(&path)?;
         Ok(Self(path))
     }
 }
 
-impl Blocking for Connections {
-    fn caller(&self, _: u32) -> Answer<Caller<'_>> {
+impl BlockingLog for ConnectionPerCaller {
+    fn caller(&self, _: u32) -> LogResult<AppendFn<'_>> {
         let connection = connect(&self.0)?;
         Ok(Box::new(move |record| insert(&connection, record)))
     }

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use super::{
-    entrant::{Entrant, Role},
-    phases::Figures,
+    bench_case::{BenchCase, Role},
+    phases::Measurement,
     results::Results,
-    targets::{best_peer, bulk_floor, floor, grouped, judge},
+    targets::{baseline, best_peer, bulk_baseline, evaluate, grouped},
 };
 
-/// A size as people say it.
+/// Formats a size.
 #[must_use]
 pub fn size(bytes: usize) -> String {
     if bytes >= 1024 && bytes.is_multiple_of(1024) {
@@ -19,7 +19,7 @@ pub fn size(bytes: usize) -> String {
     }
 }
 
-/// Every table.
+/// Formats all tables.
 #[must_use]
 pub fn markdown(results: &Results) -> String {
     let mut text = targets(results);
@@ -30,19 +30,19 @@ pub fn markdown(results: &Results) -> String {
         text.push_str(&latencies(results, record_bytes));
         text.push_str(&limits(results, record_bytes));
     }
-    text.push_str(&refusals(results));
+    text.push_str(&errors(results));
     text
 }
 
 fn targets(results: &Results) -> String {
-    let judged = judge(results);
-    if judged.is_empty() {
+    let evaluated = evaluate(results);
+    if evaluated.is_empty() {
         return String::new();
     }
     let mut text = String::from(
         "\n## Targets (records of 300 B)\n\n| | medians | ratio | target | |\n| --- | --- | ---: | --- | --- |\n",
     );
-    for target in judged {
+    for target in evaluated {
         let met = if target.met { "met" } else { "**missed**" };
         writeln!(
             text,
@@ -54,23 +54,24 @@ fn targets(results: &Results) -> String {
     text
 }
 
-/// One line an entrant, one column a number of callers.
+/// Formats a table with one line per case and one column per number of callers.
 fn grid(
     results: &Results,
     record_bytes: usize,
-    wanted: impl Fn(Entrant) -> bool,
-    cell: impl Fn(Figures, usize) -> String,
+    is_included: impl Fn(BenchCase) -> bool,
+    config: impl Fn(Measurement, usize) -> String,
 ) -> String {
     let callers = results.callers();
     let mut lines = String::new();
-    for entrant in results.entrants().into_iter().filter(|entrant| wanted(*entrant)) {
-        let found = |callers: usize| results.median(entrant, callers, record_bytes);
-        if callers.iter().all(|callers| results.row(entrant, *callers, record_bytes).is_none()) {
+    for case in results.cases().into_iter().filter(|case| is_included(*case)) {
+        let found = |callers: usize| results.median(case, callers, record_bytes);
+        if callers.iter().all(|callers| results.row(case, *callers, record_bytes).is_none()) {
             continue;
         }
-        let cells =
-            callers.iter().map(|count| found(*count).map_or("–".into(), |figures| cell(figures, *count)));
-        writeln!(lines, "| {} | {} |", entrant.label(), cells.collect::<Vec<_>>().join(" | ")).ok();
+        let configs = callers
+            .iter()
+            .map(|count| found(*count).map_or("–".into(), |measurement| config(measurement, *count)));
+        writeln!(lines, "| {} | {} |", case.label(), configs.collect::<Vec<_>>().join(" | ")).ok();
     }
     if lines.is_empty() {
         return lines;
@@ -88,27 +89,26 @@ fn titled(title: &str, table: String) -> String {
 }
 
 fn rates(results: &Results, record_bytes: usize) -> String {
-    let table = grid(results, record_bytes, |_| true, |figures, _| grouped(figures.records_per_second));
+    let table =
+        grid(results, record_bytes, |_| true, |measurement, _| grouped(measurement.records_per_second));
     titled("Durable records a second, medians over the rounds:", table)
 }
 
 fn ratios(results: &Results, record_bytes: usize) -> String {
-    let ours = |callers| results.median(Entrant::Append, callers, record_bytes);
-    let by_ours = |figures: Figures, callers: usize| {
-        ours(callers).map_or("–".into(), |ours| times(figures.records_per_second / ours.records_per_second))
+    let ours = |callers| results.median(BenchCase::Append, callers, record_bytes);
+    let by_ours = |measurement: Measurement, callers: usize| {
+        ours(callers)
+            .map_or("–".into(), |ours| times(measurement.records_per_second / ours.records_per_second))
     };
-    let by_peer = |figures: Figures, callers: usize| {
+    let by_peer = |measurement: Measurement, callers: usize| {
         best_peer(results, callers, record_bytes)
-            .map_or("–".into(), |(_, best)| times(figures.records_per_second / best.records_per_second))
+            .map_or("–".into(), |(_, best)| times(measurement.records_per_second / best.records_per_second))
     };
-    let ours = grid(results, record_bytes, |entrant| entrant != Entrant::Append, by_ours);
-    let ours = if results.entrants().contains(&Entrant::Append) { ours } else { String::new() };
-    let peers = grid(results, record_bytes, |entrant| entrant.role() != Role::Limit, by_peer);
-    let peers = if results.entrants().iter().any(|entrant| entrant.role() == Role::Peer) {
-        peers
-    } else {
-        String::new()
-    };
+    let ours = grid(results, record_bytes, |case| case != BenchCase::Append, by_ours);
+    let ours = if results.cases().contains(&BenchCase::Append) { ours } else { String::new() };
+    let peers = grid(results, record_bytes, |case| case.role() != Role::Limit, by_peer);
+    let peers =
+        if results.cases().iter().any(|case| case.role() == Role::Peer) { peers } else { String::new() };
     titled("The same as a multiple of ours (`append`):", ours)
         + &titled("The same as a multiple of the best peer's at that number of callers:", peers)
 }
@@ -122,8 +122,8 @@ fn latencies(results: &Results, record_bytes: usize) -> String {
         results,
         record_bytes,
         |_| true,
-        |figures, _| {
-            let [p50, p99, p999] = [figures.p50_us, figures.p99_us, figures.p999_us].map(grouped);
+        |measurement, _| {
+            let [p50, p99, p999] = [measurement.p50_us, measurement.p99_us, measurement.p999_us].map(grouped);
             format!("{p50} / {p99} / {p999}")
         },
     );
@@ -131,17 +131,17 @@ fn latencies(results: &Results, record_bytes: usize) -> String {
 }
 
 fn limits(results: &Results, record_bytes: usize) -> String {
-    let mut text = bulk(results, record_bytes);
-    if let Some((way, figures)) = floor(results, record_bytes) {
-        let rounds = results.row(way, 1, record_bytes).map_or(&[][..], |row| &row.rounds);
+    let mut text = pipelined(results, record_bytes);
+    if let Some((case, measurement)) = baseline(results, record_bytes) {
+        let rounds = results.row(case, 1, record_bytes).map_or(&[][..], |row| &row.rounds);
         let of_rounds = || rounds.iter().map(|round| round.p50_us);
         let (least, most) = (of_rounds().fold(f64::INFINITY, f64::min), of_rounds().fold(0.0, f64::max));
         writeln!(
             text,
             "\nThe floor for {} is the cheaper way, {}: p50 {} µs, from {} to {} µs in the rounds: the disk's moods.",
             size(record_bytes),
-            way.name(),
-            grouped(figures.p50_us),
+            case.name(),
+            grouped(measurement.p50_us),
             grouped(least),
             grouped(most)
         )
@@ -150,24 +150,20 @@ fn limits(results: &Results, record_bytes: usize) -> String {
     text
 }
 
-fn bulk(results: &Results, record_bytes: usize) -> String {
+fn pipelined(results: &Results, record_bytes: usize) -> String {
     let mut lines = String::new();
-    let limit = bulk_floor(results, record_bytes).map(|(_, figures)| figures.bytes_per_second);
-    for entrant in results.entrants() {
-        let Some(figures) = results.median(entrant, 0, record_bytes) else { continue };
-        let records = match entrant.role() {
+    let limit = bulk_baseline(results, record_bytes).map(|(_, measurement)| measurement.bytes_per_second);
+    for case in results.cases() {
+        let Some(measurement) = results.median(case, 0, record_bytes) else { continue };
+        let records = match case.role() {
             Role::Limit => "–".into(),
-            _ => grouped(figures.records_per_second),
+            _ => grouped(measurement.records_per_second),
         };
-        let share = limit.map_or("–".into(), |limit| times(figures.bytes_per_second / limit));
-        let megabytes = grouped(figures.bytes_per_second / 1e6);
-        let [p50, p99, p999] = [figures.p50_us, figures.p99_us, figures.p999_us].map(grouped);
-        writeln!(
-            lines,
-            "| {} | {records} | {megabytes} | {share} | {p50} / {p99} / {p999} |",
-            entrant.label()
-        )
-        .ok();
+        let share = limit.map_or("–".into(), |limit| times(measurement.bytes_per_second / limit));
+        let megabytes = grouped(measurement.bytes_per_second / 1e6);
+        let [p50, p99, p999] = [measurement.p50_us, measurement.p99_us, measurement.p999_us].map(grouped);
+        writeln!(lines, "| {} | {records} | {megabytes} | {share} | {p50} / {p99} / {p999} |", case.label())
+            .ok();
     }
     if lines.is_empty() {
         return lines;
@@ -177,13 +173,12 @@ fn bulk(results: &Results, record_bytes: usize) -> String {
     titled("In bulk, whatever the number of callers:", format!("{head}\n{lines}"))
 }
 
-fn refusals(results: &Results) -> String {
+fn errors(results: &Results) -> String {
     let mut text = String::new();
     for row in results.rows() {
-        for refusal in &row.refusals {
-            let (label, size) = (row.entrant.label(), size(row.record_bytes));
-            writeln!(text, "* {label}, {} callers, {size}: `{}`", row.callers, refusal.replace('\n', " "))
-                .ok();
+        for error in &row.errors {
+            let (label, size) = (row.case.label(), size(row.record_bytes));
+            writeln!(text, "* {label}, {} callers, {size}: `{}`", row.callers, error.replace('\n', " ")).ok();
         }
     }
     titled("What gave no figures:", text)

@@ -1,26 +1,26 @@
-//! The targets that one run of this program can judge: ratios of medians, 300-byte records.
+//! The targets that one run of this program can evaluate: ratios of medians, 300-byte records.
 
 use serde::Serialize;
 
 use super::{
-    entrant::{Entrant, Role},
-    phases::Figures,
+    bench_case::{BenchCase, Role},
+    phases::Measurement,
     plan::TARGET_BYTES,
     results::Results,
 };
 
-/// A ratio and what it should be.
+/// A ratio and its bound.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Target {
-    /// What is compared.
+    /// The description of the comparison.
     pub what: String,
     /// The two medians.
     pub measured: String,
-    /// The first by the second.
+    /// The first median divided by the second.
     pub ratio: f64,
-    /// What the ratio is to be: at least or at most.
+    /// The bound of the ratio: at least or at most.
     pub bound: String,
-    /// Whether it is.
+    /// Whether the ratio is within the bound.
     pub met: bool,
 }
 
@@ -29,7 +29,7 @@ enum Bound {
     AtMost(f64),
 }
 
-/// Two figures to divide, and how they are written.
+/// Two values to divide, and their format.
 struct Comparison {
     what: String,
     ours: f64,
@@ -39,7 +39,7 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn judge(self) -> Target {
+    fn evaluate(self) -> Target {
         let ratio = self.ours / self.theirs;
         let (met, bound) = match self.bound {
             Bound::AtLeast(least) => (ratio >= least, format!("at least {least}")),
@@ -50,7 +50,7 @@ impl Comparison {
     }
 }
 
-/// A figure with commas between the thousands.
+/// Formats a value with commas between the thousands.
 #[must_use]
 pub fn grouped(value: f64) -> String {
     if value < 100.0 {
@@ -67,71 +67,72 @@ pub fn grouped(value: f64) -> String {
     text
 }
 
-/// The targets whose measurements are there.
+/// Returns the targets whose measurements exist.
 #[must_use]
-pub fn judge(results: &Results) -> Vec<Target> {
-    let judged =
-        [one_caller(results), many_callers(results), submit(results), bulk(results), rotation(results)];
-    judged.into_iter().flatten().map(Comparison::judge).collect()
+pub fn evaluate(results: &Results) -> Vec<Target> {
+    let comparisons =
+        [one_caller(results), many_callers(results), submit(results), pipelined(results), rotation(results)];
+    comparisons.into_iter().flatten().map(Comparison::evaluate).collect()
 }
 
-fn of(results: &Results, entrant: Entrant, callers: usize) -> Option<Figures> {
-    results.median(entrant, callers, TARGET_BYTES)
+fn of(results: &Results, case: BenchCase, callers: usize) -> Option<Measurement> {
+    results.median(case, callers, TARGET_BYTES)
 }
 
-fn p50(figures: Figures) -> f64 {
-    figures.p50_us
+fn p50(measurement: Measurement) -> f64 {
+    measurement.p50_us
 }
 
-fn rate(figures: Figures) -> f64 {
-    figures.records_per_second
+fn rate(measurement: Measurement) -> f64 {
+    measurement.records_per_second
 }
 
-/// The cheaper way to write in place, by latency; its name and p50.
+/// Returns the baseline with the lower median latency, and its results.
 #[must_use]
-pub fn floor(results: &Results, record_bytes: usize) -> Option<(Entrant, Figures)> {
-    let ways = [Entrant::FloorDirect, Entrant::FloorBuffered];
-    let floors =
-        ways.into_iter().filter_map(|way| results.median(way, 1, record_bytes).map(|found| (way, found)));
+pub fn baseline(results: &Results, record_bytes: usize) -> Option<(BenchCase, Measurement)> {
+    let cases = [BenchCase::FloorDirect, BenchCase::FloorBuffered];
+    let floors = cases
+        .into_iter()
+        .filter_map(|case| results.median(case, 1, record_bytes).map(|measured| (case, measured)));
     floors.min_by(|(_, left), (_, right)| left.p50_us.total_cmp(&right.p50_us))
 }
 
-/// The peer with the highest rate.
+/// Returns the peer with the highest rate.
 #[must_use]
-pub fn best_peer(results: &Results, callers: usize, record_bytes: usize) -> Option<(Entrant, Figures)> {
-    let peers = results.entrants().into_iter().filter(|entrant| entrant.role() == Role::Peer);
-    let found =
-        peers.filter_map(|peer| results.median(peer, callers, record_bytes).map(|found| (peer, found)));
-    found.max_by(|(_, left), (_, right)| left.records_per_second.total_cmp(&right.records_per_second))
+pub fn best_peer(results: &Results, callers: usize, record_bytes: usize) -> Option<(BenchCase, Measurement)> {
+    let peers = results.cases().into_iter().filter(|case| case.role() == Role::Peer);
+    let measured =
+        peers.filter_map(|peer| results.median(peer, callers, record_bytes).map(|measured| (peer, measured)));
+    measured.max_by(|(_, left), (_, right)| left.records_per_second.total_cmp(&right.records_per_second))
 }
 
 fn one_caller(results: &Results) -> Vec<Comparison> {
-    let mut judged = Vec::new();
-    for way in [Entrant::Append, Entrant::AppendBlocking] {
-        let Some(ours) = of(results, way, 1).map(p50) else { continue };
-        let mut against = |name: &str, theirs: Option<Figures>, most| {
+    let mut comparisons = Vec::new();
+    for case in [BenchCase::Append, BenchCase::AppendBlocking] {
+        let Some(ours) = of(results, case, 1).map(p50) else { continue };
+        let mut compare_with = |name: &str, theirs: Option<Measurement>, most| {
             if let Some(theirs) = theirs.map(p50) {
-                let what = format!("one caller, p50: {} / {name}", way.label());
-                judged.push(Comparison { what, ours, theirs, unit: "µs", bound: Bound::AtMost(most) });
+                let what = format!("one caller, p50: {} / {name}", case.label());
+                comparisons.push(Comparison { what, ours, theirs, unit: "µs", bound: Bound::AtMost(most) });
             }
         };
-        if let Some((floor, figures)) = floor(results, TARGET_BYTES) {
-            against(floor.label(), Some(figures), 1.25);
+        if let Some((baseline, measurement)) = baseline(results, TARGET_BYTES) {
+            compare_with(baseline.label(), Some(measurement), 1.25);
         }
-        for peer in [Entrant::Okaywal, Entrant::RaftEngine] {
-            against(peer.label(), of(results, peer, 1), 1.0);
+        for peer in [BenchCase::Okaywal, BenchCase::RaftEngine] {
+            compare_with(peer.label(), of(results, peer, 1), 1.0);
         }
     }
-    judged
+    comparisons
 }
 
 fn many_callers(results: &Results) -> Vec<Comparison> {
-    let mut judged = Vec::new();
+    let mut comparisons = Vec::new();
     for (callers, least) in [(16, 1.5), (256, 5.0), (2048, 5.0)] {
-        let Some(ours) = of(results, Entrant::Append, callers).map(rate) else { continue };
-        let mut against = |name: &str, theirs: Figures, least| {
+        let Some(ours) = of(results, BenchCase::Append, callers).map(rate) else { continue };
+        let mut compare_with = |name: &str, theirs: Measurement, least| {
             let what = format!("{callers} callers, rate: append / {name}");
-            judged.push(Comparison {
+            comparisons.push(Comparison {
                 what,
                 ours,
                 theirs: rate(theirs),
@@ -139,56 +140,57 @@ fn many_callers(results: &Results) -> Vec<Comparison> {
                 bound: Bound::AtLeast(least),
             });
         };
-        if let Some((peer, figures)) = best_peer(results, callers, TARGET_BYTES) {
-            against(&format!("the best peer ({})", peer.label()), figures, least);
+        if let Some((peer, measurement)) = best_peer(results, callers, TARGET_BYTES) {
+            compare_with(&format!("the best peer ({})", peer.label()), measurement, least);
         }
-        for echo in [Entrant::Echo, Entrant::EchoEmpty] {
-            if let Some(figures) = of(results, echo, callers).filter(|_| callers > 16) {
-                against(echo.label(), figures, 0.9);
+        for echo in [BenchCase::Echo, BenchCase::EchoEmpty] {
+            if let Some(measurement) = of(results, echo, callers).filter(|_| callers > 16) {
+                compare_with(echo.label(), measurement, 0.9);
             }
         }
     }
-    judged
+    comparisons
 }
 
 fn submit(results: &Results) -> Vec<Comparison> {
-    let Some(ours) = of(results, Entrant::Submit, 0).map(rate) else { return Vec::new() };
+    let Some(ours) = of(results, BenchCase::Submit, 0).map(rate) else { return Vec::new() };
     let what = "submit, two tasks, rate: / 1,000,000 records/s".into();
     let unit = "records/s";
-    let mut judged = vec![Comparison { what, ours, theirs: 1e6, unit, bound: Bound::AtLeast(1.0) }];
-    if let Some(theirs) = of(results, Entrant::Append, 256).map(rate) {
+    let mut comparisons = vec![Comparison { what, ours, theirs: 1e6, unit, bound: Bound::AtLeast(1.0) }];
+    if let Some(theirs) = of(results, BenchCase::Append, 256).map(rate) {
         let what = "submit, two tasks, rate: / 256 appending callers".into();
-        judged.push(Comparison { what, ours, theirs, unit, bound: Bound::AtLeast(3.0) });
+        comparisons.push(Comparison { what, ours, theirs, unit, bound: Bound::AtLeast(3.0) });
     }
-    judged
+    comparisons
 }
 
-/// The faster way to write 1 MiB in place.
+/// Returns the faster way to write 1 MiB in place.
 #[must_use]
-pub fn bulk_floor(results: &Results, record_bytes: usize) -> Option<(Entrant, Figures)> {
-    let ways = [Entrant::BulkFloorDirect, Entrant::BulkFloorBuffered];
-    let floors =
-        ways.into_iter().filter_map(|way| results.median(way, 0, record_bytes).map(|found| (way, found)));
+pub fn bulk_baseline(results: &Results, record_bytes: usize) -> Option<(BenchCase, Measurement)> {
+    let cases = [BenchCase::BulkFloorDirect, BenchCase::BulkFloorBuffered];
+    let floors = cases
+        .into_iter()
+        .filter_map(|case| results.median(case, 0, record_bytes).map(|measured| (case, measured)));
     floors.max_by(|(_, left), (_, right)| left.bytes_per_second.total_cmp(&right.bytes_per_second))
 }
 
-fn bulk(results: &Results) -> Vec<Comparison> {
-    let Some((floor, limit)) = bulk_floor(results, TARGET_BYTES) else { return Vec::new() };
-    let ways = [Entrant::AppendBatch, Entrant::AppendJson];
-    let found = ways.into_iter().filter_map(|way| Some((way, of(results, way, 0)?)));
-    let compare = |(way, figures): (Entrant, Figures)| Comparison {
-        what: format!("bulk, bytes: {} / {}", way.label(), floor.label()),
-        ours: figures.bytes_per_second / 1e6,
+fn pipelined(results: &Results) -> Vec<Comparison> {
+    let Some((baseline, limit)) = bulk_baseline(results, TARGET_BYTES) else { return Vec::new() };
+    let cases = [BenchCase::AppendBatch, BenchCase::AppendJson];
+    let measured = cases.into_iter().filter_map(|case| Some((case, of(results, case, 0)?)));
+    let compare = |(case, measurement): (BenchCase, Measurement)| Comparison {
+        what: format!("bulk, bytes: {} / {}", case.label(), baseline.label()),
+        ours: measurement.bytes_per_second / 1e6,
         theirs: limit.bytes_per_second / 1e6,
         unit: "MB/s",
         bound: Bound::AtLeast(0.8),
     };
-    found.map(compare).collect()
+    measured.map(compare).collect()
 }
 
 fn rotation(results: &Results) -> Vec<Comparison> {
-    let rotating = of(results, Entrant::AppendSmallSegments, 256);
-    let none = of(results, Entrant::AppendOneSegment, 256);
+    let rotating = of(results, BenchCase::AppendSmallSegments, 256);
+    let none = of(results, BenchCase::AppendOneSegment, 256);
     let (Some(rotating), Some(none)) = (rotating, none) else { return Vec::new() };
     vec![Comparison {
         what: "256 callers, p99.9: 4 MiB segments / one that is never rotated".into(),

@@ -1,4 +1,4 @@
-//! Callers as tasks on a tokio runtime with as many worker threads as there are cores.
+//! Callers as tasks on a tokio runtime with one worker thread per core.
 
 use std::{
     future::Future,
@@ -13,66 +13,70 @@ use tokio::{
 };
 
 use super::{
-    events::Events,
-    phases::{Phases, Tally, Timing},
+    phases::{CallerStats, Phases, Timing},
+    records::RecordPool,
 };
-use crate::contestant::{Answer, Record, Refusal};
+use crate::log_under_test::{LogError, LogResult, Record};
 
-/// A log that is awaited.
-pub trait Awaited: Send + Sync + 'static {
-    /// Appends a record; acknowledged by `Ok`.
-    fn append(&self, record: &Record) -> impl Future<Output = Answer<()>> + Send;
+/// A log with async calls.
+pub trait AsyncLog: Send + Sync + 'static {
+    /// Appends a record; `Ok` acknowledges it.
+    fn append(&self, record: &Record) -> impl Future<Output = LogResult<()>> + Send;
 }
 
-/// A runtime with a worker thread a core.
+/// Creates a runtime with one worker thread per core.
 ///
 /// # Errors
 ///
-/// What the operating system says.
-pub fn runtime() -> Answer<Runtime> {
+/// The operating system's error.
+pub fn runtime() -> LogResult<Runtime> {
     let cores = available_parallelism().map_or(1, usize::from);
-    Builder::new_multi_thread().worker_threads(cores).build().map_err(Refusal::of)
+    Builder::new_multi_thread().worker_threads(cores).build().map_err(LogError::new)
 }
 
-/// Every caller appends, waits for the acknowledgement, and appends again.
+/// Runs callers that append, wait for the acknowledgement, and append again.
 ///
 /// # Errors
 ///
-/// The first that a caller met.
-pub fn closed_loop<L: Awaited>(
+/// The first error of a caller.
+pub fn closed_loop<L: AsyncLog>(
     runtime: &Runtime,
     log: &Arc<L>,
     callers: usize,
-    events: &Events,
+    events: &RecordPool,
     timing: Timing,
-) -> Answer<(Tally, Duration)> {
+) -> LogResult<(CallerStats, Duration)> {
     let phases = Arc::new(Phases::default());
     let tasks = (0..callers).map(|caller| {
-        let (log, phases, mut walk) = (Arc::clone(log), Arc::clone(&phases), events.walk(caller));
-        let mut tally = Tally::new(callers)?;
+        let (log, phases, mut cursor) = (Arc::clone(log), Arc::clone(&phases), events.cursor(caller));
+        let mut stats = CallerStats::new(callers)?;
         Ok(runtime.spawn(async move {
-            while phases.go_on() {
+            while phases.is_running() {
                 let start = Instant::now();
-                log.append(walk.next_record()).await?;
-                tally.acknowledge(&phases, start, 1);
+                log.append(cursor.next_record()).await?;
+                stats.acknowledge(&phases, start, 1);
             }
-            Ok(tally)
+            Ok(stats)
         }))
     });
-    let tasks = tasks.collect::<Answer<Vec<_>>>()?;
-    let window = phases.pass(timing);
+    let tasks = tasks.collect::<LogResult<Vec<_>>>()?;
+    let window = phases.run(timing);
     Ok((gather(runtime, tasks, callers)?, window))
 }
 
-/// Waits for the callers and adds up what they saw.
+/// Waits for the callers and adds their counts.
 ///
 /// # Errors
 ///
-/// The first that a caller met.
-pub fn gather(runtime: &Runtime, tasks: Vec<JoinHandle<Answer<Tally>>>, callers: usize) -> Answer<Tally> {
-    let mut all = Tally::new(callers)?;
+/// The first error of a caller.
+pub fn gather(
+    runtime: &Runtime,
+    tasks: Vec<JoinHandle<LogResult<CallerStats>>>,
+    callers: usize,
+) -> LogResult<CallerStats> {
+    let mut all = CallerStats::new(callers)?;
     for task in tasks {
-        all.add(&runtime.block_on(task).map_err(Refusal::of)??)?;
+        all.add(&runtime.block_on(task).map_err(LogError::new)??)?;
     }
     Ok(all)
 }

@@ -1,4 +1,4 @@
-//! Callers as threads of the operating system, one each, however many: with small stacks Linux runs thousands.
+//! Callers as threads of the operating system, one per caller: with small stacks Linux runs thousands.
 
 use std::{
     sync::Barrier,
@@ -7,62 +7,62 @@ use std::{
 };
 
 use super::{
-    events::Events,
-    phases::{Phases, Tally, Timing},
+    phases::{CallerStats, Phases, Timing},
+    records::RecordPool,
 };
-use crate::contestant::{Answer, Record, Refusal};
+use crate::log_under_test::{LogError, LogResult, Record};
 
-/// One caller's end of a log that blocks.
-pub type Caller<'a> = Box<dyn FnMut(&Record) -> Answer<()> + Send + 'a>;
+/// Appends the records of one caller.
+pub type AppendFn<'a> = Box<dyn FnMut(&Record) -> LogResult<()> + Send + 'a>;
 
-/// A log that blocks its callers.
-pub trait Blocking: Send + Sync {
-    /// The end of it that caller `number` holds.
+/// A log with blocking calls.
+pub trait BlockingLog: Send + Sync {
+    /// Returns the append function of caller `number`.
     ///
     /// # Errors
     ///
-    /// Whatever the log says.
-    fn caller(&self, number: u32) -> Answer<Caller<'_>>;
+    /// The log's error.
+    fn caller(&self, number: u32) -> LogResult<AppendFn<'_>>;
 }
 
-/// Of every caller's thread.
+/// The stack size of a caller's thread.
 const STACK_BYTES: usize = 512 << 10;
 
-/// Every caller appends, waits for the acknowledgement, and appends again.
+/// Runs callers that append, wait for the acknowledgement, and append again.
 ///
 /// # Errors
 ///
-/// The first that a caller met.
+/// The first error of a caller.
 pub fn closed_loop(
-    log: &dyn Blocking,
+    log: &dyn BlockingLog,
     callers: usize,
-    events: &Events,
+    events: &RecordPool,
     timing: Timing,
-) -> Answer<(Tally, Duration)> {
+) -> LogResult<(CallerStats, Duration)> {
     let (phases, ready) = (Phases::default(), Barrier::new(callers + 1));
-    let numbers = 0..u32::try_from(callers).map_err(Refusal::of)?;
-    let ends = numbers.map(|number| log.caller(number)).collect::<Answer<Vec<_>>>()?;
-    let tallies = (0..callers).map(|_| Tally::new(callers)).collect::<Answer<Vec<_>>>()?;
+    let numbers = 0..u32::try_from(callers).map_err(LogError::new)?;
+    let ends = numbers.map(|number| log.caller(number)).collect::<LogResult<Vec<_>>>()?;
+    let stats = (0..callers).map(|_| CallerStats::new(callers)).collect::<LogResult<Vec<_>>>()?;
     thread::scope(|scope| {
-        let threads = ends.into_iter().zip(tallies).enumerate().map(|(number, (mut append, mut tally))| {
-            let (phases, ready, mut walk) = (&phases, &ready, events.walk(number));
+        let threads = ends.into_iter().zip(stats).enumerate().map(|(number, (mut append, mut stats))| {
+            let (phases, ready, mut cursor) = (&phases, &ready, events.cursor(number));
             let caller = move || {
                 ready.wait();
-                while phases.go_on() {
+                while phases.is_running() {
                     let start = Instant::now();
-                    append(walk.next_record())?;
-                    tally.acknowledge(phases, start, 1);
+                    append(cursor.next_record())?;
+                    stats.acknowledge(phases, start, 1);
                 }
-                Ok(tally)
+                Ok(stats)
             };
-            thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, caller).map_err(Refusal::of)
+            thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, caller).map_err(LogError::new)
         });
-        let threads = threads.collect::<Answer<Vec<_>>>()?;
+        let threads = threads.collect::<LogResult<Vec<_>>>()?;
         ready.wait();
-        let window = phases.pass(timing);
-        let mut all = Tally::new(callers)?;
+        let window = phases.run(timing);
+        let mut all = CallerStats::new(callers)?;
         for thread in threads {
-            all.add(&thread.join().map_err(|_| Refusal("a caller panicked".into()))??)?;
+            all.add(&thread.join().map_err(|_| LogError("a caller panicked".into()))??)?;
         }
         Ok((all, window))
     })

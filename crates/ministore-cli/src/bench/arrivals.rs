@@ -47,7 +47,7 @@ pub(super) struct Arrivals {
     /// Appends that are due before it are warm-up.
     from: Instant,
     until: Instant,
-    taken: Cell<u64>,
+    started: Cell<u64>,
     /// Closed loop: an append was begun at or after `from`.
     measured: Cell<bool>,
     stopped: Cell<bool>,
@@ -60,7 +60,7 @@ impl Arrivals {
             times,
             from,
             until,
-            taken: Cell::default(),
+            started: Cell::default(),
             measured: Cell::default(),
             stopped: Cell::default(),
             waiting: RefCell::default(),
@@ -83,7 +83,7 @@ impl Arrivals {
                 }
                 Some(due) if due >= self.until => Poll::Ready(None),
                 Some(due) if due <= now => {
-                    self.taken.set(self.taken.get() + 1);
+                    self.started.set(self.started.get() + 1);
                     Poll::Ready(Some(due))
                 }
                 Some(_) => {
@@ -103,7 +103,7 @@ impl Arrivals {
             if self.waiting.borrow().is_empty() {
                 return None;
             }
-            let due = times.at(self.taken.get() + woken);
+            let due = times.at(self.started.get() + woken);
             let over = self.stopped.get() || due >= self.until;
             if !over && due > Instant::now() {
                 return Some(due);
@@ -123,15 +123,15 @@ impl Arrivals {
     /// many).
     pub(super) fn unstarted(&self) -> impl Iterator<Item = (Instant, u64)> {
         let end = if self.stopped.get() { self.until.min(Instant::now()) } else { self.until };
-        let (times, taken) = (self.times, self.taken.get());
-        let count = times.map_or(0, |times| times.before(end).saturating_sub(taken));
+        let (times, started) = (self.times, self.started.get());
+        let count = times.map_or(0, |times| times.before(end).saturating_sub(started));
         let each = count.div_ceil(MISSED_MAX).max(1);
-        let places = (0..count.div_ceil(each)).map(move |n| n * each);
-        places.filter_map(move |n| Some((times?.at(taken + n), each.min(count - n))))
+        let indexes = (0..count.div_ceil(each)).map(move |n| n * each);
+        indexes.filter_map(move |n| Some((times?.at(started + n), each.min(count - n))))
     }
 
     fn due(&self) -> Option<Instant> {
-        self.times.map(|times| times.at(self.taken.get()))
+        self.times.map(|times| times.at(self.started.get()))
     }
 }
 

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::signals::SignalHandler;
 
-/// How often a waiting thread checks for signals.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The interval at which a waiting thread checks for signals.
+const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The target of the appends: a store, or a fake in tests.
 pub(super) trait Target: Sync {
@@ -85,9 +85,9 @@ fn on_one_thread(
     let recorder = RefCell::new(Recorder::new(load.window)?);
     let running: FuturesUnordered<_> =
         (0..clients).map(|_| run_client(store, load, &arrivals, &recorder)).collect();
-    let ran = drive(running.fold(Ok(()), async |all: Result<()>, one| all.and(one)), &arrivals, signals);
+    let result = drive(running.fold(Ok(()), async |all: Result<()>, one| all.and(one)), &arrivals, signals);
     let mut recorder = recorder.into_inner();
-    ran?;
+    result?;
     let ended = Instant::now();
     for (due, count) in arrivals.unstarted() {
         recorder.unstarted(due, ended, count);
@@ -120,7 +120,7 @@ fn drive<T>(future: impl Future<Output = T>, arrivals: &Arrivals, signals: &Sign
     if let Err(error) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
         tracing::info!(%error, "cannot set the timer slack");
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let waker = Waker::from(Arc::new(ThreadWaker(thread::current())));
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
@@ -131,14 +131,14 @@ fn drive<T>(future: impl Future<Output = T>, arrivals: &Arrivals, signals: &Sign
             arrivals.stop();
         }
         let next = arrivals.wake_due();
-        let wait = next.map_or(LOOK_EVERY, |due| due.saturating_duration_since(Instant::now()));
-        thread::park_timeout(wait.min(LOOK_EVERY));
+        let wait = next.map_or(SIGNAL_CHECK_INTERVAL, |due| due.saturating_duration_since(Instant::now()));
+        thread::park_timeout(wait.min(SIGNAL_CHECK_INTERVAL));
     }
 }
 
-struct Unpark(Thread);
+struct ThreadWaker(Thread);
 
-impl Wake for Unpark {
+impl Wake for ThreadWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -158,15 +158,15 @@ mod tests {
 
     /// Completes appends at once, except one that stalls all clients.
     #[derive(Default)]
-    struct Stalls {
-        taken: AtomicU64,
+    struct StallingTarget {
+        appends: AtomicU64,
         stalled: AtomicBool,
     }
 
-    impl Target for Stalls {
+    impl Target for StallingTarget {
         async fn append(&self, _: Bytes) -> Result<()> {
-            let taken = self.taken.fetch_add(1, Ordering::Relaxed);
-            if taken >= 50 && !self.stalled.swap(true, Ordering::Relaxed) {
+            let appends = self.appends.fetch_add(1, Ordering::Relaxed);
+            if appends >= 50 && !self.stalled.swap(true, Ordering::Relaxed) {
                 // Simulates a blocked thread.
                 thread::sleep(STALL);
             }
@@ -188,26 +188,27 @@ mod tests {
 
     #[test]
     fn open_loop_includes_the_waiting_during_a_stall() {
-        let seen = run(&Stalls::default(), &load(Some(1000.0), 1), &SignalHandler::default()).unwrap();
+        let seen =
+            run(&StallingTarget::default(), &load(Some(1000.0), 1), &SignalHandler::default()).unwrap();
         assert_eq!(seen.appends + seen.not_started, 500, "every append that was due is counted");
-        // One was due each millisecond of the stall: those of its first half waited for more than half of it.
+        // One append was due per millisecond of the stall. Those of its first half waited more than half of it.
         assert!(slow(&seen) >= 49, "{} appends waited", slow(&seen));
         assert!(seen.late.max() >= 90_000_000, "begun {} ns late", seen.late.max());
     }
 
     #[test]
     fn closed_loop_omits_the_waiting() {
-        let store = Stalls::default();
+        let store = StallingTarget::default();
         let seen = run(&store, &load(None, 1), &SignalHandler::default()).unwrap();
         assert!(seen.latency.max() >= 100_000_000 && seen.appends > 1000, "{}", seen.appends);
         assert!(seen.latency.value_at_quantile(0.99) < 50_000_000, "the stall is one append of many");
         assert_eq!((seen.not_started, seen.late.len()), (0, 0));
     }
 
-    /// Needs a second for each append.
-    struct Slow;
+    /// Takes a second for each append.
+    struct SlowTarget;
 
-    impl Target for Slow {
+    impl Target for SlowTarget {
         async fn append(&self, _: Bytes) -> Result<()> {
             thread::sleep(Duration::from_secs(1));
             Ok(())
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn append_without_free_client_counts_as_late() {
-        let seen = run(&Slow, &load(Some(100.0), 1), &SignalHandler::default()).unwrap();
+        let seen = run(&SlowTarget, &load(Some(100.0), 1), &SignalHandler::default()).unwrap();
         assert_eq!((seen.appends, seen.not_started, seen.latency.len()), (1, 49, 50));
         assert!(seen.latency.min() >= 500_000_000, "{}", seen.latency.min());
     }
@@ -225,13 +226,14 @@ mod tests {
     fn stall_over_the_whole_window_leaves_one_append() {
         let mut load = load(None, 1);
         load.window.from += Duration::from_millis(100);
-        let seen = run(&Slow, &load, &SignalHandler::default()).unwrap();
+        let seen = run(&SlowTarget, &load, &SignalHandler::default()).unwrap();
         assert_eq!((seen.appends, seen.latency.len()), (1, 1));
     }
 
-    struct Refuses;
+    /// Fails every append.
+    struct FailingTarget;
 
-    impl Target for Refuses {
+    impl Target for FailingTarget {
         async fn append(&self, _: Bytes) -> Result<()> {
             Err(MiniStoreError::Closed)
         }
@@ -240,7 +242,7 @@ mod tests {
     #[test]
     fn failed_append_stops_the_workload() {
         for rate in [None, Some(1000.0)] {
-            let ended = run(&Refuses, &load(rate, 8), &SignalHandler::default());
+            let ended = run(&FailingTarget, &load(rate, 8), &SignalHandler::default());
             assert!(matches!(ended, Err(MiniStoreError::Closed)), "{ended:?}");
         }
     }

@@ -23,7 +23,7 @@ pub(super) fn write_file(histogram: &Histogram<u64>, path: &Path) -> Result<(), 
     write().map_err(|error| failure(path, &error))
 }
 
-/// `latency.hgrm` for the point `16x300-auto`: `latency.16x300-auto.hgrm`.
+/// Returns the file for a point: for `latency.hgrm` and `16x300-auto`, `latency.16x300-auto.hgrm`.
 pub(super) fn path_of(path: &Path, point: &str) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push(format!(".{point}"));
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_point_of_a_sweep_has_a_file_of_its_own() {
+    fn each_sweep_point_has_its_own_file() {
         let name = |path: &str| path_of(Path::new(path), "4x300-auto-2.5").to_string_lossy().into_owned();
         assert_eq!(name("/a.b/latency.hgrm"), "/a.b/latency.4x300-auto-2.5.hgrm");
         assert_eq!(name("latency"), "latency.4x300-auto-2.5");

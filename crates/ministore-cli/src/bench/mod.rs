@@ -24,8 +24,8 @@ use crate::{
     store, units,
 };
 use distribution::failure;
-use observer::Log;
-use plan::Clients;
+use observer::IntervalLog;
+use plan::ClientCounts;
 use sweep::Sweep;
 
 /// Measure the rate and latency of durable appends on a disk
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Number of concurrent clients: a number, a list, or a doubling range (1..=1024). With --rate: the maximum number of
     /// appends in flight [default: 64, with --rate 1024]
     #[arg(long, short, value_name = "N", value_parser = plan::clients)]
-    clients: Option<Clients>,
+    clients: Option<ClientCounts>,
 
     /// Open loop with this many appends per second, evenly spaced: a number or a list
     #[arg(long, short, value_name = "R", value_delimiter = ',', value_parser = plan::rate)]
@@ -119,7 +119,7 @@ const CLIENTS: [u32; 2] = [64, 1024];
 
 pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     let clients = match &args.clients {
-        Some(Clients(clients)) => clients.clone(),
+        Some(ClientCounts(clients)) => clients.clone(),
         None => vec![CLIENTS[usize::from(!args.rate.is_empty())]],
     };
     let settings = plan::settings(&clients, &args.record_bytes, &args.backend, &args.rate)
@@ -129,7 +129,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     }
     let signals = SignalHandler::listen(|| {})?;
     let mut log = match &args.hlog {
-        Some(path) => Some((path, Log::create(path).map_err(|error| failure(path, &error))?)),
+        Some(path) => Some((path, IntervalLog::create(path).map_err(|error| failure(path, &error))?)),
         None => None,
     };
     let directory = ScratchDir::create_in(&args.dir, "bench")?;

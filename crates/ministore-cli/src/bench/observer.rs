@@ -23,7 +23,7 @@ pub(super) struct StatsSampler {
 }
 
 /// The interval log of the whole benchmark.
-pub(super) struct Log {
+pub(super) struct IntervalLog {
     writer: HlogWriter<BufWriter<File>>,
     /// The prefix of each tag.
     prefix: String,
@@ -31,7 +31,7 @@ pub(super) struct Log {
     failed: Option<io::Error>,
 }
 
-impl Log {
+impl IntervalLog {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let out = BufWriter::new(File::create(path)?);
         let writer = HlogWriter::new(out, SystemTime::now())?;
@@ -67,16 +67,16 @@ impl Log {
 pub(super) fn while_running<T>(
     store: &MiniStore,
     window: Window,
-    log: Option<&mut Log>,
+    log: Option<&mut IntervalLog>,
     run: impl FnOnce() -> Result<T>,
 ) -> Result<(T, StatsSampler)> {
     let (done, ended) = channel::<()>();
     thread::scope(|scope| {
-        let looking = scope.spawn(|| observe(store, window, log, ended));
-        let ran = run();
+        let sampler = scope.spawn(|| observe(store, window, log, ended));
+        let result = run();
         drop(done);
-        let observed = looking.join().map_err(|_| MiniStoreError::WriterPanicked);
-        Ok((ran?, observed?))
+        let observed = sampler.join().map_err(|_| MiniStoreError::WriterPanicked);
+        Ok((result?, observed?))
     })
 }
 
@@ -84,7 +84,7 @@ pub(super) fn while_running<T>(
 fn observe(
     store: &MiniStore,
     window: Window,
-    mut log: Option<&mut Log>,
+    mut log: Option<&mut IntervalLog>,
     ended: Receiver<()>,
 ) -> StatsSampler {
     let mut next = window.from;

@@ -15,10 +15,10 @@ const CLIENTS_MAX: u32 = 1_000_000;
 
 /// One or more numbers of clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Clients(pub(super) Vec<u32>);
+pub(super) struct ClientCounts(pub(super) Vec<u32>);
 
 /// Parses `16`, `1,4,16` and `1..=1024`, which doubles.
-pub(super) fn clients(text: &str) -> Result<Clients, String> {
+pub(super) fn clients(text: &str) -> Result<ClientCounts, String> {
     let mut all = Vec::new();
     for part in text.split(',') {
         match part.split_once("..=") {
@@ -36,7 +36,7 @@ pub(super) fn clients(text: &str) -> Result<Clients, String> {
     }
     all.sort_unstable();
     all.dedup();
-    Ok(Clients(all))
+    Ok(ClientCounts(all))
 }
 
 fn number(text: &str) -> Result<u32, String> {
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn clients_are_parsed() {
-        let read = |text| clients(text).map(|Clients(all)| all);
+        let read = |text| clients(text).map(|ClientCounts(all)| all);
         assert_eq!(read("16"), Ok(vec![16]));
         assert_eq!(read("16,1, 4,4"), Ok(vec![1, 4, 16]));
         assert_eq!(read("1..=10,3"), Ok(vec![1, 2, 3, 4, 8, 10]));

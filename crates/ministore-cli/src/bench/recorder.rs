@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::{AdditionError, CreationError, Histogram};
 use ministore_uring::{MiniStoreError, Result};
 
-/// Longer latencies are recorded as this long.
+/// Longer latencies are recorded with this value.
 const LATENCY_MAX: Duration = Duration::from_secs(600);
 
 /// The time of the measurement; appends that were due before it are warm-up.
@@ -30,12 +30,12 @@ impl Window {
     }
 }
 
-/// Histograms of nanoseconds. Those of intervals have two significant digits to save memory.
+/// Histograms of nanoseconds. Those of intervals have two significant digits, to limit the memory.
 #[derive(Debug)]
 pub(super) struct Recorder {
     window: Window,
     pub(super) latency: Histogram<u64>,
-    /// How long after their due time appends were started. Empty in a closed loop.
+    /// The delay between due time and start of an append. Empty in a closed loop.
     pub(super) late: Histogram<u64>,
     pub(super) intervals: Vec<Histogram<u32>>,
     pub(super) appends: u64,
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warm_up_is_not_counted_and_every_append_falls_into_one_interval() {
+    fn warm_up_is_not_counted() {
         let begun = Instant::now();
         let after = |ms| begun + Duration::from_millis(ms);
         let window = Window { from: after(100), until: after(300), interval: Duration::from_millis(60) };

@@ -25,13 +25,13 @@ pub(crate) struct BenchReport {
     pub(crate) complete: bool,
     pub(crate) host: HostInfo,
     pub(crate) file_system: Option<FileSystem>,
-    pub(crate) options: Options,
+    pub(crate) options: BenchOptions,
     pub(crate) points: Vec<Point>,
 }
 
 /// The options that are the same for all points.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Options {
+pub(crate) struct BenchOptions {
     pub(crate) duration_seconds: f64,
     pub(crate) warm_up_seconds: f64,
     pub(crate) rounds: u32,
@@ -66,7 +66,7 @@ pub(crate) struct Point {
     /// The percentile curve of all rounds.
     pub(crate) curve: Vec<CurvePoint>,
     /// The distribution of group sizes of all rounds; the sizes double.
-    pub(crate) group_sizes: Vec<Groups>,
+    pub(crate) group_sizes: Vec<GroupSizeBucket>,
     pub(crate) rounds: Vec<Round>,
 }
 
@@ -94,13 +94,13 @@ pub(crate) struct CurvePoint {
     /// 0 to 1.
     pub(crate) quantile: f64,
     pub(crate) latency_us: f64,
-    /// How many appends were at most this slow.
+    /// The number of appends that were at most this slow.
     pub(crate) appends: u64,
 }
 
 /// The number of commit groups of a size range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Groups {
+pub(crate) struct GroupSizeBucket {
     pub(crate) records_from: u64,
     pub(crate) records_to: u64,
     pub(crate) groups: u64,
@@ -130,7 +130,7 @@ pub(crate) struct Round {
     /// Whether at least 99 % of the appends that were due became durable. `None`: closed loop.
     pub(crate) rate_met: Option<bool>,
     pub(crate) latency_us: BTreeMap<String, f64>,
-    /// How long after their due time appends were started. Empty in a closed loop.
+    /// The delay between due time and start of an append. Empty in a closed loop.
     pub(crate) schedule_lag_us: BTreeMap<String, f64>,
     pub(crate) commits: u64,
     pub(crate) records_per_commit: f64,

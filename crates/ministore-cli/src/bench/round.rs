@@ -12,7 +12,7 @@ use ministore_uring::{JournalOptions, Stats};
 
 use super::{
     clients::{self, Workload},
-    observer::{self, Log, StatsSampler},
+    observer::{self, IntervalLog, StatsSampler},
     recorder::{Recorder, Window},
     report::{BenchPoint, Interval, PERCENTILES, Round},
 };
@@ -29,14 +29,14 @@ const RATE_MET: f64 = 0.99;
 
 /// The duration of warm-up and measurement.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Length {
+pub(super) struct RoundLength {
     pub(super) warm_up: Duration,
     pub(super) seconds: Duration,
 }
 
 /// The results of a round.
 #[derive(Debug)]
-pub(super) struct Measured {
+pub(super) struct RoundResult {
     pub(super) round: Round,
     /// Of every append, in nanoseconds.
     pub(super) latency: Histogram<u64>,
@@ -47,10 +47,10 @@ pub(super) fn measure(
     journal: &Path,
     options: JournalOptions,
     setting: &BenchPoint,
-    length: Length,
-    log: Option<&mut Log>,
+    length: RoundLength,
+    log: Option<&mut IntervalLog>,
     signals: &SignalHandler,
-) -> Result<Measured, CliError> {
+) -> Result<RoundResult, CliError> {
     let store = store::open(options, journal)?;
     let begun = Instant::now();
     let from = begun + length.warm_up;
@@ -63,17 +63,23 @@ pub(super) fn measure(
         // Until the last append was durable, without the time to read the statistics.
         Ok((seen, from.elapsed().as_secs_f64()))
     };
-    let ran = observer::while_running(&store, window, log, run);
+    let result = observer::while_running(&store, window, log, run);
     let closed = store.blocking().close();
     let failed = |error| CliError::store(journal, &error);
-    let ((seen, seconds), observed) = ran.map_err(failed)?;
+    let ((seen, seconds), observed) = result.map_err(failed)?;
     closed.map_err(failed)?;
     let interrupted = signals.received().is_some();
-    let round = told(&seen, &observed, (!interrupted).then_some(rate).flatten(), length, seconds);
-    Ok(Measured { round, latency: seen.latency, group_records: observed.all.group_records })
+    let round = round_report(&seen, &observed, (!interrupted).then_some(rate).flatten(), length, seconds);
+    Ok(RoundResult { round, latency: seen.latency, group_records: observed.all.group_records })
 }
 
-fn told(seen: &Recorder, observed: &StatsSampler, rate: Option<f64>, length: Length, seconds: f64) -> Round {
+fn round_report(
+    seen: &Recorder,
+    observed: &StatsSampler,
+    rate: Option<f64>,
+    length: RoundLength,
+    seconds: f64,
+) -> Round {
     let stats = &observed.all;
     let due = |rate: f64| rate * length.seconds.as_secs_f64();
     Round {
@@ -125,7 +131,7 @@ fn timeline(seen: &Recorder, observed: &StatsSampler, interval: Duration) -> Vec
     timeline
 }
 
-/// The percentiles divided by `unit`; empty if nothing was measured.
+/// Returns the percentiles divided by `unit`; empty if nothing was measured.
 pub(super) fn percentiles<T: Counter>(histogram: &Histogram<T>, unit: f64) -> BTreeMap<String, f64> {
     let value = |quantile| histogram.value_at_quantile(quantile).min(histogram.max());
     let points = PERCENTILES.iter().filter(|_| !histogram.is_empty());
@@ -144,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_has_the_size_asked_for_and_is_json() {
+    fn record_is_json_of_requested_size() {
         for bytes in [16, 300] {
             let record = record(bytes);
             assert_eq!(record.len(), bytes as usize);

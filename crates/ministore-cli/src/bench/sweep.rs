@@ -11,10 +11,13 @@ use ministore_uring::JournalOptions;
 
 use super::{
     Args,
-    observer::Log,
+    observer::IntervalLog,
     plan,
-    report::{BenchPoint, BenchReport, CurvePoint, Groups, Options, PERCENTILES, Point, SCHEMA, Summary},
-    round::{self, Length, Measured},
+    report::{
+        BenchOptions, BenchPoint, BenchReport, CurvePoint, GroupSizeBucket, PERCENTILES, Point, SCHEMA,
+        Summary,
+    },
+    round::{self, RoundLength, RoundResult},
 };
 use crate::{
     exit::{CliError, warn},
@@ -34,15 +37,15 @@ const TICKS_PER_HALF_DISTANCE: u32 = 5;
 pub(super) struct Sweep<'a> {
     args: &'a Args,
     started: SystemTime,
-    points: Vec<Measuring>,
+    points: Vec<PointMeasurements>,
     complete: bool,
 }
 
 /// The measurements of a point so far.
 #[derive(Debug)]
-struct Measuring {
+struct PointMeasurements {
     setting: BenchPoint,
-    rounds: Vec<Measured>,
+    rounds: Vec<RoundResult>,
     /// Of all rounds.
     latency: Option<Histogram<u64>>,
     group_records: Option<Histogram<u64>>,
@@ -50,7 +53,8 @@ struct Measuring {
 
 impl<'a> Sweep<'a> {
     pub(super) fn new(args: &'a Args, settings: Vec<BenchPoint>) -> Self {
-        let point = |setting| Measuring { setting, rounds: Vec::new(), latency: None, group_records: None };
+        let point =
+            |setting| PointMeasurements { setting, rounds: Vec::new(), latency: None, group_records: None };
         let points = settings.into_iter().map(point).collect();
         Self { args, started: SystemTime::now(), points, complete: false }
     }
@@ -59,10 +63,10 @@ impl<'a> Sweep<'a> {
     pub(super) fn run(
         &mut self,
         directory: &Path,
-        mut log: Option<&mut Log>,
+        mut log: Option<&mut IntervalLog>,
         signals: &SignalHandler,
     ) -> Result<(), CliError> {
-        let length = Length { warm_up: self.args.warm_up, seconds: self.args.duration };
+        let length = RoundLength { warm_up: self.args.warm_up, seconds: self.args.duration };
         let several = self.points.len() > 1;
         for at in plan::order(self.points.len(), self.args.rounds) {
             if signals.received().is_some() {
@@ -111,10 +115,10 @@ impl<'a> Sweep<'a> {
     pub(super) fn report(self, directory: &Path) -> (BenchReport, Vec<(BenchPoint, Histogram<u64>)>) {
         let Self { args, started, points, complete } = self;
         let mut latencies = Vec::new();
-        let mut told = Vec::new();
-        for Measuring { setting, rounds, latency, group_records } in points {
+        let mut measured_points = Vec::new();
+        for PointMeasurements { setting, rounds, latency, group_records } in points {
             if let (Some(latency), Some(group_records)) = (latency, group_records) {
-                told.push(point(setting.clone(), rounds, &latency, &group_records));
+                measured_points.push(point(setting.clone(), rounds, &latency, &group_records));
                 latencies.push((setting, latency));
             }
         }
@@ -125,7 +129,7 @@ impl<'a> Sweep<'a> {
             complete,
             host: HostInfo::this(),
             file_system: FileSystem::of(directory).ok(),
-            options: Options {
+            options: BenchOptions {
                 duration_seconds: args.duration.as_secs_f64(),
                 warm_up_seconds: args.warm_up.as_secs_f64(),
                 rounds: args.rounds,
@@ -134,14 +138,14 @@ impl<'a> Sweep<'a> {
                 preallocate: !args.no_preallocate,
                 sync_mode: args.sync_mode.to_string(),
             },
-            points: told,
+            points: measured_points,
         };
         (report, latencies)
     }
 }
 
-impl Measuring {
-    fn add(&mut self, measured: Measured) -> Result<(), CliError> {
+impl PointMeasurements {
+    fn add(&mut self, measured: RoundResult) -> Result<(), CliError> {
         for (all, one) in
             [(&mut self.latency, &measured.latency), (&mut self.group_records, &measured.group_records)]
         {
@@ -159,7 +163,7 @@ impl Measuring {
 
 fn point(
     setting: BenchPoint,
-    rounds: Vec<Measured>,
+    rounds: Vec<RoundResult>,
     latency: &Histogram<u64>,
     group_records: &Histogram<u64>,
 ) -> Point {
@@ -191,7 +195,7 @@ fn curve(latency: &Histogram<u64>) -> Vec<CurvePoint> {
         .collect()
 }
 
-fn group_sizes(group_records: &Histogram<u64>) -> Vec<Groups> {
+fn group_sizes(group_records: &Histogram<u64>) -> Vec<GroupSizeBucket> {
     let sizes = std::iter::successors(Some(1_u64), |size| size.checked_mul(2));
     sizes
         .take_while(|&size| size <= group_records.max())
@@ -202,7 +206,7 @@ fn group_sizes(group_records: &Histogram<u64>) -> Vec<Groups> {
                 .filter(|step| (records_from..=records_to).contains(&step.value_iterated_to()))
                 .map(|step| step.count_at_value())
                 .sum();
-            Groups { records_from, records_to, groups }
+            GroupSizeBucket { records_from, records_to, groups }
         })
         .collect()
 }
@@ -212,18 +216,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn group_sizes_double_and_every_group_is_in_one() {
+    fn group_sizes_double_without_gaps() {
         let mut histogram = Histogram::new_with_bounds(1, 1 << 20, 3).unwrap();
         for (size, groups) in [(1, 5), (2, 1), (3, 2), (64, 1)] {
             histogram.record_n(size, groups).unwrap();
         }
         let sizes = group_sizes(&histogram);
-        assert_eq!(sizes[1], Groups { records_from: 2, records_to: 3, groups: 3 });
+        assert_eq!(sizes[1], GroupSizeBucket { records_from: 2, records_to: 3, groups: 3 });
         assert_eq!(sizes.iter().map(|size| size.groups).collect::<Vec<_>>(), [5, 3, 0, 0, 0, 0, 1]);
     }
 
     #[test]
-    fn the_curve_ends_with_the_slowest_of_all_appends() {
+    fn curve_ends_with_the_slowest_append() {
         let mut histogram = Histogram::new_with_bounds(1, 1 << 30, 3).unwrap();
         for nanos in 1..=1_000 {
             histogram.record(nanos * 1_000).unwrap();

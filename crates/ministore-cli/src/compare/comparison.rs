@@ -4,37 +4,37 @@ use serde::Serialize;
 
 use super::{
     environment::{self, EnvDiff},
-    verdict::{Better, Verdict, enough, judge},
+    verdict::{Direction, Verdict, enough, judge},
 };
 use crate::{
     bench::report::{BenchPoint, BenchReport, PERCENTILES, Point, Round, Summary},
     units,
 };
 
-/// What differs between A and B.
+/// The differences between A and B.
 #[derive(Debug, Serialize)]
 pub(super) struct Comparison {
     /// Some figure of B is worse.
     pub(super) worse: bool,
     pub(super) environment_differences: Vec<EnvDiff>,
-    pub(super) points: Vec<Compared>,
+    pub(super) points: Vec<PointComparison>,
     /// Points that the other report does not contain.
     pub(super) only_in_a: Vec<BenchPoint>,
     pub(super) only_in_b: Vec<BenchPoint>,
 }
 
-/// A point of both reports.
+/// The comparison of a point that both reports contain.
 #[derive(Debug, Serialize)]
-pub(super) struct Compared {
+pub(super) struct PointComparison {
     #[serde(flatten)]
     pub(super) setting: BenchPoint,
     pub(super) rounds: [usize; 2],
-    pub(super) figures: Vec<Figure>,
+    pub(super) figures: Vec<FigureComparison>,
 }
 
-/// A figure of a point.
+/// The comparison of a figure of a point.
 #[derive(Debug, Serialize)]
-pub(super) struct Figure {
+pub(super) struct FigureComparison {
     /// `appends_per_second`, or a percentile of the latency, in microseconds.
     pub(super) name: &'static str,
     pub(super) a: Summary,
@@ -63,7 +63,7 @@ pub(super) fn compare(a: &BenchReport, b: &BenchReport, tolerated: f64) -> serde
         let alone = of.points.iter().filter(|point| other(from, point).is_none());
         alone.map(|point| point.setting.clone()).collect()
     };
-    let all = points.iter().flat_map(|point: &Compared| &point.figures);
+    let all = points.iter().flat_map(|point: &PointComparison| &point.figures);
     let worse = all.into_iter().any(|figure| figure.verdict == Verdict::Worse);
     Ok(Comparison {
         worse,
@@ -74,26 +74,26 @@ pub(super) fn compare(a: &BenchReport, b: &BenchReport, tolerated: f64) -> serde
     })
 }
 
-fn compared(a: &Point, b: &Point, tolerated: f64) -> Compared {
+fn compared(a: &Point, b: &Point, tolerated: f64) -> PointComparison {
     let figure = |name, better, of: &dyn Fn(&Round) -> Option<f64>| {
         let values = |point: &Point| point.rounds.iter().filter_map(of).collect::<Vec<_>>();
         let (one, two) = (values(a), values(b));
         let verdict = judge(&one, &two, better, tolerated);
         let (one, two) = (Summary::of(one), Summary::of(two));
         let change = if one.median > 0.0 { two.median / one.median - 1.0 } else { 0.0 };
-        Figure { name, a: one, b: two, change, verdict }
+        FigureComparison { name, a: one, b: two, change, verdict }
     };
     let fewest =
         a.rounds.iter().chain(&b.rounds).map(|round| round.appends + round.not_started).min().unwrap_or(0);
-    let mut figures = vec![figure(RATE, Better::Higher, &|round| Some(round.appends_per_second))];
+    let mut figures = vec![figure(RATE, Direction::Higher, &|round| Some(round.appends_per_second))];
     for (name, quantile) in PERCENTILES {
-        let mut percentile = figure(name, Better::Lower, &|round| round.latency_us.get(name).copied());
+        let mut percentile = figure(name, Direction::Lower, &|round| round.latency_us.get(name).copied());
         if percentile.verdict != Verdict::TooFewRounds && !enough(units::ratio(fewest, 1.0), quantile) {
             percentile.verdict = Verdict::TooFewAppends;
         }
         figures.push(percentile);
     }
-    Compared { setting: a.setting.clone(), rounds: [a.rounds.len(), b.rounds.len()], figures }
+    PointComparison { setting: a.setting.clone(), rounds: [a.rounds.len(), b.rounds.len()], figures }
 }
 
 /// Reports a different backend, I/O method or sync mode in use although the same was requested.

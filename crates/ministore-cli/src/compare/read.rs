@@ -15,7 +15,7 @@ use crate::{
 
 /// The field that is checked first.
 #[derive(Debug, Deserialize)]
-struct Head {
+struct SchemaHeader {
     schema: Option<String>,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn report(path: &Path) -> Result<BenchReport, CliError> {
             .path(path)
             .hint("compare reads reports of 'ministore bench --json'")
     };
-    let head: Head = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+    let head: SchemaHeader = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
     match head.schema.as_deref() {
         Some(SCHEMA) => serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string())),
         Some(other) => Err(bad(format!("the schema is {other:?}, expected {SCHEMA:?}"))),

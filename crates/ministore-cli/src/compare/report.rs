@@ -1,7 +1,7 @@
 //! The text report of a comparison.
 
 use super::{
-    comparison::{Compared, Comparison, Figure, RATE},
+    comparison::{Comparison, FigureComparison, PointComparison, RATE},
     verdict::{ROUNDS_MIN, Verdict},
 };
 use crate::{bench::report::BenchPoint, output, units};
@@ -32,12 +32,12 @@ pub(super) fn lines(comparison: &Comparison) -> Vec<String> {
     lines
 }
 
-fn table(points: &[Compared]) -> Vec<Vec<String>> {
+fn table(points: &[PointComparison]) -> Vec<Vec<String>> {
     let head = ["clients", "bytes", "backend", "rate", "figure", "A", "B", "change", "verdict"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for Compared { setting, figures, .. } in points {
+    for PointComparison { setting, figures, .. } in points {
         for figure in figures {
-            let Figure { name, a, b, change, verdict } = figure;
+            let FigureComparison { name, a, b, change, verdict } = figure;
             let show = |value: f64| match *name {
                 RATE => units::count(units::whole(value)),
                 _ => units::nanos(units::whole(value * 1e3)),

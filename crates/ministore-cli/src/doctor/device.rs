@@ -28,7 +28,7 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// The device of the file system of `path`, by device number or (btrfs) by the mounted device.
+    /// Returns the device of the file system of `path`, by device number or (btrfs) by the mounted device.
     pub(super) fn under(path: &Path, source: Option<&str>) -> Option<Self> {
         let number = fs::metadata(path).ok()?.dev();
         let by_source = || {
@@ -40,16 +40,16 @@ impl Device {
 
     fn numbered(number: u64) -> Option<Self> {
         let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
-        let place = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")).ok()?;
+        let dir = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")).ok()?;
         let virtual_machine = fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| is_virtual(&text));
-        Self::at(&place, virtual_machine)
+        Self::at(&dir, virtual_machine)
     }
 
     /// Reads the sysfs directory of a device. A partition uses the queue of its disk.
-    fn at(place: &Path, virtual_machine: bool) -> Option<Self> {
-        let name = place.file_name()?.to_string_lossy().into_owned();
+    fn at(dir: &Path, virtual_machine: bool) -> Option<Self> {
+        let name = dir.file_name()?.to_string_lossy().into_owned();
         let queue =
-            [place.join("queue"), place.parent()?.join("queue")].into_iter().find(|path| path.is_dir())?;
+            [dir.join("queue"), dir.parent()?.join("queue")].into_iter().find(|path| path.is_dir())?;
         let read = |file: &str| fs::read_to_string(queue.join(file)).ok().map(|text| text.trim().to_owned());
         let flag = |file: &str| read(file).and_then(|text| text.parse::<u8>().ok()).map(|number| number != 0);
         let named = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
@@ -133,16 +133,16 @@ mod tests {
         for (file, text) in files {
             fs::write(disk.join("queue").join(file), text).unwrap();
         }
-        let place = partition.map_or(disk.clone(), |partition| disk.join(partition));
-        fs::create_dir_all(&place).unwrap();
-        (dir, place)
+        let device = partition.map_or(disk.clone(), |partition| disk.join(partition));
+        fs::create_dir_all(&device).unwrap();
+        (dir, device)
     }
 
     #[test]
     fn partition_uses_the_queue_of_its_disk() {
         let files = [("write_cache", "write back\n"), ("rotational", "1\n"), ("fua", "0\n")];
-        let (_dir, place) = sysfs("sda", Some("sda1"), &files);
-        let device = Device::at(&place, false).unwrap();
+        let (_dir, dir) = sysfs("sda", Some("sda1"), &files);
+        let device = Device::at(&dir, false).unwrap();
         assert_eq!(
             (device.name.as_str(), device.volatile_cache, device.fua),
             ("sda1", Some(true), Some(false))
@@ -153,21 +153,21 @@ mod tests {
 
     #[test]
     fn emulated_device_is_not_rotating() {
-        let (_dir, place) = sysfs("vda", None, &[("write_cache", "write through\n"), ("rotational", "1\n")]);
-        let device = Device::at(&place, false).unwrap();
+        let (_dir, dir) = sysfs("vda", None, &[("write_cache", "write through\n"), ("rotational", "1\n")]);
+        let device = Device::at(&dir, false).unwrap();
         assert_eq!((device.volatile_cache, device.fua, device.is_rotating()), (Some(false), None, false));
         assert_eq!(check(Some(&device)).level, Level::Note);
-        let (_dir, place) = sysfs("sdb", None, &[("rotational", "1\n")]);
-        assert!(!Device::at(&place, true).unwrap().is_rotating(), "a disk of a virtual machine");
+        let (_dir, dir) = sysfs("sdb", None, &[("rotational", "1\n")]);
+        assert!(!Device::at(&dir, true).unwrap().is_rotating(), "a disk of a virtual machine");
     }
 
     #[test]
     fn memory_device_is_a_warning() {
-        let (_dir, place) = sysfs("zram0", None, &[]);
-        assert_eq!(check(Device::at(&place, false).as_ref()).level, Level::Warning);
+        let (_dir, dir) = sysfs("zram0", None, &[]);
+        assert_eq!(check(Device::at(&dir, false).as_ref()).level, Level::Warning);
         assert_eq!(check(None).level, Level::Note);
-        let (_dir, place) = sysfs("pmem0", None, &[]);
-        assert!(Device::at(&place, false).unwrap().persistent_memory);
+        let (_dir, dir) = sysfs("pmem0", None, &[]);
+        assert!(Device::at(&dir, false).unwrap().persistent_memory);
     }
 
     #[test]

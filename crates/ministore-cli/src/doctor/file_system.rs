@@ -3,7 +3,7 @@
 use super::finding::{Finding, Level};
 use crate::host::FileSystem;
 
-/// What a file system means for a journal.
+/// The class of a file system, as far as it matters for a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FsClass {
     /// Overwrites blocks in place, with metadata journaling.
@@ -36,7 +36,7 @@ pub(super) fn class_of(kind: &str) -> FsClass {
     }
 }
 
-/// One finding about the kind, and one about each relevant option.
+/// Returns one finding about the kind, and one about each relevant option.
 pub(super) fn check(file_system: &FileSystem) -> Vec<Finding> {
     let mut findings = vec![kind(file_system)];
     findings.extend(file_system.options.iter().filter_map(|option| about(&file_system.kind, option)));

@@ -69,7 +69,7 @@ impl Finding {
     }
 }
 
-/// The most serious of them.
+/// Returns the most serious level.
 pub(super) fn verdict(findings: &[Finding]) -> Level {
     findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok)
 }

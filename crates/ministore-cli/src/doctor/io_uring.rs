@@ -10,7 +10,7 @@ use super::finding::Finding;
 
 const CHECK: &str = "io_uring";
 
-/// What is visible of the cause.
+/// The observable causes of a refusal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Environment {
     /// Major and minor.
@@ -51,13 +51,13 @@ fn sysctl<T: std::str::FromStr>(name: &str) -> Option<T> {
     fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?.trim().parse().ok()
 }
 
-/// `6.18.44-generic` as 6 and 18.
+/// Parses `6.18.44-generic` into 6 and 18.
 pub(super) fn release(text: &str) -> Option<(u32, u32)> {
     let mut numbers = text.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Opens a journal that requires io_uring.
+/// Checks io_uring by opening a journal that requires it.
 pub(super) fn check(directory: &Path, kernel: Option<&str>) -> Finding {
     let environment = Environment::detect(kernel);
     match JournalOptions::new()

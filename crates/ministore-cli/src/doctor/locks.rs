@@ -32,12 +32,12 @@ pub(super) fn check(directory: &Path, kind: &str) -> Finding {
 
 fn trial(path: &Path) -> io::Result<LockProbe> {
     let lock = |file: &File| flock(file, FlockOperation::NonBlockingLockExclusive);
-    let taken = |error| matches!(error, Errno::WOULDBLOCK | Errno::ACCESS);
+    let is_held_elsewhere = |error| matches!(error, Errno::WOULDBLOCK | Errno::ACCESS);
     let (first, second) = (File::create(path)?, File::create(path)?);
     lock(&first)?;
     let excluded = match lock(&second) {
         Ok(()) => false,
-        Err(error) if taken(error) => true,
+        Err(error) if is_held_elsewhere(error) => true,
         Err(error) => return Err(error.into()),
     };
     drop(first);

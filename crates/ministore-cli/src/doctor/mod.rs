@@ -62,7 +62,7 @@ pub(crate) struct Args {
 
 /// The results of all checks and measurements.
 #[derive(Debug)]
-struct Report {
+struct DoctorReport {
     directory: PathBuf,
     host: HostInfo,
     file_system: FileSystem,
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     if let Some(signal) = signals.received() {
         return Ok(signal);
     }
-    let Report { file_system, space, measured, sync_mode, .. } = &report;
+    let DoctorReport { file_system, space, measured, sync_mode, .. } = &report;
     report.recommended = recommend::recommend(&file_system.kind, space, measured, *sync_mode);
     if args.json {
         report::print_json(&report)?
@@ -112,7 +112,7 @@ fn is_unwritable(error: &io::Error) -> bool {
 }
 
 /// Runs the checks that do not write.
-fn inspect(directory: &Path) -> Result<Report, CliError> {
+fn inspect(directory: &Path) -> Result<DoctorReport, CliError> {
     let failed = |error| CliError::file(directory, "read", &error);
     if !fs::metadata(directory).map_err(failed)?.is_dir() {
         let message = format_args!("{}: not a directory", directory.display());
@@ -130,10 +130,20 @@ fn inspect(directory: &Path) -> Result<Report, CliError> {
     findings.extend(space::check(&space));
     let (directory, measured, recommended) = (directory.to_owned(), Vec::new(), Vec::new());
     let sync_mode = None;
-    Ok(Report { directory, host, file_system, device, space, sync_mode, findings, measured, recommended })
+    Ok(DoctorReport {
+        directory,
+        host,
+        file_system,
+        device,
+        space,
+        sync_mode,
+        findings,
+        measured,
+        recommended,
+    })
 }
 
-impl Report {
+impl DoctorReport {
     /// Runs the checks that write.
     fn run_checks(&mut self, own: &Path, time: Duration, signals: &SignalHandler) -> Result<(), CliError> {
         let kind = self.file_system.kind.clone();

@@ -68,7 +68,7 @@ fn preallocate(kind: &str, measured: &[Measurement], sync_mode: Option<SyncKind>
     })
 }
 
-/// Only if blocking calls, which are not the default, are much faster for a single caller.
+/// Recommends blocking calls, which are not the default, only if they are much faster for a single caller.
 fn backend(measured: &[Measurement]) -> Option<Recommendation> {
     let uring = measure::undisturbed(measured, STORE_URING)?;
     let blocking = measure::undisturbed(measured, STORE_BLOCKING)?;
@@ -97,7 +97,7 @@ fn segments(space: &FreeSpace) -> Option<Recommendation> {
     ))
 }
 
-/// A journal keeps all records by default.
+/// Recommends a size limit: a journal keeps all records by default.
 fn limit(space: &FreeSpace) -> Option<Recommendation> {
     let (bytes, shown) = round(space.advised_bytes());
     (bytes > 0).then(|| {
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    const ROOM: FreeSpace =
+    const AMPLE_SPACE: FreeSpace =
         FreeSpace { free_bytes: 100 << 30, size_bytes: 200 << 30, free_files: None, max_file_bytes: None };
 
     fn took(method: &'static str, nanos: u64) -> Measurement {
@@ -168,8 +168,8 @@ mod tests {
             took(STORE_URING, 70_000),
             took(STORE_BLOCKING, 60_000),
         ];
-        assert_eq!(options("ext4", &ROOM, &fast), ["max_total_bytes"]);
-        let limit = recommend("ext4", &ROOM, &fast, Some(SyncKind::Dsync)).remove(0);
+        assert_eq!(options("ext4", &AMPLE_SPACE, &fast), ["max_total_bytes"]);
+        let limit = recommend("ext4", &AMPLE_SPACE, &fast, Some(SyncKind::Dsync)).remove(0);
         assert_eq!(limit.flag.unwrap(), "--max-total-bytes 50GiB");
         assert_eq!(limit.option, format!("max_total_bytes({})", 50_u64 << 30));
         assert_eq!(round((100 << 20) + 5), (100 << 20, "100MiB".to_owned()));
@@ -178,13 +178,13 @@ mod tests {
     #[test]
     fn preallocation_is_judged_by_figures_or_kind() {
         let same = [took(GROWING, 62_000), took(SYNCED, 60_000)];
-        assert_eq!(options("ext4", &ROOM, &same), ["preallocate", "max_total_bytes"]);
-        assert_eq!(options("tmpfs", &ROOM, &same), ["max_total_bytes"]);
+        assert_eq!(options("ext4", &AMPLE_SPACE, &same), ["preallocate", "max_total_bytes"]);
+        assert_eq!(options("tmpfs", &AMPLE_SPACE, &same), ["max_total_bytes"]);
         assert_eq!(
-            options("btrfs", &ROOM, &[took(GROWING, 300_000), took(SYNCED, 60_000)]),
+            options("btrfs", &AMPLE_SPACE, &[took(GROWING, 300_000), took(SYNCED, 60_000)]),
             ["max_total_bytes"]
         );
-        assert_eq!(options("btrfs", &ROOM, &[]), ["preallocate", "max_total_bytes"]);
+        assert_eq!(options("btrfs", &AMPLE_SPACE, &[]), ["preallocate", "max_total_bytes"]);
     }
 
     #[test]
@@ -197,11 +197,11 @@ mod tests {
 
     #[test]
     fn small_disk_and_slow_sync_are_handled() {
-        let little = FreeSpace { free_bytes: 160 << 20, ..ROOM };
+        let small_disk = FreeSpace { free_bytes: 160 << 20, ..AMPLE_SPACE };
         let slow = [took(STORE_URING, 8_000_000), took(STORE_BLOCKING, 5_000_000)];
-        let names = options("ext4", &little, &slow);
+        let names = options("ext4", &small_disk, &slow);
         assert_eq!(names, ["backend", "max_segment_bytes", "max_total_bytes", "commit_delay"]);
-        let delay = recommend("ext4", &little, &slow, Some(SyncKind::Dsync)).pop().unwrap();
+        let delay = recommend("ext4", &small_disk, &slow, Some(SyncKind::Dsync)).pop().unwrap();
         assert!(
             delay.option.contains("from_micros(49") || delay.option.contains("from_micros(500"),
             "{delay:?}"

@@ -3,23 +3,23 @@
 use serde_json::{Value, json};
 
 use super::{
-    Report,
+    DoctorReport,
     finding::{self, Finding, Level},
     measure::{Measurement, SIZES},
     recommend::Recommendation,
 };
 use crate::{
     exit::CliError,
-    latency::{self, Point},
+    latency::{self, Percentile},
     output, units,
 };
 
-const POINTS: [Point; 3] = [("p50", 0.5), ("p99", 0.99), ("max", 1.0)];
+const PERCENTILES: [Percentile; 3] = [("p50", 0.5), ("p99", 0.99), ("max", 1.0)];
 
 /// The width of the longest check name.
 const CHECK_WIDTH: usize = 18;
 
-pub(super) fn print(report: &Report) -> Result<(), CliError> {
+pub(super) fn print(report: &DoctorReport) -> Result<(), CliError> {
     let mut lines: Vec<String> = report.findings.iter().flat_map(finding_lines).collect();
     lines.extend(table(&report.measured));
     lines.extend(recommended(&report.recommended));
@@ -92,7 +92,7 @@ fn verdict(findings: &[Finding]) -> String {
     }
 }
 
-pub(super) fn print_json(report: &Report) -> Result<(), CliError> {
+pub(super) fn print_json(report: &DoctorReport) -> Result<(), CliError> {
     output::json(&json!({
         "directory": report.directory.to_string_lossy(),
         "verdict": finding::verdict(&report.findings),
@@ -114,7 +114,7 @@ fn figures(one: &Measurement) -> Value {
         "bytes": one.bytes,
         "writes": one.latency.len(),
         "writes_per_second": units::ratio(one.latency.len(), one.took.as_secs_f64()),
-        "latency_us": latency::json(&one.latency, &POINTS),
+        "latency_us": latency::json(&one.latency, &PERCENTILES),
         "error": one.error,
     })
 }

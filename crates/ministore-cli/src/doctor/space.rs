@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::finding::Finding;
 use crate::{host::FileSystem, units};
 
-/// The most that the measurements write.
+/// The maximum that the measurements write.
 pub(super) const MEASURED_BYTES: u64 = 64 << 20;
 
 /// The default size of a segment.
 pub(super) const SEGMENT_BYTES: u64 = 64 << 20;
 
-/// Space for fewer segments is reported.
+/// `doctor` reports space for fewer segments.
 const SEGMENTS_COMFORTABLE: u64 = 16;
 
 /// Files that a journal needs soon: segments, lock, holds.
@@ -51,12 +51,12 @@ impl FreeSpace {
         self.free_bytes >= MEASURED_BYTES && self.max_file_bytes.is_none_or(|bytes| bytes >= MEASURED_BYTES)
     }
 
-    /// Half of the free space.
+    /// Returns half of the free space.
     pub(super) fn advised_bytes(&self) -> u64 {
         self.free_bytes / 2
     }
 
-    /// A smaller segment size if only few segments fit. A power of two.
+    /// Returns a smaller segment size, a power of two, if only few segments fit.
     pub(super) fn advised_segment_bytes(&self) -> Option<u64> {
         if self.free_bytes / SEGMENT_BYTES >= SEGMENTS_COMFORTABLE {
             return None;

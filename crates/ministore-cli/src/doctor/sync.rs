@@ -53,23 +53,23 @@ pub(super) fn check(
         return Finding::note(CHECK, "not measured")
             .detail("it is unknown whether a sync takes as long as a device needs");
     };
-    // Only what commits rely on: elsewhere a write with O_DSYNC can be fast because it is not synced.
+    // Direct figures count only if commits use O_DSYNC: other file systems can ignore the flag.
     let direct = median(DIRECT).zip(median(DIRECT_SYNCED)).filter(|_| sync_mode == Some(SyncKind::Dsync));
     let medians = Medians { unsynced, synced, direct };
     let message = format!("{} with fdatasync, {} without", units::nanos(synced), units::nanos(unsynced));
-    let doubt = match class_of(kind) {
+    let suspicion = match class_of(kind) {
         FsClass::Memory => Some(SuspiciousSync::NoDevice),
-        _ => doubt(&medians, device),
+        _ => suspicion(&medians, device),
     };
-    match doubt {
-        Some(doubt) => describe(doubt, &message),
+    match suspicion {
+        Some(suspicion) => describe(suspicion, &message),
         None => Finding::ok(CHECK, format!("{message}: credible for a device")),
     }
 }
 
-fn doubt(medians: &Medians, device: Option<&Device>) -> Option<SuspiciousSync> {
+fn suspicion(medians: &Medians, device: Option<&Device>) -> Option<SuspiciousSync> {
     let Medians { unsynced, synced, direct } = *medians;
-    // Persistent memory is the one thing that may well be so fast.
+    // Only persistent memory can be this fast.
     if device.is_some_and(|device| device.persistent_memory) {
         return None;
     }
@@ -88,9 +88,9 @@ fn doubt(medians: &Medians, device: Option<&Device>) -> Option<SuspiciousSync> {
     (device.volatile_cache == Some(true) && flush_is_free).then_some(SuspiciousSync::FlushIsNoop)
 }
 
-fn describe(doubt: SuspiciousSync, message: &str) -> Finding {
-    let warning = |says: &str| Finding::warning(CHECK, format!("{message}: {says}"));
-    match doubt {
+fn describe(suspicion: SuspiciousSync, message: &str) -> Finding {
+    let warning = |reason: &str| Finding::warning(CHECK, format!("{message}: {reason}"));
+    match suspicion {
         SuspiciousSync::NoDevice => warning("too fast for a device, and there is none")
             .detail("a sync of a file system in memory does nothing"),
         SuspiciousSync::NoOpSync => warning("no longer than without, so that the sync seems to be ignored")
@@ -124,43 +124,47 @@ mod tests {
     #[test]
     fn free_sync_is_suspicious_on_any_device() {
         let figures = medians(400, 500, None);
-        assert_eq!(doubt(&figures, None), Some(SuspiciousSync::NoOpSync));
+        assert_eq!(suspicion(&figures, None), Some(SuspiciousSync::NoOpSync));
         assert_eq!(
-            doubt(&medians(30_000, 40_000, None), Some(&disk(false, true))),
+            suspicion(&medians(30_000, 40_000, None), Some(&disk(false, true))),
             Some(SuspiciousSync::NoOpSync)
         );
-        assert_eq!(doubt(&figures, Some(&Device { persistent_memory: true, ..Device::default() })), None);
+        assert_eq!(suspicion(&figures, Some(&Device { persistent_memory: true, ..Device::default() })), None);
     }
 
     #[test]
     fn sync_below_5_microseconds_is_suspicious() {
-        assert_eq!(doubt(&medians(800, 4_000, None), None), Some(SuspiciousSync::FasterThanAnyDevice));
+        assert_eq!(suspicion(&medians(800, 4_000, None), None), Some(SuspiciousSync::FasterThanAnyDevice));
         assert_eq!(
-            doubt(&medians(800, 9_000, Some((2_000, 4_000))), None),
+            suspicion(&medians(800, 9_000, Some((2_000, 4_000))), None),
             Some(SuspiciousSync::FasterThanAnyDevice)
         );
-        // Drives that keep their cache through a power cut answer in 10 to 30 µs.
-        assert_eq!(doubt(&medians(800, 14_000, Some((9_000, 11_000))), None), None);
+        // Drives with power-loss protection respond in 10 to 30 µs.
+        assert_eq!(suspicion(&medians(800, 14_000, Some((9_000, 11_000))), None), None);
     }
 
     #[test]
     fn sync_faster_than_rotation_is_suspicious() {
         let figures = medians(2_000, 150_000, None);
-        assert_eq!(doubt(&figures, Some(&disk(true, false))), Some(SuspiciousSync::FasterThanRotation));
-        assert_eq!(doubt(&figures, Some(&disk(true, true))), None, "an emulated one only claims to rotate");
-        assert_eq!(doubt(&figures, Some(&disk(false, false))), None);
-        assert_eq!(doubt(&medians(2_000, 8_300_000, None), Some(&disk(true, false))), None);
+        assert_eq!(suspicion(&figures, Some(&disk(true, false))), Some(SuspiciousSync::FasterThanRotation));
+        assert_eq!(
+            suspicion(&figures, Some(&disk(true, true))),
+            None,
+            "an emulated one only claims to rotate"
+        );
+        assert_eq!(suspicion(&figures, Some(&disk(false, false))), None);
+        assert_eq!(suspicion(&medians(2_000, 8_300_000, None), Some(&disk(true, false))), None);
     }
 
     #[test]
     fn free_flush_of_volatile_cache_is_a_note() {
         let figures = medians(800, 30_000, Some((20_000, 21_000)));
-        assert_eq!(doubt(&figures, Some(&disk(false, false))), Some(SuspiciousSync::FlushIsNoop));
+        assert_eq!(suspicion(&figures, Some(&disk(false, false))), Some(SuspiciousSync::FlushIsNoop));
         assert_eq!(describe(SuspiciousSync::FlushIsNoop, "").level, Level::Note);
         let honest = Device { volatile_cache: Some(false), ..disk(false, false) };
-        assert_eq!(doubt(&figures, Some(&honest)), None);
+        assert_eq!(suspicion(&figures, Some(&honest)), None);
         let flushed = medians(800, 600_000, Some((20_000, 500_000)));
-        assert_eq!(doubt(&flushed, Some(&disk(false, false))), None);
+        assert_eq!(suspicion(&flushed, Some(&disk(false, false))), None);
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn dsync(path: &Path) -> Finding {
     }
 }
 
-/// Writes a journal, which detects by trying what the file system supports.
+/// Writes a journal: opening it detects what the file system supports.
 fn write_journal(directory: &Path) -> Result<Stats, MiniStoreError> {
     let options = JournalOptions::new().backend(Backend::Blocking).max_segment_bytes(1 << 20);
     let store = options.open_blocking(directory.join("direct.jsonl"))?;
@@ -90,7 +90,7 @@ fn aligned(alignment: Option<Alignment>) -> String {
     }
 }
 
-/// Asks the kernel (since 6.1, if the file system reports it).
+/// Returns the alignment that the kernel reports (since 6.1, if the file system supports it).
 fn alignment(path: &Path) -> Option<Alignment> {
     let info = statx(CWD, path, AtFlags::empty(), StatxFlags::DIOALIGN).ok()?;
     let has = info.stx_mask & StatxFlags::DIOALIGN.bits() != 0;

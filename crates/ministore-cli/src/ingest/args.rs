@@ -24,7 +24,7 @@ Examples:
 Retention runs when a segment is started; --max-total-bytes and --max-age also run when the journal is opened. Segments that a hold protects are kept (see inspect).
 
 --resume uses JOURNAL.ingest-checkpoint. It reads the same input from the start, compares it with the records that are already in the journal, and appends the rest.")]
-// Retention that deletes data is never taken from the environment here: it would apply to every journal.
+// The environment does not set retention here, because that would delete records of every journal.
 #[command(mut_arg("max_segments", |arg| arg.env(Resettable::Reset)))]
 #[command(mut_arg("max_total_bytes", |arg| arg.env(Resettable::Reset)))]
 #[command(mut_arg("max_age", |arg| arg.env(Resettable::Reset)))]

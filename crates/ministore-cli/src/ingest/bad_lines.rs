@@ -40,9 +40,9 @@ impl fmt::Display for OnError {
     }
 }
 
-/// How many bad lines were handled, and how.
+/// The number of handled bad lines, by action.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts {
+pub(crate) struct BadLineCounts {
     pub(crate) skipped: u64,
     pub(crate) quarantined: u64,
 }
@@ -51,30 +51,31 @@ pub(crate) struct Counts {
 #[derive(Debug)]
 pub(crate) struct BadLines {
     /// `None`: stop at the first bad line.
-    aside: Option<Aside>,
-    counts: Counts,
+    sink: Option<BadLineSink>,
+    counts: BadLineCounts,
 }
 
+/// The destination of bad lines if the run continues.
 #[derive(Debug)]
-enum Aside {
+enum BadLineSink {
     Skip,
     Quarantine(Quarantine),
 }
 
 impl BadLines {
     pub(crate) fn stopping() -> Self {
-        Self { aside: None, counts: Counts::default() }
+        Self { sink: None, counts: BadLineCounts::default() }
     }
 
     pub(crate) fn skipping() -> Self {
-        Self { aside: Some(Aside::Skip), counts: Counts::default() }
+        Self { sink: Some(BadLineSink::Skip), counts: BadLineCounts::default() }
     }
 
     pub(crate) fn quarantining(quarantine: Quarantine) -> Self {
-        Self { aside: Some(Aside::Quarantine(quarantine)), counts: Counts::default() }
+        Self { sink: Some(BadLineSink::Quarantine(quarantine)), counts: BadLineCounts::default() }
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> BadLineCounts {
         self.counts
     }
 
@@ -86,7 +87,7 @@ impl BadLines {
         column: usize,
         reason: &str,
     ) -> Result<(), StopReason> {
-        if self.aside.is_none() {
+        if self.sink.is_none() {
             let hint = "fix the line, or leave it out with --on-error skip or quarantine=FILE; the lines before it are \
                         durable, and --resume continues after them";
             return Err(CliError::bad_line(input, line, column, reason).hint(hint).into());
@@ -95,22 +96,22 @@ impl BadLines {
         Ok(())
     }
 
-    /// Some bytes of it, unchanged.
+    /// Adds bytes of the line, unchanged.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), CliError> {
-        match &mut self.aside {
-            Some(Aside::Quarantine(quarantine)) => quarantine.write(bytes),
+        match &mut self.sink {
+            Some(BadLineSink::Quarantine(quarantine)) => quarantine.write(bytes),
             _ => Ok(()),
         }
     }
 
     /// Ends the line.
     pub(crate) fn end(&mut self) -> Result<(), CliError> {
-        match &mut self.aside {
-            Some(Aside::Quarantine(quarantine)) => {
+        match &mut self.sink {
+            Some(BadLineSink::Quarantine(quarantine)) => {
                 self.counts.quarantined += 1;
                 quarantine.write(b"\n")
             }
-            Some(Aside::Skip) => {
+            Some(BadLineSink::Skip) => {
                 self.counts.skipped += 1;
                 Ok(())
             }
@@ -120,8 +121,8 @@ impl BadLines {
 
     /// Makes the quarantine file durable.
     pub(crate) fn finish(self) -> Result<(), CliError> {
-        match self.aside {
-            Some(Aside::Quarantine(mut quarantine)) => quarantine.persist(),
+        match self.sink {
+            Some(BadLineSink::Quarantine(mut quarantine)) => quarantine.persist(),
             _ => Ok(()),
         }
     }
@@ -155,7 +156,7 @@ impl Quarantine {
     }
 
     /// Writes a whole line and flushes it.
-    pub(crate) fn take(&mut self, line: &[u8]) -> Result<(), CliError> {
+    pub(crate) fn write_line(&mut self, line: &[u8]) -> Result<(), CliError> {
         self.write(line)?;
         self.write(b"\n")?;
         self.file.flush().map_err(|error| CliError::file(&self.path, "write", &error))

@@ -1,34 +1,34 @@
 //! Appends lines in batches: one batch is in flight while the next one is collected.
 //!
 //! A batch is atomic and the next one is submitted only when it is durable. So the journal always contains a prefix of the
-//! input, whatever ends the run (a full disk, too, where small single appends would still fit): `--resume` depends on that.
+//! input, however the run ends (even on a full disk, where small single appends would still fit): `--resume` depends on that.
 //! It costs no throughput: reading, checking and encoding overlap with the commit, and a batch is as large as the fastest
 //! commit groups.
 
 use ministore_uring::{Append, JsonBatch, MiniStore, MiniStoreError, PendingAppend, RawRecord};
 
-use super::line::{self, Fault};
+use super::line::{self, LineError};
 use crate::exit::{CliError, ExitStatus};
 
 /// The size at which a batch is submitted, the size of a commit group.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// See the module.
+/// Appends the lines of one run in batches.
 #[derive(Debug)]
 pub(crate) struct BatchWriter<'a> {
     store: &'a MiniStore,
     batch: JsonBatch,
     /// The batch in flight and its size.
-    in_flight: Option<(PendingAppend, Durable)>,
+    in_flight: Option<(PendingAppend, DurableTotals)>,
     /// The sequence number that the first line of the next batch must get.
     next_seq: u64,
     /// Records known to be durable.
-    durable: Durable,
+    durable: DurableTotals,
 }
 
 /// Records of this run in the journal.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Durable {
+pub(crate) struct DurableTotals {
     pub(crate) records: u64,
     /// Bytes of JSON, without line ends and seals.
     pub(crate) bytes: u64,
@@ -37,11 +37,11 @@ pub(crate) struct Durable {
 impl<'a> BatchWriter<'a> {
     pub(crate) fn new(store: &'a MiniStore) -> Self {
         let next_seq = store.durable_seq() + 1;
-        Self { store, batch: JsonBatch::new(), in_flight: None, next_seq, durable: Durable::default() }
+        Self { store, batch: JsonBatch::new(), in_flight: None, next_seq, durable: DurableTotals::default() }
     }
 
-    /// Adds a line that becomes a record. The inner error: it cannot be one.
-    pub(crate) fn push(&mut self, value: &[u8]) -> Result<Result<(), Fault>, CliError> {
+    /// Adds a line. The inner error: it is not a valid record.
+    pub(crate) fn push(&mut self, value: &[u8]) -> Result<Result<(), LineError>, CliError> {
         let pushed = line::push(&mut self.batch, value);
         self.submit_full()?;
         Ok(pushed)
@@ -71,7 +71,7 @@ impl<'a> BatchWriter<'a> {
         self.wait()
     }
 
-    pub(crate) fn durable(&self) -> Durable {
+    pub(crate) fn durable(&self) -> DurableTotals {
         self.durable
     }
 
@@ -82,7 +82,7 @@ impl<'a> BatchWriter<'a> {
         }
         let batch = std::mem::take(&mut self.batch);
         let line_feeds = batch.records() - 1;
-        let size = Durable { records: batch.records(), bytes: batch.bytes() as u64 - line_feeds };
+        let size = DurableTotals { records: batch.records(), bytes: batch.bytes() as u64 - line_feeds };
         self.wait()?;
         let pending = self.store.blocking().send(Append::json_batch(batch));
         let pending = pending.map_err(|error| self.cli_error(&error))?;

@@ -1,7 +1,7 @@
-//! `JOURNAL.ingest-checkpoint`: what `--resume` needs after an interruption.
+//! `JOURNAL.ingest-checkpoint`: the state that `--resume` needs after an interruption.
 //!
-//! Every accepted line gets one sequence number, in order. So it is enough to store the number of the first one, durably,
-//! before it is appended: the journal itself shows how far the run came.
+//! Every accepted line gets one sequence number, in order. It is enough to store the first one durably before the first
+//! append: the journal shows how many lines were appended.
 
 use std::{
     fs::{self, File},
@@ -30,7 +30,7 @@ pub(super) struct Checkpoint {
     pub(super) quarantine_start_bytes: Option<u64>,
     /// The sequence number of the run's first record.
     pub(super) start_seq: u64,
-    /// How many records the run appended, once it is complete.
+    /// The number of records of the run, once it is complete.
     pub(super) complete_records: Option<u64>,
 }
 

@@ -7,12 +7,12 @@ use ministore_uring::MiniStore;
 use super::{
     Args, StopReason,
     checkpoint::{Checkpoint, CheckpointFile},
-    feed::IngestTotals,
-    summary::{Outcome, Summary},
+    pipeline::IngestTotals,
+    summary::{RunOutcome, RunSummary},
 };
 use crate::exit::{CliError, ExitStatus, info, is_quiet};
 
-/// What the end of a run needs.
+/// The state of a run that its end needs.
 #[derive(Debug)]
 pub(super) struct RunEnd {
     pub(super) started: Instant,
@@ -23,23 +23,23 @@ pub(super) struct RunEnd {
     pub(super) owns_tail: bool,
 }
 
-/// `pumped`: why no more lines were read. `flushed`: whether those that were read are durable.
+/// Finishes a run. `processed`: why no more lines were processed. `flushed`: whether the processed lines are durable.
 pub(super) fn finish(
     args: &Args,
     mut end: RunEnd,
-    fed: IngestTotals,
-    pumped: Result<(), StopReason>,
+    totals: IngestTotals,
+    processed: Result<(), StopReason>,
     flushed: Result<(), CliError>,
 ) -> Result<ExitStatus, CliError> {
     let closed = end.store.blocking().close().map_err(|error| CliError::store(&args.journal, &error));
-    let complete = pumped.is_ok() && flushed.is_ok() && closed.is_ok();
-    let marked = if complete { mark_complete(&mut end, fed) } else { Ok(()) };
+    let complete = processed.is_ok() && flushed.is_ok() && closed.is_ok();
+    let marked = if complete { mark_complete(&mut end, totals) } else { Ok(()) };
 
-    let summary = Summary {
-        fed,
+    let summary = RunSummary {
+        totals,
         seconds: end.started.elapsed().as_secs_f64(),
         stats: end.store.stats(),
-        outcome: outcome(&pumped, complete),
+        outcome: outcome(&processed, complete),
         start_seq: end.run.start_seq,
     };
     let printed = match (args.json, is_quiet()) {
@@ -50,7 +50,7 @@ pub(super) fn finish(
 
     // A journal that could not be made durable matters more than a bad line or a signal.
     flushed.and(closed).and(marked)?;
-    match pumped {
+    match processed {
         Ok(()) => printed.map(|()| ExitStatus::Ok),
         Err(StopReason::Failed(failure)) => Err(failure),
         Err(StopReason::Interrupted(code)) => {
@@ -60,18 +60,18 @@ pub(super) fn finish(
     }
 }
 
-fn mark_complete(end: &mut RunEnd, fed: IngestTotals) -> Result<(), CliError> {
+fn mark_complete(end: &mut RunEnd, totals: IngestTotals) -> Result<(), CliError> {
     if !end.owns_tail {
         return Ok(());
     }
-    end.run.complete_records = Some(fed.already_present + fed.durable.records);
+    end.run.complete_records = Some(totals.already_present + totals.durable.records);
     end.checkpoint_file.save(&end.run)
 }
 
-fn outcome(pumped: &Result<(), StopReason>, complete: bool) -> Outcome {
-    match pumped {
-        Ok(()) if complete => Outcome::Complete,
-        Err(StopReason::Interrupted(_)) => Outcome::Interrupted,
-        _ => Outcome::Failed,
+fn outcome(processed: &Result<(), StopReason>, complete: bool) -> RunOutcome {
+    match processed {
+        Ok(()) if complete => RunOutcome::Complete,
+        Err(StopReason::Interrupted(_)) => RunOutcome::Interrupted,
+        _ => RunOutcome::Failed,
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     hint,
 };
 
-/// One input, in the order of the command line.
+/// An input of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Input {
     Stdin,
@@ -30,7 +30,7 @@ enum Compression {
 }
 
 impl Input {
-    /// No file at all means standard input.
+    /// Returns the inputs of the command line; without a file, standard input.
     pub(crate) fn all(files: &[PathBuf]) -> Vec<Self> {
         if files.is_empty() {
             return vec![Self::Stdin];
@@ -67,7 +67,7 @@ impl Input {
         }
     }
 
-    /// Checks before the first append what would otherwise fail in the middle of the run.
+    /// Checks the input before the first append, so that the run does not fail in the middle.
     pub(crate) fn check(&self, journal: &Path) -> Result<(), CliError> {
         let Self::File(path) = self else { return Ok(()) };
         let found = Self::check_file(path)?;
@@ -98,9 +98,9 @@ impl Input {
     /// Opens it for reading, decompressed.
     pub(crate) fn open<C: Fn(u64) + Send + 'static>(&self, count: C) -> io::Result<Box<dyn Read + Send>> {
         let Self::File(path) = self else {
-            return Ok(Box::new(Counted { source: io::stdin(), count }));
+            return Ok(Box::new(CountingReader { source: io::stdin(), count }));
         };
-        let file = Counted { source: File::open(path)?, count };
+        let file = CountingReader { source: File::open(path)?, count };
         Ok(match Compression::of(path) {
             Compression::None => Box::new(file),
             Compression::Gzip => Box::new(MultiGzDecoder::new(file)),
@@ -108,7 +108,7 @@ impl Input {
         })
     }
 
-    /// Converts a read error: a compressed file that cannot be decoded is bad data, whatever the kind of error.
+    /// Converts a read error: a compressed file that cannot be decoded is bad data for any kind of error.
     pub(crate) fn failure(&self, error: &io::Error) -> CliError {
         use io::ErrorKind as Kind;
         let data = matches!(
@@ -144,12 +144,12 @@ impl Compression {
 }
 
 /// Counts the bytes read, as stored, for the progress bar.
-struct Counted<R, C> {
+struct CountingReader<R, C> {
     source: R,
     count: C,
 }
 
-impl<R: Read, C: Fn(u64)> Read for Counted<R, C> {
+impl<R: Read, C: Fn(u64)> Read for CountingReader<R, C> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
         (self.count)(u64::try_from(read).unwrap_or(u64::MAX));

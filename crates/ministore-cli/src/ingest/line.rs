@@ -8,12 +8,12 @@ pub(crate) use super::LINE_BYTES_MAX;
 
 /// Why a line is not a record: the offset in bytes, from 0, and the reason.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct LineError {
     pub(crate) offset: usize,
     pub(crate) reason: String,
 }
 
-impl Fault {
+impl LineError {
     pub(crate) fn too_long() -> Self {
         let reason = format!("longer than max_record_bytes ({LINE_BYTES_MAX} bytes)");
         Self { offset: LINE_BYTES_MAX, reason }
@@ -21,10 +21,10 @@ impl Fault {
 }
 
 /// Returns the range of the value in a line: without the CR of a CR LF and surrounding white space. Empty for a blank line.
-pub(crate) fn value(raw: &[u8]) -> Result<Range<usize>, Fault> {
+pub(crate) fn value(raw: &[u8]) -> Result<Range<usize>, LineError> {
     let line = raw.strip_suffix(b"\r").unwrap_or(raw);
     if line.len() > LINE_BYTES_MAX {
-        return Err(Fault::too_long());
+        return Err(LineError::too_long());
     }
     let is_text = |byte: &u8| !b" \t\r".contains(byte);
     let start = line.iter().position(is_text).unwrap_or(line.len());
@@ -33,15 +33,15 @@ pub(crate) fn value(raw: &[u8]) -> Result<Range<usize>, Fault> {
 }
 
 /// Adds a value to a batch, byte for byte, unless it cannot be a record.
-pub(crate) fn push(batch: &mut JsonBatch, value: &[u8]) -> Result<(), Fault> {
+pub(crate) fn push(batch: &mut JsonBatch, value: &[u8]) -> Result<(), LineError> {
     batch.push(value).map_err(|error| match error {
-        MiniStoreError::InvalidJson { offset, reason, .. } => Fault { offset, reason },
-        other => Fault { offset: 0, reason: other.to_string() },
+        MiniStoreError::InvalidJson { offset, reason, .. } => LineError { offset, reason },
+        other => LineError { offset: 0, reason: other.to_string() },
     })
 }
 
 /// Checks whether a value can be a record.
-pub(super) fn check(value: &[u8]) -> Result<(), Fault> {
+pub(super) fn check(value: &[u8]) -> Result<(), LineError> {
     push(&mut JsonBatch::new(), value)
 }
 
@@ -54,12 +54,12 @@ mod tests {
     }
 
     #[test]
-    fn white_space_around_a_value_is_removed() {
+    fn surrounding_white_space_is_removed() {
         assert_eq!(["1", " \t[1, 2]\t \r", "\"a b\"\r"].map(text), ["1", "[1, 2]", "\"a b\""]);
     }
 
     #[test]
-    fn a_line_of_white_space_is_blank() {
+    fn line_of_white_space_is_blank() {
         assert_eq!(["", "\r", " \t ", "\r\r"].map(text), [""; 4]);
     }
 
@@ -76,10 +76,13 @@ mod tests {
             ("[1e400]", 1),
         ];
         for (json, offset) in cases {
-            let fault = check(json.as_bytes()).unwrap_err();
-            assert_eq!(fault.offset, offset, "{json}");
-            assert!(!fault.reason.contains(" line "), "{fault:?}");
+            let line_error = check(json.as_bytes()).unwrap_err();
+            assert_eq!(line_error.offset, offset, "{json}");
+            assert!(!line_error.reason.contains(" line "), "{line_error:?}");
         }
-        assert_eq!(check(b"\"ab\xff\"").unwrap_err(), Fault { offset: 3, reason: "not UTF-8".to_owned() });
+        assert_eq!(
+            check(b"\"ab\xff\"").unwrap_err(),
+            LineError { offset: 3, reason: "not UTF-8".to_owned() }
+        );
     }
 }

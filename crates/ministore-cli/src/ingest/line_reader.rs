@@ -23,10 +23,10 @@ const READ_BYTES: usize = 256 * 1024;
 /// Blocks share allocations of this size.
 const BLOCK_BYTES: usize = 1024 * 1024;
 
-/// What the reading thread sends to the main thread, in order.
+/// An event that the reading thread sends to the main thread.
 #[derive(Debug)]
 pub(super) enum InputEvent {
-    /// The lines that follow are those of this input.
+    /// The following lines are those of this input.
     Opened(String),
     /// Complete lines; only the last line of an input may lack its LF.
     Lines(Bytes),
@@ -55,7 +55,7 @@ impl From<Disconnected> for ReadError {
     }
 }
 
-/// Reads every input to its end. Returns early if the receiver is gone.
+/// Reads every input to its end. Returns early if the receiver was dropped.
 pub(super) fn read(inputs: &[Input], counter: &Arc<AtomicU64>, events: &Sender<InputEvent>) {
     for input in inputs {
         match read_one(input, counter, events) {
@@ -76,9 +76,10 @@ fn read_one(input: &Input, counter: &Arc<AtomicU64>, events: &Sender<InputEvent>
         counter.fetch_add(bytes, Ordering::Relaxed);
     };
     let source = input.open(count).map_err(ReadError::Failed)?;
-    let mut cutter = LineSplitter::new(LINE_BYTES_MAX, |event| events.send(event).map_err(|_| Disconnected));
-    (cutter.emit)(InputEvent::Opened(input.name()))?;
-    cutter.split(source)
+    let mut splitter =
+        LineSplitter::new(LINE_BYTES_MAX, |event| events.send(event).map_err(|_| Disconnected));
+    (splitter.emit)(InputEvent::Opened(input.name()))?;
+    splitter.split(source)
 }
 
 /// Splits a stream into events.
@@ -154,7 +155,7 @@ impl<E: FnMut(InputEvent) -> Result<(), Disconnected>> LineSplitter<E> {
         (self.emit)(InputEvent::Long { piece, last: end.is_some() })
     }
 
-    /// The end of the input ends its last line, with or without LF.
+    /// Emits the last line, which may lack its LF.
     fn end(&mut self) -> Result<(), Disconnected> {
         let rest = self.buffer.split().freeze();
         if self.in_long_line {
@@ -169,18 +170,18 @@ impl<E: FnMut(InputEvent) -> Result<(), Disconnected>> LineSplitter<E> {
 mod tests {
     use super::*;
 
-    /// Gives at most `step` bytes a read.
-    struct Slow<'a>(&'a [u8], usize);
+    /// A source that returns at most `step` bytes per read.
+    struct SlowReader<'a>(&'a [u8], usize);
 
-    impl Read for Slow<'_> {
+    impl Read for SlowReader<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             let step = self.1.min(buffer.len());
             self.0.read(&mut buffer[..step])
         }
     }
 
-    /// The lines of a text, those that are too long in brackets, whatever blocks they came in.
-    fn cut(text: &str, line_bytes_max: usize, step: usize) -> Vec<String> {
+    /// Splits a text and returns its lines; a too long line is in brackets.
+    fn split_text(text: &str, line_bytes_max: usize, step: usize) -> Vec<String> {
         let mut lines = Vec::new();
         let mut long = Vec::new();
         let collect = |event| {
@@ -199,7 +200,7 @@ mod tests {
             }
             Ok(())
         };
-        assert!(LineSplitter::new(line_bytes_max, collect).split(Slow(text.as_bytes(), step)).is_ok());
+        assert!(LineSplitter::new(line_bytes_max, collect).split(SlowReader(text.as_bytes(), step)).is_ok());
         lines
     }
 
@@ -207,14 +208,14 @@ mod tests {
     fn output_is_independent_of_read_size() {
         let text = "1\n\n\r\n{\"a\":2}\r\nlast";
         for step in 1..=text.len() {
-            assert_eq!(cut(text, 100, step), ["1\n", "\n", "\r\n", "{\"a\":2}\r\n", "last"], "{step}");
+            assert_eq!(split_text(text, 100, step), ["1\n", "\n", "\r\n", "{\"a\":2}\r\n", "last"], "{step}");
         }
     }
 
     #[test]
     fn too_long_line_is_emitted_in_pieces() {
         for step in 1..12 {
-            let lines = cut("ab\n0123456789\nok\n", 4, step);
+            let lines = split_text("ab\n0123456789\nok\n", 4, step);
             assert_eq!((&*lines[0], &*lines[2]), ("ab\n", "ok\n"), "{step}");
             assert_eq!(lines[1].trim_matches(['[', ']', '\n']), "0123456789", "{step}");
         }
@@ -223,14 +224,14 @@ mod tests {
     #[test]
     fn too_long_last_line_ends_with_the_input() {
         for step in 1..6 {
-            assert_eq!(cut("0123456789", 4, step), ["[0123456789]"], "{step}");
+            assert_eq!(split_text("0123456789", 4, step), ["[0123456789]"], "{step}");
         }
     }
 
     #[test]
     fn cr_does_not_count_towards_the_limit() {
         for step in 1..8 {
-            assert_eq!(cut("0123\r\n0\n", 4, step), ["0123\r\n", "0\n"], "{step}");
+            assert_eq!(split_text("0123\r\n0\n", 4, step), ["0123\r\n", "0\n"], "{step}");
         }
     }
 }

@@ -1,18 +1,18 @@
 //! `ministore ingest`: appends JSON lines from files or standard input; every counted record is durable.
 //!
 //! One thread reads, decompresses and splits the input into blocks of complete lines ([`line_reader`]). The main thread checks
-//! the lines ([`feed`]) and appends them in batches ([`batch`]), which the writer thread commits concurrently. The main thread
+//! the lines ([`pipeline`]) and appends them in batches ([`batch`]), which the writer thread commits concurrently. The main thread
 //! never reads, so that a signal ends the run even if a read blocks.
 
 mod args;
 pub(crate) mod bad_lines;
 pub(crate) mod batch;
 mod checkpoint;
-pub(crate) mod feed;
 mod finish;
 pub(crate) mod input;
 pub(crate) mod line;
 mod line_reader;
+pub(crate) mod pipeline;
 mod progress;
 mod resume_check;
 pub(crate) mod start;
@@ -33,18 +33,18 @@ use crate::{
     exit::{CliError, ExitStatus},
     signals::SignalHandler,
 };
-use feed::Pipeline;
 use finish::RunEnd;
 use input::Input;
 use line_reader::InputEvent;
-use progress::Progress;
+use pipeline::Pipeline;
+use progress::InputProgress;
 use resume_check::ResumeCheck;
-use start::Started;
+use start::IngestRun;
 
 /// The limit of a record in the journals that are written here. A longer line is a bad line.
 pub(crate) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How many blocks are read ahead: enough for a full batch after each commit, even if the blocks are small.
+/// The number of blocks that are read ahead: enough for a full batch after each commit, even if the blocks are small.
 const BLOCKS_AHEAD: usize = 32;
 
 /// Why a run stopped before the end of its input.
@@ -66,20 +66,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     let wake = sender.clone();
     // If the channel is full, the main thread is not waiting for it and checks for signals anyway.
     let signals = SignalHandler::listen(move || drop(wake.try_send(InputEvent::Wake)))?;
-    let Started { inputs, store, bad, resume_check, checkpoint_file, run } = start::start(args)?;
+    let IngestRun { inputs, store, bad, resume_check, checkpoint_file, run } = start::start(args)?;
     let owns_tail = resume_check.as_ref().is_none_or(ResumeCheck::may_append);
 
-    let progress = Progress::new(&inputs);
+    let progress = InputProgress::new(&inputs);
     spawn_reader(inputs, progress.counter(), sender)?;
-    let mut feed = Pipeline::new(&store, bad, resume_check, signals);
-    let pumped = pump(&events, &mut feed, &progress);
+    let mut pipeline = Pipeline::new(&store, bad, resume_check, signals);
+    let processed = process_events(&events, &mut pipeline, &progress);
     progress.clear();
-    let (fed, flushed) = feed.finish();
+    let (totals, flushed) = pipeline.finish();
     let end = RunEnd { started, store, checkpoint_file, run, owns_tail };
-    finish::finish(args, end, fed, pumped, flushed)
+    finish::finish(args, end, totals, processed, flushed)
 }
 
-/// The thread is never joined: it may be blocked in a read, and it owns nothing that must be saved.
+/// Starts the reading thread. It is never joined: it may be blocked in a read, and it owns nothing that must be kept.
 fn spawn_reader(
     inputs: Vec<Input>,
     counter: Arc<AtomicU64>,
@@ -95,25 +95,25 @@ fn spawn_reader(
 }
 
 /// Processes events of the reading thread until the input ends or something stops the run.
-fn pump(
+fn process_events(
     events: &Receiver<InputEvent>,
-    feed: &mut Pipeline<'_>,
-    progress: &Progress,
+    pipeline: &mut Pipeline<'_>,
+    progress: &InputProgress,
 ) -> Result<(), StopReason> {
     loop {
-        feed.check_signals()?;
+        pipeline.check_signals()?;
         if events.is_empty() {
-            feed.flush()?;
-            progress.show(feed.records());
+            pipeline.flush()?;
+            progress.show(pipeline.records());
         }
         match events.recv() {
-            Ok(InputEvent::End) => return feed.input_ended(),
+            Ok(InputEvent::End) => return pipeline.input_ended(),
             Ok(InputEvent::Failed(failure)) => return Err(failure.into()),
-            Ok(event) => feed.take(event)?,
+            Ok(event) => pipeline.process(event)?,
             Err(_) => {
                 return Err(CliError::new(ExitStatus::Internal, "the reading thread panicked").into());
             }
         }
-        progress.show(feed.records());
+        progress.show(pipeline.records());
     }
 }

@@ -16,15 +16,15 @@ use crate::{exit::is_quiet, units};
 const WITH_SIZE: &str = "{wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}  {msg}  {eta}";
 const WITHOUT_SIZE: &str = "{spinner} {bytes} {binary_bytes_per_sec}  {msg}  {elapsed}";
 
-/// How far the input has been read, in stored (compressed) bytes.
+/// The progress of reading the input, in stored (compressed) bytes.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct InputProgress {
     bytes: Arc<AtomicU64>,
     /// `None`: not a terminal, or `--quiet`.
     bar: Option<ProgressBar>,
 }
 
-impl Progress {
+impl InputProgress {
     pub(super) fn new(inputs: &[Input]) -> Self {
         let bar =
             (io::stderr().is_terminal() && !is_quiet()).then(|| bar(inputs.iter().map(Input::bytes).sum()));

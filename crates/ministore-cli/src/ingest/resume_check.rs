@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     checkpoint::Checkpoint,
-    line::{self, Fault},
+    line::{self, LineError},
 };
 use crate::{
     exit::{CliError, ExitStatus},
@@ -31,11 +31,11 @@ const HINT: &str = "use the same complete input; without --resume all of it is a
 
 /// The result of comparing a line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum CheckedLine {
     /// It is in the journal.
     AlreadyPresent,
     /// It is not a record, now as in the interrupted run.
-    Bad(Fault),
+    Bad(LineError),
 }
 
 impl ResumeCheck {
@@ -72,17 +72,21 @@ impl ResumeCheck {
         self.next_seq > self.last_seq
     }
 
-    /// Compares the next line. `place` is its input and line number.
-    pub(super) fn check(&mut self, value: &[u8], (input, number): (&str, u64)) -> Result<Verdict, CliError> {
+    /// Compares the next line. `location` is its input and line number.
+    pub(super) fn check(
+        &mut self,
+        value: &[u8],
+        (input, number): (&str, u64),
+    ) -> Result<CheckedLine, CliError> {
         let record = self.record()?;
         if let Some(record) = &record
             && record.get().as_bytes() == value
         {
             self.next_seq += 1;
-            return Ok(Verdict::AlreadyPresent);
+            return Ok(CheckedLine::AlreadyPresent);
         }
-        if let Err(fault) = line::check(value) {
-            return Ok(Verdict::Bad(fault));
+        if let Err(line_error) = line::check(value) {
+            return Ok(CheckedLine::Bad(line_error));
         }
         if record.is_some() {
             let seq = self.next_seq;
@@ -91,7 +95,7 @@ impl ResumeCheck {
             return Err(CliError::bad_line(input, number, 1, reason).seq(seq).hint(HINT));
         }
         self.next_seq += 1;
-        Ok(Verdict::AlreadyPresent)
+        Ok(CheckedLine::AlreadyPresent)
     }
 
     /// Returns the record of the next line, or `None` if it was deleted. It stays in the iterator until the next sequence

@@ -1,4 +1,4 @@
-//! The start of a run, new or resumed. All checks that can fail are done here, before the first append.
+//! The start of a new or resumed run. All checks that can fail run before the first append.
 
 use std::path::PathBuf;
 
@@ -16,9 +16,9 @@ use crate::{
     store::{self, JournalArgs},
 };
 
-/// Everything that a run needs.
+/// The state of a run at its start.
 #[derive(Debug)]
-pub(super) struct Started {
+pub(super) struct IngestRun {
     pub(super) inputs: Vec<Input>,
     pub(super) store: MiniStore,
     pub(super) bad: BadLines,
@@ -28,7 +28,7 @@ pub(super) struct Started {
     pub(super) run: Checkpoint,
 }
 
-pub(super) fn start(args: &Args) -> Result<Started, CliError> {
+pub(super) fn start(args: &Args) -> Result<IngestRun, CliError> {
     let inputs = Input::all(&args.files);
     inputs.iter().try_for_each(|input| input.check(&args.journal))?;
     if args.resume && args.options.no_checksums && args.options.deletes() {
@@ -37,7 +37,7 @@ pub(super) fn start(args: &Args) -> Result<Started, CliError> {
     }
     let checkpoint_file = CheckpointFile::of(&args.journal);
     let keys: Vec<String> = inputs.iter().map(Input::key).collect();
-    let earlier = Earlier::look(args, &checkpoint_file, &keys)?;
+    let earlier = EarlierRun::load(args, &checkpoint_file, &keys)?;
 
     let store = store::open(options(&args.options), &args.journal)?;
     let earlier = earlier.resumed(&checkpoint_file);
@@ -52,7 +52,7 @@ pub(super) fn start(args: &Args) -> Result<Started, CliError> {
         run.complete_records = None;
         checkpoint_file.save(&run)?;
     }
-    Ok(Started { inputs, store, bad, resume_check, checkpoint_file, run })
+    Ok(IngestRun { inputs, store, bad, resume_check, checkpoint_file, run })
 }
 
 pub(crate) fn options(args: &JournalArgs) -> JournalOptions {
@@ -61,9 +61,9 @@ pub(crate) fn options(args: &JournalArgs) -> JournalOptions {
     options.max_segments(args.max_segments).max_total_bytes(args.max_total_bytes).max_age(args.max_age)
 }
 
-/// How an earlier run affects this one.
-enum Earlier {
-    /// Not at all.
+/// An earlier run and its effect on this one.
+enum EarlierRun {
+    /// There is none, or it is complete.
     None,
     /// It is incomplete and is not resumed.
     Abandoned,
@@ -71,8 +71,8 @@ enum Earlier {
     Resumed(Checkpoint),
 }
 
-impl Earlier {
-    fn look(args: &Args, checkpoint_file: &CheckpointFile, keys: &[String]) -> Result<Self, CliError> {
+impl EarlierRun {
+    fn load(args: &Args, checkpoint_file: &CheckpointFile, keys: &[String]) -> Result<Self, CliError> {
         let run = match checkpoint_file.load() {
             Ok(None) => return Ok(Self::None),
             Ok(Some(run)) => run,
@@ -117,7 +117,7 @@ fn other_inputs(checkpoint_file: &CheckpointFile, run: &Checkpoint) -> CliError 
     .hint("use the same inputs to continue it, or leave out --resume to start from the beginning")
 }
 
-/// Chooses the policy: the option, else that of the interrupted run, else stop. Stores it in `run`.
+/// Chooses the policy: the option, or that of the interrupted run, or stop. Stores it in `run`.
 fn bad_lines(args: &Args, run: &mut Checkpoint) -> Result<BadLines, CliError> {
     let earlier = OnError::parse(&run.on_error).ok();
     let policy = args.on_error.clone().or_else(|| earlier.clone()).unwrap_or(OnError::Stop);
@@ -137,7 +137,7 @@ fn bad_lines(args: &Args, run: &mut Checkpoint) -> Result<BadLines, CliError> {
     })
 }
 
-/// A resumed run may be started from another directory.
+/// Makes the path absolute: a resumed run may be started in another directory.
 fn absolute(policy: OnError) -> OnError {
     let whole = |file: PathBuf| std::path::absolute(&file).unwrap_or(file);
     match policy {

@@ -3,22 +3,22 @@
 use ministore_uring::Stats;
 use serde_json::json;
 
-use super::feed::IngestTotals;
+use super::pipeline::IngestTotals;
 use crate::{
     exit::CliError,
-    latency::{self, COMMIT_POINTS},
+    latency::{self, COMMIT_PERCENTILES},
     output, store, units,
 };
 
-/// How the run ended.
+/// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum RunOutcome {
     Complete,
     Interrupted,
     Failed,
 }
 
-impl Outcome {
+impl RunOutcome {
     fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -30,18 +30,18 @@ impl Outcome {
 
 /// The figures of a run.
 #[derive(Debug)]
-pub(crate) struct Summary {
-    pub(crate) fed: IngestTotals,
+pub(crate) struct RunSummary {
+    pub(crate) totals: IngestTotals,
     pub(crate) seconds: f64,
     pub(crate) stats: Stats,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: RunOutcome,
     pub(crate) start_seq: u64,
 }
 
-impl Summary {
+impl RunSummary {
     pub(crate) fn print(&self) -> Result<(), CliError> {
         if self.is_nothing_to_do() {
-            let already_present = units::count(self.fed.already_present);
+            let already_present = units::count(self.totals.already_present);
             return output::lines([format!(
                 "nothing to do: all {already_present} records are already in the journal"
             )]);
@@ -51,29 +51,37 @@ impl Summary {
 
     /// Whether a resumed run found all its records in the journal.
     fn is_nothing_to_do(&self) -> bool {
-        self.outcome == Outcome::Complete && self.fed.already_present > 0 && self.fed.durable.records == 0
+        self.outcome == RunOutcome::Complete
+            && self.totals.already_present > 0
+            && self.totals.durable.records == 0
     }
 
     pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
-        let (fed, stats) = (self.fed, &self.stats);
-        let rate = units::count(units::rate(fed.durable.records, self.seconds));
-        let byte_rate = units::bytes(units::rate(fed.durable.bytes, self.seconds));
+        let (totals, stats) = (self.totals, &self.stats);
+        let rate = units::count(units::rate(totals.durable.records, self.seconds));
+        let byte_rate = units::bytes(units::rate(totals.durable.bytes, self.seconds));
         let mut rows = vec![
-            ("records", format!("{} durable ({})", units::count(fed.durable.records), self.outcome.name())),
-            ("bytes", format!("{} ({})", units::count(fed.durable.bytes), units::bytes(fed.durable.bytes))),
+            (
+                "records",
+                format!("{} durable ({})", units::count(totals.durable.records), self.outcome.name()),
+            ),
+            (
+                "bytes",
+                format!("{} ({})", units::count(totals.durable.bytes), units::bytes(totals.durable.bytes)),
+            ),
             ("seconds", format!("{:.3}", self.seconds)),
             ("rate", format!("{rate} records/s, {byte_rate}/s")),
             (
                 "commits",
                 format!("{} ({:.1} records per commit)", units::count(stats.groups), self.per_commit()),
             ),
-            ("commit latency", latency::line(&stats.sync, &COMMIT_POINTS)),
+            ("commit latency", latency::line(&stats.sync, &COMMIT_PERCENTILES)),
             ("backend", store::write_path(stats)),
         ];
         let counts = [
-            ("already present", fed.already_present),
-            ("skipped", fed.bad.skipped),
-            ("quarantined", fed.bad.quarantined),
+            ("already present", totals.already_present),
+            ("skipped", totals.bad.skipped),
+            ("quarantined", totals.bad.quarantined),
         ];
         let counts = counts.into_iter().filter(|&(_, lines)| lines > 0);
         rows.extend(counts.map(|(name, lines)| (name, units::counted(lines, "line"))));
@@ -85,20 +93,20 @@ impl Summary {
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
-        let (fed, stats) = (self.fed, &self.stats);
+        let (totals, stats) = (self.totals, &self.stats);
         json!({
             "outcome": self.outcome.name(),
-            "records": fed.durable.records,
-            "bytes": fed.durable.bytes,
+            "records": totals.durable.records,
+            "bytes": totals.durable.bytes,
             "seconds": self.seconds,
-            "records_per_second": units::ratio(fed.durable.records, self.seconds),
-            "bytes_per_second": units::ratio(fed.durable.bytes, self.seconds),
+            "records_per_second": units::ratio(totals.durable.records, self.seconds),
+            "bytes_per_second": units::ratio(totals.durable.bytes, self.seconds),
             "commits": stats.groups,
             "records_per_commit": self.per_commit(),
-            "commit_latency_us": latency::json(&stats.sync, &COMMIT_POINTS),
-            "already_present": fed.already_present,
-            "skipped": fed.bad.skipped,
-            "quarantined": fed.bad.quarantined,
+            "commit_latency_us": latency::json(&stats.sync, &COMMIT_PERCENTILES),
+            "already_present": totals.already_present,
+            "skipped": totals.bad.skipped,
+            "quarantined": totals.bad.quarantined,
             "start_seq": self.start_seq,
             "durable_seq": stats.durable_seq,
             "backend": stats.backend,
@@ -109,6 +117,6 @@ impl Summary {
 
     #[expect(clippy::cast_precision_loss, reason = "a figure for people, shown with one decimal")]
     fn per_commit(&self) -> f64 {
-        units::ratio(self.fed.durable.records, self.stats.groups as f64)
+        units::ratio(self.totals.durable.records, self.stats.groups as f64)
     }
 }

@@ -7,7 +7,7 @@ use ruzstd::decoding::{
     errors::{FrameDecoderError, ReadFrameHeaderError},
 };
 
-/// Large reads, as the decoder reads a few bytes at a time.
+/// The size of reads: the decoder itself reads only a few bytes at a time.
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Decodes frame after frame, skips skippable ones, and verifies the checksum of each frame.

@@ -1,4 +1,4 @@
-//! How the bytes of a segment are used, and the bar that shows it.
+//! The use of the bytes of a segment, and the bar that shows it.
 
 use std::{env, io};
 

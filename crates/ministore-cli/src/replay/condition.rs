@@ -4,7 +4,7 @@ use serde_json::{Number, Value, value::RawValue};
 
 use super::pointer::Pointer;
 
-/// `/type`, which must be there, or `/type="login"`, which must have that value.
+/// `/type`: the value must exist; `/type="login"`: it must equal this value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Condition {
     pointer: Pointer,
@@ -13,7 +13,7 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    /// A name may contain `=`: the value begins after the first `=` that JSON follows.
+    /// Parses a condition. A name may contain `=`: the value starts after the first `=` that is followed by JSON.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let Some((_, after_first)) = text.split_once('=') else {
             return Ok(Self { pointer: Pointer::parse(text)?, value: None });
@@ -31,13 +31,13 @@ impl Condition {
 
     pub(super) fn holds(&self, json: &RawValue) -> bool {
         let Some(found) = self.pointer.find(json) else { return false };
-        // What is nested too deeply to be parsed equals nothing that could be asked for.
+        // A value that is nested too deeply to be parsed equals no value of a condition.
         let equals = |value| serde_json::from_str(found.get()).is_ok_and(|found| same(&found, value));
         self.value.as_ref().is_none_or(equals)
     }
 }
 
-/// JSON has one kind of number: 1 is 1.0.
+/// Compares two values. JSON has one type of number: 1 equals 1.0.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => same_number(one, other),
@@ -53,7 +53,7 @@ fn same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Whole numbers exactly, others as they are rounded.
+/// Compares integers exactly, other numbers as `f64`.
 fn same_number(one: &Number, other: &Number) -> bool {
     let whole = |number: &Number| number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
     match (whole(one), whole(other)) {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_must_be_there_and_a_value_must_be_the_same() {
+    fn pointer_must_exist_and_value_must_match() {
         let json = r#"{"type": "log\u0069n", "n": 1, "deep": {"a": [1, 2.0]}, "x=y": null}"#;
         for condition in [
             "/type",
@@ -84,7 +84,7 @@ mod tests {
             "/x=y=null",
             "/x=y",
         ] {
-            // The last one asks for a value that is no JSON.
+            // The value of the last one is not JSON.
             let expected = condition != "/x=y";
             assert_eq!(
                 Condition::parse(condition)
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_quotes_is_refused_and_shown_with_them() {
+    fn unquoted_text_is_rejected_with_suggestion() {
         let error = Condition::parse("/type=login").unwrap_err();
         assert!(error.contains("'\"login\"'"), "{error}");
         assert!(Condition::parse("type=1").is_err());

@@ -1,4 +1,4 @@
-//! `replay --follow`: records as they become durable, until it is interrupted or its output is closed.
+//! `replay --follow`: writes records as they become durable, until it is interrupted or its output is closed.
 
 use std::{io, io::Write, os::fd::OwnedFd, thread};
 
@@ -18,7 +18,7 @@ use crate::{
     signals::SignalHandler,
 };
 
-/// Flushes the output whenever no further record is available.
+/// Follows the journal. Flushes the output whenever no further record is available.
 pub(super) fn run(args: &Args, out: &mut impl Write) -> Result<ExitStatus, CliError> {
     let reader = reader::open_existing(&args.journal)?;
     let failed = |error: MiniStoreError| CliError::store(&args.journal, &error);
@@ -49,7 +49,7 @@ fn next<'a>(
     follower.next_record().map_err(failed)
 }
 
-/// Otherwise a closed output would be noticed only at the next record.
+/// Stops the follower when the output is closed, without waiting for the next record.
 fn stop_when_output_closes(stop_handle: StopHandle) {
     let Ok(out) = rustix::io::dup(io::stdout()) else { return };
     let watch = move || {
@@ -57,7 +57,7 @@ fn stop_when_output_closes(stop_handle: StopHandle) {
             stop_handle.stop();
         }
     };
-    // Without the thread it is noticed at the next record.
+    // Without the thread, a closed output is noticed at the next record.
     let _ = thread::Builder::new().name("ministore-out".into()).spawn(watch);
 }
 

@@ -1,4 +1,4 @@
-//! `ministore replay` and `ministore tail`: records of a journal, or a part of each, byte for byte as they were appended.
+//! `ministore replay` and `ministore tail`: write records of a journal, or a part of each, byte for byte as they were appended.
 
 mod condition;
 mod follow;
@@ -18,7 +18,7 @@ use condition::Condition;
 use pointer::Pointer;
 use selection::{Flow, RangeFilter};
 
-/// Large enough that the cost of system calls does not matter.
+/// The size of the output buffer: large enough that the cost of system calls does not matter.
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Write the records of a journal to standard output, one JSON line each, oldest first
@@ -91,10 +91,10 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// How many records `tail` shows by default.
+/// The number of records that `tail` writes by default.
 const TAIL_RECORDS: u64 = 10;
 
-/// `ministore tail`: the same with another default.
+/// Runs `ministore tail`: `replay` with another default.
 pub(crate) fn tail(args: Args) -> Result<ExitStatus, CliError> {
     let is_ranged = args.from.is_some() || args.to.is_some();
     let last = args.last.or_else(|| (!is_ranged).then_some(TAIL_RECORDS));

@@ -1,5 +1,4 @@
-//! JSON pointers (RFC 6901) and the values they refer to in a record: the bytes of the value, without parsing numbers or
-//! put in another order.
+//! JSON pointers (RFC 6901). Finds the bytes of a value in a record, without parsing numbers or reordering members.
 
 use std::{borrow::Cow, fmt};
 
@@ -9,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// `/a/0/b`, taken apart.
+/// A parsed pointer, such as `/a/0/b`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pointer {
     tokens: Vec<String>,
@@ -31,7 +30,7 @@ impl Pointer {
             .ok_or_else(|| "'~' is written '~0', and '/' in a name '~1'".to_owned())
     }
 
-    /// The value it points at in this JSON, if there is one. Of several members of the same name the last counts.
+    /// Returns the value in this JSON, if it exists. Of several members with the same name, the last one counts.
     pub(super) fn find<'a>(&self, json: &'a RawValue) -> Option<&'a RawValue> {
         self.tokens.iter().try_fold(json, |value, token| member(value, token))
     }
@@ -51,24 +50,25 @@ fn unescape(token: &str) -> Option<String> {
 
 fn member<'a>(value: &'a RawValue, token: &str) -> Option<&'a RawValue> {
     let mut json = serde_json::Deserializer::from_str(value.get());
-    // What is wrong inside a record is not found here: it was whole JSON when it was appended.
+    // The rest of the record is not validated: it was valid JSON when it was appended.
     match value.get().bytes().next()? {
-        b'{' => json.deserialize_map(InObject(token)).ok()?,
-        b'[' => json.deserialize_seq(InArray(index(token)?)).ok()?,
+        b'{' => json.deserialize_map(MemberVisitor(token)).ok()?,
+        b'[' => json.deserialize_seq(ElementVisitor(index(token)?)).ok()?,
         _ => None,
     }
 }
 
-/// The number of an element: without a sign, and without a leading zero.
+/// Parses the index of an element. A sign or a leading zero is invalid.
 fn index(token: &str) -> Option<usize> {
     let digits = token.bytes().all(|byte| byte.is_ascii_digit());
     let leading_zero = token.len() > 1 && token.starts_with('0');
     if digits && !leading_zero { token.parse().ok() } else { None }
 }
 
-struct InObject<'t>(&'t str);
+/// Returns the value of the member with this name.
+struct MemberVisitor<'t>(&'t str);
 
-impl<'de> Visitor<'de> for InObject<'_> {
+impl<'de> Visitor<'de> for MemberVisitor<'_> {
     type Value = Option<&'de RawValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,8 +77,8 @@ impl<'de> Visitor<'de> for InObject<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(is_it) = members.next_key_seed(Is(self.0))? {
-            if is_it {
+        while let Some(is_match) = members.next_key_seed(NameMatcher(self.0))? {
+            if is_match {
                 found = Some(members.next_value()?);
             } else {
                 members.next_value::<IgnoredAny>()?;
@@ -88,9 +88,10 @@ impl<'de> Visitor<'de> for InObject<'_> {
     }
 }
 
-struct InArray(usize);
+/// Returns the element with this index.
+struct ElementVisitor(usize);
 
-impl<'de> Visitor<'de> for InArray {
+impl<'de> Visitor<'de> for ElementVisitor {
     type Value = Option<&'de RawValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,10 +110,10 @@ impl<'de> Visitor<'de> for InArray {
     }
 }
 
-/// Whether a name is this one, without keeping it.
-struct Is<'t>(&'t str);
+/// Compares a name with this one without copying it.
+struct NameMatcher<'t>(&'t str);
 
-impl<'de> DeserializeSeed<'de> for Is<'_> {
+impl<'de> DeserializeSeed<'de> for NameMatcher<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, name: D) -> Result<bool, D::Error> {
@@ -120,7 +121,7 @@ impl<'de> DeserializeSeed<'de> for Is<'_> {
     }
 }
 
-impl Visitor<'_> for Is<'_> {
+impl Visitor<'_> for NameMatcher<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,7 +133,7 @@ impl Visitor<'_> for Is<'_> {
     }
 }
 
-/// As it is written on the command line.
+/// Formats it as on the command line.
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.tokens.iter().try_for_each(|token| write!(f, "/{}", escape(token)))
@@ -157,7 +158,7 @@ mod tests {
 
     /// The examples of RFC 6901, section 5.
     #[test]
-    fn the_examples_of_the_standard() {
+    fn rfc_6901_examples_are_resolved() {
         let document = r#"{ "foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3, "g|h": 4, "i\\j": 5, "k\"l": 6, " ": 7, "m~n": 8 }"#;
         let cases = [
             ("", document),
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_a_value_stay_as_they_are() {
+    fn value_bytes_are_unchanged() {
         assert_eq!(
             found("/a", r#"{"a": {"z": 1.50, "b":12345678901234567890123}}"#).unwrap(),
             r#"{"z": 1.50, "b":12345678901234567890123}"#
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_found() {
+    fn missing_value_is_not_found() {
         for (pointer, json) in [
             ("/a", "1"),
             ("/a", "[1]"),
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pointer_is_refused() {
+    fn invalid_pointer_is_rejected() {
         for text in ["a", "/~", "/~2", "/a~"] {
             assert!(Pointer::parse(text).is_err(), "{text}");
         }
@@ -231,7 +232,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_finds_what_a_parsed_value_has_there(value in value(), tokens in prop::collection::vec("[a-c~/\"0-2]{0,1}", 0..4)) {
+        fn result_equals_that_of_parsed_value(value in value(), tokens in prop::collection::vec("[a-c~/\"0-2]{0,1}", 0..4)) {
             let pointer: String = tokens.iter().map(|token| format!("/{}", escape(token))).collect();
             let expected = value.pointer(&pointer);
             let found = found(&pointer, &value.to_string()).map(|json| serde_json::from_str(&json).unwrap());

@@ -15,9 +15,9 @@ pub(super) struct RangeFilter<'a> {
     pub(super) from: u64,
     /// The last record.
     to: u64,
-    /// How many records may still be read.
+    /// The number of records that may still be read.
     read_left: u64,
-    /// How many lines may still be written.
+    /// The number of lines that may still be written.
     write_left: u64,
     conditions: &'a [Condition],
     pointer: Option<&'a Pointer>,

@@ -22,7 +22,7 @@ pub(super) struct AccessPolicy {
     gids: Vec<u32>,
 }
 
-/// Without the tokens.
+/// Leaves out the tokens.
 impl std::fmt::Debug for AccessPolicy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AccessPolicy")

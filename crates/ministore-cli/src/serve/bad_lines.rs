@@ -27,8 +27,8 @@ impl BadLinePolicy {
         })
     }
 
-    /// Handles a line without its LF. If it cannot be saved, the client must be disconnected.
-    pub(super) fn take(&self, line: &[u8], metrics: &ServiceMetrics) -> Result<BadLineAction, CliError> {
+    /// Handles a line without its LF. If it cannot be written to the quarantine, the client must be disconnected.
+    pub(super) fn handle(&self, line: &[u8], metrics: &ServiceMetrics) -> Result<BadLineAction, CliError> {
         match self {
             Self::Stop => Ok(BadLineAction::Disconnect),
             Self::Skip => {
@@ -36,7 +36,7 @@ impl BadLinePolicy {
                 Ok(BadLineAction::Skip)
             }
             Self::Quarantine(quarantine) => {
-                quarantine.lock().unwrap_or_else(PoisonError::into_inner).take(line)?;
+                quarantine.lock().unwrap_or_else(PoisonError::into_inner).write_line(line)?;
                 metrics.count_bad(|counts| counts.quarantined += 1);
                 Ok(BadLineAction::Quarantine)
             }

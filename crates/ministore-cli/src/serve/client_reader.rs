@@ -11,17 +11,17 @@ use super::{
     client_writer::Response,
     handshake,
     limits::HANDSHAKE_TIMEOUT,
-    lines::{Input, Lines, ReadEnd},
+    lines::{ClientInput, Lines, ReadEnd},
     metrics::DisconnectReason,
     response::BadLineAction,
     service::Service,
 };
-use crate::ingest::line::{self, Fault};
+use crate::ingest::line::{self, LineError};
 
 /// The length limit of the first line of a client that must authenticate.
 const HANDSHAKE_BYTES_MAX: usize = 4096;
 
-/// How reading ended.
+/// The way reading ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadOutcome {
     /// The client sent its last line.
@@ -56,27 +56,27 @@ impl<'a> ClientReader<'a> {
     }
 
     pub(super) async fn run<R: AsyncRead + Unpin>(&mut self, mut lines: Lines<R>) -> ReadOutcome {
-        let result = self.all(&mut lines).await;
+        let result = self.read_all(&mut lines).await;
         self.service.metrics.bytes.fetch_add(lines.take_bytes(), Ordering::Relaxed);
         // The writing side ends after the last response.
         self.responses = None;
         result.err().unwrap_or(ReadOutcome::Complete)
     }
 
-    async fn all<R: AsyncRead + Unpin>(&mut self, lines: &mut Lines<R>) -> Result<(), ReadOutcome> {
+    async fn read_all<R: AsyncRead + Unpin>(&mut self, lines: &mut Lines<R>) -> Result<(), ReadOutcome> {
         loop {
             let Some(responses) = &self.responses else { return Err(ReadOutcome::Disconnected) };
             let input =
                 lines.next(self.read_timeout(), responses.closed(), self.service.shutdown.wait()).await;
             self.service.metrics.bytes.fetch_add(lines.take_bytes(), Ordering::Relaxed);
             match input {
-                Input::Lines(block) => self.block(&block).await?,
-                Input::TooLong(start) => {
+                ClientInput::Lines(block) => self.process_block(&block).await?,
+                ClientInput::TooLong(start) => {
                     self.line += 1;
                     self.require_auth().await?;
-                    self.bad(&start, &self.too_long()).await?;
+                    self.handle_bad_line(&start, &self.too_long()).await?;
                 }
-                Input::End(end) => return self.end(end).await,
+                ClientInput::End(end) => return self.end(end).await,
             }
             lines.max_record_bytes = self.max_record_bytes();
         }
@@ -91,8 +91,7 @@ impl<'a> ClientReader<'a> {
         }
     }
 
-    async fn block(&mut self, block: &Bytes) -> Result<(), ReadOutcome> {
-        // Of consecutive lines.
+    async fn process_block(&mut self, block: &Bytes) -> Result<(), ReadOutcome> {
         let mut batch = JsonBatch::new();
         for raw in block.strip_suffix(b"\n").unwrap_or(block).split(|&byte| byte == b'\n') {
             self.line += 1;
@@ -103,9 +102,9 @@ impl<'a> ClientReader<'a> {
                 Ok(true) => {}
                 // The lines of a batch are consecutive: a blank or bad line ends it.
                 Ok(false) => self.submit(&mut batch, self.line - 1).await?,
-                Err(fault) => {
+                Err(line_error) => {
                     self.submit(&mut batch, self.line - 1).await?;
-                    self.bad(raw, &fault).await?;
+                    self.handle_bad_line(raw, &line_error).await?;
                 }
             }
         }
@@ -113,7 +112,7 @@ impl<'a> ClientReader<'a> {
     }
 
     /// Adds a line to the batch. Returns `false` if it is blank.
-    fn push(&self, batch: &mut JsonBatch, raw: &[u8]) -> Result<bool, Fault> {
+    fn push(&self, batch: &mut JsonBatch, raw: &[u8]) -> Result<bool, LineError> {
         if raw.strip_suffix(b"\r").unwrap_or(raw).len() > self.service.limits.max_record_bytes {
             return Err(self.too_long());
         }
@@ -123,12 +122,14 @@ impl<'a> ClientReader<'a> {
         }
         let lead = value.start;
         let pushed = line::push(batch, &raw[value]);
-        pushed.map(|()| true).map_err(|fault| Fault { offset: lead + fault.offset, ..fault })
+        pushed
+            .map(|()| true)
+            .map_err(|line_error| LineError { offset: lead + line_error.offset, ..line_error })
     }
 
-    fn too_long(&self) -> Fault {
+    fn too_long(&self) -> LineError {
         let limit = self.service.limits.max_record_bytes;
-        Fault { offset: limit, reason: format!("longer than max_record_bytes ({limit} bytes)") }
+        LineError { offset: limit, reason: format!("longer than max_record_bytes ({limit} bytes)") }
     }
 
     /// Returns whether line 1 is a handshake.
@@ -172,7 +173,7 @@ impl<'a> ClientReader<'a> {
         let count = batch.records();
         self.service.metrics.lines.fetch_add(count, Ordering::Relaxed);
         let lines: RangeInclusive<u64> = last_line + 1 - count..=last_line;
-        // Waits while the queue is full. Nothing is read from this client in the meantime.
+        // Waits while the queue is full. Reading from this client pauses until then.
         match self.service.store.send(Append::json_batch(batch)).await {
             Ok(pending) => self.respond(Response::Committed { pending, lines }).await,
             Err(error) => {
@@ -182,12 +183,12 @@ impl<'a> ClientReader<'a> {
         }
     }
 
-    async fn bad(&mut self, raw: &[u8], fault: &Fault) -> Result<(), ReadOutcome> {
+    async fn handle_bad_line(&mut self, raw: &[u8], line_error: &LineError) -> Result<(), ReadOutcome> {
         let (service, line) = (self.service, self.line);
         service.metrics.lines.fetch_add(1, Ordering::Relaxed);
         service.metrics.bad_lines_total.fetch_add(1, Ordering::Relaxed);
-        let place = format!("{}:{line}:{}: {}", self.peer.name, fault.offset + 1, fault.reason);
-        let action = match service.bad_lines.take(raw, &service.metrics) {
+        let location = format!("{}:{line}:{}: {}", self.peer.name, line_error.offset + 1, line_error.reason);
+        let action = match service.bad_lines.handle(raw, &service.metrics) {
             // The writers of a FIFO cannot be disconnected.
             Ok(BadLineAction::Disconnect) if self.peer.is_fifo => {
                 service.metrics.count_bad(|counts| counts.skipped += 1);
@@ -199,8 +200,8 @@ impl<'a> ClientReader<'a> {
                 BadLineAction::Disconnect
             }
         };
-        service.warn_limited(format_args!("{place} ({})", action.name()));
-        self.respond(Response::Invalid { line, reason: fault.reason.clone(), action }).await?;
+        service.warn_limited(format_args!("{location} ({})", action.name()));
+        self.respond(Response::Invalid { line, reason: line_error.reason.clone(), action }).await?;
         if action == BadLineAction::Disconnect {
             service.metrics.count_disconnect(DisconnectReason::BadLine);
             return Err(ReadOutcome::Disconnected);
@@ -216,7 +217,7 @@ impl<'a> ClientReader<'a> {
                     self.line = next;
                     self.require_auth().await?;
                     let reason = "incomplete line: LF is missing".to_owned();
-                    self.bad(&rest, &Fault { offset: rest.len(), reason }).await?;
+                    self.handle_bad_line(&rest, &LineError { offset: rest.len(), reason }).await?;
                 }
                 Ok(())
             }

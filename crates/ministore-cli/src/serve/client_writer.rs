@@ -33,7 +33,7 @@ pub(super) enum Response {
     Close { reason: String, next: u64 },
 }
 
-/// How writing ended.
+/// The way writing ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WriteEnd {
     All,
@@ -76,7 +76,7 @@ impl<'a, W: AsyncWrite + Unpin> ClientWriter<'a, W> {
 
     /// Runs until the reading side ends. If this side ends first, it stops the reading side.
     pub(super) async fn run(mut self, mut responses: Receiver<Response>) -> WriteEnd {
-        match self.all(&mut responses).await {
+        match self.send_all(&mut responses).await {
             Ok(()) if self.failed => WriteEnd::Failed,
             Ok(()) => WriteEnd::All,
             Err(WriteError::Disconnected) => WriteEnd::Disconnected,
@@ -91,7 +91,7 @@ impl<'a, W: AsyncWrite + Unpin> ClientWriter<'a, W> {
         }
     }
 
-    async fn all(&mut self, responses: &mut Receiver<Response>) -> Result<(), WriteError> {
+    async fn send_all(&mut self, responses: &mut Receiver<Response>) -> Result<(), WriteError> {
         loop {
             let response = match responses.try_recv() {
                 Ok(response) => Some(response),

@@ -58,11 +58,11 @@ impl Fifo {
     pub(super) async fn serve(mut self, service: Arc<Service>) {
         let peer = PeerInfo { name: format!("fifo:{}", self.path.display()), is_fifo: true };
         loop {
-            let taken = client::serve(&service, &peer, &mut self.receiver, tokio::io::sink()).await;
+            let outcome = client::serve(&service, &peer, &mut self.receiver, tokio::io::sink()).await;
             if service.shutdown.is_triggered() {
                 return;
             }
-            if taken == ReadOutcome::StoreFailed {
+            if outcome == ReadOutcome::StoreFailed {
                 tokio::select! {
                     () = service.shutdown.wait() => return,
                     () = sleep(FAILURE_DELAY) => {}

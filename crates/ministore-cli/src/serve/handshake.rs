@@ -1,7 +1,7 @@
 //! Parses the handshake, the first line of a client that requests acknowledgements or authenticates. Pure.
 //!
 //! Line 1 of a connection is a handshake if it is an object with the single key `ministore`; then it is never a record,
-//! whatever its value is. A client whose data could start like that sends a handshake first.
+//! regardless of its value. A client whose data could start like that sends a handshake first.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 const KEY: &str = "ministore";
 
-/// Which acknowledgements a client requests.
+/// The acknowledgements that a client requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum AckMode {
@@ -57,15 +57,15 @@ pub(super) fn read(first_line: &[u8]) -> Option<Result<Handshake, String>> {
 mod tests {
     use super::*;
 
-    fn asks(ack: AckMode) -> Option<Result<Handshake, String>> {
+    fn parsed(ack: AckMode) -> Option<Result<Handshake, String>> {
         Some(Ok(Handshake { ack, token: None }))
     }
 
     #[test]
     fn handshake_is_an_object_with_one_key() {
-        assert_eq!(read(br#"{"ministore":{}}"#), asks(AckMode::None));
-        assert_eq!(read(br#" { "ministore" : {"ack":"record"} } "#), asks(AckMode::Record));
-        assert_eq!(read(br#"{"mini\u0073tore":{"ack":"batch"}}"#), asks(AckMode::Batch));
+        assert_eq!(read(br#"{"ministore":{}}"#), parsed(AckMode::None));
+        assert_eq!(read(br#" { "ministore" : {"ack":"record"} } "#), parsed(AckMode::Record));
+        assert_eq!(read(br#"{"mini\u0073tore":{"ack":"batch"}}"#), parsed(AckMode::Batch));
         let token = read(br#"{"ministore":{"token":"abc"}}"#).unwrap().unwrap().token;
         assert_eq!(token.as_deref(), Some("abc"));
     }

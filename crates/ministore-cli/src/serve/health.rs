@@ -11,17 +11,18 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{metrics::DisconnectReason, service::Service};
 use crate::exit::warn;
 
-/// How often the progress is sampled.
+/// The interval at which the progress is sampled.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Since when records wait and none of them becomes durable or is rejected.
+/// Detects that records wait while none of them becomes durable or is rejected.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    stuck: Mutex<Option<(Progress, Instant)>>,
+    /// The progress at which records started to wait, and when.
+    stuck: Mutex<Option<(DurableProgress, Instant)>>,
 }
 
 /// The highest durable sequence number, and the number of clients whose records failed.
-type Progress = (u64, u64);
+type DurableProgress = (u64, u64);
 
 impl Health {
     /// Samples as long as the service runs.
@@ -35,7 +36,7 @@ impl Health {
         }
     }
 
-    fn sample(&self, progress: Progress, waiting: bool, now: Instant) {
+    fn sample(&self, progress: DurableProgress, waiting: bool, now: Instant) {
         let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
         *stuck = match *stuck {
             Some((before, since)) if waiting && before == progress => Some((before, since)),
@@ -67,7 +68,7 @@ pub(super) async fn watchdog(service: &Service) {
     let mut ticks = every(half);
     loop {
         ticks.tick().await;
-        // Samples are taken less often than a short watchdog interval.
+        // A short watchdog interval can be shorter than the sampling interval.
         if service.health.is_healthy(half.max(2 * SAMPLE_INTERVAL)) {
             notify(&NotifyState::Watchdog);
         } else {

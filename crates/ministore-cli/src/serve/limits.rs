@@ -9,7 +9,7 @@ use crate::exit::warn;
 /// The size of a read from a client, which is also the size of the batches of a fast client.
 pub(super) const CHUNK_BYTES: usize = 16 * 1024;
 
-/// BatchWriter of one client in flight, and bad lines between them.
+/// The maximum number of batches of a client in flight, and bad lines between them.
 pub(super) const MAX_PIPELINED_BATCHES: usize = 8;
 
 /// The size of the response buffer of a client.
@@ -36,15 +36,15 @@ const OTHER_FILES: u64 = 128;
 
 /// Raises the limit of open files as far as the clients need and the system allows.
 pub(super) fn raise_open_files(clients: u32) {
-    let wanted = u64::from(clients) + OTHER_FILES;
+    let required = u64::from(clients) + OTHER_FILES;
     let limit = getrlimit(Resource::Nofile);
     let (Some(soft), hard) = (limit.current, limit.maximum) else { return };
-    if soft >= wanted {
+    if soft >= required {
         return;
     }
-    let raised = hard.map_or(wanted, |hard| hard.min(wanted)).max(soft);
+    let raised = hard.map_or(required, |hard| hard.min(required)).max(soft);
     let set = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: hard });
-    if set.is_err() || raised < wanted {
-        warn(format_args!("{clients} clients need {wanted} open files; the limit is {raised}"));
+    if set.is_err() || raised < required {
+        warn(format_args!("{clients} clients need {required} open files; the limit is {raised}"));
     }
 }

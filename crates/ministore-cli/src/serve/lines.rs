@@ -17,9 +17,9 @@ use super::limits::{CHUNK_BYTES, DRAIN_IDLE_TIMEOUT, DRAIN_TIMEOUT};
 /// The memory of a long line: its bytes, the space to grow, and the copy in the journal queue.
 const COPIES: usize = 3;
 
-/// Input of a client.
+/// The input of a client.
 #[derive(Debug)]
-pub(super) enum Input {
+pub(super) enum ClientInput {
     /// Complete lines, each with its LF.
     Lines(Bytes),
     /// The beginning of a line beyond the limit. The rest of it is skipped.
@@ -34,7 +34,7 @@ pub(super) enum ReadEnd {
     Eof {
         rest: Bytes,
     },
-    /// The connection broke, or the writing side gave up.
+    /// The connection broke, or the writing side ended.
     Disconnected,
     IdleTimeout,
     OutOfMemoryBudget,
@@ -78,29 +78,29 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Waits for lines, at most for `timeout_after`; until `gone`, or until `shutdown` and no data is left.
+    /// Waits for lines, at most for `timeout_after`; until `disconnected`, or until `shutdown` and no data is left.
     pub(super) async fn next(
         &mut self,
         timeout_after: Option<Duration>,
-        gone: impl Future<Output = ()>,
+        disconnected: impl Future<Output = ()>,
         shutdown: impl Future<Output = ()>,
-    ) -> Input {
+    ) -> ClientInput {
         self.shrink();
         let idle = timeout_after.map(|timeout_after| Instant::now() + timeout_after);
-        tokio::pin!(gone, shutdown);
+        tokio::pin!(disconnected, shutdown);
         loop {
             if let Some(input) = self.split_lines() {
                 return input;
             }
             if !self.reserve_budget() {
-                return Input::End(ReadEnd::OutOfMemoryBudget);
+                return ClientInput::End(ReadEnd::OutOfMemoryBudget);
             }
             self.buffer.reserve(CHUNK_BYTES);
             let draining = self.draining.map(|until| until.min(Instant::now() + DRAIN_IDLE_TIMEOUT));
             let mut chunk = (&mut self.buffer).limit(CHUNK_BYTES);
             let read = tokio::select! {
                 biased;
-                () = &mut gone => return Input::End(ReadEnd::Disconnected),
+                () = &mut disconnected => return ClientInput::End(ReadEnd::Disconnected),
                 () = &mut shutdown, if draining.is_none() => {
                     self.draining = Some(Instant::now() + DRAIN_TIMEOUT);
                     continue;
@@ -108,17 +108,17 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 read = until(draining.or(idle), self.reader.read_buf(&mut chunk)) => read,
             };
             match read {
-                None if draining.is_some() => return Input::End(ReadEnd::Shutdown),
-                None => return Input::End(ReadEnd::IdleTimeout),
-                Some(Err(_)) => return Input::End(ReadEnd::Disconnected),
-                Some(Ok(0)) => return Input::End(ReadEnd::Eof { rest: self.buffer.split().freeze() }),
+                None if draining.is_some() => return ClientInput::End(ReadEnd::Shutdown),
+                None => return ClientInput::End(ReadEnd::IdleTimeout),
+                Some(Err(_)) => return ClientInput::End(ReadEnd::Disconnected),
+                Some(Ok(0)) => return ClientInput::End(ReadEnd::Eof { rest: self.buffer.split().freeze() }),
                 Some(Ok(count)) => self.bytes += count as u64,
             }
         }
     }
 
     /// Takes the complete lines from the buffer.
-    fn split_lines(&mut self) -> Option<Input> {
+    fn split_lines(&mut self) -> Option<ClientInput> {
         if self.skipping {
             match memchr::memchr(b'\n', &self.buffer) {
                 Some(at) => {
@@ -132,7 +132,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             let lines = self.buffer.split_to(self.scanned + at + 1).freeze();
             // The part after the last LF has none.
             self.scanned = self.buffer.len();
-            return Some(Input::Lines(lines));
+            return Some(ClientInput::Lines(lines));
         }
         self.scanned = self.buffer.len();
         // One byte more may be the CR of a CR LF.
@@ -141,7 +141,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
         self.skipping = true;
         self.scanned = 0;
-        Some(Input::TooLong(self.buffer.split().freeze()))
+        Some(ClientInput::TooLong(self.buffer.split().freeze()))
     }
 
     /// Shrinks a buffer that has grown for a long line.

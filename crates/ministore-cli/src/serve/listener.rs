@@ -143,7 +143,7 @@ impl Acceptor {
         }
     }
 
-    /// Waits for the clients, at most as long as the slowest may take.
+    /// Waits for the clients to finish, with the timeout of the slowest one.
     async fn finish(mut self) {
         let timeout_after = DRAIN_TIMEOUT + self.service.limits.write_timeout + LINGER_TIMEOUT;
         let all = async { while self.tasks.join_next().await.is_some() {} };

@@ -70,7 +70,7 @@ pub(super) struct ServiceMetrics {
     pub(super) bytes: AtomicU64,
     /// Records acknowledged to clients that requested it.
     pub(super) acknowledged: AtomicU64,
-    bad_lines: Mutex<bad_lines::Counts>,
+    bad_lines: Mutex<bad_lines::BadLineCounts>,
 }
 
 impl ServiceMetrics {
@@ -87,11 +87,11 @@ impl ServiceMetrics {
         DisconnectReason::ALL.into_iter().map(|reason| self.disconnects_for(reason)).sum()
     }
 
-    pub(super) fn count_bad(&self, what: impl FnOnce(&mut bad_lines::Counts)) {
+    pub(super) fn count_bad(&self, what: impl FnOnce(&mut bad_lines::BadLineCounts)) {
         what(&mut self.bad_lines.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(super) fn bad_lines(&self) -> bad_lines::Counts {
+    pub(super) fn bad_lines(&self) -> bad_lines::BadLineCounts {
         *self.bad_lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -30,7 +30,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// `/healthz` fails if records wait longer than this without progress.
 const UNHEALTHY_AFTER: Duration = Duration::from_secs(10);
 
-/// How often the recorder is drained if no client reads the metrics.
+/// The interval at which the recorder is drained if no client reads the metrics.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Installs the recorder. It must be installed before the journal is opened, which registers its metrics then.

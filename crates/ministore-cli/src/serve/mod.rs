@@ -50,7 +50,7 @@ use bad_lines::BadLinePolicy;
 use fifo::Fifo;
 use health::Health;
 use metrics_server::MetricsServer;
-use report::Report;
+use report::ServiceReport;
 use service::Service;
 use shutdown::Shutdown;
 use sockets::UnixSocketGuard;
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     // The service did not start.
     served?;
 
-    let report = Report { service: &service, seconds: begun.elapsed().as_secs_f64(), start_seq };
+    let report = ServiceReport { service: &service, seconds: begun.elapsed().as_secs_f64(), start_seq };
     let printed = match (args.json, is_quiet()) {
         (true, _) => report.print_json(),
         (false, false) => report.print(),

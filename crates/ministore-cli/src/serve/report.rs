@@ -8,28 +8,28 @@ use super::{metrics::DisconnectReason, service::Service};
 use crate::{
     exit::CliError,
     ingest::{
-        batch::Durable,
-        feed::IngestTotals,
-        summary::{Outcome, Summary},
+        batch::DurableTotals,
+        pipeline::IngestTotals,
+        summary::{RunOutcome, RunSummary},
     },
     output, units,
 };
 
 /// The figures of a run of the service.
 #[derive(Debug)]
-pub(super) struct Report<'a> {
+pub(super) struct ServiceReport<'a> {
     pub(super) service: &'a Service,
     pub(super) seconds: f64,
     pub(super) start_seq: u64,
 }
 
-impl Report<'_> {
-    fn summary(&self) -> Summary {
+impl ServiceReport<'_> {
+    fn summary(&self) -> RunSummary {
         let stats = self.service.store.stats();
-        let durable = Durable { records: stats.records, bytes: stats.bytes };
-        let outcome = if stats.poisoned { Outcome::Failed } else { Outcome::Interrupted };
-        let fed = IngestTotals { durable, already_present: 0, bad: self.service.metrics.bad_lines() };
-        Summary { fed, seconds: self.seconds, stats, outcome, start_seq: self.start_seq }
+        let durable = DurableTotals { records: stats.records, bytes: stats.bytes };
+        let outcome = if stats.poisoned { RunOutcome::Failed } else { RunOutcome::Interrupted };
+        let totals = IngestTotals { durable, already_present: 0, bad: self.service.metrics.bad_lines() };
+        RunSummary { totals, seconds: self.seconds, stats, outcome, start_seq: self.start_seq }
     }
 
     pub(super) fn print(&self) -> Result<(), CliError> {

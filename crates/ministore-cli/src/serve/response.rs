@@ -22,7 +22,7 @@ pub(super) fn batch(seqs: &RangeInclusive<u64>, line: u64) -> String {
     format!("{{\"ok\":[{},{}],\"line\":{line}}}\n", seqs.start(), seqs.end())
 }
 
-/// What is done about a bad line.
+/// The action for a bad line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadLineAction {
     Disconnect,

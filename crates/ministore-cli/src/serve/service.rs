@@ -17,7 +17,7 @@ use crate::exit::{CliError, warn};
 /// Limits the warnings about clients, so that a client cannot flood the log.
 const WARNINGS_PER_SECOND: u32 = 10;
 
-/// See the module.
+/// The shared state of the service.
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) store: MiniStore,

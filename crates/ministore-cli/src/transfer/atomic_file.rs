@@ -20,7 +20,7 @@ use crate::{
 /// The temporary name of the file, and the prefix of files that belong to it.
 const NAME: &str = "whole";
 
-/// The directory is removed on drop. One that a killed process left behind is reused.
+/// The directory in which a file is written; removed on drop. A directory that remains from a killed process is reused.
 #[derive(Debug)]
 pub(super) struct AtomicFile {
     target: PathBuf,

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
 
 /// The records that were copied.
 #[derive(Debug, Clone, Copy, Default)]
-struct Copied {
+struct CopyTotals {
     records: u64,
     first_seq: Option<u64>,
 }
@@ -104,7 +104,7 @@ fn to_file(
     reader: &Reader,
     path: &Path,
     signals: &SignalHandler,
-) -> Result<Option<Copied>, CliError> {
+) -> Result<Option<CopyTotals>, CliError> {
     let failed = |error: io::Error| CliError::file(&args.file, "write", &error);
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
@@ -121,10 +121,10 @@ fn copy(
     out: &mut impl Write,
     ended: impl Fn() -> bool,
     failed: impl Fn(io::Error) -> CliError,
-) -> Result<Option<Copied>, CliError> {
+) -> Result<Option<CopyTotals>, CliError> {
     let unread = |error| CliError::store(&args.journal, &error);
     let mut records = reader.raw_records();
-    let mut copied = Copied::default();
+    let mut copied = CopyTotals::default();
     if !args.lines {
         out.write_all(HEADER).map_err(&failed)?;
     }
@@ -140,7 +140,7 @@ fn copy(
     Ok(Some(copied))
 }
 
-fn report(args: &Args, copied: Copied) -> Result<(), CliError> {
+fn report(args: &Args, copied: CopyTotals) -> Result<(), CliError> {
     if args.json {
         return output::json(&json!({
             "journal": args.journal.to_string_lossy(),
@@ -160,7 +160,7 @@ fn report(args: &Args, copied: Copied) -> Result<(), CliError> {
 }
 
 /// Warns if the sequence numbers changed.
-fn warn_about_numbers(args: &Args, copied: Copied) {
+fn warn_about_numbers(args: &Args, copied: CopyTotals) {
     let moved = copied.first_seq.filter(|&first| first > 1 && !args.lines);
     if let Some(first) = moved {
         let (journal, file) = (args.journal.display(), args.file.display());

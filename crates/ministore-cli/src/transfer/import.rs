@@ -161,12 +161,13 @@ fn report(args: &Args, source: &Source, records: u64) -> Result<(), CliError> {
 
 /// The source of the records.
 struct Source {
-    records: Records,
+    records: SourceRecords,
     /// The sequence number of its first record, if it is a journal.
     first_seq: Option<u64>,
 }
 
-enum Records {
+/// The records of the source.
+enum SourceRecords {
     Journal { path: PathBuf, lines: RawRecords },
     Ndjson { input: Input, lines: BufReader<Box<dyn Read + Send>>, number: u64 },
 }
@@ -179,13 +180,14 @@ impl Source {
             Input::check_file(path)?;
             let lines = input.open(|_| {}).map_err(|error| input.failure(&error))?;
             let lines = BufReader::with_capacity(256 * 1024, lines);
-            return Ok(Self { records: Records::Ndjson { input, lines, number: 0 }, first_seq: None });
+            return Ok(Self { records: SourceRecords::Ndjson { input, lines, number: 0 }, first_seq: None });
         }
         let found = verify(path)?;
         if let Some(tail) = &found.torn_tail {
             warn(format_args!("{tail} (torn tail, never acknowledged: not imported)"));
         }
-        let records = Records::Journal { path: path.to_owned(), lines: reader::open(path)?.raw_records() };
+        let records =
+            SourceRecords::Journal { path: path.to_owned(), lines: reader::open(path)?.raw_records() };
         Ok(Self { records, first_seq: found.first_seq() })
     }
 
@@ -193,13 +195,13 @@ impl Source {
     /// would be rejected; a line of JSON is checked as a new record.
     fn push_next(&mut self, writer: &mut BatchWriter<'_>) -> Result<bool, CliError> {
         match &mut self.records {
-            Records::Journal { path, lines } => {
+            SourceRecords::Journal { path, lines } => {
                 let failed = |error| CliError::store(path, &error);
                 let Some(record) = lines.next_record().map_err(failed)? else { return Ok(false) };
                 writer.push_copy(&record)?.map_err(failed)?;
                 Ok(true)
             }
-            Records::Ndjson { input, lines, number } => push_next_line(input, lines, number, writer),
+            SourceRecords::Ndjson { input, lines, number } => push_next_line(input, lines, number, writer),
         }
     }
 }
@@ -225,13 +227,13 @@ fn push_next_line(
             Ok(value) => {
                 let lead = value.start;
                 let pushed = writer.push(&raw[value])?;
-                pushed.map_err(|fault| line::Fault { offset: lead + fault.offset, ..fault })
+                pushed.map_err(|fault| line::LineError { offset: lead + fault.offset, ..fault })
             }
             Err(fault) => Err(fault),
         };
         match pushed {
             Ok(()) => return Ok(true),
-            Err(line::Fault { offset, reason }) => {
+            Err(line::LineError { offset, reason }) => {
                 return Err(CliError::bad_line(&input.name(), *number, offset + 1, reason).hint(
                     "fix the line, or leave it out: use 'ministore ingest' with --on-error skip or quarantine=FILE",
                 ));

@@ -1,5 +1,4 @@
-//! Owns a Chromium without a window, spoken to by its DevTools protocol over two pipes: no port is opened and nothing
-//! is fetched.
+//! A headless Chromium, controlled through the DevTools protocol over two pipes, without a port and without network access.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -12,9 +11,9 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, skipped};
+use crate::support::{TIMEOUT, skipped};
 
-/// Names under which distributions install it.
+/// The names of the program in distributions.
 const NAMES: [&str; 2] = ["chromium", "chromium-browser"];
 
 const FLAGS: [&str; 10] = [
@@ -30,22 +29,23 @@ const FLAGS: [&str; 10] = [
     "--remote-debugging-pipe",
 ];
 
-/// One page in a browser with a profile of its own. Ended when it goes out of scope.
+/// One page in a browser with its own profile. The process is killed on drop.
 pub(crate) struct Browser {
     child: Child,
     input: ChildStdin,
     messages: Receiver<Value>,
     session: Option<String>,
-    asked: u64,
-    /// What was told without being asked for.
+    /// The id of the last request.
+    request_id: u64,
+    /// Events, which are not responses to a request.
     pub(crate) events: Vec<Value>,
     _profile: TempDir,
 }
 
 impl Browser {
-    /// `None`, and a word of it, where there is no Chromium.
+    /// Starts the browser. Returns `None` and reports a skipped test if Chromium is not installed.
     pub(crate) fn start() -> Option<Self> {
-        let Some(program) = NAMES.into_iter().find(|name| is_there(name)) else {
+        let Some(program) = NAMES.into_iter().find(|name| is_installed(name)) else {
             skipped(
                 "SKIPPED: the report in a browser: no chromium in PATH (Debian: apt-get install chromium)",
             );
@@ -62,7 +62,7 @@ impl Browser {
         let output = BufReader::new(child.stdout.take().unwrap());
         let (send, messages) = channel();
         thread::spawn(move || {
-            // Each message ends with a zero byte.
+            // Every message ends with a zero byte.
             for message in output.split(0).map_while(Result::ok) {
                 if send.send(serde_json::from_slice(&message).unwrap()).is_err() {
                     return;
@@ -70,7 +70,7 @@ impl Browser {
             }
         });
         let (session, events) = (None, Vec::new());
-        let mut browser = Self { child, input, messages, session, asked: 0, events, _profile: profile };
+        let mut browser = Self { child, input, messages, session, request_id: 0, events, _profile: profile };
         let target = browser.ask("Target.createTarget", &json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = browser.ask("Target.attachToTarget", &attach);
@@ -81,7 +81,7 @@ impl Browser {
         Some(browser)
     }
 
-    /// Waits until it is loaded.
+    /// Opens a page and waits until it is loaded.
     pub(crate) fn open(&mut self, page: &Path) {
         self.ask("Page.navigate", &json!({ "url": format!("file://{}", page.display()) }));
         while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
@@ -90,25 +90,25 @@ impl Browser {
         }
     }
 
-    /// As wide as that, with light or dark colours.
-    pub(crate) fn show(&mut self, width: u32, scheme: &str) {
+    /// Sets the width of the window and the colour scheme.
+    pub(crate) fn set_viewport(&mut self, width: u32, scheme: &str) {
         let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.ask("Emulation.setDeviceMetricsOverride", &size);
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
         self.ask("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
     }
 
-    /// The value of an expression in the page.
-    pub(crate) fn value(&mut self, expression: &str) -> Value {
-        let asked = json!({ "expression": expression, "returnByValue": true });
-        let mut told = self.ask("Runtime.evaluate", &asked);
-        assert!(told.get("exceptionDetails").is_none(), "{expression}: {told}");
-        told["result"]["value"].take()
+    /// Evaluates an expression in the page.
+    pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
+        let params = json!({ "expression": expression, "returnByValue": true });
+        let mut result = self.ask("Runtime.evaluate", &params);
+        assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
+        result["result"]["value"].take()
     }
 
     pub(crate) fn ask(&mut self, method: &str, params: &Value) -> Value {
-        self.asked += 1;
-        let mut message = json!({ "id": self.asked, "method": method, "params": params });
+        self.request_id += 1;
+        let mut message = json!({ "id": self.request_id, "method": method, "params": params });
         if let Some(session) = &self.session {
             message["sessionId"] = session.clone().into();
         }
@@ -117,7 +117,7 @@ impl Browser {
         self.input.write_all(&bytes).unwrap();
         loop {
             let mut message = self.receive();
-            if message["id"] == self.asked {
+            if message["id"] == self.request_id {
                 assert!(message.get("error").is_none(), "{method}: {message}");
                 return message["result"].take();
             }
@@ -126,7 +126,7 @@ impl Browser {
     }
 
     fn receive(&self) -> Value {
-        self.messages.recv_timeout(PATIENCE).unwrap()
+        self.messages.recv_timeout(TIMEOUT).unwrap()
     }
 }
 
@@ -137,7 +137,7 @@ impl Drop for Browser {
     }
 }
 
-fn is_there(name: &str) -> bool {
-    let asked = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    asked.is_ok_and(|status| status.success())
+fn is_installed(name: &str) -> bool {
+    let status = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }

@@ -2,37 +2,37 @@
 
 use std::fs::{self, OpenOptions};
 
-use crate::support::{Place, Ran, Run, damage};
+use crate::support::{CommandExt, ProgramOutput, TestDir, damage};
 
-/// Two runs, so that there are two groups at least.
-fn two_groups() -> Place {
-    let place = Place::new();
-    place.ingest().run_with(b"{\"n\":1}\n{\"n\":2}\n").ok();
-    place.ingest().run_with(b"{\"n\":3}\n{\"n\":4}\n").ok();
-    place
+/// Creates a journal in two runs, so that it has at least two groups.
+fn two_groups() -> TestDir {
+    let dir = TestDir::new();
+    dir.ingest().run_with_stdin(b"{\"n\":1}\n{\"n\":2}\n").ok();
+    dir.ingest().run_with_stdin(b"{\"n\":3}\n{\"n\":4}\n").ok();
+    dir
 }
 
-/// As a crash leaves it: not closed, and cut in the middle of its last group.
-fn torn() -> Place {
-    let place = two_groups();
-    let file = OpenOptions::new().write(true).open(place.journal()).unwrap();
+/// Creates the state after a crash: not closed, and truncated inside the last group.
+fn torn() -> TestDir {
+    let dir = two_groups();
+    let file = OpenOptions::new().write(true).open(dir.journal()).unwrap();
     file.set_len(file.metadata().unwrap().len() - 20).unwrap();
-    place
+    dir
 }
 
-fn lines_of(ran: &Ran) -> Vec<&str> {
-    ran.out.lines().collect()
+fn lines_of(output: &ProgramOutput) -> Vec<&str> {
+    output.stdout.lines().collect()
 }
 
 #[test]
-fn a_changed_byte_is_found_with_its_place() {
-    let place = two_groups();
-    let changed_at = damage(&place.journal(), "{\"n\":3");
-    let ran = place.command("verify").run().code(1);
-    let lines = lines_of(&ran);
-    assert!(lines[0].starts_with(&format!("{}: byte ", place.journal().display())), "{lines:?}");
+fn changed_byte_is_reported_with_location() {
+    let dir = two_groups();
+    let changed_at = damage(&dir.journal(), "{\"n\":3");
+    let output = dir.command("verify").run().code(1);
+    let lines = lines_of(&output);
+    assert!(lines[0].starts_with(&format!("{}: byte ", dir.journal().display())), "{lines:?}");
     assert!(lines[0].contains(", line 4, record 3: "), "{lines:?}");
-    let json = place.command("verify").arg("--json").run().code(1).json();
+    let json = dir.command("verify").arg("--json").run().code(1).json();
     assert_eq!(json["sound"], false);
     let offset = json["faults"][0]["offset"].as_u64().unwrap();
     assert!(lines[0].contains(&format!("byte {offset},")) && offset <= changed_at, "{json}");
@@ -40,108 +40,108 @@ fn a_changed_byte_is_found_with_its_place() {
 }
 
 #[test]
-fn a_damaged_journal_is_not_written_to() {
-    let place = two_groups();
-    damage(&place.journal(), "{\"n\":1");
-    let before = fs::read(place.journal()).unwrap();
-    let ran = place.ingest().run_with(b"5\n").code(65);
-    assert!(ran.error().contains("damaged at byte"), "{}", ran.error());
-    assert!(fs::read(place.journal()).unwrap() == before);
+fn damaged_journal_is_not_written() {
+    let dir = two_groups();
+    damage(&dir.journal(), "{\"n\":1");
+    let before = fs::read(dir.journal()).unwrap();
+    let output = dir.ingest().run_with_stdin(b"5\n").code(65);
+    assert!(output.error().contains("damaged at byte"), "{}", output.error());
+    assert!(fs::read(dir.journal()).unwrap() == before);
 }
 
 #[test]
-fn replay_of_a_damaged_journal_ends_with_65_and_shows_what_comes_before() {
-    let place = two_groups();
-    damage(&place.journal(), "{\"n\":3");
-    let ran = place.command("replay").run().code(65);
-    assert_eq!(ran.out, "{\"n\":1}\n{\"n\":2}\n");
-    assert_eq!(ran.errors().len(), 1);
+fn replay_prints_records_before_damage() {
+    let dir = two_groups();
+    damage(&dir.journal(), "{\"n\":3");
+    let output = dir.command("replay").run().code(65);
+    assert_eq!(output.stdout, "{\"n\":1}\n{\"n\":2}\n");
+    assert_eq!(output.errors().len(), 1);
 }
 
 #[test]
-fn torn_tail_is_reported_but_no_fault() {
-    let place = torn();
-    let ran = place.command("verify").run().ok();
-    assert!(ran.out.contains("torn tail"), "{}", ran.out);
-    let json = place.command("verify").arg("--json").run().ok().json();
+fn torn_tail_is_reported_but_sound() {
+    let dir = torn();
+    let output = dir.command("verify").run().ok();
+    assert!(output.stdout.contains("torn tail"), "{}", output.stdout);
+    let json = dir.command("verify").arg("--json").run().ok().json();
     assert_eq!((&json["sound"], json["torn_tail"].is_object()), (&true.into(), true));
 }
 
 #[test]
-fn a_dry_run_of_repair_changes_no_byte() {
-    for place in [torn(), {
-        let place = two_groups();
-        damage(&place.journal(), "{\"n\":3");
-        place
+fn repair_dry_run_changes_nothing() {
+    for dir in [torn(), {
+        let dir = two_groups();
+        damage(&dir.journal(), "{\"n\":3");
+        dir
     }] {
-        let before = place.snapshot();
-        let ran = place.command("repair").arg("--dry-run").run();
-        assert!(ran.out.starts_with("would: "), "{ran:?}");
-        assert!(place.snapshot() == before);
+        let before = dir.snapshot();
+        let output = dir.command("repair").arg("--dry-run").run();
+        assert!(output.stdout.starts_with("would: "), "{output:?}");
+        assert!(dir.snapshot() == before);
     }
 }
 
 #[test]
 fn repaired_journal_verifies_and_keeps_its_tail() {
-    for (place, kept) in [(torn(), "{\"n\":3"), (two_groups(), "{\"n\":2")] {
-        damage(&place.journal(), kept);
-        let before = fs::read(place.journal()).unwrap();
-        let ran = place.command("repair").run().ok();
-        assert!(ran.out.starts_with("done: "), "{ran:?}");
-        place.command("verify").run().ok();
-        place.ingest().run_with(b"\"after\"\n").ok();
-        assert!(place.replay().ends_with("\"after\"\n"));
-        let cut = place
+    for (dir, kept) in [(torn(), "{\"n\":3"), (two_groups(), "{\"n\":2")] {
+        damage(&dir.journal(), kept);
+        let before = fs::read(dir.journal()).unwrap();
+        let output = dir.command("repair").run().ok();
+        assert!(output.stdout.starts_with("done: "), "{output:?}");
+        dir.command("verify").run().ok();
+        dir.ingest().run_with_stdin(b"\"after\"\n").ok();
+        assert!(dir.replay().ends_with("\"after\"\n"));
+        let saved = dir
             .snapshot()
             .into_iter()
             .find(|(path, _)| path.to_string_lossy().contains(".truncated-"))
             .unwrap();
-        let name = cut.0.to_string_lossy().into_owned();
+        let name = saved.0.to_string_lossy().into_owned();
         let offset: usize = name.rsplit('-').next().unwrap().parse().unwrap();
-        assert!(before[offset..].starts_with(&cut.1) && !cut.1.is_empty(), "{name}");
+        assert!(before[offset..].starts_with(&saved.1) && !saved.1.is_empty(), "{name}");
     }
 }
 
 #[test]
 fn sound_journal_needs_no_repair() {
-    let place = two_groups();
-    let before = place.snapshot();
-    assert!(place.command("repair").run().ok().out.contains("nothing to repair"));
-    assert!(place.snapshot() == before);
+    let dir = two_groups();
+    let before = dir.snapshot();
+    assert!(dir.command("repair").run().ok().stdout.contains("nothing to repair"));
+    assert!(dir.snapshot() == before);
 }
 
 #[test]
-fn salvage_copies_what_verifies_and_only_reads_the_old_journal() {
-    let place = two_groups();
-    damage(&place.journal(), "{\"n\":1");
-    let (before, new) = (fs::read(place.journal()).unwrap(), place.path("new.jsonl"));
-    let ran = place.command("salvage").arg(&new).run().code(1);
-    assert!(ran.out.contains("lost: "), "{}", ran.out);
-    assert!(fs::read(place.journal()).unwrap() == before);
+fn salvage_copies_verified_records() {
+    let dir = two_groups();
+    damage(&dir.journal(), "{\"n\":1");
+    let (before, new) = (fs::read(dir.journal()).unwrap(), dir.path("new.jsonl"));
+    let output = dir.command("salvage").arg(&new).run().code(1);
+    assert!(output.stdout.contains("lost: "), "{}", output.stdout);
+    assert!(fs::read(dir.journal()).unwrap() == before);
     let replay = crate::support::ministore(["replay".as_ref(), new.as_os_str()]).run().ok();
     assert!(
-        replay.out.ends_with("{\"n\":3}\n{\"n\":4}\n") && !replay.out.contains("\"n\":1"),
+        replay.stdout.ends_with("{\"n\":3}\n{\"n\":4}\n") && !replay.stdout.contains("\"n\":1"),
         "{}",
-        replay.out
+        replay.stdout
     );
     crate::support::ministore(["verify".as_ref(), new.as_os_str()]).run().ok();
 }
 
 #[test]
-fn salvage_of_a_sound_journal_copies_everything() {
-    let place = two_groups();
-    let new = place.path("new.jsonl");
-    place.command("salvage").arg(&new).run().ok();
+fn salvage_sound_journal_copies_all_records() {
+    let dir = two_groups();
+    let new = dir.path("new.jsonl");
+    dir.command("salvage").arg(&new).run().ok();
     assert_eq!(
-        crate::support::ministore(["replay".as_ref(), new.as_os_str()]).run().ok().out,
-        place.replay()
+        crate::support::ministore(["replay".as_ref(), new.as_os_str()]).run().ok().stdout,
+        dir.replay()
     );
 }
 
 #[test]
 fn salvage_overwrites_nothing() {
-    let place = two_groups();
-    let new = place.write("new.jsonl", "mine");
-    place.command("salvage").arg(&new).run().code(73);
+    let dir = two_groups();
+    let new = dir.write("new.jsonl", "mine");
+    dir.command("salvage").arg(&new).run().code(73);
     assert_eq!(fs::read_to_string(new).unwrap(), "mine");
 }

@@ -1,4 +1,4 @@
-//! `doctor`: what it finds and measures, what it says where something is wrong, and that it leaves nothing behind.
+//! `doctor`: its checks, its measurements, its findings, and that it leaves no file.
 
 use std::{
     ffi::OsStr,
@@ -16,11 +16,11 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    refused::{without_io_uring, without_privileges},
-    support::{PATIENCE, Place, Ran, Run, kill, ministore, skipped},
+    os_restrictions::{without_io_uring, without_privileges},
+    support::{CommandExt, ProgramOutput, TIMEOUT, TestDir, kill, ministore, skipped},
 };
 
-/// Long enough for every way to write once.
+/// Long enough for one write with every method.
 const SHORT: [&str; 3] = ["doctor", "--duration", "0.1s"];
 
 fn doctor(dir: impl AsRef<OsStr>) -> Command {
@@ -29,11 +29,11 @@ fn doctor(dir: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Fine, or something to heed: never an error. Whatever disk the tests run on.
-fn examined(ran: Ran) -> Ran {
-    assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
-    assert_eq!(ran.errors(), Vec::<&str>::new(), "{ran:?}");
-    ran
+/// Checks that the command ended with 0 or 1 and without an error, on any disk.
+fn assert_report(output: ProgramOutput) -> ProgramOutput {
+    assert!(matches!(output.code, Some(0 | 1)), "{output:?}");
+    assert_eq!(output.errors(), Vec::<&str>::new(), "{output:?}");
+    output
 }
 
 fn level<'a>(report: &'a Value, check: &str) -> &'a str {
@@ -45,8 +45,8 @@ fn level<'a>(report: &'a Value, check: &str) -> &'a str {
 
 #[test]
 fn doctor_reports_all_and_leaves_directory_unchanged() {
-    let place = Place::new();
-    let ran = examined(doctor(place.dir.path()).run());
+    let dir = TestDir::new();
+    let output = assert_report(doctor(dir.root()).run());
     for name in [
         "kernel",
         "file system",
@@ -69,19 +69,19 @@ fn doctor_reports_all_and_leaves_directory_unchanged() {
         "a journal, io_uring",
         "recommendations",
     ] {
-        assert!(ran.out.contains(name), "{name}: {}", ran.out);
+        assert!(output.stdout.contains(name), "{name}: {}", output.stdout);
     }
-    assert_eq!(place.snapshot().len(), 0);
+    assert_eq!(dir.snapshot().len(), 0);
 }
 
 #[test]
-fn the_json_report_has_a_shape_that_scripts_may_rely_on() {
-    let place = Place::new();
-    let ran = examined(doctor(place.dir.path()).arg("--json").run());
-    let report = ran.json();
+fn json_report_has_documented_fields() {
+    let dir = TestDir::new();
+    let output = assert_report(doctor(dir.root()).arg("--json").run());
+    let report = output.json();
     let worst = report["verdict"].as_str().unwrap();
-    assert_eq!(ran.code, Some(i32::from(["warning", "problem"].contains(&worst))), "{report}");
-    assert_eq!(report["directory"], place.dir.path().to_str().unwrap());
+    assert_eq!(output.code, Some(i32::from(["warning", "problem"].contains(&worst))), "{report}");
+    assert_eq!(report["directory"], dir.root().to_str().unwrap());
     for (object, key) in [("host", "kernel"), ("file_system", "kind"), ("space", "free_bytes")] {
         assert!(!report[object][key].is_null(), "{object}.{key}: {report}");
     }
@@ -94,7 +94,7 @@ fn the_json_report_has_a_shape_that_scripts_may_rely_on() {
     for check in checks {
         assert!(check["check"].is_string() && check["message"].is_string(), "{check}");
         let needed = check["level"] != "ok";
-        assert_eq!(check["detail"].is_string(), needed, "whatever is not ok says why: {check}");
+        assert_eq!(check["detail"].is_string(), needed, "every other level has a detail: {check}");
     }
     let measured = report["measurements"].as_array().unwrap();
     assert_eq!(measured.len(), 20);
@@ -112,20 +112,20 @@ fn the_json_report_has_a_shape_that_scripts_may_rely_on() {
 }
 
 #[test]
-fn without_time_nothing_is_measured() {
-    let place = Place::new();
+fn zero_duration_skips_measurements() {
+    let dir = TestDir::new();
     let args = ["doctor", "--json", "--duration", "0s"];
-    let report = examined(ministore(args).current_dir(place.dir.path()).run()).json();
+    let report = assert_report(ministore(args).current_dir(dir.root()).run()).json();
     assert_eq!((&report["measurements"], level(&report, "sync")), (&Value::Array(vec![]), "note"));
-    assert_eq!(report["directory"], ".", "the directory it is in, unless told");
-    assert_eq!(place.snapshot().len(), 0);
+    assert_eq!(report["directory"], ".", "the default is the current directory");
+    assert_eq!(dir.snapshot().len(), 0);
 }
 
 #[test]
-fn io_uring_refused_is_a_note_that_names_the_filter() {
-    let place = Place::new();
-    let ran = examined(without_io_uring(|| doctor(place.dir.path()).arg("--json").run()));
-    let report = ran.json();
+fn denied_io_uring_is_a_note_with_the_cause() {
+    let dir = TestDir::new();
+    let output = assert_report(without_io_uring(|| doctor(dir.root()).arg("--json").run()));
+    let report = output.json();
     let checks = report["checks"].as_array().unwrap();
     let found = &checks.iter().find(|check| check["check"] == "io_uring").unwrap();
     assert_eq!(found["level"], "note");
@@ -141,41 +141,41 @@ fn io_uring_refused_is_a_note_that_names_the_filter() {
 }
 
 #[test]
-fn a_place_that_is_none_is_66_and_a_forbidden_one_77() {
-    let place = Place::new();
-    let file = place.write("file", "");
-    for (path, code) in [(place.path("missing"), 66), (file.clone(), 66), (place.path("file/below"), 74)] {
-        let ran = doctor(&path).run().code(code);
-        assert!(ran.error().contains(path.to_str().unwrap()), "{ran:?}");
+fn unusable_directory_returns_66_or_77() {
+    let dir = TestDir::new();
+    let file = dir.write("file", "");
+    for (path, code) in [(dir.path("missing"), 66), (file.clone(), 66), (dir.path("file/below"), 74)] {
+        let output = doctor(&path).run().code(code);
+        assert!(output.error().contains(path.to_str().unwrap()), "{output:?}");
     }
-    let dir = place.path("forbidden");
-    fs::create_dir(&dir).unwrap();
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o555)).unwrap();
-    let ran = without_privileges(|| doctor(&dir).run()).code(77);
-    assert!(ran.error().contains("forbidden"), "{ran:?}");
+    let forbidden = dir.path("forbidden");
+    fs::create_dir(&forbidden).unwrap();
+    fs::set_permissions(&forbidden, fs::Permissions::from_mode(0o555)).unwrap();
+    let output = without_privileges(|| doctor(&forbidden).run()).code(77);
+    assert!(output.error().contains("forbidden"), "{output:?}");
     ministore(["doctor", "--duration", "-1s"]).run().code(64);
-    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&forbidden).unwrap().count(), 0);
 }
 
 #[test]
-fn ctrl_c_stops_and_cleans_up() {
+fn signal_stops_and_cleans_up() {
     for signal in [("INT", 130), ("TERM", 143)] {
-        let place = Place::new();
-        let child = ministore(["doctor", "--duration", "600s"]).arg(place.dir.path()).begin();
-        let begun = Instant::now();
-        while !measures(place.dir.path()) {
-            assert!(begun.elapsed() < PATIENCE, "it does not begin to measure");
+        let dir = TestDir::new();
+        let child = ministore(["doctor", "--duration", "600s"]).arg(dir.root()).spawn_with_stdin();
+        let started = Instant::now();
+        while !is_measuring(dir.root()) {
+            assert!(started.elapsed() < TIMEOUT, "the measurement does not start");
             thread::sleep(Duration::from_millis(2));
         }
         kill(&child, signal.0);
-        let ran = Ran::from(child.wait_with_output().unwrap()).code(signal.1);
-        assert_eq!((ran.errors().len(), ran.out.as_str()), (0, ""), "{ran:?}");
-        assert_eq!(fs::read_dir(place.dir.path()).unwrap().count(), 0);
+        let output = ProgramOutput::from(child.wait_with_output().unwrap()).code(signal.1);
+        assert_eq!((output.errors().len(), output.stdout.as_str()), (0, ""), "{output:?}");
+        assert_eq!(fs::read_dir(dir.root()).unwrap().count(), 0);
     }
 }
 
-/// Whether the directory of a measurement has the journal in it that is measured last.
-fn measures(dir: &Path) -> bool {
+/// Whether the journal, which is measured last, exists in the directory of the measurement.
+fn is_measuring(dir: &Path) -> bool {
     let own = fs::read_dir(dir).unwrap().flatten().next();
     own.is_some_and(|own| {
         fs::read_dir(own.path()).is_ok_and(|entries| {
@@ -185,19 +185,19 @@ fn measures(dir: &Path) -> bool {
 }
 
 #[test]
-fn names_that_would_steer_a_terminal_are_shown_without_their_controls() {
-    let place = Place::new();
+fn control_characters_in_names_are_replaced() {
+    let dir = TestDir::new();
     for name in [&b"two\nlines"[..], b"\x1b[31mred", b"not \xff UTF-8", b"-x", b"a b'c\"d"] {
-        let dir = place.dir.path().join(OsStr::from_bytes(name));
-        fs::create_dir(&dir).unwrap();
-        let ran = examined(doctor(&dir).run());
-        assert!(!ran.out.contains('\x1b'), "{ran:?}");
-        let ran = examined(
-            ministore(SHORT).args(["--json", "--"]).arg(name_of(&dir)).current_dir(place.dir.path()).run(),
+        let named = dir.root().join(OsStr::from_bytes(name));
+        fs::create_dir(&named).unwrap();
+        let output = assert_report(doctor(&named).run());
+        assert!(!output.stdout.contains('\x1b'), "{output:?}");
+        let output = assert_report(
+            ministore(SHORT).args(["--json", "--"]).arg(name_of(&named)).current_dir(dir.root()).run(),
         );
-        assert_eq!(ran.out.lines().count(), 1, "{ran:?}");
-        assert!(ran.json()["directory"].is_string());
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "{}", dir.display());
+        assert_eq!(output.stdout.lines().count(), 1, "{output:?}");
+        assert!(output.json()["directory"].is_string());
+        assert_eq!(fs::read_dir(&named).unwrap().count(), 0, "{}", named.display());
     }
 }
 
@@ -206,77 +206,75 @@ fn name_of(path: &Path) -> &OsStr {
 }
 
 #[test]
-fn a_link_to_a_directory_is_followed() {
-    let (place, other) = (Place::new(), Place::new());
-    symlink(other.dir.path(), place.path("link")).unwrap();
-    examined(doctor(place.path("link")).run());
+fn directory_symlink_is_followed() {
+    let (dir, other) = (TestDir::new(), TestDir::new());
+    symlink(other.root(), dir.path("link")).unwrap();
+    assert_report(doctor(dir.path("link")).run());
     assert_eq!(other.snapshot().len(), 0);
 }
 
-/// Runs it on a file system of its own, in a mount namespace that goes away with it. `None`: that needs root.
-fn mounted(options: &str) -> Option<(Value, Ran)> {
-    on_its_own(&format!("mount -t tmpfs -o {options} tmpfs \"$1\""))
+/// Runs it on a new tmpfs in its own mount namespace. Returns `None` without root.
+fn run_on_tmpfs(options: &str) -> Option<(Value, ProgramOutput)> {
+    run_on_mount(&format!("mount -t tmpfs -o {options} tmpfs \"$1\""))
 }
 
-/// The same, mounted at `$1` by a line of shell.
-fn on_its_own(mount: &str) -> Option<(Value, Ran)> {
-    let place = Place::new();
+/// Runs it on a file system that this shell command mounts at `$1`.
+fn run_on_mount(mount: &str) -> Option<(Value, ProgramOutput)> {
+    let dir = TestDir::new();
     let script = format!("{mount} || exit 99; shift; exec \"$@\"");
     let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "sh", "-c", &script, "sh"])
-        .arg(place.dir.path())
-        .arg(env!("CARGO_BIN_EXE_ministore"));
-    command.args(SHORT).arg("--json").arg(place.dir.path());
-    let ran = command.stdin(Stdio::null()).output().ok().map(Ran::from);
-    let refused = |ran: &Ran| ran.code == Some(99) || ran.err.starts_with("unshare: ");
-    let Some(ran) = ran.filter(|ran| !refused(ran)) else {
+    command.args(["--mount", "sh", "-c", &script, "sh"]).arg(dir.root()).arg(env!("CARGO_BIN_EXE_ministore"));
+    command.args(SHORT).arg("--json").arg(dir.root());
+    let output = command.stdin(Stdio::null()).output().ok().map(ProgramOutput::from);
+    let is_unavailable =
+        |output: &ProgramOutput| output.code == Some(99) || output.stderr.starts_with("unshare: ");
+    let Some(output) = output.filter(|output| !is_unavailable(output)) else {
         skipped(&format!("SKIPPED: doctor with `{mount}`: needs root and unshare"));
         return None;
     };
-    let ran = examined(ran);
-    Some((ran.json(), ran))
+    let output = assert_report(output);
+    Some((output.json(), output))
 }
 
 #[test]
-fn a_file_system_in_memory_is_a_warning_and_so_are_its_syncs() {
-    let Some((report, ran)) = mounted("size=100m") else { return };
+fn tmpfs_and_its_syncs_are_warnings() {
+    let Some((report, output)) = run_on_tmpfs("size=100m") else { return };
     assert_eq!(
-        (level(&report, "file system"), level(&report, "sync"), ran.code),
+        (level(&report, "file system"), level(&report, "sync"), output.code),
         ("warning", "warning", Some(1))
     );
     assert_eq!(report["file_system"]["kind"], "tmpfs");
 }
 
 #[test]
-fn an_overlay_without_syncs_is_a_problem() {
+fn volatile_overlay_is_a_problem() {
     let layers = "lowerdir=$1/below,upperdir=$1/above,workdir=$1/work,volatile";
     let mount = format!(
         "mount -t tmpfs layers \"$1\" && mkdir \"$1/below\" \"$1/above\" \"$1/work\" && mount -t overlay -o \"{layers}\" o \"$1\""
     );
-    let Some((report, ran)) = on_its_own(&mount) else { return };
+    let Some((report, output)) = run_on_mount(&mount) else { return };
     let levels = (level(&report, "file system"), level(&report, "mount option"));
-    assert_eq!((levels, ran.code), (("note", "problem"), Some(1)), "{report}");
+    assert_eq!((levels, output.code), (("note", "problem"), Some(1)), "{report}");
 }
 
 #[test]
 fn low_disk_space_fails_without_measuring() {
-    let Some((report, ran)) = mounted("size=16m") else { return };
-    assert_eq!((level(&report, "free space"), ran.code), ("problem", Some(1)));
+    let Some((report, output)) = run_on_tmpfs("size=16m") else { return };
+    assert_eq!((level(&report, "free space"), output.code), ("problem", Some(1)));
     assert_eq!(report["measurements"], Value::Array(vec![]));
-    assert_eq!(level(&report, "locks"), "ok", "what needs little room is tried");
+    assert_eq!(level(&report, "locks"), "ok", "checks that need little space run");
 }
 
 #[test]
-fn a_read_only_file_system_is_a_problem() {
-    let Some((report, ran)) = mounted("ro") else { return };
+fn read_only_file_system_is_a_problem() {
+    let Some((report, output)) = run_on_tmpfs("ro") else { return };
     assert_eq!((level(&report, "mount option"), level(&report, "directory")), ("problem", "problem"));
-    assert_eq!((ran.code, &report["verdict"]), (Some(1), &"problem".into()));
+    assert_eq!((output.code, &report["verdict"]), (Some(1), &"problem".into()));
 }
 
 #[test]
-fn a_full_disk_is_a_problem() {
-    // Two inodes: the root, and one that the directory of the measurement takes, so that no file can be made in it.
-    let Some((report, ran)) = mounted("size=100m,nr_inodes=2") else { return };
-    assert_eq!((level(&report, "writes"), ran.code), ("problem", Some(1)), "{report}");
+fn full_disk_is_a_problem() {
+    // Two inodes: the root and the directory of the measurement, so that no file can be created in it.
+    let Some((report, output)) = run_on_tmpfs("size=100m,nr_inodes=2") else { return };
+    assert_eq!((level(&report, "writes"), output.code), ("problem", Some(1)), "{report}");
 }

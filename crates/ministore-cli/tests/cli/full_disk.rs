@@ -1,39 +1,39 @@
-//! `ingest` where there is no room: a limit on the size of files stands for a full disk.
+//! `ingest` on a full disk, simulated by a file size limit.
 
 use std::process::Command;
 
-use crate::support::{Place, Ran, Run, head, lines};
+use crate::support::{CommandExt, ProgramOutput, TestDir, head, lines};
 
-/// The program where no file may grow beyond 200 KiB or 400 KiB, as the shell counts.
-fn limited(place: &Place, options: &[&str]) -> Ran {
+/// Runs `ingest --resume` with a file size limit of 200 or 400 KiB: shells count differently.
+fn ingest_limited(dir: &TestDir, options: &[&str]) -> ProgramOutput {
     let script = "trap '' XFSZ; ulimit -f 400; exec \"$@\"";
-    let ingest = place.ingest();
+    let ingest = dir.ingest();
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh"]).arg(ingest.get_program()).args(ingest.get_args());
-    command.args(["--json", "--resume"]).args(options).arg(place.path("in.ndjson")).run()
+    command.args(["--json", "--resume"]).args(options).arg(dir.path("in.ndjson")).run()
 }
 
-fn the_run_ends_with_74_and_goes_on_when_there_is_room(options: &[&str]) {
-    let (place, text) = (Place::new(), lines(20_000));
-    let file = place.write("in.ndjson", &text);
+fn check_full_disk(options: &[&str]) {
+    let (dir, text) = (TestDir::new(), lines(20_000));
+    let file = dir.write("in.ndjson", &text);
     for _ in 0..2 {
-        let ran = limited(&place, options).code(74);
-        assert!(ran.error().contains("disk full"), "{ran:?}");
-        let durable = place.durable();
-        assert_eq!(place.replay(), head(&text, durable), "the first lines and no others");
-        assert_eq!(ran.json()["durable_seq"], durable);
+        let output = ingest_limited(&dir, options).code(74);
+        assert!(output.error().contains("disk full"), "{output:?}");
+        let durable = dir.durable();
+        assert_eq!(dir.replay(), head(&text, durable), "the journal contains a prefix of the input");
+        assert_eq!(output.json()["durable_seq"], durable);
     }
-    place.ingest().args(options).arg("--resume").arg(file).run().ok();
-    assert!(place.replay() == text);
-    place.command("verify").run().ok();
+    dir.ingest().args(options).arg("--resume").arg(file).run().ok();
+    assert!(dir.replay() == text);
+    dir.command("verify").run().ok();
 }
 
 #[test]
-fn a_full_disk_loses_no_line() {
-    the_run_ends_with_74_and_goes_on_when_there_is_room(&[]);
+fn full_disk_loses_no_line() {
+    check_full_disk(&[]);
 }
 
 #[test]
-fn a_full_disk_loses_no_line_without_writing_ahead() {
-    the_run_ends_with_74_and_goes_on_when_there_is_room(&["--no-preallocate", "--backend", "blocking"]);
+fn full_disk_without_preallocation_loses_no_line() {
+    check_full_disk(&["--no-preallocate", "--backend", "blocking"]);
 }

@@ -1,10 +1,12 @@
-//! The program `ministore`, run as its users run it: arguments and bytes in, bytes and an exit code out.
+//! Tests of the program `ministore` from outside: arguments and input in, output and an exit code out.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[macro_use]
 mod snapshot;
 
+mod atomic_transfer;
 mod bench;
+mod bench_page;
 mod browser;
 mod colour;
 mod compare;
@@ -15,16 +17,15 @@ mod errors;
 mod follow;
 mod full_disk;
 mod global_options;
-mod hostile;
 mod ingest;
-mod killed;
+mod ingest_kills;
+mod invalid_files;
 mod manual;
 mod on_error;
-mod page;
+mod os_restrictions;
 mod progress;
 mod public_names;
-mod reading;
-mod refused;
+mod read_commands;
 mod resume;
 mod retention;
 mod selection;
@@ -34,4 +35,3 @@ mod snapshots;
 mod support;
 mod terminal;
 mod transfer;
-mod whole;

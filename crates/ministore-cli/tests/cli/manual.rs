@@ -1,4 +1,4 @@
-//! `man` and `completions`: what packages install.
+//! `man` and `completions`, whose output packages install.
 
 use std::{
     fs,
@@ -6,42 +6,42 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{Place, Ran, Run, ministore, skipped};
+use crate::support::{CommandExt, ProgramOutput, TestDir, ministore, skipped};
 
-/// Every subcommand that `--help` lists.
+/// Returns the subcommands that `--help` lists.
 pub(crate) fn subcommands() -> Vec<String> {
-    let help = ministore(["--help"]).run().ok().out;
+    let help = ministore(["--help"]).run().ok().stdout;
     let list = help.split_once("\nCommands:\n").unwrap().1.split_once("\n\n").unwrap().0;
     let names = list.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
-    // `help` is one, too, but has no help of its own.
+    // `help` is listed, too, but has no help text of its own.
     let names = names.map(|line| line.split_whitespace().next().unwrap()).filter(|&name| name != "help");
     names.map(str::to_owned).collect()
 }
 
-/// Whether a tool is there; says loudly where it is not.
-fn has(tool: &str) -> bool {
-    let there = Command::new("sh")
+/// Whether a tool is installed. Reports a skipped test if it is not.
+fn has_tool(tool: &str) -> bool {
+    let is_installed = Command::new("sh")
         .args(["-c", "command -v \"$1\" >/dev/null", "sh", tool])
         .status()
         .unwrap()
         .success();
-    if !there {
+    if !is_installed {
         skipped(&format!("SKIPPED: checking with {tool}: not installed"));
     }
-    there
+    is_installed
 }
 
-fn pages(place: &Place) -> Vec<(String, String)> {
-    ministore(["man".as_ref(), place.dir.path().as_os_str()]).run().ok();
+fn pages(dir: &TestDir) -> Vec<(String, String)> {
+    ministore(["man".as_ref(), dir.root().as_os_str()]).run().ok();
     let text = |(path, bytes): (std::path::PathBuf, Vec<u8>)| {
         (path.file_name().unwrap().to_str().unwrap().to_owned(), String::from_utf8(bytes).unwrap())
     };
-    place.snapshot().into_iter().map(text).collect()
+    dir.snapshot().into_iter().map(text).collect()
 }
 
 #[test]
-fn there_is_a_page_for_every_subcommand_and_each_teaches_by_example() {
-    let pages = pages(&Place::new());
+fn every_subcommand_has_a_page_with_examples() {
+    let pages = pages(&TestDir::new());
     let names: Vec<&str> = pages.iter().map(|(name, _)| &**name).collect();
     let mut expected: Vec<String> = vec!["ministore.1".to_owned()];
     expected.extend(subcommands().iter().map(|name| format!("ministore-{name}.1")));
@@ -56,61 +56,63 @@ fn there_is_a_page_for_every_subcommand_and_each_teaches_by_example() {
     for section in [".SH COMMANDS", ".SH \"EXIT STATUS\"", ".SH FILES", ".SH ENVIRONMENT"] {
         assert!(program.contains(section), "{section}");
     }
-    assert_eq!(ministore(["man"]).run().ok().out, *program, "without a directory it goes to standard output");
+    assert_eq!(ministore(["man"]).run().ok().stdout, *program, "without a directory the page is printed");
 }
 
-/// The example lines of a page are those of `--help`, each on a line of its own.
+/// A page contains the examples of `--help`, each on its own line.
 #[test]
 fn examples_keep_their_lines() {
-    let place = Place::new();
-    let page = pages(&place).into_iter().find(|(name, _)| name == "ministore-replay.1").unwrap().1;
+    let dir = TestDir::new();
+    let page = pages(&dir).into_iter().find(|(name, _)| name == "ministore-replay.1").unwrap().1;
     let examples = page.split_once(".SH EXAMPLES\n.nf\n").unwrap().1.split_once(".fi\n").unwrap().0;
     assert_eq!(examples.lines().count(), 6, "{examples}");
     assert!(examples.lines().all(|line| line.starts_with("ministore replay ")), "{examples}");
 }
 
 #[test]
-fn formatters_of_manuals_have_nothing_to_complain_about() {
-    let place = Place::new();
-    let pages = pages(&place);
-    let silent = |command: &mut Command, file: &Path| {
-        let ran = Ran::from(command.arg(file).stdin(Stdio::null()).output().unwrap());
-        assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{}", file.display());
-        ran.out
+fn man_formatters_report_no_warnings() {
+    let dir = TestDir::new();
+    let pages = pages(&dir);
+    let run_without_warnings = |command: &mut Command, file: &Path| {
+        let output = ProgramOutput::from(command.arg(file).stdin(Stdio::null()).output().unwrap());
+        assert_eq!((output.code, &*output.stderr), (Some(0), ""), "{}", file.display());
+        output.stdout
     };
     for (name, page) in pages {
-        let file = place.path(&name);
-        if has("groff") {
-            let shown =
-                silent(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-P-cbou", "-rLL=100n"]), &file);
+        let file = dir.path(&name);
+        if has_tool("groff") {
+            let shown = run_without_warnings(
+                Command::new("groff").args(["-man", "-Tutf8", "-ww", "-P-cbou", "-rLL=100n"]),
+                &file,
+            );
             assert!(shown.contains("EXAMPLES") && shown.contains("ministore"), "{name}: {shown}");
         }
-        if has("mandoc") {
-            // What it warns of is the parser's library's way with white space.
-            let out = silent(Command::new("mandoc").args(["-Tlint", "-Werror"]), &file);
+        if has_tool("mandoc") {
+            // Warnings about the white space of the generator are not errors.
+            let out = run_without_warnings(Command::new("mandoc").args(["-Tlint", "-Werror"]), &file);
             assert_eq!(out, "", "{name}: {page}");
         }
     }
 }
 
-fn completions(shell: &str) -> (Place, std::path::PathBuf) {
-    let place = Place::new();
-    let script = ministore(["completions", shell]).run().ok().out;
-    let path = place.write("completions", script);
-    (place, path)
+fn completions(shell: &str) -> (TestDir, std::path::PathBuf) {
+    let dir = TestDir::new();
+    let script = ministore(["completions", shell]).run().ok().stdout;
+    let path = dir.write("completions", script);
+    (dir, path)
 }
 
 #[test]
-fn the_shells_accept_their_completions() {
+fn shells_accept_their_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let (_place, path) = completions(shell);
         let script = fs::read_to_string(&path).unwrap();
         for word in ["replay", "export", "pointer", "with-seq"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
-        if has(shell) {
-            let ran = Ran::from(Command::new(shell).arg("-n").arg(&path).output().unwrap());
-            assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{shell}");
+        if has_tool(shell) {
+            let output = ProgramOutput::from(Command::new(shell).arg("-n").arg(&path).output().unwrap());
+            assert_eq!((output.code, &*output.stderr), (Some(0), ""), "{shell}");
         }
     }
     for shell in ["elvish", "powershell"] {
@@ -121,7 +123,7 @@ fn the_shells_accept_their_completions() {
 
 #[test]
 fn bash_completes_subcommands_and_options() {
-    if !has("bash") {
+    if !has_tool("bash") {
         return;
     }
     let (_place, path) = completions("bash");
@@ -129,11 +131,11 @@ fn bash_completes_subcommands_and_options() {
         let script = "source \"$1\"; shift; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
                       _ministore ministore \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"; \
                       printf '%s\\n' \"${COMPREPLY[@]}\"";
-        let ran = Ran::from(
+        let output = ProgramOutput::from(
             Command::new("bash").args(["-c", script, "bash"]).arg(&path).args(words).output().unwrap(),
         );
-        assert_eq!((ran.code, &*ran.err), (Some(0), ""));
-        ran.out
+        assert_eq!((output.code, &*output.stderr), (Some(0), ""));
+        output.stdout
     };
     assert_eq!(complete(&["ministore", "rep"]), "replay\nrepair\n");
     assert_eq!(complete(&["ministore", "replay", "--poi"]), "--pointer\n");
@@ -141,9 +143,9 @@ fn bash_completes_subcommands_and_options() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_73_with_a_hint() {
-    let place = Place::new();
-    let ran = ministore(["man".as_ref(), place.path("no").as_os_str()]).run().code(73);
-    assert!(ran.error().contains("ministore.1: cannot create"), "{ran:?}");
-    assert!(ran.hint().contains("mkdir -p"), "{ran:?}");
+fn missing_directory_returns_73_with_hint() {
+    let dir = TestDir::new();
+    let output = ministore(["man".as_ref(), dir.path("no").as_os_str()]).run().code(73);
+    assert!(output.error().contains("ministore.1: cannot create"), "{output:?}");
+    assert!(output.hint().contains("mkdir -p"), "{output:?}");
 }

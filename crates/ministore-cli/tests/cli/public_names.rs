@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{
     manual::subcommands,
-    serve::Service,
-    support::{Place, Run, damage, lines, ministore},
+    serve::ServeProcess,
+    support::{CommandExt, TestDir, damage, lines, ministore},
 };
 
 #[test]
@@ -32,7 +32,7 @@ fn public_names_match_the_list() {
     );
 }
 
-/// All names, one per line, each with the kind of name in front.
+/// Returns all names, one per line, each after its kind.
 fn names() -> String {
     let mut names = BTreeSet::new();
     command_line(&mut names);
@@ -44,7 +44,7 @@ fn names() -> String {
 }
 
 fn command_line(names: &mut BTreeSet<String>) {
-    let help = ministore(["--help"]).run().ok().out;
+    let help = ministore(["--help"]).run().ok().stdout;
     options("", &help, names);
     for line in help.lines() {
         let alias = line.split_once("[alias: ").or_else(|| line.split_once("[aliases: "));
@@ -60,12 +60,12 @@ fn command_line(names: &mut BTreeSet<String>) {
     }
     for subcommand in subcommands() {
         names.insert(format!("command {subcommand}"));
-        let help = ministore([&*subcommand, "--help"]).run().ok().out;
+        let help = ministore([&*subcommand, "--help"]).run().ok().stdout;
         options(&subcommand, &help, names);
     }
 }
 
-/// Flags with their value names, and environment variables, out of a help text.
+/// Collects flags with their value names, and environment variables, from a help text.
 fn options(subcommand: &str, help: &str, names: &mut BTreeSet<String>) {
     const GLOBAL: [&str; 5] = ["--help", "--verbose", "--quiet", "--color", "--no-color"];
     for line in help.lines() {
@@ -82,7 +82,7 @@ fn options(subcommand: &str, help: &str, names: &mut BTreeSet<String>) {
 }
 
 fn manual(names: &mut BTreeSet<String>) {
-    let page = ministore(["man"]).run().ok().out;
+    let page = ministore(["man"]).run().ok().stdout;
     for section in ["FILES", "ENVIRONMENT"] {
         let text = page.split_once(&format!(".SH {section}\n")).unwrap().1;
         let text = text.split("\n.SH ").next().unwrap();
@@ -96,79 +96,78 @@ fn manual(names: &mut BTreeSet<String>) {
     }
 }
 
-/// The fields of every report, from real runs.
+/// Collects the fields of every report from real runs.
 fn reports(names: &mut BTreeSet<String>) {
-    let place = Place::new();
-    place.ingest().args(["--max-segment-bytes", "4KiB"]).run_with(lines(100).as_bytes()).ok();
-    let store = ministore_uring::JournalOptions::new().open_blocking(place.journal()).unwrap();
+    let dir = TestDir::new();
+    dir.ingest().args(["--max-segment-bytes", "4KiB"]).run_with_stdin(lines(100).as_bytes()).ok();
+    let store = ministore_uring::JournalOptions::new().open_blocking(dir.journal()).unwrap();
     store.blocking().hold("HOLD", 1).unwrap();
     store.blocking().close().unwrap();
-    let input = place.write("in.ndjson", "1\n");
-    let dir = place.path("empty");
-    fs::create_dir(&dir).unwrap();
+    let input = dir.write("in.ndjson", "1\n");
+    let empty = dir.path("empty");
+    fs::create_dir(&empty).unwrap();
     let mut report = |name: &str, command: &mut Command| {
-        let ran = command.arg("--json").run();
-        for line in ran.out.lines() {
+        let output = command.arg("--json").run();
+        for line in output.stdout.lines() {
             fields(&format!("json {name}"), &serde_json::from_str(line).unwrap(), names);
         }
-        ran
+        output
     };
-    report("ingest", place.ingest().arg(&input)).ok();
-    report("get", place.command("get").arg("1")).ok();
-    report("replay", place.command("replay").args(["--limit", "1"])).ok();
-    report("import", ministore(["import".as_ref(), input.as_os_str()]).arg(place.path("imported.jsonl")))
-        .ok();
-    report("export", place.command("export").arg(place.path("plain.jsonl"))).ok();
+    report("ingest", dir.ingest().arg(&input)).ok();
+    report("get", dir.command("get").arg("1")).ok();
+    report("replay", dir.command("replay").args(["--limit", "1"])).ok();
+    report("import", ministore(["import".as_ref(), input.as_os_str()]).arg(dir.path("imported.jsonl"))).ok();
+    report("export", dir.command("export").arg(dir.path("plain.jsonl"))).ok();
     let bench = ["bench", "--duration", "200ms", "--warm-up", "0", "-c", "2", "--rate", "100", "--dir"];
-    let bench = report("bench", ministore(bench).arg(&dir)).ok();
+    let bench = report("bench", ministore(bench).arg(&empty)).ok();
     let mut other = bench.json();
     other["host"]["kernel"] = "other".into();
-    let (a, b) = (place.write("a.json", &bench.out), place.write("b.json", other.to_string()));
+    let (a, b) = (dir.write("a.json", &bench.stdout), dir.write("b.json", other.to_string()));
     report("compare", ministore(["compare"]).args([a, b])).ok();
-    report("doctor", ministore(["doctor", "--duration", "100ms"]).arg(&dir));
-    report("repair", place.command("repair").arg("--dry-run")).ok();
-    damage(&place.path("journal.jsonl.001"), "{\"n\":1");
-    let file = fs::OpenOptions::new().write(true).open(place.journal()).unwrap();
+    report("doctor", ministore(["doctor", "--duration", "100ms"]).arg(&empty));
+    report("repair", dir.command("repair").arg("--dry-run")).ok();
+    damage(&dir.path("journal.jsonl.001"), "{\"n\":1");
+    let file = fs::OpenOptions::new().write(true).open(dir.journal()).unwrap();
     file.set_len(file.metadata().unwrap().len() - 20).unwrap();
-    report("inspect", &mut place.command("inspect")).ok();
-    report("verify", &mut place.command("verify")).code(1);
-    report("repair", place.command("repair").arg("--dry-run")).code(1);
-    report("salvage", place.command("salvage").arg(place.path("salvaged.jsonl"))).code(1);
+    report("inspect", &mut dir.command("inspect")).ok();
+    report("verify", &mut dir.command("verify")).code(1);
+    report("repair", dir.command("repair").arg("--dry-run")).code(1);
+    report("salvage", dir.command("salvage").arg(dir.path("salvaged.jsonl"))).code(1);
 }
 
-/// The fields and kinds of errors.
+/// Collects the fields and kinds of errors.
 fn errors(names: &mut BTreeSet<String>) {
-    let place = Place::new();
-    place.ingest().run_with(b"{\"n\":1}\n{\"n\":2}\n").ok();
+    let dir = TestDir::new();
+    dir.ingest().run_with_stdin(b"{\"n\":1}\n{\"n\":2}\n").ok();
     let mut error = |command: &mut Command, stdin: &[u8]| {
-        let ran = command.arg("--json").run_with(stdin);
-        let error: Value = serde_json::from_str(ran.err.lines().last().unwrap()).unwrap();
+        let output = command.arg("--json").run_with_stdin(stdin);
+        let error: Value = serde_json::from_str(output.stderr.lines().last().unwrap()).unwrap();
         names.insert(format!("error kind {}", error["kind"].as_str().unwrap()));
-        assert_eq!(error["exit_code"].as_i64(), ran.code.map(i64::from), "{error}");
+        assert_eq!(error["exit_code"].as_i64(), output.code.map(i64::from), "{error}");
         fields("json error", &error, names);
     };
-    error(&mut place.ingest(), b"{\n");
-    error(place.command("get").arg("7"), b"");
-    error(ministore(["verify"]).arg(place.path("missing")), b"");
+    error(&mut dir.ingest(), b"{\n");
+    error(dir.command("get").arg("7"), b"");
+    error(ministore(["verify"]).arg(dir.path("missing")), b"");
     error(&mut ministore(["verify"]), b"");
-    damage(&place.journal(), "{\"n\":1");
-    error(&mut place.command("replay"), b"");
+    damage(&dir.journal(), "{\"n\":1");
+    error(&mut dir.command("replay"), b"");
 }
 
-/// Metrics, wire messages, the summary and the threads of the service.
+/// Collects the metrics, wire messages, summary fields and threads of the service.
 fn service(names: &mut BTreeSet<String>) {
-    let mut service = Service::start(&["--metrics", "127.0.0.1:0", "--on-error", "skip"]);
+    let mut service = ServeProcess::start(&["--metrics", "127.0.0.1:0", "--on-error", "skip"]);
     for ack in ["record", "batch"] {
-        let mut client = service.tcp();
+        let mut client = service.connect_tcp();
         client.send(format!("{}\n1\nx\n", json!({ "ministore": { "ack": ack } })));
-        for answer in client.finish() {
-            fields("wire", &answer, names);
+        for response in client.finish() {
+            fields("wire", &response, names);
         }
     }
-    let mut rejected = service.tcp();
+    let mut rejected = service.connect_tcp();
     rejected.send("{\"ministore\":{\"ack\":\"x\"}}\n");
-    for answer in rejected.finish() {
-        fields("wire", &answer, names);
+    for response in rejected.finish() {
+        fields("wire", &response, names);
     }
     for line in service.get("/metrics").1.lines() {
         if let Some(metric) = line.strip_prefix("# TYPE ") {
@@ -177,25 +176,25 @@ fn service(names: &mut BTreeSet<String>) {
             names.insert(format!("metric {}", line.split(' ').next().unwrap()));
         }
     }
-    let tasks = fs::read_dir(format!("/proc/{}/task", service.id().id())).unwrap();
+    let tasks = fs::read_dir(format!("/proc/{}/task", service.child().id())).unwrap();
     for task in tasks.flatten() {
         if let Ok(name) = fs::read_to_string(task.path().join("comm")) {
-            // The kernel's own workers have the process id in their names.
+            // The names of kernel workers contain the process id.
             if !name.starts_with("iou-") {
                 names.insert(format!("thread {}", name.trim()));
             }
         }
     }
-    // Truncated while it is open: the next append fails, and the service with it.
-    let mut client = service.tcp().asks("record");
-    fs::OpenOptions::new().write(true).open(service.place.journal()).unwrap().set_len(20).unwrap();
+    // Truncated while it is open: the next append fails and ends the service.
+    let mut client = service.connect_tcp().with_acks("record");
+    fs::OpenOptions::new().write(true).open(service.dir.journal()).unwrap().set_len(20).unwrap();
     client.send("2\n");
-    for answer in client.hear_all() {
-        fields("wire", &answer, names);
+    for response in client.receive_all() {
+        fields("wire", &response, names);
     }
-    let ran = service.wait().code(74);
-    fields("json serve", &ran.json(), names);
-    let error: Value = serde_json::from_str(ran.err.lines().last().unwrap()).unwrap();
+    let output = service.wait().code(74);
+    fields("json serve", &output.json(), names);
+    let error: Value = serde_json::from_str(output.stderr.lines().last().unwrap()).unwrap();
     names.insert(format!("error kind {}", error["kind"].as_str().unwrap()));
     fields("json error", &error, names);
 }

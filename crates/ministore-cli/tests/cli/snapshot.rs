@@ -1,62 +1,62 @@
-//! Owns what a snapshot of a run holds: the command line, the exit code and both outputs, with everything taken out that is
-//! another each time. `snapshot!(place, command)` runs a command and compares; `snapshot!(place, command, stdin)` gives it
-//! something to read; `snapshot!(figures place, command)` takes out measured figures, too.
+//! Defines the content of a snapshot: the command line, the exit code and both outputs, without values that differ from run to
+//! run. `snapshot!(dir, command)` runs a command and compares; `snapshot!(dir, command, stdin)` also passes input;
+//! `snapshot!(figures dir, command)` also removes measured figures.
 //!
-//! To accept what is new: `INSTA_UPDATE=always cargo test --test cli snapshots::`, and read the difference. With `INSTA_UPDATE=no`,
-//! and wherever `CI` is set, nothing is written; a difference fails in any case.
+//! To accept changes, run `INSTA_UPDATE=always cargo test --test cli snapshots::` and review the difference. Nothing is written
+//! with `INSTA_UPDATE=no` or if `CI` is set; a difference always fails the test.
 
 use std::process::Command;
 
 use insta::Settings;
 
-use crate::support::{Place, Ran};
+use crate::support::{ProgramOutput, TestDir};
 
 macro_rules! snapshot {
-    (figures $place:expr, $command:expr) => {
-        snapshot!(@ $crate::snapshot::without_figures(&$place), $place, $command, b"")
+    (figures $dir:expr, $command:expr) => {
+        snapshot!(@ $crate::snapshot::without_figures(&$dir), $dir, $command, b"")
     };
-    (figures $place:expr, $command:expr, $stdin:expr) => {
-        snapshot!(@ $crate::snapshot::without_figures(&$place), $place, $command, $stdin)
+    (figures $dir:expr, $command:expr, $stdin:expr) => {
+        snapshot!(@ $crate::snapshot::without_figures(&$dir), $dir, $command, $stdin)
     };
-    ($place:expr, $command:expr) => {
-        snapshot!(@ $crate::snapshot::settings(&$place), $place, $command, b"")
+    ($dir:expr, $command:expr) => {
+        snapshot!(@ $crate::snapshot::settings(&$dir), $dir, $command, b"")
     };
-    ($place:expr, $command:expr, $stdin:expr) => {
-        snapshot!(@ $crate::snapshot::settings(&$place), $place, $command, $stdin)
+    ($dir:expr, $command:expr, $stdin:expr) => {
+        snapshot!(@ $crate::snapshot::settings(&$dir), $dir, $command, $stdin)
     };
-    // A `match`, so that the command lives until it was compared.
-    (@ $settings:expr, $place:expr, $command:expr, $stdin:expr) => {
+    // A `match` keeps the command alive until the comparison.
+    (@ $settings:expr, $dir:expr, $command:expr, $stdin:expr) => {
         match $command {
             command => {
-                let ran = $crate::support::Run::run_with(command, $stdin);
-                $settings.bind(|| insta::assert_snapshot!($crate::snapshot::shown(command, &ran)));
-                ran
+                let output = $crate::support::CommandExt::run_with_stdin(command, $stdin);
+                $settings.bind(|| insta::assert_snapshot!($crate::snapshot::shown(command, &output)));
+                output
             }
         }
     };
 }
 
-/// What was typed, and all that came of it. What the engine says about this machine is left out.
-pub(crate) fn shown(command: &Command, ran: &Ran) -> String {
+/// Formats the command line, the exit code and the output, without warnings of the library, which depend on the machine.
+pub(crate) fn shown(command: &Command, output: &ProgramOutput) -> String {
     let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
     let err: String =
-        ran.err.lines().filter(|line| !line.contains("WARN")).map(|line| format!("{line}\n")).collect();
-    let code = ran.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
+        output.stderr.lines().filter(|line| !line.contains("WARN")).map(|line| format!("{line}\n")).collect();
+    let code = output.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
     let mut text = format!("$ ministore {}\nexit code: {code}\n", args.join(" "));
-    for (name, output) in [("standard output", &ran.out), ("standard error", &err)] {
-        if !output.is_empty() {
-            text += &format!("--- {name}\n{output}");
+    for (name, content) in [("standard output", &output.stdout), ("standard error", &err)] {
+        if !content.is_empty() {
+            text += &format!("--- {name}\n{content}");
         }
     }
     text
 }
 
-/// Everything that is another on another machine, or another time: directories, processes, versions.
-pub(crate) fn settings(place: &Place) -> Settings {
+/// Returns the filters for values that differ between machines and runs: directories, processes, versions.
+pub(crate) fn settings(dir: &TestDir) -> Settings {
     let mut settings = Settings::clone_current();
     settings.set_omit_expression(true);
-    let dir = place.dir.path();
-    for path in [dir.canonicalize().unwrap(), dir.to_path_buf()] {
+    let root = dir.root();
+    for path in [root.canonicalize().unwrap(), root.to_path_buf()] {
         settings.add_filter(&escaped(path.to_str().unwrap()), "DIR");
     }
     settings.add_filter(r"process \d+", "process PID");
@@ -66,9 +66,9 @@ pub(crate) fn settings(place: &Place) -> Settings {
     settings
 }
 
-/// And what was measured, or depends on how appends met: numbers behind the names of such figures.
-pub(crate) fn without_figures(place: &Place) -> Settings {
-    let mut settings = settings(place);
+/// Returns [`settings`] that also remove measured figures, and figures that depend on how appends are grouped.
+pub(crate) fn without_figures(dir: &TestDir) -> Settings {
+    let mut settings = settings(dir);
     for (pattern, replacement) in [
         (
             r"(?m)^(seconds|rate|append latency|commit latency|commits|appends|bytes|backend)( +).*$",
@@ -82,7 +82,7 @@ pub(crate) fn without_figures(place: &Place) -> Settings {
     settings
 }
 
-/// For a regular expression.
+/// Escapes a text for a regular expression.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! Owns what every test of the program needs: a place for files, the program, and what it left behind.
+//! Helpers of all tests: a directory for files, commands that run the program, and their output.
 
 use std::{
     ffi::OsStr,
@@ -15,21 +15,25 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A test that has waited so long has found a fault.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// A test fails if it has to wait longer than this.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A fresh directory with a journal in it.
-pub(crate) struct Place {
-    pub(crate) dir: TempDir,
+/// A temporary directory for a journal and other files.
+pub(crate) struct TestDir {
+    temp: TempDir,
 }
 
-impl Place {
+impl TestDir {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { temp: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.temp.path()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.root().join(name)
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
@@ -42,17 +46,17 @@ impl Place {
         path
     }
 
-    /// `ministore ingest JOURNAL`, with more to follow.
+    /// Returns `ministore ingest JOURNAL`; the caller adds more arguments.
     pub(crate) fn ingest(&self) -> Command {
         self.command("ingest")
     }
 
-    /// `ministore serve JOURNAL`, with more to follow.
+    /// Returns `ministore serve JOURNAL`; the caller adds more arguments.
     pub(crate) fn serve(&self) -> Command {
         self.command("serve")
     }
 
-    /// Any subcommand that begins with the journal.
+    /// Returns a subcommand with the journal as its first argument.
     pub(crate) fn command(&self, subcommand: &str) -> Command {
         let mut command = ministore([subcommand]);
         command.arg(self.journal());
@@ -60,27 +64,27 @@ impl Place {
     }
 
     pub(crate) fn replay(&self) -> String {
-        self.command("replay").run().ok().out
+        self.command("replay").run().ok().stdout
     }
 
-    /// Every file with its bytes, in the order of the names.
+    /// Returns the path and the content of every file, sorted by path.
     pub(crate) fn snapshot(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let paths = fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let paths = fs::read_dir(self.root()).unwrap().map(|entry| entry.unwrap().path());
         let mut files: Vec<_> = paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
         files.sort();
         files
     }
 
-    /// Records that a reader of the journal finds now.
+    /// Counts the records that a reader of the journal finds.
     pub(crate) fn durable(&self) -> usize {
         Reader::open(self.journal()).unwrap().records::<IgnoredAny>().map_while(Result::ok).count()
     }
 
-    /// Waits until a reader of the journal finds so many records.
+    /// Waits until a reader of the journal finds this many records.
     pub(crate) fn wait_for_durable(&self, records: usize) {
-        let begun = Instant::now();
+        let started = Instant::now();
         while self.durable() < records {
-            assert!(begun.elapsed() < PATIENCE, "{} of {records} records", self.durable());
+            assert!(started.elapsed() < TIMEOUT, "{} of {records} records", self.durable());
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -102,15 +106,15 @@ pub(crate) fn ministore<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> C
     command
 }
 
-/// What the program left behind.
+/// The exit code and the output of the program.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct ProgramOutput {
     pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-impl Ran {
+impl ProgramOutput {
     #[track_caller]
     pub(crate) fn ok(self) -> Self {
         self.code(0)
@@ -123,17 +127,16 @@ impl Ran {
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap()
+        serde_json::from_str(&self.stdout).unwrap()
     }
 
-    /// Standard error without what the engine has to say about this machine, and without the hint.
+    /// Returns the lines of standard error, without warnings of the library and without the hint.
     #[track_caller]
     pub(crate) fn errors(&self) -> Vec<&str> {
         self.errors_and_hint().0
     }
 
-    /// The one line on standard error that says what is wrong. The next one says what to do about it, unless a signal
-    /// came: then somebody knows.
+    /// Returns the only error line. A hint must follow it, except after a signal, which the user sent.
     #[track_caller]
     pub(crate) fn error(&self) -> &str {
         let (errors, hint) = self.errors_and_hint();
@@ -144,49 +147,49 @@ impl Ran {
         errors[0]
     }
 
-    /// What it says is to be done about that.
+    /// Returns the text of the hint.
     #[track_caller]
     pub(crate) fn hint(&self) -> &str {
         &self.errors_and_hint().1.unwrap()["hint: ".len()..]
     }
 
-    /// There is one hint at most, and it is the last line.
+    /// Splits off the hint: at most one, in the last line.
     #[track_caller]
     fn errors_and_hint(&self) -> (Vec<&str>, Option<&str>) {
-        let mut lines: Vec<&str> = self.err.lines().filter(|line| !line.contains("WARN")).collect();
+        let mut lines: Vec<&str> = self.stderr.lines().filter(|line| !line.contains("WARN")).collect();
         let hint = lines.pop_if(|line| line.starts_with("hint: "));
         assert!(!lines.iter().any(|line| line.starts_with("hint: ")), "{self:?}");
         (lines, hint)
     }
 }
 
-impl From<Output> for Ran {
+impl From<Output> for ProgramOutput {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 }
 
-pub(crate) trait Run {
-    fn run(&mut self) -> Ran;
-    /// With so much on standard input, and then its end.
-    fn run_with(&mut self, stdin: &[u8]) -> Ran;
-    /// With standard input kept open.
-    fn begin(&mut self) -> Child;
+pub(crate) trait CommandExt {
+    fn run(&mut self) -> ProgramOutput;
+    /// Runs it with these bytes on standard input.
+    fn run_with_stdin(&mut self, stdin: &[u8]) -> ProgramOutput;
+    /// Starts it with standard input open.
+    fn spawn_with_stdin(&mut self) -> Child;
 }
 
-impl Run for Command {
-    fn run(&mut self) -> Ran {
+impl CommandExt for Command {
+    fn run(&mut self) -> ProgramOutput {
         self.output().unwrap().into()
     }
 
-    fn run_with(&mut self, stdin: &[u8]) -> Ran {
-        let mut child = self.begin();
+    fn run_with_stdin(&mut self, stdin: &[u8]) -> ProgramOutput {
+        let mut child = self.spawn_with_stdin();
         feed(&mut child, stdin);
         child.wait_with_output().unwrap().into()
     }
 
-    fn begin(&mut self) -> Child {
+    fn spawn_with_stdin(&mut self) -> Child {
         self.stdin(Stdio::piped()).spawn().unwrap()
     }
 }
@@ -206,7 +209,7 @@ pub(crate) fn kill(child: &Child, signal: &str) {
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }
 
-/// So many lines of JSON, each one different, of lengths from some 20 to some 300 bytes.
+/// Returns `count` different lines of JSON of about 20 to 300 bytes.
 pub(crate) fn lines(count: usize) -> String {
     let filler = "äb\\\"c ".repeat(40);
     let line = |n: usize| {
@@ -216,17 +219,17 @@ pub(crate) fn lines(count: usize) -> String {
     (0..count).map(line).collect()
 }
 
-/// The first lines of a text.
+/// Returns the first `count` lines of a text.
 pub(crate) fn head(text: &str, count: usize) -> &str {
     let end = text.match_indices('\n').nth(count.wrapping_sub(1)).map_or(0, |(at, _)| at + 1);
     &text[..end]
 }
 
-/// Changes one byte in the first place where `text` stands in the file; returns the place.
+/// Changes the last byte of the first occurrence of `text` in the file; returns its offset.
 pub(crate) fn damage(path: &Path, text: &str) -> u64 {
     let mut bytes = fs::read(path).unwrap();
-    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
-    let at = at + text.len() - 1;
+    let start = bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+    let at = start + text.len() - 1;
     bytes[at] ^= 1;
     fs::write(path, bytes).unwrap();
     at as u64

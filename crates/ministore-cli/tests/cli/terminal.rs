@@ -1,4 +1,4 @@
-//! Owns the terminal that a test gives to the program.
+//! A pseudo-terminal for the program.
 
 use std::{
     ffi::OsStr,
@@ -14,44 +14,48 @@ use rustix::{
     termios::{Winsize, tcsetwinsize},
 };
 
-use crate::support::Ran;
+use crate::support::ProgramOutput;
 
-/// Which outputs are the terminal.
+/// The outputs that are connected to the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shown {
-    /// Standard error alone.
-    Errors,
-    /// Both.
-    All,
+pub(crate) enum TerminalOutput {
+    /// Only standard error.
+    Stderr,
+    /// Standard output and standard error.
+    Both,
 }
 
-/// Runs it on a terminal of so many columns; with what it showed there.
-pub(crate) fn on_a_terminal(command: &mut Command, which: Shown, columns: u16) -> (Ran, String) {
-    let (end, shown) = terminal(columns);
-    let out = match which {
-        Shown::Errors => Stdio::piped(),
-        Shown::All => end.try_clone().unwrap().into(),
+/// Runs a command on a terminal of this width. Returns its result and the text on the terminal.
+pub(crate) fn on_a_terminal(
+    command: &mut Command,
+    outputs: TerminalOutput,
+    columns: u16,
+) -> (ProgramOutput, String) {
+    let (tty, shown) = terminal(columns);
+    let out = match outputs {
+        TerminalOutput::Stderr => Stdio::piped(),
+        TerminalOutput::Both => tty.try_clone().unwrap().into(),
     };
-    let child = command.env("TERM", "xterm").stdout(out).stderr(end).spawn().unwrap();
-    // The command keeps the terminal's other end open.
+    let child = command.env("TERM", "xterm").stdout(out).stderr(tty).spawn().unwrap();
+    // The command object must not keep the terminal open.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let ran = Ran::from(child.wait_with_output().unwrap());
-    (ran, shown.join().unwrap())
+    let output = ProgramOutput::from(child.wait_with_output().unwrap());
+    (output, shown.join().unwrap())
 }
 
-/// The end for the program, and what is read from the other one until nobody has the first open any more.
+/// Returns the terminal for the program, and a thread that reads the text on it until the program closes it.
 fn terminal(columns: u16) -> (File, JoinHandle<String>) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     tcsetwinsize(&terminal, Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap();
-    let end = File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes())).unwrap();
+    let tty = File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes())).unwrap();
     let shown = thread::spawn(move || {
         let mut shown = Vec::new();
-        // An error is the end.
+        // Reading fails with EIO after the program has closed the terminal.
         let _ = File::from(terminal).read_to_end(&mut shown);
         String::from_utf8_lossy(&shown).replace("\r\n", "\n")
     });
-    (end, shown)
+    (tty, shown)
 }

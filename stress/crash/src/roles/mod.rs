@@ -1,7 +1,7 @@
-//! What the program does, by its first argument.
+//! The roles of the program, selected by its first argument.
 
+pub(crate) mod abrupt_exit;
 pub(crate) mod driver;
-pub(crate) mod ends;
-pub(crate) mod forks;
+pub(crate) mod fork;
 pub(crate) mod reader;
 pub(crate) mod writer;

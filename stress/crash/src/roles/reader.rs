@@ -1,47 +1,53 @@
-//! Reads over and over while others write, die and recover.
+//! A process that reads repeatedly while other processes write, die and recover.
 
 use std::{
     collections::HashMap,
     io::{ErrorKind::NotFound, Read, stdin},
 };
 
-use ministore_crash::{child::tell, entry::Entry, entry::Mark};
+use ministore_crash::{
+    child::report,
+    record::{RecordId, TestRecord},
+};
 use ministore_uring::{MiniStore, MiniStoreError, Reader};
 
-/// Reads whenever it is asked to (once for all that was asked meanwhile), until its standard input ends: never an
-/// error, never half a record, never another record under a number that it has seen, and never fewer than before.
+/// Scans the journal on each request on standard input, until standard input ends. Requests that arrive during a scan
+/// are answered by one scan. A scan must not fail, return a damaged record, return another record under a known number,
+/// or find fewer records than the previous one.
 pub(crate) fn run(path: &str) {
-    let (mut readings, mut records) = (0, 0);
-    let mut seen = Seen::default();
+    let (mut scans, mut records) = (0, 0);
+    let mut history = ReadHistory::default();
     while stdin().lock().read(&mut [0; 4096]).expect("it can be read") > 0 {
-        // All of it now and then, else the end: reading all of it would take ever longer.
-        let from = if readings % 100 == 0 { 1 } else { seen.newest.saturating_sub(30).max(1) };
-        records += seen.read(path, from);
-        readings += 1;
+        // Most scans read only the end, because a full scan takes longer as the journal grows.
+        let from = if scans % 100 == 0 { 1 } else { history.newest.saturating_sub(30).max(1) };
+        records += history.scan(path, from);
+        scans += 1;
     }
-    tell(&format!("read {readings} {records}"));
+    report(&format!("read {scans} {records}"));
 }
 
+/// The records that earlier scans returned.
 #[derive(Debug, Default)]
-struct Seen {
+struct ReadHistory {
     newest: u64,
-    marks: HashMap<u64, Mark>,
+    ids: HashMap<u64, RecordId>,
 }
 
-impl Seen {
-    fn read(&mut self, path: &str, from: u64) -> u64 {
+impl ReadHistory {
+    fn scan(&mut self, path: &str, from: u64) -> u64 {
         let (mut count, mut last) = (0, None);
-        for record in Reader::open(path).expect("it can be opened").records_from::<Entry>(from) {
+        for record in Reader::open(path).expect("it can be opened").records_from::<TestRecord>(from) {
             let record = match record {
                 Ok(record) => record,
-                // Retention has overtaken this reading, and says so: the next one begins behind what is gone.
+                // Retention has deleted the segment before this scan reached it. The next scan starts after the
+                // deleted records.
                 Err(MiniStoreError::Io { source }) if source.kind() == NotFound => return count,
                 Err(error) => panic!("a reader failed from {from}: {error}"),
             };
-            assert!(record.value.is_whole(), "record {}: {:?}", record.seq, record.value);
+            assert!(record.value.is_intact(), "record {}: {:?}", record.seq, record.value);
             assert!(last.is_none_or(|last| record.seq == last + 1), "record {} follows {last:?}", record.seq);
-            let mark = *self.marks.entry(record.seq).or_insert(record.value.mark);
-            assert_eq!(record.value.mark, mark, "record {} is another one than before", record.seq);
+            let id = *self.ids.entry(record.seq).or_insert(record.value.id);
+            assert_eq!(record.value.id, id, "record {} differs from an earlier scan", record.seq);
             last = Some(record.seq);
             count += 1;
         }
@@ -52,14 +58,14 @@ impl Seen {
     }
 }
 
-/// Tries to open the journal for writing, and tells what came of it.
+/// Tries to open the journal for writing and reports the result.
 pub(crate) fn try_to_open(path: &str) {
     match MiniStore::open_blocking(path) {
         Ok(store) => {
             store.blocking().close().expect("it can be closed");
-            tell("free");
+            report("free");
         }
-        Err(MiniStoreError::Locked { pid, .. }) => tell(&format!("locked {}", pid.unwrap_or(0))),
+        Err(MiniStoreError::Locked { pid, .. }) => report(&format!("locked {}", pid.unwrap_or(0))),
         Err(error) => panic!("{error}"),
     }
 }

@@ -1,97 +1,98 @@
-//! Writes until it is killed, and tells what is acknowledged.
+//! A process that appends until it is killed and reports each acknowledgement.
 
 use std::{thread, time::Instant};
 
 use ministore_crash::{
-    child::tell,
-    entry::{Entry, Mark},
-    place::On,
-    rounds::Writing,
+    child::report,
+    record::{RecordId, TestRecord},
+    rounds::WriterConfig,
+    workdir::BackendArg,
 };
 use ministore_uring::{Append, JournalOptions, MiniStore, OpenReport, PendingAppend};
 
-/// Appends of one thread in flight at a time, where it does not wait for each.
+/// Appends that one pipelined thread has in flight.
 const IN_FLIGHT: usize = 6;
 
-/// As [`Writing`] says.
+/// Appends from three threads, with the options of [`WriterConfig`].
 pub(crate) fn run(args: &[&str]) {
-    let writing = Writing::from_args(args);
-    let store = &opened(writing.options(), args[1]);
-    let round = writing.round;
+    let config = WriterConfig::from_args(args);
+    let store = &open(config.options(), args[1]);
+    let round = config.round;
     thread::scope(|scope| {
-        scope.spawn(move || one_by_one(store, round, 0));
-        scope.spawn(move || one_by_one(store, round, 1));
-        scope.spawn(move || many_in_flight(store, round, 2));
+        scope.spawn(move || append_one_by_one(store, round, 0));
+        scope.spawn(move || append_one_by_one(store, round, 1));
+        scope.spawn(move || append_pipelined(store, round, 2));
     });
 }
 
-/// Opens the journal, recovering it, and closes it.
+/// Opens the journal, which recovers it, and closes it.
 pub(crate) fn open_only(backend: &str, path: &str) {
-    let backend: On = backend.parse().expect("a backend");
-    let store = opened(JournalOptions::new().backend(backend.0), path);
+    let backend: BackendArg = backend.parse().expect("a backend");
+    let store = open(JournalOptions::new().backend(backend.0), path);
     store.blocking().close().expect("it can be closed");
-    tell("closed");
+    report("closed");
 }
 
-/// Tells before and after, so that whoever kills this process knows what it hit.
-pub(super) fn opened(options: JournalOptions, path: &str) -> MiniStore {
-    tell("opening");
-    let begun = Instant::now();
+/// Opens the journal and reports before and after, so that the parent process knows what a kill interrupted.
+pub(super) fn open(options: JournalOptions, path: &str) -> MiniStore {
+    report("opening");
+    let started = Instant::now();
     let store = options.open_blocking(path).unwrap_or_else(|error| panic!("cannot open: {error}"));
-    let took = begun.elapsed();
+    let took = started.elapsed();
     let OpenReport { next_seq, truncated, rotation_completed, .. } = store.open_report();
-    let cut = truncated.as_ref().map_or(0, |cut| cut.bytes);
-    tell(&format!("opened {} {next_seq} {cut} {rotation_completed}", took.as_micros()));
+    let truncated_bytes = truncated.as_ref().map_or(0, |tail| tail.bytes);
+    report(&format!("opened {} {next_seq} {truncated_bytes} {rotation_completed}", took.as_micros()));
     store
 }
 
-fn first_mark(round: u32, writer: u32) -> Mark {
-    Mark { round, writer, count: 0, place: 0 }
+fn first_id(round: u32, writer: u32) -> RecordId {
+    RecordId { round, writer, count: 0, index: 0 }
 }
 
-/// The records of the append that begins with this one.
-fn append_of(first: Mark) -> Vec<Mark> {
-    (0..first.of()).map(|place| Mark { place, ..first }).collect()
+/// Returns the records of the append that begins with `first`.
+fn append_ids(first: RecordId) -> Vec<RecordId> {
+    (0..first.batch_len()).map(|index| RecordId { index, ..first }).collect()
 }
 
-fn submit(store: &MiniStore, marks: &[Mark]) -> PendingAppend {
-    let entries = marks.iter().map(|&mark| Entry::new(mark));
-    match marks {
-        [mark] => store.blocking().submit(&Entry::new(*mark)),
-        _ => store.blocking().send(Append::batch(entries).expect("it can be serialized")),
+fn submit(store: &MiniStore, ids: &[RecordId]) -> PendingAppend {
+    let records = ids.iter().map(|&id| TestRecord::new(id));
+    match ids {
+        [id] => store.blocking().submit(&TestRecord::new(*id)),
+        _ => store.blocking().send(Append::batch(records).expect("it can be serialized")),
     }
     .expect("it is accepted")
 }
 
-/// In one write, so that the line stands there whole for every record or for none.
-fn acknowledge(first: u64, marks: &[Mark]) {
-    for (seq, mark) in (first..).zip(marks) {
-        let Mark { round, writer, count, place } = mark;
-        tell(&format!("ack {seq} {round} {writer} {count} {place}"));
+fn acknowledge(first_seq: u64, ids: &[RecordId]) {
+    for (seq, id) in (first_seq..).zip(ids) {
+        let RecordId { round, writer, count, index } = id;
+        report(&format!("ack {seq} {round} {writer} {count} {index}"));
     }
 }
 
-pub(super) fn one_by_one(store: &MiniStore, round: u32, writer: u32) -> ! {
-    let mut next = first_mark(round, writer);
+/// Appends, waiting for each acknowledgement.
+pub(super) fn append_one_by_one(store: &MiniStore, round: u32, writer: u32) -> ! {
+    let mut next = first_id(round, writer);
     loop {
-        let marks = append_of(next);
-        let first = submit(store, &marks).wait().expect("it is made durable").seq;
-        acknowledge(first, &marks);
+        let ids = append_ids(next);
+        let first_seq = submit(store, &ids).wait().expect("it is made durable").seq;
+        acknowledge(first_seq, &ids);
         next.count += 1;
     }
 }
 
-pub(super) fn many_in_flight(store: &MiniStore, round: u32, writer: u32) -> ! {
-    let mut next = first_mark(round, writer);
+/// Appends with [`IN_FLIGHT`] appends in flight.
+pub(super) fn append_pipelined(store: &MiniStore, round: u32, writer: u32) -> ! {
+    let mut next = first_id(round, writer);
     loop {
         let mut in_flight = Vec::new();
         for _ in 0..IN_FLIGHT {
-            let marks = append_of(next);
-            in_flight.push((submit(store, &marks), marks));
+            let ids = append_ids(next);
+            in_flight.push((submit(store, &ids), ids));
             next.count += 1;
         }
-        for (pending, marks) in in_flight {
-            acknowledge(pending.wait().expect("it is made durable").seq, &marks);
+        for (pending, ids) in in_flight {
+            acknowledge(pending.wait().expect("it is made durable").seq, &ids);
         }
     }
 }

@@ -1,65 +1,65 @@
-//! SIGKILL at random moments. `KILLED_ROUNDS=5000` for a longer run, `KILLED_SEED=7` for another one.
+//! SIGKILL at random moments. `CRASH_ROUNDS=5000` runs longer, `CRASH_SEED=7` makes other choices.
 
 use std::env;
 
 use ministore_crash::{
-    place::{On, shout},
-    recovery::{self, Crash},
-    rounds,
+    recovery::{self, CrashState, RecoveryKillConfig},
+    rounds::{self, KillConfig},
+    workdir::{self, BackendArg, print_uncaptured},
 };
 use ministore_uring::Backend;
 
-use super::{parent, program};
+use super::{base_dir, on_each_backend, program};
 
-fn number(name: &str, default: u32) -> u32 {
+fn env_number(name: &str, default: u32) -> u32 {
     env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-fn no_acknowledged_record_is_lost_over_hundreds_of_kills(on: Backend) {
-    let rounds = number("KILLED_ROUNDS", 100);
-    let seed = number("KILLED_SEED", 1).into();
-    let (program, parent) = (program().into(), parent().into());
-    let on = On(on);
-    if !ministore_crash::place::backends(super::parent()).contains(&on) {
+fn check_kills(backend: Backend) {
+    let rounds = env_number("CRASH_ROUNDS", 100);
+    let seed = env_number("CRASH_SEED", 1).into();
+    let backend = BackendArg(backend);
+    if !workdir::backends(base_dir()).contains(&backend) {
         return;
     }
-    let figures = rounds::run(&rounds::Run { program, parent, on, rounds, seed });
-    shout(format_args!("{on}: {figures}"));
-    assert_eq!(figures.kills, rounds);
+    let config = KillConfig { program: program().into(), base_dir: base_dir().into(), backend, rounds, seed };
+    let stats = rounds::run(&config);
+    print_uncaptured(format_args!("{backend}: {stats}"));
+    assert_eq!(stats.kills, rounds);
     assert!(
-        figures.in_open > 0 && figures.in_rotation > 0,
-        "a run that hits nothing shows nothing: {figures}"
+        stats.in_open > 0 && stats.in_rotation > 0,
+        "the kills interrupted no recovery or no rotation: {stats}"
     );
-    assert!(figures.acknowledged > 0 && figures.readings > 0, "{figures}");
+    assert!(stats.acknowledged > 0 && stats.scans > 0, "{stats}");
 }
 
-// Two tests, so that they run side by side.
+// One test per backend, so that they run in parallel.
 
 #[test]
-fn no_acknowledged_record_is_lost_over_hundreds_of_kills_on_uring() {
-    no_acknowledged_record_is_lost_over_hundreds_of_kills(Backend::Uring);
-}
-
-#[test]
-fn no_acknowledged_record_is_lost_over_hundreds_of_kills_on_blocking_calls() {
-    no_acknowledged_record_is_lost_over_hundreds_of_kills(Backend::Blocking);
+fn acknowledged_records_survive_kills_on_uring() {
+    check_kills(Backend::Uring);
 }
 
 #[test]
-fn a_recovery_that_is_killed_again_and_again_comes_to_its_end() {
-    super::on_each_backend(|on| {
-        for crash in [Crash::Torn, Crash::Archived] {
-            let run = recovery::Run {
+fn acknowledged_records_survive_kills_on_blocking() {
+    check_kills(Backend::Blocking);
+}
+
+#[test]
+fn repeatedly_killed_recovery_completes() {
+    on_each_backend(|backend| {
+        for state in [CrashState::Torn, CrashState::Rotated] {
+            let config = RecoveryKillConfig {
                 program: program().into(),
-                parent: parent().into(),
-                on,
-                crash,
-                kills: number("KILLED_ROUNDS", 100) / 10,
-                seed: number("KILLED_SEED", 1).into(),
+                base_dir: base_dir().into(),
+                backend,
+                state,
+                kills: env_number("CRASH_ROUNDS", 100) / 10,
+                seed: env_number("CRASH_SEED", 1).into(),
             };
-            let figures = recovery::run(&run);
-            shout(format_args!("{crash:?} on {on}: {figures}"));
-            assert!(figures.in_recovery > 0 && figures.recovered > 0, "{figures}");
+            let stats = recovery::run(&config);
+            print_uncaptured(format_args!("{state:?} on {backend}: {stats}"));
+            assert!(stats.in_recovery > 0 && stats.recovered > 0, "{stats}");
         }
     });
 }

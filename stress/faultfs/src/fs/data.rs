@@ -1,21 +1,21 @@
-//! What is done to the content of files.
+//! Operations on the content of files.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
 use fuser::{FileHandle, INodeNo};
 use rustix::io::Errno;
 
-use super::{Core, Handle};
-use crate::{protocol::AfterFailure, unsynced::Change};
+use super::{Core, OpenHandle};
+use crate::{protocol::UnsyncedData, unsynced::Change};
 
-/// What direct reads and writes are made of: a real disk refuses anything else.
+/// The unit of direct reads and writes: a real disk rejects other offsets and lengths.
 const SECTOR_BYTES: u64 = 512;
 
 impl Core {
     pub(super) fn open(&self, ino: INodeNo, writing: bool, direct: bool) -> io::Result<FileHandle> {
         let inode = self.inode(ino)?;
         let file = inode.open_file(writing)?;
-        Ok(self.add_handle(Handle::File { file, inode: inode.number, direct }))
+        Ok(self.add_handle(OpenHandle::File { file, inode: inode.number, direct }))
     }
 
     pub(super) fn read(&self, handle: FileHandle, offset: u64, count: usize) -> io::Result<Vec<u8>> {
@@ -29,13 +29,13 @@ impl Core {
                     more => filled += more,
                 }
             }
-            // Never longer than asked for: the kernel turns that into an error.
+            // Never longer than requested: the kernel turns that into an error.
             bytes.truncate(filled);
             Ok(bytes)
         })
     }
 
-    /// How many bytes were written: at most `limit`, and no more than there is room for.
+    /// Writes at most `limit` bytes and no more than the space limit allows. Returns their number.
     pub(super) fn write(
         &self,
         handle: FileHandle,
@@ -49,18 +49,18 @@ impl Core {
             let len = file.metadata()?.len();
             let mut count = bytes.len().min(limit) as u64;
             let growth = (offset + count).saturating_sub(len.max(offset));
-            let (granted, refusal) = self.faults.take_room(growth);
+            let (granted, refusal) = self.faults.reserve_space(growth);
             count -= growth - granted;
             match refusal {
-                // The kernel would make an EIO of a short direct write: a disk says that there is no room.
+                // The kernel turns a short direct write into EIO, but a real disk reports the lack of space.
                 Some(errno) if direct || count == 0 => {
-                    self.faults.give_room_back(granted);
+                    self.faults.release_space(granted);
                     return Err(errno.into());
                 }
                 _ => {}
             }
             let bytes = bytes[..count as usize].to_vec();
-            unsynced.make(file, inode, Change::Write { offset, bytes })?;
+            unsynced.apply(file, inode, Change::Write { offset, bytes })?;
             Ok(count as u32)
         })
     }
@@ -79,33 +79,33 @@ impl Core {
         let file = inode.open_file(true)?;
         let mut unsynced = self.unsynced();
         let before = file.metadata()?.len();
-        unsynced.make(&file, inode.number, Change::SetLen(len))?;
-        self.faults.give_room_back(before.saturating_sub(len));
+        unsynced.apply(&file, inode.number, Change::SetLen(len))?;
+        self.faults.release_space(before.saturating_sub(len));
         Ok(())
     }
 
-    /// What a failed writeback does.
-    pub(super) fn abandon(&self, ino: INodeNo, what: AfterFailure) -> io::Result<()> {
+    /// Applies the effect of a failed writeback to the unsynced data of a file.
+    pub(super) fn fail_writeback(&self, ino: INodeNo, unsynced_data: UnsyncedData) -> io::Result<()> {
         let inode = self.inode(ino)?;
         let mut unsynced = self.unsynced();
-        match what {
-            AfterFailure::Kept => Ok(()),
-            AfterFailure::Forgotten => {
-                unsynced.lose(inode.number);
+        match unsynced_data {
+            UnsyncedData::Kept => Ok(()),
+            UnsyncedData::Forgotten => {
+                unsynced.forget_changes(inode.number);
                 Ok(())
             }
-            AfterFailure::Reverted => unsynced.revert(&inode.open_file(true)?, inode.number),
+            UnsyncedData::Reverted => unsynced.revert(&inode.open_file(true)?, inode.number),
         }
     }
 
     fn with_file<T>(
         &self,
         handle: FileHandle,
-        act: impl FnOnce(&File, u64, bool) -> io::Result<T>,
+        operation: impl FnOnce(&File, u64, bool) -> io::Result<T>,
     ) -> io::Result<T> {
         match &*self.handle(handle)? {
-            Handle::File { file, inode, direct } => act(file, *inode, *direct),
-            Handle::Dir { .. } => Err(Errno::ISDIR.into()),
+            OpenHandle::File { file, inode, direct } => operation(file, *inode, *direct),
+            OpenHandle::Dir { .. } => Err(Errno::ISDIR.into()),
         }
     }
 }

@@ -1,7 +1,9 @@
-//! The file system: what the kernel asks for is met by the rules first, then done to the backing directory.
+//! The file system: each request of the kernel is checked against the rules, then performed on the backing
+//! directory.
 //!
-//! An operation that is held back or delayed waits on a thread of its own, so that every other one, and whoever
-//! releases it, is answered meanwhile. The mount has no writeback cache: a write that was answered has reached us.
+//! A blocked or delayed operation waits on its own thread, so that all other operations, and the command that
+//! releases it, are served in the meantime. The mount has no writeback cache: a completed write has reached this
+//! process.
 
 mod data;
 mod names;
@@ -23,33 +25,33 @@ use fuser::{FileHandle, FopenFlags, INodeNo};
 use rustix::fs::OFlags;
 
 use crate::{
-    faults::{Event, Faults},
+    faults::{Faults, Operation},
     inodes::{Inode, Inodes},
-    protocol::{MountOptions, Op, Then},
+    protocol::{MountOptions, Op, OpEffect},
     unsynced::Unsynced,
 };
 
-/// What the threads of the file system share.
+/// State shared by the threads of the file system.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) faults: Faults,
     backing: PathBuf,
     options: MountOptions,
     inodes: Mutex<Inodes>,
-    handles: Mutex<HashMap<u64, Arc<Handle>>>,
+    handles: Mutex<HashMap<u64, Arc<OpenHandle>>>,
     last_handle: AtomicU64,
-    /// Held while a file is changed.
+    /// Locked while a file is changed.
     unsynced: Mutex<Unsynced>,
 }
 
 /// An open file or directory.
 #[derive(Debug)]
-enum Handle {
+enum OpenHandle {
     File { file: File, inode: u64, direct: bool },
     Dir { entries: Vec<names::DirEntry> },
 }
 
-/// What the kernel talks to.
+/// The FUSE server.
 #[derive(Debug)]
 pub(crate) struct Passthrough(pub(crate) Arc<Core>);
 
@@ -66,18 +68,18 @@ impl Core {
         })
     }
 
-    /// Copies what a power cut would leave now.
+    /// Copies the state that a power cut would leave now.
     pub(crate) fn power_cut(&self, to: &Path) -> io::Result<()> {
         self.unsynced().copy_durable(&self.backing, to)
     }
 
-    fn add_handle(&self, handle: Handle) -> FileHandle {
+    fn add_handle(&self, handle: OpenHandle) -> FileHandle {
         let number = self.last_handle.fetch_add(1, Ordering::Relaxed) + 1;
         lock(&self.handles).insert(number, Arc::new(handle));
         FileHandle(number)
     }
 
-    fn handle(&self, handle: FileHandle) -> io::Result<Arc<Handle>> {
+    fn handle(&self, handle: FileHandle) -> io::Result<Arc<OpenHandle>> {
         let handles = lock(&self.handles);
         Ok(Arc::clone(handles.get(&handle.0).ok_or(rustix::io::Errno::BADF)?))
     }
@@ -92,7 +94,7 @@ impl Core {
         is_direct(flags) && !self.options.unaligned_direct_io
     }
 
-    fn forget_handle(&self, handle: FileHandle) {
+    fn close_handle(&self, handle: FileHandle) {
         lock(&self.handles).remove(&handle.0);
     }
 
@@ -110,37 +112,37 @@ impl Core {
 }
 
 impl Passthrough {
-    /// Does to a file what the rules say, and answers the kernel. A write may be told to write less.
-    fn meet<T: 'static>(
+    /// Performs an operation as the rules decide, and replies to the kernel. A rule can limit the size of a write.
+    fn dispatch<T: 'static>(
         &self,
         (op, ino, names): (Op, INodeNo, Vec<String>),
         changes: bool,
-        act: impl FnOnce(&Core, usize) -> io::Result<T> + Send + 'static,
-        answer: impl FnOnce(Result<T, fuser::Errno>) + Send + 'static,
+        operation: impl FnOnce(&Core, usize) -> io::Result<T> + Send + 'static,
+        respond: impl FnOnce(Result<T, fuser::Errno>) + Send + 'static,
     ) {
-        let verdict = self.0.faults.meet(&Event { op, names, changes });
+        let decision = self.0.faults.decide(&Operation { op, names, changes });
         let core = Arc::clone(&self.0);
-        let waits = !matches!(verdict.wait, crate::protocol::Wait::Not);
-        let carry_out = move || {
-            core.faults.wait(&verdict);
-            let outcome = match verdict.then {
-                Then::Go => act(&core, usize::MAX),
-                Then::Short { bytes } => act(&core, bytes),
-                Then::Fail { errno, unsynced } => {
-                    core.abandon(ino, unsynced).and(Err(io::Error::from_raw_os_error(errno)))
+        let is_delayed = !matches!(decision.delay, crate::protocol::Delay::None);
+        let execute = move || {
+            core.faults.apply_delay(&decision);
+            let result = match decision.effect {
+                OpEffect::Proceed => operation(&core, usize::MAX),
+                OpEffect::ShortWrite { bytes } => operation(&core, bytes),
+                OpEffect::Fail { errno, unsynced } => {
+                    core.fail_writeback(ino, unsynced).and(Err(io::Error::from_raw_os_error(errno)))
                 }
             };
-            answer(outcome.map_err(fuser::Errno::from));
+            respond(result.map_err(fuser::Errno::from));
         };
-        if waits {
-            thread::spawn(carry_out);
+        if is_delayed {
+            thread::spawn(execute);
         } else {
-            carry_out();
+            execute();
         }
     }
 
-    /// On an inode, by the name it is known under.
-    fn on(&self, op: Op, ino: INodeNo) -> (Op, INodeNo, Vec<String>) {
+    /// Returns the target of an operation on an inode, with the name it is known under.
+    fn target(&self, op: Op, ino: INodeNo) -> (Op, INodeNo, Vec<String>) {
         (op, ino, self.0.inodes().name(ino))
     }
 }

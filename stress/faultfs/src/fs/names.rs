@@ -1,4 +1,4 @@
-//! What is done to names and attributes.
+//! Operations on names and attributes.
 
 use std::{ffi::OsStr, ffi::OsString, io, os::unix::ffi::OsStrExt, sync::Arc};
 
@@ -8,10 +8,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Core, Handle};
+use super::{Core, OpenHandle};
 use crate::inodes::{self, Inode, attributes};
 
-/// One name in a directory, as it was when that was opened.
+/// One name in a directory, as listed when the directory was opened.
 #[derive(Debug)]
 pub(super) struct DirEntry {
     pub(super) ino: u64,
@@ -48,7 +48,7 @@ impl Core {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = openat(dir.fd(), name, flags, Mode::from_raw_mode(mode & 0o7777))?;
         let attr = self.look_up(parent, name)?;
-        let handle = Handle::File { file: file.into(), inode: attr.ino.0, direct };
+        let handle = OpenHandle::File { file: file.into(), inode: attr.ino.0, direct };
         Ok((attr, self.add_handle(handle)))
     }
 
@@ -65,7 +65,7 @@ impl Core {
         unlinkat(dir.fd(), name, flags)?;
         if flags.is_empty() && stat.st_nlink == 1 {
             unsynced.forget(stat.st_ino);
-            self.faults.give_room_back(stat.st_size.unsigned_abs());
+            self.faults.release_space(stat.st_size.unsigned_abs());
         }
         Ok(())
     }
@@ -95,12 +95,12 @@ impl Core {
             let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
             entries.push(DirEntry { ino: entry.ino(), kind: inodes::kind(entry.file_type()), name });
         }
-        Ok(self.add_handle(Handle::Dir { entries }))
+        Ok(self.add_handle(OpenHandle::Dir { entries }))
     }
 
-    pub(super) fn dir(&self, handle: FileHandle) -> io::Result<Arc<Handle>> {
+    pub(super) fn dir(&self, handle: FileHandle) -> io::Result<Arc<OpenHandle>> {
         let handle = self.handle(handle)?;
-        if matches!(*handle, Handle::Dir { .. }) { Ok(handle) } else { Err(Errno::NOTDIR.into()) }
+        if matches!(*handle, OpenHandle::Dir { .. }) { Ok(handle) } else { Err(Errno::NOTDIR.into()) }
     }
 
     pub(super) fn sync_dir(&self, ino: INodeNo) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! What the kernel asks for, and the answers. Nothing is decided here.
+//! The FUSE requests and replies. No decision is made here.
 
 use std::{
     ffi::OsStr,
@@ -13,25 +13,25 @@ use fuser::{
 };
 use rustix::fs::AtFlags;
 
-use super::{Handle, Passthrough, is_writing};
+use super::{OpenHandle, Passthrough, is_writing};
 use crate::protocol::{MountOptions, Op};
 
-/// Nothing is to be believed for any time: others change the backing directory.
+/// The kernel must not cache anything: other processes change the backing directory.
 const TTL: Duration = Duration::ZERO;
 
-/// Answers with what came out.
-macro_rules! answer {
-    ($reply:ident, $outcome:expr, $value:pat => $answer:expr) => {
-        match $outcome {
-            Ok($value) => $answer,
+/// Replies with the value or the error of a result.
+macro_rules! reply_with {
+    ($reply:ident, $result:expr, $value:pat => $reply_expr:expr) => {
+        match $result {
+            Ok($value) => $reply_expr,
             Err(errno) => $reply.error(errno),
         }
     };
 }
 
 impl Passthrough {
-    /// On names in a directory.
-    fn on_names(op: Op, parent: INodeNo, names: &[&OsStr]) -> (Op, INodeNo, Vec<String>) {
+    /// Returns the target of an operation on names in a directory.
+    fn target_names(op: Op, parent: INodeNo, names: &[&OsStr]) -> (Op, INodeNo, Vec<String>) {
         (op, parent, names.iter().map(|name| name.to_string_lossy().into_owned()).collect())
     }
 }
@@ -51,7 +51,7 @@ impl Filesystem for Passthrough {
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let found = self.0.look_up(parent, name).map_err(fuser::Errno::from);
-        answer!(reply, found, attr => reply.entry(&TTL, &attr, Generation(0)));
+        reply_with!(reply, found, attr => reply.entry(&TTL, &attr, Generation(0)));
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
@@ -60,10 +60,10 @@ impl Filesystem for Passthrough {
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         let found = self.0.attributes(ino).map_err(fuser::Errno::from);
-        answer!(reply, found, attr => reply.attr(&TTL, &attr));
+        reply_with!(reply, found, attr => reply.attr(&TTL, &attr));
     }
 
-    /// Length and mode; owners and times are not passed on.
+    /// Sets length and mode; owners and times are not passed through.
     fn setattr(
         &self,
         _: &Request,
@@ -82,42 +82,43 @@ impl Filesystem for Passthrough {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let finish = move |outcome: Result<_, _>| answer!(reply, outcome, attr => reply.attr(&TTL, &attr));
+        let finish = move |result: Result<_, _>| reply_with!(reply, result, attr => reply.attr(&TTL, &attr));
         let Some(len) = size else {
             let mode = mode.map_or(Ok(()), |mode| self.0.set_mode(ino, mode));
             return finish(mode.and_then(|()| self.0.attributes(ino)).map_err(fuser::Errno::from));
         };
-        let act = move |core: &super::Core, _| core.set_len(ino, len).and_then(|()| core.attributes(ino));
-        self.meet(self.on(Op::SetLen, ino), true, act, finish);
+        let operation =
+            move |core: &super::Core, _| core.set_len(ino, len).and_then(|()| core.attributes(ino));
+        self.dispatch(self.target(Op::SetLen, ino), true, operation, finish);
     }
 
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
-        let (on, name) = (Self::on_names(Op::Create, parent, &[name]), name.to_owned());
-        self.meet(
-            on,
+        let (target, name) = (Self::target_names(Op::Create, parent, &[name]), name.to_owned());
+        self.dispatch(
+            target,
             true,
             move |core, _| core.make_dir(parent, &name, mode & !umask),
-            move |made| answer!(reply, made, attr => reply.entry(&TTL, &attr, Generation(0))),
+            move |made| reply_with!(reply, made, attr => reply.entry(&TTL, &attr, Generation(0))),
         );
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (on, name) = (Self::on_names(Op::Remove, parent, &[name]), name.to_owned());
-        self.meet(
-            on,
+        let (target, name) = (Self::target_names(Op::Remove, parent, &[name]), name.to_owned());
+        self.dispatch(
+            target,
             true,
             move |core, _| core.remove(parent, &name, AtFlags::empty()),
-            move |removed| answer!(reply, removed, () => reply.ok()),
+            move |removed| reply_with!(reply, removed, () => reply.ok()),
         );
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (on, name) = (Self::on_names(Op::Remove, parent, &[name]), name.to_owned());
-        self.meet(
-            on,
+        let (target, name) = (Self::target_names(Op::Remove, parent, &[name]), name.to_owned());
+        self.dispatch(
+            target,
             true,
             move |core, _| core.remove(parent, &name, AtFlags::REMOVEDIR),
-            move |removed| answer!(reply, removed, () => reply.ok()),
+            move |removed| reply_with!(reply, removed, () => reply.ok()),
         );
     }
 
@@ -135,13 +136,13 @@ impl Filesystem for Passthrough {
             return reply.error(fuser::Errno::EINVAL);
         }
         let replaces = flags.is_empty();
-        let on = Self::on_names(Op::Rename, parent, &[name, to]);
+        let target = Self::target_names(Op::Rename, parent, &[name, to]);
         let (name, to) = (name.to_owned(), to.to_owned());
-        self.meet(
-            on,
+        self.dispatch(
+            target,
             true,
             move |core, _| core.rename((parent, &name), (to_parent, &to), replaces),
-            move |renamed| answer!(reply, renamed, () => reply.ok()),
+            move |renamed| reply_with!(reply, renamed, () => reply.ok()),
         );
     }
 
@@ -155,14 +156,14 @@ impl Filesystem for Passthrough {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let (on, name) = (Self::on_names(Op::Create, parent, &[name]), name.to_owned());
+        let (target, name) = (Self::target_names(Op::Create, parent, &[name]), name.to_owned());
         let open_flags = self.0.open_flags();
-        self.meet(
-            on,
+        self.dispatch(
+            target,
             true,
             move |core, _| core.create(parent, &name, mode & !umask, core.needs_alignment(flags)),
             move |created| {
-                answer!(reply, created, (attr, handle) =>
+                reply_with!(reply, created, (attr, handle) =>
                     reply.created(&TTL, &attr, Generation(0), handle, open_flags));
             },
         );
@@ -170,11 +171,11 @@ impl Filesystem for Passthrough {
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let (writing, open_flags) = (is_writing(flags.0), self.0.open_flags());
-        self.meet(
-            self.on(Op::Open, ino),
+        self.dispatch(
+            self.target(Op::Open, ino),
             writing,
             move |core, _| core.open(ino, writing, core.needs_alignment(flags.0)),
-            move |opened| answer!(reply, opened, handle => reply.opened(handle, open_flags)),
+            move |opened| reply_with!(reply, opened, handle => reply.opened(handle, open_flags)),
         );
     }
 
@@ -189,11 +190,11 @@ impl Filesystem for Passthrough {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.meet(
-            self.on(Op::Read, ino),
+        self.dispatch(
+            self.target(Op::Read, ino),
             false,
             move |core, _| core.read(handle, offset, size as usize),
-            move |read| answer!(reply, read, bytes => reply.data(&bytes)),
+            move |read| reply_with!(reply, read, bytes => reply.data(&bytes)),
         );
     }
 
@@ -210,11 +211,11 @@ impl Filesystem for Passthrough {
         reply: ReplyWrite,
     ) {
         let data = data.to_vec();
-        self.meet(
-            self.on(Op::Write, ino),
+        self.dispatch(
+            self.target(Op::Write, ino),
             true,
             move |core, limit| core.write(handle, offset, &data, limit),
-            move |written| answer!(reply, written, count => reply.written(count)),
+            move |written| reply_with!(reply, written, count => reply.written(count)),
         );
     }
 
@@ -232,25 +233,25 @@ impl Filesystem for Passthrough {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.0.forget_handle(handle);
+        self.0.close_handle(handle);
         reply.ok();
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, handle: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.meet(
-            self.on(Op::Sync, ino),
+        self.dispatch(
+            self.target(Op::Sync, ino),
             false,
             move |core, _| core.sync(handle),
-            move |synced| answer!(reply, synced, () => reply.ok()),
+            move |synced| reply_with!(reply, synced, () => reply.ok()),
         );
     }
 
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        self.meet(
-            self.on(Op::List, ino),
+        self.dispatch(
+            self.target(Op::List, ino),
             false,
             move |core, _| core.open_dir(ino),
-            move |opened| answer!(reply, opened, handle => reply.opened(handle, FopenFlags::empty())),
+            move |opened| reply_with!(reply, opened, handle => reply.opened(handle, FopenFlags::empty())),
         );
     }
 
@@ -259,7 +260,7 @@ impl Filesystem for Passthrough {
             Ok(dir) => dir,
             Err(error) => return reply.error(error.into()),
         };
-        if let Handle::Dir { entries } = &*dir {
+        if let OpenHandle::Dir { entries } = &*dir {
             for (index, entry) in entries.iter().enumerate().skip(offset as usize) {
                 if reply.add(INodeNo(entry.ino), index as u64 + 1, entry.kind, &entry.name) {
                     break;
@@ -270,22 +271,22 @@ impl Filesystem for Passthrough {
     }
 
     fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
-        self.0.forget_handle(handle);
+        self.0.close_handle(handle);
         reply.ok();
     }
 
     fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.meet(
-            self.on(Op::SyncDir, ino),
+        self.dispatch(
+            self.target(Op::SyncDir, ino),
             false,
             move |core, _| core.sync_dir(ino),
-            move |synced| answer!(reply, synced, () => reply.ok()),
+            move |synced| reply_with!(reply, synced, () => reply.ok()),
         );
     }
 
     fn statfs(&self, _: &Request, ino: INodeNo, reply: ReplyStatfs) {
         let found = self.0.statfs(ino).map_err(fuser::Errno::from);
-        answer!(reply, found, fs => reply.statfs(
+        reply_with!(reply, found, fs => reply.statfs(
             fs.f_blocks, fs.f_bfree, fs.f_bavail, fs.f_files, fs.f_ffree, fs.f_bsize as u32, 255, fs.f_bsize as u32
         ));
     }

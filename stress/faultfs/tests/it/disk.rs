@@ -1,4 +1,4 @@
-//! A small real disk, really filled, freed, and used on.
+//! A small real disk that is filled, freed and used again.
 
 use std::{
     fs::{self, File},
@@ -10,20 +10,20 @@ use ministore_uring::{MiniStore, MiniStoreError, Reader};
 use rustix::io::Errno;
 
 use crate::{
-    callers::{Fate, Load, Log, Record, records},
-    loop_disk::{KINDS, Kind, LoopDisk},
-    rig::{Lane, finish, fuse_works, say},
+    fixture::{StoreConfig, block_on, fuse_works, report},
+    loop_disk::{FILE_SYSTEMS, FsKind, LoopDisk},
+    workload::{AckLog, AppendOutcome, Record, Workload, records},
 };
 
-const LOAD: Load = Load { callers: 3, records: 10, padding: 15_000 };
+const WORKLOAD: Workload = Workload { callers: 3, records: 10, padding: 15_000 };
 
-/// Each leaves some records behind.
+/// Each round leaves some records on the disk.
 const ROUNDS: u32 = 3;
 
-/// What a foreign file leaves of the disk.
-const LEFT_BYTES: u64 = 1 << 20;
+/// The free space that the filler file leaves on the disk.
+const FREE_BYTES: u64 = 1 << 20;
 
-/// Takes all room on the disk but a little.
+/// Fills the disk with a file, except for `FREE_BYTES`.
 fn fill_up(path: &Path) {
     let mut file = File::create(path).unwrap();
     let block = vec![b'f'; 64 << 10];
@@ -34,68 +34,72 @@ fn fill_up(path: &Path) {
     };
     assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
     let len = file.metadata().unwrap().len();
-    file.set_len(len.saturating_sub(LEFT_BYTES)).unwrap();
+    file.set_len(len.saturating_sub(FREE_BYTES)).unwrap();
     file.sync_all().unwrap();
 }
 
-/// How a store meets a full disk.
+/// What a store does on a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Full {
-    Refused,
-    /// A sync or the cutting of a file found no room: that happens where every change takes room.
-    Stopped,
+enum FullDiskOutcome {
+    Rejected,
+    /// A sync or a truncation found no space, which happens where every change allocates space.
+    Poisoned,
 }
 
-/// Appends until there is no room for anybody, and everybody was refused several times.
-fn append_until_full(store: &MiniStore, log: &mut Log, context: &str) -> Full {
-    let (full, unknown) = (log.full(), log.unknown());
+/// Appends until the disk is full and many appends were rejected.
+fn append_until_full(store: &MiniStore, acks: &mut AckLog, context: &str) -> FullDiskOutcome {
+    let (rejected, unknown) = (acks.rejected(), acks.unknown());
     for _ in 0..1000 {
-        log.run(store, LOAD);
-        if log.unknown() > unknown {
-            let because = log.count(|fate| *fate == Fate::Unknown(Some(Errno::NOSPC.raw_os_error())));
-            assert_eq!(because, log.unknown(), "{context}: everybody is told why");
-            return Full::Stopped;
+        acks.run(store, WORKLOAD);
+        if acks.unknown() > unknown {
+            let with_cause =
+                acks.count(|outcome| *outcome == AppendOutcome::Unknown(Some(Errno::NOSPC.raw_os_error())));
+            assert_eq!(with_cause, acks.unknown(), "{context}: an append fails with another cause");
+            return FullDiskOutcome::Poisoned;
         }
-        if log.full() - full >= 60 {
-            return Full::Refused;
+        if acks.rejected() - rejected >= 60 {
+            return FullDiskOutcome::Rejected;
         }
     }
-    panic!("{context}: it never gets full");
+    panic!("{context}: the disk never gets full");
 }
 
-/// A disk, filled by a foreign file and by the journal, and freed of the foreign file.
-struct Filling {
+/// A disk that another process's file and the journal fill, until that file is deleted.
+struct DiskFill {
     disk: LoopDisk,
-    kind: Kind,
-    lane: Lane,
-    log: Log,
-    stopped: usize,
+    kind: FsKind,
+    config: StoreConfig,
+    acks: AckLog,
+    poisoned: usize,
 }
 
-impl Filling {
+impl DiskFill {
     fn open(&self, context: &str) -> MiniStore {
-        let options = self.lane.options().max_segment_bytes(300_000);
-        finish(options.open(self.journal())).unwrap_or_else(|error| panic!("{context}: {error}"))
+        let options = self.config.options().max_segment_bytes(300_000);
+        block_on(options.open(self.journal())).unwrap_or_else(|error| panic!("{context}: {error}"))
     }
 
     fn journal(&self) -> PathBuf {
         self.disk.path().join("j")
     }
 
-    /// Fills the disk and frees it. The store, opened again where it stopped.
+    /// Fills the disk and frees it. Returns the store, opened again if it was poisoned.
     fn fill_and_free(&mut self, store: MiniStore, context: &str) -> MiniStore {
         let foreign = self.disk.path().join("foreign");
         fill_up(&foreign);
-        let full = append_until_full(&store, &mut self.log, context);
-        assert!(full == Full::Refused || self.kind.name == "btrfs", "{context}: the store stopped");
-        self.log.assert_holds(&records(&self.journal()), context);
+        let outcome = append_until_full(&store, &mut self.acks, context);
+        assert!(
+            outcome == FullDiskOutcome::Rejected || self.kind.name == "btrfs",
+            "{context}: the store is poisoned"
+        );
+        self.acks.assert_matches(&records(&self.journal()), context);
         fs::remove_file(&foreign).unwrap();
-        // Some file systems give back what was freed only some time later.
+        // Some file systems free the space of a deleted file only later.
         File::open(self.disk.path()).unwrap().sync_all().unwrap();
-        if full == Full::Refused {
+        if outcome == FullDiskOutcome::Rejected {
             return store;
         }
-        self.stopped += 1;
+        self.poisoned += 1;
         drop(store);
         self.open(context)
     }
@@ -104,113 +108,132 @@ impl Filling {
     fn fill_and_close(&mut self, store: MiniStore, context: &str) {
         let foreign = self.disk.path().join("foreign");
         fill_up(&foreign);
-        let full = append_until_full(&store, &mut self.log, context);
-        let closed = finish(store.close());
-        // Where cutting a file takes room, it is left as after a crash.
+        let outcome = append_until_full(&store, &mut self.acks, context);
+        let closed = block_on(store.close());
+        // Where truncation allocates space, closing leaves the file as after a crash.
         let excused = self.kind.name == "btrfs";
-        assert!(closed.is_ok() && full == Full::Refused || excused, "{context}: {full:?}, {closed:?}");
+        assert!(
+            closed.is_ok() && outcome == FullDiskOutcome::Rejected || excused,
+            "{context}: {outcome:?}, {closed:?}"
+        );
         drop(store);
-        self.log.assert_holds(&records(&self.journal()), context);
+        self.acks.assert_matches(&records(&self.journal()), context);
         fs::remove_file(&foreign).unwrap();
     }
 
     fn round(&mut self, context: &str) {
         let store = self.open(context);
         let store = self.fill_and_free(store, context);
-        let acknowledged = self.log.acknowledged();
-        self.log.run(&store, LOAD);
-        assert_eq!(self.log.acknowledged(), acknowledged + 30, "{context}: there is room again");
-        finish(store.rotate()).unwrap_or_else(|error| panic!("{context}: {error}"));
+        let acknowledged = self.acks.acknowledged();
+        self.acks.run(&store, WORKLOAD);
+        assert_eq!(
+            self.acks.acknowledged(),
+            acknowledged + 30,
+            "{context}: an append failed although there is space"
+        );
+        block_on(store.rotate()).unwrap_or_else(|error| panic!("{context}: {error}"));
         self.fill_and_close(store, context);
     }
 }
 
-fn fill_in_rounds(kind: Kind, lane: Lane) -> Option<Filling> {
-    let mut filling = Filling { disk: LoopDisk::new(kind)?, kind, lane, log: Log::default(), stopped: 0 };
+fn fill_in_rounds(kind: FsKind, config: StoreConfig) -> Option<DiskFill> {
+    let mut fill =
+        DiskFill { disk: LoopDisk::new(kind)?, kind, config, acks: AckLog::default(), poisoned: 0 };
     for round in 0..ROUNDS {
-        filling.round(&format!("{}, {lane}, round {round}", kind.name));
+        fill.round(&format!("{}, {config}, round {round}", kind.name));
     }
-    let again = filling.open("at last");
-    filling.log.assert_holds(&records(&filling.journal()), "at last");
-    filling.log.run(&again, Load { records: 1, ..LOAD });
-    assert!(again.durable_seq() as usize >= filling.log.acknowledged(), "{kind:?}, {lane}");
-    Some(filling)
+    let reopened = fill.open("at the end");
+    fill.acks.assert_matches(&records(&fill.journal()), "at the end");
+    fill.acks.run(&reopened, Workload { records: 1, ..WORKLOAD });
+    assert!(reopened.durable_seq() as usize >= fill.acks.acknowledged(), "{kind:?}, {config}");
+    Some(fill)
 }
 
 #[test]
-fn a_small_disk_is_filled_freed_and_used_on() {
-    for kind in KINDS {
-        let lanes = if kind.name == "ext4" { Lane::all() } else { Lane::two().to_vec() };
-        for lane in lanes {
-            if let Some(Filling { log, stopped, .. }) = fill_in_rounds(kind, lane) {
-                say(&format!(
-                    "full disk: {}, {lane}: {} records acknowledged over {ROUNDS} rounds, {} refused, stopped {stopped} times",
+fn disk_filled_and_freed_is_used_again() {
+    for kind in FILE_SYSTEMS {
+        let configs = if kind.name == "ext4" { StoreConfig::all() } else { StoreConfig::pair().to_vec() };
+        for config in configs {
+            if let Some(DiskFill { acks, poisoned, .. }) = fill_in_rounds(kind, config) {
+                report(&format!(
+                    "full disk: {}, {config}: {} records acknowledged over {ROUNDS} rounds, {} refused, poisoned {poisoned} times",
                     kind.name,
-                    log.acknowledged(),
-                    log.full()
+                    acks.acknowledged(),
+                    acks.rejected()
                 ));
             }
         }
     }
 }
 
-/// The journal itself takes all there is, over many segments; the oldest are taken away then.
+/// The journal itself fills the disk over many segments; then the oldest segments are deleted.
 #[test]
 fn full_disk_recovers_after_deleting_old_segments() {
-    let ext4 = KINDS[0];
-    for lane in Lane::all() {
+    let ext4 = FILE_SYSTEMS[0];
+    for config in StoreConfig::all() {
         let Some(disk) = LoopDisk::new(ext4) else { return };
         let path = disk.path().join("j");
-        let store = finish(lane.options().max_segment_bytes(1 << 20).open(&path)).unwrap();
-        let mut log = Log::default();
-        assert_eq!(append_until_full(&store, &mut log, &lane.to_string()), Full::Refused, "{lane}");
-        let refused = finish(store.rotate());
-        assert!(matches!(refused, Ok(()) | Err(MiniStoreError::StorageFull { .. })), "{lane}: {refused:?}");
-        log.assert_holds(&records(&path), &lane.to_string());
+        let store = block_on(config.options().max_segment_bytes(1 << 20).open(&path)).unwrap();
+        let mut acks = AckLog::default();
+        assert_eq!(
+            append_until_full(&store, &mut acks, &config.to_string()),
+            FullDiskOutcome::Rejected,
+            "{config}"
+        );
+        let rejected = block_on(store.rotate());
+        assert!(
+            matches!(rejected, Ok(()) | Err(MiniStoreError::StorageFull { .. })),
+            "{config}: {rejected:?}"
+        );
+        acks.assert_matches(&records(&path), &config.to_string());
         fs::remove_file(disk.path().join("j.001")).unwrap();
-        let acknowledged = log.acknowledged();
-        log.run(&store, LOAD);
-        assert_eq!(log.acknowledged(), acknowledged + 30, "{lane}: there is room again");
-        finish(store.close()).unwrap();
+        let acknowledged = acks.acknowledged();
+        acks.run(&store, WORKLOAD);
+        assert_eq!(
+            acks.acknowledged(),
+            acknowledged + 30,
+            "{config}: an append failed although there is space"
+        );
+        block_on(store.close()).unwrap();
         let first = Reader::open(&path).unwrap().records::<Record>().next().unwrap().unwrap().seq;
         let rest = Reader::open(&path).unwrap().records::<Record>().map(Result::unwrap).count();
-        assert_eq!(first as usize - 1 + rest, log.acknowledged(), "{lane}: numbers stay what they were");
-        assert!(first > 1, "{lane}");
+        assert_eq!(first as usize - 1 + rest, acks.acknowledged(), "{config}: sequence numbers changed");
+        assert!(first > 1, "{config}");
     }
 }
 
-/// A real file system that gives up under an open journal: what errors=remount-ro and a lost disk come to.
+/// A real file system fails under an open journal, as with errors=remount-ro or a lost disk.
 #[test]
-fn a_file_system_that_shuts_down_stops_the_store_and_keeps_what_was_acknowledged() {
-    for kind in [KINDS[0], KINDS[1]] {
-        for lane in Lane::all() {
-            let context = format!("{}, {lane}", kind.name);
+fn file_system_shutdown_poisons_and_keeps_acked() {
+    for kind in [FILE_SYSTEMS[0], FILE_SYSTEMS[1]] {
+        for config in StoreConfig::all() {
+            let context = format!("{}, {config}", kind.name);
             let Some(disk) = LoopDisk::new(kind) else { return };
             let path = disk.path().join("j");
-            let store = finish(lane.options().max_segment_bytes(100_000).open(&path)).unwrap();
-            let mut log = Log::default();
-            log.run(&store, LOAD);
+            let store = block_on(config.options().max_segment_bytes(100_000).open(&path)).unwrap();
+            let mut acks = AckLog::default();
+            acks.run(&store, WORKLOAD);
             if !disk.shut_down() {
                 return;
             }
-            log.run(&store, LOAD);
-            assert_eq!((log.acknowledged(), log.unknown()), (30, 30), "{context}");
-            assert!(finish(store.close()).is_err(), "{context}");
+            acks.run(&store, WORKLOAD);
+            assert_eq!((acks.acknowledged(), acks.unknown()), (30, 30), "{context}");
+            assert!(block_on(store.close()).is_err(), "{context}");
             drop(store);
             disk.mount_again(kind);
-            let again =
-                finish(lane.options().open(&path)).unwrap_or_else(|error| panic!("{context}: {error}"));
-            log.assert_holds(&records(&path), &context);
-            log.run(&again, LOAD);
-            assert_eq!(log.acknowledged(), 60, "{context}");
-            finish(again.close()).unwrap();
-            log.assert_holds(&records(&path), &context);
+            let reopened =
+                block_on(config.options().open(&path)).unwrap_or_else(|error| panic!("{context}: {error}"));
+            acks.assert_matches(&records(&path), &context);
+            acks.run(&reopened, WORKLOAD);
+            assert_eq!(acks.acknowledged(), 60, "{context}");
+            block_on(reopened.close()).unwrap();
+            acks.assert_matches(&records(&path), &context);
         }
     }
 }
 
-/// Without a right to mount nothing in this file runs: then at least that is known.
+/// Makes sure that the tests of this module are skipped only where mounting is impossible.
 #[test]
-fn what_cannot_be_mounted_is_said() {
-    assert!(fuse_works() || !rustix::process::geteuid().is_root() || crate::rig::may_mount().is_err());
+fn tests_run_where_mounting_is_possible() {
+    assert!(fuse_works() || !rustix::process::geteuid().is_root() || crate::fixture::may_mount().is_err());
 }

@@ -1,42 +1,42 @@
-//! A disk or a quota without room: what does not fit is refused, nothing else is, and all is well once there is room.
+//! A full disk or quota: appends that do not fit are rejected, and appends succeed again once there is space.
 
 use rustix::io::Errno;
 
 use crate::{
-    callers::{Load, Log, assert_recovers, records},
-    rig::{Lane, Rig, fuse_works},
+    fixture::{Fixture, StoreConfig, fuse_works},
+    workload::{AckLog, Workload, assert_recovers, records},
 };
 
-const LOAD: Load = Load { callers: 3, records: 30, padding: 1000 };
+const WORKLOAD: Workload = Workload { callers: 3, records: 30, padding: 1000 };
 
 #[test]
-fn what_does_not_fit_is_refused_and_was_not_written() {
+fn append_beyond_space_is_rejected_not_written() {
     if !fuse_works() {
         return;
     }
-    for lane in Lane::all() {
+    for config in StoreConfig::all() {
         for errno in [Errno::NOSPC, Errno::DQUOT] {
-            let context = format!("{lane}, {errno:?}");
-            let rig = Rig::new(lane);
-            // Segments of every size against the room: rotation is refused, too.
-            let store = rig.open(lane.options().max_segment_bytes(40_000)).unwrap();
-            let mut log = Log::default();
-            for room in [0, 3000, 70_000, 1] {
-                let full = log.full();
-                rig.fs.set_space_limit(room, errno).unwrap();
+            let context = format!("{config}, {errno:?}");
+            let fixture = Fixture::new(config);
+            // Segments larger and smaller than the space: rotation is rejected, too.
+            let store = fixture.open(config.options().max_segment_bytes(40_000)).unwrap();
+            let mut acks = AckLog::default();
+            for space in [0, 3000, 70_000, 1] {
+                let rejected = acks.rejected();
+                fixture.fs.set_space_limit(space, errno).unwrap();
                 for _ in 0..4 {
-                    log.run(&store, LOAD);
+                    acks.run(&store, WORKLOAD);
                 }
-                assert!(log.full() > full, "{context}: {room} bytes are enough");
-                assert_eq!(log.unknown(), 0, "{context}: the store stopped");
-                assert_eq!(store.durable_seq() as usize, log.acknowledged(), "{context}");
-                log.assert_holds(&records(&rig.path()), &context);
-                rig.fs.clear().unwrap();
-                let acknowledged = log.acknowledged();
-                log.run(&store, LOAD);
-                assert_eq!(log.acknowledged(), acknowledged + 90, "{context}: there is room again");
+                assert!(acks.rejected() > rejected, "{context}: {space} bytes are enough");
+                assert_eq!(acks.unknown(), 0, "{context}: the store is poisoned");
+                assert_eq!(store.durable_seq() as usize, acks.acknowledged(), "{context}");
+                acks.assert_matches(&records(&fixture.path()), &context);
+                fixture.fs.clear().unwrap();
+                let acknowledged = acks.acknowledged();
+                acks.run(&store, WORKLOAD);
+                assert_eq!(acks.acknowledged(), acknowledged + 90, "{context}: an append failed although there is space");
             }
-            assert_recovers(&rig, store, &mut log, &context);
+            assert_recovers(&fixture, store, &mut acks, &context);
         }
     }
 }

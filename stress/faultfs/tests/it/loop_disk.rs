@@ -1,4 +1,4 @@
-//! A small real disk: an image in memory behind a loop device, with a file system of its own on it.
+//! A small real disk: an image in memory on a loop device, with its own file system.
 
 use std::{
     fmt,
@@ -15,47 +15,47 @@ use rustix::{
 };
 use tempfile::TempDir;
 
-use crate::rig::{enter_private_namespace, may_mount, not_tested};
+use crate::fixture::{enter_private_namespace, may_mount, report_skipped};
 
-/// A file system, and the smallest disk it takes.
+/// A file system and its smallest disk size.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Kind {
+pub(crate) struct FsKind {
     pub(crate) name: &'static str,
     mib: u64,
     mkfs: &'static [&'static str],
 }
 
-/// What is tried.
-pub(crate) const KINDS: [Kind; 3] = [
-    Kind { name: "ext4", mib: 16, mkfs: &["mkfs.ext4", "-q", "-F"] },
-    Kind { name: "xfs", mib: 320, mkfs: &["mkfs.xfs", "-q", "-f", "-K"] },
-    Kind { name: "btrfs", mib: 128, mkfs: &["mkfs.btrfs", "-q", "-f", "-K"] },
+/// The tested file systems.
+pub(crate) const FILE_SYSTEMS: [FsKind; 3] = [
+    FsKind { name: "ext4", mib: 16, mkfs: &["mkfs.ext4", "-q", "-F"] },
+    FsKind { name: "xfs", mib: 320, mkfs: &["mkfs.xfs", "-q", "-f", "-K"] },
+    FsKind { name: "btrfs", mib: 128, mkfs: &["mkfs.btrfs", "-q", "-f", "-K"] },
 ];
 
-/// Mounted; unmounted and detached when it is dropped.
+/// A mounted disk; it is unmounted and detached when it is dropped.
 pub(crate) struct LoopDisk {
     mount_point: PathBuf,
-    device: Device,
+    device: LoopDevice,
     _dir: TempDir,
 }
 
 impl LoopDisk {
-    /// `None`, and said why, where this machine has no such thing.
-    pub(crate) fn new(kind: Kind) -> Option<Self> {
-        let lacks = |why: &str| {
-            not_tested(&format!("a full disk with {}", kind.name), why);
+    /// Creates and mounts a disk. Returns `None`, after a message, if this machine lacks a tool or a right.
+    pub(crate) fn new(kind: FsKind) -> Option<Self> {
+        let skip = |why: &str| {
+            report_skipped(&format!("a full disk with {}", kind.name), why);
             None
         };
         if let Err(error) = may_mount() {
-            return lacks(&format!("a private mount namespace: {error}"));
+            return skip(&format!("a private mount namespace: {error}"));
         }
         for tool in [kind.mkfs[0], "losetup"] {
             if Command::new(tool).arg("-V").output().is_err() {
-                return lacks(&format!("there is no {tool}"));
+                return skip(&format!("there is no {tool}"));
             }
         }
         if !Path::new("/dev/loop-control").exists() {
-            return lacks("there are no loop devices");
+            return skip("there are no loop devices");
         }
         enter_private_namespace().unwrap();
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
@@ -64,13 +64,13 @@ impl LoopDisk {
         fs::create_dir(&mount_point).unwrap();
         run(Command::new(kind.mkfs[0]).args(&kind.mkfs[1..]).arg(&image));
         let attached = run(Command::new("losetup").args(["--find", "--show"]).arg(&image));
-        let device = Device(String::from_utf8(attached.stdout).unwrap().trim().into());
+        let device = LoopDevice(String::from_utf8(attached.stdout).unwrap().trim().into());
         mount(&*device.0, &mount_point, kind.name, MountFlags::empty(), None).unwrap();
         Some(Self { mount_point, device, _dir: dir })
     }
 
-    /// Nothing is written any more, as after an error that the file system cannot stand. `false`, and said why, where
-    /// the tool for it is missing.
+    /// Shuts the file system down, as after an error that it cannot handle: nothing is written any more. Returns
+    /// `false`, after a message, if `xfs_io` is missing.
     pub(crate) fn shut_down(&self) -> bool {
         let command = ["-x", "-c", "shutdown"];
         match Command::new("xfs_io").args(command).arg(&self.mount_point).output() {
@@ -79,7 +79,7 @@ impl LoopDisk {
                 true
             }
             Err(error) => {
-                not_tested("a file system that shuts down", &format!("xfs_io: {error}"));
+                report_skipped("a file system that shuts down", &format!("xfs_io: {error}"));
                 false
             }
         }
@@ -87,8 +87,8 @@ impl LoopDisk {
 
     /// Unmounts the disk, on which no file may be open, and mounts it again.
     ///
-    /// The kernel ends a closed ring in the background: for a moment it still holds the files that were open in it.
-    pub(crate) fn mount_again(&self, kind: Kind) {
+    /// The kernel closes an io_uring in the background and keeps the files that were open in it for a moment.
+    pub(crate) fn mount_again(&self, kind: FsKind) {
         let mut tries = 0;
         while let Err(error) = unmount(&self.mount_point, UnmountFlags::empty()) {
             assert!(error == Errno::BUSY && tries < 1000, "unmount: {error}");
@@ -115,9 +115,9 @@ impl fmt::Display for LoopDisk {
     }
 }
 
-struct Device(String);
+struct LoopDevice(String);
 
-impl Drop for Device {
+impl Drop for LoopDevice {
     fn drop(&mut self) {
         let _ = Command::new("losetup").args(["--detach", &self.0]).status();
     }

@@ -1,23 +1,23 @@
-//! The log on file systems that fail, on disks that are full, and under files that others change.
+//! The store on file systems that fail, on full disks, and while other processes change its files.
 //!
-//! What needs the right to mount says `SKIPPED` where it has none; as root on a kernel with FUSE and loop
-//! devices everything runs.
+//! Tests that need the right to mount are skipped with a message. As root on a kernel with FUSE and loop devices all
+//! tests run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod acks;
-mod callers;
 mod disk;
-mod foreign;
+mod external_changes;
+mod fixture;
 mod full;
-mod held;
-mod limit;
 mod loop_disk;
 mod power;
 mod read_only;
 mod reading;
-mod rig;
+mod rlimit;
 mod rotation;
 mod short;
+mod stuck_io;
 mod sweep;
 mod sync;
+mod workload;

@@ -1,8 +1,8 @@
-//! At any instant a power cut finds everything that `durable_seq` covers, and whatever was acknowledged.
+//! A power cut at any time leaves all records that `durable_seq` covers and all acknowledged records.
 
 use crate::{
-    callers::{Load, Log, assert_durable, assert_recovers},
-    rig::{Lane, Rig, bounded, fuse_works, say},
+    fixture::{Fixture, StoreConfig, fuse_works, report, run_with_timeout},
+    workload::{AckLog, Workload, assert_durable, assert_recovers},
 };
 
 #[test]
@@ -11,26 +11,26 @@ fn durable_seq_covers_only_power_safe_records() {
         return;
     }
     let mut cuts = 0;
-    for lane in Lane::crossed() {
-        let rig = Rig::new(lane);
-        let store = rig.open(lane.options().max_segment_bytes(3000)).unwrap();
-        let appending = {
+    for config in StoreConfig::all_combinations() {
+        let fixture = Fixture::new(config);
+        let store = fixture.open(config.options().max_segment_bytes(3000)).unwrap();
+        let appender = {
             let store = store.clone();
             std::thread::spawn(move || {
-                let mut log = Log::default();
-                log.run(&store, Load { callers: 4, records: 150, padding: 50 });
-                log
+                let mut acks = AckLog::default();
+                acks.run(&store, Workload { callers: 4, records: 150, padding: 50 });
+                acks
             })
         };
-        let nobody = Log::default();
-        while !appending.is_finished() {
-            assert_durable(&rig, &store, &nobody, &lane.to_string());
+        let no_acks = AckLog::default();
+        while !appender.is_finished() {
+            assert_durable(&fixture, &store, &no_acks, &config.to_string());
             cuts += 1;
         }
-        let mut log = bounded(move || appending.join().unwrap());
-        assert_eq!(log.acknowledged(), 600, "{lane}");
-        assert_recovers(&rig, store, &mut log, &lane.to_string());
+        let mut acks = run_with_timeout(move || appender.join().unwrap());
+        assert_eq!(acks.acknowledged(), 600, "{config}");
+        assert_recovers(&fixture, store, &mut acks, &config.to_string());
     }
     assert!(cuts > 0, "no power cut while there were appends");
-    say(&format!("faultfs: {cuts} power cuts under load"));
+    report(&format!("faultfs: {cuts} power cuts under load"));
 }

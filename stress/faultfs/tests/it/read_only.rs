@@ -6,58 +6,62 @@ use ministore_uring::MiniStoreError;
 use rustix::io::Errno;
 
 use crate::{
-    callers::{Fate, Load, Log, Record, assert_recovers, records},
-    rig::{Lane, Rig, finish, fuse_works},
+    fixture::{Fixture, StoreConfig, block_on, fuse_works},
+    workload::{AckLog, AppendOutcome, Record, Workload, assert_recovers, records},
 };
 
-const LOAD: Load = Load { callers: 3, records: 4, padding: 100 };
+const WORKLOAD: Workload = Workload { callers: 3, records: 4, padding: 100 };
 
 #[test]
-fn a_file_system_that_becomes_read_only_stops_the_store_and_no_reader() {
+fn read_only_remount_poisons_store_not_readers() {
     if !fuse_works() {
         return;
     }
-    for lane in Lane::all() {
-        let rig = Rig::new(lane);
-        let store = rig.open(lane.options().max_segment_bytes(600)).unwrap();
-        let mut log = Log::default();
-        log.run(&store, LOAD);
-        rig.fs.read_only().unwrap();
-        log.run(&store, LOAD);
-        assert_eq!((log.acknowledged(), log.unknown()), (12, 12), "{lane}");
-        let because = log.count(|fate| *fate == Fate::Unknown(Some(Errno::ROFS.raw_os_error())));
-        assert_eq!(because, 12, "{lane}: everybody is told why");
-        log.assert_holds(&records(&rig.path()), &lane.to_string());
-        assert!(finish(store.close()).is_err(), "{lane}");
-        let refused = rig.open(lane.options());
-        let Err(MiniStoreError::Io { source }) = refused else { panic!("{lane}: {refused:?}") };
-        assert_eq!(source.kind(), ErrorKind::ReadOnlyFilesystem, "{lane}: {source}");
-        log.assert_holds(&records(&rig.path()), &lane.to_string());
-        assert_recovers(&rig, store, &mut log, &lane.to_string());
+    for config in StoreConfig::all() {
+        let fixture = Fixture::new(config);
+        let store = fixture.open(config.options().max_segment_bytes(600)).unwrap();
+        let mut acks = AckLog::default();
+        acks.run(&store, WORKLOAD);
+        fixture.fs.read_only().unwrap();
+        acks.run(&store, WORKLOAD);
+        assert_eq!((acks.acknowledged(), acks.unknown()), (12, 12), "{config}");
+        let with_cause =
+            acks.count(|outcome| *outcome == AppendOutcome::Unknown(Some(Errno::ROFS.raw_os_error())));
+        assert_eq!(with_cause, 12, "{config}: an append fails with another cause");
+        acks.assert_matches(&records(&fixture.path()), &config.to_string());
+        assert!(block_on(store.close()).is_err(), "{config}");
+        let rejected = fixture.open(config.options());
+        let Err(MiniStoreError::Io { source }) = rejected else { panic!("{config}: {rejected:?}") };
+        assert_eq!(source.kind(), ErrorKind::ReadOnlyFilesystem, "{config}: {source}");
+        acks.assert_matches(&records(&fixture.path()), &config.to_string());
+        assert_recovers(&fixture, store, &mut acks, &config.to_string());
     }
 }
 
 #[test]
-fn a_journal_on_a_read_only_file_system_is_read_and_not_opened() {
+fn read_only_journal_is_readable_but_not_opened() {
     if !fuse_works() {
         return;
     }
-    for lane in Lane::two() {
-        let rig = Rig::new(lane);
-        let store = rig.open(lane.options()).unwrap();
-        let mut log = Log::default();
-        log.run(&store, LOAD);
-        finish(store.append_batch([Record::new(9, 0, 0), Record::new(9, 1, 0)])).unwrap();
-        finish(store.close()).unwrap();
+    for config in StoreConfig::pair() {
+        let fixture = Fixture::new(config);
+        let store = fixture.open(config.options()).unwrap();
+        let mut acks = AckLog::default();
+        acks.run(&store, WORKLOAD);
+        block_on(store.append_batch([Record::new(9, 0, 0), Record::new(9, 1, 0)])).unwrap();
+        block_on(store.close()).unwrap();
         drop(store);
-        fs::remove_file(rig.fs.backing().join("j.lock")).unwrap();
-        rig.fs.read_only().unwrap();
-        let before = fs::read(rig.behind()).unwrap();
-        let refused = rig.open(lane.options());
-        let Err(MiniStoreError::Io { source }) = refused else { panic!("{lane}: {refused:?}") };
-        assert_eq!(source.kind(), ErrorKind::ReadOnlyFilesystem, "{lane}: {source}");
-        assert!(source.to_string().contains("j.lock"), "{lane}: it names the file: {source}");
-        assert_eq!(records(&rig.path()).len(), 14, "{lane}");
-        assert_eq!(fs::read(rig.behind()).unwrap(), before, "{lane}: nothing was changed");
+        fs::remove_file(fixture.fs.backing().join("j.lock")).unwrap();
+        fixture.fs.read_only().unwrap();
+        let before = fs::read(fixture.backing_path()).unwrap();
+        let rejected = fixture.open(config.options());
+        let Err(MiniStoreError::Io { source }) = rejected else { panic!("{config}: {rejected:?}") };
+        assert_eq!(source.kind(), ErrorKind::ReadOnlyFilesystem, "{config}: {source}");
+        assert!(
+            source.to_string().contains("j.lock"),
+            "{config}: the error does not name the file: {source}"
+        );
+        assert_eq!(records(&fixture.path()).len(), 14, "{config}");
+        assert_eq!(fs::read(fixture.backing_path()).unwrap(), before, "{config}: the file changed");
     }
 }

@@ -1,12 +1,12 @@
-//! Reads that fail are errors, never the end of a journal.
+//! A failed read is an error and never mistaken for the end of a journal.
 
 use ministore_faultfs::{Op, Rule};
 use ministore_uring::{MiniStoreError, Reader};
 use rustix::io::Errno;
 
 use crate::{
-    callers::{Load, Log, Record, assert_recovers},
-    rig::{Lane, Rig, bounded, finish, fuse_works},
+    fixture::{Fixture, StoreConfig, block_on, fuse_works, run_with_timeout},
+    workload::{AckLog, Record, Workload, assert_recovers},
 };
 
 const RECORDS: usize = 80;
@@ -16,17 +16,17 @@ fn failed_read_is_reported_and_changes_nothing() {
     if !fuse_works() {
         return;
     }
-    for lane in Lane::two() {
-        let rig = Rig::new(lane);
-        let store = rig.open(lane.options().max_segment_bytes(4000)).unwrap();
-        let mut log = Log::default();
-        log.run(&store, Load { callers: 2, records: 40, padding: 100 });
-        finish(store.close()).unwrap();
+    for config in StoreConfig::pair() {
+        let fixture = Fixture::new(config);
+        let store = fixture.open(config.options().max_segment_bytes(4000)).unwrap();
+        let mut acks = AckLog::default();
+        acks.run(&store, Workload { callers: 2, records: 40, padding: 100 });
+        block_on(store.close()).unwrap();
         drop(store);
         for nth in 1.. {
-            let rule = rig.fs.set(Rule::on(Op::Read).nth(nth).fails(Errno::IO)).unwrap();
-            let path = rig.path();
-            let (read, failed) = bounded(move || {
+            let rule = fixture.fs.set(Rule::on(Op::Read).nth(nth).fails(Errno::IO)).unwrap();
+            let path = fixture.path();
+            let (read, failed) = run_with_timeout(move || {
                 let mut outcomes = Reader::open(&path).unwrap().records::<Record>();
                 let mut read = 0;
                 let failed = outcomes.any(|outcome| {
@@ -35,23 +35,26 @@ fn failed_read_is_reported_and_changes_nothing() {
                 });
                 (read, failed)
             });
-            let fired = rig.fs.fired(rule).unwrap() > 0;
-            // The kernel reads ahead, and tries again what fails there.
-            assert!(if failed { fired } else { read == RECORDS }, "{lane}: {read} records, failed: {failed}");
-            let rule = rig.fs.set(Rule::on(Op::Read).nth(nth).fails(Errno::IO)).unwrap();
-            let opened = rig.open(lane.options());
-            let reached = rig.fs.fired(rule).unwrap() > 0;
+            let fired = fixture.fs.fired(rule).unwrap() > 0;
+            // The kernel reads ahead, and retries a read that fails there.
+            assert!(
+                if failed { fired } else { read == RECORDS },
+                "{config}: {read} records, failed: {failed}"
+            );
+            let rule = fixture.fs.set(Rule::on(Op::Read).nth(nth).fails(Errno::IO)).unwrap();
+            let opened = fixture.open(config.options());
+            let reached = fixture.fs.fired(rule).unwrap() > 0;
             match opened {
-                Ok(store) => finish(store.close()).unwrap(),
+                Ok(store) => block_on(store.close()).unwrap(),
                 Err(MiniStoreError::Io { .. }) if reached => {}
-                Err(other) => panic!("{lane}: {other}"),
+                Err(other) => panic!("{config}: {other}"),
             }
-            rig.fs.clear().unwrap();
+            fixture.fs.clear().unwrap();
             if !fired && !reached {
                 break;
             }
         }
-        let store = rig.open(lane.options()).unwrap();
-        assert_recovers(&rig, store, &mut log, &lane.to_string());
+        let store = fixture.open(config.options()).unwrap();
+        assert_recovers(&fixture, store, &mut acks, &config.to_string());
     }
 }

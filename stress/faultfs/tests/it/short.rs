@@ -1,19 +1,20 @@
-//! Short writes in the middle of a group: what is acknowledged afterwards is what the file holds. The kernel alone does not
-//! see to that: after two of them in a row, io_uring continues with bytes from too far on in the buffer (Linux 6.18).
+//! Short writes in the middle of a group: the file contains all acknowledged records. The kernel alone does not
+//! ensure that: after two short writes in a row, io_uring continues with bytes from a wrong offset of the buffer
+//! (Linux 6.18).
 
 use std::path::PathBuf;
 
 use ministore_faultfs::{MountOptions, Op, Rule};
 use ministore_uring::{Backend, MiniStoreError, Reader, Result, SyncMode};
 
-use crate::rig::{Lane, Rig, backends, bounded, finish, fuse_works, say};
+use crate::fixture::{Fixture, StoreConfig, backends, block_on, fuse_works, report, run_with_timeout};
 
-/// Larger than a write may be, and so several requests.
+/// More data than one write request can carry.
 const RECORDS: usize = 30;
 
-/// Lanes past the page cache, and those of the default options.
-fn lanes() -> Vec<Lane> {
-    let lane = |backend: Backend, sync, trusted, preallocate| Lane {
+/// Direct configurations, and configurations with the default options.
+fn configs() -> Vec<StoreConfig> {
+    let config = |backend: Backend, sync, trusted, preallocate| StoreConfig {
         backend,
         direct: true,
         sync,
@@ -23,55 +24,55 @@ fn lanes() -> Vec<Lane> {
     };
     let of = |backend| {
         [
-            lane(backend, SyncMode::Dsync, true, true),
-            lane(backend, SyncMode::Fdatasync, true, true),
-            lane(backend, SyncMode::Auto, false, true),
-            lane(backend, SyncMode::Auto, false, false),
+            config(backend, SyncMode::Dsync, true, true),
+            config(backend, SyncMode::Fdatasync, true, true),
+            config(backend, SyncMode::Auto, false, true),
+            config(backend, SyncMode::Auto, false, false),
         ]
     };
     backends().into_iter().flat_map(of).collect()
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Shorts {
-    /// The first write that is short, counted from the batch on.
+struct ShortWrites {
+    /// The first short write, counted from the batch on.
     nth: u64,
-    in_a_row: u64,
+    count: u64,
     bytes: usize,
 }
 
-/// Appends a batch over short writes. Returns whether it was acknowledged.
-fn append_over_short_writes(lane: Lane, mount: MountOptions, shorts: Shorts) -> bool {
-    let context = format!("{lane}, {mount:?}, {shorts:?}");
-    let rig = Rig::mounted(lane, mount);
-    let store = rig.open(lane.options()).unwrap();
+/// Appends a batch while writes are short. Returns whether it was acknowledged.
+fn append_with_short_writes(config: StoreConfig, mount: MountOptions, short_writes: ShortWrites) -> bool {
+    let context = format!("{config}, {mount:?}, {short_writes:?}");
+    let fixture = Fixture::mounted(config, mount);
+    let store = fixture.open(config.options()).unwrap();
     let batch: Vec<String> = (0..RECORDS).map(|n| format!("{n}-").repeat(600)).collect();
     let mut expected = vec!["before".to_owned()];
-    finish(store.append(&expected[0])).unwrap();
-    let Shorts { nth, in_a_row, bytes } = shorts;
-    let rule = Rule::on(Op::Write).named("j").nth(nth).times(in_a_row).writes_only(bytes);
-    rig.fs.set(rule).unwrap();
-    let acknowledged = match finish(store.append_batch(&batch)) {
+    block_on(store.append(&expected[0])).unwrap();
+    let ShortWrites { nth, count, bytes } = short_writes;
+    let rule = Rule::on(Op::Write).named("j").nth(nth).times(count).writes_only(bytes);
+    fixture.fs.set(rule).unwrap();
+    let acknowledged = match block_on(store.append_batch(&batch)) {
         Ok(_) => true,
-        // The kernel makes an error of some: the store is poisoned then, which is honest.
+        // The kernel turns some short writes into an error; then the store is poisoned.
         Err(MiniStoreError::Poisoned { .. }) => false,
         Err(error) => panic!("{context}: {error}"),
     };
-    rig.fs.clear().unwrap();
+    fixture.fs.clear().unwrap();
     if acknowledged {
         expected.extend(batch);
         expected.push("after".to_owned());
-        finish(store.append("after")).unwrap();
+        block_on(store.append("after")).unwrap();
     }
-    for path in [rig.path(), rig.behind()] {
-        let found = found(path).unwrap_or_else(|error| panic!("{context}: {error}"));
+    for path in [fixture.path(), fixture.backing_path()] {
+        let found = read_values(path).unwrap_or_else(|error| panic!("{context}: {error}"));
         assert!(found.starts_with(&expected), "{context}: {} of {} are found", found.len(), expected.len());
     }
     drop(store);
     acknowledged
 }
 
-fn found(path: PathBuf) -> Result<Vec<String>> {
+fn read_values(path: PathBuf) -> Result<Vec<String>> {
     let read = move || {
         Reader::open(path)
             .unwrap()
@@ -79,7 +80,7 @@ fn found(path: PathBuf) -> Result<Vec<String>> {
             .map(|record| record.map(|record| record.value))
             .collect()
     };
-    bounded(read)
+    run_with_timeout(read)
 }
 
 #[test]
@@ -94,19 +95,19 @@ fn group_is_whole_after_short_writes() {
         max_write_bytes: Some(32 << 10),
     };
     let (mut acknowledged, mut poisoned) = (0, 0);
-    for lane in lanes() {
+    for config in configs() {
         for mount in [mount(false, false), mount(true, false), mount(true, true)] {
-            for (nth, in_a_row) in [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 2)] {
+            for (nth, count) in [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 2)] {
                 for bytes in [1000, 4096] {
-                    let shorts = Shorts { nth, in_a_row, bytes };
-                    let outcome = append_over_short_writes(lane, mount, shorts);
-                    *if outcome { &mut acknowledged } else { &mut poisoned } += 1;
+                    let short_writes = ShortWrites { nth, count, bytes };
+                    let is_acknowledged = append_with_short_writes(config, mount, short_writes);
+                    *if is_acknowledged { &mut acknowledged } else { &mut poisoned } += 1;
                 }
             }
         }
     }
     assert!(acknowledged > poisoned, "{acknowledged} groups acknowledged, {poisoned} poisoned the store");
-    say(&format!(
+    report(&format!(
         "faultfs: short writes: {acknowledged} groups acknowledged and whole, {poisoned} poisoned the store"
     ));
 }

@@ -1,109 +1,120 @@
-//! Every operation of a short life fails once, each way it can, and nothing acknowledged is lost.
+//! Every operation of a short run fails once in each way, and no acknowledged record is lost.
 
 use ministore_faultfs::{Op, Rule};
 use rustix::io::Errno;
 
 use crate::{
-    callers::{Load, Log, assert_recovers},
-    rig::{Lane, Rig, finish, fuse_works, say},
+    fixture::{Fixture, StoreConfig, block_on, fuse_works, report},
+    workload::{AckLog, Workload, assert_recovers},
 };
 
-/// Some segments' worth.
-const LOAD: Load = Load { callers: 3, records: 4, padding: 60 };
+/// Enough records for several segments.
+const WORKLOAD: Workload = Workload { callers: 3, records: 4, padding: 60 };
 
-/// A rotation every few records.
+/// Small, so that the store rotates every few records.
 const SEGMENT_BYTES: u64 = 500;
 
-/// No life has as many operations of a kind.
-const MANY: u64 = 200;
+/// More operations of one kind than any run performs.
+const MAX_OPS: u64 = 200;
 
-/// Lives one life for each operation of a kind that it makes, in which that operation fails as `rule` says. How
-/// many failed.
-fn fail_each(lane: Lane, op: Op, how: &str, rule: impl Fn(Rule) -> Rule) -> u64 {
-    for nth in 1..=MANY {
-        let context = format!("{lane}: {op:?} number {nth} {how}");
-        let rig = Rig::new(lane);
-        let store = rig.open(lane.options().max_segment_bytes(SEGMENT_BYTES)).unwrap();
-        let rule = rig.fs.set(rule(Rule::on(op).nth(nth))).unwrap();
-        let mut log = Log::default();
-        log.run(&store, LOAD);
-        let closed = finish(store.close());
-        let acknowledged = log.acknowledged() as u32;
-        let reached = rig.fs.fired(rule).unwrap() > 0;
-        assert_recovers(&rig, store, &mut log, &context);
+/// Runs a store once for each operation of a kind; in that run, the operation fails as `rule` decides. Returns the
+/// number of operations that failed.
+fn fail_each_operation(config: StoreConfig, op: Op, how: &str, rule: impl Fn(Rule) -> Rule) -> u64 {
+    for nth in 1..=MAX_OPS {
+        let context = format!("{config}: {op:?} number {nth} {how}");
+        let fixture = Fixture::new(config);
+        let store = fixture.open(config.options().max_segment_bytes(SEGMENT_BYTES)).unwrap();
+        let rule = fixture.fs.set(rule(Rule::on(op).nth(nth))).unwrap();
+        let mut acks = AckLog::default();
+        acks.run(&store, WORKLOAD);
+        let closed = block_on(store.close());
+        let acknowledged = acks.acknowledged() as u32;
+        let reached = fixture.fs.fired(rule).unwrap() > 0;
+        assert_recovers(&fixture, store, &mut acks, &context);
         if !reached {
-            assert!(closed.is_ok(), "{context}: {closed:?}, and nothing had failed");
-            assert_eq!(acknowledged, LOAD.callers * LOAD.records, "{context}");
+            assert!(closed.is_ok(), "{context}: {closed:?}, and no operation failed");
+            assert_eq!(acknowledged, WORKLOAD.callers * WORKLOAD.records, "{context}");
             return nth - 1;
         }
     }
-    panic!("{lane}: more than {MANY} operations of the kind {op:?}");
+    panic!("{config}: more than {MAX_OPS} operations of the kind {op:?}");
 }
 
-/// What is done to data.
-const DATA: [Op; 2] = [Op::Write, Op::Sync];
+/// Operations on data.
+const DATA_OPS: [Op; 2] = [Op::Write, Op::Sync];
 
-/// What is done to names and files, and reading.
-const NAMES: [Op; 7] = [Op::Open, Op::Create, Op::Read, Op::SetLen, Op::Rename, Op::Remove, Op::SyncDir];
+/// Operations on names and files, and reads.
+const OTHER_OPS: [Op; 7] = [Op::Open, Op::Create, Op::Read, Op::SetLen, Op::Rename, Op::Remove, Op::SyncDir];
 
-/// Fails everything there is, each way it is reached.
-fn fail_everything(what: &str, ops: &[Op], lanes: &[Lane], rule: impl Fn(Rule) -> Rule) {
+/// Fails all these operations, one by one.
+fn fail_everything(what: &str, ops: &[Op], configs: &[StoreConfig], rule: impl Fn(Rule) -> Rule) {
     if !fuse_works() {
         return;
     }
     let mut failed = 0;
-    for &lane in lanes {
+    for &config in configs {
         for &op in ops {
-            failed += fail_each(lane, op, what, &rule);
+            failed += fail_each_operation(config, op, what, &rule);
         }
     }
-    assert!(failed > 0, "nothing was reached");
-    say(&format!("faultfs: {failed} operations {what}, each in a life of its own"));
+    assert!(failed > 0, "no operation failed");
+    report(&format!("faultfs: {failed} operations {what}, each in its own run of a store"));
 }
 
 #[test]
-fn whatever_fails_once_nothing_acknowledged_is_lost() {
-    fail_everything("failed with EIO", &DATA, &Lane::all(), |rule| rule.fails(Errno::IO));
-    fail_everything("failed with EIO", &NAMES, &Lane::two(), |rule| rule.fails(Errno::IO));
+fn one_failure_anywhere_loses_nothing_acknowledged() {
+    fail_everything("failed with EIO", &DATA_OPS, &StoreConfig::all(), |rule| rule.fails(Errno::IO));
+    fail_everything("failed with EIO", &OTHER_OPS, &StoreConfig::pair(), |rule| rule.fails(Errno::IO));
 }
 
 #[test]
 fn one_enospc_anywhere_loses_nothing_acknowledged() {
-    fail_everything("failed with ENOSPC", &DATA, &Lane::all(), |rule| rule.fails(Errno::NOSPC));
-    fail_everything("failed with ENOSPC", &NAMES, &Lane::two(), |rule| rule.fails(Errno::NOSPC));
-    fail_everything("failed with EDQUOT", &DATA, &Lane::two(), |rule| rule.fails(Errno::DQUOT));
-    fail_everything("failed with EDQUOT", &NAMES, &Lane::two(), |rule| rule.fails(Errno::DQUOT));
+    fail_everything("failed with ENOSPC", &DATA_OPS, &StoreConfig::all(), |rule| rule.fails(Errno::NOSPC));
+    fail_everything("failed with ENOSPC", &OTHER_OPS, &StoreConfig::pair(), |rule| rule.fails(Errno::NOSPC));
+    fail_everything("failed with EDQUOT", &DATA_OPS, &StoreConfig::pair(), |rule| rule.fails(Errno::DQUOT));
+    fail_everything("failed with EDQUOT", &OTHER_OPS, &StoreConfig::pair(), |rule| rule.fails(Errno::DQUOT));
 }
 
 #[test]
-fn whatever_fails_from_some_time_on_nothing_acknowledged_is_lost() {
-    fail_everything("failed with EIO for ever", &DATA, &Lane::two(), |rule| rule.fails(Errno::IO).for_ever());
-    fail_everything("failed with EIO for ever", &NAMES, &Lane::two(), |rule| {
-        rule.fails(Errno::IO).for_ever()
+fn permanent_failure_loses_nothing_acknowledged() {
+    fail_everything("failed with EIO permanently", &DATA_OPS, &StoreConfig::pair(), |rule| {
+        rule.fails(Errno::IO).forever()
     });
-    let full = |rule: Rule| rule.fails(Errno::NOSPC).for_ever();
-    fail_everything("failed with ENOSPC for ever", &[Op::Write, Op::Create], &Lane::two(), full);
+    fail_everything("failed with EIO permanently", &OTHER_OPS, &StoreConfig::pair(), |rule| {
+        rule.fails(Errno::IO).forever()
+    });
+    let full = |rule: Rule| rule.fails(Errno::NOSPC).forever();
+    fail_everything("failed with ENOSPC permanently", &[Op::Write, Op::Create], &StoreConfig::pair(), full);
 }
 
 #[test]
-fn what_a_failed_sync_took_away_was_not_acknowledged() {
+fn data_lost_by_failed_sync_is_not_acknowledged() {
     let sync = [Op::Sync];
-    fail_everything("failed, the data gone", &sync, &Lane::all(), |rule| rule.fails_and_reverts(Errno::IO));
+    fail_everything("failed, the data gone", &sync, &StoreConfig::all(), |rule| {
+        rule.fails_and_reverts(Errno::IO)
+    });
 }
 
 #[test]
-fn what_a_failed_sync_left_in_the_page_cache_only_is_not_built_on() {
+fn data_only_in_page_cache_is_not_trusted() {
     let sync = [Op::Sync];
     let lost = |rule: Rule| rule.fails_and_forgets(Errno::IO);
-    fail_everything("failed, the data in the page cache for ever", &sync, &Lane::all(), lost);
+    fail_everything("failed, the data in the page cache permanently", &sync, &StoreConfig::all(), lost);
     let lost = |rule: Rule| rule.fails_and_forgets(Errno::IO).times(2);
-    fail_everything("failed twice, the data in the page cache for ever", &sync, &Lane::two(), lost);
+    fail_everything(
+        "failed twice, the data in the page cache permanently",
+        &sync,
+        &StoreConfig::pair(),
+        lost,
+    );
 }
 
 #[test]
-fn a_short_write_is_completed_or_not_acknowledged() {
-    for (bytes, lanes) in [(1, Lane::all()), (512, Lane::two().to_vec()), (4096, Lane::two().to_vec())] {
+fn short_write_is_completed_or_not_acknowledged() {
+    for (bytes, configs) in
+        [(1, StoreConfig::all()), (512, StoreConfig::pair().to_vec()), (4096, StoreConfig::pair().to_vec())]
+    {
         let short = |rule: Rule| rule.writes_only(bytes);
-        fail_everything(&format!("wrote only {bytes} bytes"), &[Op::Write], &lanes, short);
+        fail_everything(&format!("wrote only {bytes} bytes"), &[Op::Write], &configs, short);
     }
 }

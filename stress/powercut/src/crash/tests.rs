@@ -8,7 +8,7 @@ fn recording() -> Recording {
     let events = vec![
         write(0, 1, 4096),
         Event::Flush,
-        Event::Mark("promise".into()),
+        Event::Marker("acked".into()),
         write(0, 2, 8192),
         write(512, 3, 512),
         Event::Flush,
@@ -19,54 +19,54 @@ fn recording() -> Recording {
 
 fn sector(image: &Image, number: u64) -> u8 {
     let bytes = image.read(number * 512, 512);
-    assert!(bytes.iter().all(|byte| *byte == bytes[0]), "a sector is whole");
+    assert!(bytes.iter().all(|byte| *byte == bytes[0]), "a torn sector");
     bytes[0]
 }
 
-fn crash(at: usize, kept: Kept) -> Crash {
+fn crash(at: usize, kept: KeptWrites) -> Crash {
     Crash { at, kept, flushes_ignored: 0 }
 }
 
 #[test]
-fn what_was_flushed_is_there_and_what_was_not_may_be() {
+fn flushed_writes_are_kept_pending_ones_may_be() {
     let recording = recording();
-    let mut builder = Builder::new(&recording);
-    let nothing = builder.image(crash(5, Kept::Nothing));
+    let mut builder = ImageBuilder::new(&recording);
+    let nothing = builder.image(crash(5, KeptWrites::Nothing));
     assert_eq!([sector(&nothing, 0), sector(&nothing, 1), sector(&nothing, 8)], [1, 1, 0]);
-    let everything = builder.image(crash(5, Kept::Everything));
+    let everything = builder.image(crash(5, KeptWrites::Everything));
     assert_eq!([sector(&everything, 0), sector(&everything, 1), sector(&everything, 8)], [2, 3, 2]);
-    let flushed = builder.image(crash(7, Kept::Nothing));
+    let flushed = builder.image(crash(7, KeptWrites::Nothing));
     assert_eq!([sector(&flushed, 1), sector(&flushed, 8)], [3, 2]);
 }
 
 #[test]
-fn a_builder_goes_back_too() {
+fn builder_accepts_an_earlier_crash_point() {
     let recording = recording();
-    let mut builder = Builder::new(&recording);
-    assert_eq!(sector(&builder.image(crash(7, Kept::Everything)), 8), 4);
-    assert_eq!(sector(&builder.image(crash(1, Kept::Nothing)), 0), 0);
+    let mut builder = ImageBuilder::new(&recording);
+    assert_eq!(sector(&builder.image(crash(7, KeptWrites::Everything)), 8), 4);
+    assert_eq!(sector(&builder.image(crash(1, KeptWrites::Nothing)), 0), 0);
 }
 
 #[test]
-fn a_write_is_torn_in_every_way_of_a_few_sectors() {
+fn write_is_torn_in_every_combination_of_sectors() {
     let recording = recording();
-    let mut builder = Builder::new(&recording);
+    let mut builder = ImageBuilder::new(&recording);
     let mut seen = HashSet::new();
     for seed in 0..2000 {
-        let image = builder.image(crash(5, Kept::Some { unit_bytes: 512, percent: 50, seed }));
+        let image = builder.image(crash(5, KeptWrites::Some { unit_bytes: 512, percent: 50, seed }));
         let states = [0, 1, 15].map(|number| sector(&image, number));
         assert!([1, 2].contains(&states[0]) && [1, 2, 3].contains(&states[1]) && [0, 2].contains(&states[2]));
         seen.insert(states);
     }
-    assert_eq!(seen.len(), 2 * 3 * 2, "later over older, older over nothing, in every combination");
+    assert_eq!(seen.len(), 2 * 3 * 2, "every combination of new, old and unwritten sectors");
 }
 
 #[test]
-fn units_of_4096_are_kept_or_lost_whole() {
+fn units_of_4096_bytes_are_atomic() {
     let recording = recording();
-    let mut builder = Builder::new(&recording);
+    let mut builder = ImageBuilder::new(&recording);
     for seed in 0..100 {
-        let image = builder.image(crash(4, Kept::Some { unit_bytes: 4096, percent: 50, seed }));
+        let image = builder.image(crash(4, KeptWrites::Some { unit_bytes: 4096, percent: 50, seed }));
         for page in 0..2 {
             let states: HashSet<u8> = (0..8).map(|number| sector(&image, page * 8 + number)).collect();
             assert_eq!(states.len(), 1, "seed {seed}, page {page}");
@@ -75,50 +75,54 @@ fn units_of_4096_are_kept_or_lost_whole() {
 }
 
 #[test]
-fn only_units_smaller_than_a_block_tear_one() {
-    let tears = |unit_bytes| Kept::Some { unit_bytes, percent: 50, seed: 0 }.tears_blocks();
+fn only_units_smaller_than_a_block_tear_blocks() {
+    let tears = |unit_bytes| KeptWrites::Some { unit_bytes, percent: 50, seed: 0 }.tears_blocks();
     assert_eq!([512, 4096, 0].map(tears), [true, false, false]);
-    assert!(!Kept::Nothing.tears_blocks() && !Kept::Everything.tears_blocks());
+    assert!(!KeptWrites::Nothing.tears_blocks() && !KeptWrites::Everything.tears_blocks());
 }
 
 #[test]
-fn an_ignored_flush_makes_older_writes_pending() {
+fn ignored_flush_makes_older_writes_pending() {
     let recording = recording();
-    let lying = Crash { at: 7, kept: Kept::Nothing, flushes_ignored: 1 };
-    let image = Builder::new(&recording).image(lying);
+    let lying = Crash { at: 7, kept: KeptWrites::Nothing, flushes_ignored: 1 };
+    let image = ImageBuilder::new(&recording).image(lying);
     assert_eq!([sector(&image, 0), sector(&image, 8)], [1, 0]);
 }
 
 #[test]
-fn no_image_is_tried_twice_at_one_moment() {
+fn crashes_at_one_point_leave_distinct_images() {
     let recording = recording();
     let mut random = Random::new(&[1]);
-    assert_eq!(crashes_at(&recording.events, 3, &mut random), [crash(3, Kept::Everything)]);
+    assert_eq!(crashes_at(&recording.events, 3, &mut random), [crash(3, KeptWrites::Everything)]);
     let single_sector = crashes_at(&recording.events, 7, &mut random);
-    assert_eq!(single_sector, [crash(7, Kept::Nothing), crash(7, Kept::Everything)]);
+    assert_eq!(single_sector, [crash(7, KeptWrites::Nothing), crash(7, KeptWrites::Everything)]);
     assert!(crashes_at(&recording.events, 5, &mut random).len() > 2);
 }
 
 #[test]
-fn moments_are_spread_over_the_whole_history() {
+fn sample_is_spread_over_the_whole_recording() {
     let events: Vec<Event> = (0..300)
         .map(|number| match number % 3 {
             0 => write(0, 1, 512),
             1 => Event::Flush,
-            _ => Event::Mark(String::new()),
+            _ => Event::Marker(String::new()),
         })
         .collect();
-    let moments = Moments::of(&events, 0);
-    let chosen = moments.sample(30, &mut Random::new(&[3]));
+    let points = CrashPoints::of(&events, 0);
+    let chosen = points.sample(30, &mut Random::new(&[3]));
     assert!((20..=30).contains(&chosen.len()), "{chosen:?}");
     assert!(chosen.is_sorted() && chosen[0] < 60 && chosen[chosen.len() - 1] > 240);
-    assert!(moments.promises(5, &mut Random::new(&[3])).iter().all(|at| at % 3 == 0));
+    assert!(points.sample_after_markers(5, &mut Random::new(&[3])).iter().all(|at| at % 3 == 0));
 }
 
 #[test]
-fn what_is_kept_reads_back_from_its_text() {
-    for kept in [Kept::Nothing, Kept::Everything, Kept::Some { unit_bytes: 512, percent: 90, seed: 7 }] {
+fn kept_writes_round_trip_through_text() {
+    for kept in [
+        KeptWrites::Nothing,
+        KeptWrites::Everything,
+        KeptWrites::Some { unit_bytes: 512, percent: 90, seed: 7 },
+    ] {
         assert_eq!(kept.to_string().parse(), Ok(kept));
     }
-    assert!("half".parse::<Kept>().is_err());
+    assert!("half".parse::<KeptWrites>().is_err());
 }

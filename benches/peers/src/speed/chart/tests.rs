@@ -1,10 +1,10 @@
-//! What every picture keeps to.
+//! Properties of every chart.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::{Chart, Look, NAME_HEIGHT, Scale, Series, Unit, names, svg};
+use super::{Chart, LineStyle, NAME_HEIGHT, Scale, Series, Unit, names, svg};
 
 fn line(label: &str, points: &[(f64, f64)]) -> Series {
-    Series { label: label.into(), look: Look::Peer(0), points: points.to_vec() }
+    Series { label: label.into(), style: LineStyle::Peer(0), points: points.to_vec() }
 }
 
 fn chart(series: Vec<Series>) -> Chart {
@@ -22,20 +22,20 @@ fn chart(series: Vec<Series>) -> Chart {
 
 #[test]
 fn every_line_is_named_and_text_is_escaped() {
-    let drawn = svg(&chart(vec![line("one", &[(1.0, 10.0), (16.0, 1000.0)]), line("two", &[(1.0, 5.0)])]));
-    let drawn = drawn.unwrap();
-    assert!(drawn.contains(">one</text>") && drawn.contains(">two</text>"));
-    assert!(drawn.contains("<title id=\"x-title\">a &lt; b</title>") && !drawn.contains("a < b"));
-    assert!(drawn.contains("prefers-color-scheme:dark"));
+    let spec = svg(&chart(vec![line("one", &[(1.0, 10.0), (16.0, 1000.0)]), line("two", &[(1.0, 5.0)])]));
+    let spec = spec.unwrap();
+    assert!(spec.contains(">one</text>") && spec.contains(">two</text>"));
+    assert!(spec.contains("<title id=\"x-title\">a &lt; b</title>") && !spec.contains("a < b"));
+    assert!(spec.contains("prefers-color-scheme:dark"));
 }
 
 #[test]
-fn nothing_is_drawn_of_nothing() {
+fn empty_chart_is_not_drawn() {
     assert_eq!(svg(&chart(vec![line("none", &[])])), None);
 }
 
 #[test]
-fn names_do_not_stand_on_each_other() {
+fn labels_do_not_overlap() {
     let series: Vec<Series> =
         (0..9).map(|number| line("same", &[(1.0, 1.0), (16.0, 100.0 + f64::from(number))])).collect();
     let mut heights = names(&Scale::of(&series), &series);

@@ -6,7 +6,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::scale::Scale;
 
-/// Text stays readable on a phone, 350 pixels wide.
+/// The size of a chart. Text stays readable on a phone of 350 pixels.
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 300.0;
 
@@ -16,7 +16,7 @@ const TOP: f64 = 28.0;
 const BOTTOM: f64 = 248.0;
 
 /// The number of colours; further series reuse them, dashed.
-const COLOURS: usize = 7;
+const COLOUR_COUNT: usize = 7;
 
 /// An axis.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub(super) struct Series {
 
 /// The content of the frame.
 #[derive(Debug, Clone)]
-pub(super) enum Body {
+pub(super) enum ChartBody {
     Lines(Vec<Series>),
     /// One bar per value, with a tooltip.
     Bars(Vec<Dot>),
@@ -79,7 +79,7 @@ pub(super) struct Chart {
     pub(super) description: String,
     pub(super) x: Axis,
     pub(super) y: Axis,
-    pub(super) body: Body,
+    pub(super) body: ChartBody,
     /// Marked values of the x axis.
     pub(super) marks: Vec<f64>,
     /// The meaning of the marks.
@@ -101,7 +101,7 @@ impl Chart {
 
     fn legend(&self) -> Markup {
         let series: &[Series] = match &self.body {
-            Body::Lines(series) if series.len() > 1 => series,
+            ChartBody::Lines(series) if series.len() > 1 => series,
             _ => &[],
         };
         html! {
@@ -139,8 +139,8 @@ impl Chart {
                     path.mark d=(format!("M{x:.1} {TOP}V{BOTTOM}", x = self.x_of(mark))) {}
                 }
                 @match &self.body {
-                    Body::Lines(series) => { @for series in series { (self.line(series)) } }
-                    Body::Bars(bars) => { (self.bars(bars)) }
+                    ChartBody::Lines(series) => { @for series in series { (self.line(series)) } }
+                    ChartBody::Bars(bars) => { (self.bars(bars)) }
                 }
             }
         }
@@ -182,7 +182,7 @@ impl Chart {
                             path.spread d=(format!("M{x:.1} {:.1}V{:.1}", self.y_of(low), self.y_of(high))) {}
                         }
                         circle cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="3.6" { title { (dot.tip) } }
-                        // Above a line that mostly rises, and never outside.
+                        // Labels are above a line, which mostly rises, and inside the frame.
                         @let (anchor, x) = match x {
                             ..100.0 => ("middle", x),
                             ..420.0 => ("end", x + 8.0),
@@ -209,17 +209,17 @@ impl Chart {
     }
 
     fn x_of(&self, value: f64) -> f64 {
-        LEFT + self.x.scale.place(value) * (RIGHT - LEFT)
+        LEFT + self.x.scale.position(value) * (RIGHT - LEFT)
     }
 
     fn y_of(&self, value: f64) -> f64 {
-        BOTTOM - self.y.scale.place(value) * (BOTTOM - TOP)
+        BOTTOM - self.y.scale.position(value) * (BOTTOM - TOP)
     }
 }
 
 fn class_of(series: usize) -> String {
-    let dashed = if series / COLOURS % 2 == 1 { " dashed" } else { "" };
-    format!("series s{}{dashed}", series % COLOURS)
+    let dashed = if series / COLOUR_COUNT % 2 == 1 { " dashed" } else { "" };
+    format!("series s{}{dashed}", series % COLOUR_COUNT)
 }
 
 /// Text that must not be escaped, such as the style sheet.

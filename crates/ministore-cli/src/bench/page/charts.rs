@@ -1,10 +1,10 @@
 //! The charts: rate and latency over the sweep, the percentile curve, latency over time, group sizes.
 
 use super::{
-    chart::{Axis, Body, Chart, Dot, Series},
+    chart::{Axis, Chart, ChartBody, Dot, Series},
     format,
     group::{Group, XAxis},
-    scale::{Kind, Scale},
+    scale::{Scale, ScaleKind},
 };
 use crate::bench::report::{Point, Round, Summary};
 
@@ -62,7 +62,7 @@ fn over_sweep(
         description: described(&series, over.noun(), show),
         x: over.axis(&series),
         y: Axis::new(&what.to_lowercase(), Scale::linear(highest), format::count_tick),
-        body: Body::Lines(series),
+        body: ChartBody::Lines(series),
         marks: Vec::new(),
         marks_name: String::new(),
     })
@@ -96,7 +96,7 @@ pub(super) fn latency(n: usize, group: &Group<'_>) -> Option<Chart> {
         description: described(&series, over.noun(), format::micros),
         x: over.axis(&series),
         y: latency_axis(&series),
-        body: Body::Lines(series),
+        body: ChartBody::Lines(series),
         marks: Vec::new(),
         marks_name: String::new(),
     })
@@ -118,7 +118,7 @@ pub(super) fn curve(n: usize, group: &Group<'_>) -> Chart {
         })
         .collect();
     let last = series.iter().flat_map(|one| &one.dots).map(|dot| dot.x).fold(10.0, f64::max);
-    let scale = Scale { kind: Kind::Log, from: 1.0, to: last };
+    let scale = Scale { kind: ScaleKind::Log, from: 1.0, to: last };
     let percent = |nines: f64| 100.0 - 100.0 / nines;
     let ticks = std::iter::successors(Some(1.0), |tick| Some(tick * 10.0)).take_while(|tick| *tick <= last);
     let ticks = ticks.map(|tick| (tick, round_off(percent(tick)).to_string())).collect();
@@ -132,7 +132,7 @@ pub(super) fn curve(n: usize, group: &Group<'_>) -> Chart {
         description: slowest.collect::<Vec<_>>().join("; "),
         x: Axis { label: "percentile of the appends (%)".into(), scale, ticks },
         y: latency_axis(&series),
-        body: Body::Lines(series),
+        body: ChartBody::Lines(series),
         marks: Vec::new(),
         marks_name: String::new(),
     }
@@ -165,9 +165,9 @@ pub(super) fn timeline(id: usize, name: &str, round: &Round, number: usize, roun
         id: format!("time-{id}"),
         title: format!("{name}: latency over time{of}"),
         description: format!("{}; {rotations}", described(&series, "time", format::micros)),
-        x: Axis::new("time", Scale { kind: Kind::Linear, from: 0.0, to: end }, format::seconds_tick),
+        x: Axis::new("time", Scale { kind: ScaleKind::Linear, from: 0.0, to: end }, format::seconds_tick),
         y: latency_axis(&series),
-        body: Body::Lines(series),
+        body: ChartBody::Lines(series),
         marks,
         marks_name: rotations,
     }
@@ -191,7 +191,7 @@ pub(super) fn group_sizes(id: usize, name: &str, point: &Point) -> Chart {
         .collect();
     // Every second label if they are close.
     let every = bars.len().div_ceil(9).max(1);
-    let label = |(n, size): (usize, &crate::bench::report::Groups)| {
+    let label = |(n, size): (usize, &crate::bench::report::GroupSizeBucket)| {
         (n as f64 + 0.5, format::count_tick(size.records_from as f64))
     };
     let ticks = point.group_sizes.iter().enumerate().step_by(every).map(label).collect();
@@ -200,7 +200,7 @@ pub(super) fn group_sizes(id: usize, name: &str, point: &Point) -> Chart {
         let part = format::percent_tick(round_off(size.groups as f64 / all));
         format!("{part} of the commits contain {} to {} records", size.records_from, size.records_to)
     });
-    let scale = Scale { kind: Kind::Linear, from: 0.0, to: bars.len().max(1) as f64 };
+    let scale = Scale { kind: ScaleKind::Linear, from: 0.0, to: bars.len().max(1) as f64 };
     let part = Scale::linear(bars.iter().map(|bar| bar.y));
     let part = Scale { to: part.to.min(1.0), ..part };
     Chart {
@@ -209,7 +209,7 @@ pub(super) fn group_sizes(id: usize, name: &str, point: &Point) -> Chart {
         description,
         x: Axis { label: "records per commit, from".into(), scale, ticks },
         y: Axis::new("share of the commits", part, format::percent_tick),
-        body: Body::Bars(bars),
+        body: ChartBody::Bars(bars),
         marks: Vec::new(),
         marks_name: String::new(),
     }
@@ -229,7 +229,7 @@ fn described(series: &[Series], over: &str, show: impl Fn(f64) -> String) -> Str
         let (first, last) = (one.dots.first()?, one.dots.last()?);
         Some(format!("{}: {} at the start, {} at the end", one.name, show(first.y), show(last.y)))
     });
-    format!("XAxis {over}. {}", lines.collect::<Vec<_>>().join("; "))
+    format!("Over {over}. {}", lines.collect::<Vec<_>>().join("; "))
 }
 
 /// Removes rounding errors.
@@ -239,13 +239,13 @@ fn round_off(value: f64) -> f64 {
 
 impl XAxis {
     fn axis(self, series: &[Series]) -> Axis {
-        let places = series.iter().flat_map(|one| &one.dots).map(|dot| dot.x);
-        let mut ticks: Vec<_> = places.clone().collect();
+        let values = series.iter().flat_map(|one| &one.dots).map(|dot| dot.x);
+        let mut ticks: Vec<_> = values.clone().collect();
         ticks.sort_by(f64::total_cmp);
         ticks.dedup();
         let (from, to) = (ticks.first().copied().unwrap_or(1.0), ticks.last().copied().unwrap_or(2.0));
-        let scale = Scale { kind: Kind::Log, from: from * 0.8, to: to.max(from * 2.0) * 1.25 };
-        // Only this many fit.
+        let scale = Scale { kind: ScaleKind::Log, from: from * 0.8, to: to.max(from * 2.0) * 1.25 };
+        // More labels would overlap.
         let every = ticks.len().div_ceil(9).max(1);
         let ticks = ticks.into_iter().step_by(every).map(|tick| (tick, format::count_tick(tick))).collect();
         Axis { label: self.noun().to_owned(), scale, ticks }

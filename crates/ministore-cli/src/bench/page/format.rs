@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_have_three_digits_and_ticks_only_those_they_need() {
+    fn figures_have_three_digits_and_ticks_fewer() {
         assert_eq!(
             [0.5, 63.21, 999.0, 1_500.0, 2.5e6].map(micros),
             ["0.50 µs", "63.2 µs", "999 µs", "1.50 ms", "2.50 s"]

@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        bench::report::{BenchPoint, Options, Round, SCHEMA, Summary},
+        bench::report::{BenchOptions, BenchPoint, Round, SCHEMA, Summary},
         host::{FileSystem, HostInfo},
     };
 
@@ -213,7 +213,7 @@ mod tests {
                 size_bytes: 0,
                 free_bytes: 0,
             }),
-            options: Options {
+            options: BenchOptions {
                 duration_seconds: 1.0,
                 warm_up_seconds: 0.0,
                 rounds: 1,
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_outside_stays_text() {
+    fn untrusted_text_is_escaped() {
         let page = render(&report(2)).unwrap();
         assert_eq!(page.matches("<script").count(), 1, "the JSON's own");
         assert_eq!(page.matches("</script>").count(), 1);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_made_of_whatever_there_is() {
+    fn page_renders_with_any_number_of_points() {
         for points in 0..3 {
             let page = render(&report(points)).unwrap();
             assert!(page.ends_with("</html>") && !page.contains("NaN") && !page.contains("inf\""), "{page}");

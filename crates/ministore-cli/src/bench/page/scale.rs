@@ -2,7 +2,7 @@
 
 /// The kind of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ScaleKind {
     Linear,
     Log,
 }
@@ -10,7 +10,7 @@ pub(super) enum Kind {
 /// The range of values of an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
-    pub(super) kind: Kind,
+    pub(super) kind: ScaleKind,
     pub(super) from: f64,
     pub(super) to: f64,
 }
@@ -21,7 +21,7 @@ impl Scale {
         let top = values.fold(0.0, f64::max);
         let top = if top > 0.0 { top } else { 1.0 };
         let step = step(top);
-        Self { kind: Kind::Linear, from: 0.0, to: (top / step).ceil() * step }
+        Self { kind: ScaleKind::Linear, from: 0.0, to: (top / step).ceil() * step }
     }
 
     /// From a round value below the minimum to one above the maximum. Only positive values can be shown.
@@ -34,28 +34,28 @@ impl Scale {
             (low, high) = (1.0, 10.0);
         }
         let (from, to) = (round_down(low), round_up(high));
-        Self { kind: Kind::Log, from, to: if to > from { to } else { from * 10.0 } }
+        Self { kind: ScaleKind::Log, from, to: if to > from { to } else { from * 10.0 } }
     }
 
-    /// 0 at the start of the axis, 1 at its end.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    /// Returns the position of a value: 0 at the start of the axis, 1 at its end.
+    pub(super) fn position(&self, value: f64) -> f64 {
         let Self { kind, from, to } = *self;
-        let place = match kind {
-            Kind::Linear => (value - from) / (to - from),
-            Kind::Log => (value.max(from) / from).ln() / (to / from).ln(),
+        let position = match kind {
+            ScaleKind::Linear => (value - from) / (to - from),
+            ScaleKind::Log => (value.max(from) / from).ln() / (to / from).ln(),
         };
-        place.clamp(0.0, 1.0)
+        position.clamp(0.0, 1.0)
     }
 
     /// The labelled values: round and not too many.
     pub(super) fn ticks(&self) -> Vec<f64> {
         match self.kind {
-            Kind::Linear => {
+            ScaleKind::Linear => {
                 let step = step(self.to);
                 let steps = (0..=20).map(|n| f64::from(n) * step);
                 steps.filter(|tick| (self.from..=self.to * (1.0 + 1e-9)).contains(tick)).collect()
             }
-            Kind::Log => {
+            ScaleKind::Log => {
                 let all = |mantissas: &'static [f64]| {
                     let exponents = self.from.log10().floor() as i32..=self.to.log10().ceil() as i32;
                     let ticks = exponents.flat_map(|e| mantissas.iter().map(move |m| m * 10_f64.powi(e)));
@@ -70,7 +70,7 @@ impl Scale {
     }
 }
 
-/// 1, 2 or 5 of a power of ten: four to eight of them up to a value.
+/// Returns the distance between ticks, 1, 2 or 5 times a power of ten: four to eight ticks up to `top`.
 fn step(top: f64) -> f64 {
     let rough = top / 5.0;
     let power = 10_f64.powf(rough.log10().floor());
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn linear_ticks_are_round_and_reach_the_greatest_value() {
+    fn linear_ticks_are_round_and_cover_maximum() {
         let cases: [(f64, &[f64]); 4] = [
             (487.0, &[0.0, 100.0, 200.0, 300.0, 400.0, 500.0]),
             (3.0, &[0.0, 1.0, 2.0, 3.0]),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn logarithmic_ticks_are_decades_where_there_are_many() {
+    fn many_logarithmic_ticks_are_decades() {
         let scale = Scale::log([63.0, 0.0, 900.0].into_iter());
         assert!(close(&scale.ticks(), &[50.0, 100.0, 200.0, 500.0, 1000.0]), "{:?}", scale.ticks());
         let scale = Scale::log([1.0, 1e6].into_iter());
@@ -125,10 +125,10 @@ mod tests {
 
     #[test]
     fn value_lies_within_the_range() {
-        let log = Scale { kind: Kind::Log, from: 1.0, to: 100.0 };
-        let places = [0.0, 1.0, 10.0, 100.0, 1e9].map(|value| log.place(value));
-        assert!(close(&places, &[0.0, 0.0, 0.5, 1.0, 1.0]), "{places:?}");
-        let linear = Scale { kind: Kind::Linear, from: 0.0, to: 4.0 };
-        assert!(close(&[linear.place(1.0)], &[0.25]));
+        let log = Scale { kind: ScaleKind::Log, from: 1.0, to: 100.0 };
+        let positions = [0.0, 1.0, 10.0, 100.0, 1e9].map(|value| log.position(value));
+        assert!(close(&positions, &[0.0, 0.0, 0.5, 1.0, 1.0]), "{positions:?}");
+        let linear = Scale { kind: ScaleKind::Linear, from: 0.0, to: 4.0 };
+        assert!(close(&[linear.position(1.0)], &[0.25]));
     }
 }

@@ -13,7 +13,7 @@ const STAGES: [(&str, &str); 4] =
 
 pub(super) fn figures(group: &Group<'_>) -> Markup {
     let open = group.points.iter().any(|(_, point)| point.setting.rate.is_some());
-    scrolls(
+    scrollable(
         "Figures",
         &html! {
             thead {
@@ -31,7 +31,7 @@ pub(super) fn figures(group: &Group<'_>) -> Markup {
                     tr {
                         th scope="row" { (group.over.tip(point)) }
                         td { (spread(&format!("/points/{n}/appends_per_second"), point.appends_per_second, point, format::whole)) }
-                        @if open { td { (kept(point)) } }
+                        @if open { td { (rate_met(point)) } }
                         @for (name, quantile) in PERCENTILES {
                             td {
                                 @if !enough(point, quantile) {
@@ -71,7 +71,7 @@ fn spread(pointer: &str, spread: Summary, point: &Point, show: fn(f64) -> String
     }
 }
 
-fn kept(point: &Point) -> Markup {
+fn rate_met(point: &Point) -> Markup {
     let met = point.rounds.iter().all(|round| round.rate_met == Some(true));
     let not_started: u64 = point.rounds.iter().map(|round| round.not_started).sum();
     html! {
@@ -84,7 +84,7 @@ fn kept(point: &Point) -> Markup {
 
 /// The commit stages of the round with the median rate.
 pub(super) fn stages(group: &Group<'_>) -> Markup {
-    scrolls(
+    scrollable(
         "Stages of a commit",
         &html! {
             thead {
@@ -169,6 +169,6 @@ pub(super) fn environment(report: &BenchReport) -> Markup {
     html! { dl { @for (name, value) in rows { div { dt { (name) } dd { (value) } } } } }
 }
 
-fn scrolls(name: &str, table: &Markup) -> Markup {
+fn scrollable(name: &str, table: &Markup) -> Markup {
     html! { div.scrolls role="region" aria-label=(name) tabindex="0" { table { (table) } } }
 }

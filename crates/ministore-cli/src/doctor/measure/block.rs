@@ -5,12 +5,12 @@ const ALIGNMENT: usize = 4096;
 
 /// Spaces, like the padding of a journal, aligned to a page.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct AlignedBlock {
     storage: Vec<u8>,
     start: usize,
 }
 
-impl Block {
+impl AlignedBlock {
     pub(super) fn of(bytes: usize) -> Self {
         let storage = vec![b' '; bytes + ALIGNMENT];
         let misplaced = storage.as_ptr().addr() % ALIGNMENT;
@@ -18,7 +18,7 @@ impl Block {
         Self { storage, start }
     }
 
-    /// The first `bytes` of it, or all.
+    /// Returns the first `bytes` bytes, or all.
     pub(super) fn first(&self, bytes: usize) -> &[u8] {
         let all = &self.storage[self.start..];
         &all[..bytes.min(all.len())]
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn block_is_aligned_and_has_the_given_size() {
         for bytes in [4096, 65536] {
-            let block = Block::of(bytes);
+            let block = AlignedBlock::of(bytes);
             assert_eq!(block.first(bytes).as_ptr().addr() % ALIGNMENT, 0);
             assert_eq!(block.first(bytes).len(), bytes);
         }

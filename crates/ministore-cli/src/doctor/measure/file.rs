@@ -1,4 +1,4 @@
-//! Methods that write a plain file: where, and how the write is made durable.
+//! Methods that write a plain file; they differ in the layout of the file and in the sync method.
 
 use std::{
     fs::{File, OpenOptions},
@@ -9,7 +9,7 @@ use std::{
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 
-use super::{SIZES, WriteMethod, block::Block};
+use super::{SIZES, WriteMethod, block::AlignedBlock};
 
 /// The size after which writing restarts at the beginning.
 const REGION_BYTES: u64 = 2 << 20;
@@ -25,9 +25,9 @@ pub(super) enum FileLayout {
     Written,
 }
 
-/// How a write is made durable.
+/// The way a write is made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sync {
+pub(super) enum SyncMethod {
     Never,
     /// `fdatasync`.
     Data,
@@ -41,7 +41,7 @@ pub(super) enum Sync {
     Direct,
 }
 
-impl Sync {
+impl SyncMethod {
     fn flags(self) -> OFlags {
         match self {
             Self::Never | Self::Data | Self::All => OFlags::empty(),
@@ -55,15 +55,15 @@ impl Sync {
 #[derive(Debug)]
 pub(super) struct FileMethod {
     file: File,
-    block: Block,
+    block: AlignedBlock,
     layout: FileLayout,
-    sync: Sync,
-    /// Where the next write goes.
+    sync: SyncMethod,
+    /// The offset of the next write.
     at: u64,
 }
 
 impl FileMethod {
-    pub(super) fn create(path: &Path, layout: FileLayout, sync: Sync) -> io::Result<Self> {
+    pub(super) fn create(path: &Path, layout: FileLayout, sync: SyncMethod) -> io::Result<Self> {
         let file = File::create_new(path)?;
         if layout == FileLayout::Written {
             file.write_all_at(&vec![b' '; usize::try_from(REGION_BYTES).map_err(io::Error::other)?], 0)?;
@@ -72,7 +72,7 @@ impl FileMethod {
         let flags = i32::try_from(sync.flags().bits()).map_err(io::Error::other)?;
         let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
         let largest = SIZES.into_iter().max().unwrap_or(0);
-        let method = Self { file, block: Block::of(largest), layout, sync, at: 0 };
+        let method = Self { file, block: AlignedBlock::of(largest), layout, sync, at: 0 };
         method.restart()?;
         Ok(method)
     }
@@ -106,9 +106,9 @@ impl WriteMethod for FileMethod {
         self.file.write_all_at(block, self.at)?;
         self.at += block.len() as u64;
         match self.sync {
-            Sync::Data => self.file.sync_data(),
-            Sync::All => self.file.sync_all(),
-            Sync::Never | Sync::Dsync | Sync::DirectOnly | Sync::Direct => Ok(()),
+            SyncMethod::Data => self.file.sync_data(),
+            SyncMethod::All => self.file.sync_all(),
+            SyncMethod::Never | SyncMethod::Dsync | SyncMethod::DirectOnly | SyncMethod::Direct => Ok(()),
         }
     }
 
@@ -130,7 +130,7 @@ mod tests {
             (FileLayout::Written, REGION_BYTES),
         ] {
             let path = dir.path().join(format!("{layout:?}"));
-            let mut method = FileMethod::create(&path, layout, Sync::Data).unwrap();
+            let mut method = FileMethod::create(&path, layout, SyncMethod::Data).unwrap();
             for _ in 0..=REGION_BYTES / 65536 {
                 method.ready(65536).unwrap();
                 method.write(65536).unwrap();
@@ -143,7 +143,7 @@ mod tests {
     fn sizes_may_change_between_writes() {
         let dir = tempfile::tempdir().unwrap();
         let mut method =
-            FileMethod::create(&dir.path().join("file"), FileLayout::Written, Sync::Never).unwrap();
+            FileMethod::create(&dir.path().join("file"), FileLayout::Written, SyncMethod::Never).unwrap();
         for bytes in [4096, 65536, 4096] {
             method.ready(bytes).unwrap();
             method.write(bytes).unwrap();

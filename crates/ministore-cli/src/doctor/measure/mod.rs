@@ -15,19 +15,19 @@ use hdrhistogram::Histogram;
 use ministore_uring::Backend;
 
 use crate::signals::SignalHandler;
-use file::{FileLayout, FileMethod, Sync};
+use file::{FileLayout, FileMethod, SyncMethod};
 use store::StoreMethod;
 
 /// A page, and a group of several hundred records.
 pub(super) const SIZES: [usize; 2] = [4 << 10, 64 << 10];
 
-/// How often each method is measured with each size.
+/// The number of measurements of each method with each size.
 const ROUNDS: u32 = 3;
 
 /// With fewer writes two methods cannot be compared.
 const WRITES_MIN: u64 = 30;
 
-/// Longer writes are recorded as this long.
+/// Longer writes are recorded with this latency.
 const NANOS_MAX: u64 = 600_000_000_000;
 
 /// The baseline: nothing is sent to the device.
@@ -78,12 +78,12 @@ impl Measurement {
     }
 }
 
-/// The median of a method with the smaller size.
+/// Returns the median of a method with the smaller size.
 pub(super) fn median(measured: &[Measurement], method: &str) -> Option<u64> {
     small(measured, method)?.median()
 }
 
-/// The 10th percentile of a method with the smaller size; `None` after too few writes.
+/// Returns the 10th percentile of a method with the smaller size; `None` after too few writes.
 pub(super) fn undisturbed(measured: &[Measurement], method: &str) -> Option<u64> {
     small(measured, method).filter(|one| one.latency.len() >= WRITES_MIN)?.at(0.1)
 }
@@ -96,10 +96,10 @@ fn small<'a>(measured: &'a [Measurement], method: &str) -> Option<&'a Measuremen
 type MethodFactory<'a> = (&'static str, bool, Box<dyn Fn() -> io::Result<Box<dyn WriteMethod>> + 'a>);
 
 fn methods<'a>(directory: &'a Path) -> Vec<MethodFactory<'a>> {
-    let file = |name: &'static str, ground, sync| -> MethodFactory<'a> {
+    let file = |name: &'static str, layout, sync| -> MethodFactory<'a> {
         let path = directory.join(name.replace([' ', ',', '|'], "-"));
-        let make = move || Ok(Box::new(FileMethod::create(&path, ground, sync)?) as Box<dyn WriteMethod>);
-        (name, !matches!(sync, Sync::Never | Sync::DirectOnly), Box::new(make))
+        let make = move || Ok(Box::new(FileMethod::create(&path, layout, sync)?) as Box<dyn WriteMethod>);
+        (name, !matches!(sync, SyncMethod::Never | SyncMethod::DirectOnly), Box::new(make))
     };
     let store = |name, backend| -> MethodFactory<'a> {
         let path = directory.join(name).join("journal.jsonl");
@@ -110,14 +110,14 @@ fn methods<'a>(directory: &'a Path) -> Vec<MethodFactory<'a>> {
         )
     };
     vec![
-        file(UNSYNCED, FileLayout::Written, Sync::Never),
-        file(GROWING, FileLayout::Growing, Sync::Data),
-        file("append, fsync", FileLayout::Growing, Sync::All),
-        file("allocated, fdatasync", FileLayout::Allocated, Sync::Data),
-        file(SYNCED, FileLayout::Written, Sync::Data),
-        file("O_DSYNC in place", FileLayout::Written, Sync::Dsync),
-        file(DIRECT, FileLayout::Written, Sync::DirectOnly),
-        file(DIRECT_SYNCED, FileLayout::Written, Sync::Direct),
+        file(UNSYNCED, FileLayout::Written, SyncMethod::Never),
+        file(GROWING, FileLayout::Growing, SyncMethod::Data),
+        file("append, fsync", FileLayout::Growing, SyncMethod::All),
+        file("allocated, fdatasync", FileLayout::Allocated, SyncMethod::Data),
+        file(SYNCED, FileLayout::Written, SyncMethod::Data),
+        file("O_DSYNC in place", FileLayout::Written, SyncMethod::Dsync),
+        file(DIRECT, FileLayout::Written, SyncMethod::DirectOnly),
+        file(DIRECT_SYNCED, FileLayout::Written, SyncMethod::Direct),
         store(STORE_BLOCKING, Backend::Blocking),
         store(STORE_URING, Backend::Uring),
     ]
@@ -147,8 +147,8 @@ pub(super) fn measure(
         for (method, figures) in running.iter_mut().zip(measured.chunks_mut(SIZES.len())) {
             let Some(method) = method else { continue };
             for one in figures.iter_mut().filter(|one| one.error.is_none()) {
-                let ran = run_turn(method.as_mut(), one, turn, signals);
-                one.error = ran.as_ref().err().map(error_text);
+                let result = run_turn(method.as_mut(), one, turn, signals);
+                one.error = result.as_ref().err().map(error_text);
             }
         }
     }
@@ -162,7 +162,7 @@ pub(super) fn measure(
     Ok(measured)
 }
 
-/// The first write is not counted: it may be slower.
+/// Measures one turn of a method. The first write is not counted: it may be slower.
 fn run_turn(
     method: &mut dyn WriteMethod,
     figures: &mut Measurement,

@@ -1,189 +1,194 @@
-//! What a client is told, in which order, and what is data and what is not.
+//! Acknowledgements and their order, and which lines are records.
 
 use serde_json::{Value, json};
 
-use super::service::Service;
-use crate::support::{Run, head, lines};
+use super::service::ServeProcess;
+use crate::support::{CommandExt, head, lines};
 
 #[test]
-fn every_record_is_acknowledged_with_its_number_once_it_is_durable() {
-    let service = Service::start(&[]);
+fn record_is_acknowledged_once_durable() {
+    let service = ServeProcess::start(&[]);
     let text = lines(500);
-    let mut client = service.tcp().asks("record");
+    let mut client = service.connect_tcp().with_acks("record");
     for (number, line) in (1..).zip(text.lines().take(50)) {
         client.send(format!("{line}\n"));
-        assert_eq!(client.hear(), json!({ "ok": number, "line": number + 1 }));
-        assert_eq!(service.place.durable(), number, "told too early");
+        assert_eq!(client.receive(), json!({ "ok": number, "line": number + 1 }));
+        assert_eq!(service.dir.durable(), number, "acknowledged before it was durable");
     }
     client.send(text.lines().skip(50).map(|line| format!("{line}\n")).collect::<String>());
-    let answers = client.finish();
+    let responses = client.finish();
     let expected: Vec<Value> = (51..=500).map(|number| json!({ "ok": number, "line": number + 1 })).collect();
-    assert_eq!(answers, expected);
-    assert_eq!(service.place.replay(), text);
+    assert_eq!(responses, expected);
+    assert_eq!(service.dir.replay(), text);
 }
 
 #[test]
-fn batches_are_acknowledged_with_their_first_and_last_number() {
-    let service = Service::start(&[]);
-    let mut client = service.unix().asks("batch");
+fn batch_ack_has_first_and_last_seq() {
+    let service = ServeProcess::start(&[]);
+    let mut client = service.connect_unix().with_acks("batch");
     let text = lines(5000);
     client.send(&text);
-    let answers = client.finish();
+    let responses = client.finish();
     let mut next = 1;
-    for answer in &answers {
-        let (first, last) = (answer["ok"][0].as_u64().unwrap(), answer["ok"][1].as_u64().unwrap());
-        assert!(first == next && last >= first && answer["line"] == last + 1, "{answer} after {next}");
+    for response in &responses {
+        let (first, last) = (response["ok"][0].as_u64().unwrap(), response["ok"][1].as_u64().unwrap());
+        assert!(first == next && last >= first && response["line"] == last + 1, "{response} after {next}");
         next = last + 1;
     }
     assert_eq!(next, 5001);
-    assert!(answers.len() < 5000, "{} batches of one record each", answers.len());
-    assert_eq!(service.place.replay(), text);
+    assert!(responses.len() < 5000, "{} batches of one record each", responses.len());
+    assert_eq!(service.dir.replay(), text);
 }
 
 #[test]
-fn client_without_requests_gets_no_response() {
-    let mut service = Service::start(&["--on-error", "skip"]);
-    let mut client = service.tcp();
+fn client_without_handshake_gets_no_response() {
+    let mut service = ServeProcess::start(&["--on-error", "skip"]);
+    let mut client = service.connect_tcp();
     client.send("{\"n\":1}\n\nnot JSON\r\n \t\r\n[2]\r\n");
     assert_eq!(client.finish(), Vec::<Value>::new());
-    assert_eq!(service.place.replay(), "{\"n\":1}\n[2]\n");
-    let told = service.end("TERM").code(143).json();
-    assert_eq!((&told["records"], &told["skipped"], &told["bad_lines"]), (&json!(2), &json!(1), &json!(1)));
+    assert_eq!(service.dir.replay(), "{\"n\":1}\n[2]\n");
+    let summary = service.stop("TERM").code(143).json();
+    assert_eq!(
+        (&summary["records"], &summary["skipped"], &summary["bad_lines"]),
+        (&json!(2), &json!(1), &json!(1))
+    );
 }
 
 #[test]
-fn only_a_first_line_with_the_one_key_speaks_to_the_service() {
-    let service = Service::start(&[]);
-    let hello = "{\"ministore\":{\"ack\":\"record\"}}\n";
-    // On line 2, or with other keys, it is data; behind a hello, too.
-    let mut first = service.unix();
-    first.send(format!("0\n{hello}"));
+fn handshake_is_only_the_first_line() {
+    let service = ServeProcess::start(&[]);
+    let handshake = "{\"ministore\":{\"ack\":\"record\"}}\n";
+    // It is data on line 2, with other keys, or after a handshake.
+    let mut first = service.connect_unix();
+    first.send(format!("0\n{handshake}"));
     assert_eq!(first.finish(), Vec::<Value>::new());
-    let mut second = service.unix();
+    let mut second = service.connect_unix();
     second.send("{\"ministore\":{\"ack\":\"record\"},\"n\":1}\n");
     assert_eq!(second.finish(), Vec::<Value>::new());
-    let mut third = service.unix().asks("record");
-    third.send(hello);
-    assert_eq!(third.hear(), json!({ "ok": 4, "line": 2 }));
-    let data = hello.trim_end();
+    let mut third = service.connect_unix().with_acks("record");
+    third.send(handshake);
+    assert_eq!(third.receive(), json!({ "ok": 4, "line": 2 }));
+    let data = handshake.trim_end();
     let expected = format!("0\n{data}\n{{\"ministore\":{{\"ack\":\"record\"}},\"n\":1}}\n{data}\n");
-    assert_eq!(service.place.replay(), expected);
+    assert_eq!(service.dir.replay(), expected);
 }
 
 #[test]
-fn a_hello_that_is_not_understood_ends_the_connection_and_is_no_record() {
-    let service = Service::start(&[]);
-    let mut client = service.unix();
+fn invalid_handshake_disconnects() {
+    let service = ServeProcess::start(&[]);
+    let mut client = service.connect_unix();
     client.send("{\"ministore\":{\"ack\":\"everything\"}}\n1\n");
-    let answers = client.hear_all();
+    let responses = client.receive_all();
     assert_eq!(
-        (answers.len(), &answers[0]["action"], &answers[0]["line"]),
+        (responses.len(), &responses[0]["action"], &responses[0]["line"]),
         (1, &json!("disconnect"), &json!(1))
     );
-    assert_eq!(service.place.durable(), 0);
+    assert_eq!(service.dir.durable(), 0);
 }
 
 #[test]
 fn bad_line_disconnects_after_earlier_acks() {
-    let service = Service::start(&[]);
-    let (mut client, mut other) = (service.tcp().asks("record"), service.unix().asks("record"));
+    let service = ServeProcess::start(&[]);
+    let (mut client, mut other) =
+        (service.connect_tcp().with_acks("record"), service.connect_unix().with_acks("record"));
     client.send("1\n2\n{\"n\":}\n4\n");
-    let answers = client.hear_all();
-    assert_eq!(answers[..2], [json!({ "ok": 1, "line": 2 }), json!({ "ok": 2, "line": 3 })]);
+    let responses = client.receive_all();
+    assert_eq!(responses[..2], [json!({ "ok": 1, "line": 2 }), json!({ "ok": 2, "line": 3 })]);
     assert_eq!(
-        (answers.len(), &answers[2]["line"], &answers[2]["action"]),
+        (responses.len(), &responses[2]["line"], &responses[2]["action"]),
         (3, &json!(4), &json!("disconnect"))
     );
-    assert_eq!(answers[2]["write_outcome"], "not_written");
+    assert_eq!(responses[2]["write_outcome"], "not_written");
     other.send("3\n");
-    assert_eq!(other.hear(), json!({ "ok": 3, "line": 2 }));
-    assert_eq!(service.place.replay(), "1\n2\n3\n");
+    assert_eq!(other.receive(), json!({ "ok": 3, "line": 2 }));
+    assert_eq!(service.dir.replay(), "1\n2\n3\n");
 }
 
 #[test]
 fn bad_lines_are_quarantined_and_reported_in_order() {
-    let service = Service::start(&[]);
-    let file = service.place.path("bad.ndjson");
-    let mut service = Service::start(&["--on-error", &format!("quarantine={}", file.display())]);
-    let mut client = service.unix().asks("record");
+    let service = ServeProcess::start(&[]);
+    let file = service.dir.path("bad.ndjson");
+    let mut service = ServeProcess::start(&["--on-error", &format!("quarantine={}", file.display())]);
+    let mut client = service.connect_unix().with_acks("record");
     client.send(b"1\nno\xff\n2\n{\n");
-    let answers: Vec<Value> = (0..4).map(|_| client.hear()).collect();
-    let places: Vec<_> = answers.iter().map(|answer| (&answer["line"], &answer["action"])).collect();
-    let (null, aside) = (Value::Null, json!("quarantine"));
-    let expected = [(2, &null), (3, &aside), (4, &null), (5, &aside)].map(|(line, then)| (json!(line), then));
+    let responses: Vec<Value> = (0..4).map(|_| client.receive()).collect();
+    let actions: Vec<_> = responses.iter().map(|response| (&response["line"], &response["action"])).collect();
+    let (null, quarantine) = (Value::Null, json!("quarantine"));
+    let expected = [(2, &null), (3, &quarantine), (4, &null), (5, &quarantine)]
+        .map(|(line, action)| (json!(line), action));
     assert!(
-        places.iter().zip(&expected).all(|(got, (line, then))| got.0 == line && got.1 == *then),
-        "{answers:?}"
+        actions.iter().zip(&expected).all(|(got, (line, action))| got.0 == line && got.1 == *action),
+        "{responses:?}"
     );
-    service.end("TERM").code(143);
+    service.stop("TERM").code(143);
     assert_eq!(std::fs::read(file).unwrap(), b"no\xff\n{\n");
-    assert_eq!(service.place.replay(), "1\n2\n");
+    assert_eq!(service.dir.replay(), "1\n2\n");
 }
 
 #[test]
-fn half_a_line_is_no_record() {
-    let service = Service::start(&[]);
-    let mut client = service.unix().asks("record");
-    // Cut off in the middle of 123.
+fn incomplete_line_is_not_a_record() {
+    let service = ServeProcess::start(&[]);
+    let mut client = service.connect_unix().with_acks("record");
+    // The line was 123 and is truncated.
     client.send("7\n12");
-    let answers = client.finish();
+    let responses = client.finish();
     assert_eq!(
-        (answers.len(), &answers[0]["ok"], &answers[1]["action"]),
+        (responses.len(), &responses[0]["ok"], &responses[1]["action"]),
         (2, &json!(1), &json!("disconnect"))
     );
-    assert_eq!(service.place.replay(), "7\n");
+    assert_eq!(service.dir.replay(), "7\n");
 }
 
 #[test]
-fn clients_of_both_kinds_share_one_journal_each_in_its_own_order() {
-    let service = Service::start(&[]);
+fn concurrent_clients_keep_their_own_order() {
+    let service = ServeProcess::start(&[]);
     let text = lines(3000);
     std::thread::scope(|scope| {
-        for half in 0..2 {
+        for part in 0..2 {
             let (service, text) = (&service, &text);
             scope.spawn(move || {
-                let part: String =
-                    text.lines().skip(half * 1500).take(1500).map(|line| format!("{line}\n")).collect();
-                let acknowledged = if half == 0 {
-                    let mut client = service.tcp().asks("record");
-                    client.send(part);
+                let part_lines: String =
+                    text.lines().skip(part * 1500).take(1500).map(|line| format!("{line}\n")).collect();
+                let acknowledged = if part == 0 {
+                    let mut client = service.connect_tcp().with_acks("record");
+                    client.send(part_lines);
                     client.finish()
                 } else {
-                    let mut client = service.unix().asks("record");
-                    client.send(part);
+                    let mut client = service.connect_unix().with_acks("record");
+                    client.send(part_lines);
                     client.finish()
                 };
                 assert_eq!(acknowledged.len(), 1500);
-                // The number that was told is the one under which the record is found.
+                // The record has the acknowledged sequence number.
                 let seq = acknowledged[700]["ok"].to_string();
-                let got = service.place.command("get").arg(&seq).run().ok().out;
-                assert_eq!(got.trim_end(), text.lines().nth(half * 1500 + 700).unwrap());
+                let got = service.dir.command("get").arg(&seq).run().ok().stdout;
+                assert_eq!(got.trim_end(), text.lines().nth(part * 1500 + 700).unwrap());
             });
         }
     });
-    let replayed = service.place.replay();
+    let replayed = service.dir.replay();
     let first = head(&text, 1500);
-    let of_first: String =
+    let found: String =
         replayed.lines().filter(|line| first.contains(*line)).map(|line| format!("{line}\n")).collect();
-    assert_eq!(of_first, first);
+    assert_eq!(found, first);
     assert_eq!(replayed.lines().count(), 3000);
 }
 
 #[test]
-fn unreadable_json_is_a_bad_line_of_its_client() {
+fn unreadable_json_is_a_bad_line() {
     let bad = [
         (r#"{"a":"x\ud83d y"}"#.to_owned(), "a lone surrogate in a string"),
         ("[1,1e400]".to_owned(), "number out of range"),
         (format!("{}1{}", "[".repeat(128), "]".repeat(128)), "nested deeper than 127 levels"),
     ];
-    let mut service = Service::start(&["--on-error", "skip"]);
-    let mut client = service.unix().asks("record");
+    let mut service = ServeProcess::start(&["--on-error", "skip"]);
+    let mut client = service.connect_unix().with_acks("record");
     for (line, (bad, reason)) in (2_u64..).step_by(2).zip(&bad) {
         client.send(format!("{bad}\n1\n"));
-        let answer = client.hear();
-        assert_eq!((&answer["line"], &answer["error"]), (&json!(line), &json!(reason)), "{answer}");
-        assert_eq!(client.hear()["ok"], line / 2);
+        let response = client.receive();
+        assert_eq!((&response["line"], &response["error"]), (&json!(line), &json!(reason)), "{response}");
+        assert_eq!(client.receive()["ok"], line / 2);
     }
-    service.wait_to_hear(":2:8: a lone surrogate in a string");
-    assert_eq!(service.place.replay(), "1\n1\n1\n");
+    service.wait_for_log(":2:8: a lone surrogate in a string");
+    assert_eq!(service.dir.replay(), "1\n1\n1\n");
 }

@@ -1,25 +1,25 @@
-//! Who may send: tokens, users, and where a service may be reached at all.
+//! Authentication and access: tokens, users, remote addresses, socket permissions.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::{Value, json};
 
-use super::service::Service;
-use crate::support::{Place, Run};
+use super::service::ServeProcess;
+use crate::support::{CommandExt, TestDir};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-fn tokens(place: &Place, mode: u32) -> String {
-    let file = place.write("tokens", format!("another-token-another\n{TOKEN}\n"));
+fn tokens(dir: &TestDir, mode: u32) -> String {
+    let file = dir.write("tokens", format!("another-token-another\n{TOKEN}\n"));
     fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
     file.display().to_string()
 }
 
 #[test]
-fn without_a_valid_token_nothing_is_taken() {
-    let place = Place::new();
-    let file = tokens(&place, 0o600);
-    let mut service = Service::start_in(place, &["--token-file", &file, "--metrics", "127.0.0.1:0"]);
+fn client_without_valid_token_is_rejected() {
+    let dir = TestDir::new();
+    let file = tokens(&dir, 0o600);
+    let mut service = ServeProcess::start_in(dir, &["--token-file", &file, "--metrics", "127.0.0.1:0"]);
     let wrong = format!("{}x", &TOKEN[1..]);
     let first_lines = [
         "1\n".to_owned(),
@@ -30,100 +30,109 @@ fn without_a_valid_token_nothing_is_taken() {
         "half a line".to_owned(),
     ];
     for text in &first_lines {
-        for answers in [refused(service.tcp(), text), refused(service.unix(), text)] {
-            let told = answers.last().map(|answer| (answer["action"].clone(), answer["error"].to_string()));
-            let (then, error) = told.unwrap_or_else(|| panic!("{text}: nothing was told"));
-            assert!(then == "disconnect" && error.contains("token"), "{text}: {answers:?}");
+        for responses in [send_all(service.connect_tcp(), text), send_all(service.connect_unix(), text)] {
+            let last =
+                responses.last().map(|response| (response["action"].clone(), response["error"].to_string()));
+            let (action, error) = last.unwrap_or_else(|| panic!("{text}: no response"));
+            assert!(action == "disconnect" && error.contains("token"), "{text}: {responses:?}");
         }
     }
-    assert_eq!(service.place.durable(), 0);
+    assert_eq!(service.dir.durable(), 0);
     assert_eq!(
         service.metric("ministore_serve_disconnects_total{reason=\"unauthenticated\"}") as usize,
         2 * first_lines.len()
     );
 
     for token in [TOKEN, "another-token-another"] {
-        let mut client = service.tcp().says(&json!({ "ministore": { "ack": "record", "token": token } }));
+        let mut client =
+            service.connect_tcp().handshake(&json!({ "ministore": { "ack": "record", "token": token } }));
         client.send("{\"in\":true}\n");
-        assert_eq!(client.hear()["line"], 2);
+        assert_eq!(client.receive()["line"], 2);
     }
-    let said = service.end("TERM").code(143);
-    assert!(!said.err.contains(TOKEN) && !said.err.contains(&wrong), "a token is told: {}", said.err);
+    let output = service.stop("TERM").code(143);
+    assert!(
+        !output.stderr.contains(TOKEN) && !output.stderr.contains(&wrong),
+        "a token is logged: {}",
+        output.stderr
+    );
 }
 
-fn refused<S: super::service::Stream>(mut client: super::service::Client<S>, text: &str) -> Vec<Value> {
+fn send_all<S: super::service::ClientSocket>(
+    mut client: super::service::TestClient<S>,
+    text: &str,
+) -> Vec<Value> {
     client.send(text);
     client.finish()
 }
 
 #[test]
-fn client_without_token_loses_its_slot() {
-    let place = Place::new();
-    let file = tokens(&place, 0o640);
-    let service = Service::start_in(place, &["--token-file", &file, "--idle-timeout", "1s"]);
-    let mut silent = service.tcp();
-    assert_eq!(silent.hear()["error"], "authentication timeout");
+fn silent_client_without_token_times_out() {
+    let dir = TestDir::new();
+    let file = tokens(&dir, 0o640);
+    let service = ServeProcess::start_in(dir, &["--token-file", &file, "--idle-timeout", "1s"]);
+    let mut silent = service.connect_tcp();
+    assert_eq!(silent.receive()["error"], "authentication timeout");
 }
 
 #[test]
-fn a_file_of_tokens_that_others_can_read_is_refused() {
-    let place = Place::new();
-    let file = tokens(&place, 0o644);
-    let ran = place.serve().args(["--listen", "tcp:127.0.0.1:0", "--token-file", &file]).run().code(77);
-    assert!(ran.error().contains("tokens") && ran.error().contains("other users"), "{ran:?}");
-    place.write("tokens", "short\n");
+fn token_file_readable_by_others_is_rejected() {
+    let dir = TestDir::new();
+    let file = tokens(&dir, 0o644);
+    let output = dir.serve().args(["--listen", "tcp:127.0.0.1:0", "--token-file", &file]).run().code(77);
+    assert!(output.error().contains("tokens") && output.error().contains("other users"), "{output:?}");
+    dir.write("tokens", "short\n");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    place.serve().args(["--listen", "tcp:127.0.0.1:0", "--token-file", &file]).run().code(65);
-    assert!(!place.journal().exists(), "nothing is opened before");
+    dir.serve().args(["--listen", "tcp:127.0.0.1:0", "--token-file", &file]).run().code(65);
+    assert!(!dir.journal().exists(), "the journal is not opened");
 }
 
 #[test]
-fn only_the_users_and_groups_that_are_allowed_may_send() {
-    let own = fs::metadata("/proc/self").unwrap();
+fn only_allowed_users_and_groups_may_send() {
+    let process = fs::metadata("/proc/self").unwrap();
     let (uid, gid) = {
         use std::os::unix::fs::MetadataExt;
-        (own.uid().to_string(), own.gid().to_string())
+        (process.uid().to_string(), process.gid().to_string())
     };
-    for (allow, who, admitted) in [
+    for (flag, ids, allowed) in [
         ("--allow-uid", uid.as_str(), true),
         ("--allow-uid", "4294967294,12345", false),
         ("--allow-gid", gid.as_str(), true),
         ("--allow-gid", "4294967294", false),
     ] {
-        let service = Service::start(&[allow, who]);
-        let mut client = service.unix();
+        let service = ServeProcess::start(&[flag, ids]);
+        let mut client = service.connect_unix();
         client.send("{\"ministore\":{\"ack\":\"record\"}}\n1\n");
-        let answers = client.finish();
-        if admitted {
-            assert_eq!(answers[1], json!({ "ok": 1, "line": 2 }), "{allow} {who}");
+        let responses = client.finish();
+        if allowed {
+            assert_eq!(responses[1], json!({ "ok": 1, "line": 2 }), "{flag} {ids}");
         } else {
-            assert_eq!(answers.len(), 1, "{allow} {who}: {answers:?}");
-            assert_eq!(answers[0]["error"], "permission denied for this user");
+            assert_eq!(responses.len(), 1, "{flag} {ids}: {responses:?}");
+            assert_eq!(responses[0]["error"], "permission denied for this user");
         }
-        // TCP has no such check.
-        assert_eq!(service.tcp().asks("batch").finish(), Vec::<Value>::new());
+        // TCP clients have no user and are not checked.
+        assert_eq!(service.connect_tcp().with_acks("batch").finish(), Vec::<Value>::new());
     }
 }
 
 #[test]
-fn other_machines_are_let_in_only_when_that_is_said() {
-    let place = Place::new();
+fn remote_listening_requires_allow_remote() {
+    let dir = TestDir::new();
     for args in
         [&["--listen", "tcp:0.0.0.0:0"][..], &["--listen", "tcp:127.0.0.1:0", "--metrics", "0.0.0.0:0"]]
     {
-        let ran = place.serve().args(args).run();
-        assert_eq!(ran.code, Some(64), "{ran:?}");
-        assert!(ran.err.contains("--allow-remote"), "{ran:?}");
+        let output = dir.serve().args(args).run();
+        assert_eq!(output.code, Some(64), "{output:?}");
+        assert!(output.stderr.contains("--allow-remote"), "{output:?}");
     }
-    let mut service = Service::start(&["--listen", "tcp:0.0.0.0:0", "--allow-remote"]);
-    service.wait_to_hear("need no token");
+    let mut service = ServeProcess::start(&["--listen", "tcp:0.0.0.0:0", "--allow-remote"]);
+    service.wait_for_log("need no token");
 }
 
 #[test]
-fn sockets_have_the_permissions_asked_for() {
+fn socket_mode_sets_permissions() {
     for (args, expected) in [(&[][..], 0o600), (&["--socket-mode", "660"][..], 0o660)] {
-        let service = Service::start(args);
-        let mode = fs::metadata(service.place.path("socket")).unwrap().permissions().mode();
+        let service = ServeProcess::start(args);
+        let mode = fs::metadata(service.dir.path("socket")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, expected);
     }
 }

@@ -2,19 +2,19 @@
 #![expect(
     clippy::panic,
     clippy::print_stderr,
-    reason = "a test fails by panicking, and says what it could not run"
+    reason = "a test fails by panicking, and reports what it skips"
 )]
 
 mod acks;
 mod auth;
+mod faulty_clients;
 mod fifo;
-mod hostile;
 mod limits;
 mod load;
 mod senders;
 mod service;
 mod signals;
+mod store_failure;
 mod systemd;
-mod trouble;
 
-pub(crate) use service::Service;
+pub(crate) use service::ServeProcess;

@@ -1,4 +1,4 @@
-//! Owns a service that runs, and clients that speak to it.
+//! A running service, and clients that connect to it.
 
 use std::{
     fs,
@@ -13,130 +13,131 @@ use std::{
 use crossbeam_channel::{Receiver, unbounded};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Place, Ran, kill};
+use crate::support::{ProgramOutput, TIMEOUT, TestDir, kill};
 
-/// The program, listening.
-pub(crate) struct Service {
-    pub(crate) place: Place,
-    pub(crate) child: Option<Child>,
-    /// What it says on standard error.
-    lines: Receiver<String>,
-    said: Vec<String>,
-    /// `host:port` of its TCP socket and of its metrics.
-    pub(crate) tcp: String,
-    pub(crate) metrics: String,
+/// A process that runs `ministore serve`; killed on drop.
+pub(crate) struct ServeProcess {
+    pub(crate) dir: TestDir,
+    process: Option<Child>,
+    /// Its standard error, sent by a reading thread.
+    stderr_lines: Receiver<String>,
+    log: Vec<String>,
+    /// `host:port` of the TCP listener and of the metrics.
+    pub(crate) tcp_address: String,
+    pub(crate) metrics_address: String,
 }
 
-impl Service {
-    /// On a Unix socket and on TCP, with more arguments.
+impl ServeProcess {
+    /// Starts it with a Unix socket, a TCP listener and these arguments.
     pub(crate) fn start(args: &[&str]) -> Self {
-        Self::start_in(Place::new(), args)
+        Self::start_in(TestDir::new(), args)
     }
 
-    pub(crate) fn start_in(place: Place, args: &[&str]) -> Self {
-        Self::spawn(place, args, |_| {})
+    pub(crate) fn start_in(dir: TestDir, args: &[&str]) -> Self {
+        Self::start_with(dir, args, |_| {})
     }
 
-    pub(crate) fn spawn(place: Place, args: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
-        let mut command = place.serve();
-        let socket = format!("unix:{}", place.path("socket").display());
+    pub(crate) fn start_with(dir: TestDir, args: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = dir.serve();
+        let socket = format!("unix:{}", dir.path("socket").display());
         command.args(["--json", "--listen", &socket, "--listen", "tcp:127.0.0.1:0"]).args(args);
         prepare(&mut command);
-        let mut service = Self::of(place, &mut command);
-        service.tcp = service.wait_to_hear("listening on tcp:").rsplit_once("tcp:").unwrap().1.to_owned();
+        let mut service = Self::spawn_command(dir, &mut command);
+        service.tcp_address =
+            service.wait_for_log("listening on tcp:").rsplit_once("tcp:").unwrap().1.to_owned();
         service
     }
 
-    /// Any command line that begins to serve.
-    pub(crate) fn of(place: Place, command: &mut Command) -> Self {
+    /// Starts any command line that serves.
+    pub(crate) fn spawn_command(dir: TestDir, command: &mut Command) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = unbounded();
+        let (sender, stderr_lines) = unbounded();
         thread::spawn(move || stderr.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
         Self {
-            place,
-            child: Some(child),
-            lines,
-            said: Vec::new(),
-            tcp: String::new(),
-            metrics: String::new(),
+            dir,
+            process: Some(child),
+            stderr_lines,
+            log: Vec::new(),
+            tcp_address: String::new(),
+            metrics_address: String::new(),
         }
     }
 
-    /// Waits until it says so on standard error; the whole line.
+    /// Waits for a line on standard error that contains `what`, and returns it.
     #[track_caller]
-    pub(crate) fn wait_to_hear(&mut self, what: &str) -> String {
-        if let Some(line) = self.said.iter().find(|line| line.contains(what)) {
+    pub(crate) fn wait_for_log(&mut self, what: &str) -> String {
+        if let Some(line) = self.log.iter().find(|line| line.contains(what)) {
             return line.clone();
         }
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            let Ok(line) = self.lines.recv_timeout(PATIENCE) else { break };
+        let started = Instant::now();
+        while started.elapsed() < TIMEOUT {
+            let Ok(line) = self.stderr_lines.recv_timeout(TIMEOUT) else { break };
             if let Some((_, address)) = line.split_once("metrics at http://") {
-                self.metrics = address.trim_end_matches("/metrics").to_owned();
+                self.metrics_address = address.trim_end_matches("/metrics").to_owned();
             }
-            self.said.push(line.clone());
+            self.log.push(line.clone());
             if line.contains(what) {
                 return line;
             }
         }
-        panic!("it never said {what:?}, but: {:#?}", self.said);
+        panic!("{what:?} was not logged, but: {:#?}", self.log);
     }
 
-    pub(crate) fn id(&self) -> &Child {
-        self.child.as_ref().unwrap()
+    pub(crate) fn child(&self) -> &Child {
+        self.process.as_ref().unwrap()
     }
 
-    pub(crate) fn unix(&self) -> Client<UnixStream> {
-        Client::new(UnixStream::connect(self.place.path("socket")).unwrap())
+    pub(crate) fn connect_unix(&self) -> TestClient<UnixStream> {
+        TestClient::new(UnixStream::connect(self.dir.path("socket")).unwrap())
     }
 
-    pub(crate) fn tcp(&self) -> Client<TcpStream> {
-        Client::new(TcpStream::connect(&self.tcp).unwrap())
+    pub(crate) fn connect_tcp(&self) -> TestClient<TcpStream> {
+        TestClient::new(TcpStream::connect(&self.tcp_address).unwrap())
     }
 
-    /// Ends it by a signal, and waits for the end.
-    pub(crate) fn end(&mut self, signal: &str) -> Ran {
-        kill(self.id(), signal);
+    /// Sends a signal and waits for the exit.
+    pub(crate) fn stop(&mut self, signal: &str) -> ProgramOutput {
+        kill(self.child(), signal);
         self.wait()
     }
 
-    pub(crate) fn wait(&mut self) -> Ran {
-        let output = self.child.take().unwrap().wait_with_output().unwrap();
-        self.said.extend(self.lines.iter());
-        Ran { err: self.said.join("\n"), ..Ran::from(output) }
+    pub(crate) fn wait(&mut self) -> ProgramOutput {
+        let output = self.process.take().unwrap().wait_with_output().unwrap();
+        self.log.extend(self.stderr_lines.iter());
+        ProgramOutput { stderr: self.log.join("\n"), ..ProgramOutput::from(output) }
     }
 
-    pub(crate) fn wait_for(&self, what: &str, mut there: impl FnMut() -> bool) {
-        let begun = Instant::now();
-        while !there() {
-            assert!(begun.elapsed() < PATIENCE, "{what}");
+    pub(crate) fn wait_for(&self, what: &str, mut is_done: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !is_done() {
+            assert!(started.elapsed() < TIMEOUT, "{what}");
             thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// The most memory it has had, in KiB.
+    /// Returns the peak memory of the process in KiB.
     pub(crate) fn peak_memory_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id().id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child().id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// `GET` of its metrics address: the status, and the body.
+    /// Sends a `GET` request to the metrics address. Returns the status and the body.
     pub(crate) fn get(&mut self, path: &str) -> (u16, String) {
-        if self.metrics.is_empty() {
-            self.wait_to_hear("metrics at");
+        if self.metrics_address.is_empty() {
+            self.wait_for_log("metrics at");
         }
-        let mut stream = TcpStream::connect(&self.metrics).unwrap();
+        let mut stream = TcpStream::connect(&self.metrics_address).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
-    /// The value of a metric, with its labels as they are shown.
+    /// Returns the value of a metric. `name` includes the labels.
     pub(crate) fn metric(&mut self, name: &str) -> f64 {
         let (status, body) = self.get("/metrics");
         assert_eq!(status, 200);
@@ -145,95 +146,95 @@ impl Service {
     }
 }
 
-impl Drop for Service {
+impl Drop for ServeProcess {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
+        if let Some(child) = &mut self.process {
             drop(child.kill());
             drop(child.wait());
         }
     }
 }
 
-/// What the two kinds of streams have in common.
-pub(crate) trait Stream: Read + Write + Sized {
-    fn twin(&self) -> Self;
-    fn patient(&self);
-    fn end_of_writing(&self);
+/// The common interface of Unix and TCP streams.
+pub(crate) trait ClientSocket: Read + Write + Sized {
+    fn duplicate(&self) -> Self;
+    fn set_timeout(&self);
+    fn shutdown_write(&self);
 }
 
-impl Stream for UnixStream {
-    fn twin(&self) -> Self {
+impl ClientSocket for UnixStream {
+    fn duplicate(&self) -> Self {
         self.try_clone().unwrap()
     }
-    fn patient(&self) {
-        self.set_read_timeout(Some(PATIENCE)).unwrap();
+    fn set_timeout(&self) {
+        self.set_read_timeout(Some(TIMEOUT)).unwrap();
     }
-    fn end_of_writing(&self) {
+    fn shutdown_write(&self) {
         drop(self.shutdown(Shutdown::Write));
     }
 }
 
-impl Stream for TcpStream {
-    fn twin(&self) -> Self {
+impl ClientSocket for TcpStream {
+    fn duplicate(&self) -> Self {
         self.try_clone().unwrap()
     }
-    fn patient(&self) {
-        self.set_read_timeout(Some(PATIENCE)).unwrap();
+    fn set_timeout(&self) {
+        self.set_read_timeout(Some(TIMEOUT)).unwrap();
     }
-    fn end_of_writing(&self) {
+    fn shutdown_write(&self) {
         drop(self.shutdown(Shutdown::Write));
     }
 }
 
-/// A connection.
-pub(crate) struct Client<S> {
+/// A connection to the service.
+pub(crate) struct TestClient<S> {
     pub(crate) stream: S,
-    answers: BufReader<S>,
+    responses: BufReader<S>,
 }
 
-impl<S: Stream> Client<S> {
+impl<S: ClientSocket> TestClient<S> {
     pub(crate) fn new(stream: S) -> Self {
-        stream.patient();
-        let answers = BufReader::new(stream.twin());
-        Self { stream, answers }
+        stream.set_timeout();
+        let responses = BufReader::new(stream.duplicate());
+        Self { stream, responses }
     }
 
-    /// Asks for acknowledgements, and is welcome.
+    /// Requests acknowledgements.
     #[track_caller]
-    pub(crate) fn asks(self, ack: &str) -> Self {
-        self.says(&json!({ "ministore": { "ack": ack } }))
+    pub(crate) fn with_acks(self, ack: &str) -> Self {
+        self.handshake(&json!({ "ministore": { "ack": ack } }))
     }
 
     #[track_caller]
-    pub(crate) fn says(mut self, hello: &Value) -> Self {
-        self.send(format!("{hello}\n"));
-        let answer = self.hear();
-        assert!(answer["ok"]["ack"].is_string(), "{answer}");
+    pub(crate) fn handshake(mut self, handshake: &Value) -> Self {
+        self.send(format!("{handshake}\n"));
+        let response = self.receive();
+        assert!(response["ok"]["ack"].is_string(), "{response}");
         self
     }
 
-    /// The service may have stopped reading.
+    /// Sends bytes. Ignores errors: the service may have closed the connection.
     pub(crate) fn send(&mut self, text: impl AsRef<[u8]>) {
         drop(self.stream.write_all(text.as_ref()));
     }
 
-    /// The next answer.
+    /// Waits for the next response.
     #[track_caller]
-    pub(crate) fn hear(&mut self) -> Value {
+    pub(crate) fn receive(&mut self) -> Value {
         let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
+        self.responses.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
     }
 
-    /// All answers until the service closes the connection. A reset ends them, too.
-    pub(crate) fn hear_all(&mut self) -> Vec<Value> {
-        let lines = self.answers.by_ref().lines().map_while(Result::ok);
+    /// Returns all responses until the service closes or resets the connection.
+    pub(crate) fn receive_all(&mut self) -> Vec<Value> {
+        let lines = self.responses.by_ref().lines().map_while(Result::ok);
         lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
     }
 
-    /// Nothing more will be sent; all answers.
+    /// Closes the sending side and returns all responses.
     pub(crate) fn finish(mut self) -> Vec<Value> {
-        self.stream.end_of_writing();
-        self.hear_all()
+        self.stream.shutdown_write();
+        self.receive_all()
     }
 }

@@ -1,21 +1,21 @@
-//! `bench`, its figures left out, and what `doctor` refuses. What is another on every machine is in `crates/ministore-cli/tests/cli/bench.rs` and
-//! `crates/ministore-cli/tests/cli/doctor.rs`: the JSON of both, and what `doctor` finds.
+//! `bench` without its figures, and errors of `doctor`. Output that depends on the machine is tested in
+//! `crates/ministore-cli/tests/cli/bench.rs` and `crates/ministore-cli/tests/cli/doctor.rs`.
 
-use crate::support::{Place, ministore};
+use crate::support::{TestDir, ministore};
 
 #[test]
 fn bench() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let args = ["bench", "--duration", "0.1s", "--clients", "2", "--dir"];
-    snapshot!(figures place, ministore(args).arg(place.dir.path())).ok();
-    snapshot!(place, ministore(args).arg(place.path("no"))).code(66);
+    snapshot!(figures dir, ministore(args).arg(dir.root())).ok();
+    snapshot!(dir, ministore(args).arg(dir.path("no"))).code(66);
 }
 
 #[test]
-fn doctor_where_there_is_no_directory() {
-    let place = Place::new();
-    let file = place.write("file", "");
-    snapshot!(place, ministore(["doctor"]).arg(place.path("no"))).code(66);
-    snapshot!(place, ministore(["doctor"]).arg(file)).code(66);
-    snapshot!(place, &mut ministore(["doctor", "--duration", "never"])).code(64);
+fn doctor_without_directory() {
+    let dir = TestDir::new();
+    let file = dir.write("file", "");
+    snapshot!(dir, ministore(["doctor"]).arg(dir.path("no"))).code(66);
+    snapshot!(dir, ministore(["doctor"]).arg(file)).code(66);
+    snapshot!(dir, &mut ministore(["doctor", "--duration", "never"])).code(64);
 }

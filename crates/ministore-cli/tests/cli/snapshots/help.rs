@@ -1,40 +1,40 @@
-//! The help texts, of every subcommand there is.
+//! The help texts of the program and of every subcommand.
 
 use insta::assert_snapshot;
 
 use crate::{
     manual::subcommands,
     snapshot::{settings, shown},
-    support::{Place, Run, ministore},
+    support::{CommandExt, TestDir, ministore},
 };
 
 #[test]
-fn help_of_the_program() {
-    let place = Place::new();
-    snapshot!(place, &mut ministore(["--help"])).ok();
-    snapshot!(place, &mut ministore(["--version"])).ok();
+fn program_help() {
+    let dir = TestDir::new();
+    snapshot!(dir, &mut ministore(["--help"])).ok();
+    snapshot!(dir, &mut ministore(["--version"])).ok();
 }
 
 #[test]
 fn help() {
     for subcommand in subcommands() {
         let mut command = ministore([&*subcommand, "--help"]);
-        let ran = command.run().ok();
-        let mut settings = settings(&Place::new());
+        let output = command.run().ok();
+        let mut settings = settings(&TestDir::new());
         settings.set_snapshot_suffix(&subcommand);
-        settings.bind(|| assert_snapshot!(shown(&command, &ran)));
+        settings.bind(|| assert_snapshot!(shown(&command, &output)));
         assert!(
-            ran.out.contains(
+            output.stdout.contains(
                 "Examples:
   "
             ),
             "{}",
-            ran.out
+            output.stdout
         );
     }
 }
 
 #[test]
-fn the_manual_of_the_program() {
-    snapshot!(Place::new(), &mut ministore(["man"])).ok();
+fn program_manual() {
+    snapshot!(TestDir::new(), &mut ministore(["man"])).ok();
 }

@@ -4,14 +4,14 @@ use ministore_uring::JournalOptions;
 
 use crate::{
     snapshot,
-    support::{Place, Run, damage},
+    support::{CommandExt, TestDir, damage},
 };
 
-/// Two segments of known sizes: batches are groups.
-fn journal(seals: bool) -> Place {
-    let place = Place::new();
-    let options = JournalOptions::new().preallocate(false).checksums(seals);
-    let store = options.open_blocking(place.journal()).unwrap();
+/// Creates two segments of known sizes: every batch is a group.
+fn journal(checksums: bool) -> TestDir {
+    let dir = TestDir::new();
+    let options = JournalOptions::new().preallocate(false).checksums(checksums);
+    let store = options.open_blocking(dir.journal()).unwrap();
     let record = |n: u64| serde_json::json!({ "n": n, "text": "x".repeat(40) });
     for batch in 0..4 {
         store.blocking().append_batch((0..10).map(|n| record(batch * 10 + n))).unwrap();
@@ -19,85 +19,85 @@ fn journal(seals: bool) -> Place {
             store.blocking().rotate().unwrap();
         }
     }
-    if seals {
+    if checksums {
         store.blocking().hold("billing", 17).unwrap();
     }
     store.blocking().close().unwrap();
-    place
+    dir
 }
 
 #[test]
 fn inspect() {
-    let place = journal(true);
-    snapshot!(place, &mut place.command("inspect")).ok();
-    snapshot!(place, place.command("inspect").env("LC_ALL", "C")).ok();
-    snapshot!(place, place.command("inspect").arg("--json")).ok();
+    let dir = journal(true);
+    snapshot!(dir, &mut dir.command("inspect")).ok();
+    snapshot!(dir, dir.command("inspect").env("LC_ALL", "C")).ok();
+    snapshot!(dir, dir.command("inspect").arg("--json")).ok();
 }
 
 #[test]
-fn inspect_of_a_plain_journal() {
-    let place = journal(false);
-    snapshot!(place, &mut place.command("inspect")).ok();
+fn inspect_plain_journal() {
+    let dir = journal(false);
+    snapshot!(dir, &mut dir.command("inspect")).ok();
 }
 
 #[test]
-fn inspect_of_a_journal_that_is_open() {
-    let place = Place::new();
-    let store = JournalOptions::new().open_blocking(place.journal()).unwrap();
+fn inspect_open_journal() {
+    let dir = TestDir::new();
+    let store = JournalOptions::new().open_blocking(dir.journal()).unwrap();
     store.blocking().append_batch(0..100).unwrap();
-    // How far ahead it is written is the housekeeper's business: closed files have no padding, and this one has some.
-    let ran = place.command("inspect").arg("--json").run().ok();
-    let space = &ran.json()["segments"][0]["space"];
-    assert_eq!((&space["seal_bytes"], &space["unverified_bytes"]), (&33.into(), &0.into()), "{ran:?}");
+    // The amount of padding depends on the background thread, so that a snapshot is not possible.
+    let output = dir.command("inspect").arg("--json").run().ok();
+    let space = &output.json()["segments"][0]["space"];
+    assert_eq!((&space["seal_bytes"], &space["unverified_bytes"]), (&33.into(), &0.into()), "{output:?}");
     let sum: u64 = space.as_object().unwrap().values().map(|bytes| bytes.as_u64().unwrap()).sum();
-    assert_eq!(ran.json()["segments"][0]["file_bytes"], sum);
+    assert_eq!(output.json()["segments"][0]["file_bytes"], sum);
     drop(store);
 }
 
 #[test]
-fn inspect_of_a_damaged_journal() {
-    let place = journal(true);
-    damage(&place.path("journal.jsonl.001"), "{\"n\":12");
-    let ran = snapshot!(place, &mut place.command("inspect")).ok();
-    assert!(ran.out.contains("not verified"));
-    snapshot!(place, place.command("inspect").arg("--json")).ok();
+fn inspect_damaged_journal() {
+    let dir = journal(true);
+    damage(&dir.path("journal.jsonl.001"), "{\"n\":12");
+    let output = snapshot!(dir, &mut dir.command("inspect")).ok();
+    assert!(output.stdout.contains("not verified"));
+    snapshot!(dir, dir.command("inspect").arg("--json")).ok();
 }
 
 #[test]
 fn verify() {
-    let place = journal(true);
-    snapshot!(place, &mut place.command("verify")).ok();
-    snapshot!(place, place.command("verify").arg("--json")).ok();
-    let place = journal(false);
-    snapshot!(place, &mut place.command("verify")).ok();
+    let dir = journal(true);
+    snapshot!(dir, &mut dir.command("verify")).ok();
+    snapshot!(dir, dir.command("verify").arg("--json")).ok();
+    let dir = journal(false);
+    snapshot!(dir, &mut dir.command("verify")).ok();
 }
 
 #[test]
-fn verify_of_a_damaged_journal() {
-    let place = journal(true);
-    damage(&place.path("journal.jsonl.001"), "{\"n\":12");
-    damage(&place.journal(), "{\"n\":35");
-    snapshot!(place, &mut place.command("verify")).code(1);
-    snapshot!(place, place.command("verify").arg("--json")).code(1);
+fn verify_damaged_journal() {
+    let dir = journal(true);
+    damage(&dir.path("journal.jsonl.001"), "{\"n\":12");
+    damage(&dir.journal(), "{\"n\":35");
+    snapshot!(dir, &mut dir.command("verify")).code(1);
+    snapshot!(dir, dir.command("verify").arg("--json")).code(1);
 }
 
 #[test]
-fn verify_of_a_torn_tail() {
-    let place = journal(true);
-    let file = std::fs::OpenOptions::new().write(true).open(place.journal()).unwrap();
+fn verify_torn_tail() {
+    let dir = journal(true);
+    let file = std::fs::OpenOptions::new().write(true).open(dir.journal()).unwrap();
     file.set_len(file.metadata().unwrap().len() - 20).unwrap();
-    snapshot!(place, &mut place.command("verify")).ok();
-    snapshot!(place, &mut place.command("inspect")).ok();
+    snapshot!(dir, &mut dir.command("verify")).ok();
+    snapshot!(dir, &mut dir.command("inspect")).ok();
 }
 
-/// The redactions themselves: what differs from run to run is taken out, what matters is not.
+/// Tests the filters themselves: only values that differ from run to run are replaced.
 #[test]
-fn what_is_redacted() {
-    let place = Place::new();
-    let settings = snapshot::without_figures(&place);
+fn variable_values_are_replaced() {
+    let dir = TestDir::new();
+    let settings = snapshot::without_figures(&dir);
     let text = format!(
         "{0}/journal.jsonl: open for writing by process 4711\nseconds  0.003\nrate  5 records/s\n{{\"p99.9\":1.5e-3,\"records\":3}}\n",
-        place.dir.path().display()
+        dir.root().display()
     );
     settings.bind(|| insta::assert_snapshot!(text));
 }

@@ -1,4 +1,4 @@
-//! The output of every subcommand, word for word, as snapshots in `snapshots/`: a change of it is seen in the review.
+//! Snapshots of the complete output of every subcommand, in `snapshots/`, so that reviews show every change.
 
 mod bench;
 mod compare;

@@ -4,12 +4,12 @@ use std::fs;
 
 use ministore_uring::JournalOptions;
 
-use crate::support::{Place, damage};
+use crate::support::{TestDir, damage};
 
-/// Two groups in an archived segment, two in the active one.
-fn journal() -> Place {
-    let place = Place::new();
-    let store = JournalOptions::new().preallocate(false).open_blocking(place.journal()).unwrap();
+/// Creates a rotated segment and an active one with two groups each.
+fn journal() -> TestDir {
+    let dir = TestDir::new();
+    let store = JournalOptions::new().preallocate(false).open_blocking(dir.journal()).unwrap();
     for batch in 0..4_u64 {
         store
             .blocking()
@@ -20,40 +20,40 @@ fn journal() -> Place {
         }
     }
     store.blocking().close().unwrap();
-    place
+    dir
 }
 
-fn torn() -> Place {
-    let place = journal();
-    let file = fs::OpenOptions::new().write(true).open(place.journal()).unwrap();
+fn torn() -> TestDir {
+    let dir = journal();
+    let file = fs::OpenOptions::new().write(true).open(dir.journal()).unwrap();
     file.set_len(file.metadata().unwrap().len() - 20).unwrap();
-    place
+    dir
 }
 
 #[test]
 fn repair() {
-    let place = torn();
-    snapshot!(place, place.command("repair").arg("--dry-run")).ok();
-    snapshot!(place, place.command("repair").args(["--dry-run", "--json"])).ok();
-    snapshot!(place, &mut place.command("repair")).ok();
-    snapshot!(place, &mut place.command("repair")).ok();
-    snapshot!(place, place.command("repair").arg("--json")).ok();
+    let dir = torn();
+    snapshot!(dir, dir.command("repair").arg("--dry-run")).ok();
+    snapshot!(dir, dir.command("repair").args(["--dry-run", "--json"])).ok();
+    snapshot!(dir, &mut dir.command("repair")).ok();
+    snapshot!(dir, &mut dir.command("repair")).ok();
+    snapshot!(dir, dir.command("repair").arg("--json")).ok();
 }
 
 #[test]
-fn repair_that_leaves_something() {
-    let place = journal();
-    damage(&place.path("journal.jsonl.001"), "{\"n\":1");
-    snapshot!(place, &mut place.command("repair")).code(1);
-    snapshot!(place, place.command("repair").arg("--json")).code(1);
+fn repair_leaves_damage() {
+    let dir = journal();
+    damage(&dir.path("journal.jsonl.001"), "{\"n\":1");
+    snapshot!(dir, &mut dir.command("repair")).code(1);
+    snapshot!(dir, dir.command("repair").arg("--json")).code(1);
 }
 
 #[test]
 fn salvage() {
-    let place = journal();
-    snapshot!(place, place.command("salvage").arg(place.path("new.jsonl"))).ok();
-    damage(&place.path("journal.jsonl.001"), "{\"n\":1");
-    snapshot!(place, place.command("salvage").arg(place.path("less.jsonl"))).code(1);
-    snapshot!(place, place.command("salvage").arg(place.path("again.jsonl")).arg("--json")).code(1);
-    snapshot!(place, place.command("salvage").arg(place.path("again.jsonl"))).code(73);
+    let dir = journal();
+    snapshot!(dir, dir.command("salvage").arg(dir.path("new.jsonl"))).ok();
+    damage(&dir.path("journal.jsonl.001"), "{\"n\":1");
+    snapshot!(dir, dir.command("salvage").arg(dir.path("less.jsonl"))).code(1);
+    snapshot!(dir, dir.command("salvage").arg(dir.path("again.jsonl")).arg("--json")).code(1);
+    snapshot!(dir, dir.command("salvage").arg(dir.path("again.jsonl"))).code(73);
 }

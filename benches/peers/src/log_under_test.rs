@@ -1,0 +1,226 @@
+//! The interface of a compared log, and the records appended to it.
+//!
+//! Must never favour one log: the records, the order of calls and the checks are the same for all.
+
+use std::{fmt, future::Future, path::Path, pin::Pin};
+
+use serde::{Deserialize, Serialize};
+
+use crate::logs::{ministore, ministore_uring, okaywal, raft_engine, wal_db, walrus};
+
+/// The error of a call to a log, as its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogError(pub String);
+
+impl LogError {
+    /// Creates an error with the message of `error`.
+    pub fn new(error: impl fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The result of a call to a log.
+pub type LogResult<T> = Result<T, LogError>;
+
+/// At least the size of a record as JSON without its filling.
+pub const FRAME_BYTES: usize = 80;
+
+/// A recognizable record: its filling follows from its numbers, so that any other filling is known to be invented.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Identifies the caller that appended it among several concurrent ones.
+    pub appender: u32,
+    /// Counts from 1 within an appender.
+    pub number: u64,
+    /// Letters and digits that follow from the two numbers and the length.
+    pub fill: String,
+}
+
+impl Record {
+    /// Creates the record `number` of `appender`, with `fill_bytes` bytes of filling.
+    #[must_use]
+    pub fn new(appender: u32, number: u64, fill_bytes: usize) -> Self {
+        Self { appender, number, fill: fill(appender, number, fill_bytes) }
+    }
+
+    /// Returns whether exactly this record can have been submitted: nothing in it was changed.
+    #[must_use]
+    pub fn is_genuine(&self) -> bool {
+        self.fill == fill(self.appender, self.number, self.fill.len())
+    }
+
+    /// Serializes the record for a log of bytes: the same JSON that a log of values writes.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: numbers and a string always serialize.
+    pub fn to_bytes(&self) -> LogResult<Vec<u8>> {
+        // Allocate all of it at once: the benchmark must not measure the growth of a buffer.
+        let mut bytes = Vec::with_capacity(self.fill.len() + FRAME_BYTES);
+        serde_json::to_writer(&mut bytes, self).map_err(LogError::new)?;
+        Ok(bytes)
+    }
+}
+
+fn fill(appender: u32, number: u64, bytes: usize) -> String {
+    const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    let mut state = (u64::from(appender) << 48) ^ number ^ ((bytes as u64) << 32) ^ 0x9E37_79B9_7F4A_7C15;
+    let mut letters = String::with_capacity(bytes);
+    for _ in 0..bytes {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        letters.push(char::from(LETTERS[(state >> 58) as usize]));
+    }
+    letters
+}
+
+/// An item that a log returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplayedItem {
+    /// An item with the form of a record.
+    Record(Record),
+    /// Bytes that are not a record; their length.
+    Garbage(usize),
+}
+
+impl ReplayedItem {
+    /// Parses the bytes of an item.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes).map_or(Self::Garbage(bytes.len()), Self::Record)
+    }
+}
+
+/// A future of a log's call.
+pub type BoxFuture<'a> = Pin<Box<dyn Future<Output = LogResult<()>> + Send + 'a>>;
+
+/// A log that is open for writing.
+pub trait LogUnderTest: Send + Sync {
+    /// Appends one record. The record is *acknowledged* when this returns `Ok`: the log then claims that it is
+    /// durable.
+    ///
+    /// # Errors
+    ///
+    /// The log's error.
+    fn append(&self, record: &Record) -> LogResult<()>;
+
+    /// Appends records with the log's own call for many at once; `Ok` acknowledges all of them.
+    ///
+    /// # Errors
+    ///
+    /// The log's error.
+    fn append_many(&self, records: &[Record]) -> LogResult<()>;
+
+    /// Returns all records of the log. Must be called before the first append.
+    ///
+    /// # Errors
+    ///
+    /// The log's error.
+    fn replay(&self) -> LogResult<Vec<ReplayedItem>>;
+
+    /// Returns the message with which opening reported, through the API, truncated or skipped data.
+    fn recovery_message(&self) -> Option<String> {
+        None
+    }
+
+    /// Appends as [`append`](Self::append) does, for a caller on an async runtime. Returns `None` if the log has no
+    /// such call.
+    fn append_async(&self, _record: Record) -> Option<BoxFuture<'_>> {
+        None
+    }
+
+    /// Closes the log with its own call.
+    ///
+    /// # Errors
+    ///
+    /// The log's error.
+    fn close(self: Box<Self>) -> LogResult<()>;
+}
+
+/// Settings that are the same for every log.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The size at which the log starts another file, if the log has such a setting.
+    pub segment_bytes: u64,
+}
+
+/// The compared logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogKind {
+    /// This crate.
+    Ours,
+    /// The crate that this one can replace.
+    Ministore,
+    /// `okaywal`.
+    Okaywal,
+    /// `wal-db` as it opens by default.
+    WalDb,
+    /// `wal-db` with `OpenPolicy::Strict`.
+    WalDbStrict,
+    /// `walrus-rust`.
+    Walrus,
+    /// `raft-engine`.
+    RaftEngine,
+}
+
+impl LogKind {
+    /// All logs in the order of the tables.
+    pub const ALL: [Self; 7] = [
+        Self::Ours,
+        Self::Ministore,
+        Self::Okaywal,
+        Self::WalDb,
+        Self::WalDbStrict,
+        Self::Walrus,
+        Self::RaftEngine,
+    ];
+
+    /// Returns the name of the crate.
+    #[must_use]
+    pub fn package(self) -> &'static str {
+        match self {
+            Self::Ours => "ministore-uring",
+            Self::Ministore => "ministore",
+            Self::Okaywal => "okaywal",
+            Self::WalDb | Self::WalDbStrict => "wal-db",
+            Self::Walrus => "walrus-rust",
+            Self::RaftEngine => "raft-engine",
+        }
+    }
+
+    /// Returns the name on the command line and in the tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WalDbStrict => "wal-db-strict",
+            other => other.package(),
+        }
+    }
+
+    /// Returns the log with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Opens the log in `dir`, and creates it if it is missing.
+    ///
+    /// `walrus-rust` takes its directory from the environment: `WALRUS_DATA_DIR` must be `dir`.
+    ///
+    /// # Errors
+    ///
+    /// The log's error.
+    pub fn open(self, dir: &Path, settings: Settings) -> LogResult<Box<dyn LogUnderTest>> {
+        Ok(match self {
+            Self::Ours => Box::new(ministore_uring::UringLog::open(dir, settings)?),
+            Self::Ministore => Box::new(ministore::MinistoreLog::open(dir, settings)?),
+            Self::Okaywal => Box::new(okaywal::OkaywalLog::open(dir)?),
+            Self::WalDb => Box::new(wal_db::WalDbLog::open(dir, settings, wal_db::DamagePolicy::Default)?),
+            Self::WalDbStrict => {
+                Box::new(wal_db::WalDbLog::open(dir, settings, wal_db::DamagePolicy::Strict)?)
+            }
+            Self::Walrus => Box::new(walrus::WalrusLog::open(dir)?),
+            Self::RaftEngine => Box::new(raft_engine::RaftEngineLog::open(dir, settings)?),
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! `ministore-uring` with its default options, except for the size of segments.
+//!
+//! Acknowledgement: `append` returns `Ok`. Promise (crate documentation, "Guarantees"): "`Ok` from an append means that its
+//! line is on stable storage: data, file size, and every directory entry needed to find it".
+
+use std::path::Path;
+
+use ministore_uring::{JournalOptions, MiniStore, Reader};
+
+use crate::log_under_test::{BoxFuture, LogError, LogResult, LogUnderTest, Record, ReplayedItem, Settings};
+
+/// An open journal.
+#[derive(Debug)]
+pub struct UringLog {
+    store: MiniStore,
+}
+
+impl UringLog {
+    /// Opens or creates the log.
+    ///
+    /// # Errors
+    ///
+    /// The crate's error.
+    pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
+        let options = JournalOptions::new().max_segment_bytes(settings.segment_bytes);
+        let store = options.open_blocking(dir.join("journal")).map_err(LogError::new)?;
+        Ok(Self { store })
+    }
+}
+
+impl LogUnderTest for UringLog {
+    fn append(&self, record: &Record) -> LogResult<()> {
+        self.store.blocking().append(record).map_err(LogError::new)
+    }
+
+    fn append_many(&self, records: &[Record]) -> LogResult<()> {
+        let mut pending = Vec::with_capacity(records.len());
+        for record in records {
+            pending.push(self.store.blocking().submit(record).map_err(LogError::new)?);
+        }
+        for record in pending {
+            record.wait().map_err(LogError::new)?;
+        }
+        Ok(())
+    }
+
+    fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
+        let records = Reader::open(self.store.path()).map_err(LogError::new)?.records::<Record>();
+        records
+            .map(|record| record.map(|record| ReplayedItem::Record(record.value)).map_err(LogError::new))
+            .collect()
+    }
+
+    fn recovery_message(&self) -> Option<String> {
+        let truncated = self.store.open_report().truncated.as_ref()?;
+        Some(format!("cut {} bytes at {}: {}", truncated.bytes, truncated.offset, truncated.reason))
+    }
+
+    fn append_async(&self, record: Record) -> Option<BoxFuture<'_>> {
+        let append = self.store.append(&record);
+        Some(Box::pin(async move { append.await.map_err(LogError::new) }))
+    }
+
+    fn close(self: Box<Self>) -> LogResult<()> {
+        self.store.blocking().close().map_err(LogError::new)
+    }
+}

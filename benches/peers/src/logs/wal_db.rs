@@ -1,0 +1,76 @@
+//! `wal-db` 1.1.0, segmented.
+//!
+//! Acknowledgement: `Wal::append_and_sync` returns `Ok`. Promise (crate documentation, "The durability contract"):
+//! `sync` "returns only when every previously appended record is on stable storage and will survive a power loss";
+//! `append_and_sync` is "`append` followed by a `sync` scoped to this record". After a failed sync (documentation of
+//! `sync`): "treat it as fatal … The log does not remember the failure: a later `sync` can return `Ok` although the
+//! operating system may have dropped the pages". Damage: by default the log is truncated at the first damaged record
+//! "together with every intact record after it"; `OpenPolicy::Strict` returns an error instead, and "cannot tell
+//! damage from a crash" where several appends are in flight together. `truncated_on_open` returns the number of
+//! truncated bytes.
+
+use std::path::Path;
+
+use wal_db::{OpenPolicy, SegmentedStore, Wal, WalConfig};
+
+use crate::log_under_test::{LogError, LogResult, LogUnderTest, Record, ReplayedItem, Settings};
+
+/// The handling of damage when the log is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DamagePolicy {
+    /// `OpenPolicy::TruncateTail`, the default.
+    Default,
+    /// `OpenPolicy::Strict`.
+    Strict,
+}
+
+/// An open log.
+#[derive(Debug)]
+pub struct WalDbLog {
+    wal: Wal<SegmentedStore>,
+}
+
+impl WalDbLog {
+    /// Opens or creates the log.
+    ///
+    /// # Errors
+    ///
+    /// The crate's error.
+    pub fn open(dir: &Path, settings: Settings, policy: DamagePolicy) -> LogResult<Self> {
+        let config = match policy {
+            DamagePolicy::Default => WalConfig::new(),
+            DamagePolicy::Strict => WalConfig::new().with_open_policy(OpenPolicy::Strict),
+        };
+        let wal = Wal::open_segmented_with(dir, settings.segment_bytes, config).map_err(LogError::new)?;
+        Ok(Self { wal })
+    }
+}
+
+impl LogUnderTest for WalDbLog {
+    fn append(&self, record: &Record) -> LogResult<()> {
+        self.wal.append_and_sync(&record.to_bytes()?).map(drop).map_err(LogError::new)
+    }
+
+    fn append_many(&self, records: &[Record]) -> LogResult<()> {
+        for record in records {
+            self.wal.append(&record.to_bytes()?).map(drop).map_err(LogError::new)?;
+        }
+        self.wal.sync().map_err(LogError::new)
+    }
+
+    fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
+        let records = self.wal.iter().map_err(LogError::new)?;
+        records
+            .map(|record| record.map(|record| ReplayedItem::of_bytes(record.data())).map_err(LogError::new))
+            .collect()
+    }
+
+    fn recovery_message(&self) -> Option<String> {
+        let truncated = self.wal.truncated_on_open();
+        (truncated > 0).then(|| format!("cut {truncated} bytes"))
+    }
+
+    fn close(self: Box<Self>) -> LogResult<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! `walrus-rust` 0.2.0, one topic, `FsyncSchedule::SyncEach`.
+//!
+//! Acknowledgement: `append_for_topic` returns `Ok`. Promise (crate documentation, "Fsync Scheduling"): "Fsync after every
+//! single write (maximum durability, lower throughput)"; "files are opened with the `O_SYNC` flag, making every write
+//! synchronous". Batches: "Atomic batch write (all-or-nothing)". Reading: "Checksums are verified for every entry prior to
+//! emitting them to the caller" (`docs/batch-reader.md`); what recovery does with damage is not documented.
+//!
+//! The log itself stores the read position; with `AtLeastOnce` and a huge `persist_every` it is never persisted, so
+//! that reading starts at the beginning after every open.
+
+use std::{fmt, path::Path};
+
+use walrus_rust::{FsyncSchedule, ReadConsistency, Walrus};
+
+use crate::log_under_test::{LogError, LogResult, LogUnderTest, Record, ReplayedItem};
+
+/// The topic of the records, and the name of the log.
+const TOPIC: &str = "log";
+
+/// The largest number of entries in a batch (crate documentation, "Limits").
+const BATCH_MAX: usize = 2000;
+
+/// An open log.
+pub struct WalrusLog {
+    wal: Walrus,
+}
+
+impl WalrusLog {
+    /// Opens or creates the log in `dir`, which must be the value of `WALRUS_DATA_DIR`.
+    ///
+    /// # Errors
+    ///
+    /// The crate's error, or that the environment names another directory.
+    pub fn open(dir: &Path) -> LogResult<Self> {
+        if std::env::var_os("WALRUS_DATA_DIR").as_deref() != Some(dir.as_os_str()) {
+            return Err(LogError(format!("WALRUS_DATA_DIR must be {}", dir.display())));
+        }
+        let reads = ReadConsistency::AtLeastOnce { persist_every: u32::MAX };
+        let wal = Walrus::with_consistency_and_schedule_for_key(TOPIC, reads, FsyncSchedule::SyncEach);
+        Ok(Self { wal: wal.map_err(LogError::new)? })
+    }
+}
+
+impl LogUnderTest for WalrusLog {
+    fn append(&self, record: &Record) -> LogResult<()> {
+        self.wal.append_for_topic(TOPIC, &record.to_bytes()?).map_err(LogError::new)
+    }
+
+    fn append_many(&self, records: &[Record]) -> LogResult<()> {
+        for batch in records.chunks(BATCH_MAX) {
+            let lines = batch.iter().map(Record::to_bytes).collect::<LogResult<Vec<_>>>()?;
+            let lines: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
+            self.wal.batch_append_for_topic(TOPIC, &lines).map_err(LogError::new)?;
+        }
+        Ok(())
+    }
+
+    fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
+        let mut found = Vec::new();
+        while let Some(entry) = self.wal.read_next(TOPIC, true).map_err(LogError::new)? {
+            found.push(ReplayedItem::of_bytes(&entry.data));
+        }
+        Ok(found)
+    }
+
+    fn close(self: Box<Self>) -> LogResult<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for WalrusLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}

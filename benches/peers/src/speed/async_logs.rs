@@ -1,0 +1,52 @@
+//! The logs with async calls: ministore-uring, and `ministore` in a mutex, as its documentation recommends.
+
+use std::path::Path;
+
+use ministore_uring::{JournalOptions, MiniStore};
+use tokio::sync::Mutex;
+
+use super::tasks::AsyncLog;
+use crate::log_under_test::{LogError, LogResult, Record};
+
+impl AsyncLog for MiniStore {
+    async fn append(&self, record: &Record) -> LogResult<()> {
+        Self::append(self, record).await.map_err(LogError::new)
+    }
+}
+
+/// Opens ministore-uring with default options, except for the size of segments.
+///
+/// # Errors
+///
+/// The crate's error.
+pub fn open_ours(dir: &Path, segment_bytes: Option<u64>) -> LogResult<MiniStore> {
+    let options = JournalOptions::new();
+    let options = match segment_bytes {
+        Some(bytes) => options.max_segment_bytes(bytes),
+        None => options,
+    };
+    options.open_blocking(dir.join("journal")).map_err(LogError::new)
+}
+
+/// `ministore` 0.1.7. All segments are kept: by default it deletes the oldest.
+#[derive(Debug)]
+pub struct SharedMinistore(Mutex<ministore::MiniStore>);
+
+impl SharedMinistore {
+    /// Opens or creates the log.
+    ///
+    /// # Errors
+    ///
+    /// The crate's error.
+    pub async fn open(dir: &Path) -> LogResult<Self> {
+        let options = ministore::MiniStoreOptions::new().max_segments(usize::MAX);
+        let store = options.open(&dir.join("journal.jsonl")).await.map_err(LogError::new)?;
+        Ok(Self(Mutex::new(store)))
+    }
+}
+
+impl AsyncLog for SharedMinistore {
+    async fn append(&self, record: &Record) -> LogResult<()> {
+        self.0.lock().await.append(record).await.map_err(LogError::new)
+    }
+}

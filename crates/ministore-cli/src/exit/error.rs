@@ -1,0 +1,324 @@
+//! The errors of subcommands: one line with the error and its location, and a hint about the next step; with `--json`, one JSON
+//! object.
+
+use std::{
+    fmt::Display,
+    io,
+    path::{Path, PathBuf},
+};
+
+use ministore_uring::{ErrorKind, MiniStoreError, maintenance::Corruption};
+use serde::Serialize;
+
+use super::{
+    status::{ErrorClass, ExitStatus},
+    stderr::{is_json, one_line, write},
+};
+use crate::{
+    hint,
+    style::{Colors, ERROR, HINT},
+};
+
+/// An error that ends a subcommand: an exit status and a message.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    status: ExitStatus,
+    kind: ErrorClass,
+    /// The same command may succeed later.
+    is_retryable: bool,
+    message: Message,
+    /// Boxed, so that a `Result` stays small.
+    at: Box<Location>,
+    /// The suggested next step.
+    hint: Option<String>,
+}
+
+/// One line for standard error.
+#[derive(Debug)]
+enum Message {
+    None,
+    /// Printed after the program's name.
+    Text(String),
+    /// Printed without the program's name: it begins with the location in a file.
+    WithLocation(String),
+}
+
+/// The location of an error, as far as it is known.
+#[derive(Debug, Default)]
+struct Location {
+    path: Option<PathBuf>,
+    /// Bytes from the start of the file.
+    offset: Option<u64>,
+    /// Counted from 1.
+    line: Option<u64>,
+    /// Counted from 1, in bytes.
+    column: Option<u64>,
+    seq: Option<u64>,
+}
+
+/// An error as `--json` prints it.
+#[derive(Serialize)]
+struct JsonError {
+    kind: ErrorClass,
+    message: String,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    exit_code: u8,
+}
+
+impl CliError {
+    pub(crate) fn new(status: ExitStatus, message: impl Display) -> Self {
+        Self {
+            status,
+            kind: status.kind(),
+            is_retryable: status == ExitStatus::Temporary,
+            message: Message::Text(message.to_string()),
+            at: Box::default(),
+            hint: hint::of_status(status).map(str::to_owned),
+        }
+    }
+
+    /// An invalid line of an input, printed as `INPUT:LINE:COLUMN: reason`, the form that editors and compilers share.
+    pub(crate) fn bad_line(input: &str, line: u64, column: usize, reason: impl Display) -> Self {
+        let column = column as u64;
+        Self {
+            status: ExitStatus::BadData,
+            kind: ErrorClass::Program("invalid_line"),
+            is_retryable: false,
+            message: Message::WithLocation(format!("{input}:{line}:{column}: {reason}")),
+            at: Box::new(Location {
+                path: Some(input.into()),
+                line: Some(line),
+                column: Some(column),
+                ..Location::default()
+            }),
+            hint: None,
+        }
+    }
+
+    /// The same error with this hint.
+    pub(crate) fn hint(mut self, hint: impl Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// The same error about this file.
+    pub(crate) fn path(mut self, path: &Path) -> Self {
+        self.at.path = Some(path.to_owned());
+        self
+    }
+
+    /// The same error about this record.
+    pub(crate) fn seq(mut self, seq: u64) -> Self {
+        self.at.seq = Some(seq);
+        self
+    }
+
+    /// An operation on a file of the program's own (not the journal's) failed.
+    pub(crate) fn file(path: &Path, action: &str, error: &io::Error) -> Self {
+        let status = ExitStatus::of_io(error);
+        let failure =
+            Self::new(status, format_args!("{}: cannot {action}: {error}", path.display())).path(path);
+        let failure = Self { hint: hint::of_io(path, error), ..failure };
+        if !is_disk_full(error) {
+            return failure;
+        }
+        Self { kind: ErrorClass::Library(ErrorKind::StorageFull), is_retryable: true, ..failure }
+    }
+
+    /// Damage in a journal.
+    pub(crate) fn corrupt(fault: &Corruption) -> Self {
+        let at = Location {
+            path: Some(fault.segment.clone()),
+            offset: Some(fault.offset),
+            line: Some(fault.line),
+            column: None,
+            seq: fault.seq,
+        };
+        Self { at: Box::new(at), ..Self::new(ExitStatus::BadData, fault) }
+    }
+
+    /// A new file cannot be created.
+    pub(crate) fn create(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::file(path, "create", error),
+            kind => {
+                let message = format_args!("{}: cannot create: {error}", path.display());
+                let failure = Self::new(ExitStatus::CannotCreate, message).path(path);
+                match hint::of_io(path, error).filter(|_| kind != io::ErrorKind::NotFound) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure.hint(hint::make_directory_of(path)),
+                }
+            }
+        }
+    }
+
+    /// Standard output cannot be written. A reader that closed the pipe (`head`) is not a failure.
+    pub(crate) fn output(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            let none = Self::new(ExitStatus::Ok, "");
+            return Self { message: Message::None, ..none };
+        }
+        Self::new(ExitStatus::Io, format_args!("standard output: {error}"))
+            .hint("free disk space for the output, or redirect it")
+    }
+
+    /// An error of the library. Several name no file of their own: `path` makes every message name one.
+    pub(crate) fn store(path: &Path, error: &MiniStoreError) -> Self {
+        use MiniStoreError as E;
+        let code = match error {
+            // Every subcommand reports a directory or a device the same way.
+            E::Io { .. } if hint::is_not_regular_file(path) => ExitStatus::NoInput,
+            _ => ExitStatus::of_store(error),
+        };
+        let failure = match error {
+            // The library's message about an I/O error, with the file, is inside it.
+            E::Io { source } if source.get_ref().is_some() => Self::new(code, source),
+            // The library's text is that of `ministore` 0.1.7.
+            E::PathIsNotFile { path } => {
+                Self::new(code, format_args!("{}: not a regular file", path.display()))
+            }
+            _ if error.path().is_some() => Self::new(code, error),
+            _ => Self::new(code, format_args!("{}: {error}", path.display())),
+        };
+        let kind = match error.kind() {
+            // A file of the journal fails as any other file does.
+            ErrorKind::Io => code.kind(),
+            kind => ErrorClass::Library(kind),
+        };
+        let at = Box::new(Location::of_store(path, error));
+        let failure = Self { kind, is_retryable: error.is_retryable(), at, ..failure };
+        match hint::of_store(path, error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
+    /// Prints it to standard error and returns the exit status. A standard error that cannot be written is ignored.
+    pub(crate) fn print(self) -> ExitStatus {
+        let text = match &self.message {
+            Message::None => return self.status,
+            Message::Text(text) | Message::WithLocation(text) => one_line(text),
+        };
+        if is_json() {
+            if let Ok(json) = serde_json::to_string(&self.as_json(text)) {
+                write(&json);
+            }
+            return self.status;
+        }
+        let colors = Colors::of_stderr();
+        let line = match self.message {
+            Message::WithLocation(_) => text,
+            _ => format!("{} {text}", colors.with(ERROR, "ministore:")),
+        };
+        let hint = self.hint.map(|hint| format!("\n{} {}", colors.with(HINT, "hint:"), one_line(&hint)));
+        write(&(line + &hint.unwrap_or_default()));
+        self.status
+    }
+
+    fn as_json(&self, message: String) -> JsonError {
+        let Location { path, offset, line, column, seq } = &*self.at;
+        JsonError {
+            kind: self.kind,
+            message,
+            retryable: self.is_retryable,
+            path: path.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            offset: *offset,
+            line: *line,
+            column: *column,
+            seq: *seq,
+            hint: self.hint.as_deref().map(one_line),
+            exit_code: self.status.number(),
+        }
+    }
+}
+
+impl Location {
+    fn of_store(path: &Path, error: &MiniStoreError) -> Self {
+        use MiniStoreError as E;
+        let path = Some(error.path().unwrap_or(path).to_owned());
+        let (offset, line, seq) = match error {
+            E::Corrupt { offset, line, seq, .. } => (Some(*offset), Some(*line), *seq),
+            E::Record { offset, line, seq, .. } => (Some(*offset), Some(*line), Some(*seq)),
+            E::Deserialize { line, .. } => (None, Some(*line as u64), None),
+            _ => (None, None, None),
+        };
+        Self { path, offset, line, column: None, seq }
+    }
+}
+
+fn is_disk_full(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(error.kind(), Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tested here, because a test of the program cannot cause these errors.
+    #[test]
+    fn internal_error_exits_70_and_asks_for_a_report() {
+        for error in [MiniStoreError::WriterPanicked, MiniStoreError::Closed] {
+            let failure = CliError::store(Path::new("j"), &error);
+            assert_eq!(failure.status, ExitStatus::Internal);
+            assert!(failure.hint.unwrap().contains("report it"), "{error}");
+        }
+    }
+
+    #[test]
+    fn failed_sync_exits_74_and_says_what_is_kept() {
+        let source = std::sync::Arc::new(io::Error::from_raw_os_error(5));
+        let failure = CliError::store(Path::new("j"), &MiniStoreError::Poisoned { path: "j".into(), source });
+        assert_eq!(failure.status, ExitStatus::Io);
+        assert!(failure.hint.unwrap().contains("acknowledged records are kept"));
+    }
+
+    #[test]
+    fn json_kind_is_that_of_the_library_or_the_file() {
+        let io = |kind| MiniStoreError::Io { source: io::Error::from(kind) };
+        let full = std::sync::Arc::new(io::Error::from(io::ErrorKind::StorageFull));
+        let cases = [
+            (MiniStoreError::QueueFull, "contention", true),
+            (MiniStoreError::StorageFull { path: "j".into(), source: full }, "storage_full", true),
+            (MiniStoreError::Trimmed { path: "j".into(), first_seq: 2 }, "trimmed", false),
+            (MiniStoreError::Closed, "closed", false),
+            (MiniStoreError::InvalidArgument("x".to_owned()), "invalid_input", false),
+            (io(io::ErrorKind::NotFound), "not_found", false),
+            (io(io::ErrorKind::PermissionDenied), "permission_denied", false),
+            (io(io::ErrorKind::TimedOut), "io", true),
+        ];
+        for (error, kind, retryable) in cases {
+            let failure = CliError::store(Path::new("/nonexistent/j"), &error);
+            let json = serde_json::to_value(failure.as_json("m".to_owned())).unwrap();
+            assert_eq!((&json["kind"], &json["retryable"]), (&kind.into(), &retryable.into()), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn json_error_has_every_known_field() {
+        let error = MiniStoreError::Corrupt {
+            segment: "j.001".into(),
+            offset: 7,
+            line: 2,
+            seq: Some(3),
+            reason: "checksum".into(),
+        };
+        let failure = CliError::store(Path::new("j"), &error);
+        let json = serde_json::to_value(failure.as_json("m".to_owned())).unwrap();
+        assert_eq!((&json["kind"], &json["path"]), (&"invalid_data".into(), &"j.001".into()));
+        assert_eq!((&json["offset"], &json["line"], &json["seq"]), (&7.into(), &2.into(), &3.into()));
+        assert!(json["hint"].is_string() && json["exit_code"] == 65, "{json}");
+    }
+}

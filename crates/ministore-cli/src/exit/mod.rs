@@ -1,0 +1,9 @@
+//! Exit codes, errors, and messages on standard error.
+
+mod error;
+mod status;
+mod stderr;
+
+pub(crate) use error::CliError;
+pub(crate) use status::ExitStatus;
+pub(crate) use stderr::{hint, info, is_json, is_quiet, set_json, set_quiet, warn};
