@@ -152,7 +152,7 @@ pub mod maintenance;
 #[path = "../stress/concurrency/src/models/mod.rs"]
 pub mod models;
 mod options;
-mod planted;
+mod seeded_bugs;
 mod read;
 mod recovery;
 mod serialize;

@@ -17,7 +17,7 @@ use crate::{
     format::encode,
     io::FileSystem,
     journal::{reply::Reply, status::StoreStatus},
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     sync::{block_on, oneshot},
 };
 
@@ -367,7 +367,7 @@ impl MiniStore {
     fn permits_for(&self, lines: &Payload) -> u32 {
         let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.handle.limits.queue_bytes_max);
-        if planted(Bug::TakesNoRoom) { 0 } else { bytes }
+        if seeded(Bug::AppendTakesNoPermits) { 0 } else { bytes }
     }
 
     pub(crate) async fn control(

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     JournalOptions,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// What the options say. The highest value of each sets no limit.
@@ -96,9 +96,9 @@ impl RetentionPolicy {
     /// Why the oldest segment is to be deleted; `None`: it stays, and so does everything behind it.
     pub(crate) fn delete_reason(&self, left: JournalSize, oldest: &OldestSegment) -> Option<DeleteReason> {
         let Self { limits, trimmed_before, .. } = self;
-        let end = if planted(Bug::ReleasesOneTooMany) { Some(oldest.first) } else { oldest.end };
+        let end = if seeded(Bug::TrimDeletesOneTooMany) { Some(oldest.first) } else { oldest.end };
         let segments = left.segments
-            + usize::from(planted(Bug::RetentionOneTooMany) && limits.max_segments < usize::MAX);
+            + usize::from(seeded(Bug::RetentionDeletesOneTooMany) && limits.max_segments < usize::MAX);
         if self.is_held(oldest) {
             None
         } else if end.is_some_and(|end| end <= *trimmed_before) {
@@ -116,7 +116,7 @@ impl RetentionPolicy {
 
     /// What is not known to end before it is held.
     fn is_held(&self, oldest: &OldestSegment) -> bool {
-        let somebody_holds = self.lowest_hold < u64::MAX && !planted(Bug::RetentionPassesHolds);
+        let somebody_holds = self.lowest_hold < u64::MAX && !seeded(Bug::RetentionIgnoresHolds);
         somebody_holds && oldest.end.is_none_or(|end| end > self.lowest_hold)
     }
 }

@@ -6,7 +6,7 @@ use std::{mem, sync::Arc};
 use crate::{
     MiniStoreError, Result,
     journal::{reply::reply, status::StoreStatus},
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError, oneshot},
 };
 
@@ -61,7 +61,7 @@ impl RequestReceiver {
 
     /// Accepts no more requests, and fails those that have no reply yet.
     pub(crate) fn cancel(&self) {
-        if planted(Bug::LeavesAsksUnanswered) {
+        if seeded(Bug::RequestsNotCancelledOnClose) {
             return;
         }
         for request in self.requests.end() {

@@ -18,7 +18,7 @@ use crate::{
     journal::close_segment::mark_closed,
     journal::file_names::FileNames,
     journal::ownership::{in_the_way, moved_away, remove_empty, remove_own},
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     sync::{Mutex, PoisonError, Receiver, Sender, unbounded},
 };
 
@@ -310,7 +310,7 @@ impl JobRunner {
         match names {
             Err(error) => return Ok(RenameResult::NotRenamed(error)),
             Ok((false, _)) => return Err(moved_away(&active)),
-            Ok((true, Some(path))) if !planted(Bug::RenameReplaces) => return Ok(RenameResult::Taken(path)),
+            Ok((true, Some(path))) if !seeded(Bug::RenameReplaces) => return Ok(RenameResult::Taken(path)),
             Ok(_) => {}
         }
         match is_at(&*self.disk, &self.names.next(), next) {
@@ -324,13 +324,13 @@ impl JobRunner {
             }
             Err(RenameError::Refused(error)) => return Ok(RenameResult::NotRenamed(error)),
             Err(RenameError::Unsupported(error)) => return Ok(RenameResult::Refused(error.to_string())),
-            Err(RenameError::Unknown(error)) if planted(Bug::RetriesUnknownRename) => {
+            Err(RenameError::Unknown(error)) if seeded(Bug::RetryUnknownRename) => {
                 return Ok(RenameResult::NotRenamed(error));
             }
             Err(RenameError::Unknown(error)) => return Err(error),
             Ok(()) => {}
         }
-        if !planted(Bug::NoDirSyncAfterArchiving) {
+        if !seeded(Bug::NoDirSyncAfterRotation) {
             self.disk.sync_dir(self.names.dir())?;
         }
         if let Some(number) = self.names.number_of(to) {

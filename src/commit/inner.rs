@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use super::queue::CommitQueue;
 use crate::{
     journal::status::StoreStatus,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// The status of a store and its queue.
@@ -18,7 +18,7 @@ pub(crate) struct StoreInner {
 impl StoreInner {
     /// Poisons the store and closes its queue. Called on the writer thread.
     pub(crate) fn poison(&self, cause: io::Error) {
-        if planted(Bug::FailsBeforeSayingWhy) {
+        if seeded(Bug::WaitersFailBeforeCause) {
             self.queue.close_to_appends();
         }
         self.status.poison(cause);
@@ -27,7 +27,7 @@ impl StoreInner {
 
     /// Closes the store: callers get [`Closed`](crate::MiniStoreError::Closed).
     pub(crate) fn close(&self) {
-        if planted(Bug::ClosesBeforeSayingWhy) {
+        if seeded(Bug::WaitersClosedBeforeReason) {
             self.queue.close_to_appends();
         }
         self.status.close();

@@ -1,19 +1,20 @@
-//! Seals: 33 bytes of white space that make a commit group self-delimiting, verifiable and atomic.
+//! The seal: the checksum trailer of a commit group, 33 bytes of white space that make the group self-delimiting, verifiable
+//! and atomic.
 //!
-//! A seal is one TAB, then 32 characters, SP = 0 and TAB = 1, most significant bit first: the CRC-32C of the
-//! previous seal's value (4 bytes, little-endian) and the group's lines with the LFs between them. The chain
-//! starts with the CRC-32C of the header line.
+//! A seal is one TAB and 32 characters (SP = 0, TAB = 1, most significant bit first): the CRC-32C of the value of the previous
+//! seal (4 bytes, little-endian) and the lines of the group with the LFs between them. The chain starts with the CRC-32C of the
+//! header line.
 
-use crate::planted::{Bug, planted};
+use crate::seeded_bugs::{Bug, seeded};
 
-/// Bytes of a seal on disk.
+/// Length of a seal, in bytes.
 pub(crate) const SEAL_LEN: usize = 33;
 
 const ZERO: u8 = b' ';
-/// Also what a seal begins with.
+/// Also the first byte of a seal.
 pub(crate) const ONE: u8 = b'\t';
 
-/// A seal's value as it stands on disk.
+/// Encodes the value of a seal.
 pub(crate) fn encode(value: u32) -> [u8; SEAL_LEN] {
     let mut seal = [ONE; SEAL_LEN];
     for (bit, byte) in seal[1..].iter_mut().enumerate() {
@@ -22,69 +23,69 @@ pub(crate) fn encode(value: u32) -> [u8; SEAL_LEN] {
     seal
 }
 
-/// The value of a seal, or `None` where the bytes do not begin with one.
+/// Returns the value of the seal that the bytes begin with; `None` if they do not begin with one.
 pub(crate) fn decode(bytes: &[u8]) -> Option<u32> {
     let (&lead, bits) = bytes.get(..SEAL_LEN)?.split_first()?;
     if lead != ONE {
         return None;
     }
-    let (eights, _) = bits.as_chunks();
-    eights.iter().try_fold(0, |value, eight| Some(value << 8 | decode_eight(*eight)?))
+    let (octets, _) = bits.as_chunks();
+    octets.iter().try_fold(0, |value, octet| Some(value << 8 | decode_octet(*octet)?))
 }
 
-/// Eight of its bits at once.
-fn decode_eight(bytes: [u8; 8]) -> Option<u32> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    /// Moves the lowest bits of eight bytes, the first byte's to the left, into the uppermost byte.
+/// Decodes eight characters into eight bits at once.
+fn decode_octet(bytes: [u8; 8]) -> Option<u32> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    /// A multiplier that moves the lowest bits of eight bytes into the uppermost byte, that of the first byte to the left.
     const GATHER: u64 = 0x8040_2010_0804_0201;
-    // The two differ in their lowest bit, among others.
-    let bits = u64::from_le_bytes(bytes) & EACH;
-    let expected = (EACH * u64::from(ZERO)) ^ (bits * u64::from(ZERO ^ ONE));
+    // SP and TAB differ in their lowest bit.
+    let bits = u64::from_le_bytes(bytes) & ONES;
+    let expected = (ONES * u64::from(ZERO)) ^ (bits * u64::from(ZERO ^ ONE));
     let gathered = bits.wrapping_mul(GATHER) >> 56;
     (u64::from_le_bytes(bytes) == expected).then_some(gathered as u32)
 }
 
-/// The running state of a segment's seals: what the next seal will be.
+/// The running checksum of a segment, from which the next seal is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chain {
-    /// CRC-32C of the last seal (or the start of the chain) and of the lines since.
+    /// CRC-32C of the last seal (or the start of the chain) and of the lines after it.
     running: u32,
-    /// Whether there are lines since.
-    open: bool,
+    /// Whether a line was pushed after the last seal.
+    has_lines: bool,
 }
 
 impl Chain {
-    /// The chain of a segment with this header line (without white space at its end).
+    /// Returns the chain at the start of a segment with this header line. White space at the end of the line is ignored.
     pub(crate) fn from_header(header: &[u8]) -> Self {
-        let of_header = crc32c::crc32c(header.trim_ascii_end());
-        Self::from_state(if planted(Bug::ChainWithoutHeader) { 0 } else { of_header })
+        let header_crc = crc32c::crc32c(header.trim_ascii_end());
+        Self::from_state(if seeded(Bug::ChainWithoutHeader) { 0 } else { header_crc })
     }
 
-    /// The chain right after a seal of this value.
+    /// Returns the chain right after a seal with this value.
     pub(crate) fn from_seal(seal: u32) -> Self {
-        Self::from_state(if planted(Bug::SealWithoutChain) { 0 } else { seal })
+        Self::from_state(if seeded(Bug::SealWithoutChain) { 0 } else { seal })
     }
 
     fn from_state(seal: u32) -> Self {
-        Self { running: crc32c::crc32c(&seal.to_le_bytes()), open: false }
+        Self { running: crc32c::crc32c(&seal.to_le_bytes()), has_lines: false }
     }
 
-    /// Adds one line, or several with the LFs between them.
+    /// Adds one line, or several lines with the LFs between them.
     pub(crate) fn push(&mut self, lines: &[u8]) {
-        if self.open {
+        if self.has_lines {
             self.running = crc32c::crc32c_append(self.running, &[super::LF]);
         }
         self.running = crc32c::crc32c_append(self.running, lines);
-        self.open = true;
+        self.has_lines = true;
     }
 
-    /// Adds bytes as they stand in the file, LFs included.
+    /// Adds bytes as they are in the file, LFs included.
     pub(crate) fn push_raw(&mut self, bytes: &[u8]) {
         self.running = crc32c::crc32c_append(self.running, bytes);
-        self.open |= !bytes.is_empty();
+        self.has_lines |= !bytes.is_empty();
     }
 
-    /// The seal of the lines pushed so far.
+    /// Returns the value of the seal of the lines pushed so far.
     pub(crate) fn seal(self) -> u32 {
         self.running
     }

@@ -9,7 +9,7 @@ use rustix::fs::{OFlags, fstatfs};
 
 use crate::{
     options::SyncMode,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// ext4, and also ext2 and ext3, which share its number: their direct writes honour `O_DSYNC` the same way.
@@ -81,7 +81,7 @@ impl CommitOptions {
     /// asynchronous direct writes, and for every direct write to a file that the server opened with `FOPEN_DIRECT_IO`;
     /// overlayfs does not say what is below it.
     pub(crate) fn method(self, trusted: bool) -> CommitMethod {
-        if !(trusted || self.trust_file_system || planted(Bug::TrustsEveryFileSystem)) {
+        if !(trusted || self.trust_file_system || seeded(Bug::TrustEveryFileSystem)) {
             return CommitMethod::BUFFERED;
         }
         let sync = match self.sync {

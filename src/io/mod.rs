@@ -38,7 +38,7 @@ use rustix::io::Errno;
 
 use crate::{
     format::scan::ReadAt,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// Offset and length of a direct write are multiples of this many bytes, and so is the address of its buffer.
@@ -297,7 +297,7 @@ pub(crate) fn rename_to_free_name(
     from: &Path,
     to: &Path,
 ) -> Result<(), RenameError> {
-    if planted(Bug::RenameReplaces) {
+    if seeded(Bug::RenameReplaces) {
         return disk.rename(from, to).map_err(RenameError::Unknown);
     }
     match disk.rename_new(from, to) {
@@ -306,7 +306,7 @@ pub(crate) fn rename_to_free_name(
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(disk, from, to) => {}
         renamed => return renamed.map_err(RenameError::of),
     }
-    if !planted(Bug::UnlinksBeforeTheLinkIsDurable) {
+    if !seeded(Bug::UnlinkBeforeLinkIsDurable) {
         disk.sync_dir(dir).map_err(RenameError::Unknown)?;
     }
     disk.remove(from).map_err(RenameError::of)

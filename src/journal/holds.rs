@@ -9,7 +9,7 @@ use crate::{
     format::holds::{decode, encode},
     io::{FileHandle, FileSystem, OpenMode, changed_no_name, is_storage_full},
     journal::file_names::FileNames,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// Sequence numbers by the names of those who need the records from there on.
@@ -110,7 +110,7 @@ fn write_next(
     };
     let file = file.map_err(|error| ("create", error))?;
     file.write_at(&encode(holds), 0).map_err(|error| ("write", error))?;
-    if planted(Bug::HoldNotSynced) {
+    if seeded(Bug::HoldNotSynced) {
         return Ok(());
     }
     file.sync().map_err(|error| ("sync", error))

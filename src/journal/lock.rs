@@ -12,7 +12,7 @@ use crate::{
     MiniStoreError, Result,
     io::{FileHandle, FileId, FileSystem, LockFile},
     journal::file_names::FileNames,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     sync::{AtomicBool, Condvar, Mutex, MutexGuard, OnceLock, Ordering, PoisonError, process_wide},
 };
 
@@ -163,7 +163,7 @@ impl Drop for JournalLock {
             tracing::warn!(%error, "could not unlock the journal");
         }
         locks.remove(&self.file.id());
-        if !planted(Bug::UnlocksSilently) {
+        if !seeded(Bug::UnlockWithoutNotify) {
             held.changed.notify_all();
         }
     }

@@ -10,7 +10,7 @@ use std::{
 use super::{status::StoreStatus, watermark::Key};
 use crate::{
     Result,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// Resolves once a number is durable, or will not be.
@@ -50,7 +50,7 @@ impl Future for WaitDurable {
         // Nobody would ever wake a fork.
         self.status.check_fork()?;
         self.key = Some(self.status.watermark.register(self.seq, self.key, context.waker()));
-        if planted(Bug::WaitsForANumberWithoutLooking) {
+        if seeded(Bug::WaitSeqWithoutRecheck) {
             return Poll::Pending;
         }
         self.outcome().map_or(Poll::Pending, Poll::Ready)

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, mem, task::Waker};
 
 use crate::{
     caller_code::catch_caller_panic,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
 };
 
@@ -73,7 +73,7 @@ impl DurableWatermark {
     /// It will not go on: wakes everybody.
     pub(crate) fn close(&self) {
         self.ended.store(true, Ordering::SeqCst);
-        if !planted(Bug::EndsWithoutTelling) {
+        if !seeded(Bug::CloseWithoutNotify) {
             self.wake(NO_WAITER);
         }
     }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::{block_cursor::BlockCursor, journal_reader::JournalReader};
 use crate::{
     MiniStoreError, Result,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     sync::{Mutex, PoisonError, mpsc, thread},
 };
 
@@ -87,7 +87,7 @@ impl<R: DeserializeOwned + Send + 'static> ParsedBlocks<R> {
                 return Some(part);
             }
             let (turn, part) = self.arriving.recv().await?;
-            let turn = if planted(Bug::TakesPartsAsTheyCome) { self.turn } else { turn };
+            let turn = if seeded(Bug::PartsInParseOrder) { self.turn } else { turn };
             self.early.insert(turn, part);
         }
     }

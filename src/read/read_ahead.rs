@@ -12,7 +12,7 @@ use super::block_cursor::{BlockCursor, BlockSource};
 use crate::{
     MiniStoreError, Result,
     journal::fork::ForkGuard,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     sync::{mpsc, thread},
 };
 
@@ -60,7 +60,7 @@ impl ReadAhead {
                 let message = match block_cursor.next_block(&mut journal_reader) {
                     Ok(true) => Ok(Message::Block(block_cursor)),
                     Ok(false) => return,
-                    Err(_) if planted(Bug::EndsInsteadOfFailing) => return,
+                    Err(_) if seeded(Bug::ReadErrorAsEnd) => return,
                     Err(error) => Err(error),
                 };
                 let ended = message.is_err();

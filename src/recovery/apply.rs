@@ -25,7 +25,7 @@ use crate::{
         file_names::FileNames,
         segment_summary::SegmentSummary,
     },
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// Bytes copied at a time.
@@ -111,12 +111,12 @@ pub(super) fn rewrite_and_sync_tail(
     let Some(Active { path, file, content: Content::SegmentSummary(summary) }) = &journal.active else {
         return Err(MiniStoreError::MissingInitialState);
     };
-    if planted(Bug::TrustUnsyncedData) {
+    if seeded(Bug::TrustUnsyncedData) {
         return Ok(true);
     }
     let secured = rewrite_last_group(path, &**file, summary, cache)
         .map_err(MiniStoreError::file(path, "rewrite the end of"))?;
-    if planted(Bug::NoDirSyncAfterCreating) || planted(Bug::TrustUnsyncedNames) {
+    if seeded(Bug::NoDirSyncAfterCreate) || seeded(Bug::TrustUnsyncedNames) {
         return Ok(secured);
     }
     let synced = tracing::debug_span!("sync").in_scope(|| disk.sync_dir(names.dir()));
@@ -154,7 +154,7 @@ pub(super) fn finish_open(
     };
     let ends_as_it_should = end.has_newline && end.file_end == end.data_end + 1 + u64::from(end.closed);
     if !sealed && options.checksums && records == 0 {
-        let header = Header::Sealed(link);
+        let header = Header::Checksummed(link);
         write_header(&*file, header).map_err(fail("write"))?;
         let text = header.encode();
         recovered.data_end = text.len() as u64;
@@ -168,7 +168,7 @@ pub(super) fn finish_open(
         recovered.last_seal = Some(seal);
         recovered.sealed = true;
         recovered.report.legacy_upgraded = true;
-    } else if planted(Bug::RecoveryCutsTooLittle) && end.tail.is_some() {
+    } else if seeded(Bug::RecoveryTruncatesTooLittle) && end.tail.is_some() {
         file.write_at(&[LF], end.data_end).map_err(fail("write"))?;
     } else if !ends_as_it_should {
         end_in(&*file, end.data_end, &[LF], sealed).map_err(fail("remove the padding of"))?;
@@ -198,7 +198,7 @@ fn rewrite_last_group(
         file.set_len(file.len()?)
     })?;
     tracing::debug_span!("sync").in_scope(|| file.sync())?;
-    if end.closed || planted(Bug::NoLookAtTheLastGroup) {
+    if end.closed || seeded(Bug::NoRecheckOfLastGroup) {
         // Whatever stands before a closed mark was synced before the mark was written.
         return Ok(true);
     }
@@ -209,7 +209,7 @@ fn rewrite_last_group(
 
 /// The active name is given to durable bytes alone. `false` where they were gone.
 fn sync_next(disk: &dyn FileSystem, names: &FileNames, cache: &mut ScanCache) -> io::Result<bool> {
-    if planted(Bug::TrustUnsyncedData) {
+    if seeded(Bug::TrustUnsyncedData) {
         return Ok(true);
     }
     let path = names.next();
@@ -224,7 +224,7 @@ fn sync_next(disk: &dyn FileSystem, names: &FileNames, cache: &mut ScanCache) ->
 fn create_segment(disk: &dyn FileSystem, names: &FileNames, header: Header) -> io::Result<()> {
     let file = disk.open(&names.next(), OpenMode::CreateNew)?;
     write_header(&*file, header)?;
-    if planted(Bug::NoDirSyncAfterCreating) {
+    if seeded(Bug::NoDirSyncAfterCreate) {
         return rename_new(disk, names, &names.next(), &names.active());
     }
     disk.sync_dir(names.dir())?;
@@ -281,7 +281,7 @@ fn truncate_tail(
     } else {
         None
     };
-    let too_much = planted(Bug::RecoveryCutsTooMuch) && summary.last_group > 0;
+    let too_much = seeded(Bug::RecoveryTruncatesTooMuch) && summary.last_group > 0;
     let data_end = if too_much { summary.last_group - 1 } else { summary.end.data_end };
     end_in(file, data_end, &[LF], summary.is_sealed()).map_err(MiniStoreError::file(path, "truncate"))?;
     let (offset, bytes, reason) = (tail.offset, tail.bytes, tail.reason.to_owned());
@@ -339,7 +339,7 @@ fn next_header(options: &JournalOptions, journal: &JournalState) -> Result<Heade
     if !options.checksums {
         return Ok(Header::Plain);
     }
-    journal.link().map(Header::Sealed)
+    journal.link().map(Header::Checksummed)
 }
 
 /// Never replaces another file.

@@ -21,7 +21,7 @@ use crate::{
     journal::file_names::{FileNames, NUMBER_MAX},
     journal::ownership::{Place, check_companions, check_left_out, follows},
     journal::segment_summary::{SegmentSummary, check_plain_lines},
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// A header lies in it, whole.
@@ -240,7 +240,7 @@ impl Active {
                 ActiveState::Clean
             }
             Content::SegmentSummary(SegmentSummary { end: SegmentEnd { tail: Some(tail), .. }, .. }) => {
-                if tail.damaged {
+                if tail.is_corrupt {
                     ActiveState::Corrupt
                 } else {
                     ActiveState::Torn
@@ -341,9 +341,9 @@ fn observe_next(
     // The oldest segments may be gone, all of them, too.
     let fits = matches!(newest, LastRotated::Absent)
         || summary.header.link().is_none_or(|link| link.prev == newest.last_seal().unwrap_or(0));
-    let fits = fits || planted(Bug::NextUnchecked);
+    let fits = fits || seeded(Bug::NextSegmentUnchecked);
     // Nothing in it was acknowledged under this name: what is damaged did not come from a rotation.
-    let damaged = summary.end.tail.is_some_and(|tail| tail.damaged);
+    let damaged = summary.end.tail.is_some_and(|tail| tail.is_corrupt);
     Ok(if fits && !damaged { NextState::Valid } else { NextState::Unexpected })
 }
 

@@ -27,7 +27,7 @@ use crate::{
     io::{FileHandle, FileSystem, OpenMode, is_shortage},
     journal::file_names::FileNames,
     journal::ownership::check_unlocked,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// The active segment, ready to be continued: it ends in LF behind `data_end` (or the closed mark and LF).
@@ -78,7 +78,7 @@ pub(crate) fn recover(
             }
         }
         match step {
-            Step::TruncateActive if planted(Bug::RecoveryCutsTooLittle) => {
+            Step::TruncateActive if seeded(Bug::RecoveryTruncatesTooLittle) => {
                 return apply::finish_open(disk, options, journal, report);
             }
             Step::Done if apply::rewrite_and_sync_tail(disk, names, &journal, &mut cache)? => {
@@ -121,7 +121,7 @@ fn sync_files(disk: &dyn FileSystem, names: &FileNames, journal: &JournalState) 
     let mut found = false;
     for path in in_use.into_iter().flatten() {
         match disk.open(&path, OpenMode::ReadOnly) {
-            Ok(_) if planted(Bug::TrustUnsyncedData) => found = true,
+            Ok(_) if seeded(Bug::TrustUnsyncedData) => found = true,
             Ok(file) => {
                 found = true;
                 file.sync().map_err(MiniStoreError::file(path, "sync"))?;
@@ -130,7 +130,7 @@ fn sync_files(disk: &dyn FileSystem, names: &FileNames, journal: &JournalState) 
             Err(error) => return Err(MiniStoreError::file(path, "open")(error)),
         }
     }
-    if found && !planted(Bug::TrustUnsyncedNames) {
+    if found && !seeded(Bug::TrustUnsyncedNames) {
         disk.sync_dir(names.dir()).map_err(fail("sync the directory"))
     } else {
         Ok(())

@@ -26,7 +26,7 @@ use crate::{
         BLOCK_BYTES, CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor,
         FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode, SyncKind,
     },
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// Called on the writer's side before each of its operations.
@@ -258,7 +258,7 @@ impl FileSystem for LifeDisk {
             return Ok(Box::new(AtOnce));
         }
         #[cfg(any(test, feature = "_sim"))]
-        let begin = crate::planted::switch::carry_over();
+        let begin = crate::seeded_bugs::inherit();
         #[cfg(not(any(test, feature = "_sim")))]
         let begin = || {};
         Ok(Box::new(LockStep::spawn(Arc::clone(&self.host.pace), begin)?))
@@ -437,7 +437,7 @@ struct SimBackend {
     disk: LifeDisk,
     file: Option<BackendFile>,
     next: Option<BackendFile>,
-    /// A commit that a planted bug acknowledged and did not write.
+    /// A commit that a seeded bug acknowledged and did not write.
     late: Option<(Inode, Vec<u8>, u64)>,
 }
 
@@ -497,7 +497,7 @@ impl CommitBackend for SimBackend {
         if *direct {
             check_direct(&self.disk, bytes, offset).map_err(CommitError::Failed)?;
         }
-        if planted(Bug::AcknowledgeBeforeWrite) {
+        if seeded(Bug::AcknowledgeBeforeWrite) {
             let late = self.late.replace((*inode, bytes.to_vec(), offset));
             return late.map_or(Ok(()), |(inode, bytes, offset)| {
                 write(&self.disk, inode, &bytes, offset, Write::DirectDurable).map_err(CommitError::of_write)
@@ -515,11 +515,11 @@ impl CommitBackend for SimBackend {
             return self.end_dsync(how, honored);
         }
         let forgets = if *direct { Bug::AcknowledgeBeforeFdatasync } else { Bug::AcknowledgeBeforeSync };
-        if planted(forgets) {
+        if seeded(forgets) {
             return Ok(());
         }
         let mut synced = sync(&self.disk, *inode, told);
-        if planted(Bug::RetryFailedSync) && synced.is_err() {
+        if seeded(Bug::RetryFailedSync) && synced.is_err() {
             synced = sync(&self.disk, *inode, told);
         }
         synced.map_err(CommitError::Failed)

@@ -89,7 +89,7 @@ pub mod sim {
         rng::Rng,
         stepped::{Stepped, Turn},
     };
-    pub use crate::planted::{Bug, plant};
+    pub use crate::seeded_bugs::{Bug, seed};
 }
 
 /// A disk in memory. Clones are the same disk.

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     caller_code::catch_caller_panic,
     journal::status::StoreStatus,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
@@ -161,7 +161,7 @@ impl GroupCompletion {
             waiting.resize_with(index + 1, || None);
         }
         match &mut waiting[index] {
-            Some(_) if planted(Bug::WakesWhoAskedFirst) => None,
+            Some(_) if seeded(Bug::WakeReplacedWaker) => None,
             slot => slot.replace(waiter),
         }
     }
@@ -196,7 +196,7 @@ impl GroupSlot {
         let _replaced = {
             let mut waiting = self.completion.lock();
             // Looked at under the lock: a verdict that comes later finds the waker there.
-            if let Some(fate) = self.fate().filter(|_| !planted(Bug::WaitsWithoutLooking)) {
+            if let Some(fate) = self.fate().filter(|_| !seeded(Bug::WaitWithoutRecheck)) {
                 return Poll::Ready(fate);
             }
             GroupCompletion::wait(&mut waiting, self.index, Waiter::Task(waker))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Command, CommitQueue, Disconnected};
 use crate::{
     journal::{fork::ForkGuard, lock::PendingRelease},
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// The way to the writer thread. When it goes, the writer closes the journal; whoever opens it anew waits for that
@@ -37,7 +37,7 @@ impl Drop for WriterHandle {
         // Of a fork the journal is not: and the lock of the queue may be held by a thread that a fork does not have.
         if !self.process.in_forked_child() {
             // Before the writer is told.
-            if !planted(Bug::GoesWithoutAWord) {
+            if !seeded(Bug::ReleaseNotAnnounced) {
                 self.releasing.mark_releasing();
             }
             self.queue.disconnect();

@@ -37,7 +37,7 @@ pub(crate) use self::{
 };
 use crate::{
     journal::status::StoreStatus,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError, oneshot},
 };
 
@@ -208,7 +208,7 @@ impl CommitQueue {
         if state.closed {
             return Err(Disconnected);
         }
-        let may_pass = state.waiting.is_empty() || planted(Bug::OvertakesWaitingAppends);
+        let may_pass = state.waiting.is_empty() || seeded(Bug::AppendOvertakesWaiters);
         Ok(may_pass && u64::from(queued.permits) <= self.free_bytes())
     }
 
@@ -242,7 +242,7 @@ impl CommitQueue {
     fn free(&self, bytes: u64) {
         let state = self.lock();
         change(&self.used_bytes, |used| used.saturating_sub(bytes));
-        if !planted(Bug::KeepsFreedCapacity) {
+        if !seeded(Bug::FreedCapacityNotGranted) {
             self.accept_waiting(state);
         }
     }
@@ -304,7 +304,7 @@ impl CommitQueue {
         if state.ended {
             return Err(Disconnected);
         }
-        let forgotten = planted(Bug::ForgetsWhatEndsAGroup) && !state.requests.is_empty();
+        let forgotten = seeded(Bug::GroupEndingCommandLost) && !state.requests.is_empty();
         if !forgotten {
             state.requests.push_back(request);
         }
@@ -405,7 +405,7 @@ impl QueueReceiver {
             if let Some(found) = self.take(&mut state) {
                 return found;
             }
-            if planted(Bug::ParksWithoutLooking) {
+            if seeded(Bug::ParkWithoutRecheck) {
                 drop(state);
                 state = self.queue.lock();
             }
@@ -474,7 +474,7 @@ impl QueueReceiver {
     /// Tells every caller of a group what became of it.
     pub(crate) fn complete(&self, mut group: Group, verdict: GroupOutcome) {
         let permits = group.take_permits();
-        if !planted(Bug::KeepsItsRoom) {
+        if !seeded(Bug::PermitsNeverReleased) {
             // First: a caller that is notified finds the capacity free.
             self.queue.free(permits);
         }

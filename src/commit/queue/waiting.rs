@@ -14,7 +14,7 @@ use super::{CommitQueue, GroupSlot, PendingCommit, QueuedAppend};
 use crate::{
     Result,
     caller_code::catch_caller_panic,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -71,7 +71,7 @@ impl WaitingList {
     /// Removes an append if it still waits; `true` if it was the first.
     pub(super) fn remove(&mut self, ticket: &Ticket) -> (Option<WaitingAppend>, bool) {
         let is_first = self.appends.first_key_value().is_some_and(|(first, _)| *first == ticket.number);
-        if planted(Bug::DroppedAppendKeepsWaiting) {
+        if seeded(Bug::DroppedAppendStaysQueued) {
             return (None, is_first);
         }
         (self.appends.remove(&ticket.number), is_first)
@@ -112,7 +112,7 @@ impl Resolved {
         let Self { queued, waker } = self;
         catch_caller_panic(|| drop(queued));
         if let Some(waker) = waker
-            && !planted(Bug::AcceptsWithoutWaking)
+            && !seeded(Bug::GrantWithoutWake)
         {
             catch_caller_panic(|| waker.wake());
         }

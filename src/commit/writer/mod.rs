@@ -42,7 +42,7 @@ use crate::{
     journal::lock::JournalLock,
     journal::ownership::remove_own,
     journal::reply::reply,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     stats::GroupSample,
     sync::oneshot,
 };
@@ -189,7 +189,7 @@ impl Writer {
     fn check_expected_seq(&self, group: &Group) -> Option<AppendOutcome> {
         let (expected, actual) = (group.next_seq()?, self.next_seq);
         let refused =
-            expected != actual && !planted(Bug::AnyNumberWillDo) && self.inner.status.poisoned().is_none();
+            expected != actual && !seeded(Bug::ExpectedSeqIgnored) && self.inner.status.poisoned().is_none();
         refused.then_some(AppendOutcome::SeqMismatch { expected, actual })
     }
 
@@ -236,14 +236,14 @@ impl Writer {
         &mut self,
         lines: Lines<'a, impl Iterator<Item = &'a [u8]>>,
     ) -> std::result::Result<CommitInfo, CommitError> {
-        if self.inner.status.poisoned().is_some() && !planted(Bug::GoesOnAfterAFailure) {
+        if self.inner.status.poisoned().is_some() && !seeded(Bug::CommitAfterFailure) {
             return Err(CommitError::Failed(io::Error::other("poisoned")));
         }
         let Lines { pieces, records, json_bytes, opened, taken, next_group } = lines;
         if records == 0 && !self.segment.is_unwritten() {
             return Ok(self.commit_info(0, 0, taken));
         }
-        if records > 0 && self.segment.is_unwritten() && !planted(Bug::HeaderWithFirstGroup) {
+        if records > 0 && self.segment.is_unwritten() && !seeded(Bug::HeaderWithFirstGroup) {
             // Alone: a group torn in one write with its segment's header could take the header along.
             self.commit_header()?;
         }
@@ -350,7 +350,7 @@ impl Writer {
             self.inner.status.counters.notify(durable.elapsed());
         }
         self.inner.update_queue_gauge();
-        if planted(Bug::AnswersBeforePublishing) {
+        if seeded(Bug::NotifyBeforePublish) {
             self.inner.status.publish(self.next_seq - 1);
         }
         // After the callers, who wait for nothing else.
@@ -358,7 +358,7 @@ impl Writer {
     }
 
     fn publish(&self) {
-        if !planted(Bug::AnswersBeforePublishing) {
+        if !seeded(Bug::NotifyBeforePublish) {
             self.inner.status.publish(self.next_seq - 1);
         }
     }

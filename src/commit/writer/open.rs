@@ -35,7 +35,7 @@ use crate::{
     journal::lock::{JournalLock, PendingRelease},
     journal::ownership::{check_after_locking, check_before_opening},
     journal::{holds, status::StoreStatus},
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     recovery::recover,
     sync::{Mutex, oneshot, thread},
 };
@@ -84,7 +84,7 @@ impl Future for OpenFuture {
 impl Drop for OpenFuture {
     fn drop(&mut self) {
         // Nobody will hold the journal: whoever opens it next is to wait for its closing, not to fail.
-        if !self.answered && !planted(Bug::OpensForNobody) {
+        if !self.answered && !seeded(Bug::AbandonedOpenUnnoticed) {
             self.releasing.mark_releasing();
         }
     }

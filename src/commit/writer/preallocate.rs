@@ -10,7 +10,7 @@ use crate::{
     background::worker::{BackgroundJob, PageCache},
     format::PADDING_STEP_BYTES,
     io::CommitError,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// Smallest step of writing ahead, and what steps are multiples of.
@@ -82,7 +82,7 @@ impl Writer {
         self.preallocating =
             if shares_page { Preallocating::Exclusive { from } } else { Preallocating::Concurrent { from } };
         let cut = self.segment.cut_before_padding();
-        let from = if planted(Bug::PaddingOverCommits) { self.segment.data_end() } else { from };
+        let from = if seeded(Bug::PaddingOverwritesCommits) { self.segment.data_end() } else { from };
         self.background.submit(BackgroundJob::Preallocate {
             file: Arc::clone(&self.segment.file),
             cut,

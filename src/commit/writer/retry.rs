@@ -11,7 +11,7 @@ use crate::{
     error::clone_io_error,
     io::{CommitError, is_storage_full},
     journal::ownership::refuse,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// The delay after the first failure. It doubles with each further one.
@@ -58,7 +58,7 @@ impl Retry {
     /// Records a failure: no attempt is made until the back-off has passed and an append or a rotation asks for one.
     pub(super) fn failed(&mut self, failure: Failure, now: Duration, inner: &StoreInner) {
         let Failure { path, action, source } = &failure;
-        if planted(Bug::PoisonsOnShortage) {
+        if seeded(Bug::PoisonOnShortage) {
             inner.poison(clone_io_error(source));
         }
         self.waiting = true;

@@ -33,7 +33,7 @@ use crate::{
     journal::file_names::{FileNames, NUMBER_MAX},
     journal::ownership::{moved_away, remove_own},
     journal::reply::reply,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
     sync::oneshot,
 };
 
@@ -364,7 +364,7 @@ impl Writer {
                 self.segment.archived_as = Some(to.clone());
                 let (file, next) = (Arc::clone(&self.segment.file), Arc::clone(next));
                 self.background.submit(BackgroundJob::Rename { file, next, to: to.clone() });
-                self.rotation.archive = if planted(Bug::TurnsBeforeArchived) {
+                self.rotation.archive = if seeded(Bug::SwitchBeforeRename) {
                     Archive::Done { to, number }
                 } else {
                     Archive::Requested { to, number }
@@ -440,9 +440,9 @@ impl Writer {
             "padding was asked for before the archived name was"
         );
         let counted =
-            if planted(Bug::NumberNotCarriedOver) { self.segment.records + 1 } else { self.next_seq };
+            if seeded(Bug::SeqRestartsAtRotation) { self.segment.records + 1 } else { self.next_seq };
         let link = ChainLink { first: counted, prev: self.segment.last_seal().unwrap_or(0) };
-        let header = if self.options.checksums { Header::Sealed(link) } else { Header::Plain };
+        let header = if self.options.checksums { Header::Checksummed(link) } else { Header::Plain };
         let preallocate = self.options.preallocate;
         let mut new_segment =
             ActiveSegment::new_unwritten(file, self.names.next(), bytes, header, preallocate);
@@ -463,10 +463,10 @@ impl Writer {
             number: self.rotation.newest_rotated,
             applies_retention: true,
         });
-        if planted(Bug::HeaderWithFirstGroup) {
+        if seeded(Bug::HeaderWithFirstGroup) {
             return;
         }
-        if planted(Bug::NamedBeforeHeader)
+        if seeded(Bug::NameBeforeHeader)
             && let Err(CommitError::Failed(error)) = self.publish_segment()
         {
             self.inner.poison(error);

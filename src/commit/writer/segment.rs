@@ -11,7 +11,7 @@ use crate::{
     },
     journal::close_segment::close_segment,
     journal::ownership::moved_away,
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// Room that the buffer starts with.
@@ -98,7 +98,7 @@ impl LayoutParams {
         for line in lines {
             buffer.extend(&[LF]);
             buffer.extend(line);
-            if planted(Bug::BatchSplit)
+            if seeded(Bug::SplitBatch)
                 && self.sealed
                 && let Some(first_len) = line.iter().position(|byte| *byte == LF)
             {
@@ -368,7 +368,7 @@ impl ActiveSegment {
         self.discard_encoded();
         let durable_end = if self.header_written { self.data_end } else { 0 };
         self.prepared_end = durable_end;
-        if planted(Bug::NoCutAfterNoRoom) {
+        if seeded(Bug::NoTruncateAfterStorageFull) {
             return Ok(());
         }
         if self.has_terminator {

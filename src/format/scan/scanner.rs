@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     format::{CLOSE_MARKER, Chain, Header, HeaderError, LF, LineTrailer, SEAL_LEN, parse_trailer},
-    planted::{Bug, planted},
+    seeded_bugs::{Bug, seeded},
 };
 
 /// A group (or a plain segment's lines) of more bytes is not held in memory while it is verified. Few in unit
@@ -276,7 +276,7 @@ impl<S: ReadAt> Scanner<S> {
             offset: limit,
             line: self.group.line + gathered.records - 1,
             bytes: (gathered.last_line + last.text_len).saturating_sub(limit),
-            damaged: false,
+            is_corrupt: false,
             reason: "the last line is incomplete",
         };
         let file_end = self.lines.position();
@@ -289,7 +289,7 @@ impl<S: ReadAt> Scanner<S> {
         let judged = tail::classify_tail(self.lines.source(), self.group, self.is_plain())?;
         // A file that is being written may have been read before a group was whole. What is judged damaged for a
         // later group's sake is read once more: by then it is whole, or damaged indeed.
-        if judged.tail.damaged && self.retried_at != Some(self.group.offset) {
+        if judged.tail.is_corrupt && self.retried_at != Some(self.group.offset) {
             self.retried_at = Some(self.group.offset);
             self.reseek()?;
             return self.next(block);
@@ -345,7 +345,7 @@ impl<S: ReadAt> Scanner<S> {
     }
 
     fn damage(&self, bytes: u64, reason: &'static str) -> Tail {
-        Tail { offset: self.group.offset, line: self.group.line, bytes, damaged: true, reason }
+        Tail { offset: self.group.offset, line: self.group.line, bytes, is_corrupt: true, reason }
     }
 
     fn end(&self, tail: Option<Tail>) -> SegmentEnd {
@@ -376,9 +376,9 @@ impl GroupCandidate {
         let (value_len, ending) = parse_trailer(line.bytes);
         let value = &line.bytes[..value_len];
         let (seal, closed) = match ending {
-            LineTrailer::Unsealed => (None, false),
-            LineTrailer::Sealed(seal) => (Some(seal), false),
-            LineTrailer::Closed(seal) => (Some(seal), true),
+            LineTrailer::NoSeal => (None, false),
+            LineTrailer::Seal(seal) => (Some(seal), false),
+            LineTrailer::ClosingSeal(seal) => (Some(seal), true),
         };
         // White space inside a group is covered by its seal; padding and seals are not.
         let text = if seal.is_none() && line.has_newline { line.bytes } else { value };
@@ -390,7 +390,7 @@ impl GroupCandidate {
         self.end = line.offset + text.len() as u64;
         if let Some(seal) = seal {
             self.end += SEAL_LEN as u64;
-            let verified = self.chain.seal() == seal || planted(Bug::TornTailAsData);
+            let verified = self.chain.seal() == seal || seeded(Bug::TornTailAsData);
             self.verdict = if verified { GroupCheck::Verified { seal, closed } } else { GroupCheck::Failed };
         }
         value

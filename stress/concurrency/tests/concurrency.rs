@@ -91,34 +91,34 @@ tests! {
 
 /// The model that is to notice each bug.
 const NOTICED_BY: &[(Bug, &str)] = &[
-    (Bug::TakesNoRoom, "no_more_is_accepted_than_there_is_room_for"),
-    (Bug::KeepsItsRoom, "whoever_gives_up_hurts_nobody"),
-    (Bug::OvertakesWaitingAppends, "new_appends_do_not_overtake_waiting_ones"),
-    (Bug::KeepsFreedCapacity, "unpolled_appends_block_no_others"),
-    (Bug::AcceptsWithoutWaking, "new_appends_do_not_overtake_waiting_ones"),
-    (Bug::DroppedAppendKeepsWaiting, "waiting_appends_may_be_dropped_at_any_moment"),
-    (Bug::FailsBeforeSayingWhy, "whoever_waits_for_room_learns_that_there_will_be_none"),
-    (Bug::ClosesBeforeSayingWhy, "whoever_waits_for_room_at_a_close_is_written_or_refused"),
-    (Bug::AnswersBeforePublishing, "every_append_is_answered_once_and_in_order"),
-    (Bug::GoesOnAfterAFailure, "nothing_is_acknowledged_after_a_failed_commit"),
-    (Bug::ForgetsWhatEndsAGroup, "what_races_a_close_is_written_or_refused"),
-    (Bug::GoesWithoutAWord, "the_last_handle_may_go_before_the_answers_come"),
-    (Bug::UnlocksSilently, "a_lock_is_waited_for_while_it_is_being_released"),
-    (Bug::TurnsBeforeArchived, "no_record_is_lost_between_segments"),
-    (Bug::EndsInsteadOfFailing, "a_stream_tells_an_error_from_the_end"),
-    (Bug::TakesPartsAsTheyCome, "what_is_read_in_parallel_is_whole_and_in_order"),
-    (Bug::OpensForNobody, "a_cancelled_open_leaves_the_journal_free"),
-    (Bug::WaitsWithoutLooking, "whoever_asked_last_learns_the_outcome"),
-    (Bug::WakesWhoAskedFirst, "whoever_asked_last_learns_the_outcome"),
-    (Bug::ParksWithoutLooking, "a_parked_writer_hears_of_whatever_comes"),
-    (Bug::LeavesAsksUnanswered, "what_is_asked_at_a_close_is_done_or_refused"),
-    (Bug::WaitsForANumberWithoutLooking, "whoever_waits_for_a_number_is_told_or_refused"),
-    (Bug::EndsWithoutTelling, "whoever_waits_for_a_number_learns_of_a_failure"),
+    (Bug::AppendTakesNoPermits, "no_more_is_accepted_than_there_is_room_for"),
+    (Bug::PermitsNeverReleased, "whoever_gives_up_hurts_nobody"),
+    (Bug::AppendOvertakesWaiters, "new_appends_do_not_overtake_waiting_ones"),
+    (Bug::FreedCapacityNotGranted, "unpolled_appends_block_no_others"),
+    (Bug::GrantWithoutWake, "new_appends_do_not_overtake_waiting_ones"),
+    (Bug::DroppedAppendStaysQueued, "waiting_appends_may_be_dropped_at_any_moment"),
+    (Bug::WaitersFailBeforeCause, "whoever_waits_for_room_learns_that_there_will_be_none"),
+    (Bug::WaitersClosedBeforeReason, "whoever_waits_for_room_at_a_close_is_written_or_refused"),
+    (Bug::NotifyBeforePublish, "every_append_is_answered_once_and_in_order"),
+    (Bug::CommitAfterFailure, "nothing_is_acknowledged_after_a_failed_commit"),
+    (Bug::GroupEndingCommandLost, "what_races_a_close_is_written_or_refused"),
+    (Bug::ReleaseNotAnnounced, "the_last_handle_may_go_before_the_answers_come"),
+    (Bug::UnlockWithoutNotify, "a_lock_is_waited_for_while_it_is_being_released"),
+    (Bug::SwitchBeforeRename, "no_record_is_lost_between_segments"),
+    (Bug::ReadErrorAsEnd, "a_stream_tells_an_error_from_the_end"),
+    (Bug::PartsInParseOrder, "what_is_read_in_parallel_is_whole_and_in_order"),
+    (Bug::AbandonedOpenUnnoticed, "a_cancelled_open_leaves_the_journal_free"),
+    (Bug::WaitWithoutRecheck, "whoever_asked_last_learns_the_outcome"),
+    (Bug::WakeReplacedWaker, "whoever_asked_last_learns_the_outcome"),
+    (Bug::ParkWithoutRecheck, "a_parked_writer_hears_of_whatever_comes"),
+    (Bug::RequestsNotCancelledOnClose, "what_is_asked_at_a_close_is_done_or_refused"),
+    (Bug::WaitSeqWithoutRecheck, "whoever_waits_for_a_number_is_told_or_refused"),
+    (Bug::CloseWithoutNotify, "whoever_waits_for_a_number_learns_of_a_failure"),
 ];
 
 #[test]
 fn every_deliberate_bug_is_noticed() {
-    assert_eq!(Bug::OF_THREADS.to_vec(), NOTICED_BY.iter().map(|(bug, _)| *bug).collect::<Vec<_>>());
+    assert_eq!(Bug::CONCURRENCY.to_vec(), NOTICED_BY.iter().map(|(bug, _)| *bug).collect::<Vec<_>>());
     let mut missed = Vec::new();
     for (bug, name) in NOTICED_BY {
         let count = Arc::new(AtomicU64::new(0));

@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use figures::Figures;
 pub use ministore_uring::testkit::sim::Bug;
-use ministore_uring::testkit::sim::plant;
+use ministore_uring::testkit::sim;
 
 /// What a run that should not have failed came to.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct Failure {
     pub trace: Vec<String>,
 }
 
-/// One run, with a bug planted or none.
+/// One run, with a seeded bug or none.
 pub fn run(seed: u64, bug: Option<Bug>) -> Result<Figures, Failure> {
     run_once(seed, bug, false)
 }
@@ -38,10 +38,10 @@ pub fn trace(seed: u64, bug: Option<Bug>) -> Vec<String> {
 }
 
 fn run_once(seed: u64, bug: Option<Bug>, trace: bool) -> Result<Figures, Failure> {
-    plant(bug);
+    sim::seed(bug);
     let mut journal = run::Journal::new(seed, trace);
     let outcome = catch_unwind(AssertUnwindSafe(|| journal.live()));
-    plant(None);
+    sim::seed(None);
     let fail = |what: String| Failure { seed, what, trace: journal.disk.traced() };
     match outcome {
         Ok(Ok(())) => Ok(journal.figures),

@@ -76,7 +76,7 @@ fn parse(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "--runs" => arguments.runs = value.parse().map_err(|_| bad())?,
             "--seed" => arguments.seed = Some(value.parse().map_err(|_| bad())?),
             "--bug" => {
-                let bug = Bug::ON_DISK.into_iter().find(|bug| format!("{bug:?}") == value);
+                let bug = Bug::SIMULATION.into_iter().find(|bug| format!("{bug:?}") == value);
                 arguments.bug = Some(bug.ok_or_else(bad)?);
             }
             _ => return Err(format!("{name}: unknown")),

@@ -18,8 +18,8 @@ mod waiting;
 
 use std::path::Path;
 
-pub use crate::planted::Bug;
-use crate::planted::plant;
+pub use crate::seeded_bugs::Bug;
+use crate::seeded_bugs::seed;
 
 /// A program of a few threads that checks its own outcome. It is given an empty directory.
 #[derive(Debug, Clone, Copy)]
@@ -62,10 +62,10 @@ models! {
         a_follower_gets_every_record_and_the_end;
 }
 
-/// Runs `act` with a bug planted. All modelled threads share the thread that this is called on.
+/// Runs `act` with a seeded bug. All modelled threads share the thread that this is called on.
 pub fn with_bug<T>(bug: Bug, act: impl FnOnce() -> T) -> T {
     let _off = Off;
-    plant(Some(bug));
+    seed(Some(bug));
     act()
 }
 
@@ -74,6 +74,6 @@ struct Off;
 
 impl Drop for Off {
     fn drop(&mut self) {
-        plant(None);
+        seed(None);
     }
 }
