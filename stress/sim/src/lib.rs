@@ -1,50 +1,51 @@
-//! Random lives of a journal on a simulated disk, each checked against a model. A seed repeats a run exactly.
+//! Random incarnations of a journal on a simulated disk, each checked against a model. A seed repeats a run exactly.
 
 #![allow(missing_docs, unreachable_pub, reason = "a program of this repository, and its tests")]
 
-pub mod figures;
+pub mod run_stats;
 
-mod damage;
-mod life;
+mod config;
+mod corruption;
 mod model;
-mod reading;
+mod observer;
+mod read;
 mod retention;
 mod run;
-mod settings;
+mod workload;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use figures::Figures;
 pub use ministore_uring::testkit::sim::Bug;
-use ministore_uring::testkit::sim;
+use ministore_uring::testkit::sim::plant;
+pub use run_stats::RunStats;
 
-/// What a run that should not have failed came to.
+/// A run that violated a guarantee.
 #[derive(Debug, Clone)]
 pub struct Failure {
     pub seed: u64,
     pub what: String,
-    /// What led to it, operation by operation.
+    /// The operations that led to it, one per line.
     pub trace: Vec<String>,
 }
 
-/// One run, with a seeded bug or none.
-pub fn run(seed: u64, bug: Option<Bug>) -> Result<Figures, Failure> {
+/// Executes one run, optionally with a planted bug.
+pub fn run(seed: u64, bug: Option<Bug>) -> Result<RunStats, Failure> {
     run_once(seed, bug, false)
 }
 
-/// The same run again, with every operation written down.
+/// Repeats a run and returns its operations.
 pub fn trace(seed: u64, bug: Option<Bug>) -> Vec<String> {
     run_once(seed, bug, true).map_or_else(|failure| failure.trace, |_| Vec::new())
 }
 
-fn run_once(seed: u64, bug: Option<Bug>, trace: bool) -> Result<Figures, Failure> {
-    sim::seed(bug);
-    let mut journal = run::Journal::new(seed, trace);
-    let outcome = catch_unwind(AssertUnwindSafe(|| journal.live()));
-    sim::seed(None);
-    let fail = |what: String| Failure { seed, what, trace: journal.disk.traced() };
+fn run_once(seed: u64, bug: Option<Bug>, trace: bool) -> Result<RunStats, Failure> {
+    plant(bug);
+    let mut run = run::Run::new(seed, trace);
+    let outcome = catch_unwind(AssertUnwindSafe(|| run.execute()));
+    plant(None);
+    let fail = |what: String| Failure { seed, what, trace: run.disk.traced() };
     match outcome {
-        Ok(Ok(())) => Ok(journal.figures),
+        Ok(Ok(())) => Ok(run.stats),
         Ok(Err(violation)) => Err(fail(violation.to_string())),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();

@@ -1,5 +1,5 @@
-//! Runs for some minutes, or one seed; says what it did. Ends with 1 and the command that repeats it where a guarantee
-//! was broken.
+//! Runs random seeds for some minutes, or one seed, and prints the totals. If a guarantee is violated, it prints the command
+//! that repeats the run and exits with 1.
 
 #![allow(clippy::print_stdout, reason = "a program")]
 
@@ -8,9 +8,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use ministore_sim::{Bug, Failure, Figures, run};
+use ministore_sim::{Bug, Failure, RunStats, run};
 
-/// The last operations before a failure tell most.
+/// The number of operations that are printed before a failure.
 const TRACE_LINES: usize = 150;
 
 struct Arguments {
@@ -36,18 +36,18 @@ fn main() -> ExitCode {
         arguments.runs
     };
     let started = Instant::now();
-    let mut total = Figures::default();
+    let mut total = RunStats::default();
     for seed in first.. {
         match run(seed, arguments.bug) {
-            Ok(figures) => total += figures,
+            Ok(stats) => total += stats,
             Err(failure) => {
                 print!("{}", total.report(started.elapsed().as_secs_f64()));
                 report(&failure, arguments.bug);
                 return ExitCode::FAILURE;
             }
         }
-        let over = started.elapsed() >= Duration::from_secs_f64(arguments.minutes * 60.0);
-        if (runs > 0 && total.runs >= runs) || (runs == 0 && over) {
+        let is_over = started.elapsed() >= Duration::from_secs_f64(arguments.minutes * 60.0);
+        if (runs > 0 && total.runs >= runs) || (runs == 0 && is_over) {
             break;
         }
     }
@@ -66,18 +66,18 @@ fn report(failure: &Failure, bug: Option<Bug>) {
     println!("\nrepeat: cargo run --release -p ministore-sim -- --seed {}{bug}", failure.seed);
 }
 
-fn parse(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
+fn parse(mut values: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut arguments = Arguments { minutes: 0.0, runs: 0, seed: None, bug: None };
-    while let Some(name) = given.next() {
-        let value = given.next().ok_or_else(|| format!("{name}: a value is missing"))?;
-        let bad = || format!("{name}: not {value}");
+    while let Some(name) = values.next() {
+        let value = values.next().ok_or_else(|| format!("{name}: a value is missing"))?;
+        let invalid = || format!("{name}: invalid value {value}");
         match name.as_str() {
-            "--minutes" => arguments.minutes = value.parse().map_err(|_| bad())?,
-            "--runs" => arguments.runs = value.parse().map_err(|_| bad())?,
-            "--seed" => arguments.seed = Some(value.parse().map_err(|_| bad())?),
+            "--minutes" => arguments.minutes = value.parse().map_err(|_| invalid())?,
+            "--runs" => arguments.runs = value.parse().map_err(|_| invalid())?,
+            "--seed" => arguments.seed = Some(value.parse().map_err(|_| invalid())?),
             "--bug" => {
                 let bug = Bug::SIMULATION.into_iter().find(|bug| format!("{bug:?}") == value);
-                arguments.bug = Some(bug.ok_or_else(bad)?);
+                arguments.bug = Some(bug.ok_or_else(invalid)?);
             }
             _ => return Err(format!("{name}: unknown")),
         }

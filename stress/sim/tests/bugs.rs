@@ -12,10 +12,10 @@ use std::{
 
 use ministore_sim::{Bug, run};
 
-/// Runs in which a bug is to be found once.
+/// The number of runs within which each bug must be found.
 const RUNS_MAX: u64 = 3000;
 
-/// Two at a time: each run has a thread of its own beside it.
+/// The number of concurrent runs. Each run has a background thread too.
 const WORKERS: usize = 2;
 
 #[test]

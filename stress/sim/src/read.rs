@@ -1,28 +1,28 @@
-//! Reading a simulated journal, and comparing what is read.
+//! Reads a simulated journal and its files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ministore_uring::{MiniStoreError, testkit::SimDisk};
 
 use crate::model::{Checked, Record, Violation};
 
-/// Numbers and ids of all records, or the error that ended the reading; what was read before it.
+/// An id that no record has.
+const INVALID_ID: u64 = u64::MAX;
+
+/// Returns the sequence numbers and ids of all records before the end or the first error, and that error.
 pub fn read(disk: &SimDisk, path: &Path) -> (Vec<(u64, u64)>, Option<MiniStoreError>) {
     let mut found = Vec::new();
     for record in disk.reader(path).records::<Record>() {
         match record {
-            Ok(record) if text_fits(&record.value) => found.push((record.seq, record.value.0)),
-            Ok(record) => {
-                // The id of no record.
-                found.push((record.seq, u64::MAX));
-            }
+            Ok(record) if has_valid_text(&record.value) => found.push((record.seq, record.value.0)),
+            Ok(record) => found.push((record.seq, INVALID_ID)),
             Err(error) => return (found, Some(error)),
         }
     }
     (found, None)
 }
 
-/// All records; no error is allowed.
+/// Returns all records; an error is a violation.
 pub fn read_all(disk: &SimDisk, path: &Path, when: &str) -> Checked<Vec<(u64, u64)>> {
     match read(disk, path) {
         (found, None) => Ok(found),
@@ -30,7 +30,7 @@ pub fn read_all(disk: &SimDisk, path: &Path, when: &str) -> Checked<Vec<(u64, u6
     }
 }
 
-/// The text that belongs to an id: what is read must be what was appended, to the last byte.
+/// Returns the text that belongs to an id, so that every byte of a record can be checked.
 pub fn text_of(id: u64, bytes: u64) -> String {
     let letter = char::from(b'a' + (id % 26) as u8);
     let mut text = format!("{bytes}:");
@@ -38,36 +38,36 @@ pub fn text_of(id: u64, bytes: u64) -> String {
     text
 }
 
-fn text_fits((id, text): &Record) -> bool {
+fn has_valid_text((id, text): &Record) -> bool {
     let bytes = text.split(':').next().and_then(|bytes| bytes.parse().ok());
     bytes.is_some_and(|bytes: u64| bytes < 1 << 20 && *text == text_of(*id, bytes))
 }
 
-/// The segments of the journal, byte for byte.
-pub fn segments(disk: &SimDisk, path: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-    let is_segment = |file: &&std::path::PathBuf| !file.to_string_lossy().contains(".truncated-");
+/// Returns the files of the journal with their contents, without the copies of truncated bytes.
+pub fn segments(disk: &SimDisk, path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let is_segment = |file: &&PathBuf| !file.to_string_lossy().contains(".truncated-");
     let files = disk.files();
     files
         .iter()
         .filter(is_segment)
-        .filter(|file| belongs(file, path) && !is_foreign(disk, file))
+        .filter(|file| has_prefix(file, path) && !is_foreign(disk, file))
         .filter_map(|file| Some((file.clone(), disk.read(file).ok()?)))
         .collect()
 }
 
-fn belongs(file: &Path, journal: &Path) -> bool {
+fn has_prefix(file: &Path, journal: &Path) -> bool {
     file.to_string_lossy().starts_with(&*journal.to_string_lossy())
 }
 
-/// How many archived segments there are.
-pub fn archived(disk: &SimDisk) -> usize {
+/// Returns the number of rotated segments.
+pub fn count_rotated(disk: &SimDisk) -> usize {
     let is_number =
         |extension: &std::ffi::OsStr| extension.to_string_lossy().bytes().all(|b| b.is_ascii_digit());
-    let is_segment = |file: &&std::path::PathBuf| file.extension().is_some_and(is_number);
+    let is_segment = |file: &&PathBuf| file.extension().is_some_and(is_number);
     disk.files().iter().filter(is_segment).filter(|file| !is_foreign(disk, file)).count()
 }
 
-/// Whether it is another journal, which has a lock file of its own, or that lock file.
+/// Returns whether the file is another journal, which has its own lock file, or that lock file.
 fn is_foreign(disk: &SimDisk, file: &Path) -> bool {
     let mut lock = file.as_os_str().to_os_string();
     lock.push(".lock");
