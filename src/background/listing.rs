@@ -1,9 +1,9 @@
-//! The archived segments as retention sees them, in memory: the directory is listed once, and each header is read at most
-//! once, however many segments are deleted.
+//! The rotated segments, in memory, for retention: the directory is listed once, and each header is read at most once, however
+//! many segments are deleted.
 //!
-//! The background thread alone renames and deletes archived segments while the journal is open, so that the list stays
-//! true. Whatever it finds to be different (another process deleted a segment) it corrects, and after an error of the
-//! operating system it lists again.
+//! Only the background thread renames and deletes rotated segments while the journal is open, so the list stays true. If
+//! another process deleted a segment, retention removes it from the list; after an error of the operating system it lists
+//! the directory again.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -13,86 +13,86 @@ use std::{
 
 use crate::io::FileHandle;
 
-/// Archived segments, oldest first.
+/// Rotated segments, oldest first.
 #[derive(Debug)]
 pub(super) struct Listing {
-    segments: VecDeque<Listed>,
-    /// Numbers of segments whose size is not known.
+    segments: VecDeque<ListedSegment>,
+    /// The numbers of the segments whose size is unknown.
     unmeasured: BTreeSet<u64>,
     /// The sum of the known sizes.
     bytes: u64,
 }
 
 #[derive(Debug)]
-pub(super) struct Listed {
+pub(super) struct ListedSegment {
     pub(super) number: u64,
     pub(super) path: PathBuf,
-    pub(super) first: First,
-    /// Open for reading, where a deletion needed it.
+    pub(super) first: FirstSeq,
+    /// The file, open for reading, if a deletion needed it.
     pub(super) file: Option<Arc<dyn FileHandle>>,
-    /// That file continues a segment that was of this journal.
+    /// Whether `file` continues a segment of this journal.
     pub(super) is_own: bool,
     size: Option<u64>,
 }
 
-/// The number of a segment's first record, as its header states it.
+/// The sequence number of a segment's first record, if its header was read and stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum First {
+pub(super) enum FirstSeq {
     Unread,
     Read(Option<u64>),
 }
 
-impl Listed {
+impl ListedSegment {
     fn new((number, path): (u64, PathBuf)) -> Self {
-        Self { number, path, first: First::Unread, file: None, is_own: false, size: None }
+        Self { number, path, first: FirstSeq::Unread, file: None, is_own: false, size: None }
     }
 }
 
 impl Listing {
     pub(super) fn new(rotated: Vec<(u64, PathBuf)>) -> Self {
         let unmeasured = rotated.iter().map(|(number, _)| *number).collect();
-        Self { segments: rotated.into_iter().map(Listed::new).collect(), unmeasured, bytes: 0 }
+        Self { segments: rotated.into_iter().map(ListedSegment::new).collect(), unmeasured, bytes: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
         self.segments.len()
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<&Listed> {
+    pub(super) fn get(&self, index: usize) -> Option<&ListedSegment> {
         self.segments.get(index)
     }
 
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Listed> {
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut ListedSegment> {
         self.segments.get_mut(index)
     }
 
-    /// Adds a segment that was just archived.
+    /// Adds a segment that was just rotated.
     pub(super) fn push(&mut self, number: u64, path: PathBuf) {
-        self.segments.push_back(Listed::new((number, path)));
+        self.segments.push_back(ListedSegment::new((number, path)));
         self.unmeasured.insert(number);
     }
 
-    /// Removes a segment that is no longer there.
+    /// Removes a segment that was deleted.
     pub(super) fn remove(&mut self, index: usize) {
-        if let Some(Listed { number, size, .. }) = self.segments.remove(index) {
+        if let Some(ListedSegment { number, size, .. }) = self.segments.remove(index) {
             self.bytes -= size.unwrap_or(0);
             self.unmeasured.remove(&number);
         }
     }
 
     pub(super) fn close_files(&mut self) {
-        // Deletions open the first two.
+        // A deletion opens only the first two.
         for segment in self.segments.iter_mut().take(2) {
             (segment.file, segment.is_own) = (None, false);
         }
     }
 
-    /// The known sizes together.
+    /// Returns the sum of the known sizes.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The segments whose sizes are not known.
+    /// Returns the segments whose size is unknown.
     pub(super) fn unmeasured(&self) -> Vec<(u64, &Path)> {
         let path = |number: &u64| Some((*number, self.segments[self.index_of(*number)?].path.as_path()));
         self.unmeasured.iter().filter_map(path).collect()
@@ -114,7 +114,7 @@ impl Listing {
         }
     }
 
-    /// The newest segment may have padding still: its size is not final.
+    /// Forgets the size of the newest segment, which may still have padding.
     pub(super) fn forget_newest_size(&mut self) {
         if let Some(number) = self.segments.back().map(|newest| newest.number) {
             self.forget_size(number);
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_add_up_whatever_is_removed() {
+    fn sizes_add_up_after_removals() {
         let path = |number: u64| PathBuf::from(number.to_string());
         let mut listing = Listing::new((1..=4).map(|number| (number, path(number))).collect());
         assert_eq!(listing.unmeasured().len(), 4);

@@ -1,4 +1,4 @@
-//! Which segment may go: a pure rule about the oldest one, asked again after each deletion.
+//! Decides whether the oldest segment is deleted: a pure function, evaluated again after each deletion.
 
 use std::{fmt, time::Duration};
 
@@ -7,12 +7,12 @@ use crate::{
     seeded_bugs::{Bug, seeded},
 };
 
-/// What the options say. The highest value of each sets no limit.
+/// The limits from the options. The highest value of each field means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RetentionLimits {
-    /// Segments, the active one counted.
+    /// Segments, including the active one.
     pub(crate) max_segments: usize,
-    /// Bytes of their files, the active one's counted.
+    /// Bytes of their files, including the active one.
     pub(crate) max_total_bytes: u64,
     pub(crate) max_age: Duration,
 }
@@ -26,7 +26,7 @@ impl RetentionLimits {
         }
     }
 
-    /// Those that hold between two rotations, too.
+    /// Returns the limits that also apply between two rotations: all but the number of segments.
     pub(crate) fn without_count(self) -> Self {
         Self { max_segments: usize::MAX, ..self }
     }
@@ -44,31 +44,31 @@ impl RetentionLimits {
     }
 }
 
-/// What decides about a segment.
+/// The limits, trims and holds that decide whether a segment is deleted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RetentionPolicy {
     pub(crate) limits: RetentionLimits,
     /// The program needs no record before this one.
     pub(crate) trimmed_before: u64,
-    /// Somebody needs all records from this one on. Nobody: the highest number, which no record has.
+    /// A consumer needs all records from this one on. Without a hold: `u64::MAX`, which no record has.
     pub(crate) lowest_hold: u64,
 }
 
-/// What a journal consists of before a decision, the active segment counted.
+/// The size of a journal before a decision, including the active segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct JournalSize {
     pub(crate) segments: usize,
     pub(crate) bytes: u64,
 }
 
-/// The oldest archived segment.
+/// The oldest rotated segment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OldestSegment {
-    /// Its first record.
+    /// The sequence number of its first record.
     pub(crate) first: u64,
-    /// The first record behind it, where the segment behind it says so.
+    /// The sequence number after its last record, if the header of the next segment stores it.
     pub(crate) end: Option<u64>,
-    /// The age of its newest record, where that can be known.
+    /// The age of its newest record, if it is known.
     pub(crate) age: Option<Duration>,
 }
 
@@ -93,11 +93,11 @@ impl fmt::Display for DeleteReason {
 }
 
 impl RetentionPolicy {
-    /// Why the oldest segment is to be deleted; `None`: it stays, and so does everything behind it.
-    pub(crate) fn delete_reason(&self, left: JournalSize, oldest: &OldestSegment) -> Option<DeleteReason> {
+    /// Returns why the oldest segment must be deleted, or `None` to keep it and all segments after it.
+    pub(crate) fn delete_reason(&self, size: JournalSize, oldest: &OldestSegment) -> Option<DeleteReason> {
         let Self { limits, trimmed_before, .. } = self;
         let end = if seeded(Bug::TrimDeletesOneTooMany) { Some(oldest.first) } else { oldest.end };
-        let segments = left.segments
+        let segments = size.segments
             + usize::from(seeded(Bug::RetentionDeletesOneTooMany) && limits.max_segments < usize::MAX);
         if self.is_held(oldest) {
             None
@@ -105,7 +105,7 @@ impl RetentionPolicy {
             Some(DeleteReason::Trimmed)
         } else if segments > limits.max_segments {
             Some(DeleteReason::Count)
-        } else if left.bytes > limits.max_total_bytes {
+        } else if size.bytes > limits.max_total_bytes {
             Some(DeleteReason::Bytes)
         } else if oldest.age.is_some_and(|age| age > limits.max_age) {
             Some(DeleteReason::Age)
@@ -114,10 +114,10 @@ impl RetentionPolicy {
         }
     }
 
-    /// What is not known to end before it is held.
+    /// Returns whether a hold may need a record of this segment: if its end is unknown, any hold may.
     fn is_held(&self, oldest: &OldestSegment) -> bool {
-        let somebody_holds = self.lowest_hold < u64::MAX && !seeded(Bug::RetentionIgnoresHolds);
-        somebody_holds && oldest.end.is_none_or(|end| end > self.lowest_hold)
+        let has_hold = self.lowest_hold < u64::MAX && !seeded(Bug::RetentionIgnoresHolds);
+        has_hold && oldest.end.is_none_or(|end| end > self.lowest_hold)
     }
 }
 

@@ -1,7 +1,7 @@
-//! What callers ask of retention, until the housekeeper looks: many asks are answered by one look, and one write.
-//! Never waits for a disk, and never runs a caller's code under its lock.
+//! The retention requests of callers, queued until the background thread takes them: one job serves many requests with one
+//! write. Never waits for the disk, and never runs a caller's code under its lock.
 
-use std::{mem, sync::Arc};
+use std::{mem, result, sync::Arc};
 
 use crate::{
     MiniStoreError, Result,
@@ -10,33 +10,38 @@ use crate::{
     sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError, oneshot},
 };
 
-/// What a caller asks for.
 #[derive(Debug)]
 pub(crate) enum RetentionRequest {
-    /// Delete what lies before a record. Answered with the oldest one that is left.
-    Trim { before: u64, done: oneshot::Sender<Result<u64>> },
-    /// Keep all records from one on.
-    Hold { name: String, seq: u64, done: oneshot::Sender<Result<()>> },
-    /// No longer. Answered with whether there was such a hold.
-    ReleaseHold { name: String, done: oneshot::Sender<Result<bool>> },
+    /// Deletes the segments that only have records before `before`. The reply is the first sequence number that is left.
+    Trim { before: u64, reply_tx: oneshot::Sender<Result<u64>> },
+    /// Keeps all records from `seq` on.
+    Hold { name: String, seq: u64, reply_tx: oneshot::Sender<Result<()>> },
+    /// Releases a hold. The reply is whether there was such a hold.
+    ReleaseHold { name: String, reply_tx: oneshot::Sender<Result<bool>> },
 }
 
 impl RetentionRequest {
-    pub(crate) fn refuse(self, closed_error: MiniStoreError) {
+    pub(crate) fn fail(self, error: MiniStoreError) {
         match self {
-            Self::Trim { done, .. } => reply(done, Err(closed_error)),
-            Self::Hold { done, .. } => reply(done, Err(closed_error)),
-            Self::ReleaseHold { done, .. } => reply(done, Err(closed_error)),
+            Self::Trim { reply_tx, .. } => reply(reply_tx, Err(error)),
+            Self::Hold { reply_tx, .. } => reply(reply_tx, Err(error)),
+            Self::ReleaseHold { reply_tx, .. } => reply(reply_tx, Err(error)),
         }
     }
 }
 
-/// What was asked, oldest first.
+/// The pending requests, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct RequestQueue {
-    state: Mutex<State>,
-    /// There is something: looked at without the lock.
-    waiting: AtomicBool,
+    pending: Mutex<PendingRequests>,
+    /// Whether a request is pending. Readable without the lock.
+    has_pending: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct PendingRequests {
+    requests: Vec<RetentionRequest>,
+    closed: bool,
 }
 
 /// The writer's end of the requests. When it is dropped, the requests that are left fail.
@@ -64,8 +69,8 @@ impl RequestReceiver {
         if seeded(Bug::RequestsNotCancelledOnClose) {
             return;
         }
-        for request in self.requests.end() {
-            request.refuse(self.status.closed_error());
+        for request in self.requests.close() {
+            request.fail(self.status.closed_error());
         }
     }
 }
@@ -76,41 +81,38 @@ impl Drop for RequestReceiver {
     }
 }
 
-#[derive(Debug, Default)]
-struct State {
-    requests: Vec<RetentionRequest>,
-    ended: bool,
-}
-
 impl RequestQueue {
-    /// Whether the writer is to be nudged: whoever came first does that for those behind. The ask comes back where nobody
-    /// takes it any more.
-    pub(crate) fn add(&self, ask: RetentionRequest) -> std::result::Result<bool, RetentionRequest> {
-        let mut state = self.lock();
-        if state.ended {
-            return Err(ask);
+    /// Queues a request. Returns whether the caller must wake the writer, which the first of several callers does.
+    ///
+    /// # Errors
+    ///
+    /// Returns the request if the queue is closed.
+    pub(crate) fn add(&self, request: RetentionRequest) -> result::Result<bool, RetentionRequest> {
+        let mut pending = self.lock();
+        if pending.closed {
+            return Err(request);
         }
-        state.requests.push(ask);
-        Ok(!self.waiting.swap(true, Ordering::AcqRel))
+        pending.requests.push(request);
+        Ok(!self.has_pending.swap(true, Ordering::AcqRel))
     }
 
     pub(crate) fn has_pending(&self) -> bool {
-        self.waiting.load(Ordering::Acquire)
+        self.has_pending.load(Ordering::Acquire)
     }
 
     pub(crate) fn take(&self) -> Vec<RetentionRequest> {
-        let mut state = self.lock();
-        self.waiting.store(false, Ordering::Release);
-        mem::take(&mut state.requests)
+        let mut pending = self.lock();
+        self.has_pending.store(false, Ordering::Release);
+        mem::take(&mut pending.requests)
     }
 
-    /// Nothing is taken from now on; what was asked before comes out.
-    pub(crate) fn end(&self) -> Vec<RetentionRequest> {
-        self.lock().ended = true;
+    /// Accepts no more requests, and returns those that are pending.
+    fn close(&self) -> Vec<RetentionRequest> {
+        self.lock().closed = true;
         self.take()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, PendingRequests> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

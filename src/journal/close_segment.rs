@@ -1,4 +1,4 @@
-//! The end of a segment on the disk: the close marker, or the line feed after the last record.
+//! Writes the end of a segment: the close marker, or the LF after the last record of a segment without checksums.
 
 use std::io;
 
@@ -7,27 +7,28 @@ use crate::{
     io::FileHandle,
 };
 
-/// Marks a segment as complete: nothing is to be written behind `data_end` any more.
-pub(crate) fn close_segment(file: &dyn FileHandle, data_end: u64, sealed: bool) -> io::Result<()> {
-    mark_closed(file, data_end, sealed)?;
+/// Closes a segment: truncates it at `data_end` and writes its end. It is durable when this returns.
+pub(crate) fn close_segment(file: &dyn FileHandle, data_end: u64, checksummed: bool) -> io::Result<()> {
+    mark_closed(file, data_end, checksummed)?;
     file.sync()
 }
 
-/// The same, not durable yet.
-pub(crate) fn mark_closed(file: &dyn FileHandle, data_end: u64, sealed: bool) -> io::Result<()> {
-    let ending: &[u8] = if sealed { &[CLOSE_MARKER, LF] } else { &[LF] };
-    put_ending(file, data_end, ending, sealed)
+/// Does the same as [`close_segment`], without a sync.
+pub(crate) fn mark_closed(file: &dyn FileHandle, data_end: u64, checksummed: bool) -> io::Result<()> {
+    let ending: &[u8] = if checksummed { &[CLOSE_MARKER, LF] } else { &[LF] };
+    replace_tail(file, data_end, ending, checksummed)
 }
 
-/// Cuts everything behind `data_end`, puts `ending` there, and makes it durable.
-pub(crate) fn end_in(file: &dyn FileHandle, data_end: u64, ending: &[u8], sealed: bool) -> io::Result<()> {
-    put_ending(file, data_end, ending, sealed)?;
+/// Truncates a segment at `data_end` and writes `ending` there. It is durable when this returns.
+pub(crate) fn write_ending(file: &dyn FileHandle, data_end: u64, ending: &[u8], checksummed: bool) -> io::Result<()> {
+    replace_tail(file, data_end, ending, checksummed)?;
     file.sync()
 }
 
-fn put_ending(file: &dyn FileHandle, data_end: u64, ending: &[u8], sealed: bool) -> io::Result<()> {
-    // A sealed group needs no LF to be whole, so that no reader ever sees a line of padding. A plain line does.
-    if sealed {
+fn replace_tail(file: &dyn FileHandle, data_end: u64, ending: &[u8], checksummed: bool) -> io::Result<()> {
+    // Truncating first shows no reader a line of padding. A line without checksums, though, is complete only with its LF,
+    // so there the end is written first.
+    if checksummed {
         file.set_len(data_end)?;
     }
     file.write_at(ending, data_end)?;

@@ -1,14 +1,14 @@
-//! The names of a journal's files: composed and parsed here, nowhere else.
+//! The names of a journal's files. No other module composes or parses them.
 //!
 //! | name | file |
 //! | --- | --- |
 //! | `NAME` | the active segment |
-//! | `NAME.001`, `NAME.002`, … | archived segments, in numeric order |
+//! | `NAME.001`, `NAME.002`, … | rotated segments, in numeric order |
 //! | `NAME.next` | the next segment, being prepared |
-//! | `NAME.lock` | held by the writer |
-//! | `NAME.holds` | the named cursors that retention does not pass |
-//! | `NAME.holds.next` | the same, being written |
-//! | `NAME.truncated-<offset>` | bytes that recovery cut |
+//! | `NAME.lock` | the lock file, locked by the writer |
+//! | `NAME.holds` | the holds, which keep records from being deleted |
+//! | `NAME.holds.next` | the next version of the holds, being written |
+//! | `NAME.truncated-<offset>` | bytes that recovery truncated |
 
 use std::{
     collections::HashSet,
@@ -20,22 +20,23 @@ use std::{
 
 use crate::{MiniStoreError, Result, io::FileSystem};
 
-/// How many digits the number of an archived segment has at least.
+/// The minimum number of digits in the name of a rotated segment.
 const DIGITS_MIN: usize = 3;
 
-/// A segment of a higher number is read, and not continued: enough must be left for those to come.
+/// The highest segment number that a writer continues from, so that enough numbers are left for the segments to come. Readers
+/// accept higher ones.
 pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
 
-/// What a name means to the journal that it was derived from.
+/// The role of a file in the journal that its name is derived from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum FileRole {
     /// A rotated segment, of this number.
     Segment(u64),
     /// A file next to the segments.
     Companion,
 }
 
-/// Where a journal lives and what it is called.
+/// The directory and the base name of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileNames {
     dir: PathBuf,
@@ -43,10 +44,10 @@ pub(crate) struct FileNames {
 }
 
 impl FileNames {
-    /// For a reader or a writer: the path is made absolute, symbolic links resolved, so that two ways to the same
-    /// journal give the same names. Nothing needs to exist.
-    pub(crate) fn resolve(disk: &dyn FileSystem, path: &Path) -> Result<Self> {
-        let resolved = match disk.canonicalize(path) {
+    /// Resolves the path to an absolute one without symbolic links, so that two paths to the same journal give the same names.
+    /// Neither the journal nor its directory needs to exist.
+    pub(crate) fn resolve(fs: &dyn FileSystem, path: &Path) -> Result<Self> {
+        let resolved = match fs.canonicalize(path) {
             Ok(resolved) => resolved,
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
             Err(error) => return Err(MiniStoreError::file(path, "resolve the path")(error)),
@@ -56,7 +57,7 @@ impl FileNames {
         };
         let parent = resolved.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
-        let dir = disk.canonicalize(parent).unwrap_or_else(|_| parent.to_path_buf());
+        let dir = fs.canonicalize(parent).unwrap_or_else(|_| parent.to_path_buf());
         Ok(Self { dir, base: base.to_os_string() })
     }
 
@@ -88,21 +89,21 @@ impl FileNames {
         self.with_suffix(".holds.next")
     }
 
-    /// For bytes cut at `offset`; `copy` counts from 0 the attempts to find a free name.
-    pub(crate) fn cut(&self, offset: u64, copy: u32) -> PathBuf {
+    /// Returns the name for bytes that were truncated at `offset`; `copy` counts the attempts to find a free name, from 0.
+    pub(crate) fn truncated(&self, offset: u64, copy: u32) -> PathBuf {
         match copy {
             0 => self.with_suffix(&format!(".truncated-{offset}")),
             _ => self.with_suffix(&format!(".truncated-{offset}-{copy}")),
         }
     }
 
-    /// The archived segments among the names in the directory, oldest first. A file with a lock file of its own is another
-    /// journal.
+    /// Returns the rotated segments among the names in the directory, oldest first. A file with a lock file of its own is
+    /// another journal.
     pub(crate) fn rotated_in(&self, names: &[OsString]) -> Vec<(u64, PathBuf)> {
         self.numbered_in(names, false)
     }
 
-    /// The other journals among the names in the directory that are called like an archived segment.
+    /// Returns the other journals among the names in the directory that have the name of a rotated segment.
     pub(crate) fn foreign_in(&self, names: &[OsString]) -> Vec<(u64, PathBuf)> {
         self.numbered_in(names, true)
     }
@@ -110,22 +111,22 @@ impl FileNames {
     fn numbered_in(&self, names: &[OsString], has_lock: bool) -> Vec<(u64, PathBuf)> {
         let stem = |name| OsStr::as_bytes(name).strip_suffix(b".lock").map(OsStr::from_bytes);
         let with_lock: HashSet<&OsStr> = names.iter().filter_map(|name| stem(name)).collect();
-        let mut found: Vec<_> = names
+        let mut numbered: Vec<_> = names
             .iter()
             .filter(|name| with_lock.contains(name.as_os_str()) == has_lock)
             .filter_map(|name| Some((self.rotated_number(name)?, self.dir.join(name))))
             .collect();
-        found.sort();
-        found
+        numbered.sort();
+        numbered
     }
 
-    /// The journal whose file this would be, going by the name alone.
-    pub(crate) fn owner(&self) -> Option<(Self, Role)> {
+    /// Returns the journal that a file of this name would belong to, and the role of the file. Only compares names.
+    pub(crate) fn owner(&self) -> Option<(Self, FileRole)> {
         let base = self.base.as_bytes();
         let of = |stem: &[u8]| Self { dir: self.dir.clone(), base: OsStr::from_bytes(stem).to_os_string() };
         for suffix in [".holds.next", ".next", ".lock", ".holds"] {
             if let Some(stem) = base.strip_suffix(suffix.as_bytes()).filter(|stem| !stem.is_empty()) {
-                return Some((of(stem), Role::Companion));
+                return Some((of(stem), FileRole::Companion));
             }
         }
         let dot = base.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > 0)?;
@@ -133,22 +134,22 @@ impl FileNames {
         if let Some(offset) = suffix.strip_prefix(b"truncated-") {
             let is_offset =
                 !offset.is_empty() && offset.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
-            return is_offset.then(|| (of(stem), Role::Companion));
+            return is_offset.then(|| (of(stem), FileRole::Companion));
         }
         let owner = of(stem);
         let number = owner.rotated_number(&self.base)?;
-        Some((owner, Role::Segment(number)))
+        Some((owner, FileRole::Segment(number)))
     }
 
-    /// Whether a file of this journal, there or to come, has this path.
+    /// Returns whether this is the path of a file of this journal, existing or not.
     pub(crate) fn is_journal_file(&self, path: &Path) -> bool {
         let name = path.file_name().filter(|_| path.parent() == Some(&self.dir));
-        let is_archived = name.is_some_and(|name| self.rotated_number(name).is_some());
+        let is_rotated = name.is_some_and(|name| self.rotated_number(name).is_some());
         let own = [self.active(), self.next(), self.lock(), self.holds(), self.holds_next()];
-        is_archived || own.iter().any(|own| own == path)
+        is_rotated || own.iter().any(|own| own == path)
     }
 
-    /// The number in the name of an archived segment.
+    /// Returns the number in the name of a rotated segment.
     pub(crate) fn number_of(&self, path: &Path) -> Option<u64> {
         self.rotated_number(path.file_name()?)
     }
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_digits_is_read_and_sorted_by_value() {
+    fn numbers_of_any_width_are_sorted_by_value() {
         let zeros = format!("j.log.{}3", "0".repeat(40));
         let listed = ["j.log.10", "j.log.000002", &zeros, "j.log.001", "j.log"].map(OsString::from);
         let numbers: Vec<_> = names().rotated_in(&listed).into_iter().map(|(number, _)| number).collect();
@@ -193,9 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_no_segments() {
-        let mut others =
-            vec![names().active(), names().next(), names().lock(), names().cut(5, 0), names().cut(5, 2)];
+    fn other_files_are_not_segments() {
+        let mut others = vec![
+            names().active(),
+            names().next(),
+            names().lock(),
+            names().truncated(5, 0),
+            names().truncated(5, 2),
+        ];
         others.extend([names().holds(), names().holds_next()]);
         let mut listed: Vec<_> = others.iter().map(|path| path.file_name().unwrap().to_os_string()).collect();
         listed.extend(["j.log.", "j.log.1a", "j.log.-1", "k.log.001", "j.log.001.gz"].map(OsString::from));

@@ -1,46 +1,46 @@
-//! The file of holds on the disk: read when a journal is opened, replaced as a whole when a hold moves. Never leaves
-//! half of one under its name.
+//! The file of holds, `NAME.holds`: read when a journal is opened, replaced as a whole when a hold changes. The file is
+//! never half written, because a complete one is renamed over it.
 
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use crate::{
     MiniStoreError, Result,
-    error::clone_io_error,
+    error::{clone_io_error, is_storage_full, left_names_unchanged},
     format::holds::{decode, encode},
-    io::{FileHandle, FileSystem, OpenMode, changed_no_name, is_storage_full},
+    io::{FileHandle, FileSystem, OpenMode},
     journal::file_names::FileNames,
     seeded_bugs::{Bug, seeded},
 };
 
-/// Sequence numbers by the names of those who need the records from there on.
+/// The first sequence number that each hold keeps, by its name.
 pub(crate) type Holds = BTreeMap<String, u64>;
 
-/// So many can stand at a time: each change writes all of them.
+/// The maximum number of holds. Each change writes all of them.
 pub(crate) const HOLDS_MAX: usize = 4096;
 
-/// The name of a hold is not longer, in bytes.
+/// The maximum length of a hold's name, in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 255;
 
-/// No file of holds is larger, however its names are escaped.
+/// The maximum size of the file: no valid one is larger, even if all names are escaped.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// Why holds were not written.
+/// Why the holds were not saved.
 #[derive(Debug)]
 pub(crate) enum SaveError {
-    /// Those before stand.
+    /// The holds saved before are unchanged.
     NotSaved { path: PathBuf, action: &'static str, source: io::Error },
-    /// Whether the old ones stand on the disk or the new ones is not known.
+    /// The file may have the old holds or the new ones.
     Unknown { path: PathBuf, action: &'static str, source: io::Error },
 }
 
-/// Those that stand. None where there is no file.
+/// Returns the saved holds: none if there is no file.
 ///
 /// # Errors
 ///
-/// `Corrupt` where the file does not verify: what must not be deleted is then not known.
-pub(crate) fn load(disk: &dyn FileSystem, names: &FileNames) -> Result<Holds> {
+/// [`MiniStoreError::Corrupt`] if the file does not verify: it is then unknown which records must be kept.
+pub(crate) fn load(fs: &dyn FileSystem, names: &FileNames) -> Result<Holds> {
     let path = names.holds();
-    let file = match disk.open(&path, OpenMode::ReadOnly) {
+    let file = match fs.open(&path, OpenMode::ReadOnly) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holds::new()),
         opened => opened.map_err(MiniStoreError::file(&path, "open"))?,
     };
@@ -54,7 +54,7 @@ pub(crate) fn load(disk: &dyn FileSystem, names: &FileNames) -> Result<Holds> {
     })
 }
 
-/// What does not fit is cut off, and does not verify then.
+/// Reads at most one byte more than the maximum. A larger file does not verify.
 fn read_all(file: &dyn FileHandle) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; file.len()?.min(FILE_BYTES_MAX + 1) as usize];
     let mut filled = 0;
@@ -68,28 +68,28 @@ fn read_all(file: &dyn FileHandle) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces those that stand; durable when it returns.
+/// Replaces the saved holds. The new ones are durable when this returns.
 pub(crate) fn save(
-    disk: &dyn FileSystem,
+    fs: &dyn FileSystem,
     names: &FileNames,
     holds: &Holds,
 ) -> std::result::Result<(), SaveError> {
     let (path, next) = (names.holds(), names.holds_next());
-    if let Err((action, source)) = write_next(disk, names, holds) {
-        // Best effort: it is replaced, or removed at the next open.
-        let _ = disk.remove(&next);
+    if let Err((action, source)) = write_next(fs, names, holds) {
+        // Best effort: the next save replaces it, or the next open removes it.
+        let _ = fs.remove(&next);
         return Err(SaveError::NotSaved { path, action, source });
     }
-    match disk.rename(&next, &path) {
-        Err(source) if changed_no_name(&source) => {
-            let _ = disk.remove(&next);
+    match fs.rename(&next, &path) {
+        Err(source) if left_names_unchanged(&source) => {
+            let _ = fs.remove(&next);
             return Err(SaveError::NotSaved { path, action: "replace", source });
         }
         Err(source) => return Err(SaveError::Unknown { path, action: "replace", source }),
         Ok(()) => {}
     }
     let dir = names.dir();
-    disk.sync_dir(dir).map_err(|source| SaveError::Unknown {
+    fs.sync_dir(dir).map_err(|source| SaveError::Unknown {
         path: dir.to_path_buf(),
         action: "sync the directory",
         source,
@@ -97,14 +97,14 @@ pub(crate) fn save(
 }
 
 fn write_next(
-    disk: &dyn FileSystem,
+    fs: &dyn FileSystem,
     names: &FileNames,
     holds: &Holds,
 ) -> std::result::Result<(), (&'static str, io::Error)> {
     let next = names.holds_next();
-    let file = match disk.open(&next, OpenMode::CreateNew) {
+    let file = match fs.open(&next, OpenMode::CreateNew) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            disk.remove(&next).and_then(|()| disk.open(&next, OpenMode::CreateNew))
+            fs.remove(&next).and_then(|()| fs.open(&next, OpenMode::CreateNew))
         }
         opened => opened,
     };
@@ -116,10 +116,10 @@ fn write_next(
     file.sync().map_err(|error| ("sync", error))
 }
 
-/// Removes what a crash left of a file that was being written.
-pub(crate) fn remove_temp_file(disk: &dyn FileSystem, names: &FileNames) -> Result<()> {
+/// Removes the temporary file that a crash left.
+pub(crate) fn remove_temp_file(fs: &dyn FileSystem, names: &FileNames) -> Result<()> {
     let path = names.holds_next();
-    match disk.remove(&path) {
+    match fs.remove(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.map_err(MiniStoreError::file(path, "remove")),
     }
@@ -131,8 +131,8 @@ impl SaveError {
         source
     }
 
-    /// For each of those who wait.
-    pub(crate) fn error(&self) -> MiniStoreError {
+    /// Returns the error for one of the callers that wait.
+    pub(crate) fn to_error(&self) -> MiniStoreError {
         let (Self::NotSaved { path, action, source } | Self::Unknown { path, action, source }) = self;
         if is_storage_full(source) {
             return MiniStoreError::StorageFull {

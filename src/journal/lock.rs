@@ -1,10 +1,10 @@
-//! One writer per journal: an advisory lock (`flock`) on `NAME.lock`, which the kernel releases when the
-//! process ends, however it ends. The file itself stays and holds nothing: what a process that is gone left in it
-//! or beside it cannot keep anybody out. The active segment is locked, too, so that a second writer is refused who
-//! comes by another name (a hard link), or after somebody removed the lock file.
+//! One writer per journal: an advisory lock (`flock`) on `NAME.lock`, which the kernel releases when the process ends,
+//! however it ends. The lock file is never removed and its content is ignored, so a stale one locks no process out. The
+//! active segment is locked, too: this refuses a second writer that opens the journal by another name (a hard link), or
+//! after the lock file was removed.
 //!
-//! A store whose last handle was dropped closes in the background; opening the journal again in the same
-//! process waits for that instead of failing.
+//! A store whose last handle was dropped closes in the background. Opening the journal again in the same process waits for
+//! that instead of failing.
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -17,20 +17,20 @@ use crate::{
 };
 
 process_wide! {
-    /// Of the process that first opened a journal.
-    FIRST: ProcessLocks;
+    /// The locks of the process that first opened a journal.
+    PROCESS_LOCKS: ProcessLocks;
 }
 
-/// What one process holds.
+/// The journal locks that one process holds.
 #[derive(Debug)]
 struct ProcessLocks {
     process: u32,
-    /// Whether each lock is about to be released.
+    /// The held locks, each with whether it will be released without another request.
     locks: Mutex<HashMap<FileId, Arc<AtomicBool>>>,
-    /// Told whenever something in `locks` changes.
+    /// Notified when an entry of `locks` changes.
     changed: Condvar,
-    /// A fork finds here what its parent held, and begins anew behind it: nobody releases those locks in the fork,
-    /// and the mutex may have been locked by a thread that is not there.
+    /// The locks of a forked child, which cannot use its parent's entry: no thread of the child releases those locks, and the
+    /// mutex may be locked by a thread that the child does not have.
     fork: OnceLock<Box<ProcessLocks>>,
 }
 
@@ -47,11 +47,11 @@ impl ProcessLocks {
 
     fn current() -> &'static Self {
         let process = std::process::id();
-        let mut held: &'static Self = &FIRST;
-        while held.process != process {
-            held = held.fork.get_or_init(|| Box::new(Self::of(process)));
+        let mut locks: &'static Self = &PROCESS_LOCKS;
+        while locks.process != process {
+            locks = locks.fork.get_or_init(|| Box::new(Self::of(process)));
         }
-        held
+        locks
     }
 
     fn locks(&self) -> MutexGuard<'_, HashMap<FileId, Arc<AtomicBool>>> {
@@ -59,73 +59,73 @@ impl ProcessLocks {
     }
 }
 
-/// The exclusive right to write a journal; released on drop.
+/// The exclusive right to write a journal. Released on drop.
 #[derive(Debug)]
 pub(crate) struct JournalLock {
     releasing: PendingRelease,
     file: Box<dyn LockFile>,
-    /// The active segment, once it is known.
+    /// The active segment, once it is open.
     segment: Option<Arc<dyn FileHandle>>,
 }
 
-/// Says that a lock will be released without anybody asking again.
+/// A flag of a lock: it will be released without another request, so an open may wait for it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PendingRelease(Arc<AtomicBool>);
 
 impl PendingRelease {
     pub(crate) fn mark_releasing(&self) {
-        let held = ProcessLocks::current();
-        let _locks = held.locks();
+        let process_locks = ProcessLocks::current();
+        let _locks = process_locks.locks();
         self.0.store(true, Ordering::Relaxed);
-        held.changed.notify_all();
+        process_locks.changed.notify_all();
     }
 }
 
 impl JournalLock {
-    /// Takes the lock, after a store of this process that is closing has let go of it. `releasing` may be announced
-    /// already: whoever asked for the lock gave up meanwhile.
+    /// Acquires the lock. Waits for a store of this process that is closing. `releasing` may be marked before this is called,
+    /// if the caller that opens the journal has given up.
     ///
     /// # Errors
     ///
-    /// [`MiniStoreError::Locked`], or what the operating system says.
+    /// [`MiniStoreError::Locked`] if another store holds the lock, or an error of the operating system.
     pub(crate) fn acquire(
-        disk: &dyn FileSystem,
+        fs: &dyn FileSystem,
         names: &FileNames,
         releasing: PendingRelease,
     ) -> Result<Self> {
         let path = names.lock();
         let fail = |action| MiniStoreError::file(&path, action);
-        let open = || disk.lock_file(&path).map_err(fail("open the lock file"));
+        let open = || fs.lock_file(&path).map_err(fail("open the lock file"));
         let locked = |pid| Err(MiniStoreError::Locked { path: names.active(), pid });
         let mut file = open()?;
-        let held = ProcessLocks::current();
-        let mut locks = held.locks();
+        let process_locks = ProcessLocks::current();
+        let mut locks = process_locks.locks();
         loop {
             while let Some(releasing) = locks.get(&file.id()) {
                 if !releasing.load(Ordering::Relaxed) {
-                    return locked(Some(held.process));
+                    return locked(Some(process_locks.process));
                 }
-                locks = held.changed.wait(locks).unwrap_or_else(PoisonError::into_inner);
+                locks = process_locks.changed.wait(locks).unwrap_or_else(PoisonError::into_inner);
             }
             if !file.try_lock().map_err(fail("lock"))? {
                 return locked(file.holder());
             }
-            // Somebody may have removed the file, and somebody else locked a new one, since it was opened.
-            let named = open()?;
-            if named.id() == file.id() {
+            // Since it was opened, another process may have removed the file, and a third one locked a new one.
+            let current = open()?;
+            if current.id() == file.id() {
                 break;
             }
-            file = named;
+            file = current;
         }
         locks.insert(file.id(), Arc::clone(&releasing.0));
         Ok(Self { releasing, file, segment: None })
     }
 
-    /// Locks the file that is the active segment from now on, and lets go of the one before.
+    /// Locks a new active segment, and unlocks the one before.
     ///
     /// # Errors
     ///
-    /// [`MiniStoreError::Locked`], or what the operating system says.
+    /// [`MiniStoreError::Locked`] if another store has it locked, or an error of the operating system.
     pub(crate) fn lock_segment(&mut self, path: &Path, segment: Arc<dyn FileHandle>) -> Result<()> {
         self.unlock_segment();
         if !segment.try_lock().map_err(MiniStoreError::file(path, "lock"))? {
@@ -135,7 +135,7 @@ impl JournalLock {
         Ok(())
     }
 
-    /// As [`lock_segment`](Self::lock_segment), with a file that is locked already. Cannot fail.
+    /// Replaces the active segment by one that is locked already. Cannot fail.
     pub(crate) fn lock_segment_with(&mut self, segment: Arc<dyn FileHandle>) {
         self.unlock_segment();
         self.segment = Some(segment);
@@ -154,17 +154,17 @@ impl JournalLock {
 
 impl Drop for JournalLock {
     fn drop(&mut self) {
-        let held = ProcessLocks::current();
-        let mut locks = held.locks();
-        // Said explicitly: where another thread is starting a process, that process has this file open too until
-        // its program is loaded, and closing it here alone would not release the lock.
+        let process_locks = ProcessLocks::current();
+        let mut locks = process_locks.locks();
+        // Explicitly, because closing the file might not release the lock: a process that another thread is starting has the
+        // file open, too, until its program is loaded.
         self.unlock_segment();
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, "could not unlock the journal");
         }
         locks.remove(&self.file.id());
         if !seeded(Bug::UnlockWithoutNotify) {
-            held.changed.notify_all();
+            process_locks.changed.notify_all();
         }
     }
 }

@@ -1,18 +1,18 @@
-//! What a journal keeps: its oldest record, and the holds of its consumers.
+//! The oldest record of an open journal, and the holds of its consumers.
 
 use super::holds::Holds;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, TryLockError};
 
-/// The oldest record and the holds, as callers see them.
+/// The oldest record and the holds, which the background thread updates and callers read.
 #[derive(Debug, Default)]
 pub(crate) struct RetentionStatus {
     first_seq: AtomicU64,
-    /// Those that are durable.
+    /// The durable holds.
     holds: Mutex<Holds>,
 }
 
 impl RetentionStatus {
-    /// The oldest record that is still there; the next one where there is none.
+    /// Returns the sequence number of the oldest record, or of the next one if there is no record.
     pub(crate) fn first_seq(&self) -> u64 {
         self.first_seq.load(Ordering::Acquire)
     }
@@ -25,12 +25,12 @@ impl RetentionStatus {
         self.lock_holds().clone()
     }
 
-    /// Somebody needs all records from this one on. Nobody: the highest number, which no record has.
+    /// Returns the lowest sequence number that a hold keeps, or `u64::MAX`, which no record has, without a hold.
     pub(crate) fn lowest_hold(&self) -> u64 {
         self.lock_holds().values().copied().min().unwrap_or(u64::MAX)
     }
 
-    /// The same where the lock may be held by a thread that this process does not have: `None` then.
+    /// Returns the holds, or `None` if the lock is taken: in a forked child, possibly by a thread that it does not have.
     pub(crate) fn try_holds(&self) -> Option<Holds> {
         match self.holds.try_lock() {
             Ok(holds) => Some(holds.clone()),

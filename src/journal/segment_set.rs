@@ -1,4 +1,4 @@
-//! Which files make up a journal at one moment, though it may be rotated at that moment.
+//! A consistent list of a journal's segments, even while it is being rotated.
 
 use std::{ffi::OsString, io, path::PathBuf, sync::Arc};
 
@@ -10,36 +10,36 @@ use crate::{
     journal::ownership::{check_left_out, has_own_lock},
 };
 
-/// A rotation takes far longer than looking twice; this many in a row do not happen.
+/// A rotation takes much longer than two listings, so this many attempts do not fail in a row.
 const ATTEMPTS_MAX: u32 = 100;
 
-/// The files of a journal.
+/// The segments of a journal.
 #[derive(Debug)]
 pub(crate) struct SegmentSet {
     /// Oldest first.
     pub(crate) rotated: Vec<(u64, PathBuf)>,
-    /// Opened, so that a rotation does not take it away.
+    /// The active segment, open, so that a rotation cannot replace it.
     pub(crate) active: Option<(PathBuf, Arc<dyn FileHandle>)>,
 }
 
 impl SegmentSet {
-    /// Looks at the directory before and after the active file is opened: if no segment was archived in between,
-    /// the file opened is the one that follows the newest archived segment.
-    pub(crate) fn take(disk: &dyn FileSystem, names: &FileNames) -> Result<Self> {
-        let mut before = list_rotated(disk, names)?;
+    /// Lists the directory before and after it opens the active file. If no segment was rotated in between, that file follows
+    /// the newest rotated segment.
+    pub(crate) fn take(fs: &dyn FileSystem, names: &FileNames) -> Result<Self> {
+        let mut before = list_rotated(fs, names)?;
         let mut attempts = 0;
         loop {
-            let active = open_if_there(disk, names.active())?;
-            let after = list_rotated(disk, names)?;
+            let active = open_if_there(fs, names.active())?;
+            let after = list_rotated(fs, names)?;
             attempts += 1;
             if before.last() == after.last() || attempts == ATTEMPTS_MAX {
                 let active = match active {
                     Some(active) => Some(active),
-                    None => unpublished_next_segment(disk, names)?,
+                    None => unpublished_next_segment(fs, names)?,
                 };
-                let mut snapshot = Self { rotated: after, active };
-                snapshot.leave_out_second_name(disk)?;
-                return Ok(snapshot);
+                let mut segments = Self { rotated: after, active };
+                segments.remove_second_name(fs)?;
+                return Ok(segments);
             }
             before = after;
         }
@@ -47,13 +47,14 @@ impl SegmentSet {
 }
 
 impl SegmentSet {
-    /// A rename by links gives the active file its archived name before it takes the active one away: one file.
-    fn leave_out_second_name(&mut self, disk: &dyn FileSystem) -> Result<()> {
+    /// Removes the newest rotated segment if it is the active one under a second name: a rename by hard links adds the new
+    /// name before it removes the active one.
+    fn remove_second_name(&mut self, fs: &dyn FileSystem) -> Result<()> {
         let (Some((_, newest)), Some((path, file))) = (self.rotated.last(), &self.active) else {
             return Ok(());
         };
         let id = file.id().map_err(MiniStoreError::file(path, "stat"))?;
-        let newest = disk.id_at(newest).map_err(MiniStoreError::file(newest, "stat"))?;
+        let newest = fs.id_at(newest).map_err(MiniStoreError::file(newest, "stat"))?;
         if id.is_some() && id == newest {
             self.rotated.pop();
         }
@@ -61,27 +62,28 @@ impl SegmentSet {
     }
 }
 
-/// Between the last two steps of a rotation (or after a power cut there) the newest records stand in `NAME.next`.
+/// Opens `NAME.next` if it has a header: between the last two steps of a rotation (or after a power cut there) it contains
+/// the newest records.
 fn unpublished_next_segment(
-    disk: &dyn FileSystem,
+    fs: &dyn FileSystem,
     names: &FileNames,
 ) -> Result<Option<(PathBuf, Arc<dyn FileHandle>)>> {
-    let is_foreign = has_own_lock(disk, &names.next());
+    let is_foreign = has_own_lock(fs, &names.next());
     let is_foreign = is_foreign.map_err(MiniStoreError::file(names.next(), "stat"))?;
-    let next = if is_foreign { None } else { open_if_there(disk, names.next())? };
+    let next = if is_foreign { None } else { open_if_there(fs, names.next())? };
     let Some((path, file)) = next else {
-        // It may just have got its name.
-        return open_if_there(disk, names.active());
+        // A rotation may just have given it the active name.
+        return open_if_there(fs, names.active());
     };
     let header = read_header(&*file).map_err(MiniStoreError::file(&path, "read"))?;
     Ok(header.is_ok().then_some((path, file)))
 }
 
-fn list_rotated(disk: &dyn FileSystem, names: &FileNames) -> Result<Vec<(u64, PathBuf)>> {
-    match disk.list(names.dir()) {
+fn list_rotated(fs: &dyn FileSystem, names: &FileNames) -> Result<Vec<(u64, PathBuf)>> {
+    match fs.list(names.dir()) {
         Ok(listed) => {
             let rotated = names.rotated_in(&listed);
-            check_left_out_of(disk, names, &listed, &rotated)?;
+            check_left_out_of(fs, names, &listed, &rotated)?;
             Ok(rotated)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -89,9 +91,9 @@ fn list_rotated(disk: &dyn FileSystem, names: &FileNames) -> Result<Vec<(u64, Pa
     }
 }
 
-/// No record of the journal may be left out silently. See [`check_left_out`].
+/// Returns an error instead of leaving out records of the journal. See [`check_left_out`].
 fn check_left_out_of(
-    disk: &dyn FileSystem,
+    fs: &dyn FileSystem,
     names: &FileNames,
     listed: &[OsString],
     rotated: &[(u64, PathBuf)],
@@ -100,14 +102,14 @@ fn check_left_out_of(
         return Ok(());
     }
     let (number, oldest) = match rotated.first() {
-        Some((number, path)) => (*number, open_if_there(disk, path.clone())?),
-        None => (u64::MAX, open_if_there(disk, names.active())?),
+        Some((number, path)) => (*number, open_if_there(fs, path.clone())?),
+        None => (u64::MAX, open_if_there(fs, names.active())?),
     };
-    check_left_out(disk, names, listed, oldest.as_ref().map(|(_, file)| &**file), number)
+    check_left_out(fs, names, listed, oldest.as_ref().map(|(_, file)| &**file), number)
 }
 
-fn open_if_there(disk: &dyn FileSystem, path: PathBuf) -> Result<Option<(PathBuf, Arc<dyn FileHandle>)>> {
-    match disk.open(&path, OpenMode::ReadOnly) {
+fn open_if_there(fs: &dyn FileSystem, path: PathBuf) -> Result<Option<(PathBuf, Arc<dyn FileHandle>)>> {
+    match fs.open(&path, OpenMode::ReadOnly) {
         Ok(file) => Ok(Some((path, file))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(MiniStoreError::file(path, "open")(error)),

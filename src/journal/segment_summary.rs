@@ -1,4 +1,4 @@
-//! A segment read to its end, its lines not kept.
+//! Reads a segment to its end and verifies it, without keeping its lines.
 
 use std::io;
 
@@ -9,33 +9,33 @@ use crate::{
     format::{Header, HeaderError},
 };
 
-/// A segment, read to its end.
+/// The result of reading a segment to its end.
 #[derive(Debug)]
 pub(crate) struct SegmentSummary {
     pub(crate) header: Header,
-    /// Records that verify.
+    /// The number of records that verify.
     pub(crate) records: u64,
-    /// Where the last group that verifies begins (a plain segment's lines, where no seal covers them); 0 where there
-    /// is none.
+    /// The offset of the last group that verifies, or 0 if there is none. In a segment without checksums the lines that no
+    /// seal covers count as one group.
     pub(crate) last_group: u64,
     pub(crate) end: SegmentEnd,
 }
 
 impl SegmentSummary {
-    /// Its lines need seals: its header says so, or a plain segment was continued with one.
-    pub(crate) fn is_sealed(&self) -> bool {
+    /// Returns whether its lines need seals: the header says so, or a segment without checksums was continued with a seal.
+    pub(crate) fn is_checksummed(&self) -> bool {
         self.header != Header::Plain || self.end.last_seal.is_some()
     }
 }
 
-/// Reads a segment to its end, collecting nothing.
+/// Reads a segment to its end.
 pub(crate) fn scan_to_end(
     source: &(impl ReadAt + ?Sized),
 ) -> io::Result<Result<SegmentSummary, HeaderError>> {
     Ok(scan_from_start(source)?.map(|(summary, _)| summary))
 }
 
-/// The same; also where a later look can be taken up.
+/// Reads a segment to its end, and also returns where a later scan can resume.
 pub(crate) fn scan_from_start(
     source: &(impl ReadAt + ?Sized),
 ) -> io::Result<Result<(SegmentSummary, Option<Checkpoint>), HeaderError>> {
@@ -45,20 +45,20 @@ pub(crate) fn scan_from_start(
     }
 }
 
-/// How far a segment was verified, for a later look at the same file to go on from: before its last two groups.
+/// A position before the last two groups of a scanned segment, from which a later scan of the same file resumes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Checkpoint {
     position: ScanPosition,
-    /// Records before it.
+    /// The number of records before it.
     records: u64,
-    /// Where the last group before it begins.
+    /// The offset of the last group before it.
     last_group: u64,
-    /// What was verified ended here.
+    /// The end of the verified data.
     data_end: u64,
 }
 
 impl Checkpoint {
-    /// Reads on to the end. `None` where less verifies than did.
+    /// Resumes the scan. Returns `None` if less verifies than before.
     pub(crate) fn scan(
         &self,
         source: &(impl ReadAt + ?Sized),
@@ -69,7 +69,7 @@ impl Checkpoint {
     }
 }
 
-/// Reads on from where a scanner is, `records` behind the start.
+/// Reads from the position of a scanner to the end. `records` is the number of records before that position.
 fn resume_scan<S: ReadAt>(
     mut scanner: Scanner<S>,
     mut records: u64,
@@ -77,15 +77,15 @@ fn resume_scan<S: ReadAt>(
 ) -> io::Result<(SegmentSummary, Option<Checkpoint>)> {
     let _span = tracing::debug_span!("scan").entered();
     let mut block = Block::default();
-    // Before the last group, and before the one before it.
-    let (mut behind, mut checkpoint) = (None, None);
+    // The positions before the last group, and before the second to last.
+    let (mut last, mut checkpoint) = (None, None);
     loop {
         let here = Checkpoint { position: scanner.position(), records, last_group, data_end: 0 };
         match scanner.next(&mut block)? {
             ScanItem::Group(group) => {
                 records += group.records;
                 last_group = group.offset;
-                checkpoint = behind.replace(here);
+                checkpoint = last.replace(here);
             }
             ScanItem::End(end) => {
                 let checkpoint = checkpoint.map(|found| Checkpoint { data_end: end.data_end, ..found });
@@ -98,8 +98,8 @@ fn resume_scan<S: ReadAt>(
     }
 }
 
-/// Lines without a seal can only be checked for being JSON. From the first that is not, the same rule holds as
-/// for groups: if a good line follows, it is damage. Shortens the segment to the lines before it.
+/// Checks that each line without a seal is JSON, which is all that can be checked of it. The first line that is not JSON ends
+/// the data. As with groups, it is damage if a good line follows, and a torn tail otherwise.
 pub(crate) fn check_plain_lines(
     source: &(impl ReadAt + ?Sized),
     records: &mut u64,
@@ -114,7 +114,7 @@ pub(crate) fn check_plain_lines(
         number += 1;
         let good = number == 1 || serde_json::from_slice::<IgnoredAny>(line.bytes).is_ok();
         match &mut fault {
-            Some(fault) => fault.damaged |= good,
+            Some(fault) => fault.is_corrupt |= good,
             None if good => good_end = line.offset + line.bytes.trim_ascii_end().len() as u64,
             None => {
                 *records = number - 2;
@@ -122,7 +122,7 @@ pub(crate) fn check_plain_lines(
                     offset: good_end,
                     line: number,
                     bytes: text_end - good_end,
-                    damaged: false,
+                    is_corrupt: false,
                     reason: "a line is not JSON",
                 });
             }

@@ -1,4 +1,4 @@
-//! What handles, pending appends and the writer thread share.
+//! The status of an open journal, shared by its handles, pending appends and threads.
 
 use std::{
     fmt, io,
@@ -15,10 +15,10 @@ use crate::{
     sync::{AtomicBool, AtomicU64, OnceLock, Ordering, thread},
 };
 
-/// A blocking caller does not look out for its answer for longer.
+/// The longest time that a blocking caller spins for its reply.
 const SPIN_MAX: Duration = Duration::from_micros(150);
 
-/// Whether somebody else can run while one thread looks out for something. Threads that are modelled take no time.
+/// Returns whether another thread can run while one spins. Always `false` under the model checker, where no time passes.
 pub(crate) fn is_multicore() -> bool {
     static MORE_THAN_ONE: LazyLock<bool> = LazyLock::new(|| {
         !cfg!(shuttle) && available_parallelism().is_ok_and(|processors| processors.get() > 1)
@@ -29,16 +29,16 @@ pub(crate) fn is_multicore() -> bool {
 pub(crate) struct StoreStatus {
     /// The journal's path, for errors.
     pub(crate) path: PathBuf,
-    /// Where the writer thread runs.
-    pub(crate) process: ForkGuard,
+    /// The process that the writer thread runs in.
+    pub(crate) fork_guard: ForkGuard,
     pub(crate) counters: Counters,
     pub(crate) retention: RetentionStatus,
     pub(crate) watermark: DurableWatermark,
-    /// Whether a record keeps its number whatever is deleted.
+    /// Whether a record keeps its sequence number when older segments are deleted.
     seqs_are_stable: bool,
-    /// How long the last commit took, in nanoseconds; the highest number before the first.
+    /// The latency of the last commit in nanoseconds; `u64::MAX` before the first.
     commit_nanos: AtomicU64,
-    /// A blocking caller is looking out for its answer, awake.
+    /// Whether a blocking caller spins for its reply.
     is_spinning: AtomicBool,
     poison: OnceLock<Arc<io::Error>>,
     closed: AtomicBool,
@@ -47,14 +47,14 @@ pub(crate) struct StoreStatus {
 impl StoreStatus {
     pub(crate) fn new(
         path: PathBuf,
-        process: ForkGuard,
+        fork_guard: ForkGuard,
         options: &JournalOptions,
         seqs_are_stable: bool,
     ) -> Result<Self> {
         Ok(Self {
             counters: Counters::new(&path, options)?,
             path,
-            process,
+            fork_guard,
             retention: RetentionStatus::default(),
             watermark: DurableWatermark::new(),
             seqs_are_stable,
@@ -65,7 +65,7 @@ impl StoreStatus {
         })
     }
 
-    /// The highest sequence number that is durable.
+    /// Returns the highest durable sequence number.
     pub(crate) fn durable_seq(&self) -> u64 {
         self.watermark.durable_seq()
     }
@@ -75,7 +75,7 @@ impl StoreStatus {
         self.counters.durable(durable_seq);
     }
 
-    /// Called before a record is looked for by its number.
+    /// Returns an error if records cannot be found by sequence number.
     pub(crate) fn check_stable_seqs(&self) -> Result<()> {
         if self.seqs_are_stable {
             return Ok(());
@@ -85,7 +85,7 @@ impl StoreStatus {
         ))
     }
 
-    /// What was done so far. Takes no lock.
+    /// Returns the statistics. Takes no lock.
     pub(crate) fn stats(&self, backend: BackendKind, queue_bytes: u64) -> Stats {
         self.counters.read(Gauges {
             backend,
@@ -95,20 +95,20 @@ impl StoreStatus {
         })
     }
 
-    /// Takes note of how long a commit took.
+    /// Records the latency of a commit.
     pub(crate) fn record_commit_latency(&self, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.commit_nanos.store(nanos, Ordering::Relaxed);
     }
 
-    /// How long the last commit took, if there was one.
+    /// Returns the latency of the last commit, if there was one.
     pub(crate) fn last_commit_latency(&self) -> Option<Duration> {
         let nanos = self.commit_nanos.load(Ordering::Relaxed);
         (nanos < u64::MAX).then(|| Duration::from_nanos(nanos))
     }
 
-    /// Looks out for an answer on the calling thread, as long as a quick commit takes: a parked thread wakes late. One
-    /// caller at a time, and none where commits are slow, or there is but one processor: those park at once.
+    /// Spins on the calling thread until `answered` returns true, for at most the latency of a fast commit: a parked thread
+    /// wakes late. Returns at once if another caller spins, commits are slow, or there is only one processor.
     pub(crate) fn spin_for_completion(&self, answered: impl Fn() -> bool) {
         let is_slow = self.last_commit_latency().is_none_or(|took| took > SPIN_MAX);
         if is_slow || !is_multicore() || self.is_spinning.swap(true, Ordering::Acquire) {
@@ -121,10 +121,10 @@ impl StoreStatus {
         self.is_spinning.store(false, Ordering::Release);
     }
 
-    /// Poisons the store: nothing is committed any more. The first cause is kept.
+    /// Poisons the store: no later commit succeeds. The first cause is kept.
     ///
-    /// A commit that is under way may still make records durable, so the writer thread closes the queue and the
-    /// watermark itself when it learns of this.
+    /// A commit in flight may still make records durable, so this closes neither the queue nor the watermark: the writer
+    /// thread does when it finds the store poisoned.
     pub(crate) fn poison(&self, cause: io::Error) {
         if self.poison.get().is_none() {
             tracing::error!(journal = %self.path.display(), error = %cause, "write or sync failed; journal poisoned until reopened");
@@ -133,26 +133,26 @@ impl StoreStatus {
         let _ = self.poison.set(Arc::new(cause));
     }
 
-    /// The error of a poisoned store.
+    /// Returns the error of a poisoned store, if it is poisoned.
     pub(crate) fn poisoned(&self) -> Option<MiniStoreError> {
         let source = Arc::clone(self.poison.get()?);
         Some(MiniStoreError::Poisoned { path: self.path.clone(), source })
     }
 
-    /// Nothing is accepted any more.
+    /// Marks the store as closed.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Called before anything is sent, waited for or locked: see [`ForkGuard`].
+    /// Returns an error in a forked child. Called before sending, waiting or locking: see [`ForkGuard`].
     pub(crate) fn check_fork(&self) -> Result<()> {
-        if self.process.in_forked_child() {
-            return Err(MiniStoreError::Forked { path: self.path.clone(), pid: self.process.id });
+        if self.fork_guard.in_forked_child() {
+            return Err(MiniStoreError::Forked { path: self.path.clone(), pid: self.fork_guard.id });
         }
         Ok(())
     }
 
-    /// Why nothing is accepted any more.
+    /// Returns why the store accepts no more requests.
     pub(crate) fn closed_error(&self) -> MiniStoreError {
         match self.poisoned() {
             Some(poisoned) => poisoned,
@@ -162,7 +162,7 @@ impl StoreStatus {
     }
 }
 
-/// Without all that is counted: it is part of every handle and every pending append.
+/// Omits the counters, because the status is part of every handle and every pending append.
 impl fmt::Debug for StoreStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreStatus")

@@ -1,4 +1,4 @@
-//! Waiting until a record is durable.
+//! The future that waits until a record is durable.
 
 use std::{
     future::Future,
@@ -7,20 +7,20 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{status::StoreStatus, watermark::Key};
+use super::{status::StoreStatus, watermark::WaiterKey};
 use crate::{
     Result,
     seeded_bugs::{Bug, seeded},
 };
 
-/// Resolves once a number is durable, or will not be.
+/// Resolves once a sequence number is durable, or with the reason why it never will be.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub(crate) struct WaitDurable {
     status: Arc<StoreStatus>,
     seq: u64,
-    /// Where its waker was left.
-    key: Option<Key>,
+    /// Identifies its waker, once that is registered.
+    key: Option<WaiterKey>,
 }
 
 impl WaitDurable {
@@ -28,15 +28,15 @@ impl WaitDurable {
         Self { status, seq, key: None }
     }
 
-    /// Whether it need not be waited for.
+    /// Returns the outcome, if it is known.
     fn outcome(&self) -> Option<Result<()>> {
         let watermark = &self.status.watermark;
-        // In this order: what was published before the end counts.
-        let ended = watermark.is_closed();
+        // In this order: a number that was published before the watermark closed counts.
+        let closed = watermark.is_closed();
         if watermark.durable_seq() >= self.seq {
             return Some(Ok(()));
         }
-        ended.then(|| Err(self.status.closed_error()))
+        closed.then(|| Err(self.status.closed_error()))
     }
 }
 
@@ -47,7 +47,7 @@ impl Future for WaitDurable {
         if let Some(outcome) = self.outcome() {
             return Poll::Ready(outcome);
         }
-        // Nobody would ever wake a fork.
+        // No thread of a forked child would ever wake this future.
         self.status.check_fork()?;
         self.key = Some(self.status.watermark.register(self.seq, self.key, context.waker()));
         if seeded(Bug::WaitSeqWithoutRecheck) {
@@ -59,9 +59,9 @@ impl Future for WaitDurable {
 
 impl Drop for WaitDurable {
     fn drop(&mut self) {
-        // In a fork the lock may be held by a thread that is not there.
+        // In a forked child the lock may be held by a thread that it does not have.
         if let Some(key) = self.key.take()
-            && !self.status.process.in_forked_child()
+            && !self.status.fork_guard.in_forked_child()
         {
             self.status.watermark.deregister(key);
         }

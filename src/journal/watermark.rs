@@ -1,7 +1,6 @@
-//! How far the journal is durable, and who waits for that to go on.
+//! The durable watermark: the highest durable sequence number, and the wakers of the tasks that wait for it to reach a number.
 //!
-//! Owns the durable sequence number and the wakers of those who wait for it to pass a number. Where nobody waits it costs
-//! the writer one load a commit. No waker is called under the lock.
+//! While no task waits, it costs the writer one load per commit. No waker is called under the lock.
 
 use std::{collections::BTreeMap, fmt, mem, task::Waker};
 
@@ -11,26 +10,26 @@ use crate::{
     sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
 };
 
-/// Nobody waits for any number.
+/// The value of `lowest_waited_seq` while no task waits.
 const NO_WAITER: u64 = u64::MAX;
 
-/// The number waited for, and which of those who wait for it.
-pub(super) type Key = (u64, u64);
+/// The sequence number that a task waits for, and the id of the task.
+pub(super) type WaiterKey = (u64, u64);
 
-/// The durable sequence number and who waits for it.
+/// The durable sequence number and the tasks that wait for it.
 pub(crate) struct DurableWatermark {
     durable_seq: AtomicU64,
-    /// The lowest number that somebody waits for.
+    /// The lowest sequence number that a task waits for.
     lowest_waited_seq: AtomicU64,
-    /// It will not go on.
-    ended: AtomicBool,
-    waiting: Mutex<Waiters>,
+    /// The watermark will not rise any more.
+    closed: AtomicBool,
+    waiters: Mutex<Waiters>,
 }
 
 #[derive(Default)]
 struct Waiters {
-    wakers: BTreeMap<Key, Waker>,
-    /// How many came so far: tells them apart.
+    wakers: BTreeMap<WaiterKey, Waker>,
+    /// Distinguishes the tasks that wait for the same number.
     next_waiter_id: u64,
 }
 
@@ -45,50 +44,50 @@ impl DurableWatermark {
         Self {
             durable_seq: AtomicU64::default(),
             lowest_waited_seq: AtomicU64::new(NO_WAITER),
-            ended: AtomicBool::default(),
-            waiting: Mutex::new(Waiters::default()),
+            closed: AtomicBool::default(),
+            waiters: Mutex::new(Waiters::default()),
         }
     }
 
-    /// The highest sequence number that is durable.
+    /// Returns the highest durable sequence number.
     pub(crate) fn durable_seq(&self) -> u64 {
         self.durable_seq.load(Ordering::SeqCst)
     }
 
-    /// Makes a number known; [`tell`](Self::notify_waiters) wakes those who wait for it.
+    /// Stores a new durable sequence number. Does not wake any task: see [`notify_waiters`](Self::notify_waiters).
     pub(crate) fn publish(&self, durable_seq: u64) {
         let before = self.durable_seq.swap(durable_seq, Ordering::SeqCst);
         debug_assert!(before <= durable_seq, "a durable sequence number went back");
     }
 
-    /// Wakes whoever waits for a number that is durable now.
+    /// Wakes the tasks that wait for a number that is durable now.
     pub(crate) fn notify_waiters(&self) {
-        // Either this sees what was wanted before the number was published, or whoever wants it sees the number.
+        // Sequentially consistent: either this load sees a registration, or the task that registers sees the published number.
         let durable_seq = self.durable_seq();
         if self.lowest_waited_seq.load(Ordering::SeqCst) <= durable_seq {
             self.wake(durable_seq);
         }
     }
 
-    /// It will not go on: wakes everybody.
+    /// Wakes all tasks: the watermark will not rise any more.
     pub(crate) fn close(&self) {
-        self.ended.store(true, Ordering::SeqCst);
+        self.closed.store(true, Ordering::SeqCst);
         if !seeded(Bug::CloseWithoutNotify) {
             self.wake(NO_WAITER);
         }
     }
 
-    /// Whether it has ended; the durable number that is read after that is the last.
+    /// Returns whether the watermark is closed. A durable number that is read after that is final.
     pub(super) fn is_closed(&self) -> bool {
-        self.ended.load(Ordering::SeqCst)
+        self.closed.load(Ordering::SeqCst)
     }
 
     fn wake(&self, up_to: u64) {
         let due = {
-            let mut waiting = self.waiting();
-            let later = waiting.wakers.split_off(&(up_to, u64::MAX));
-            let due = mem::replace(&mut waiting.wakers, later);
-            self.lowest_waited_seq.store(waiting.lowest(), Ordering::SeqCst);
+            let mut waiters = self.lock();
+            let later = waiters.wakers.split_off(&(up_to, u64::MAX));
+            let due = mem::replace(&mut waiters.wakers, later);
+            self.lowest_waited_seq.store(waiters.lowest(), Ordering::SeqCst);
             due
         };
         for waker in due.into_values() {
@@ -96,33 +95,33 @@ impl DurableWatermark {
         }
     }
 
-    /// Has `waker` called when `seq` is durable; `key` is where it was left before.
-    pub(super) fn register(&self, seq: u64, key: Option<Key>, waker: &Waker) -> Key {
+    /// Registers `waker` to be woken when `seq` is durable. Replaces the waker that was registered under `key`, if any.
+    pub(super) fn register(&self, seq: u64, key: Option<WaiterKey>, waker: &Waker) -> WaiterKey {
         let waker = waker.clone();
-        let mut waiting = self.waiting();
+        let mut waiters = self.lock();
         let key = key.unwrap_or_else(|| {
-            waiting.next_waiter_id += 1;
-            (seq, waiting.next_waiter_id)
+            waiters.next_waiter_id += 1;
+            (seq, waiters.next_waiter_id)
         });
-        let left_before = waiting.wakers.insert(key, waker);
-        self.lowest_waited_seq.store(waiting.lowest(), Ordering::SeqCst);
-        drop(waiting);
-        // Its owner's code may run.
-        drop(left_before);
+        let replaced = waiters.wakers.insert(key, waker);
+        self.lowest_waited_seq.store(waiters.lowest(), Ordering::SeqCst);
+        drop(waiters);
+        // After the lock is released, because dropping a waker may run a caller's code.
+        drop(replaced);
         key
     }
 
-    pub(super) fn deregister(&self, key: Key) {
-        let mut waiting = self.waiting();
-        let forgotten = waiting.wakers.remove(&key);
-        self.lowest_waited_seq.store(waiting.lowest(), Ordering::SeqCst);
-        drop(waiting);
-        // Its owner's code may run.
-        drop(forgotten);
+    pub(super) fn deregister(&self, key: WaiterKey) {
+        let mut waiters = self.lock();
+        let removed = waiters.wakers.remove(&key);
+        self.lowest_waited_seq.store(waiters.lowest(), Ordering::SeqCst);
+        drop(waiters);
+        // After the lock is released, because dropping a waker may run a caller's code.
+        drop(removed);
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiters> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

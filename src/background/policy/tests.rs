@@ -1,4 +1,4 @@
-//! The rules, held against a second way to say them, on every small journal.
+//! The policy, checked against a second formulation on generated small journals.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// An archived segment.
+/// A rotated segment.
 #[derive(Debug, Clone, Copy)]
-struct Segment {
+struct SegmentCase {
     records: u64,
     bytes: u64,
     age: u64,
-    /// The one behind it says where it begins.
-    ends: bool,
+    /// Whether the next segment stores its first sequence number.
+    end_is_known: bool,
 }
 
-/// A journal from record 1 on.
-fn firsts(segments: &[Segment]) -> Vec<u64> {
+/// Returns the first sequence numbers of the segments and of the active one, starting at 1.
+fn firsts(segments: &[SegmentCase]) -> Vec<u64> {
     let mut first = 1;
     let mut firsts = vec![first];
     for segment in segments {
@@ -27,47 +27,48 @@ fn firsts(segments: &[Segment]) -> Vec<u64> {
     firsts
 }
 
-/// Asks about the oldest segment until it stays, as the housekeeper does.
-fn deleted(rules: &RetentionPolicy, segments: &[Segment], active_bytes: u64) -> Vec<DeleteReason> {
+/// Deletes the oldest segment until the policy keeps it, as the background thread does.
+fn deleted(policy: &RetentionPolicy, segments: &[SegmentCase], active_bytes: u64) -> Vec<DeleteReason> {
     let firsts = firsts(segments);
-    let mut left = JournalSize {
+    let mut size = JournalSize {
         segments: segments.len() + 1,
         bytes: active_bytes + segments.iter().map(|segment| segment.bytes).sum::<u64>(),
     };
     let mut deleted = Vec::new();
     for (index, segment) in segments.iter().enumerate() {
-        let end = segment.ends.then(|| firsts[index + 1]);
+        let end = segment.end_is_known.then(|| firsts[index + 1]);
         let oldest = OldestSegment { first: firsts[index], end, age: Some(Duration::from_secs(segment.age)) };
-        let Some(why) = rules.delete_reason(left, &oldest) else { break };
-        deleted.push(why);
-        left = JournalSize { segments: left.segments - 1, bytes: left.bytes - segment.bytes };
+        let Some(reason) = policy.delete_reason(size, &oldest) else { break };
+        deleted.push(reason);
+        size = JournalSize { segments: size.segments - 1, bytes: size.bytes - segment.bytes };
     }
     deleted
 }
 
-/// The same, said at once: as many as the most demanding rule wants, but not past what is held.
-fn expected(rules: &RetentionPolicy, segments: &[Segment], active_bytes: u64) -> usize {
-    let RetentionPolicy { limits, trimmed_before, lowest_hold } = *rules;
+/// Computes the same at once: as many segments as the most demanding limit wants, up to the first one that is held.
+fn expected(policy: &RetentionPolicy, segments: &[SegmentCase], active_bytes: u64) -> usize {
+    let RetentionPolicy { limits, trimmed_before, lowest_hold } = *policy;
     let ends = &firsts(segments)[1..];
-    let bytes_behind =
+    let bytes_from =
         |count: usize| active_bytes + segments[count..].iter().map(|segment| segment.bytes).sum::<u64>();
-    let may_go =
-        |index: usize| lowest_hold == u64::MAX || (segments[index].ends && ends[index] <= lowest_hold);
+    let may_delete = |index: usize| {
+        lowest_hold == u64::MAX || (segments[index].end_is_known && ends[index] <= lowest_hold)
+    };
     let wanted = |index: usize| {
         segments.len() + 1 - index > limits.max_segments
-            || bytes_behind(index) > limits.max_total_bytes
+            || bytes_from(index) > limits.max_total_bytes
             || segments[index].age > limits.max_age.as_secs()
-            || (segments[index].ends && ends[index] <= trimmed_before)
+            || (segments[index].end_is_known && ends[index] <= trimmed_before)
     };
-    (0..segments.len()).take_while(|&index| wanted(index) && may_go(index)).count()
+    (0..segments.len()).take_while(|&index| wanted(index) && may_delete(index)).count()
 }
 
-fn segment() -> impl Strategy<Value = Segment> {
+fn segment() -> impl Strategy<Value = SegmentCase> {
     (1..4_u64, 1..5_u64, 0..4_u64, prop::bool::weighted(0.8))
-        .prop_map(|(records, bytes, age, ends)| Segment { records, bytes, age, ends })
+        .prop_map(|(records, bytes, age, end_is_known)| SegmentCase { records, bytes, age, end_is_known })
 }
 
-fn rules() -> impl Strategy<Value = RetentionPolicy> {
+fn policy() -> impl Strategy<Value = RetentionPolicy> {
     let limits = (
         prop_oneof![Just(usize::MAX), 1..6_usize],
         prop_oneof![Just(u64::MAX), 1..20_u64],
@@ -88,42 +89,42 @@ proptest! {
 
     #[test]
     fn oldest_unheld_segments_are_selected(
-        rules in rules(),
+        policy in policy(),
         segments in prop::collection::vec(segment(), 0..6),
         active_bytes in 0..5_u64,
     ) {
-        let deleted = deleted(&rules, &segments, active_bytes);
-        prop_assert_eq!(deleted.len(), expected(&rules, &segments, active_bytes));
+        let deleted = deleted(&policy, &segments, active_bytes);
+        prop_assert_eq!(deleted.len(), expected(&policy, &segments, active_bytes));
     }
 
     #[test]
-    fn no_record_that_is_held_goes(
-        rules in rules(),
+    fn held_records_are_never_deleted(
+        policy in policy(),
         segments in prop::collection::vec(segment(), 0..6),
     ) {
-        let gone = deleted(&rules, &segments, 1).len();
-        prop_assert!(gone == 0 || firsts(&segments)[gone] <= rules.lowest_hold);
+        let count = deleted(&policy, &segments, 1).len();
+        prop_assert!(count == 0 || firsts(&segments)[count] <= policy.lowest_hold);
     }
 }
 
 const KEEP: RetentionLimits =
     RetentionLimits { max_segments: usize::MAX, max_total_bytes: u64::MAX, max_age: Duration::MAX };
 
-/// Three segments of ten records, the oldest first.
-const THREE: [Segment; 3] = [
-    Segment { records: 10, bytes: 5, age: 30, ends: true },
-    Segment { records: 10, bytes: 5, age: 20, ends: true },
-    Segment { records: 10, bytes: 5, age: 10, ends: true },
+/// Three segments of ten records, oldest first.
+const THREE: [SegmentCase; 3] = [
+    SegmentCase { records: 10, bytes: 5, age: 30, end_is_known: true },
+    SegmentCase { records: 10, bytes: 5, age: 20, end_is_known: true },
+    SegmentCase { records: 10, bytes: 5, age: 10, end_is_known: true },
 ];
 
 #[test]
-fn by_default_everything_is_kept() {
-    let rules = RetentionPolicy { limits: KEEP, trimmed_before: 0, lowest_hold: u64::MAX };
-    assert_eq!(deleted(&rules, &THREE, 5), []);
+fn no_limits_keep_every_segment() {
+    let policy = RetentionPolicy { limits: KEEP, trimmed_before: 0, lowest_hold: u64::MAX };
+    assert_eq!(deleted(&policy, &THREE, 5), []);
 }
 
 #[test]
-fn each_rule_says_why() {
+fn each_limit_reports_its_reason() {
     let of = |limits, trimmed_before| RetentionPolicy { limits, trimmed_before, lowest_hold: u64::MAX };
     assert_eq!(deleted(&of(KEEP, 21), &THREE, 5), [DeleteReason::Trimmed; 2]);
     assert_eq!(deleted(&of(KEEP, 20), &THREE, 5), [DeleteReason::Trimmed; 1]);
@@ -139,9 +140,9 @@ fn each_rule_says_why() {
         deleted(&of(RetentionLimits { max_age: Duration::from_secs(20), ..KEEP }, 0), &THREE, 5),
         [DeleteReason::Age]
     );
-    let released_first = of(RetentionLimits { max_segments: 1, ..KEEP }, 11);
+    let first_trimmed = of(RetentionLimits { max_segments: 1, ..KEEP }, 11);
     assert_eq!(
-        deleted(&released_first, &THREE, 5),
+        deleted(&first_trimmed, &THREE, 5),
         [DeleteReason::Trimmed, DeleteReason::Count, DeleteReason::Count]
     );
 }
@@ -149,20 +150,20 @@ fn each_rule_says_why() {
 #[test]
 fn hold_overrides_every_rule() {
     let limits = RetentionLimits { max_segments: 1, max_total_bytes: 1, max_age: Duration::from_secs(1) };
-    for (lowest_hold, gone) in [(0, 0), (1, 0), (10, 0), (11, 1), (20, 1), (21, 2), (31, 3), (u64::MAX, 3)] {
-        let rules = RetentionPolicy { limits, trimmed_before: 1000, lowest_hold };
-        assert_eq!(deleted(&rules, &THREE, 5).len(), gone, "held from {lowest_hold}");
+    for (lowest_hold, count) in [(0, 0), (1, 0), (10, 0), (11, 1), (20, 1), (21, 2), (31, 3), (u64::MAX, 3)] {
+        let policy = RetentionPolicy { limits, trimmed_before: 1000, lowest_hold };
+        assert_eq!(deleted(&policy, &THREE, 5).len(), count, "held from {lowest_hold}");
     }
 }
 
 #[test]
 fn segment_with_unknown_end_is_held() {
-    let unknown = THREE.map(|segment| Segment { ends: false, ..segment });
+    let unknown = THREE.map(|segment| SegmentCase { end_is_known: false, ..segment });
     let one_left = RetentionLimits { max_segments: 1, ..KEEP };
-    let rules = RetentionPolicy { limits: KEEP, trimmed_before: 1000, lowest_hold: u64::MAX };
-    assert_eq!(deleted(&rules, &unknown, 5), []);
-    let rules = RetentionPolicy { limits: one_left, trimmed_before: 0, lowest_hold: 1000 };
-    assert_eq!(deleted(&rules, &unknown, 5), []);
-    let rules = RetentionPolicy { limits: one_left, trimmed_before: 0, lowest_hold: u64::MAX };
-    assert_eq!(deleted(&rules, &unknown, 5), [DeleteReason::Count; 3]);
+    let policy = RetentionPolicy { limits: KEEP, trimmed_before: 1000, lowest_hold: u64::MAX };
+    assert_eq!(deleted(&policy, &unknown, 5), []);
+    let policy = RetentionPolicy { limits: one_left, trimmed_before: 0, lowest_hold: 1000 };
+    assert_eq!(deleted(&policy, &unknown, 5), []);
+    let policy = RetentionPolicy { limits: one_left, trimmed_before: 0, lowest_hold: u64::MAX };
+    assert_eq!(deleted(&policy, &unknown, 5), [DeleteReason::Count; 3]);
 }
