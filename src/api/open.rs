@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::{JournalOptions, MiniStore, Result, sync::block_on};
+use crate::{JournalOptions, MiniStore, MiniStoreOptions, Result, sync::block_on};
 
 impl JournalOptions {
     /// Opens the journal at `path` for writing. Creates it and its parent directories where they are missing, and recovers it
-    /// after a crash ([`open_report`](MiniStore::open_report) has what was done).
+    /// after a crash ([`open_report`](MiniStore::open_report) returns what it did).
     ///
     /// All work runs on the journal's own threads: the calling thread is not blocked.
     ///
@@ -17,8 +17,8 @@ impl JournalOptions {
     /// * [`MissingInitialState`](MiniStoreError::MissingInitialState): the file is not a journal.
     /// * [`Locked`](MiniStoreError::Locked): another writer has it open.
     /// * [`Corrupt`](MiniStoreError::Corrupt): acknowledged data is damaged; nothing was changed.
-    /// * [`BackendUnavailable`](MiniStoreError::BackendUnavailable): io_uring was asked for and is refused.
-    /// * [`Io`](MiniStoreError::Io): the operating system refused something.
+    /// * [`BackendUnavailable`](MiniStoreError::BackendUnavailable): io_uring was requested and is not available.
+    /// * [`Io`](MiniStoreError::Io): a system call failed.
     pub async fn open<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
         MiniStore::open_with(self, path.as_ref()).await
     }
@@ -30,5 +30,16 @@ impl JournalOptions {
     /// As [`open`](Self::open).
     pub fn open_blocking<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
         block_on(self.open(path))
+    }
+}
+
+impl MiniStoreOptions {
+    /// Opens the journal at `path`, creating it and its parent directories where they are missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalOptions::open`].
+    pub async fn open<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
+        JournalOptions::from(self).open(path).await
     }
 }

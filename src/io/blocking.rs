@@ -1,10 +1,13 @@
+//! Commits with blocking system calls on the writer thread.
+
 use std::{io, os::unix::fs::FileExt};
 
 use super::{
     CommitBuffer, CommitError, SyncKind,
-    commit_files::{CommitFiles, FileBackend},
+    file_backend::{CommitFiles, FileBackend},
 };
 
+/// The [`CommitBackend`](super::CommitBackend) that blocks in each write and sync.
 #[derive(Debug, Default)]
 pub(crate) struct BlockingBackend {
     files: CommitFiles,
@@ -23,17 +26,17 @@ impl FileBackend for BlockingBackend {
         &mut self,
         buffer: &mut CommitBuffer,
         offset: u64,
-        meanwhile: Option<&mut dyn FnMut()>,
+        overlapped: Option<&mut dyn FnMut()>,
     ) -> Result<(), CommitError> {
-        if let Some(meanwhile) = meanwhile {
-            meanwhile();
+        if let Some(overlapped) = overlapped {
+            overlapped();
         }
         let commit_file = self.files.attached()?;
         let (file, bytes) = (&commit_file.file, buffer.bytes());
         let written = loop {
             match file.write_at(bytes, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                written => break written.map_err(CommitError::of_write)?,
+                written => break written.map_err(CommitError::from_write)?,
             }
         };
         if written < bytes.len() {

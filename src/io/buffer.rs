@@ -8,10 +8,10 @@ const BLOCK: usize = BLOCK_BYTES as usize;
 
 /// Bytes that begin at an address that is a multiple of [`BLOCK_BYTES`].
 ///
-/// A plain `Vec` with a block to spare: the bytes begin at the first aligned address in it.
+/// A plain `Vec` with one block of extra capacity: the bytes begin at the first aligned address in it.
 pub(crate) struct CommitBuffer {
     storage: Vec<u8>,
-    /// Where in `storage` the bytes begin.
+    /// The index in `storage` of the first byte.
     start: usize,
 }
 
@@ -50,12 +50,12 @@ impl CommitBuffer {
         self.storage.resize(self.start + len, byte);
     }
 
-    /// Keeps the bytes from `from` on, at the front.
+    /// Removes the first `from` bytes.
     pub(crate) fn keep_from(&mut self, from: usize) {
         self.storage.drain(self.start..self.start + from);
     }
 
-    /// Gives back memory that one large group needed.
+    /// Frees memory that one large group needed, down to a capacity of `bytes`.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         if self.storage.capacity() > bytes + BLOCK {
             let mut smaller = Self::with_capacity(bytes.max(self.len()));
@@ -79,10 +79,10 @@ impl fmt::Debug for CommitBuffer {
     }
 }
 
-/// The first aligned place in memory that has a block to spare.
+/// Returns the index of the first aligned address.
 fn aligned_start(storage: &[u8]) -> usize {
-    let misplaced = storage.as_ptr().addr() % BLOCK;
-    if misplaced == 0 { 0 } else { BLOCK - misplaced }
+    let excess = storage.as_ptr().addr() % BLOCK;
+    if excess == 0 { 0 } else { BLOCK - excess }
 }
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_stay_aligned_and_whole_as_the_buffer_grows_and_shrinks() {
+    fn buffer_resize_keeps_bytes_aligned_and_complete() {
         let mut buffer = CommitBuffer::with_capacity(10);
         let mut expected = Vec::new();
         for round in 0..2000u32 {

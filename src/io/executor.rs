@@ -1,5 +1,5 @@
-//! What runs the work beside the commits. A real disk has a thread for it; a simulated one runs it step by step,
-//! between the commits' own operations.
+//! The executor of background work. With the file system of the operating system it is a thread; a simulated file system
+//! runs the work step by step, between the operations of the commits.
 
 use std::{fmt, io};
 
@@ -9,21 +9,21 @@ use crate::sync::{
     unbounded,
 };
 
-/// A piece of work. Dropped without being run where nothing runs it any more.
+/// A unit of background work. Dropped without being run after the executor has ended.
 pub(crate) type Task = Box<dyn FnOnce() + Send>;
 
-/// Runs tasks one at a time, in the order given, beside whoever gives them.
+/// Runs tasks one at a time, in the order of their submission, concurrently with the thread that submits them.
 pub(crate) trait Executor: Send + fmt::Debug {
     fn run(&mut self, task: Task);
 
-    /// Whoever calls is about to wait for the oldest task that is not done.
+    /// Called before the writer waits for the oldest task that is not done.
     fn before_wait(&mut self) {}
 
     /// Waits until all tasks are done.
     fn finish(&mut self);
 }
 
-/// A thread of its own.
+/// The background thread.
 #[derive(Debug)]
 pub(crate) struct ThreadExecutor {
     tasks: Option<Sender<Task>>,

@@ -1,4 +1,5 @@
-//! A disk that counts, holds back, fails and fills up on command, around the real one. For tests.
+//! A wrapper around the file system of the operating system that counts operations, blocks them, fails them and runs full on
+//! command. For tests.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -16,10 +17,10 @@ use rustix::io::Errno;
 
 use super::{BackendKind, BlockingBackend, CommitBackend, FileSystem, OsFileSystem, UringBackend};
 
-/// A test that waits longer than this hangs.
-const HANG: Duration = Duration::from_secs(60);
+/// A test that waits longer than this has failed.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is done to a disk.
+/// The kind of an operation on a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Op {
     Create,
@@ -36,7 +37,7 @@ pub(crate) enum Op {
     Open,
     /// Lists a directory.
     List,
-    /// Looks at the file that is committed to.
+    /// Reads the length or the identity of the file that is committed to.
     Stat,
     /// Locks a file.
     Lock,
@@ -44,50 +45,53 @@ pub(crate) enum Op {
 
 /// An operation that is about to be made.
 #[derive(Debug)]
-pub(crate) struct Event<'a> {
+pub(crate) struct FaultEvent<'a> {
     pub(crate) op: Op,
-    /// The file or directory; where it goes, for a rename.
+    /// The file or directory; the new name, for a rename.
     pub(crate) path: &'a Path,
-    /// What is to be written, and where.
+    /// The offset and the bytes of a write.
     pub(crate) write: Option<(u64, &'a [u8])>,
 }
 
-type Hook = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
+/// Called before an operation.
+type Hook = Arc<dyn Fn(&FaultEvent<'_>) + Send + Sync>;
 
-/// The handle that tests hold; clones control the same disk.
+/// Controls the faults of a file system; clones control the same one.
 #[derive(Clone, Default)]
-pub(crate) struct FaultInjector(Arc<Control>);
+pub(crate) struct FaultInjector(Arc<Shared>);
 
 #[derive(Default)]
-struct Control {
-    state: Mutex<State>,
+struct Shared {
+    state: Mutex<FaultState>,
     changed: Condvar,
-    /// Held while a hook looks and the operation is made, so that it sees the disk between two operations.
-    turn: Mutex<()>,
+    /// Locked while a hook runs and its operation is made, so that the hook sees the disk between two operations.
+    operation: Mutex<()>,
 }
 
 #[derive(Default)]
-struct State {
-    begun: HashMap<Op, u64>,
-    held: HashSet<Op>,
+struct FaultState {
+    started: HashMap<Op, u64>,
+    blocked: HashSet<Op>,
+    /// Operations that are waiting, by kind.
     waiting: HashMap<Op, u64>,
+    /// Operations that fail, by kind and number.
     failures: HashMap<(Op, u64), Errno>,
-    /// Operations that change something, so far.
+    /// The number of operations so far that change something.
     changes: u64,
-    /// From this many changes on, all fail.
+    /// The number of changes after which all fail.
     halt_at: Option<u64>,
     /// Bytes by which files may still grow.
-    room: Option<u64>,
+    space: Option<u64>,
     hook: Option<Hook>,
-    /// The disk renames without replacing only by links.
-    links: bool,
-    /// These fail until they are healed.
+    /// A rename that must not replace a file is unsupported.
+    links_only: bool,
+    /// Kinds of which every operation fails.
     broken: HashMap<Op, Errno>,
     /// Added to the clock.
-    passed: Duration,
+    clock_offset: Duration,
 }
 
-impl State {
+impl FaultState {
     fn failure(&self, op: Op, nth: u64) -> io::Result<()> {
         let errno = self.broken.get(&op).or_else(|| self.failures.get(&(op, nth)));
         errno.map_or(Ok(()), |&errno| Err(errno.into()))
@@ -99,7 +103,7 @@ impl FaultInjector {
         Self::default()
     }
 
-    pub(crate) fn disk(&self) -> Arc<dyn FileSystem> {
+    pub(crate) fn file_system(&self) -> Arc<dyn FileSystem> {
         let inner = OsFileSystem::default();
         Arc::new(wrap::FaultFileSystem { inner, faults: self.clone() })
     }
@@ -112,59 +116,59 @@ impl FaultInjector {
         Ok(Box::new(wrap::FaultBackend { inner, file: None, next: None, faults: self.clone() }))
     }
 
-    /// Refuses renames that must not replace, as some file systems do: a link and an unlink take their place.
+    /// Refuses renames that must not replace a file, as some file systems do.
     pub(crate) fn rename_only_by_links(&self) {
-        self.state().links = true;
+        self.state().links_only = true;
     }
 
     pub(crate) fn renames_only_by_links(&self) -> bool {
-        self.state().links
+        self.state().links_only
     }
 
-    /// How many of these were begun.
+    /// Returns the number of operations of this kind that were started.
     pub(crate) fn count(&self, op: Op) -> u64 {
-        self.state().begun.get(&op).copied().unwrap_or(0)
+        self.state().started.get(&op).copied().unwrap_or(0)
     }
 
-    /// Operations begun that change something.
+    /// Returns the number of operations that were started and change something.
     pub(crate) fn changes(&self) -> u64 {
         self.state().changes
     }
 
-    /// Holds these back before they are made, until they are released.
-    pub(crate) fn hold(&self, op: Op) {
-        self.state().held.insert(op);
+    /// Blocks operations of this kind before they are made, until [`unblock`](Self::unblock).
+    pub(crate) fn block(&self, op: Op) {
+        self.state().blocked.insert(op);
     }
 
-    pub(crate) fn release(&self, op: Op) {
-        self.state().held.remove(&op);
+    pub(crate) fn unblock(&self, op: Op) {
+        self.state().blocked.remove(&op);
         self.0.changed.notify_all();
     }
 
-    /// Waits until one is held back.
-    pub(crate) fn await_held(&self, op: Op) {
+    /// Waits until an operation of this kind is blocked.
+    pub(crate) fn wait_until_blocked(&self, op: Op) {
         drop(self.wait_while(|state| state.waiting.get(&op).is_none_or(|&count| count == 0)));
     }
 
-    /// Waits until so many were begun.
-    pub(crate) fn await_count(&self, op: Op, count: u64) {
-        drop(self.wait_while(|state| state.begun.get(&op).is_none_or(|&begun| begun < count)));
+    /// Waits until `count` operations of this kind were started.
+    pub(crate) fn wait_for_count(&self, op: Op, count: u64) {
+        drop(self.wait_while(|state| state.started.get(&op).is_none_or(|&started| started < count)));
     }
 
-    /// Fails the `nth` one from now: 1 is the next, 0 the one that is held back.
+    /// Fails the `nth` operation of this kind from now: 1 is the next, 0 the one that is blocked.
     pub(crate) fn fail(&self, op: Op, nth: u64, errno: Errno) {
         let mut state = self.state();
-        let nth = state.begun.get(&op).copied().unwrap_or(0) + nth;
+        let nth = state.started.get(&op).copied().unwrap_or(0) + nth;
         state.failures.insert((op, nth), errno);
     }
 
-    /// Fails all of these from now on.
-    pub(crate) fn break_down(&self, op: Op, errno: Errno) {
+    /// Fails all operations of this kind from now on.
+    pub(crate) fn fail_all(&self, op: Op, errno: Errno) {
         self.state().broken.insert(op, errno);
     }
 
-    /// Nothing fails any more.
-    pub(crate) fn heal(&self) {
+    /// Removes all failures.
+    pub(crate) fn clear_faults(&self) {
         let mut state = self.state();
         state.broken.clear();
         state.failures.clear();
@@ -172,17 +176,17 @@ impl FaultInjector {
 
     /// Advances the clock that intervals are measured by.
     pub(crate) fn advance_clock(&self, time: Duration) {
-        self.state().passed += time;
+        self.state().clock_offset += time;
     }
 
-    pub(super) fn passed(&self) -> Duration {
-        self.state().passed
+    pub(super) fn clock_offset(&self) -> Duration {
+        self.state().clock_offset
     }
 
-    /// Counts an operation that changes nothing; fails it where the test asked for a failure.
-    pub(super) fn look(&self, op: Op) -> io::Result<()> {
+    /// Counts an operation that changes nothing; fails it if the test asked for a failure.
+    pub(super) fn begin_read(&self, op: Op) -> io::Result<()> {
         let mut state = self.state();
-        let nth = state.begun.entry(op).or_default();
+        let nth = state.started.entry(op).or_default();
         *nth += 1;
         let nth = *nth;
         let failure = state.failure(op, nth);
@@ -191,56 +195,57 @@ impl FaultInjector {
         failure
     }
 
-    /// After so many more changes nothing can be changed any more, as after a crash. A write may be made in part.
-    pub(crate) fn halt_after(&self, changes: u64) {
+    /// Fails every change after `changes` more, as after a crash. The first write that fails is made in part.
+    pub(crate) fn fail_after(&self, changes: u64) {
         let mut state = self.state();
         state.halt_at = Some(state.changes + changes);
     }
 
-    /// Files may grow by so many bytes together; what is cut or removed is room again.
+    /// Limits by how many bytes all files together may grow; truncating and removing frees space.
     pub(crate) fn set_space_limit(&self, bytes: u64) {
-        self.state().room = Some(bytes);
+        self.state().space = Some(bytes);
     }
 
     pub(crate) fn clear_space_limit(&self) {
-        self.state().room = None;
+        self.state().space = None;
     }
 
-    /// Calls `hook` before each operation that changes something. No other is made meanwhile.
-    pub(crate) fn before_each(&self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) {
+    /// Calls `hook` before each operation that changes something. No other operation is made while it runs.
+    pub(crate) fn before_each(&self, hook: impl Fn(&FaultEvent<'_>) + Send + Sync + 'static) {
         self.state().hook = Some(Arc::new(hook));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FaultState> {
         self.0.state.lock().unwrap()
     }
 
-    fn wait_while(&self, condition: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
-        let (state, waited) = self.0.changed.wait_timeout_while(self.state(), HANG, condition).unwrap();
-        assert!(!waited.timed_out(), "a test hangs");
+    fn wait_while(&self, condition: impl FnMut(&mut FaultState) -> bool) -> MutexGuard<'_, FaultState> {
+        let (state, waited) =
+            self.0.changed.wait_timeout_while(self.state(), WAIT_TIMEOUT, condition).unwrap();
+        assert!(!waited.timed_out(), "a test waited too long");
         state
     }
 
-    /// Makes an operation, or fails as told.
-    fn run<T>(&self, event: &Event<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    /// Makes an operation, or fails it if the test asked for a failure.
+    fn run<T>(&self, event: &FaultEvent<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let hook = self.enter(event.op)?;
-        let _turn = hook.map(|hook| {
-            let turn = self.0.turn.lock().unwrap();
+        let _operation = hook.map(|hook| {
+            let operation = self.0.operation.lock().unwrap();
             hook(event);
-            turn
+            operation
         });
         act()
     }
 
     fn enter(&self, op: Op) -> io::Result<Option<Hook>> {
         let mut state = self.state();
-        let nth = state.begun.entry(op).or_default();
+        let nth = state.started.entry(op).or_default();
         *nth += 1;
         let nth = *nth;
         *state.waiting.entry(op).or_default() += 1;
         drop(state);
         self.0.changed.notify_all();
-        let mut state = self.wait_while(|state| state.held.contains(&op));
+        let mut state = self.wait_while(|state| state.blocked.contains(&op));
         *state.waiting.entry(op).or_default() -= 1;
         state.changes += 1;
         if state.halt_at.is_some_and(|halt_at| state.changes > halt_at) {
@@ -250,34 +255,34 @@ impl FaultInjector {
         Ok(state.hook.clone())
     }
 
-    /// Whether the operation that just failed was the first that was halted.
+    /// Returns whether the operation that just failed was the first after the halt.
     fn is_halting(&self) -> bool {
         let state = self.state();
         state.halt_at.is_some_and(|halt_at| state.changes == halt_at + 1)
     }
 
-    /// How many of `bytes` there is room for.
-    fn take_room(&self, bytes: u64) -> u64 {
+    /// Takes disk space for `bytes` bytes; returns how many of them it got.
+    fn take_space(&self, bytes: u64) -> u64 {
         let mut state = self.state();
-        let Some(room) = &mut state.room else { return bytes };
-        let granted = bytes.min(*room);
-        *room -= granted;
+        let Some(space) = &mut state.space else { return bytes };
+        let granted = bytes.min(*space);
+        *space -= granted;
         granted
     }
 
-    fn give_room_back(&self, bytes: u64) {
-        if let Some(room) = &mut self.state().room {
-            *room += bytes;
+    fn free_space(&self, bytes: u64) {
+        if let Some(space) = &mut self.state().space {
+            *space += bytes;
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.state().room != Some(0)
+    fn has_space(&self) -> bool {
+        self.state().space != Some(0)
     }
 }
 
 impl fmt::Debug for FaultInjector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Faults").finish_non_exhaustive()
+        f.debug_struct("FaultInjector").finish_non_exhaustive()
     }
 }

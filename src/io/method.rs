@@ -1,4 +1,4 @@
-//! How commits to a file are made durable: which flags the file is opened with, and what follows a write.
+//! How commits to a file are made durable: the flags that the file is opened with, and the sync after a write.
 //!
 //! Owns the decision, and the list of file systems on which `O_DIRECT` and `O_DSYNC` are trusted. Does no I/O except
 //! for asking the kernel which file system a file is on.
@@ -8,7 +8,7 @@ use std::{fmt, fs::File};
 use rustix::fs::{OFlags, fstatfs};
 
 use crate::{
-    options::SyncMode,
+    options::{JournalOptions, SyncMode},
     seeded_bugs::{Bug, seeded},
 };
 
@@ -42,7 +42,7 @@ impl fmt::Display for SyncKind {
 pub(crate) struct CommitOptions {
     pub(crate) direct: bool,
     pub(crate) sync: SyncMode,
-    /// Trusts `O_DIRECT` and `O_DSYNC` on every file system. For tests that need a faulty one.
+    /// Trusts `O_DIRECT` and `O_DSYNC` on every file system. Used by tests that need a faulty one.
     pub(crate) trust_file_system: bool,
 }
 
@@ -65,7 +65,7 @@ impl CommitMethod {
         Self { direct: false, sync: SyncKind::Fdatasync, ..self }
     }
 
-    /// The flags that a file is opened with.
+    /// Returns the flags that a file is opened with.
     pub(super) fn open_flags(self) -> OFlags {
         let mut flags = OFlags::empty();
         flags.set(OFlags::DIRECT, self.direct);
@@ -75,11 +75,18 @@ impl CommitMethod {
 }
 
 impl CommitOptions {
+    /// Returns the options for a segment with or without checksums. Only preallocated segments, which have checksums, are
+    /// written directly.
+    pub(crate) fn for_segment(options: &JournalOptions, checksums: bool) -> Self {
+        let &JournalOptions { direct_io, preallocate, sync_mode: sync, trust_file_system, .. } = options;
+        Self { direct: direct_io && preallocate && checksums, sync, trust_file_system }
+    }
+
     /// Returns the method for a file, given whether its file system is trusted.
     ///
-    /// `O_DSYNC` is never relied on anywhere else, even if it was asked for: the kernel's FUSE code ignores it for
+    /// `O_DSYNC` is never relied on elsewhere, even if the options ask for it: the kernel's FUSE code ignores it for
     /// asynchronous direct writes, and for every direct write to a file that the server opened with `FOPEN_DIRECT_IO`;
-    /// overlayfs does not say what is below it.
+    /// overlayfs does not report the file system below it.
     pub(crate) fn method(self, trusted: bool) -> CommitMethod {
         if !(trusted || self.trust_file_system || seeded(Bug::TrustEveryFileSystem)) {
             return CommitMethod::BUFFERED;
@@ -101,8 +108,8 @@ impl CommitOptions {
     }
 }
 
-/// Whether the file is on a file system whose direct writes honour `O_DSYNC`, asynchronous ones included. `false` where
-/// the kernel does not say.
+/// Returns whether the file is on a file system whose direct writes honour `O_DSYNC`, asynchronous ones included; `false` if
+/// the kernel does not report the file system.
 pub(super) fn is_trusted(file: &File) -> bool {
     // `f_type` is signed on some architectures: only its 32 bits are the number.
     fstatfs(file).is_ok_and(|found| matches!(found.f_type as u32, EXT4_MAGIC | XFS_MAGIC | BTRFS_MAGIC))

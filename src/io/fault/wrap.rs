@@ -1,4 +1,4 @@
-//! Disk, files and lane, each asking [`FaultInjector`] before it does what it is told.
+//! The file system, its files and its commit backend. Each calls [`FaultInjector`] before it makes an operation.
 
 use std::{
     ffi::OsString,
@@ -15,13 +15,13 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{Event, FaultInjector, Op};
+use super::{FaultEvent, FaultInjector, Op};
 use crate::{
     BackendKind,
     format::scan::ReadAt,
     io::{
         CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor, FileHandle, FileId,
-        FileKind, FileSystem, HeldDir, LockFile, OpenMode, OsFileSystem,
+        FileKind, FileSystem, LockFile, OpenDir, OpenMode, OsFileSystem,
     },
 };
 
@@ -33,7 +33,7 @@ pub(super) struct FaultFileSystem {
 
 impl FaultFileSystem {
     fn run<T>(&self, op: Op, path: &Path, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.faults.run(&Event { op, path, write: None }, act)
+        self.faults.run(&FaultEvent { op, path, write: None }, act)
     }
 }
 
@@ -58,11 +58,11 @@ impl FileSystem for FaultFileSystem {
         let open = || self.inner.open(path, how);
         let inner = match how {
             OpenMode::ReadOnly | OpenMode::ReadWrite => {
-                self.faults.look(Op::Open)?;
+                self.faults.begin_read(Op::Open)?;
                 open()?
             }
             OpenMode::CreateNew => self.run(Op::Create, path, || {
-                if self.faults.has_room() { open() } else { Err(Errno::NOSPC.into()) }
+                if self.faults.has_space() { open() } else { Err(Errno::NOSPC.into()) }
             })?,
         };
         Ok(Arc::new(FaultHandle { inner, path: path.into(), faults: self.faults.clone() }))
@@ -72,15 +72,15 @@ impl FileSystem for FaultFileSystem {
         self.run(Op::Rename, to, || self.inner.rename(from, to))
     }
 
-    fn hold_dir(&self, dir: &Path) -> io::Result<HeldDir> {
-        self.inner.hold_dir(dir)
+    fn keep_dir_open(&self, dir: &Path) -> io::Result<OpenDir> {
+        self.inner.keep_dir_open(dir)
     }
 
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
         if self.faults.renames_only_by_links() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        self.run(Op::Rename, to, || self.inner.rename_new(from, to))
+        self.run(Op::Rename, to, || self.inner.rename_noreplace(from, to))
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -91,16 +91,16 @@ impl FileSystem for FaultFileSystem {
         self.inner.id_at(path)
     }
 
-    fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
-        self.faults.look(Op::Stat)?;
-        self.inner.named(path)
+    fn id_and_len(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
+        self.faults.begin_read(Op::Stat)?;
+        self.inner.id_and_len(path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.run(Op::Remove, path, || {
             let freed = fs::metadata(path)?.len();
             self.inner.remove(path)?;
-            self.faults.give_room_back(freed);
+            self.faults.free_space(freed);
             Ok(())
         })
     }
@@ -110,12 +110,12 @@ impl FileSystem for FaultFileSystem {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
-        self.faults.look(Op::List)?;
+        self.faults.begin_read(Op::List)?;
         self.inner.list(dir)
     }
 
     fn elapsed(&self) -> Duration {
-        self.inner.elapsed() + self.faults.passed()
+        self.inner.elapsed() + self.faults.clock_offset()
     }
 
     fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {
@@ -130,14 +130,14 @@ impl FileSystem for FaultFileSystem {
 #[derive(Debug)]
 struct FaultHandle {
     inner: Arc<dyn FileHandle>,
-    /// The name it was opened by.
+    /// The path that it was opened with.
     path: PathBuf,
     faults: FaultInjector,
 }
 
 impl FaultHandle {
     fn run(&self, op: Op, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        self.faults.run(&Event { op, path: &self.path, write: None }, act)
+        self.faults.run(&FaultEvent { op, path: &self.path, write: None }, act)
     }
 }
 
@@ -153,7 +153,7 @@ impl FileHandle for FaultHandle {
     }
 
     fn len_if_linked(&self) -> io::Result<Option<u64>> {
-        self.faults.look(Op::Stat)?;
+        self.faults.begin_read(Op::Stat)?;
         self.inner.len_if_linked()
     }
 
@@ -166,7 +166,7 @@ impl FileHandle for FaultHandle {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let event = Event { op: Op::Write, path: &self.path, write: Some((offset, bytes)) };
+        let event = FaultEvent { op: Op::Write, path: &self.path, write: Some((offset, bytes)) };
         let outcome = self.faults.run(&event, || {
             let granted = granted(&self.faults, self.inner.len()?, offset, bytes);
             self.inner.write_at(granted, offset)?;
@@ -181,11 +181,11 @@ impl FileHandle for FaultHandle {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.run(Op::SetLen, || {
             let before = self.inner.len()?;
-            if self.faults.take_room(len.saturating_sub(before)) < len.saturating_sub(before) {
+            if self.faults.take_space(len.saturating_sub(before)) < len.saturating_sub(before) {
                 return Err(Errno::NOSPC.into());
             }
             self.inner.set_len(len)?;
-            self.faults.give_room_back(before.saturating_sub(len));
+            self.faults.free_space(before.saturating_sub(len));
             Ok(())
         })
     }
@@ -195,7 +195,7 @@ impl FileHandle for FaultHandle {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        self.faults.look(Op::Lock)?;
+        self.faults.begin_read(Op::Lock)?;
         self.inner.try_lock()
     }
 
@@ -207,21 +207,21 @@ impl FileHandle for FaultHandle {
 #[derive(Debug)]
 pub(super) struct FaultBackend {
     pub(super) inner: Box<dyn CommitBackend>,
-    /// The file attached.
+    /// The attached file.
     pub(super) file: Option<File>,
-    /// The file prepared.
+    /// The prepared file.
     pub(super) next: Option<File>,
     pub(super) faults: FaultInjector,
 }
 
 impl CommitBackend for FaultBackend {
-    fn hold_dir(&mut self, dir: HeldDir) {
-        self.inner.hold_dir(dir);
+    fn keep_dir_open(&mut self, dir: OpenDir) {
+        self.inner.keep_dir_open(dir);
     }
 
     fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
         let faults = self.faults.clone();
-        faults.run(&Event { op: Op::Attach, path, write: None }, || {
+        faults.run(&FaultEvent { op: Op::Attach, path, write: None }, || {
             self.file = Some(File::options().write(true).open(path)?);
             self.inner.attach(path, options)
         })
@@ -232,7 +232,7 @@ impl CommitBackend for FaultBackend {
     }
 
     fn prepare(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
-        self.faults.look(Op::Attach)?;
+        self.faults.begin_read(Op::Attach)?;
         self.next = Some(File::options().write(true).open(path)?);
         self.inner.prepare(path, options)
     }
@@ -250,7 +250,7 @@ impl CommitBackend for FaultBackend {
         let (Self { inner, file, faults, .. }, bytes) = (self, buffer.bytes().to_vec());
         let file = file.as_ref().ok_or_else(|| CommitError::Failed(Errno::BADF.into()))?;
         let path = name_of(file).map_err(CommitError::Failed)?;
-        let event = Event { op: Op::Commit, path: &path, write: Some((offset, &bytes)) };
+        let event = FaultEvent { op: Op::Commit, path: &path, write: Some((offset, &bytes)) };
         let made = faults.run(&event, || {
             let granted = granted(faults, file.metadata()?.len(), offset, &bytes);
             if granted.len() < bytes.len() {
@@ -259,25 +259,26 @@ impl CommitBackend for FaultBackend {
             }
             Ok(inner.commit(buffer, offset))
         });
-        made.unwrap_or_else(|error| Err(CommitError::of_write(error)))
+        made.unwrap_or_else(|error| Err(CommitError::from_write(error)))
     }
 }
 
-/// The name it has now. Where it was given by a link, the kernel still knows the one that the file was opened by.
+/// Returns the path that a file has now. After a rename by links the kernel still shows the path that the file was opened
+/// with, so the directory is searched for its inode.
 fn name_of(file: &File) -> io::Result<PathBuf> {
     let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     if path.exists() {
         return Ok(path);
     }
-    let number = file.metadata()?.ino();
+    let inode = file.metadata()?.ino();
     let mut entries = fs::read_dir(path.parent().unwrap_or(Path::new("/")))?.filter_map(Result::ok);
-    let named = entries.find(|entry| entry.metadata().is_ok_and(|meta| meta.ino() == number));
+    let named = entries.find(|entry| entry.metadata().is_ok_and(|meta| meta.ino() == inode));
     Ok(named.map_or(path, |entry| entry.path()))
 }
 
-/// What of `bytes` there is room for in a file of `len` bytes.
+/// Returns the part of `bytes` for which there is disk space, in a file of `len` bytes.
 fn granted<'a>(faults: &FaultInjector, len: u64, offset: u64, bytes: &'a [u8]) -> &'a [u8] {
     let growth = (offset + bytes.len() as u64).saturating_sub(len);
-    let missing = growth - faults.take_room(growth);
+    let missing = growth - faults.take_space(growth);
     &bytes[..bytes.len() - (missing as usize).min(bytes.len())]
 }

@@ -1,17 +1,20 @@
-//! The files of a commit path, handled alike by every backend: the one that commits go to, and the one prepared for later.
+//! [`FileBackend`]: the part of a [`CommitBackend`] that differs between system calls. The handling of its files is shared:
+//! the one that commits go to, and the one prepared for the next segment.
 
 use std::{fmt, io, path::Path};
 
 use super::{
-    CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, HeldDir, files::CommitFile,
+    CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, OpenDir, commit_file::CommitFile,
 };
 
+/// The open files of a backend.
 #[derive(Debug, Default)]
 pub(crate) struct CommitFiles {
-    /// Where files are looked up.
-    dir: HeldDir,
+    /// The directory in which files are looked up.
+    dir: OpenDir,
+    /// The file that commits go to.
     attached: Option<CommitFile>,
-    /// Opened for later.
+    /// The file that [`CommitBackend::switch`] directs commits to.
     next: Option<CommitFile>,
 }
 
@@ -22,23 +25,23 @@ impl CommitFiles {
     }
 }
 
-/// A commit path to files of the operating system: a [`CommitBackend`] that says only how bytes are written and synced.
+/// A [`CommitBackend`] for files of the operating system. Implements only how bytes are written and synced.
 pub(crate) trait FileBackend: fmt::Debug {
     fn files(&self) -> &CommitFiles;
 
     fn files_mut(&mut self) -> &mut CommitFiles;
 
-    /// Writes the buffer's bytes at `offset` of the attached file and makes them durable. Calls `meanwhile` once.
+    /// Writes the buffer's bytes at `offset` of the attached file and makes them durable. Calls `overlapped` once.
     fn make_durable(
         &mut self,
         buffer: &mut CommitBuffer,
         offset: u64,
-        meanwhile: Option<&mut dyn FnMut()>,
+        overlapped: Option<&mut dyn FnMut()>,
     ) -> Result<(), CommitError>;
 }
 
-impl<L: FileBackend> CommitBackend for L {
-    fn hold_dir(&mut self, dir: HeldDir) {
+impl<B: FileBackend> CommitBackend for B {
+    fn keep_dir_open(&mut self, dir: OpenDir) {
         self.files_mut().dir = dir;
     }
 
@@ -76,8 +79,8 @@ impl<L: FileBackend> CommitBackend for L {
         &mut self,
         buffer: &mut CommitBuffer,
         offset: u64,
-        meanwhile: &mut dyn FnMut(),
+        overlapped: &mut dyn FnMut(),
     ) -> Result<(), CommitError> {
-        self.make_durable(buffer, offset, Some(meanwhile))
+        self.make_durable(buffer, offset, Some(overlapped))
     }
 }

@@ -1,191 +1,26 @@
 //! The options of a journal. Every limit has its unit in its name; all are checked in one place,
 //! [`JournalOptions::validate`].
 
-use std::{fmt, path::Path, str::FromStr, time::Duration};
+mod choices;
+mod legacy;
+mod validate;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    MiniStore, MiniStoreError, Result,
-    io::{CommitOptions, DEFAULT_FILE_MODE},
-};
+pub use choices::{Backend, RecoveryPolicy, SyncMode};
+pub use legacy::MiniStoreOptions;
 
 /// 1 MiB, in bytes.
 const MIB: u64 = 1024 * 1024;
 
-/// No record, batch or line may be larger, whatever the options say: one write of it stays well inside what a
-/// single system call takes (2 GiB on Linux).
+/// The most bytes of a record, a batch or a line, whatever the options say: one write of it stays well below the limit of a
+/// single system call (2 GiB on Linux).
 pub(crate) const LINE_BYTES_LIMIT: u64 = 1024 * MIB;
 
-/// The options of `ministore` 0.1.7, with their names, defaults and meaning.
-///
-/// **These options delete**: at a rotation the oldest segments go, so that at most
-/// [`max_segments`](Self::max_segments) files (3 by default) are left. [`JournalOptions`] has every option and keeps all
-/// segments by default.
-///
-/// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # pollster::block_on(async {
-/// # let dir = tempfile::tempdir()?;
-/// # let path = dir.path().join("journal.jsonl");
-/// use ministore_uring::MiniStoreOptions;
-///
-/// let store = MiniStoreOptions::new().max_bytes_per_segment(1 << 20).max_segments(10).open(&path).await?;
-/// store.append(&"hello").await?;
-/// # Ok(()) })
-/// # }
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MiniStoreOptions {
-    /// A segment that has reached this size, in bytes, is rotated.
-    pub max_bytes_per_segment: u64,
-    /// How many files are kept, the active one counted. At least 1.
-    pub max_segments: usize,
-}
-
-impl MiniStoreOptions {
-    /// 64 MiB per segment, 3 segments.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { max_bytes_per_segment: 64 * MIB, max_segments: 3 }
-    }
-
-    /// Sets the size, in bytes, at which a segment is rotated.
-    #[must_use]
-    pub fn max_bytes_per_segment(mut self, bytes: u64) -> Self {
-        self.max_bytes_per_segment = bytes;
-        self
-    }
-
-    /// Sets how many files are kept, the active one counted; older ones are **deleted** at a rotation.
-    #[must_use]
-    pub fn max_segments(mut self, n: usize) -> Self {
-        self.max_segments = n;
-        self
-    }
-
-    /// Opens the journal at `path`, creating it and its parent directories where they are missing.
-    ///
-    /// # Errors
-    ///
-    /// As [`JournalOptions::open`].
-    pub async fn open<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
-        JournalOptions::from(self).open(path).await
-    }
-}
-
-impl Default for MiniStoreOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl From<MiniStoreOptions> for JournalOptions {
-    fn from(options: MiniStoreOptions) -> Self {
-        let own = Self::new().max_segment_bytes(options.max_bytes_per_segment);
-        Self { legacy_defaults: true, ..own.max_segments(options.max_segments) }
-    }
-}
-
-/// The system calls that commits use. Parses from and displays as `auto`, `io_uring` or `blocking`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Backend {
-    /// io_uring where the system allows it, otherwise blocking system calls. A `tracing` event at open and
-    /// [`stats`](MiniStore::stats) name the one in use.
-    #[default]
-    #[serde(rename = "auto")]
-    Auto,
-    /// io_uring, or [`MiniStoreError::BackendUnavailable`].
-    #[serde(rename = "io_uring")]
-    Uring,
-    /// Blocking system calls on the writer's own thread.
-    #[serde(rename = "blocking")]
-    Blocking,
-}
-
-/// How commits are made durable. The mode in use is in [`Stats::sync_mode`](crate::Stats::sync_mode).
-///
-/// `O_DSYNC` is relied on only on ext4, xfs and btrfs (ext2 and ext3 cannot be distinguished from ext4). Other file
-/// systems can ignore it: FUSE does for asynchronous direct writes and for files that its server opens with
-/// `FOPEN_DIRECT_IO`, and overlayfs does not show what is below it. There every mode is
-/// [`Fdatasync`](Self::Fdatasync), through the page cache, so that no append is acknowledged without a completed sync. The
-/// file system is determined whenever a segment is opened for writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum SyncMode {
-    /// [`Dsync`](Self::Dsync) for direct writes on ext4, xfs and btrfs, otherwise [`Fdatasync`](Self::Fdatasync).
-    #[default]
-    Auto,
-    /// One write to a file that is open with `O_DSYNC`, also through the page cache; on ext4, xfs and btrfs only.
-    Dsync,
-    /// One write, then `fdatasync`.
-    Fdatasync,
-}
-
-impl FromStr for SyncMode {
-    type Err = MiniStoreError;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "dsync" => Ok(Self::Dsync),
-            "fdatasync" => Ok(Self::Fdatasync),
-            _ => Err(MiniStoreError::InvalidArgument(format!(
-                "the sync mode must be auto, dsync or fdatasync, not {text:?}"
-            ))),
-        }
-    }
-}
-
-impl fmt::Display for SyncMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Dsync => "dsync",
-            Self::Fdatasync => "fdatasync",
-        })
-    }
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Uring => "io_uring",
-            Self::Blocking => "blocking",
-        })
-    }
-}
-
-impl FromStr for Backend {
-    type Err = MiniStoreError;
-
-    fn from_str(text: &str) -> Result<Self> {
-        [Self::Auto, Self::Uring, Self::Blocking]
-            .into_iter()
-            .find(|backend| backend.to_string() == text)
-            .ok_or_else(|| {
-                MiniStoreError::InvalidArgument(format!(
-                    "unknown backend {text:?}: expected auto, io_uring or blocking"
-                ))
-            })
-    }
-}
-
-/// The decision of open where acknowledged data is damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RecoveryPolicy {
-    /// Refuses with [`MiniStoreError::Corrupt`] and changes nothing.
-    #[default]
-    Strict,
-    /// Keeps what verifies before the first damaged commit group of the active segment and truncates the rest. The
-    /// truncated bytes are saved to `NAME.truncated-<offset>`.
-    TruncateAtFirstError,
-}
+/// The permission bits of new files by default: only the owner may read and write them.
+pub(crate) const DEFAULT_FILE_MODE: u32 = 0o600;
 
 /// Every option of a journal. By default no segment is deleted.
 ///
@@ -213,14 +48,14 @@ pub struct JournalOptions {
     pub(crate) max_segments: Option<usize>,
     pub(crate) max_total_bytes: Option<u64>,
     pub(crate) max_age: Option<Duration>,
-    /// Made from [`MiniStoreOptions`], which delete by default.
+    /// The options were made from [`MiniStoreOptions`], which delete by default.
     #[serde(skip)]
     pub(crate) legacy_defaults: bool,
     pub(crate) checksums: bool,
     pub(crate) preallocate: bool,
     pub(crate) direct_io: bool,
     pub(crate) sync_mode: SyncMode,
-    /// See [`CommitOptions`].
+    /// `O_DIRECT` and `O_DSYNC` are trusted on every file system.
     #[serde(skip)]
     pub(crate) trust_file_system: bool,
     pub(crate) backend: Backend,
@@ -277,10 +112,10 @@ impl JournalOptions {
     }
 
     /// Sets how many segments are kept, including the active one (default: `None`, all; at least 1). Older ones are
-    /// **deleted** at a rotation, and when [`trim_before`](MiniStore::trim_before) is called or a hold moves; not at open.
+    /// **deleted** at a rotation, and when [`trim_before`](crate::MiniStore::trim_before) is called or a hold moves; not at open.
     ///
     /// This limit and the two below are applied together: the oldest segment is deleted as long as one of them is exceeded
-    /// and no [hold](MiniStore::hold) protects it; the active one stays. [`first_seq`](MiniStore::first_seq) returns the
+    /// and no [hold](crate::MiniStore::hold) protects it; the active one stays. [`first_seq`](crate::MiniStore::first_seq) returns the
     /// oldest record that is left.
     #[must_use]
     pub fn max_segments(mut self, segments: impl Into<Option<usize>>) -> Self {
@@ -290,8 +125,8 @@ impl JournalOptions {
 
     /// Sets how many bytes the journal's files may have together (default: `None`, no limit; at least 1): the rotated
     /// segments and the active one, including its padding. The oldest rotated segments are **deleted** where the sum is
-    /// larger: at open, at each rotation, and when [`trim_before`](MiniStore::trim_before), [`hold`](MiniStore::hold) or
-    /// [`release_hold`](MiniStore::release_hold) is called. The active segment grows in between, so the disk needs this
+    /// larger: at open, at each rotation, and when [`trim_before`](crate::MiniStore::trim_before), [`hold`](crate::MiniStore::hold) or
+    /// [`release_hold`](crate::MiniStore::release_hold) is called. The active segment grows in between, so the disk needs this
     /// many bytes plus two segments (the next one is created early).
     #[must_use]
     pub fn max_total_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
@@ -304,7 +139,7 @@ impl JournalOptions {
     /// crash left unfinished counts from the next open.)
     ///
     /// Applied when [`max_total_bytes`](Self::max_total_bytes) is; there is no timer, and the active segment stays
-    /// however old it is. A program that must delete in time calls [`rotate`](MiniStore::rotate) or `trim_before(0)`
+    /// however old it is. A program that must delete in time calls [`rotate`](crate::MiniStore::rotate) or `trim_before(0)`
     /// regularly.
     #[must_use]
     pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
@@ -354,13 +189,6 @@ impl JournalOptions {
     pub fn trust_file_system(mut self, yes: bool) -> Self {
         self.trust_file_system = yes;
         self
-    }
-
-    /// Returns how commits to a segment with or without checksums are made durable. Only preallocated segments, which have
-    /// checksums, are written directly.
-    pub(crate) fn commits(&self, checksums: bool) -> CommitOptions {
-        let &Self { direct_io, preallocate, sync_mode: sync, trust_file_system, .. } = self;
-        CommitOptions { direct: direct_io && preallocate && checksums, sync, trust_file_system }
     }
 
     /// Chooses the system calls that commits use (default: [`Backend::Auto`]).
@@ -452,50 +280,6 @@ impl JournalOptions {
     pub fn metrics_label(mut self, journal: impl Into<String>) -> Self {
         self.metrics_label = Some(journal.into());
         self
-    }
-
-    /// The one place where limits are checked.
-    pub(crate) fn validate(&self) -> Result<()> {
-        let invalid = |text: String| Err(MiniStoreError::InvalidArgument(text));
-        if self.max_segments == Some(0) {
-            return invalid("max_segments must be >= 1".into());
-        }
-        if self.max_total_bytes == Some(0) {
-            return invalid("max_total_bytes must be >= 1".into());
-        }
-        if self.commit_delay_bytes == Some(0) {
-            return invalid("commit_delay_bytes must be >= 1".into());
-        }
-        // 0.1.7 accepts 0.
-        if self.max_segment_bytes == 0 && !self.legacy_defaults {
-            return invalid("max_segment_bytes must be >= 1".into());
-        }
-        if self.max_age == Some(Duration::ZERO) {
-            return invalid("max_age must be > 0".into());
-        }
-        if self.slow_commit_threshold == Some(Duration::ZERO) {
-            return invalid("slow_commit_threshold must be > 0".into());
-        }
-        for (name, bytes) in [
-            ("max_record_bytes", self.max_record_bytes),
-            ("max_batch_bytes", self.max_batch_bytes),
-            ("max_queue_bytes", self.max_queue_bytes),
-            ("max_group_bytes", self.max_group_bytes),
-        ] {
-            if bytes == 0 || bytes > LINE_BYTES_LIMIT {
-                return invalid(format!("{name} must be from 1 to {LINE_BYTES_LIMIT}, not {bytes}"));
-            }
-        }
-        if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
-            let mode = self.mode;
-            return invalid(format!(
-                "mode must be within 0o777 and let the owner read and write, not 0o{mode:o}"
-            ));
-        }
-        if self.commit_delay > Duration::from_secs(1) {
-            return invalid("commit_delay must be at most 1 s".into());
-        }
-        Ok(())
     }
 }
 
