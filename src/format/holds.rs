@@ -1,4 +1,4 @@
-//! The file of holds: JSON Lines with a checksum. A whole file is written or none, and nothing else verifies.
+//! The holds file: JSON Lines with a checksum. The file is replaced as a whole; [`decode`] accepts only what [`encode`] writes.
 //!
 //! ```text
 //! {"ministore":"holds","version":1}
@@ -22,7 +22,7 @@ struct FileHeader<'a> {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Hold {
+struct HoldLine {
     name: String,
     seq: u64,
 }
@@ -30,57 +30,57 @@ struct Hold {
 #[derive(Debug, Serialize, Deserialize)]
 struct FileFooter {
     holds: usize,
-    /// Of everything before this line.
+    /// The checksum of everything before this line: 8 hex digits.
     crc32c: String,
 }
 
-/// What does not hold of a file of holds.
+/// The first violation of the format in a holds file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HoldsError {
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub(crate) line: u64,
-    /// Where it begins, in bytes.
+    /// The offset of the line, in bytes.
     pub(crate) offset: u64,
     pub(crate) reason: &'static str,
 }
 
-/// The file's bytes, for these holds: name and sequence number.
+/// Encodes holds: sequence numbers by name.
 pub(crate) fn encode(holds: &BTreeMap<String, u64>) -> Vec<u8> {
     let mut bytes = line(&FileHeader { ministore: KIND, version: VERSION });
     for (name, &seq) in holds {
-        bytes.extend(line(&Hold { name: name.clone(), seq }));
+        bytes.extend(line(&HoldLine { name: name.clone(), seq }));
     }
     let crc32c = format!("{:08x}", crc32c::crc32c(&bytes));
     bytes.extend(line(&FileFooter { holds: holds.len(), crc32c }));
     bytes
 }
 
-/// The holds in a file.
+/// Decodes a holds file.
 ///
 /// # Errors
 ///
-/// Anything that [`encode`] would not have written.
+/// The bytes differ from what [`encode`] writes.
 pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, u64>, HoldsError> {
     let at = |line, offset: usize, reason| HoldsError { line, offset: offset as u64, reason };
     let lines: Vec<&[u8]> = bytes.split_inclusive(|&byte| byte == LF).collect();
-    let [head, holds @ .., foot] = lines.as_slice() else {
+    let [header, holds @ .., footer] = lines.as_slice() else {
         return Err(at(1, 0, "it is not a whole file of holds"));
     };
-    match serde_json::from_slice::<FileHeader<'_>>(head) {
+    match serde_json::from_slice::<FileHeader<'_>>(header) {
         Ok(FileHeader { ministore: KIND, version: VERSION }) => {}
         Ok(FileHeader { ministore: KIND, .. }) => return Err(at(1, 0, "its version is not known here")),
         _ => return Err(at(1, 0, "it does not begin as a file of holds")),
     }
-    let (mut found, mut offset) = (BTreeMap::new(), head.len());
+    let (mut found, mut offset) = (BTreeMap::new(), header.len());
     for (number, hold) in (2..).zip(holds) {
         match serde_json::from_slice(hold) {
-            Ok(Hold { name, seq }) => found.insert(name, seq),
+            Ok(HoldLine { name, seq }) => found.insert(name, seq),
             Err(_) => return Err(at(number, offset, "a line is not a hold")),
         };
         offset += hold.len();
     }
-    // Also where the foot is damaged, a line repeated, or white space added.
-    if serde_json::from_slice::<FileFooter>(foot).is_err() || encode(&found) != bytes {
+    // The comparison also detects a changed footer, a repeated line and added white space.
+    if serde_json::from_slice::<FileFooter>(footer).is_err() || encode(&found) != bytes {
         return Err(at(lines.len() as u64, offset, "its checksum does not match"));
     }
     Ok(found)
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_what_the_format_says() {
+    fn encoded_holds_match_documented_format() {
         let text = String::from_utf8(encode(&[("billing".to_owned(), 17)].into())).unwrap();
         let body = "{\"ministore\":\"holds\",\"version\":1}\n{\"name\":\"billing\",\"seq\":17}\n";
         let crc = crc32c::crc32c(body.as_bytes());
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_read_back() {
+    fn holds_round_trip() {
         for holds in [BTreeMap::new(), two()] {
             assert_eq!(decode(&encode(&holds)), Ok(holds));
         }
@@ -122,38 +122,38 @@ mod tests {
     fn every_truncation_and_bit_flip_is_detected() {
         let bytes = encode(&two());
         for end in 0..bytes.len() {
-            assert!(decode(&bytes[..end]).is_err(), "cut at {end}");
+            assert!(decode(&bytes[..end]).is_err(), "truncated at {end}");
         }
         for bit in 0..bytes.len() * 8 {
-            let mut damaged = bytes.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&damaged).is_err(), "bit {bit}");
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&changed).is_err(), "bit {bit}");
         }
     }
 
     #[test]
-    fn fault_is_reported_with_its_offset() {
-        let fault = |bytes: &[u8]| decode(bytes).map_err(|fault| (fault.line, fault.reason)).unwrap_err();
-        assert_eq!(fault(b""), (1, "it is not a whole file of holds"));
-        assert_eq!(fault(b"{}\n{}\n"), (1, "it does not begin as a file of holds"));
+    fn error_names_line_and_reason() {
+        let error = |bytes: &[u8]| decode(bytes).map_err(|error| (error.line, error.reason)).unwrap_err();
+        assert_eq!(error(b""), (1, "it is not a whole file of holds"));
+        assert_eq!(error(b"{}\n{}\n"), (1, "it does not begin as a file of holds"));
         let newer = String::from_utf8(encode(&two())).unwrap().replace("\"version\":1", "\"version\":2");
-        assert_eq!(fault(newer.as_bytes()), (1, "its version is not known here"));
+        assert_eq!(error(newer.as_bytes()), (1, "its version is not known here"));
         let twice = String::from_utf8(encode(&two())).unwrap().replace("17}\n", "17}\n{\"seq\":1}\n");
-        assert_eq!(fault(twice.as_bytes()).1, "a line is not a hold");
+        assert_eq!(error(twice.as_bytes()).1, "a line is not a hold");
         let other = String::from_utf8(encode(&two())).unwrap().replace("17}", "18}");
-        assert_eq!(fault(other.as_bytes()), (4, "its checksum does not match"));
+        assert_eq!(error(other.as_bytes()), (4, "its checksum does not match"));
     }
 
     proptest! {
         #[test]
-        fn nothing_else_than_what_was_encoded_decodes(bytes: Vec<u8>) {
+        fn only_encoded_bytes_decode(bytes: Vec<u8>) {
             if let Ok(holds) = decode(&bytes) {
                 prop_assert_eq!(encode(&holds), bytes);
             }
         }
 
         #[test]
-        fn any_names_read_back(holds: BTreeMap<String, u64>) {
+        fn any_hold_names_round_trip(holds: BTreeMap<String, u64>) {
             prop_assert_eq!(decode(&encode(&holds)), Ok(holds));
         }
     }

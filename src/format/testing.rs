@@ -1,11 +1,11 @@
-//! Segments in memory, composed byte by byte: what tests read, cut and damage.
+//! Builds segments in memory, byte by byte, for tests to read, truncate and damage.
 
 use super::{CLOSE_MARKER, Chain, ChainLink, Header, LF, PADDING, seal};
 
-/// The header of a journal's first segment.
-pub(crate) const FIRST: Header = Header::Sealed(ChainLink { first: 1, prev: 0 });
+/// The header of the first segment of a journal.
+pub(crate) const FIRST: Header = Header::Checksummed(ChainLink { first: 1, prev: 0 });
 
-/// A segment up to the last thing written into it.
+/// A segment up to its last line.
 #[derive(Debug, Clone)]
 pub(crate) struct SegmentBytes {
     bytes: Vec<u8>,
@@ -38,32 +38,32 @@ impl SegmentBytes {
         self
     }
 
-    /// Where the next LF is to stand.
+    /// Returns the offset of the next LF.
     pub(crate) fn data_end(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The last seal; 0 for none.
+    /// Returns the value of the last seal; 0 if there is none.
     pub(crate) fn last_seal(&self) -> u32 {
         self.last_seal
     }
 
-    /// Nothing follows.
+    /// Returns the bytes up to the last line.
     pub(crate) fn bare(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// As a segment that is written ahead.
+    /// Returns the bytes of a segment with preallocated space.
     pub(crate) fn padded(self, spaces: usize) -> Vec<u8> {
         self.followed_by(&vec![PADDING; spaces])
     }
 
-    /// As a segment that is not written ahead.
+    /// Returns the bytes of a segment without preallocated space.
     pub(crate) fn ended(self) -> Vec<u8> {
         self.followed_by(&[LF])
     }
 
-    /// As a segment that is complete.
+    /// Returns the bytes of a closed segment.
     pub(crate) fn closed(self) -> Vec<u8> {
         self.followed_by(&[CLOSE_MARKER, LF])
     }

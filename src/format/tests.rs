@@ -5,11 +5,11 @@ use super::{
     parse_trailer, seal,
 };
 
-/// The example of the format's description, whose seals are known.
-const EXAMPLE: Header = Header::Sealed(ChainLink { first: 1, prev: 0 });
+/// The example in the documentation of the format, whose seals are known.
+const EXAMPLE: Header = Header::Checksummed(ChainLink { first: 1, prev: 0 });
 
 #[test]
-fn the_chain_gives_the_documented_values() {
+fn chain_matches_documented_seals() {
     let mut chain = Chain::from_header(&EXAMPLE.encode());
     assert_eq!(chain, Chain::from_seal(0x1240_8318));
     chain.push(b"{\"Set\":{\"value\":10}}\n{\"Inc\":{\"by\":5}}");
@@ -20,7 +20,7 @@ fn the_chain_gives_the_documented_values() {
 }
 
 #[test]
-fn the_header_reads_as_documented() {
+fn header_matches_documented_text() {
     let text = br#"// MINISTORE JOURNAL v0.1.4 {"seal":"crc32c","first":1,"prev":"00000000"}"#;
     assert_eq!(EXAMPLE.encode(), text);
     assert_eq!(Header::Plain.encode(), b"// MINISTORE JOURNAL v0.1.4");
@@ -28,22 +28,22 @@ fn the_header_reads_as_documented() {
 }
 
 #[test]
-fn every_changed_header_byte_is_noticed_or_changes_the_chain() {
-    let good = EXAMPLE.encode();
-    let start = Chain::from_header(&good);
-    for at in 0..good.len() {
+fn changed_header_byte_is_rejected_or_changes_chain() {
+    let original = EXAMPLE.encode();
+    let start = Chain::from_header(&original);
+    for at in 0..original.len() {
         for flip in 1..=255u8 {
-            let mut bad = good.clone();
-            bad[at] ^= flip;
-            if let Ok(Header::Sealed(_)) = Header::parse(&bad) {
-                assert_ne!(Chain::from_header(&bad), start, "byte {at} flipped by {flip:#x}");
+            let mut changed = original.clone();
+            changed[at] ^= flip;
+            if let Ok(Header::Checksummed(_)) = Header::parse(&changed) {
+                assert_ne!(Chain::from_header(&changed), start, "byte {at} flipped by {flip:#x}");
             }
         }
     }
 }
 
 #[test]
-fn missing_header_differs_from_damaged_header() {
+fn missing_header_differs_from_corrupt_header() {
     assert_eq!(Header::parse(b"{\"a\":1}"), Err(HeaderError::BadMagic));
     assert!(matches!(Header::parse(b"// MINISTORE JOURNAL v0.1.4 {\"seal\":"), Err(HeaderError::Corrupt(_))));
     assert!(header::is_torn_header(b"// MINIST"));
@@ -53,18 +53,18 @@ fn missing_header_differs_from_damaged_header() {
 }
 
 #[test]
-fn a_number_that_cannot_be_counted_on_from_is_no_number() {
-    for (first, good) in
+fn header_with_first_seq_out_of_range_is_rejected() {
+    for (first, is_valid) in
         [("0", false), ("1", true), ("4611686018427387904", true), ("18446744073709551615", false)]
     {
         let line =
             format!(r#"// MINISTORE JOURNAL v0.1.4 {{"seal":"crc32c","first":{first},"prev":"00000000"}}"#);
-        assert_eq!(Header::parse(line.as_bytes()).is_ok(), good, "{first}");
+        assert_eq!(Header::parse(line.as_bytes()).is_ok(), is_valid, "{first}");
     }
 }
 
 #[test]
-fn a_seal_in_mid_line_is_found() {
+fn seal_inside_line_is_found() {
     let mut line = b"{\"a\":1}".to_vec();
     line.extend_from_slice(&seal::encode(7));
     line.extend_from_slice(b"   {\"b\":2}");
@@ -72,7 +72,7 @@ fn a_seal_in_mid_line_is_found() {
 }
 
 #[test]
-fn a_byte_that_is_neither_tab_nor_space_makes_no_seal() {
+fn seal_with_other_byte_does_not_decode() {
     for value in [0, u32::MAX, 0x5321_4414] {
         for at in 0..SEAL_LEN {
             for byte in 0..=255 {
@@ -89,32 +89,32 @@ fn a_byte_that_is_neither_tab_nor_space_makes_no_seal() {
 
 proptest! {
     #[test]
-    fn a_seal_reads_back(value: u32) {
+    fn seal_round_trips(value: u32) {
         prop_assert_eq!(seal::decode(&seal::encode(value)), Some(value));
     }
 
     #[test]
-    fn a_header_reads_back(first in 1u64..=1 << 62, prev: u32) {
-        let header = Header::Sealed(ChainLink { first, prev });
+    fn header_round_trips(first in 1u64..=1 << 62, prev: u32) {
+        let header = Header::Checksummed(ChainLink { first, prev });
         prop_assert_eq!(Header::parse(&header.encode()), Ok(header));
     }
 
     #[test]
-    fn a_line_is_taken_apart(text in "[!-~]{1,40}", value: u32, padding in 0usize..100) {
+    fn trailer_of_any_line_is_parsed(text in "[!-~]{1,40}", value: u32, padding in 0usize..100) {
         let plain = text.as_bytes();
-        prop_assert_eq!(parse_trailer(plain), (plain.len(), LineTrailer::Unsealed));
-        let mut sealed = plain.to_vec();
-        sealed.extend_from_slice(&seal::encode(value));
-        prop_assert_eq!(sealed.len(), plain.len() + SEAL_LEN);
-        let mut marked = sealed.clone();
-        marked.push(super::CLOSE_MARKER);
-        prop_assert_eq!(parse_trailer(&marked), (plain.len(), LineTrailer::Closed(value)));
-        sealed.resize(sealed.len() + padding, super::PADDING);
-        prop_assert_eq!(parse_trailer(&sealed), (plain.len(), LineTrailer::Sealed(value)));
+        prop_assert_eq!(parse_trailer(plain), (plain.len(), LineTrailer::NoSeal));
+        let mut with_seal = plain.to_vec();
+        with_seal.extend_from_slice(&seal::encode(value));
+        prop_assert_eq!(with_seal.len(), plain.len() + SEAL_LEN);
+        let mut closed = with_seal.clone();
+        closed.push(super::CLOSE_MARKER);
+        prop_assert_eq!(parse_trailer(&closed), (plain.len(), LineTrailer::ClosingSeal(value)));
+        with_seal.resize(with_seal.len() + padding, super::PADDING);
+        prop_assert_eq!(parse_trailer(&with_seal), (plain.len(), LineTrailer::Seal(value)));
     }
 
     #[test]
-    fn any_bytes_are_taken_apart_without_a_panic(bytes: Vec<u8>) {
+    fn parsing_any_bytes_never_panics(bytes: Vec<u8>) {
         let (value_len, _) = parse_trailer(&bytes);
         prop_assert!(value_len <= bytes.len());
         let _ = Header::parse(&bytes);
@@ -122,7 +122,7 @@ proptest! {
     }
 
     #[test]
-    fn one_changed_byte_changes_the_seal(lines in "[ -~]{1,80}", at: prop::sample::Index, flip in 1u8..) {
+    fn changed_byte_changes_seal(lines in "[ -~]{1,80}", at: prop::sample::Index, flip in 1u8..) {
         let mut bytes = lines.into_bytes();
         let seal = |bytes: &[u8]| { let mut chain = Chain::from_seal(1); chain.push(bytes); chain.seal() };
         let before = seal(&bytes);

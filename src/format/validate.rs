@@ -1,42 +1,40 @@
-//! Defines which JSON text is accepted as a new record. Pure: bytes in, a verdict out.
+//! Checks whether JSON text is accepted as a new record. Pure: bytes in, a result out.
 //!
-//! The rule is `docs/reference/format.md`, "Accepted records". It is checked here and nowhere else, and only for new records:
-//! readers, recovery and copies between journals accept what is in a journal already.
+//! The rule is `docs/reference/format.md`, "Accepted records". Only new records are checked, and only here: readers, recovery and
+//! copies between journals accept every record that a journal contains.
 //!
-//! The check is a parser of its own, and not `serde_json::from_slice::<Value>`, for two reasons. It allocates nothing.
-//! And its verdict does not depend on the features of `serde_json` that other crates of the program turn on
-//! (`arbitrary_precision` would accept `1e400`, which no other build can read).
+//! The check has its own [`parser`] instead of `serde_json::from_slice::<Value>` for two reasons. It allocates nothing. And its
+//! result does not depend on the features of `serde_json` that other crates of the program enable (`arbitrary_precision` would
+//! accept `1e400`, which no other build can read).
+
+mod parser;
 
 use std::borrow::Cow;
 
-use crate::format::LF;
+use parser::Parser;
 
-/// How many arrays and objects of a record may be open at the same time. `serde_json` parses 127 levels (its recursion
-/// limit is 128); what wraps a record in further levels must subtract them.
+/// The most arrays and objects of a record that can be open at the same time. `serde_json` parses 127 levels (its recursion limit
+/// is 128); a caller that wraps a record in further levels subtracts them.
 pub(crate) const NESTING_LEVELS_MAX: u32 = 127;
 
-/// Longer numbers are converted to find out whether they are in range: these are below 1e300.
-const QUICK_INTEGER_DIGITS: usize = 200;
-const QUICK_EXPONENT_DIGITS: usize = 2;
-
-/// Names under which `serde_json` passes values to itself. An object whose first key is one of them is not read back as
-/// that object, or not at all, if the reading program enables the feature behind the name.
+/// Keys that `serde_json` uses internally. A program that enables the feature behind such a key reads an object with it as its
+/// first key as something different, or fails to read it.
 const RESERVED_KEYS: [&str; 2] = ["$serde_json::private::RawValue", "$serde_json::private::Number"];
 
-/// Why a text is not accepted.
+/// The reason why a text is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rejection {
-    /// The byte at which it fails, counted from 0. If the text ends too early: its last byte.
+    /// The offset of the first invalid byte, from 0. If the text ends too early, the offset of its last byte.
     pub(crate) offset: usize,
     pub(crate) reason: Cow<'static, str>,
 }
 
-type Checked<T> = Result<T, Rejection>;
+type CheckResult<T> = Result<T, Rejection>;
 
 /// Checks that `json` is exactly one JSON value that can be a record, without white space around it.
 ///
 /// `levels_max` is at most [`NESTING_LEVELS_MAX`].
-pub(crate) fn check(json: &[u8], levels_max: u32) -> Checked<()> {
+pub(crate) fn check(json: &[u8], levels_max: u32) -> CheckResult<()> {
     debug_assert!(levels_max <= NESTING_LEVELS_MAX);
     if json.is_empty() {
         return Err(Rejection { offset: 0, reason: "empty: there is no JSON value".into() });
@@ -44,15 +42,10 @@ pub(crate) fn check(json: &[u8], levels_max: u32) -> Checked<()> {
     if let Err(error) = std::str::from_utf8(json) {
         return Err(Rejection { offset: error.valid_up_to(), reason: "not UTF-8".into() });
     }
-    let mut parser = Parser { json, at: 0 };
-    parser.value(levels_max)?;
-    if parser.at < json.len() {
-        return Err(parser.rejected("trailing characters"));
-    }
-    Ok(())
+    Parser::new(json).parse(levels_max)
 }
 
-/// Whether a line that `serde_json` serialized (so that `$` is never escaped) may contain a reserved key.
+/// Returns whether a line that `serde_json` serialized (so that `$` is never escaped) may contain a reserved key.
 #[inline]
 pub(crate) fn may_have_reserved_key(line: &[u8]) -> bool {
     memchr::memchr(b'$', line).is_some_and(|at| has_reserved_key(&line[at..]))
@@ -61,316 +54,6 @@ pub(crate) fn may_have_reserved_key(line: &[u8]) -> bool {
 #[cold]
 fn has_reserved_key(text: &[u8]) -> bool {
     RESERVED_KEYS.iter().any(|name| memchr::memmem::find(text, name.as_bytes()).is_some())
-}
-
-struct Parser<'a> {
-    json: &'a [u8],
-    /// The next byte.
-    at: usize,
-}
-
-/// A string literal, without its quotes.
-struct Text {
-    start: usize,
-    end: usize,
-    has_escapes: bool,
-}
-
-impl Parser<'_> {
-    /// Iterative, so that no input overflows the stack.
-    fn value(&mut self, levels_max: u32) -> Checked<()> {
-        // The open arrays and objects, the innermost in the lowest bit: 1 for an object.
-        let (mut open, mut levels) = (0_u128, 0_u32);
-        loop {
-            let byte = self.next_token("EOF while parsing a value")?;
-            match byte {
-                b'"' => {
-                    self.at += 1;
-                    self.string()?;
-                }
-                b'-' | b'0'..=b'9' => self.number()?,
-                b'{' | b'[' => {
-                    if levels == levels_max {
-                        return Err(self.rejected(format!("nested deeper than {levels_max} levels")));
-                    }
-                    self.at += 1;
-                    let is_object = byte == b'{';
-                    (open, levels) = (open << 1 | u128::from(is_object), levels + 1);
-                    let next = self.next_token(end_inside(is_object))?;
-                    if next != closing(is_object) {
-                        if is_object {
-                            self.key(true)?;
-                        }
-                        continue;
-                    }
-                    self.at += 1;
-                    (open, levels) = (open >> 1, levels - 1);
-                }
-                b't' => self.literal(b"true")?,
-                b'f' => self.literal(b"false")?,
-                b'n' => self.literal(b"null")?,
-                _ => return Err(self.rejected("expected value")),
-            }
-            // A value has ended, and perhaps what contains it.
-            loop {
-                if levels == 0 {
-                    self.white_space()?;
-                    return Ok(());
-                }
-                let is_object = open & 1 == 1;
-                let next = self.next_token(end_inside(is_object))?;
-                if next == b',' {
-                    self.at += 1;
-                    if is_object {
-                        self.next_token(end_inside(true))?;
-                        self.key(false)?;
-                    }
-                    break;
-                }
-                if next != closing(is_object) {
-                    let reason = if is_object { "expected `,` or `}`" } else { "expected `,` or `]`" };
-                    return Err(self.rejected(reason));
-                }
-                self.at += 1;
-                (open, levels) = (open >> 1, levels - 1);
-            }
-        }
-    }
-
-    /// A key and its colon; the key begins at the next byte.
-    fn key(&mut self, is_first: bool) -> Checked<()> {
-        let start = self.at;
-        if self.json.get(start) != Some(&b'"') {
-            return Err(self.rejected("key must be a string"));
-        }
-        self.at += 1;
-        let text = self.string()?;
-        if is_first && self.is_reserved(&text) {
-            self.at = start;
-            return Err(self.rejected("a first key that serde_json reserves for itself"));
-        }
-        if self.next_token(end_inside(true))? != b':' {
-            return Err(self.rejected("expected `:`"));
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    fn is_reserved(&self, text: &Text) -> bool {
-        let Text { start, end, has_escapes } = *text;
-        let key = &self.json[start..end];
-        if !has_escapes {
-            return key.first() == Some(&b'$') && RESERVED_KEYS.iter().any(|name| name.as_bytes() == key);
-        }
-        serde_json::from_slice::<String>(&self.json[start - 1..=end])
-            .is_ok_and(|key| RESERVED_KEYS.contains(&&*key))
-    }
-
-    /// A string, after its first quote.
-    fn string(&mut self) -> Checked<Text> {
-        let start = self.at;
-        let mut has_escapes = false;
-        loop {
-            self.plain_text();
-            match self.json.get(self.at) {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(Text { start, end: self.at - 1, has_escapes });
-                }
-                Some(b'\\') => {
-                    has_escapes = true;
-                    self.escape()?;
-                }
-                Some(&LF) => return Err(self.rejected("a line feed inside the value")),
-                Some(_) => return Err(self.rejected("a control character inside a string")),
-                None => return Err(self.ended("EOF while parsing a string")),
-            }
-        }
-    }
-
-    /// Skips what needs no look: up to a quote, a backslash, a control character, or the end.
-    fn plain_text(&mut self) {
-        const ONES: u64 = u64::from_ne_bytes([1; 8]);
-        const HIGH: u64 = ONES << 7;
-        let rest = &self.json[self.at..];
-        let (words, tail) = rest.as_chunks::<8>();
-        for (index, word) in words.iter().enumerate() {
-            let word = u64::from_le_bytes(*word);
-            let (quote, backslash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5C));
-            // Exact up to the first match, which is the one that counts (Mycroft's test for a zero byte).
-            let found = (word.wrapping_sub(ONES * 0x20) & !word)
-                | (quote.wrapping_sub(ONES) & !quote)
-                | (backslash.wrapping_sub(ONES) & !backslash);
-            let found = found & HIGH;
-            if found != 0 {
-                self.at += index * 8 + (found.trailing_zeros() / 8) as usize;
-                return;
-            }
-        }
-        let in_tail = tail.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
-        self.at += words.len() * 8 + in_tail.unwrap_or(tail.len());
-    }
-
-    /// An escape, at its backslash.
-    fn escape(&mut self) -> Checked<()> {
-        match self.json.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                self.at += 2;
-                Ok(())
-            }
-            Some(b'u') => {
-                let unit = self.code_unit()?;
-                self.at += 6;
-                match unit {
-                    0xD800..=0xDBFF => {
-                        let next = self.json.get(self.at..).unwrap_or_default();
-                        let is_pair =
-                            next.starts_with(b"\\u") && matches!(self.code_unit()?, 0xDC00..=0xDFFF);
-                        if !is_pair {
-                            self.at -= 6;
-                            return Err(self.rejected("a lone surrogate in a string"));
-                        }
-                        self.at += 6;
-                        Ok(())
-                    }
-                    0xDC00..=0xDFFF => {
-                        self.at -= 6;
-                        Err(self.rejected("a lone surrogate in a string"))
-                    }
-                    _ => Ok(()),
-                }
-            }
-            Some(_) => {
-                self.at += 1;
-                Err(self.rejected("invalid escape"))
-            }
-            None => Err(self.ended("EOF while parsing a string")),
-        }
-    }
-
-    /// The UTF-16 code unit that the escape at the next byte is: `\uXXXX`.
-    fn code_unit(&self) -> Checked<u32> {
-        let mut unit = 0;
-        for index in self.at + 2..self.at + 6 {
-            let Some(&byte) = self.json.get(index) else {
-                return Err(self.ended("EOF while parsing a string"));
-            };
-            let Some(digit) = char::from(byte).to_digit(16) else {
-                return Err(Rejection { offset: index, reason: "invalid escape".into() });
-            };
-            unit = unit << 4 | digit;
-        }
-        Ok(unit)
-    }
-
-    fn number(&mut self) -> Checked<()> {
-        let start = self.at;
-        if self.json[start] == b'-' {
-            self.at += 1;
-        }
-        let integer = self.at;
-        match self.json.get(integer) {
-            Some(b'0') => {
-                self.at += 1;
-                if self.json.get(self.at).is_some_and(u8::is_ascii_digit) {
-                    return Err(self.rejected("invalid number"));
-                }
-            }
-            _ => self.digits()?,
-        }
-        let integer_digits = self.at - integer;
-        if self.json.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        let mut exponent_digits = 0;
-        if let Some(b'e' | b'E') = self.json.get(self.at) {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.json.get(self.at) {
-                self.at += 1;
-            }
-            let exponent = self.at;
-            self.digits()?;
-            exponent_digits = self.at - exponent;
-        }
-        if integer_digits <= QUICK_INTEGER_DIGITS && exponent_digits <= QUICK_EXPONENT_DIGITS
-            || is_in_range(&self.json[start..self.at])
-        {
-            return Ok(());
-        }
-        self.at = start;
-        Err(self.rejected("number out of range"))
-    }
-
-    /// One digit or more.
-    fn digits(&mut self) -> Checked<()> {
-        let start = self.at;
-        while self.json.get(self.at).is_some_and(u8::is_ascii_digit) {
-            self.at += 1;
-        }
-        if self.at > start {
-            return Ok(());
-        }
-        match self.at < self.json.len() {
-            true => Err(self.rejected("invalid number")),
-            false => Err(self.ended("EOF while parsing a value")),
-        }
-    }
-
-    fn literal(&mut self, word: &[u8]) -> Checked<()> {
-        for &byte in word {
-            match self.json.get(self.at) {
-                Some(&found) if found == byte => self.at += 1,
-                Some(_) => return Err(self.rejected("expected ident")),
-                None => return Err(self.ended("EOF while parsing a value")),
-            }
-        }
-        Ok(())
-    }
-
-    /// Skips white space; returns the byte that follows, which is not consumed.
-    fn next_token(&mut self, at_end: &'static str) -> Checked<u8> {
-        match self.json.get(self.at) {
-            Some(&byte) if byte > b' ' => return Ok(byte),
-            _ => self.white_space()?,
-        }
-        self.json.get(self.at).copied().ok_or_else(|| self.ended(at_end))
-    }
-
-    fn white_space(&mut self) -> Checked<()> {
-        while let Some(b' ' | b'\t' | b'\r') = self.json.get(self.at) {
-            self.at += 1;
-        }
-        match self.json.get(self.at) {
-            Some(&LF) => Err(self.rejected("a line feed inside the value")),
-            _ => Ok(()),
-        }
-    }
-
-    #[cold]
-    fn rejected(&self, reason: impl Into<Cow<'static, str>>) -> Rejection {
-        Rejection { offset: self.at, reason: reason.into() }
-    }
-
-    #[cold]
-    fn ended(&self, reason: &'static str) -> Rejection {
-        Rejection { offset: self.json.len() - 1, reason: reason.into() }
-    }
-}
-
-fn closing(is_object: bool) -> u8 {
-    if is_object { b'}' } else { b']' }
-}
-
-fn end_inside(is_object: bool) -> &'static str {
-    if is_object { "EOF while parsing an object" } else { "EOF while parsing a list" }
-}
-
-/// Whether a number is finite as an `f64`: correctly rounded, as most parsers do, and as `serde_json` computes it, which
-/// differs in the last place.
-fn is_in_range(number: &[u8]) -> bool {
-    let rounded = std::str::from_utf8(number).ok().and_then(|number| number.parse::<f64>().ok());
-    rounded.is_some_and(f64::is_finite) && serde_json::from_slice::<f64>(number).is_ok()
 }
 
 #[cfg(test)]

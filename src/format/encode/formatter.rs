@@ -1,10 +1,10 @@
-//! Finds out, while a record is serialized, whether its line can be other than an accepted record. Never writes
-//! anything but what `serde_json`'s compact format writes.
+//! Detects, while a record is serialized, whether its line may be invalid. The output is exactly that of the compact format of
+//! `serde_json`.
 //!
-//! What `serde_json` serializes is valid and in range by itself, with few exceptions: a `RawValue` (or a number kept as
-//! text) is copied unchecked, a type can nest too deep, and a `Serialize` can misuse the serializer (it ignores the
-//! error of an element, or passes a private struct without a field) so that a value is missing. Checking every line
-//! would cost more than serializing it. So these cases are noticed here, and only such a line is checked.
+//! A line that `serde_json` serializes is valid and in range, with few exceptions: a `RawValue` (or a number stored as text) is
+//! copied unchecked, a type can nest too deep, and a `Serialize` implementation can misuse the serializer (ignore the error of an
+//! element, or pass a private struct without a field) so that a value is missing. A check of every line would take longer than its
+//! serialization, so these cases are detected here, and only such lines are checked.
 
 use std::io;
 
@@ -12,82 +12,82 @@ use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::format::validate::NESTING_LEVELS_MAX;
 
-/// What must come next, or be completed.
+/// The next token that valid JSON requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+enum NextToken {
     Value,
     Key,
     Colon,
-    /// The next element or member, or the end of what contains the value.
+    /// The next element or member, or the end of the array or object around it.
     Any,
 }
 
-/// What is known about the line so far.
+/// The state of a line during its serialization.
 #[derive(Debug)]
-pub(super) struct Watched {
-    next: Next,
+pub(super) struct LineState {
+    next: NextToken,
     levels: u32,
     needs_check: bool,
 }
 
-impl Default for Watched {
+impl Default for LineState {
     fn default() -> Self {
-        Self { next: Next::Value, levels: 0, needs_check: false }
+        Self { next: NextToken::Value, levels: 0, needs_check: false }
     }
 }
 
-impl Watched {
-    /// `false`: the line may be valid, and must be checked.
+impl LineState {
+    /// Returns whether the line is certainly valid. Any other line must be checked.
     pub(super) fn is_valid(&self) -> bool {
-        !self.needs_check && self.levels == 0 && self.next == Next::Any
+        !self.needs_check && self.levels == 0 && self.next == NextToken::Any
     }
 
-    // A branch that is never taken: faster than to add each condition to `needs_check`.
+    // A branch that is almost never taken is faster than merging each condition into `needs_check`.
     #[inline]
-    fn expect(&mut self, next: Next) {
+    fn expect(&mut self, next: NextToken) {
         if self.next != next {
-            self.note();
+            self.require_check();
         }
     }
 
     #[cold]
-    fn note(&mut self) {
+    fn require_check(&mut self) {
         self.needs_check = true;
     }
 
     #[inline]
     fn open(&mut self) {
-        self.next = Next::Any;
+        self.next = NextToken::Any;
         self.levels += 1;
         if self.levels > NESTING_LEVELS_MAX {
-            self.note();
+            self.require_check();
         }
     }
 
     #[inline]
     fn close(&mut self) {
-        self.expect(Next::Any);
+        self.expect(NextToken::Any);
         self.levels = self.levels.wrapping_sub(1);
     }
 }
 
-/// The compact format.
+/// The compact format of `serde_json`, which records the state of the line.
 #[derive(Debug)]
-pub(super) struct Watch<'a>(pub(super) &'a mut Watched);
+pub(super) struct TrackingFormatter<'a>(pub(super) &'a mut LineState);
 
 macro_rules! values {
     ($($write:ident: $number:ty,)*) => {
         $(
             #[inline]
             fn $write<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: $number) -> io::Result<()> {
-                self.0.next = Next::Any;
+                self.0.next = NextToken::Any;
                 CompactFormatter.$write(writer, value)
             }
         )*
     };
 }
 
-impl Formatter for Watch<'_> {
+impl Formatter for TrackingFormatter<'_> {
     values! {
         write_bool: bool,
         write_i8: i8,
@@ -106,12 +106,12 @@ impl Formatter for Watch<'_> {
 
     #[inline]
     fn write_null<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.next = Next::Any;
+        self.0.next = NextToken::Any;
         CompactFormatter.write_null(writer)
     }
 
     fn write_number_str<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: &str) -> io::Result<()> {
-        self.0.next = Next::Any;
+        self.0.next = NextToken::Any;
         self.0.needs_check = true;
         CompactFormatter.write_number_str(writer, value)
     }
@@ -121,14 +121,14 @@ impl Formatter for Watch<'_> {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        self.0.next = Next::Any;
+        self.0.next = NextToken::Any;
         self.0.needs_check = true;
         CompactFormatter.write_raw_fragment(writer, fragment)
     }
 
     #[inline]
     fn end_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.next = Next::Any;
+        self.0.next = NextToken::Any;
         CompactFormatter.end_string(writer)
     }
 
@@ -146,8 +146,8 @@ impl Formatter for Watch<'_> {
 
     #[inline]
     fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.expect(Next::Any);
-        self.0.next = Next::Value;
+        self.0.expect(NextToken::Any);
+        self.0.next = NextToken::Value;
         CompactFormatter.begin_array_value(writer, first)
     }
 
@@ -165,21 +165,21 @@ impl Formatter for Watch<'_> {
 
     #[inline]
     fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.expect(Next::Any);
-        self.0.next = Next::Key;
+        self.0.expect(NextToken::Any);
+        self.0.next = NextToken::Key;
         CompactFormatter.begin_object_key(writer, first)
     }
 
     #[inline]
     fn end_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.next = Next::Colon;
+        self.0.next = NextToken::Colon;
         CompactFormatter.end_object_key(writer)
     }
 
     #[inline]
     fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.expect(Next::Colon);
-        self.0.next = Next::Value;
+        self.0.expect(NextToken::Colon);
+        self.0.next = NextToken::Value;
         CompactFormatter.begin_object_value(writer)
     }
 }

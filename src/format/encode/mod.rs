@@ -1,5 +1,5 @@
-//! A record becomes a line: exactly one JSON value, no line feed in it, no white space around it, and one that the rule
-//! of [`validate`] accepts.
+//! Encodes records as lines. A line is exactly one JSON value that [`validate`] accepts, without a line feed in it or white space
+//! around it.
 
 use std::{cell::Cell, ops::Range};
 
@@ -14,34 +14,35 @@ use crate::{
 
 mod formatter;
 
-use formatter::{Watch, Watched};
+use formatter::{LineState, TrackingFormatter};
 
-/// No more is reserved for a line that is not there yet.
-const LINE_BYTES_MAX: usize = 16 << 10;
+/// The most bytes reserved for a new line.
+const MAX_RESERVED_BYTES: usize = 16 << 10;
 
 thread_local! {
-    /// How long the last line of this thread was: the next is likely to be as long, and is allocated once.
-    static LINE_BYTES: Cell<usize> = const { Cell::new(0) };
+    /// The length of the last line of this thread, reserved for the next one: similar lines need one allocation.
+    static LAST_LINE_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Serializes a record.
 ///
-/// A [`RawValue`](serde_json::value::RawValue) can contain line breaks. In valid JSON they occur only between tokens
-/// (a string must escape them), where a space means the same.
+/// A line break in a [`RawValue`](serde_json::value::RawValue) becomes a space, which means the same: in valid JSON line breaks
+/// occur only between tokens, because a string must escape them.
 pub(crate) fn to_line<R: Serialize + ?Sized>(record: &R) -> Result<Vec<u8>> {
-    let mut line = Vec::with_capacity(LINE_BYTES.get());
+    let mut line = Vec::with_capacity(LAST_LINE_BYTES.get());
     append_line(&mut line, record)?;
-    LINE_BYTES.set(line.len().min(LINE_BYTES_MAX));
+    LAST_LINE_BYTES.set(line.len().min(MAX_RESERVED_BYTES));
     Ok(line)
 }
 
 /// Serializes a record after the lines in `lines`; returns the length of its line.
 pub(crate) fn append_line<R: Serialize + ?Sized>(lines: &mut Vec<u8>, record: &R) -> Result<usize> {
     let start = lines.len();
-    let mut watched = Watched::default();
-    record.serialize(&mut serde_json::Serializer::with_formatter(&mut *lines, Watch(&mut watched)))?;
+    let mut state = LineState::default();
+    record
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut *lines, TrackingFormatter(&mut state)))?;
     let line = &mut lines[start..];
-    if watched.is_valid() && !validate::may_have_reserved_key(line) {
+    if state.is_valid() && !validate::may_have_reserved_key(line) {
         return Ok(line.len());
     }
     line.iter_mut().filter(|byte| **byte == LF).for_each(|byte| *byte = b' ');
@@ -52,7 +53,8 @@ pub(crate) fn append_line<R: Serialize + ?Sized>(lines: &mut Vec<u8>, record: &R
     Ok(value.len())
 }
 
-/// Serializes records as lines with LFs between them; returns the lines and their number. `check` gets the length of each.
+/// Serializes records as lines with LFs between them; returns the lines and their number. `check` is called with the length of each
+/// line, and rejects the batch by an error.
 pub(crate) fn batch_lines<R: Serialize>(
     records: impl IntoIterator<Item = R>,
     bytes_max: u64,
@@ -71,6 +73,7 @@ pub(crate) fn batch_lines<R: Serialize>(
     Ok((lines, count))
 }
 
+/// Returns `TooLarge` if `bytes` exceeds `bytes_max`.
 pub(crate) fn check_size(what: &'static str, bytes: usize, bytes_max: u64) -> Result<()> {
     let bytes = bytes as u64;
     if bytes > bytes_max {
@@ -79,12 +82,12 @@ pub(crate) fn check_size(what: &'static str, bytes: usize, bytes_max: u64) -> Re
     Ok(())
 }
 
-/// Checks JSON text from a caller; returns it without the white space around it.
+/// Checks JSON text from the caller; returns it without the white space around it.
 pub(crate) fn validate_line(json: &Bytes) -> Result<Bytes> {
     validate_value(json).map(|value| json.slice(value))
 }
 
-/// Checks JSON text from a caller; returns the range of the value in it.
+/// Checks JSON text from the caller; returns the range of the value in it.
 pub(crate) fn validate_value(json: &[u8]) -> Result<Range<usize>> {
     let value = trimmed(json);
     validate::check(&json[value.clone()], NESTING_LEVELS_MAX)
@@ -92,13 +95,13 @@ pub(crate) fn validate_value(json: &[u8]) -> Result<Range<usize>> {
     Ok(value)
 }
 
-/// Of a record that is not part of a batch. `lead`: the white space before the value.
-fn invalid(Rejection { offset, reason }: Rejection, lead: usize) -> MiniStoreError {
-    let offset = lead + offset;
+/// Returns the error of a record that is not part of a batch. `value_start` is the length of the white space before the value.
+fn invalid(Rejection { offset, reason }: Rejection, value_start: usize) -> MiniStoreError {
+    let offset = value_start + offset;
     MiniStoreError::InvalidJson { offset, line: 1, column: offset + 1, reason: reason.into_owned() }
 }
 
-/// The error of the record at `index` of a batch, counted from 0.
+/// Returns the error with the line of the record in its batch; `index` is counted from 0.
 pub(crate) fn in_batch(error: MiniStoreError, index: u64) -> MiniStoreError {
     match error {
         MiniStoreError::InvalidJson { offset, column, reason, .. } => {
@@ -108,7 +111,7 @@ pub(crate) fn in_batch(error: MiniStoreError, index: u64) -> MiniStoreError {
     }
 }
 
-/// Without the white space that JSON allows around a value (RFC 8259, section 2).
+/// Returns the range without the white space that JSON allows around a value (RFC 8259, section 2).
 fn trimmed(json: &[u8]) -> Range<usize> {
     let is_text = |byte: &u8| !b" \t\n\r".contains(byte);
     let start = json.iter().position(is_text).unwrap_or(json.len());
@@ -123,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_breaks_in_raw_values_never_reach_a_line() {
+    fn raw_value_line_breaks_become_spaces() {
         let raw = RawValue::from_string("{\n \"a\": [1,\r\n2]\n}".into()).unwrap();
         let line = to_line(&raw).unwrap();
         assert_eq!(line, b"{  \"a\": [1,\r 2] }");
@@ -132,12 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn white_space_around_a_value_is_trimmed() {
+    fn white_space_around_value_is_trimmed() {
         assert_eq!(validate_line(&Bytes::from_static(b" \t{\"a\": 1} \r\n")).unwrap(), "{\"a\": 1}");
     }
 
     #[test]
-    fn what_is_not_one_value_on_one_line_is_refused_with_its_place() {
+    fn invalid_json_is_rejected_with_offset() {
         for (json, at) in [
             (&b""[..], 0),
             (b"  ", 2),
@@ -148,9 +151,9 @@ mod tests {
             (b"\x0c1", 0),
             (b"1,", 1),
         ] {
-            let refused = validate_line(&Bytes::copy_from_slice(json));
-            let Err(MiniStoreError::InvalidJson { offset, .. }) = refused else {
-                panic!("{json:?}: {refused:?}");
+            let rejected = validate_line(&Bytes::copy_from_slice(json));
+            let Err(MiniStoreError::InvalidJson { offset, .. }) = rejected else {
+                panic!("{json:?}: {rejected:?}");
             };
             assert_eq!(offset, at, "{json:?}");
         }

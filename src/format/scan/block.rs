@@ -1,4 +1,4 @@
-//! Verified lines on their way to a reader: many in one buffer, each with its place in the file.
+//! A block: the values of many verified lines in one buffer, each with its offset in the file.
 
 use std::ops::Range;
 
@@ -7,9 +7,9 @@ use super::lines::ValueRun;
 /// One line in a [`Block`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// Where its value stands in the block's bytes.
+    /// The range of its value in the bytes of the block.
     pub(crate) value: Range<usize>,
-    /// Where it stands in the file.
+    /// Its offset in the file.
     pub(crate) offset: u64,
 }
 
@@ -27,7 +27,7 @@ impl Block {
         self.spans.push(Span { value: start..self.bytes.len(), offset });
     }
 
-    /// Appends many at once.
+    /// Appends a run of values at once.
     pub(crate) fn push_values(&mut self, values: &ValueRun<'_>) {
         let base = self.bytes.len();
         self.bytes.extend_from_slice(values.bytes);
@@ -39,7 +39,7 @@ impl Block {
         }));
     }
 
-    /// Forgets all but the first `lines` lines.
+    /// Removes all lines except for the first `lines`.
     pub(crate) fn truncate(&mut self, lines: usize) {
         self.spans.truncate(lines);
         self.bytes.truncate(self.spans.last().map_or(0, |span| span.value.end));
@@ -49,12 +49,12 @@ impl Block {
         self.truncate(0);
     }
 
-    /// Lines in the block.
+    /// Returns the number of lines in the block.
     pub(crate) fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// Bytes of values in the block, and of LFs between some of them.
+    /// Returns the bytes of the values in the block, with the LFs between some of them.
     pub(crate) fn byte_len(&self) -> usize {
         self.bytes.len()
     }

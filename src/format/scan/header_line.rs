@@ -1,4 +1,4 @@
-//! The first line of a segment.
+//! Reads the first line of a segment.
 
 use std::io;
 
@@ -9,33 +9,33 @@ use super::{
 };
 use crate::format::{CLOSE_MARKER, Chain, Header, HeaderError, header};
 
-/// The header's line, taken apart.
+/// The first line of a segment, parsed.
 #[derive(Debug)]
 pub(super) struct FirstLine {
     pub(super) header: Header,
-    /// Where the first group begins.
+    /// The start of the first group.
     pub(super) group: GroupStart,
     pub(super) data_end: u64,
     pub(super) has_newline: bool,
     pub(super) closed: bool,
 }
 
-/// What the first line of a segment says. `Ok(Err(fault))` where it is not a header.
+/// Reads the header of a segment. Returns `Ok(Err(_))` if the first line is not a header.
 ///
 /// # Errors
 ///
-/// What the source says.
+/// The error of a failed read.
 pub(crate) fn read_header(source: impl ReadAt) -> io::Result<Result<Header, HeaderError>> {
     let first = FirstLine::read(&mut LineReader::new(source, 0))?;
     Ok(first.map(|first| first.header))
 }
 
-/// Whether its first bytes are those of a journal, or all there are begin as those do. Something else need not be
-/// searched for the end of its first line: it may be very large.
+/// Returns whether the first bytes are those of a journal, or a shorter file is a beginning of them. Any other file may have a
+/// very long first line, whose end need not be searched for.
 ///
 /// # Errors
 ///
-/// What the source says.
+/// The error of a failed read.
 pub(crate) fn has_magic(source: impl ReadAt) -> io::Result<bool> {
     let mut first = [0; header::MAGIC.len()];
     let mut count = 0;
@@ -52,7 +52,7 @@ pub(crate) fn has_magic(source: impl ReadAt) -> io::Result<bool> {
 }
 
 impl FirstLine {
-    /// Reads it from the start of the file.
+    /// Reads the first line. Afterwards `lines` is at the start of the first group.
     pub(super) fn read(lines: &mut LineReader<impl ReadAt>) -> io::Result<Result<Self, HeaderError>> {
         if !has_magic(lines.source())? {
             return Ok(Err(HeaderError::BadMagic));
@@ -61,16 +61,17 @@ impl FirstLine {
             return Ok(Err(HeaderError::BadMagic));
         };
         if let Ok(first) = Self::parse(&line) {
-            let broken = first.header == Header::Plain && is_only_a_link(lines.source(), first.group.offset)?;
-            let fault = || HeaderError::Corrupt("the header is broken in two lines".into());
-            return Ok(if broken { Err(fault()) } else { Ok(first) });
+            let is_split =
+                first.header == Header::Plain && is_only_a_link(lines.source(), first.group.offset)?;
+            let split = || HeaderError::Corrupt("the header is broken in two lines".into());
+            return Ok(if is_split { Err(split()) } else { Ok(first) });
         }
-        // A file that is being written may have been read before and after an LF was put behind the header.
+        // The writer may have written the LF after the header between two reads of this line: read it again.
         lines.rewind(0, u64::MAX);
         let Some(line) = lines.next()? else {
             return Ok(Err(HeaderError::BadMagic));
         };
-        let first = Self::parse(&line).or_else(|fault| Self::parse_run_on(&line).ok_or(fault));
+        let first = Self::parse(&line).or_else(|error| Self::parse_run_on(&line).ok_or(error));
         if let Ok(first) = &first {
             lines.rewind(first.group.offset, u64::MAX);
         }
@@ -88,8 +89,8 @@ impl FirstLine {
         })
     }
 
-    /// Where the first group was torn, the sector with the header may be as it was before: what was written of the group
-    /// then runs on behind it.
+    /// Parses a header without its LF: when the first group was torn, the sector with the header may still have its old bytes,
+    /// and the written part of the group follows without an LF.
     fn parse_run_on(line: &Line<'_>) -> Option<Self> {
         let end = memchr::memchr(b'}', line.bytes)? + 1;
         let (text, rest) = line.bytes.split_at(end);
@@ -105,10 +106,10 @@ impl FirstLine {
     }
 }
 
-/// Whether nothing but a header's object stands from here on: a plain segment with such a record alone is not to be
-/// expected, a header whose space was turned into an LF looks like that.
+/// Returns whether the file continues with the JSON object of a header and nothing more. That is a header whose space was
+/// changed into an LF: a plain segment with such a record alone does not occur.
 fn is_only_a_link(source: &impl ReadAt, offset: u64) -> io::Result<bool> {
     let mut start = [0; 512];
     let count = source.read_at(&mut start, offset)?;
-    Ok(header::is_object(start[..count].trim_ascii_end()))
+    Ok(header::is_link_object(start[..count].trim_ascii_end()))
 }

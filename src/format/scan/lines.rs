@@ -1,35 +1,34 @@
-//! Lines out of a file, in bounded memory: a run of padding costs a counter, not a buffer.
+//! Reads a file line by line in bounded memory: a run of padding takes a counter, not a buffer.
 
 use std::io;
 
 use super::{Block, ReadAt};
 use crate::{format::LF, format::PADDING, options::LINE_BYTES_LIMIT};
 
-/// Bytes asked for in the first read: a small journal, or a header, needs no more.
+/// Bytes of the first read: enough for a header or a small journal.
 const READ_BYTES_MIN: usize = if cfg!(any(test, feature = "_fuzz")) { 512 } else { 4 * 1024 };
 
-/// Bytes asked for in one read, after some. Few in unit tests, so that lines straddle reads.
+/// Bytes of a later read. Few in unit tests, so that lines cross read boundaries.
 pub(super) const READ_BYTES: usize = if cfg!(any(test, feature = "_fuzz")) { 512 } else { 256 * 1024 };
 
-/// How many spaces of a run at the end of what was read are kept as bytes: more than the longest run of them
-/// that can end a seal.
-const SPACES_KEPT: usize = 64;
+/// Spaces that are kept in the buffer of a run at its end: more than the longest run that can end a seal.
+const BUFFERED_SPACES: usize = 64;
 
 /// One line, without its LF.
 #[derive(Debug)]
 pub(crate) struct Line<'a> {
-    /// Its bytes. Of a run of spaces that ends the file, [`SPACES_KEPT`] at least stand here.
+    /// Its bytes. They contain at least [`BUFFERED_SPACES`] of a run of spaces that ends the file.
     pub(crate) bytes: &'a [u8],
-    /// Where it begins in the file.
+    /// Its offset in the file.
     pub(crate) offset: u64,
-    /// Whether an LF follows.
+    /// An LF follows.
     pub(crate) has_newline: bool,
-    /// Further spaces behind `bytes`, which end the file.
+    /// The number of further spaces after `bytes`, which end the file.
     pub(crate) more_padding: u64,
 }
 
 impl Line<'_> {
-    /// The offset right behind the line and its LF.
+    /// Returns the offset after the line and its LF.
     pub(crate) fn end(&self) -> u64 {
         self.offset + self.bytes.len() as u64 + self.more_padding + u64::from(self.has_newline)
     }
@@ -39,38 +38,37 @@ impl Line<'_> {
 #[derive(Debug)]
 pub(crate) struct LineReader<S> {
     source: S,
-    /// Room for what is read: cleared once, when it grows, and not before every read.
+    /// Zeroed once when it grows, not before every read.
     buffer: Vec<u8>,
-    /// What of `buffer` was not handed out yet begins here.
+    /// Start of the bytes in `buffer` that were not returned yet.
     start: usize,
-    /// What of `buffer` was read ends here.
+    /// End of the bytes in `buffer` that were read.
     end: usize,
-    /// Where in the file the byte after what was read (and `spaces`) stands.
+    /// Offset in the file of the next read: after the bytes in `buffer` and `spaces`.
     read_to: u64,
-    /// Spaces that follow in the file and were dropped from `buffer`.
+    /// Number of spaces that follow the bytes in `buffer` and were dropped from it.
     spaces: u64,
-    /// Stop here, as if the file ended.
+    /// Offset in the file at which reading stops, as if the file ended there.
     limit: u64,
-    /// Bytes to ask for in the next read.
+    /// Bytes of the next read.
     read_bytes: usize,
-    /// Of [`values`](Self::values), kept to be used again.
+    /// Memory of [`values`](Self::values), used again by each call.
     ends: Vec<usize>,
 }
 
-/// Consecutive lines that are values and nothing else: none is empty, none ends in white space, so that no seal and no
-/// padding is among them.
+/// Consecutive lines that are only values: none is empty or ends in white space, so none has a seal or padding.
 #[derive(Debug)]
 pub(crate) struct ValueRun<'a> {
-    /// As they stand in the file, with the LFs between them.
+    /// The lines, with the LFs between them.
     pub(crate) bytes: &'a [u8],
-    /// Where the first begins in the file.
+    /// The offset of the first line in the file.
     pub(crate) offset: u64,
-    /// Where each ends in `bytes`.
+    /// The end of each line in `bytes`.
     pub(crate) ends: &'a [usize],
 }
 
 impl ValueRun<'_> {
-    /// Where the last begins in the file.
+    /// Returns the offset of the last line in the file.
     pub(crate) fn last_offset(&self) -> u64 {
         let before_last = self.ends.len().checked_sub(2).map(|index| self.ends[index] + 1);
         self.offset + before_last.unwrap_or(0) as u64
@@ -78,12 +76,12 @@ impl ValueRun<'_> {
 }
 
 impl<S: ReadAt> LineReader<S> {
-    /// Reads from `offset` on.
+    /// Returns a reader that starts at `offset`.
     pub(crate) fn new(source: S, offset: u64) -> Self {
         Self::with_limit(source, offset, u64::MAX)
     }
 
-    /// Reads from `offset` up to `limit`.
+    /// Returns a reader that starts at `offset` and stops at `limit`.
     pub(crate) fn with_limit(source: S, offset: u64, limit: u64) -> Self {
         Self {
             source,
@@ -98,7 +96,7 @@ impl<S: ReadAt> LineReader<S> {
         }
     }
 
-    /// Starts anew at `offset`, with a new `limit`.
+    /// Continues at `offset`, with a new `limit`.
     pub(crate) fn rewind(&mut self, offset: u64, limit: u64) {
         (self.start, self.end) = (0, 0);
         self.read_to = offset;
@@ -110,22 +108,22 @@ impl<S: ReadAt> LineReader<S> {
         &self.source
     }
 
-    /// Memory held.
+    /// Returns the size of the buffer.
     #[cfg(test)]
     pub(super) fn buffer_bytes(&self) -> usize {
         self.buffer.capacity()
     }
 
-    /// Where the next line begins.
+    /// Returns the offset of the next line.
     pub(crate) fn position(&self) -> u64 {
         self.read_to - self.spaces - (self.end - self.start) as u64
     }
 
-    /// The next line, or `None` at the end. The last line may lack its LF; an empty rest is no line.
+    /// Returns the next line, or `None` at the end. The last line may lack its LF; an empty rest is not a line.
     ///
     /// # Errors
     ///
-    /// What the source says; `InvalidData` for a line longer than any record may be.
+    /// The error of a failed read; `InvalidData` for a line longer than any record can be.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         let mut searched = self.start;
         loop {
@@ -133,9 +131,9 @@ impl<S: ReadAt> LineReader<S> {
                 return Ok(Some(self.take(searched + found, true)));
             }
             searched = self.end - self.start;
-            self.make_room();
+            self.compact();
             let more = self.fill()?;
-            // Folding may have shortened the buffer; what it moved out holds no LF.
+            // Folding may have removed spaces from the buffer, never an LF.
             searched = searched.min(self.end);
             if !more {
                 return Ok((self.end > 0).then(|| self.take(self.end, false)));
@@ -143,8 +141,8 @@ impl<S: ReadAt> LineReader<S> {
         }
     }
 
-    /// The next lines, as far as they are in memory and nothing but values; perhaps none. Whatever else stands in
-    /// memory is for [`next`](Self::next): always at least one line, so that the last line of a file is.
+    /// Returns the next lines in the buffer that are only values, if there are any. The last line in the buffer is always left to
+    /// [`next`](Self::next), and with it the last line of the file.
     pub(crate) fn values(&mut self) -> Option<ValueRun<'_>> {
         self.ends.clear();
         let unread = &self.buffer[self.start..self.end];
@@ -167,7 +165,7 @@ impl<S: ReadAt> LineReader<S> {
         Some(ValueRun { bytes: &self.buffer[start..start + len], offset, ends: &self.ends })
     }
 
-    /// Adds some more lines to a block, without the white space at their ends; `false` where there are none.
+    /// Appends the next lines to a block, without the white space at their ends. Returns `false` at the end of the file.
     pub(crate) fn push_some(&mut self, block: &mut Block) -> io::Result<bool> {
         if let Some(values) = self.values() {
             block.push_values(&values);
@@ -187,20 +185,20 @@ impl<S: ReadAt> LineReader<S> {
         Line { bytes: &self.buffer[start..end], offset, has_newline, more_padding }
     }
 
-    /// Drops what was handed out.
-    fn make_room(&mut self) {
+    /// Removes the returned lines from the buffer.
+    fn compact(&mut self) {
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
     }
 
-    /// Reads more behind the unfinished line; `false` at the end of the file.
+    /// Reads more bytes of the unfinished line. Returns `false` at the end of the file.
     fn fill(&mut self) -> io::Result<bool> {
         self.fold_spaces();
         let want = usize::try_from(self.limit.saturating_sub(self.read_to)).unwrap_or(usize::MAX);
         let held = self.end;
-        let room_end = held + want.min(self.read_bytes);
-        self.grow(room_end);
-        let count = read_some(&self.source, &mut self.buffer[held..room_end], self.read_to)?;
+        let read_end = held + want.min(self.read_bytes);
+        self.grow(read_end);
+        let count = read_some(&self.source, &mut self.buffer[held..read_end], self.read_to)?;
         if count == self.read_bytes {
             self.read_bytes = (self.read_bytes * 4).min(READ_BYTES);
         }
@@ -226,17 +224,17 @@ impl<S: ReadAt> LineReader<S> {
         io::Error::new(io::ErrorKind::InvalidData, text)
     }
 
-    /// Moves a long run of spaces at the end of the unfinished line out of the buffer.
+    /// Replaces a long run of spaces at the end of the unfinished line by a count.
     fn fold_spaces(&mut self) {
         let unread = &self.buffer[..self.end];
-        let kept = unread.iter().rposition(|&b| b != PADDING).map_or(0, |at| at + 1) + SPACES_KEPT;
+        let kept = unread.iter().rposition(|&b| b != PADDING).map_or(0, |at| at + 1) + BUFFERED_SPACES;
         if kept < self.end {
             self.spaces += (self.end - kept) as u64;
             self.end = kept;
         }
     }
 
-    /// Puts the spaces back in front of what was just read behind them, unless that is nothing but spaces too.
+    /// Inserts the counted spaces before the bytes just read, unless those are only spaces too.
     fn unfold_spaces(&mut self, held: usize) -> io::Result<()> {
         let fresh = held..self.end;
         if is_padding(&self.buffer[fresh.clone()]) {
@@ -256,9 +254,9 @@ impl<S: ReadAt> LineReader<S> {
     }
 }
 
-/// Whether these are spaces only: there are megabytes of them behind a segment that is in use.
+/// Returns whether these are only spaces: megabytes of them follow the data of a segment in use.
 fn is_padding(bytes: &[u8]) -> bool {
-    // Without a branch for each byte, so that it is done many at a time.
+    // Without a branch per byte, so that the compiler vectorizes it.
     let is_padding = |bytes: &[u8]| bytes.iter().fold(0, |seen, &byte| seen | (byte ^ PADDING)) == 0;
     bytes.chunks(256).all(is_padding)
 }

@@ -1,51 +1,52 @@
-//! A segment that is written while it is read: what stands behind a place by now. What stands *before* a place never
-//! changes; behind it padding gives way to groups, and the closed mark to an LF.
+//! Probes a segment that is written while it is read for the bytes after a position. The bytes *before* a position never change;
+//! after it, groups overwrite padding, and an LF overwrites the close marker.
 
 use std::io;
 
 use super::{ReadAt, ScanPosition};
 use crate::format::{CLOSE_MARKER, Chain, Header, LF, PADDING, SEAL_LEN, seal};
 
-/// Bytes looked at behind a place: a seal, the closed mark, an LF and the first byte of what follows.
-const BEHIND_BYTES: usize = SEAL_LEN + 3;
+/// Bytes read after a position: a seal, the close marker, an LF and the first byte of a group.
+const PROBE_BYTES: usize = SEAL_LEN + 3;
 
-/// Bytes read at a time in search of an LF.
+/// Bytes of one read in the search for an LF.
 const SEARCH_BYTES: u64 = 64 << 10;
 
-/// What stands behind the data of a place.
+/// The content of a segment after the data that ends at a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProbeResult {
-    /// Nothing yet: the end of the file, or padding.
-    Nothing,
-    /// The LF that a group begins with, or the data end in: a scan goes on from this place.
-    Lf(ScanPosition),
-    /// An LF, and a group after it, or a part of one. What stands before it is durable, for a writer begins a group only
-    /// when the one before it is.
+    /// The end of the file, or padding.
+    Empty,
+    /// An LF: the start of a group, or the end of the data. A scan continues from this position.
+    Newline(ScanPosition),
+    /// An LF, and a group or a part of one. The data before it is durable, because the writer starts a group only after the
+    /// previous one is durable.
     Group(ScanPosition),
-    /// The closed mark. What stands before it is durable, too.
-    Mark(ScanPosition),
-    /// Something that no writer puts there.
-    Foreign,
-    /// The seal before the place is not there any more.
+    /// The close marker. The data before it is durable too.
+    CloseMarker(ScanPosition),
+    /// Bytes that no writer writes there.
+    Unexpected,
+    /// The seal before the position is missing.
     Lost,
 }
 
 impl ScanPosition {
-    /// Behind the last verified group.
+    /// Returns the end of the last verified group.
     pub(crate) fn data_end(&self) -> u64 {
         self.data_end
     }
 
-    /// The last seal before it in the segment.
+    /// Returns the last seal before the position in the segment.
     pub(crate) fn last_seal(&self) -> Option<u32> {
         self.last_seal
     }
 
-    /// The same as it is by now: a plain segment that was opened for writing has one behind the last of its lines.
+    /// Returns the last seal before the position, read from the file if the segment was plain: a plain segment gets a seal after its
+    /// last line when it is opened for writing.
     ///
     /// # Errors
     ///
-    /// What the source says.
+    /// The error of a failed read.
     pub(crate) fn last_seal_now(&self, source: &(impl ReadAt + ?Sized)) -> io::Result<Option<u32>> {
         if !self.is_plain() {
             return Ok(self.last_seal);
@@ -55,59 +56,60 @@ impl ScanPosition {
         Ok(seal::decode(&bytes[..count]).filter(|value| *value == self.group.chain.seal()))
     }
 
-    /// Whether the lines to come are valid without a seal.
+    /// Returns whether the next lines are valid without a seal.
     pub(crate) fn is_plain(&self) -> bool {
         self.header == Header::Plain && self.last_seal.is_none()
     }
 
-    /// Looks at what stands behind it now.
+    /// Reads the bytes after the position.
     ///
     /// # Errors
     ///
-    /// What the source says.
+    /// The error of a failed read.
     pub(crate) fn probe_next(&self, source: &(impl ReadAt + ?Sized)) -> io::Result<ProbeResult> {
-        let mut bytes = [0; SEAL_LEN + BEHIND_BYTES];
-        let before = if self.last_seal.is_some() { SEAL_LEN } else { 0 };
-        let wanted = &mut bytes[..before + BEHIND_BYTES];
-        let count = read_full(source, wanted, self.data_end - before as u64)?;
-        let Some((own, behind)) = wanted[..count].split_at_checked(before) else {
+        let mut bytes = [0; SEAL_LEN + PROBE_BYTES];
+        let seal_len = if self.last_seal.is_some() { SEAL_LEN } else { 0 };
+        let wanted = &mut bytes[..seal_len + PROBE_BYTES];
+        let count = read_full(source, wanted, self.data_end - seal_len as u64)?;
+        let Some((last_seal, after)) = wanted[..count].split_at_checked(seal_len) else {
             return Ok(ProbeResult::Lost);
         };
-        if self.last_seal.is_some() && seal::decode(own) != self.last_seal {
+        if self.last_seal.is_some() && seal::decode(last_seal) != self.last_seal {
             return Ok(ProbeResult::Lost);
         }
-        Ok(match seal::decode(behind).filter(|_| self.is_plain()) {
-            // A plain segment was opened for writing, and its lines were put under a seal.
+        Ok(match seal::decode(after).filter(|_| self.is_plain()) {
+            // A plain segment was opened for writing, and its lines got a seal.
             Some(value) if value == self.group.chain.seal() => {
-                self.under_seal(value).classify_tail(&behind[SEAL_LEN..])
+                self.with_seal(value).classify(&after[SEAL_LEN..])
             }
-            Some(_) => ProbeResult::Foreign,
-            None => self.classify_tail(behind),
+            Some(_) => ProbeResult::Unexpected,
+            None => self.classify(after),
         })
     }
 
-    fn classify_tail(self, behind: &[u8]) -> ProbeResult {
-        match behind {
-            [] | [PADDING | 0, ..] => ProbeResult::Nothing,
-            [LF] | [LF, PADDING | 0, ..] => ProbeResult::Lf(self.behind(1, false)),
-            [LF, ..] => ProbeResult::Group(self.behind(1, false)),
-            // Whatever follows the mark is for a scan to judge.
-            [CLOSE_MARKER, LF] => ProbeResult::Mark(self.behind(2, true)),
-            [CLOSE_MARKER, LF, ..] => ProbeResult::Group(self.behind(2, true)),
-            // A mark, or the seal of a plain segment, that is just being written.
-            [CLOSE_MARKER, ..] => ProbeResult::Nothing,
-            _ => ProbeResult::Foreign,
+    fn classify(self, after: &[u8]) -> ProbeResult {
+        match after {
+            [] | [PADDING | 0, ..] => ProbeResult::Empty,
+            [LF] | [LF, PADDING | 0, ..] => ProbeResult::Newline(self.advanced(1, false)),
+            [LF, ..] => ProbeResult::Group(self.advanced(1, false)),
+            // A scan decides what the bytes after the close marker mean.
+            [CLOSE_MARKER, LF] => ProbeResult::CloseMarker(self.advanced(2, true)),
+            [CLOSE_MARKER, LF, ..] => ProbeResult::Group(self.advanced(2, true)),
+            // A close marker, or the seal of a plain segment, whose write is in progress.
+            [CLOSE_MARKER, ..] => ProbeResult::Empty,
+            _ => ProbeResult::Unexpected,
         }
     }
 
-    fn behind(self, bytes: u64, closed: bool) -> Self {
+    /// Returns the position after `bytes` more bytes, of which the last is an LF.
+    fn advanced(self, bytes: u64, closed: bool) -> Self {
         let mut position = self;
         position.group.offset = self.data_end + bytes;
         (position.has_newline, position.closed) = (true, closed);
         position
     }
 
-    fn under_seal(self, value: u32) -> Self {
+    fn with_seal(self, value: u32) -> Self {
         let mut position = self;
         position.data_end += SEAL_LEN as u64;
         position.group.chain = Chain::from_seal(value);
@@ -116,7 +118,7 @@ impl ScanPosition {
     }
 }
 
-/// A source that ends earlier: what is padding behind that need not be read.
+/// A source that ends at `end`, so that the padding after it is not read.
 #[derive(Debug, Clone)]
 pub(crate) struct BoundedSource<S> {
     pub(crate) source: S,
@@ -131,11 +133,11 @@ impl<S: ReadAt> ReadAt for BoundedSource<S> {
     }
 }
 
-/// Behind the last LF between two places: lines are whole up to there.
+/// Returns the offset after the last LF between two offsets: the lines before it are whole.
 ///
 /// # Errors
 ///
-/// What the source says.
+/// The error of a failed read.
 pub(crate) fn last_newline_before(
     source: &(impl ReadAt + ?Sized),
     start: u64,

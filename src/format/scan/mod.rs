@@ -1,8 +1,8 @@
-//! Reading a segment: lines out of bytes ([`lines`]), verified commit groups out of lines ([`scanner`]), and
-//! what the end of the file means ([`tail`]). Never writes, never locks, and does not know which segment of
-//! which journal it reads.
+//! Reads a segment: splits bytes into lines ([`lines`]), verifies lines as commit groups ([`scanner`]), and classifies the end of
+//! the file ([`tail`]). Never writes, never locks, and does not know which segment of which journal it reads.
 
 mod block;
+mod group;
 mod header_line;
 mod lines;
 mod live;
@@ -16,19 +16,19 @@ mod tests;
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 pub(crate) use block::Block;
+#[cfg(any(test, feature = "_fuzz"))]
+pub(crate) use group::VerifiedGroup;
 pub(crate) use header_line::{has_magic, read_header};
 pub(crate) use lines::LineReader;
 pub(crate) use live::{BoundedSource, ProbeResult, last_newline_before};
 pub(crate) use position::{IndexPoint, ScanPosition};
 pub(crate) use resync::ResyncScanner;
-#[cfg(any(test, feature = "_fuzz"))]
-pub(crate) use scanner::Group;
 pub(crate) use scanner::{ScanItem, ScanMode, Scanner, SegmentEnd};
 pub(crate) use tail::Tail;
 
-/// Where a scan reads from.
+/// The source of a scan.
 pub(crate) trait ReadAt {
-    /// Reads some bytes at `offset`; 0 at the end.
+    /// Reads some bytes at `offset` and returns their number; 0 at the end.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 

@@ -1,10 +1,9 @@
-//! Places between two groups where a scan can be taken up again.
+//! Positions between two groups at which a scan can be resumed.
 
 use super::tail::GroupStart;
 use crate::format::{Chain, Header};
 
-/// A place between two groups where a scan can be taken up again. Everything before it was verified, and is taken to be
-/// as it was.
+/// A position between two groups at which a scan can be resumed. The bytes before it were verified, and are assumed unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ScanPosition {
     pub(super) header: Header,
@@ -15,23 +14,23 @@ pub(crate) struct ScanPosition {
     pub(super) closed: bool,
 }
 
-/// A place right behind a seal and its LF, as nearly all of them are: what is to be remembered of it, to remember many.
+/// A compact form of a [`ScanPosition`] right after a seal and its LF, as nearly all of them are, for an index of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IndexPoint {
-    /// Where the next group begins.
+    /// The offset of the next group.
     pub(crate) offset: u64,
-    /// The seal before it.
+    /// The seal before that group.
     pub(crate) seal: u32,
 }
 
 impl ScanPosition {
-    /// What is to be remembered of this place. `None` where that is not enough to find it again.
+    /// Returns the compact form; `None` if [`at`](Self::at) does not restore this position from it.
     pub(crate) fn index_point(&self) -> Option<IndexPoint> {
         let index_point = IndexPoint { offset: self.group.offset, seal: self.last_seal? };
         (Self::at(self.header, self.group.line, index_point) == *self).then_some(index_point)
     }
 
-    /// The place in a segment with this header, before this line.
+    /// Returns the position of an index point, in a segment with this header; `line` is the next line.
     pub(crate) fn at(header: Header, line: u64, IndexPoint { offset, seal }: IndexPoint) -> Self {
         Self {
             header,
@@ -43,7 +42,7 @@ impl ScanPosition {
         }
     }
 
-    /// Where the next group begins.
+    /// Returns the offset of the next group.
     pub(crate) fn offset(&self) -> u64 {
         self.group.offset
     }

@@ -1,4 +1,4 @@
-//! Reading on behind damage: commit groups that verify against the seal that *stands* before them.
+//! Continues a scan after corruption: finds the commit groups that verify against the *stored* seal before them.
 
 use std::io;
 
@@ -11,20 +11,20 @@ use crate::format::Chain;
 /// Lines up to and including one that ends in a seal, or up to the end of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ResyncedGroup {
-    /// Where its first line begins.
+    /// The offset of its first line.
     pub(crate) offset: u64,
-    /// Its first line, counted from 1 in the file.
+    /// The number of its first line, counted from 1 in the file.
     pub(crate) line: u64,
     pub(crate) records: u64,
     pub(crate) verified: bool,
 }
 
-/// Goes through a damaged segment, from the first group that failed on.
+/// Reads a corrupt segment from the first group that does not verify.
 #[derive(Debug)]
 pub(crate) struct ResyncScanner<S> {
     lines: LineReader<S>,
     line: u64,
-    /// The seal that stands before the next group, once one was seen.
+    /// The chain at the stored seal before the next group, after the first such seal.
     chain: Option<Chain>,
 }
 
@@ -33,7 +33,7 @@ impl<S: ReadAt> ResyncScanner<S> {
         Self { lines: LineReader::new(source, offset), line, chain: None }
     }
 
-    /// The next candidate, its lines appended to `block`; `None` at the end of the file.
+    /// Returns the next candidate and appends its lines to `block`; `None` at the end of the file.
     pub(crate) fn next(&mut self, block: &mut Block) -> io::Result<Option<ResyncedGroup>> {
         let mut resynced =
             ResyncedGroup { offset: self.lines.position(), line: self.line, records: 0, verified: false };

@@ -1,7 +1,7 @@
-//! What bytes that do not verify mean: the rest of a group that was never acknowledged, or damage.
+//! Classifies the bytes from the first group that does not verify: a torn tail, which was never acknowledged, or corruption.
 //!
-//! One commit is in flight at a time, so at most one group can be torn, and it is the last. Whatever a group
-//! that fails is followed by tells the two apart.
+//! One commit is in flight at a time, so only the last group can be torn. The bytes after a group that does not verify show which
+//! of the two it is.
 
 use std::io;
 
@@ -12,30 +12,30 @@ use crate::format::{
     CLOSE_MARKER, Chain, LF, LineTrailer, PADDING, SEAL_LEN, line::embedded_seals, parse_trailer, seal,
 };
 
-/// Smallest unit that a disk writes whole: a torn write is torn between two of them.
+/// The smallest unit that a disk writes whole: a write is torn only between two of them.
 const SECTOR_BYTES: u64 = 512;
 
-/// Bytes of a seal, the closed mark and the last LF.
+/// Bytes of a seal, the close marker and the last LF.
 const CLOSING_BYTES: usize = SEAL_LEN + 2;
 
-/// How many bytes of a seal (and of what follows it) may be damaged for it to be recognized all the same.
-const SEAL_FAULTS_MAX: usize = 2;
+/// The highest number of changed bytes with which a seal (and the close marker and LF after it) is still recognized.
+const MAX_CHANGED_SEAL_BYTES: usize = 2;
 
-/// What follows the last verified group and is not padding.
+/// The bytes after the last verified group that are not padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tail {
-    /// Where it begins: the first byte that is not verified.
+    /// The offset of the first byte that is not verified.
     pub(crate) offset: u64,
-    /// The line its first line of text is on, counted from 1 in the file.
+    /// The line with its first text, counted from 1 in the file.
     pub(crate) line: u64,
-    /// Bytes up to the last one that is not a space.
+    /// The number of bytes up to the last one that is not a space.
     pub(crate) bytes: u64,
-    /// Whether acknowledged data is damaged; else these bytes were never acknowledged.
-    pub(crate) damaged: bool,
+    /// `true`: acknowledged data is corrupt. `false`: the tail is torn, and its bytes were never acknowledged.
+    pub(crate) is_corrupt: bool,
     pub(crate) reason: &'static str,
 }
 
-/// Where a group begins, and the chain there.
+/// The start of a group, and the chain at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GroupStart {
     pub(super) offset: u64,
@@ -43,15 +43,15 @@ pub(super) struct GroupStart {
     pub(super) chain: Chain,
 }
 
-/// What was found out about the bytes from a failed group on.
+/// The classification of the bytes from the first group that does not verify.
 pub(super) struct TailAnalysis {
-    /// The failed group is whole up to here: only the LF behind its seal is missing.
+    /// The end of that group if it is whole and only the LF after its seal is missing.
     pub(super) verified_to: Option<u64>,
     pub(super) tail: Tail,
     pub(super) file_end: u64,
 }
 
-/// Looks at everything from `start`, where a group failed, to the end of the file.
+/// Reads from `start`, the group that does not verify, to the end of the file, and classifies it.
 pub(super) fn classify_tail<S: ReadAt>(
     source: &S,
     start: GroupStart,
@@ -60,17 +60,17 @@ pub(super) fn classify_tail<S: ReadAt>(
     let rest = survey(source, start)?;
     let embedded = find_embedded(source, start)?;
     let offset = embedded.as_ref().map_or(start.offset, |found| found.end);
-    let damage = if embedded.as_ref().is_some_and(|found| !found.can_be_torn) {
+    let corruption = if embedded.as_ref().is_some_and(|found| !found.can_be_torn) {
         Some("the byte after a commit group is not what was written")
     } else if rest.later_group_verifies {
         Some("a commit group does not verify, and a later one does")
     } else if rest.lines_follow_space {
         Some("lines follow white space that only the end of a commit group has")
-    } else if has_damaged_seal(source, start)? {
+    } else if has_changed_seal(source, start)? {
         Some("a seal is not what was written")
     } else if rest.closed || looks_closed(source, start, rest.file_end)? {
         Some("a commit group of a closed segment does not verify")
-    } else if plain && embedded.is_none() && rest.sealed {
+    } else if plain && embedded.is_none() && rest.has_seal {
         Some("the lines under the first seal do not verify")
     } else {
         None
@@ -79,46 +79,46 @@ pub(super) fn classify_tail<S: ReadAt>(
         offset,
         line: embedded.as_ref().map_or(start.line, |found| found.line),
         bytes: rest.text_end.saturating_sub(offset),
-        damaged: damage.is_some(),
-        reason: damage.unwrap_or("the last commit group is incomplete"),
+        is_corrupt: corruption.is_some(),
+        reason: corruption.unwrap_or("the last commit group is incomplete"),
     };
     Ok(TailAnalysis { verified_to: embedded.map(|found| found.end), tail, file_end: rest.file_end })
 }
 
-/// The last line of a plain segment's lines that no seal covers.
+/// The last line of a plain segment that no seal covers.
 pub(super) struct LastPlainLine {
-    /// Without the white space at its end.
+    /// The line without the white space at its end.
     pub(super) value: Vec<u8>,
-    /// How many of its bytes are not padding: what may have been begun of a seal included.
+    /// Its length without padding. A partly written seal counts.
     pub(super) text_len: u64,
-    /// How many of its bytes are a whole JSON value, if it begins with one. A number may have been cut off
-    /// between two digits: it counts as whole only where the TAB of a seal was begun behind it.
+    /// The length of the complete JSON value at its start, if there is one. A number may have been truncated between two digits, so
+    /// it counts as complete only if the TAB of a seal follows.
     pub(super) complete_len: Option<usize>,
 }
 
-pub(super) fn plain_last<S: ReadAt>(source: &S, line_offset: u64) -> io::Result<LastPlainLine> {
+pub(super) fn read_last_plain_line<S: ReadAt>(source: &S, line_offset: u64) -> io::Result<LastPlainLine> {
     let mut lines = LineReader::new(source, line_offset);
     let line = lines.next()?.map(|line| line.bytes.to_vec()).unwrap_or_default();
     let value = line.trim_ascii_end().to_vec();
     let mut values = serde_json::Deserializer::from_slice(&value).into_iter::<IgnoredAny>();
-    let whole = matches!(values.next(), Some(Ok(_)));
+    let is_value = matches!(values.next(), Some(Ok(_)));
     let len = values.byte_offset();
     let is_number = value[..len].last().is_some_and(u8::is_ascii_digit);
-    let delimited = !is_number || line.get(len) == Some(&seal::ONE);
-    let complete_len = (whole && delimited).then_some(len);
+    let is_delimited = !is_number || line.get(len) == Some(&seal::ONE);
+    let complete_len = (is_value && is_delimited).then_some(len);
     let text_len = line.iter().rposition(|&b| b != PADDING).map_or(0, |last| last as u64 + 1);
     Ok(LastPlainLine { value, text_len, complete_len })
 }
 
-/// What stands from a failed group to the end of the file.
+/// The bytes from the first group that does not verify to the end of the file.
 struct TailSurvey {
     later_group_verifies: bool,
-    /// Inside a group no line ends in white space. Behind the end of one stands at most one more group; an editor
-    /// leaves such lines everywhere (CRLF, tabs turned into spaces).
+    /// A line with text follows a line that ends in white space. No line inside a group ends in white space, and at most one
+    /// more group follows the end of a group; an editor leaves such lines everywhere (CRLF, tabs converted to spaces).
     lines_follow_space: bool,
-    sealed: bool,
+    has_seal: bool,
     closed: bool,
-    /// Behind the last byte that is not a space.
+    /// The offset after the last byte that is not a space.
     text_end: u64,
     file_end: u64,
 }
@@ -128,20 +128,19 @@ fn survey<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<TailSurvey> {
     let mut found = TailSurvey {
         later_group_verifies: false,
         lines_follow_space: false,
-        sealed: false,
+        has_seal: false,
         closed: false,
         text_end: start.offset,
         file_end: start.offset,
     };
-    // Each group is checked against the seal that *stands* before it, so that one damaged group does not hide
-    // the ones behind it.
+    // Each group is checked against the *stored* seal before it, so that one corrupt group does not hide the ones after it.
     let mut chain: Option<Chain> = None;
-    let mut ended_in_space = false;
+    let mut any_ended_in_space = false;
     while let Some(line) = lines.next()? {
         found.lines_follow_space |=
-            ended_in_space && !line.bytes.iter().all(|byte| b" \t\r\0".contains(byte));
-        ended_in_space |= ends_in_space(&line);
-        found.closed = line.has_newline && ends_closed(line.bytes);
+            any_ended_in_space && !line.bytes.iter().all(|byte| b" \t\r\0".contains(byte));
+        any_ended_in_space |= ends_in_space(&line);
+        found.closed = line.has_newline && ends_with_close_marker(line.bytes);
         found.file_end = line.end();
         found.text_end = match line.bytes.iter().rposition(|&b| b != PADDING) {
             _ if line.has_newline => line.end(),
@@ -154,50 +153,50 @@ fn survey<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<TailSurvey> {
             chain.push(line.bytes);
         }
         if let Some((_, seal)) = stored {
-            found.sealed = true;
+            found.has_seal = true;
             chain = Some(Chain::from_seal(seal));
         }
     }
     Ok(found)
 }
 
-/// Whether a line ends in white space that a torn write cannot have left there: what was not written of a group goes
-/// on to the end of a sector.
+/// Returns whether a line ends in white space that a torn write cannot have left: the unwritten part of a group extends to the
+/// end of a sector.
 fn ends_in_space(line: &Line<'_>) -> bool {
-    let spaced = line.has_newline && line.bytes.last().is_some_and(u8::is_ascii_whitespace);
-    spaced && !(line.end() - 1).is_multiple_of(SECTOR_BYTES)
+    let has_space = line.has_newline && line.bytes.last().is_some_and(u8::is_ascii_whitespace);
+    has_space && !(line.end() - 1).is_multiple_of(SECTOR_BYTES)
 }
 
-/// Where a line's seal may stand, and its value: before its LF, whatever white space a changed byte put before it; or
-/// where its white space begins.
+/// Returns the possible seals of a line, each with its offset in the line: the bytes right before the LF, even if a changed byte
+/// added white space before them; and the bytes where the white space at the end begins.
 pub(super) fn stored_seals(line: &Line<'_>) -> impl Iterator<Item = (usize, u32)> {
     let before_lf = line.bytes.len().checked_sub(SEAL_LEN).filter(|_| line.has_newline);
     let before_lf = before_lf.and_then(|at| Some((at, seal::decode(&line.bytes[at..])?)));
-    let behind_value = match parse_trailer(line.bytes) {
-        (value_len, LineTrailer::Sealed(seal) | LineTrailer::Closed(seal)) => Some((value_len, seal)),
-        (_, LineTrailer::Unsealed) => None,
+    let after_value = match parse_trailer(line.bytes) {
+        (value_len, LineTrailer::Seal(seal) | LineTrailer::ClosingSeal(seal)) => Some((value_len, seal)),
+        (_, LineTrailer::NoSeal) => None,
     };
-    before_lf.into_iter().chain(behind_value)
+    before_lf.into_iter().chain(after_value)
 }
 
-/// Whether a group that this line ends has this seal.
+/// Returns whether this is the seal of the group whose last line this is.
 pub(super) fn verifies(mut chain: Chain, line: &Line<'_>, (value_len, seal): (usize, u32)) -> bool {
     chain.push(&line.bytes[..value_len]);
     chain.seal() == seal
 }
 
-/// Whether a line ends as a closed segment's last one does.
-fn ends_closed(line: &[u8]) -> bool {
-    let sealed = line.split_last_chunk::<{ SEAL_LEN + 1 }>();
-    sealed.is_some_and(|(_, end)| end[SEAL_LEN] == CLOSE_MARKER && seal::decode(end).is_some())
+/// Returns whether a line ends in a seal and the close marker.
+fn ends_with_close_marker(line: &[u8]) -> bool {
+    let trailer = line.split_last_chunk::<{ SEAL_LEN + 1 }>();
+    trailer.is_some_and(|(_, end)| end[SEAL_LEN] == CLOSE_MARKER && seal::decode(end).is_some())
 }
 
-/// A group that is whole, whose last line goes on behind its seal.
+/// A whole group whose last line continues after its seal.
 struct EmbeddedGroup {
-    /// Behind the seal.
+    /// The offset after the seal.
     end: u64,
     line: u64,
-    /// Whether a torn write of the next group can have left the byte that follows.
+    /// The bytes after the seal can be left from a torn write of the next group.
     can_be_torn: bool,
 }
 
@@ -206,7 +205,7 @@ fn find_embedded<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<Option<
     let mut chain = start.chain;
     let mut number = start.line;
     while let Some(line) = lines.next()? {
-        // Read once, however many seals there are.
+        // The bytes of the line are added once, however many seals it has.
         let (mut with_line, mut pushed) = (chain, 0);
         with_line.push(&[]);
         for (at, seal) in embedded_seals(line.bytes) {
@@ -224,28 +223,27 @@ fn find_embedded<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<Option<
     Ok(None)
 }
 
-/// Whether these bytes, from `offset` on, can stand where the sector with the next LF was not written.
+/// Returns whether these bytes, at `offset`, can be the rest of a sector with the next LF that was not written.
 pub(super) fn is_unwritten(bytes: &[u8], offset: u64) -> bool {
-    // Padding, or what a file system shows of a block that was not written; perhaps behind a closed mark whose LF was
-    // not written.
+    // Padding, or the zeros of a block that was not written; possibly after a close marker whose LF was not written.
     let closed = usize::from(bytes.first() == Some(&CLOSE_MARKER));
     let sector_rest = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize - closed;
     bytes[closed..].iter().take(sector_rest).all(|byte| matches!(byte, &PADDING | 0))
 }
 
-/// Whether a seal with a byte or two changed stands before an LF: only a group that was whole is followed by one.
-fn has_damaged_seal<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<bool> {
+/// Returns whether an LF follows a seal with one or two changed bytes: an LF follows only a whole group.
+fn has_changed_seal<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<bool> {
     let mut lines = LineReader::new(source, start.offset);
     let mut chain = start.chain;
-    // The last bytes before the next LF, for a byte changed into an LF splits the seal's line.
+    // The last bytes before the next LF, across lines: a byte changed into an LF splits the line with the seal.
     let mut recent = Vec::new();
     while let Some(line) = lines.next()?.filter(|line| line.has_newline) {
         recent.extend_from_slice(line.bytes);
-        let settled = recent.len().saturating_sub(SEAL_LEN);
-        chain.push_raw(&recent[..settled]);
-        recent.drain(..settled);
-        let faults = count_faults(&recent, &seal::encode(chain.seal()));
-        if recent.len() == SEAL_LEN && (1..=SEAL_FAULTS_MAX).contains(&faults) {
+        let excess = recent.len().saturating_sub(SEAL_LEN);
+        chain.push_raw(&recent[..excess]);
+        recent.drain(..excess);
+        let changed = count_changed(&recent, &seal::encode(chain.seal()));
+        if recent.len() == SEAL_LEN && (1..=MAX_CHANGED_SEAL_BYTES).contains(&changed) {
             return Ok(true);
         }
         recent.push(LF);
@@ -253,8 +251,8 @@ fn has_damaged_seal<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<bool
     Ok(false)
 }
 
-/// Whether the file ends as a closed one does, save a byte or two: the seal that belongs there, the closed mark
-/// and an LF. Where only the last two are missing, and nothing else stands there, the closing itself was cut off.
+/// Returns whether the file ends as a closed segment, in the expected seal, the close marker and an LF, with at most two bytes
+/// changed. If only the marker and the LF are unwritten, the close itself was interrupted, and the segment is not closed.
 fn looks_closed<S: ReadAt>(source: &S, start: GroupStart, file_end: u64) -> io::Result<bool> {
     let Some(text_end) = file_end.checked_sub(CLOSING_BYTES as u64).filter(|&end| end > start.offset) else {
         return Ok(false);
@@ -271,13 +269,13 @@ fn looks_closed<S: ReadAt>(source: &S, start: GroupStart, file_end: u64) -> io::
     let mut expected = seal::encode(chain.seal()).to_vec();
     expected.extend_from_slice(&[CLOSE_MARKER, LF]);
     let is_unwritten = |(stored, expected): (&u8, &u8)| stored == expected || matches!(stored, &PADDING | 0);
-    let closing_begun = stored[SEAL_LEN..].iter().zip(&expected[SEAL_LEN..]).all(is_unwritten);
-    if closing_begun && stored[..SEAL_LEN] == expected[..SEAL_LEN] {
+    let close_interrupted = stored[SEAL_LEN..].iter().zip(&expected[SEAL_LEN..]).all(is_unwritten);
+    if close_interrupted && stored[..SEAL_LEN] == expected[..SEAL_LEN] {
         return Ok(false);
     }
-    Ok(count_faults(&stored, &expected) <= SEAL_FAULTS_MAX)
+    Ok(count_changed(&stored, &expected) <= MAX_CHANGED_SEAL_BYTES)
 }
 
-fn count_faults(stored: &[u8], expected: &[u8]) -> usize {
+fn count_changed(stored: &[u8], expected: &[u8]) -> usize {
     stored.iter().zip(expected).filter(|(stored, expected)| stored != expected).count()
 }

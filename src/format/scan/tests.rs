@@ -1,4 +1,4 @@
-//! Segments in memory, read back: whole, cut, damaged, torn, large, and while they are being written.
+//! Scans segments in memory: whole, truncated, corrupt, torn, large, and while they are written.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -11,29 +11,29 @@ mod properties;
 mod torn;
 
 use super::{
-    Block, LineReader, ReadAt, ResyncScanner, ScanItem, ScanMode, Scanner, SegmentEnd,
-    scanner::{GROUP_BYTES_HELD, Group},
+    Block, LineReader, ReadAt, ResyncScanner, ScanItem, ScanMode, Scanner, SegmentEnd, VerifiedGroup,
+    scanner::MAX_BUFFERED_GROUP_BYTES,
 };
 use crate::format::{HeaderError, testing::SegmentBytes};
 
-/// Everything that a scan gives.
+/// The complete result of a scan.
 #[derive(Debug)]
-struct Reading {
-    /// Values, in order.
+struct ScanResult {
+    /// The values, in order.
     lines: Vec<Vec<u8>>,
-    groups: Vec<Group>,
+    groups: Vec<VerifiedGroup>,
     end: SegmentEnd,
 }
 
-fn read(source: &(impl ReadAt + ?Sized)) -> Reading {
+fn read(source: &(impl ReadAt + ?Sized)) -> ScanResult {
     try_read(source).expect("it has a header")
 }
 
-fn try_read(source: &(impl ReadAt + ?Sized)) -> Result<Reading, HeaderError> {
-    Ok(read_on(Scanner::open(source, ScanMode::Read).unwrap()?, source))
+fn try_read(source: &(impl ReadAt + ?Sized)) -> Result<ScanResult, HeaderError> {
+    Ok(read_rest(Scanner::open(source, ScanMode::Read).unwrap()?, source))
 }
 
-fn read_on<S: ReadAt>(mut scanner: Scanner<S>, source: &(impl ReadAt + ?Sized)) -> Reading {
+fn read_rest<S: ReadAt>(mut scanner: Scanner<S>, source: &(impl ReadAt + ?Sized)) -> ScanResult {
     let (mut lines, mut groups) = (Vec::new(), Vec::new());
     loop {
         let mut block = Block::default();
@@ -41,7 +41,11 @@ fn read_on<S: ReadAt>(mut scanner: Scanner<S>, source: &(impl ReadAt + ?Sized)) 
             ScanItem::Group(group) => {
                 let held = lines.len();
                 if group.is_too_large {
-                    assert_eq!((block.len(), block.byte_len()), (0, 0), "its lines are to be read again");
+                    assert_eq!(
+                        (block.len(), block.byte_len()),
+                        (0, 0),
+                        "the lines of a too large group must not be returned"
+                    );
                     lines.extend(lines_between(source, group.offset, group.end));
                 } else {
                     lines.extend((0..block.len()).map(|at| block.value(block.span(at).unwrap()).to_vec()));
@@ -49,7 +53,7 @@ fn read_on<S: ReadAt>(mut scanner: Scanner<S>, source: &(impl ReadAt + ?Sized)) 
                 assert_eq!((lines.len() - held) as u64, group.records);
                 groups.push(group);
             }
-            ScanItem::End(end) => return Reading { lines, groups, end },
+            ScanItem::End(end) => return ScanResult { lines, groups, end },
         }
     }
 }
@@ -63,7 +67,7 @@ fn lines_between(source: &(impl ReadAt + ?Sized), from: u64, to: u64) -> Vec<Vec
     lines
 }
 
-/// What a scan that collects nothing says: records, and the end.
+/// Scans without returning lines; returns the number of records, and the end.
 fn count(source: &(impl ReadAt + ?Sized)) -> (u64, SegmentEnd) {
     let mut scanner = Scanner::open(source, ScanMode::VerifyOnly).unwrap().expect("it has a header");
     let (mut block, mut records) = (Block::default(), 0);
@@ -75,7 +79,7 @@ fn count(source: &(impl ReadAt + ?Sized)) -> (u64, SegmentEnd) {
     }
 }
 
-/// Three groups of one, two and one lines.
+/// A segment with three groups of one, two and one lines, and the lines.
 fn three_groups() -> (SegmentBytes, [&'static str; 4]) {
     let lines = [r#"{"a":1}"#, r#"{"b":[2]}"#, "3", r#""four""#];
     let segment = SegmentBytes::new(crate::format::testing::FIRST);
@@ -83,14 +87,14 @@ fn three_groups() -> (SegmentBytes, [&'static str; 4]) {
     (segment, lines)
 }
 
-/// Where each of [`three_groups`] begins.
+/// Returns the offset of each of [`three_groups`].
 fn group_starts() -> [usize; 3] {
     let (segment, _) = three_groups();
     let groups = read(segment.closed().as_slice()).groups;
     [groups[0].offset, groups[1].offset, groups[2].offset].map(|at| at as usize)
 }
 
-/// Whether these are the lines of the first groups of [`three_groups`], each whole.
+/// Returns whether these are the lines of the first groups of [`three_groups`], each group whole.
 fn is_prefix_of_whole_groups(lines: &[Vec<u8>]) -> bool {
     let (_, all) = three_groups();
     [0, 1, 3, 4].contains(&lines.len())

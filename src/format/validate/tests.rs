@@ -13,7 +13,7 @@ fn nested(open: &str, inner: &str, close: &str, levels: usize) -> String {
 }
 
 /// Checks against `serde_json::Value`, as JSON text and as a `RawValue`.
-fn agrees_with_value(json: &[u8]) {
+fn assert_agrees_with_value(json: &[u8]) {
     fuzz::encode(json);
 }
 
@@ -53,25 +53,25 @@ fn rejection_names_first_invalid_byte() {
 }
 
 #[test]
-fn nesting_is_accepted_up_to_the_limit() {
+fn nesting_is_accepted_up_to_limit() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
         let levels_each = open.matches(['[', '{']).count();
         for levels in 126..=130 {
             let json = nested(open, "1", close, levels / levels_each);
             let levels = levels / levels_each * levels_each;
             assert_eq!(check(json.as_bytes(), NESTING_LEVELS_MAX).is_ok(), levels <= 127, "{json}");
-            agrees_with_value(json.as_bytes());
+            assert_agrees_with_value(json.as_bytes());
         }
     }
     for inner in ["", "[]", "{}", "1,2", "[],[]"] {
         for levels in 125..=129 {
-            agrees_with_value(nested("[", inner, "]", levels).as_bytes());
+            assert_agrees_with_value(nested("[", inner, "]", levels).as_bytes());
         }
     }
 }
 
 #[test]
-fn a_wrapper_can_lower_the_nesting_limit() {
+fn lower_nesting_limit_is_applied() {
     assert_eq!(check(b"[[1]]", 2), Ok(()));
     assert!(check(b"[[1]]", 1).is_err() && check(b"[]", 0).is_err());
     assert_eq!(check(b"1", 0), Ok(()));
@@ -114,13 +114,13 @@ fn long_numbers_agree_with_value() {
         ]);
     }
     for number in numbers {
-        agrees_with_value(number.as_bytes());
-        agrees_with_value(format!("-{number}").as_bytes());
-        agrees_with_value(format!("[{number}]").as_bytes());
+        assert_agrees_with_value(number.as_bytes());
+        assert_agrees_with_value(format!("-{number}").as_bytes());
+        assert_agrees_with_value(format!("[{number}]").as_bytes());
     }
 }
 
-/// The largest numbers round up to infinity or not: no accepted one does in any parser.
+/// Numbers near the largest may round up to infinity: no parser rounds an accepted one so.
 #[test]
 fn numbers_near_the_largest_are_finite_if_accepted() {
     for last in 0..100_000 {
@@ -133,8 +133,8 @@ fn numbers_near_the_largest_are_finite_if_accepted() {
 }
 
 #[test]
-fn every_byte_in_every_place_agrees_with_value() {
-    let places: [(&str, &str); 9] = [
+fn every_byte_in_any_context_agrees_with_value() {
+    let contexts: [(&str, &str); 9] = [
         ("", ""),
         ("[1", "2]"),
         ("\"", "\""),
@@ -146,8 +146,8 @@ fn every_byte_in_every_place_agrees_with_value() {
         ("\"1234567", "\""),
     ];
     for byte in 0..=u8::MAX {
-        for (before, after) in places {
-            agrees_with_value(&[before.as_bytes(), &[byte], after.as_bytes()].concat());
+        for (before, after) in contexts {
+            assert_agrees_with_value(&[before.as_bytes(), &[byte], after.as_bytes()].concat());
         }
     }
 }
@@ -157,15 +157,15 @@ fn every_pair_of_escapes_agrees_with_value() {
     let units =
         ["0000", "0022", "d7ff", "d800", "dbff", "dc00", "dfff", "e000", "FFFF", "DbFf", "12g4", "+123"];
     for first in units {
-        agrees_with_value(format!("\"\\u{first}\"").as_bytes());
-        agrees_with_value(format!("{{\"\\u{first}\":1}}").as_bytes());
+        assert_agrees_with_value(format!("\"\\u{first}\"").as_bytes());
+        assert_agrees_with_value(format!("{{\"\\u{first}\":1}}").as_bytes());
         for second in units {
-            agrees_with_value(format!("\"\\u{first}\\u{second}\"").as_bytes());
+            assert_agrees_with_value(format!("\"\\u{first}\\u{second}\"").as_bytes());
         }
     }
 }
 
-/// Pieces of JSON, whole and broken.
+/// Generates pieces of JSON, valid and invalid.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let pieces: [&[u8]; 40] = [
         b"{",
@@ -212,7 +212,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     select(pieces.map(<[u8]>::to_vec).to_vec())
 }
 
-/// Valid JSON, as text.
+/// Generates valid JSON text.
 fn valid() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         select(vec!["null", "true", "-0", "1.5e10", "18446744073709551615", "\"\"", "{}", "[]"])
@@ -238,22 +238,22 @@ fn valid() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn pieces_of_json_agree_with_value(pieces in vec(piece(), 0..16)) {
-        agrees_with_value(&pieces.concat());
+        assert_agrees_with_value(&pieces.concat());
     }
 
     #[test]
     fn valid_json_agrees_with_value(json in valid()) {
-        agrees_with_value(json.as_bytes());
+        assert_agrees_with_value(json.as_bytes());
     }
 
     #[test]
-    fn changed_json_agrees_with_value(json in valid(), at in any::<prop::sample::Index>(), piece in piece(), cut: bool) {
+    fn changed_json_agrees_with_value(json in valid(), at in any::<prop::sample::Index>(), piece in piece(), truncate: bool) {
         let mut json = json.into_bytes();
         let at = at.index(json.len());
-        if cut {
+        if truncate {
             json.truncate(at);
         }
         json.splice(at..at, piece);
-        agrees_with_value(&json);
+        assert_agrees_with_value(&json);
     }
 }

@@ -1,20 +1,20 @@
-//! Reading a segment while it is being written: a reader sees some of its bytes as they were and some as they
-//! are. It may miss what was not durable yet when it began; it must never call a sound journal damaged.
+//! Scans a segment while it is written: the reader sees some old and some new bytes. It may miss data that was not durable when the
+//! scan started; it must never report an intact journal as corrupt.
 
 use std::{cell::Cell, io};
 
 use super::{super::lines::READ_BYTES, *};
 use crate::format::testing::FIRST;
 
-/// A file that is changed between two reads.
-struct Changing<'a> {
+/// A file that changes between two reads.
+struct ChangingFile<'a> {
     versions: &'a [Vec<u8>],
     reads: Cell<usize>,
-    /// The version that the given read (counted from 0) sees.
+    /// Returns the version that a read sees; reads are counted from 0.
     version_at: &'a dyn Fn(usize) -> usize,
 }
 
-impl ReadAt for Changing<'_> {
+impl ReadAt for ChangingFile<'_> {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         let read = self.reads.replace(self.reads.get() + 1);
         let version = (self.version_at)(read).min(self.versions.len() - 1);
@@ -22,18 +22,21 @@ impl ReadAt for Changing<'_> {
     }
 }
 
-/// Reads while the versions change, and holds the result against them.
+/// Scans while the versions change, and compares the result with the oldest and the newest version.
 fn check(versions: &[Vec<u8>], version_at: &dyn Fn(usize) -> usize, context: &str) {
     let oldest = read(versions[0].as_slice()).lines;
     let newest = read(versions[versions.len() - 1].as_slice()).lines;
-    let file = Changing { versions, reads: Cell::new(0), version_at };
-    let reading = read(&file);
-    assert!(reading.end.tail.as_ref().is_none_or(|tail| !tail.damaged), "{context}: {:?}", reading.end);
-    assert!(reading.lines.len() >= oldest.len(), "{context}: what was durable before is missing");
-    assert!(newest.starts_with(&reading.lines), "{context}: lines that were never written");
+    let file = ChangingFile { versions, reads: Cell::new(0), version_at };
+    let result = read(&file);
+    assert!(result.end.tail.as_ref().is_none_or(|tail| !tail.is_corrupt), "{context}: {:?}", result.end);
+    assert!(
+        result.lines.len() >= oldest.len(),
+        "{context}: data that was durable before the scan is missing"
+    );
+    assert!(newest.starts_with(&result.lines), "{context}: returned lines that were never written");
 }
 
-/// One change, before each read there is in turn.
+/// Scans with one change, before each of the reads in turn.
 fn check_one_change(versions: [Vec<u8>; 2], context: &str) {
     for change in 0..40 {
         check(
@@ -44,12 +47,12 @@ fn check_one_change(versions: [Vec<u8>; 2], context: &str) {
     }
 }
 
-/// Values of many sizes, so that groups straddle reads in many ways.
+/// Returns values of many sizes, so that groups cross read boundaries at many offsets.
 fn value(number: usize) -> String {
     format!("\"{number}:{}\"", "v".repeat(number * 977 % (READ_BYTES + 900)))
 }
 
-/// A segment after each of its commits, padded up to a multiple of `step`; 0 for not written ahead.
+/// Returns a segment after each of its commits, padded to a multiple of `step`; 0 for no padding.
 fn commits(count: usize, step: usize) -> Vec<Vec<u8>> {
     let mut segment = SegmentBytes::new(FIRST);
     let mut versions = Vec::new();
@@ -66,7 +69,7 @@ fn padded_to(segment: &SegmentBytes, step: usize) -> Vec<u8> {
 }
 
 #[test]
-fn one_commit_between_two_reads_is_no_damage() {
+fn one_commit_between_reads_is_not_corruption() {
     for step in [0, 512, 64 << 10] {
         let versions = commits(9, step);
         for pair in versions.windows(2) {
@@ -76,7 +79,7 @@ fn one_commit_between_two_reads_is_no_damage() {
 }
 
 #[test]
-fn many_commits_between_two_reads_are_no_damage() {
+fn many_commits_between_reads_are_not_corruption() {
     for step in [0, 512, 64 << 10] {
         let versions = commits(16, step);
         for old in (0..12).step_by(3) {
@@ -87,19 +90,19 @@ fn many_commits_between_two_reads_are_no_damage() {
 }
 
 #[test]
-fn commits_between_all_reads_are_no_damage() {
+fn commits_between_all_reads_are_not_corruption() {
     for step in [0, 512, 64 << 10] {
         let versions = commits(40, step);
-        for reads_a_commit in 1..4 {
-            let context = format!("{reads_a_commit} reads a commit, padded to {step}");
-            check(&versions, &|read| read / reads_a_commit, &context);
-            check(&versions, &|read| 3 + read / reads_a_commit, &context);
+        for reads_per_commit in 1..4 {
+            let context = format!("{reads_per_commit} reads per commit, padded to {step}");
+            check(&versions, &|read| read / reads_per_commit, &context);
+            check(&versions, &|read| 3 + read / reads_per_commit, &context);
         }
     }
 }
 
 #[test]
-fn a_segment_that_is_closed_meanwhile_is_no_damage() {
+fn close_during_scan_is_not_corruption() {
     let (segment, _) = three_groups();
     check_one_change([segment.clone().padded(9000), segment.clone().closed()], "closed");
     check_one_change([segment.clone().padded(9000), segment.clone().bare()], "being closed");
@@ -108,60 +111,64 @@ fn a_segment_that_is_closed_meanwhile_is_no_damage() {
 }
 
 #[test]
-fn a_closed_segment_that_is_continued_meanwhile_is_no_damage() {
+fn reopen_and_commit_during_scan_is_not_corruption() {
     let (segment, _) = three_groups();
     let mut more = segment.clone();
     for number in 0..5 {
         more = more.group(&[value(number)]);
-        check_one_change([segment.clone().closed(), padded_to(&more, 64 << 10)], "continued, written ahead");
+        check_one_change([segment.clone().closed(), padded_to(&more, 64 << 10)], "continued, padded");
         check_one_change([segment.clone().closed(), more.clone().ended()], "continued");
         check_one_change([segment.clone().closed(), more.clone().closed()], "continued and closed again");
     }
 }
 
 #[test]
-fn a_closed_segment_that_is_padded_meanwhile_is_no_damage() {
+fn padding_during_scan_is_not_corruption() {
     let (segment, _) = three_groups();
     for step in [700, 64 << 10] {
         let padded = padded_to(&segment, step);
-        check_one_change([segment.clone().closed(), padded.clone()], "written ahead");
-        check_one_change([segment.clone().ended(), padded.clone()], "ended, written ahead");
-        check_one_change([segment.clone().closed(), segment.clone().bare()], "cut");
+        check_one_change([segment.clone().closed(), padded.clone()], "padded");
+        check_one_change([segment.clone().ended(), padded.clone()], "ended, padded");
+        check_one_change([segment.clone().closed(), segment.clone().bare()], "truncated");
         let versions = [segment.clone().closed(), segment.clone().bare(), padded];
         for reads in 1..4 {
             for from in 0..3 {
-                check(&versions, &|read| (from + read) / reads, &format!("{reads} reads a version, {from}"));
+                check(
+                    &versions,
+                    &|read| (from + read) / reads,
+                    &format!("{reads} reads per version, from {from}"),
+                );
             }
         }
     }
 }
 
 #[test]
-fn torn_tail_overwritten_during_read_is_no_damage() {
+fn truncation_during_scan_is_not_corruption() {
     let (segment, _) = three_groups();
     let torn = segment.clone().line(value(9)).padded(3000);
     let next = segment.clone().group(&[value(1)]).group(&[value(2)]);
-    check_one_change([torn.clone(), segment.ended()], "cut");
+    check_one_change([torn.clone(), segment.ended()], "truncated");
     check_one_change([torn, next.padded(5000)], "overwritten");
 }
 
 #[test]
-fn a_header_that_gets_its_first_groups_meanwhile_is_no_damage() {
+fn first_commits_during_scan_are_not_corruption() {
     let segment = SegmentBytes::new(FIRST);
     let more = segment.clone().group(&["1"]).group(&["2"]).group(&[value(7)]);
     for header in
         [segment.clone().bare(), segment.clone().padded(600), segment.clone().ended(), segment.closed()]
     {
-        check_one_change([header.clone(), more.clone().padded(5000)], "written ahead");
-        check_one_change([header, more.clone().ended()], "not written ahead");
+        check_one_change([header.clone(), more.clone().padded(5000)], "padded");
+        check_one_change([header, more.clone().ended()], "not padded");
     }
 }
 
 #[test]
-fn damage_stays_damage_when_it_is_read_twice() {
+fn corruption_is_reported_after_second_read() {
     let (segment, _) = three_groups();
     let mut bad = segment.padded(100);
     bad[group_starts()[1] + 2] ^= 1;
-    let file = Changing { versions: &[bad], reads: Cell::new(0), version_at: &|_| 0 };
-    assert!(read(&file).end.tail.unwrap().damaged);
+    let file = ChangingFile { versions: &[bad], reads: Cell::new(0), version_at: &|_| 0 };
+    assert!(read(&file).end.tail.unwrap().is_corrupt);
 }

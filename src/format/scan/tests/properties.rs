@@ -1,11 +1,11 @@
-//! What holds for any segment, however it was cut or damaged.
+//! Properties of the scan of any segment, truncated or changed anywhere.
 
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::format::{CLOSE_MARKER, LF, PADDING, testing::FIRST};
 
-/// Groups of JSON values.
+/// Generates groups of JSON values.
 fn groups(counts: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Vec<String>>> {
     let value = prop_oneof![
         any::<i64>().prop_map(|n| n.to_string()),
@@ -16,8 +16,8 @@ fn groups(counts: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Vec<Strin
     vec(vec(value, 1..4), counts)
 }
 
-/// How the segment was left.
-fn behind() -> impl Strategy<Value = Vec<u8>> {
+/// Generates the bytes after the last group.
+fn ending() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         Just(vec![LF]),
         Just(vec![CLOSE_MARKER, LF]),
@@ -29,19 +29,19 @@ fn segment(groups: &[Vec<String>]) -> SegmentBytes {
     groups.iter().fold(SegmentBytes::new(FIRST), |segment, group| segment.group(group))
 }
 
-/// How many lines the first groups have, for each number of groups.
-fn lines_of(groups: &[Vec<String>]) -> Vec<usize> {
+/// Returns the number of lines in the first n groups, for each n.
+fn line_counts(groups: &[Vec<String>]) -> Vec<usize> {
     (0..=groups.len()).map(|count| groups[..count].iter().map(Vec::len).sum()).collect()
 }
 
-/// Whatever the bytes are: only whole groups are given, and what is given can be continued.
-fn check(bytes: &[u8], groups: &[Vec<String>]) -> Result<Option<Reading>, TestCaseError> {
-    let Ok(reading) = try_read(bytes) else { return Ok(None) };
+/// Scans any bytes: only whole groups are returned, and the segment can be continued after them. Returns `None` if it has no header.
+fn check(bytes: &[u8], groups: &[Vec<String>]) -> Result<Option<ScanResult>, TestCaseError> {
+    let Ok(result) = try_read(bytes) else { return Ok(None) };
     let all: Vec<_> = groups.concat().into_iter().map(String::into_bytes).collect();
-    prop_assert!(all.starts_with(&reading.lines), "lines that were never written");
-    prop_assert!(lines_of(groups).contains(&reading.lines.len()), "a group in part");
+    prop_assert!(all.starts_with(&result.lines), "returned lines that were never written");
+    prop_assert!(line_counts(groups).contains(&result.lines.len()), "returned a part of a group");
     let (records, end) = count(bytes);
-    prop_assert_eq!((records as usize, &end), (reading.lines.len(), &reading.end));
+    prop_assert_eq!((records as usize, &end), (result.lines.len(), &result.end));
     prop_assert!(end.data_end <= end.file_end);
     prop_assert_eq!(end.file_end, bytes.len() as u64);
     if end.tail.is_some() || !end.closed {
@@ -51,28 +51,28 @@ fn check(bytes: &[u8], groups: &[Vec<String>]) -> Result<Option<Reading>, TestCa
         continued.extend_from_slice(b"\n\"more\"");
         continued.extend_from_slice(&crate::format::seal::encode(chain.seal()));
         let continued = read(continued.as_slice());
-        prop_assert_eq!(continued.lines.len(), reading.lines.len() + 1, "it cannot be continued");
+        prop_assert_eq!(continued.lines.len(), result.lines.len() + 1, "the segment cannot be continued");
         prop_assert_eq!(continued.end.tail, None);
     }
-    Ok(Some(reading))
+    Ok(Some(result))
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_written_is_read(groups in groups(0..6), behind in behind()) {
-        let bytes = segment(&groups).followed_by(&behind);
-        let reading = check(&bytes, &groups)?.expect("it has a header");
-        prop_assert_eq!(reading.groups.len(), groups.len());
-        prop_assert_eq!(reading.end.tail, None);
-        prop_assert_eq!(reading.end.closed, behind == [CLOSE_MARKER, LF]);
+    fn written_groups_are_read(groups in groups(0..6), ending in ending()) {
+        let bytes = segment(&groups).followed_by(&ending);
+        let result = check(&bytes, &groups)?.expect("it has a header");
+        prop_assert_eq!(result.groups.len(), groups.len());
+        prop_assert_eq!(result.end.tail, None);
+        prop_assert_eq!(result.end.closed, ending == [CLOSE_MARKER, LF]);
     }
 
     #[test]
-    fn truncation_leaves_prefix_without_damage(groups in groups(1..6), at in any::<prop::sample::Index>()) {
+    fn truncated_segment_reads_prefix_without_corruption(groups in groups(1..6), at in any::<prop::sample::Index>()) {
         let whole = segment(&groups).bare();
-        // Header and LF are one write of one sector.
+        // The header and its LF are one write of one sector.
         let header_len = FIRST.encode().len() + 1;
         let len = header_len + at.index(whole.len() - header_len + 1);
         for filler in [None, Some(PADDING), Some(0)] {
@@ -80,51 +80,51 @@ proptest! {
             if let Some(filler) = filler {
                 bytes.resize(whole.len() + 5000, filler);
             }
-            let reading = check(&bytes, &groups)?.expect("it has a header");
-            prop_assert!(reading.end.tail.is_none_or(|tail| !tail.damaged));
-            // The end of a seal may look like padding.
-            let is_there = |count: &usize| {
+            let result = check(&bytes, &groups)?.expect("it has a header");
+            prop_assert!(result.end.tail.is_none_or(|tail| !tail.is_corrupt));
+            // The end of a seal may be equal to padding.
+            let is_complete = |count: &usize| {
                 let end = segment(&groups[..*count]).data_end();
                 bytes.get(..end) == Some(&whole[..end])
             };
-            prop_assert_eq!(reading.groups.len(), (1..=groups.len()).filter(is_there).count());
+            prop_assert_eq!(result.groups.len(), (1..=groups.len()).filter(is_complete).count());
         }
     }
 
     #[test]
-    fn a_flipped_byte_is_never_returned_and_never_unnoticed(
-        groups in groups(1..6), behind in behind(), at in any::<prop::sample::Index>(), flip in 1u8..
+    fn flipped_byte_is_detected_and_never_returned(
+        groups in groups(1..6), ending in ending(), at in any::<prop::sample::Index>(), flip in 1u8..
     ) {
-        let mut bytes = segment(&groups).followed_by(&behind);
+        let mut bytes = segment(&groups).followed_by(&ending);
         let at = at.index(bytes.len());
         bytes[at] ^= flip;
-        if let Some(reading) = check(&bytes, &groups)? {
-            prop_assert!(reading.groups.len() == groups.len() || reading.end.tail.is_some());
+        if let Some(result) = check(&bytes, &groups)? {
+            prop_assert!(result.groups.len() == groups.len() || result.end.tail.is_some());
         }
     }
 
     #[test]
     fn scan_resumed_between_groups_matches_full_scan(
-        groups in groups(1..6), behind in behind(), at in any::<prop::sample::Index>(), flip: u8
+        groups in groups(1..6), ending in ending(), at in any::<prop::sample::Index>(), flip: u8
     ) {
-        let whole = segment(&groups).followed_by(&behind);
+        let whole = segment(&groups).followed_by(&ending);
         let mut changed = whole.clone();
         let at = at.index(whole.len());
         changed[at] ^= flip;
         let Ok(expected) = try_read(changed.as_slice()) else { return Ok(()) };
         let mut scanner = Scanner::open(whole.as_slice(), ScanMode::VerifyOnly).unwrap().expect("it has a header");
-        let mut begins = FIRST.encode().len() + 1;
-        for passed in 0..groups.len() {
-            // What stands before the place is as it was.
-            if begins <= at {
+        let mut next_offset = FIRST.encode().len() + 1;
+        for skipped in 0..groups.len() {
+            // The bytes before the position are unchanged.
+            if next_offset <= at {
                 let resumed = Scanner::resume(changed.as_slice(), scanner.position(), ScanMode::Read);
-                let found = read_on(resumed, changed.as_slice());
-                prop_assert_eq!(&found.groups, &expected.groups[passed..]);
-                prop_assert_eq!(&found.lines, &expected.lines[lines_of(&groups)[passed]..]);
+                let found = read_rest(resumed, changed.as_slice());
+                prop_assert_eq!(&found.groups, &expected.groups[skipped..]);
+                prop_assert_eq!(&found.lines, &expected.lines[line_counts(&groups)[skipped]..]);
                 prop_assert_eq!(&found.end, &expected.end);
             }
             if let ScanItem::Group(group) = scanner.next(&mut Block::default()).unwrap() {
-                begins = group.end as usize + 1;
+                next_offset = group.end as usize + 1;
             }
         }
     }
@@ -161,15 +161,15 @@ proptest! {
     }
 
     #[test]
-    fn values_taken_at_once_are_those_taken_one_by_one(parts in vec((prop::sample::select(b"\n\t xx".to_vec()), 1usize..700), 0..60)) {
+    fn value_runs_match_single_lines(parts in vec((prop::sample::select(b"\n\t xx".to_vec()), 1usize..700), 0..60)) {
         let bytes: Vec<u8> = parts.iter().flat_map(|&(byte, count)| {
             std::iter::repeat_n(byte, if byte == LF { 1 + count % 2 } else { count })
         }).collect();
-        let (mut one_by_one, mut at_once) =
+        let (mut single_lines, mut runs) =
             (LineReader::new(bytes.as_slice(), 0), LineReader::new(bytes.as_slice(), 0));
-        while let Some(expected) = one_by_one.next().unwrap() {
-            let Some(values) = at_once.values() else {
-                let line = at_once.next().unwrap().expect("a line is missing");
+        while let Some(expected) = single_lines.next().unwrap() {
+            let Some(values) = runs.values() else {
+                let line = runs.next().unwrap().expect("a line is missing");
                 prop_assert_eq!((line.bytes, line.offset, line.has_newline), (expected.bytes, expected.offset, expected.has_newline));
                 continue;
             };
@@ -183,18 +183,18 @@ proptest! {
             }
             let mut last = expected.offset;
             for line in &lines[1..] {
-                let expected = one_by_one.next().unwrap().expect("a line too many");
+                let expected = single_lines.next().unwrap().expect("more lines in the run than in the file");
                 prop_assert_eq!(*line, expected.bytes);
                 last = expected.offset;
             }
             prop_assert_eq!(values.last_offset(), last);
         }
-        prop_assert!(at_once.values().is_none());
-        prop_assert!(at_once.next().unwrap().is_none());
+        prop_assert!(runs.values().is_none());
+        prop_assert!(runs.next().unwrap().is_none());
     }
 
     #[test]
-    fn a_segment_is_read_as_a_naive_reader_reads_it(script in vec(any::<u8>(), 0..1500)) {
+    fn scan_agrees_with_reference_reader(script in vec(any::<u8>(), 0..1500)) {
         crate::fuzz::scan(&script);
     }
 }

@@ -1,20 +1,20 @@
-//! A group that was being written when the power went: some of its sectors are on the disk, some are not.
+//! A group whose write was interrupted by a power failure: some of its sectors are on disk, others are not.
 
 use super::*;
 use crate::format::testing::FIRST;
 
 const SECTOR: usize = 512;
 
-/// A segment whose last seal ends at `data_end`.
+/// Returns a segment whose last seal ends at `data_end`.
 fn segment_up_to(data_end: usize) -> SegmentBytes {
-    let head = SegmentBytes::new(FIRST).group(&[r#"{"n":1}"#]);
-    let overhead = head.clone().group(&["\"\""]).data_end();
-    let segment = head.group(&[format!("\"{}\"", "x".repeat(data_end - overhead))]);
+    let start = SegmentBytes::new(FIRST).group(&[r#"{"n":1}"#]);
+    let overhead = start.clone().group(&["\"\""]).data_end();
+    let segment = start.group(&[format!("\"{}\"", "x".repeat(data_end - overhead))]);
     assert_eq!(segment.data_end(), data_end);
     segment
 }
 
-/// What is on the disk when of all the sectors that `new` changes in `old` only those in `written` were written.
+/// Returns the bytes on disk if only the sectors in `written`, of all sectors that differ between `old` and `new`, were written.
 fn torn(old: &[u8], new: &[u8], written: impl Fn(usize) -> bool) -> Vec<u8> {
     let mut disk = new.to_vec();
     for (number, sector) in disk.chunks_mut(SECTOR).enumerate() {
@@ -26,12 +26,12 @@ fn torn(old: &[u8], new: &[u8], written: impl Fn(usize) -> bool) -> Vec<u8> {
     disk
 }
 
-/// Tears the group that follows `before` in every way, over sectors that held `behind`.
-fn tear_in_every_way(before: &SegmentBytes, behind: &[u8], filler: u8, ended: bool) {
+/// Tears the group that follows `before` in every possible way; its sectors contained `old_ending` before the write.
+fn tear_in_every_way(before: &SegmentBytes, old_ending: &[u8], filler: u8, ended: bool) {
     let lines = [format!("\"{}\"", "y".repeat(500)), format!("\"{}\"", "z".repeat(300)), "7".into()];
     let after = before.clone().group(&lines);
     let new_end = after.data_end();
-    let mut old = before.clone().followed_by(behind);
+    let mut old = before.clone().followed_by(old_ending);
     let mut new = if ended { after.ended() } else { after.bare() };
     let len = new.len().next_multiple_of(SECTOR);
     old.resize(len, filler);
@@ -43,14 +43,14 @@ fn tear_in_every_way(before: &SegmentBytes, behind: &[u8], filler: u8, ended: bo
         let written = |number: usize| number >= first && mask >> (number - first) & 1 == 1;
         let disk = torn(&old, &new, written);
         let context = format!("data ends at {}, sectors {mask:b} of {sectors}", before.data_end());
-        let reading = read(disk.as_slice());
-        assert!(reading.lines.len() >= kept, "{context}: an acknowledged group is lost: {:?}", reading.end);
-        let damaged = reading.end.tail.is_some_and(|tail| tail.damaged);
-        assert!(!damaged, "{context}: a torn group is taken for damage");
+        let result = read(disk.as_slice());
+        assert!(result.lines.len() >= kept, "{context}: an acknowledged group is lost: {:?}", result.end);
+        let is_corrupt = result.end.tail.is_some_and(|tail| tail.is_corrupt);
+        assert!(!is_corrupt, "{context}: a torn group is reported as corrupt");
         let whole = disk[..new_end] == new[..new_end];
-        assert_eq!(reading.lines.len(), if whole { kept + 3 } else { kept }, "{context}");
+        assert_eq!(result.lines.len(), if whole { kept + 3 } else { kept }, "{context}");
         assert_eq!(
-            reading.end.data_end as usize,
+            result.end.data_end as usize,
             if whole { new_end } else { before.data_end() },
             "{context}"
         );
@@ -58,7 +58,7 @@ fn tear_in_every_way(before: &SegmentBytes, behind: &[u8], filler: u8, ended: bo
 }
 
 #[test]
-fn the_group_before_a_torn_one_survives_at_every_alignment() {
+fn group_before_torn_group_survives_any_alignment() {
     for data_end in (700..700 + SECTOR).step_by(5).chain(1020..1030) {
         tear_in_every_way(&segment_up_to(data_end), b"", b' ', false);
     }
@@ -73,28 +73,28 @@ fn torn_group_extending_file_is_truncated() {
 }
 
 #[test]
-fn torn_group_over_closed_mark_is_truncated() {
+fn torn_group_over_close_marker_is_truncated() {
     for data_end in (700..700 + SECTOR).step_by(7).chain(1020..1030) {
         tear_in_every_way(&segment_up_to(data_end), b"\t\n", 0, true);
     }
 }
 
 #[test]
-fn the_seal_before_a_lost_lf_is_found_and_the_rest_is_the_tail() {
+fn seal_before_lost_lf_is_found() {
     // The LF is the last byte of its sector, which was not written; the lines and the seal were.
     let before = segment_up_to(1023);
     let after = before.clone().group(&["{\"k\":2}"]);
     let mut disk = after.padded(600);
     disk[1023] = b' ';
-    let reading = read(disk.as_slice());
-    assert_eq!(reading.lines.len(), 2);
-    assert_eq!(reading.end.data_end, 1023);
-    let tail = reading.end.tail.unwrap();
-    assert_eq!((tail.offset, tail.line, tail.damaged), (1023, 3, false));
+    let result = read(disk.as_slice());
+    assert_eq!(result.lines.len(), 2);
+    assert_eq!(result.end.data_end, 1023);
+    let tail = result.end.tail.unwrap();
+    assert_eq!((tail.offset, tail.line, tail.is_corrupt), (1023, 3, false));
     assert_eq!(
         tail.bytes,
         (before.group(&["{\"k\":2}"]).bare().trim_ascii_end().len() - 1023) as u64 + {
-            // The seal ends in as many TABs and spaces as it does: only spaces are not text.
+            // The seal may end in spaces, which do not count as text.
             let seal = &disk[1024 + 7..1024 + 7 + 33];
             seal.iter().rposition(|&b| b != b' ').map_or(0, |at| at as u64 + 1)
         }
@@ -102,7 +102,7 @@ fn the_seal_before_a_lost_lf_is_found_and_the_rest_is_the_tail() {
 }
 
 #[test]
-fn the_header_before_a_torn_group_survives() {
+fn header_before_torn_group_survives() {
     let header = SegmentBytes::new(FIRST);
     for filler in [b' ', 0] {
         tear_in_every_way(&header, b"", filler, false);
