@@ -16,7 +16,7 @@ mod workload;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use ministore_uring::testkit::sim::Bug;
-use ministore_uring::testkit::sim::plant;
+use ministore_uring::testkit::sim::seed as seed_bug;
 pub use run_stats::RunStats;
 
 /// A run that violated a guarantee.
@@ -28,7 +28,7 @@ pub struct Failure {
     pub trace: Vec<String>,
 }
 
-/// Executes one run, optionally with a planted bug.
+/// Executes one run, optionally with a seeded bug.
 pub fn run(seed: u64, bug: Option<Bug>) -> Result<RunStats, Failure> {
     run_once(seed, bug, false)
 }
@@ -39,10 +39,10 @@ pub fn trace(seed: u64, bug: Option<Bug>) -> Vec<String> {
 }
 
 fn run_once(seed: u64, bug: Option<Bug>, trace: bool) -> Result<RunStats, Failure> {
-    plant(bug);
+    seed_bug(bug);
     let mut run = run::Run::new(seed, trace);
     let outcome = catch_unwind(AssertUnwindSafe(|| run.execute()));
-    plant(None);
+    seed_bug(None);
     let fail = |what: String| Failure { seed, what, trace: run.disk.traced() };
     match outcome {
         Ok(Ok(())) => Ok(run.stats),

@@ -1,4 +1,4 @@
-//! A fixed set of runs without planted bugs: no guarantee is violated.
+//! A fixed set of runs without seeded bugs: no guarantee is violated.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
