@@ -1,6 +1,6 @@
-//! Turns the engine's primitives into those of the model checker, in this package only.
+//! Sets `cfg(shuttle)`, which replaces the engine's primitives with those of the model checker, in this package only.
 
-#![allow(clippy::print_stdout, reason = "that is how a build script talks")]
+#![allow(clippy::print_stdout, reason = "build scripts print their instructions")]
 
 fn main() {
     println!("cargo::rustc-cfg=shuttle");

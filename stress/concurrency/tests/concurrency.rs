@@ -1,5 +1,4 @@
-//! Every model under thousands of interleavings; then the engine is broken on purpose, one bug at a time, and a model
-//! must notice.
+//! Runs every model under many interleavings. Then seeds one bug at a time in the engine, which a model must detect.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
@@ -21,128 +20,128 @@ use shuttle::{
 };
 use tempfile::TempDir;
 
-/// Interleavings of a model that are tried with each of the two schedulers, unless `MODEL_EXECUTIONS` says otherwise.
+/// The number of interleavings of a model with each of the two schedulers, unless `MODEL_EXECUTIONS` is set.
 const EXECUTIONS: usize = 60;
 
-/// The same for a model that is to notice a bug, and ends when it does.
-const EXECUTIONS_TO_NOTICE: usize = 1000;
+/// The number of interleavings within which a model must detect a seeded bug.
+const EXECUTIONS_WITH_BUG: usize = 1000;
 
-/// Preemptions at the worst moment that the priority-driven scheduler looks for.
+/// The number of preemptions in an execution under the priority-based scheduler (PCT).
 const PREEMPTIONS: usize = 3;
 
-/// Where the first execution of a model begins, unless `SHUTTLE_RANDOM_SEED` says otherwise.
+/// The seed of both schedulers, unless `SHUTTLE_RANDOM_SEED` is set.
 const SEED: u64 = 0x6d69_6e69_7374_6f72;
 
 macro_rules! tests {
     ($($name:ident)+) => {
         $(#[test]
         fn $name() {
-            hold(stringify!($name));
+            check(stringify!($name));
         })+
 
         #[test]
-        fn every_model_is_run() {
-            let here = [$(stringify!($name)),+];
-            assert_eq!(ALL.iter().map(|model| model.name).collect::<Vec<_>>(), here);
+        fn every_model_is_tested() {
+            let tested = [$(stringify!($name)),+];
+            assert_eq!(ALL.iter().map(|model| model.name).collect::<Vec<_>>(), tested);
         }
     };
 }
 
 tests! {
-    every_append_is_answered_once_and_in_order
-    whoever_gives_up_hurts_nobody
-    no_more_is_accepted_than_there_is_room_for
-    room_is_granted_in_the_order_it_was_asked_for
-    whoever_waits_for_room_learns_that_there_will_be_none
-    whoever_waits_for_room_at_a_close_is_written_or_refused
+    appends_are_acknowledged_once_in_order
+    dropped_futures_do_not_affect_others
+    full_queue_accepts_no_more
+    capacity_is_granted_in_request_order
+    failure_rejects_appends_waiting_for_capacity
+    close_writes_or_rejects_waiting_appends
     unpolled_appends_block_no_others
     new_appends_do_not_overtake_waiting_ones
     waiting_appends_may_be_dropped_at_any_moment
     dropping_the_first_waiting_append_accepts_others
     waiting_appends_end_with_a_failure
     waiting_appends_end_with_a_close
-    nothing_is_acknowledged_after_a_failed_commit
-    a_failure_racing_a_close_answers_everybody
-    what_races_a_close_is_written_or_refused
-    the_last_handle_may_go_before_the_answers_come
-    a_closed_journal_is_free_at_once
-    a_cancelled_open_leaves_the_journal_free
-    one_of_two_openers_gets_the_journal
-    a_lock_is_waited_for_while_it_is_being_released
-    a_stream_gives_every_record_or_may_be_dropped
-    a_stream_tells_an_error_from_the_end
-    what_is_read_in_parallel_is_whole_and_in_order
-    a_parked_writer_hears_of_whatever_comes
-    whoever_asked_last_learns_the_outcome
-    a_writer_that_ends_without_a_word_refuses_everybody
-    a_commit_delay_loses_nobody
-    what_ends_a_group_ends_its_delay
-    what_is_enough_ends_a_delay_and_so_does_a_full_queue
-    room_that_comes_back_in_one_piece_serves_all_who_waited
-    no_record_is_lost_between_segments
-    segments_written_ahead_lose_no_record
-    a_failed_rename_answers_everybody
-    what_is_held_stays_while_others_release_it
-    what_is_asked_at_a_close_is_done_or_refused
-    whoever_waits_for_a_number_is_told_or_refused
-    whoever_waits_for_a_number_learns_of_a_failure
-    a_follower_gets_every_record_and_the_end
+    failed_commit_ends_acknowledgements
+    failure_racing_a_close_replies_to_all_callers
+    requests_racing_a_close_succeed_or_are_rejected
+    last_handle_may_be_dropped_with_pending_appends
+    closed_journal_can_be_opened_at_once
+    cancelled_open_leaves_no_lock
+    concurrent_opens_exclude_each_other
+    open_waits_for_a_lock_being_released
+    stream_yields_every_record_or_may_be_dropped
+    stream_reports_corruption_before_it_ends
+    parallel_replay_is_complete_and_in_order
+    parked_writer_wakes_for_every_event
+    last_waker_is_notified_of_the_outcome
+    panicked_writer_rejects_all_callers
+    commit_delay_loses_no_append
+    commit_delay_ends_with_the_group
+    commit_delay_ends_at_its_bytes_or_a_full_queue
+    freed_group_capacity_serves_all_waiting_appends
+    rotation_loses_no_record
+    rotation_with_preallocation_loses_no_record
+    failed_rename_replies_to_all_callers
+    held_records_survive_concurrent_trims
+    hold_racing_a_close_succeeds_or_is_rejected
+    wait_durable_returns_or_fails_at_close
+    wait_durable_reports_a_failed_commit
+    follower_yields_every_record_and_the_end
 }
 
-/// The model that is to notice each bug.
-const NOTICED_BY: &[(Bug, &str)] = &[
-    (Bug::AppendTakesNoPermits, "no_more_is_accepted_than_there_is_room_for"),
-    (Bug::PermitsNeverReleased, "whoever_gives_up_hurts_nobody"),
+/// The model that must detect each bug.
+const DETECTED_BY: &[(Bug, &str)] = &[
+    (Bug::AppendTakesNoPermits, "full_queue_accepts_no_more"),
+    (Bug::PermitsNeverReleased, "dropped_futures_do_not_affect_others"),
     (Bug::AppendOvertakesWaiters, "new_appends_do_not_overtake_waiting_ones"),
     (Bug::FreedCapacityNotGranted, "unpolled_appends_block_no_others"),
     (Bug::GrantWithoutWake, "new_appends_do_not_overtake_waiting_ones"),
     (Bug::DroppedAppendStaysQueued, "waiting_appends_may_be_dropped_at_any_moment"),
-    (Bug::WaitersFailBeforeCause, "whoever_waits_for_room_learns_that_there_will_be_none"),
-    (Bug::WaitersClosedBeforeReason, "whoever_waits_for_room_at_a_close_is_written_or_refused"),
-    (Bug::NotifyBeforePublish, "every_append_is_answered_once_and_in_order"),
-    (Bug::CommitAfterFailure, "nothing_is_acknowledged_after_a_failed_commit"),
-    (Bug::GroupEndingCommandLost, "what_races_a_close_is_written_or_refused"),
-    (Bug::ReleaseNotAnnounced, "the_last_handle_may_go_before_the_answers_come"),
-    (Bug::UnlockWithoutNotify, "a_lock_is_waited_for_while_it_is_being_released"),
-    (Bug::SwitchBeforeRename, "no_record_is_lost_between_segments"),
-    (Bug::ReadErrorAsEnd, "a_stream_tells_an_error_from_the_end"),
-    (Bug::PartsInParseOrder, "what_is_read_in_parallel_is_whole_and_in_order"),
-    (Bug::AbandonedOpenUnnoticed, "a_cancelled_open_leaves_the_journal_free"),
-    (Bug::WaitWithoutRecheck, "whoever_asked_last_learns_the_outcome"),
-    (Bug::WakeReplacedWaker, "whoever_asked_last_learns_the_outcome"),
-    (Bug::ParkWithoutRecheck, "a_parked_writer_hears_of_whatever_comes"),
-    (Bug::RequestsNotCancelledOnClose, "what_is_asked_at_a_close_is_done_or_refused"),
-    (Bug::WaitSeqWithoutRecheck, "whoever_waits_for_a_number_is_told_or_refused"),
-    (Bug::CloseWithoutNotify, "whoever_waits_for_a_number_learns_of_a_failure"),
+    (Bug::WaitersFailBeforeCause, "failure_rejects_appends_waiting_for_capacity"),
+    (Bug::WaitersClosedBeforeReason, "close_writes_or_rejects_waiting_appends"),
+    (Bug::NotifyBeforePublish, "appends_are_acknowledged_once_in_order"),
+    (Bug::CommitAfterFailure, "failed_commit_ends_acknowledgements"),
+    (Bug::GroupEndingCommandLost, "requests_racing_a_close_succeed_or_are_rejected"),
+    (Bug::ReleaseNotAnnounced, "last_handle_may_be_dropped_with_pending_appends"),
+    (Bug::UnlockWithoutNotify, "open_waits_for_a_lock_being_released"),
+    (Bug::SwitchBeforeRename, "rotation_loses_no_record"),
+    (Bug::ReadErrorAsEnd, "stream_reports_corruption_before_it_ends"),
+    (Bug::PartsInParseOrder, "parallel_replay_is_complete_and_in_order"),
+    (Bug::AbandonedOpenUnnoticed, "cancelled_open_leaves_no_lock"),
+    (Bug::WaitWithoutRecheck, "last_waker_is_notified_of_the_outcome"),
+    (Bug::WakeReplacedWaker, "last_waker_is_notified_of_the_outcome"),
+    (Bug::ParkWithoutRecheck, "parked_writer_wakes_for_every_event"),
+    (Bug::RequestsNotCancelledOnClose, "hold_racing_a_close_succeeds_or_is_rejected"),
+    (Bug::WaitSeqWithoutRecheck, "wait_durable_returns_or_fails_at_close"),
+    (Bug::CloseWithoutNotify, "wait_durable_reports_a_failed_commit"),
 ];
 
 #[test]
-fn every_deliberate_bug_is_noticed() {
-    assert_eq!(Bug::CONCURRENCY.to_vec(), NOTICED_BY.iter().map(|(bug, _)| *bug).collect::<Vec<_>>());
+fn every_seeded_bug_is_detected() {
+    assert_eq!(Bug::CONCURRENCY.to_vec(), DETECTED_BY.iter().map(|(bug, _)| *bug).collect::<Vec<_>>());
     let mut missed = Vec::new();
-    for (bug, name) in NOTICED_BY {
+    for (bug, name) in DETECTED_BY {
         let count = Arc::new(AtomicU64::new(0));
-        let broken = catch_unwind(AssertUnwindSafe(|| {
-            with_bug(*bug, || run(model(name), EXECUTIONS_TO_NOTICE, &count))
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            with_bug(*bug, || run(model(name), EXECUTIONS_WITH_BUG, &count))
         }));
         let executions = count.load(Ordering::Relaxed);
-        match broken {
+        match outcome {
             Ok(()) => missed.push((bug, name, executions)),
-            Err(_) => eprintln!("*** {bug:?}: noticed by {name} in execution {executions}"),
+            Err(_) => eprintln!("*** {bug:?}: detected by {name} in execution {executions}"),
         }
     }
-    assert!(missed.is_empty(), "not noticed: {missed:?}");
+    assert!(missed.is_empty(), "not detected: {missed:?}");
 }
 
 fn model(name: &str) -> Model {
     *ALL.iter().find(|model| model.name == name).unwrap()
 }
 
-/// Checks that a model holds.
-fn hold(name: &str) {
+/// Runs a model without a seeded bug.
+fn check(name: &str) {
     let count = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
-    let outcome = catch_unwind(AssertUnwindSafe(|| run(model(name), executions_wanted(), &count)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(model(name), configured_executions(), &count)));
     let executions = count.load(Ordering::Relaxed);
     if let Err(panic) = outcome {
         eprintln!(
@@ -154,7 +153,7 @@ fn hold(name: &str) {
     eprintln!("{name}: {executions} interleavings in {:.1} s", started.elapsed().as_secs_f64());
 }
 
-fn executions_wanted() -> usize {
+fn configured_executions() -> usize {
     std::env::var("MODEL_EXECUTIONS").map_or(EXECUTIONS, |text| text.parse().unwrap())
 }
 
@@ -169,19 +168,19 @@ fn run_under(scheduler: impl Scheduler + 'static, model: Model, count: &Arc<Atom
     let mut config = Config::new();
     config.stack_size = 512 << 10;
     config.silence_warnings = true;
-    let directory = Directory::new();
+    let directory = JournalDir::new();
     let (path, count) = (directory.path(), Arc::clone(count));
     Runner::new(scheduler, config).run(move || {
         count.fetch_add(1, Ordering::Relaxed);
-        empty(&path);
+        recreate(&path);
         (model.body)(&path);
     });
 }
 
-/// Where one execution after another keeps its journal: in memory, where the system has such a place.
-struct Directory(TempDir);
+/// The directory of the journal, used by one execution after the other; in memory if `/dev/shm` exists.
+struct JournalDir(TempDir);
 
-impl Directory {
+impl JournalDir {
     fn new() -> Self {
         let memory = Path::new("/dev/shm");
         Self(tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap())
@@ -192,7 +191,7 @@ impl Directory {
     }
 }
 
-fn empty(dir: &Path) {
+fn recreate(dir: &Path) {
     let _ = fs::remove_dir_all(dir);
     fs::create_dir(dir).unwrap();
 }

@@ -1,17 +1,17 @@
-//! Closing and dropping, while others still use the store or open it again.
+//! Closing and dropping a store while other callers use it or open the journal again.
 
 use std::path::Path;
 
 use super::{
     failure::reopen_and_find,
-    rig::{Rig, is_closed, is_locked, options, poll_once},
+    fixture::{Fixture, is_closed, is_locked, options, poll_once},
 };
 use crate::sync::thread;
 
-/// Appends and a rotation race two closes: one close succeeds, and what was acknowledged is exactly what is there.
-pub(super) fn what_races_a_close_is_written_or_refused(dir: &Path) {
-    let rig = Rig::new(dir);
-    let store = rig.open(options()).unwrap();
+/// Appends and a rotation race two closes: one close succeeds, and the journal contains exactly the acknowledged records.
+pub(super) fn requests_racing_a_close_succeed_or_are_rejected(dir: &Path) {
+    let fixture = Fixture::new(dir);
+    let store = fixture.open(options()).unwrap();
     let appends = [1_u64, 2].map(|value| {
         let store = store.clone();
         thread::spawn(move || (value, store.blocking().append(&value)))
@@ -26,22 +26,22 @@ pub(super) fn what_races_a_close_is_written_or_refused(dir: &Path) {
     assert_eq!(closes.iter().filter(|closed| is_closed(closed)).count(), 1, "{closes:?}");
     let rotated = rotate.join().unwrap();
     assert!(rotated.is_ok() || is_closed(&rotated), "{rotated:?}");
-    let told = appends.map(|append| append.join().unwrap());
-    let records = rig.records();
-    for (value, told) in told {
-        match told {
-            Ok(()) => assert!(records.contains(&value), "{value} was acknowledged and is not there"),
-            refused => assert!(is_closed(&refused) && !records.contains(&value), "{value}: {refused:?}"),
+    let outcomes = appends.map(|append| append.join().unwrap());
+    let records = fixture.records();
+    for (value, outcome) in outcomes {
+        match outcome {
+            Ok(()) => assert!(records.contains(&value), "{value} was acknowledged and is missing"),
+            rejected => assert!(is_closed(&rejected) && !records.contains(&value), "{value}: {rejected:?}"),
         }
     }
     let late = store.blocking().append(&3_u64);
     assert!(is_closed(&late), "{late:?}");
 }
 
-/// Handles go on two threads while appends are under way: all are written, and the journal can be opened at once.
-pub(super) fn the_last_handle_may_go_before_the_answers_come(dir: &Path) {
-    let rig = Rig::new(dir);
-    let store = rig.open(options()).unwrap();
+/// Two threads drop their handles while appends are pending: all are written, and the journal can be opened at once.
+pub(super) fn last_handle_may_be_dropped_with_pending_appends(dir: &Path) {
+    let fixture = Fixture::new(dir);
+    let store = fixture.open(options()).unwrap();
     let callers = [store.clone(), store].map(|store| {
         thread::spawn(move || {
             let pending = store.blocking().submit(&1_u64).unwrap();
@@ -50,38 +50,38 @@ pub(super) fn the_last_handle_may_go_before_the_answers_come(dir: &Path) {
         })
     });
     let [a, b] = callers.map(|caller| caller.join().unwrap());
-    assert_ne!(a, b, "two appends were told the same number");
-    reopen_and_find(&rig, &[1]);
-    assert_eq!(rig.records(), [1, 1, 99]);
+    assert_ne!(a, b, "two appends got the same number");
+    reopen_and_find(&fixture, &[1]);
+    assert_eq!(fixture.records(), [1, 1, 99]);
 }
 
-/// Whoever awaited a close, and whoever dropped the last handle, finds the journal free.
-pub(super) fn a_closed_journal_is_free_at_once(dir: &Path) {
-    let rig = Rig::new(dir);
-    let store = rig.open(options()).unwrap();
+/// The journal can be opened as soon as a close returns or the last handle is dropped.
+pub(super) fn closed_journal_can_be_opened_at_once(dir: &Path) {
+    let fixture = Fixture::new(dir);
+    let store = fixture.open(options()).unwrap();
     let other = thread::spawn({
         let store = store.clone();
         move || store.blocking().append(&1_u64)
     });
     store.blocking().close().unwrap();
-    // Handles of the closed store are still there.
-    let second = rig.open(options()).unwrap();
-    let told = other.join().unwrap();
-    assert!(told.is_ok() || is_closed(&told), "{told:?}");
+    // Handles of the closed store still exist.
+    let second = fixture.open(options()).unwrap();
+    let outcome = other.join().unwrap();
+    assert!(outcome.is_ok() || is_closed(&outcome), "{outcome:?}");
     drop(second);
-    drop(rig.open(options()).unwrap());
+    drop(fixture.open(options()).unwrap());
     drop(store);
-    reopen_and_find(&rig, &[]);
+    reopen_and_find(&fixture, &[]);
 }
 
-/// Whoever gives up opening leaves nothing behind that keeps another from it.
-pub(super) fn a_cancelled_open_leaves_the_journal_free(dir: &Path) {
-    let rig = Rig::new(dir);
-    let mut opening = rig.opening(options());
+/// A dropped open leaves no lock that keeps the next caller from opening the journal.
+pub(super) fn cancelled_open_leaves_no_lock(dir: &Path) {
+    let fixture = Fixture::new(dir);
+    let mut opening = fixture.opening(options());
     let opened = poll_once(&mut opening);
     drop(opening);
     drop(opened);
-    let again = rig.open(options());
+    let again = fixture.open(options());
     assert!(!is_locked(&again), "{again:?}");
     again.unwrap().blocking().append(&1_u64).unwrap();
 }

@@ -1,40 +1,40 @@
-//! Those who wait for a record to be durable, and those who read it as soon as it is.
+//! Callers that wait for a record to be durable, and followers that read it.
 
 use std::path::Path;
 
-use super::rig::{Rig, is_closed, is_poisoned, options};
+use super::fixture::{Fixture, is_closed, is_poisoned, options};
 use crate::sync::{block_on, thread};
 
-/// Who waits for a number learns that it is durable, or that it will not be.
-pub(super) fn whoever_waits_for_a_number_is_told_or_refused(dir: &Path) {
-    let rig = Rig::new(dir);
-    let store = rig.open(options()).unwrap();
+/// `wait_durable` returns once the record is durable, or fails when the store is closed before.
+pub(super) fn wait_durable_returns_or_fails_at_close(dir: &Path) {
+    let fixture = Fixture::new(dir);
+    let store = fixture.open(options()).unwrap();
     let [first, second, never] = [1, 2, 9].map(|seq| {
         let store = store.clone();
         thread::spawn(move || {
-            let told = store.blocking().wait_durable(seq);
-            assert!(told.is_err() || store.durable_seq() >= seq, "record {seq} is not durable");
-            told
+            let outcome = store.blocking().wait_durable(seq);
+            assert!(outcome.is_err() || store.durable_seq() >= seq, "record {seq} is not durable");
+            outcome
         })
     });
-    let forgotten = store.wait_durable(2);
+    let unpolled = store.wait_durable(2);
     for value in 1..=2_u64 {
         store.blocking().append(&value).unwrap();
     }
-    drop(forgotten);
-    // Nothing else will wake them.
+    drop(unpolled);
+    // No later append wakes these threads.
     first.join().unwrap().unwrap();
     second.join().unwrap().unwrap();
     store.blocking().close().unwrap();
-    let told = never.join().unwrap();
-    assert!(is_closed(&told), "{told:?}");
+    let outcome = never.join().unwrap();
+    assert!(is_closed(&outcome), "{outcome:?}");
 }
 
-/// A store that fails: everybody who waits learns why.
-pub(super) fn whoever_waits_for_a_number_learns_of_a_failure(dir: &Path) {
-    let rig = Rig::new(dir);
-    let store = rig.open(options()).unwrap();
-    rig.fail_commit(2);
+/// The store fails: waiting callers get the cause.
+pub(super) fn wait_durable_reports_a_failed_commit(dir: &Path) {
+    let fixture = Fixture::new(dir);
+    let store = fixture.open(options()).unwrap();
+    fixture.fail_commit(2);
     let waiting = [1, 2].map(|seq| {
         let store = store.clone();
         thread::spawn(move || store.blocking().wait_durable(seq))
@@ -46,11 +46,11 @@ pub(super) fn whoever_waits_for_a_number_learns_of_a_failure(dir: &Path) {
     assert!(is_poisoned(&second), "{second:?}");
 }
 
-/// One follower gets every record and then the end; another is dropped somewhere. Neither thread is left behind: the model
-/// checker would say that it waits for ever.
-pub(super) fn a_follower_gets_every_record_and_the_end(dir: &Path) {
-    let rig = Rig::new(dir);
-    let store = rig.open(options()).unwrap();
+/// One follower yields every record and then the end; another is dropped at some point. Both reading threads end: the model
+/// checker would report a deadlock.
+pub(super) fn follower_yields_every_record_and_the_end(dir: &Path) {
+    let fixture = Fixture::new(dir);
+    let store = fixture.open(options()).unwrap();
     let mut follow = store.follow::<u64>(1);
     let mut dropped = store.follow::<u64>(1);
     let following = thread::spawn(move || {

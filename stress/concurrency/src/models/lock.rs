@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::rig::{Rig, is_locked, options};
+use super::fixture::{Fixture, is_locked, options};
 use crate::{
     io::os_file_system,
     journal::file_names::FileNames,
@@ -10,26 +10,26 @@ use crate::{
     sync::thread,
 };
 
-/// Two open at once: one gets it, the other is refused, or comes after the first is done.
-pub(super) fn one_of_two_openers_gets_the_journal(dir: &Path) {
-    let rig = Rig::new(dir);
+/// Two threads open the journal: one gets it; the other gets `Locked`, or opens it after the first has closed it.
+pub(super) fn concurrent_opens_exclude_each_other(dir: &Path) {
+    let fixture = Fixture::new(dir);
     let openers = [1_u64, 2].map(|value| {
-        let rig = rig.clone();
+        let fixture = fixture.clone();
         thread::spawn(move || {
-            let opened = rig.open(options());
+            let opened = fixture.open(options());
             assert!(opened.is_ok() || is_locked(&opened), "{opened:?}");
             opened.is_ok_and(|store| store.blocking().append(&value).is_ok())
         })
     });
     let wrote = openers.map(|opener| opener.join().unwrap());
-    assert!(wrote.contains(&true), "nobody got the journal");
-    drop(rig.open(options()).unwrap());
-    assert_eq!(rig.records().len(), wrote.iter().filter(|wrote| **wrote).count());
+    assert!(wrote.contains(&true), "neither thread got the journal");
+    drop(fixture.open(options()).unwrap());
+    assert_eq!(fixture.records().len(), wrote.iter().filter(|wrote| **wrote).count());
 }
 
-/// Two wait for a third, which announces and releases: both get it, one after the other, unless they came before the
-/// announcement.
-pub(super) fn a_lock_is_waited_for_while_it_is_being_released(dir: &Path) {
+/// Two threads try to lock a journal whose owner announces its release and then releases it: each gets the lock, or gets
+/// `Locked` because it tried before the announcement.
+pub(super) fn open_waits_for_a_lock_being_released(dir: &Path) {
     let names = FileNames::resolve(&*os_file_system(), &dir.join("j")).unwrap();
     let releasing = PendingRelease::default();
     let first = JournalLock::acquire(&*os_file_system(), &names, releasing.clone()).unwrap();
@@ -39,7 +39,7 @@ pub(super) fn a_lock_is_waited_for_while_it_is_being_released(dir: &Path) {
             let releasing = PendingRelease::default();
             let lock = JournalLock::acquire(&*os_file_system(), &names, releasing.clone());
             assert!(lock.is_ok() || is_locked(&lock), "{lock:?}");
-            // Only now: before it got the lock, nobody knew of it.
+            // Not before it has the lock: only an owner announces a release.
             releasing.mark_releasing();
             drop(lock);
         }

@@ -1,5 +1,5 @@
-//! Small programs over the real engine, each run under thousands of interleavings of its threads; and the ways in which
-//! the engine can be made wrong, to see that the models would notice. Compiled in `ministore-concurrency` only.
+//! Small programs that use the real engine, each run under thousands of interleavings of its threads, also with seeded bugs
+//! that a model must detect. Compiled in `ministore-concurrency` only.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -12,7 +12,7 @@ mod lock;
 mod queue;
 mod read_ahead;
 mod retention;
-mod rig;
+mod fixture;
 mod rotation;
 mod waiting;
 
@@ -21,10 +21,10 @@ use std::path::Path;
 pub use crate::seeded_bugs::Bug;
 use crate::seeded_bugs::seed;
 
-/// A program of a few threads that checks its own outcome. It is given an empty directory.
+/// A program of a few threads that checks its own outcome. It gets an empty directory.
 #[derive(Debug, Clone, Copy)]
 pub struct Model {
-    /// The rule that it shows.
+    /// The rule that it checks.
     pub name: &'static str,
     /// Runs once under the scheduler of the model checker.
     pub body: fn(&Path),
@@ -38,41 +38,41 @@ macro_rules! models {
 }
 
 models! {
-    enqueue: every_append_is_answered_once_and_in_order, whoever_gives_up_hurts_nobody;
-    capacity: no_more_is_accepted_than_there_is_room_for, room_is_granted_in_the_order_it_was_asked_for,
-        whoever_waits_for_room_learns_that_there_will_be_none,
-        whoever_waits_for_room_at_a_close_is_written_or_refused;
+    enqueue: appends_are_acknowledged_once_in_order, dropped_futures_do_not_affect_others;
+    capacity: full_queue_accepts_no_more, capacity_is_granted_in_request_order,
+        failure_rejects_appends_waiting_for_capacity,
+        close_writes_or_rejects_waiting_appends;
     waiting: unpolled_appends_block_no_others, new_appends_do_not_overtake_waiting_ones,
         waiting_appends_may_be_dropped_at_any_moment, dropping_the_first_waiting_append_accepts_others,
         waiting_appends_end_with_a_failure, waiting_appends_end_with_a_close;
-    failure: nothing_is_acknowledged_after_a_failed_commit, a_failure_racing_a_close_answers_everybody;
-    closing: what_races_a_close_is_written_or_refused, the_last_handle_may_go_before_the_answers_come,
-        a_closed_journal_is_free_at_once, a_cancelled_open_leaves_the_journal_free;
-    lock: one_of_two_openers_gets_the_journal, a_lock_is_waited_for_while_it_is_being_released;
-    read_ahead: a_stream_gives_every_record_or_may_be_dropped, a_stream_tells_an_error_from_the_end,
-        what_is_read_in_parallel_is_whole_and_in_order;
-    queue: a_parked_writer_hears_of_whatever_comes, whoever_asked_last_learns_the_outcome,
-        a_writer_that_ends_without_a_word_refuses_everybody, a_commit_delay_loses_nobody,
-        what_ends_a_group_ends_its_delay, what_is_enough_ends_a_delay_and_so_does_a_full_queue,
-        room_that_comes_back_in_one_piece_serves_all_who_waited;
-    rotation: no_record_is_lost_between_segments, segments_written_ahead_lose_no_record,
-        a_failed_rename_answers_everybody;
-    retention: what_is_held_stays_while_others_release_it, what_is_asked_at_a_close_is_done_or_refused;
-    follow: whoever_waits_for_a_number_is_told_or_refused, whoever_waits_for_a_number_learns_of_a_failure,
-        a_follower_gets_every_record_and_the_end;
+    failure: failed_commit_ends_acknowledgements, failure_racing_a_close_replies_to_all_callers;
+    closing: requests_racing_a_close_succeed_or_are_rejected, last_handle_may_be_dropped_with_pending_appends,
+        closed_journal_can_be_opened_at_once, cancelled_open_leaves_no_lock;
+    lock: concurrent_opens_exclude_each_other, open_waits_for_a_lock_being_released;
+    read_ahead: stream_yields_every_record_or_may_be_dropped, stream_reports_corruption_before_it_ends,
+        parallel_replay_is_complete_and_in_order;
+    queue: parked_writer_wakes_for_every_event, last_waker_is_notified_of_the_outcome,
+        panicked_writer_rejects_all_callers, commit_delay_loses_no_append,
+        commit_delay_ends_with_the_group, commit_delay_ends_at_its_bytes_or_a_full_queue,
+        freed_group_capacity_serves_all_waiting_appends;
+    rotation: rotation_loses_no_record, rotation_with_preallocation_loses_no_record,
+        failed_rename_replies_to_all_callers;
+    retention: held_records_survive_concurrent_trims, hold_racing_a_close_succeeds_or_is_rejected;
+    follow: wait_durable_returns_or_fails_at_close, wait_durable_reports_a_failed_commit,
+        follower_yields_every_record_and_the_end;
 }
 
 /// Runs `act` with a seeded bug. All modelled threads share the thread that this is called on.
 pub fn with_bug<T>(bug: Bug, act: impl FnOnce() -> T) -> T {
-    let _off = Off;
+    let _clear = ClearBug;
     seed(Some(bug));
     act()
 }
 
-/// Switches the bug off when it goes.
-struct Off;
+/// Removes the seeded bug when it is dropped.
+struct ClearBug;
 
-impl Drop for Off {
+impl Drop for ClearBug {
     fn drop(&mut self) {
         seed(None);
     }

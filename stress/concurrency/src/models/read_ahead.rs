@@ -1,4 +1,4 @@
-//! The threads that read for others: ahead for a stream, side by side for a replay.
+//! Threads that read ahead for a stream, and threads that parse in parallel for a replay.
 
 use std::{fs, path::Path};
 
@@ -12,13 +12,13 @@ use crate::{
     sync::{block_on, thread},
 };
 
-/// Enough blocks that the reading thread has to wait for its reader.
+/// Enough blocks that the reading thread has to wait for the stream.
 const RECORDS: usize = 12;
 const RECORD_BYTES: usize = 3 << 10;
 
-/// Each record and the text behind it are a commit group.
+/// Writes commit groups of a number and a long text each.
 fn write_journal(path: &Path) {
-    let mut bytes = Header::Sealed(ChainLink { first: 1, prev: 0 }).encode();
+    let mut bytes = Header::Checksummed(ChainLink { first: 1, prev: 0 }).encode();
     let mut chain = Chain::from_header(&bytes);
     for record in 0..RECORDS {
         let group = format!("{record}\n\"{}\"", "x".repeat(RECORD_BYTES));
@@ -31,8 +31,8 @@ fn write_journal(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-/// A byte of its last group is changed, and it is marked as closed: damage, and no end.
-fn write_damaged_journal(path: &Path) {
+/// Changes a byte of the last group and adds the close marker, so that it is corruption and no torn tail.
+fn write_corrupt_journal(path: &Path) {
     write_journal(path);
     let mut bytes = fs::read(path).unwrap();
     let last = bytes.len() - RECORD_BYTES;
@@ -45,9 +45,9 @@ async fn next(stream: &mut JournalStream<Value>) -> Option<Result<Value>> {
     stream.next().await
 }
 
-/// Two streams at once: one is read to its end, the other dropped somewhere. Neither thread is left behind: the model
-/// checker would say that it waits for ever.
-pub(super) fn a_stream_gives_every_record_or_may_be_dropped(dir: &Path) {
+/// Two streams: one is read to its end, the other is dropped. Both reading threads end: the model checker would report a
+/// deadlock.
+pub(super) fn stream_yields_every_record_or_may_be_dropped(dir: &Path) {
     let path = dir.join("j");
     write_journal(&path);
     let dropped = thread::spawn({
@@ -70,10 +70,10 @@ pub(super) fn a_stream_gives_every_record_or_may_be_dropped(dir: &Path) {
     dropped.join().unwrap();
 }
 
-/// Damage behind records that verify.
-pub(super) fn a_stream_tells_an_error_from_the_end(dir: &Path) {
+/// The last group is corrupt, those before it are valid.
+pub(super) fn stream_reports_corruption_before_it_ends(dir: &Path) {
     let path = dir.join("j");
-    write_damaged_journal(&path);
+    write_corrupt_journal(&path);
     block_on(async {
         let mut stream = MiniStore::stream::<Value>(&path).await.unwrap();
         while let Some(record) = next(&mut stream).await {
@@ -86,12 +86,11 @@ pub(super) fn a_stream_tells_an_error_from_the_end(dir: &Path) {
     });
 }
 
-/// Two replays at once, each on threads of its own: one is awaited, of the other the first record is at fault. None of the
-/// threads is left behind.
-pub(super) fn what_is_read_in_parallel_is_whole_and_in_order(dir: &Path) {
+/// Two parallel replays: one succeeds, the other fails at its second line. All of their threads end.
+pub(super) fn parallel_replay_is_complete_and_in_order(dir: &Path) {
     let path = dir.join("j");
     write_journal(&path);
-    let refused = thread::spawn({
+    let failing = thread::spawn({
         let path = path.clone();
         move || {
             let replayed = block_on(replay_parallel_on::<String>(os_file_system(), path, 2));
@@ -104,5 +103,5 @@ pub(super) fn what_is_read_in_parallel_is_whole_and_in_order(dir: &Path) {
         assert_eq!(pair[0], record);
         assert!(pair[1].is_string());
     }
-    refused.join().unwrap();
+    failing.join().unwrap();
 }

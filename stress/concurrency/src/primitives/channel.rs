@@ -1,65 +1,65 @@
-//! Crossbeam's unbounded channel; who finds it empty waits for the bell.
+//! Crossbeam's unbounded channel, with blocking that the model checker sees.
 
 use std::fmt;
 
 use crossbeam_channel::{RecvError, SendError, TryRecvError};
 
-use super::{Bell, process_wide, switch};
+use super::{Notifier, process_wide, switch};
 
 process_wide! {
-    BELL: Bell;
+    CHANNEL_CHANGED: Notifier;
 }
 
-pub(crate) struct Sender<T>(Option<crossbeam_channel::Sender<T>>);
+pub(crate) struct ChannelSender<T>(Option<crossbeam_channel::Sender<T>>);
 
-pub(crate) struct Receiver<T>(crossbeam_channel::Receiver<T>);
+pub(crate) struct ChannelReceiver<T>(crossbeam_channel::Receiver<T>);
 
-pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+pub(crate) fn unbounded<T>() -> (ChannelSender<T>, ChannelReceiver<T>) {
     let (sender, receiver) = crossbeam_channel::unbounded();
-    (Sender(Some(sender)), Receiver(receiver))
+    (ChannelSender(Some(sender)), ChannelReceiver(receiver))
 }
 
-impl<T> Sender<T> {
+impl<T> ChannelSender<T> {
     pub(crate) fn send(&self, message: T) -> Result<(), SendError<T>> {
         switch();
         match &self.0 {
             Some(sender) => sender.send(message)?,
             None => return Err(SendError(message)),
         }
-        BELL.ring();
+        CHANNEL_CHANGED.notify();
         Ok(())
     }
 }
 
-impl<T> Clone for Sender<T> {
+impl<T> Clone for ChannelSender<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T> fmt::Debug for Sender<T> {
+impl<T> fmt::Debug for ChannelSender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sender")
     }
 }
 
-impl<T> fmt::Debug for Receiver<T> {
+impl<T> fmt::Debug for ChannelReceiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Receiver")
     }
 }
 
-impl<T> Drop for Sender<T> {
+impl<T> Drop for ChannelSender<T> {
     fn drop(&mut self) {
         switch();
         self.0 = None;
-        BELL.ring();
+        CHANNEL_CHANGED.notify();
     }
 }
 
-impl<T> Receiver<T> {
+impl<T> ChannelReceiver<T> {
     pub(crate) fn recv(&self) -> Result<T, RecvError> {
-        BELL.wait_for(|| self.attempt())
+        CHANNEL_CHANGED.wait_for(|| self.attempt())
     }
 
     pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
@@ -81,7 +81,7 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T> IntoIterator for Receiver<T> {
+impl<T> IntoIterator for ChannelReceiver<T> {
     type Item = T;
     type IntoIter = Messages<T>;
 
@@ -90,7 +90,7 @@ impl<T> IntoIterator for Receiver<T> {
     }
 }
 
-pub(crate) struct Messages<T>(Receiver<T>);
+pub(crate) struct Messages<T>(ChannelReceiver<T>);
 
 impl<T> Iterator for Messages<T> {
     type Item = T;

@@ -1,4 +1,4 @@
-//! Shuttle's condition variable, and time that passes.
+//! Shuttle's condition variable, with timeouts.
 
 use std::{
     sync::{Arc, LockResult, PoisonError},
@@ -7,7 +7,7 @@ use std::{
 
 use super::{AtomicBool, MutexGuard, Ordering, thread};
 
-/// So long a time does not pass while a model runs; a shorter one may have passed at any moment.
+/// A timeout of this length or longer never expires while a model runs; a shorter one may expire at any moment.
 const NEVER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default, Clone)]
@@ -38,44 +38,45 @@ impl Condvar {
         self.0.wait_while(guard, condition)
     }
 
-    /// Whether the time passed is said beside the guard.
+    /// Waits while `condition` holds, until the timeout. Returns the guard and whether the timeout expired.
     pub(crate) fn wait_timeout_while<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
         limit: Duration,
         mut condition: impl FnMut(&mut T) -> bool,
     ) -> LockResult<(MutexGuard<'a, T>, bool)> {
-        let timer = Timer { passed: Arc::default(), done: Arc::default() };
+        let timer = Timer { expired: Arc::default(), done: Arc::default() };
         if limit < NEVER {
             timer.start(self.clone());
         }
-        let waited = self.0.wait_while(guard, |state| !timer.passed() && condition(state));
+        let waited = self.0.wait_while(guard, |state| !timer.is_expired() && condition(state));
         timer.done.store(true, Ordering::SeqCst);
         waited
-            .map(|guard| (guard, timer.passed()))
-            .map_err(|poisoned| PoisonError::new((poisoned.into_inner(), timer.passed())))
+            .map(|guard| (guard, timer.is_expired()))
+            .map_err(|poisoned| PoisonError::new((poisoned.into_inner(), timer.is_expired())))
     }
 }
 
-/// A thread that lets time pass for one who waits.
+/// A thread that makes a timeout expire at some moment.
 #[derive(Clone)]
 struct Timer {
-    passed: Arc<AtomicBool>,
+    expired: Arc<AtomicBool>,
     done: Arc<AtomicBool>,
 }
 
 impl Timer {
-    fn passed(&self) -> bool {
-        self.passed.load(Ordering::SeqCst)
+    fn is_expired(&self) -> bool {
+        self.expired.load(Ordering::SeqCst)
     }
 
-    /// It rings until it is heard: whoever waits may be about to, and not hear the first.
-    fn start(&self, bell: Condvar) {
+    /// Starts the thread. It notifies until the waiting thread has returned, because that thread may start to wait after the
+    /// first notification.
+    fn start(&self, condvar: Condvar) {
         let timer = self.clone();
         thread::spawn(move || {
-            timer.passed.store(true, Ordering::SeqCst);
+            timer.expired.store(true, Ordering::SeqCst);
             while !timer.done.load(Ordering::SeqCst) {
-                bell.notify_all();
+                condvar.notify_all();
                 thread::yield_now();
             }
         });

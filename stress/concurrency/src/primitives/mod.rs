@@ -1,8 +1,9 @@
-//! What `src/sync.rs` gives the engine while it is modelled. Compiled in `ministore-concurrency` only.
+//! The primitives that `src/sync.rs` exports when the engine runs under the model checker. Compiled in
+//! `ministore-concurrency` only.
 //!
-//! Threads, locks, condition variables and atomics are those of the model checker. Tokio's channels and crossbeam's
-//! channel are the real ones: none of them blocks by itself here, each operation on them is a point where
-//! another thread may run, and who would block waits for the model checker's [`Bell`]. Their insides are not modelled.
+//! Threads, locks, condition variables and atomics are those of the model checker. The channels of tokio and crossbeam are the
+//! real ones, whose internals are not modelled: another thread may run before each operation on them, and a thread that would
+//! block waits for a [`Notifier`] of the model checker instead.
 
 mod channel;
 mod condvar;
@@ -20,43 +21,43 @@ pub(crate) use shuttle::{
 };
 
 pub(crate) use self::{
-    channel::{Receiver, Sender, unbounded},
+    channel::{ChannelReceiver as Receiver, ChannelSender as Sender, unbounded},
     condvar::Condvar,
     tasks::{mpsc, oneshot},
 };
 
-/// A point where another thread may run.
+/// Lets another thread run.
 pub(crate) fn switch() {
     if !std::thread::panicking() {
         AtomicBool::new(false).load(Ordering::SeqCst);
     }
 }
 
-/// Rung whenever something happens in a channel.
+/// Notified whenever a channel changes.
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
-    rung: Mutex<u64>,
+pub(crate) struct Notifier {
+    notifications: Mutex<u64>,
     changed: Condvar,
 }
 
-impl Bell {
-    fn ring(&self) {
+impl Notifier {
+    fn notify(&self) {
         if std::thread::panicking() {
             return;
         }
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *self.notifications.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.changed.notify_all();
     }
 
-    /// Repeats `attempt` until it gives something, looking again whenever the bell rings.
+    /// Calls `attempt` until it returns a value, again after each notification.
     fn wait_for<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
         loop {
-            let before = *self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = *self.notifications.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(found) = attempt() {
                 return found;
             }
-            let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(self.changed.wait_while(rung, |rung| *rung == before));
+            let notifications = self.notifications.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(self.changed.wait_while(notifications, |notifications| *notifications == before));
         }
     }
 }
@@ -85,7 +86,7 @@ impl<T> OnceLock<T> {
     }
 }
 
-/// Made anew for every execution.
+/// Statics that are created again for every execution.
 macro_rules! process_wide {
     ($($(#[$attribute:meta])* $name:ident: $type:ty;)*) => {
         shuttle::lazy_static! { $($(#[$attribute])* static ref $name: $type = Default::default();)* }

@@ -1,4 +1,4 @@
-//! Tokio's channels, with a point before each operation where another thread may run.
+//! Tokio's channels; another thread may run before each operation.
 
 use tokio::sync as real;
 
@@ -80,7 +80,7 @@ pub(crate) mod mpsc {
     }
 
     impl<T> Sender<T> {
-        /// Tokio's own would block the thread that all modelled threads share.
+        /// Waits through the model checker: tokio's own call would block the thread that all modelled threads share.
         pub(crate) fn blocking_send(&self, message: T) -> Result<(), real::mpsc::error::SendError<T>> {
             switch();
             block_on(self.0.send(message))

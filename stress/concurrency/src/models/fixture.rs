@@ -1,4 +1,4 @@
-//! What the models share: a store on real files, whose commits and renames can be held back and made to fail.
+//! A store on real files whose commits can be blocked, and whose commits and renames can fail.
 
 use std::{
     ffi::OsString,
@@ -13,39 +13,36 @@ use std::{
 use crate::{
     BackendKind, JournalOptions, MiniStore, MiniStoreError, Reader, Result,
     api::APPEND_OVERHEAD_BYTES,
-    io::{
-        CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, DEFAULT_FILE_MODE, Executor,
-        FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode, OsFileSystem,
-    },
+    io::{CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor, FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode, OsFileSystem}, options::DEFAULT_FILE_MODE,
     sync::{Condvar, Mutex, block_on, switch},
 };
 
-/// What an append of one digit takes of the queue.
+/// The capacity of the queue that an append of one digit needs.
 pub(super) const APPEND_BYTES: u64 = APPEND_OVERHEAD_BYTES + 1;
 
-/// A journal in a directory of its own.
+/// A journal in its own directory.
 #[derive(Debug, Clone)]
-pub(super) struct Rig {
+pub(super) struct Fixture {
     pub(super) path: PathBuf,
     control: Arc<Control>,
 }
 
 #[derive(Debug, Default)]
 struct Control {
-    state: Mutex<State>,
+    state: Mutex<ControlState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    held: bool,
+struct ControlState {
+    is_blocked: bool,
     commits: u64,
     fails_at_commit: Option<u64>,
     renames: u64,
     fails_at_rename: Option<u64>,
 }
 
-impl Rig {
+impl Fixture {
     pub(super) fn new(dir: &Path) -> Self {
         Self { path: dir.join("j"), control: Arc::default() }
     }
@@ -64,51 +61,51 @@ impl Rig {
                 let inner = OsFileSystem::new(BackendKind::Blocking, DEFAULT_FILE_MODE);
                 let commit_backend =
                     ModelBackend { inner: inner.commit_backend()?, control: Arc::clone(&control) };
-                let disk: Arc<dyn FileSystem> = Arc::new(ModelDisk { inner, control });
-                Ok((BackendKind::Blocking, disk, Box::new(commit_backend) as Box<dyn CommitBackend>))
+                let file_system: Arc<dyn FileSystem> = Arc::new(ModelFileSystem { inner, control });
+                Ok((BackendKind::Blocking, file_system, Box::new(commit_backend) as Box<dyn CommitBackend>))
             };
             MiniStore::open_on(options, &path, select_backend).await
         })
     }
 
-    /// Holds commits back.
-    pub(super) fn hold(&self) {
-        self.control.state.lock().unwrap().held = true;
+    /// Makes commits wait until [`Self::unblock_commits`].
+    pub(super) fn block_commits(&self) {
+        self.control.state.lock().unwrap().is_blocked = true;
     }
 
-    pub(super) fn release(&self) {
-        self.control.state.lock().unwrap().held = false;
+    pub(super) fn unblock_commits(&self) {
+        self.control.state.lock().unwrap().is_blocked = false;
         self.control.changed.notify_all();
     }
 
-    pub(super) fn holds(&self) -> bool {
-        self.control.state.lock().unwrap().held
+    pub(super) fn is_blocked(&self) -> bool {
+        self.control.state.lock().unwrap().is_blocked
     }
 
-    /// Fails one commit from now on: 1 is the next.
+    /// Fails the `nth` commit from now on; 1 is the next.
     pub(super) fn fail_commit(&self, nth: u64) {
         let mut state = self.control.state.lock().unwrap();
         state.fails_at_commit = Some(state.commits + nth);
     }
 
-    /// From now on nothing fails any more.
-    pub(super) fn heal(&self) {
+    /// Cancels the planned failures.
+    pub(super) fn clear_faults(&self) {
         let mut state = self.control.state.lock().unwrap();
         (state.fails_at_commit, state.fails_at_rename) = (None, None);
     }
 
-    /// Fails one rename from now on: 1 is the next.
+    /// Fails the `nth` rename from now on; 1 is the next.
     pub(super) fn fail_rename(&self, nth: u64) {
         let mut state = self.control.state.lock().unwrap();
         state.fails_at_rename = Some(state.renames + nth);
     }
 
-    /// Every record, from the first on; their numbers leave none out.
+    /// Returns every record, and checks that their numbers start with 1 and have no gaps.
     pub(super) fn records(&self) -> Vec<u64> {
         let records = Reader::open(&self.path).unwrap().records::<u64>();
         let numbered = records.zip(1..).map(|(record, seq)| {
             let record = record.unwrap();
-            assert_eq!(record.seq, seq, "a number is left out");
+            assert_eq!(record.seq, seq, "a number is missing");
             record.value
         });
         numbered.collect()
@@ -120,7 +117,7 @@ impl Control {
         let mut state = self.state.lock().unwrap();
         state.commits += 1;
         let fails = state.fails_at_commit == Some(state.commits);
-        drop(self.changed.wait_while(state, |state| state.held).unwrap());
+        drop(self.changed.wait_while(state, |state| state.is_blocked).unwrap());
         if fails { Err(io_error()) } else { Ok(()) }
     }
 
@@ -135,17 +132,17 @@ fn io_error() -> io::Error {
     rustix::io::Errno::IO.into()
 }
 
-/// Small and quick; without padding.
+/// Returns options without padding, for speed.
 pub(super) fn options() -> JournalOptions {
     JournalOptions::new().preallocate(false).direct_io(false)
 }
 
-/// A queue with room for so many appends of one digit.
+/// Returns options for a queue with capacity for `appends` appends of one digit.
 pub(super) fn permits_for(appends: u64) -> JournalOptions {
     options().max_queue_bytes(appends * APPEND_BYTES)
 }
 
-/// Whether the future is ready now.
+/// Polls the future once; returns its output if it is ready.
 pub(super) fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     block_on(poll_fn(|context| {
         Poll::Ready(match Pin::new(&mut *future).poll(context) {
@@ -204,14 +201,14 @@ impl CommitBackend for ModelBackend {
     }
 }
 
-/// Others may run before whatever is done to names.
+/// Lets other threads run before each operation on directory entries.
 #[derive(Debug)]
-struct ModelDisk {
+struct ModelFileSystem {
     inner: OsFileSystem,
     control: Arc<Control>,
 }
 
-impl FileSystem for ModelDisk {
+impl FileSystem for ModelFileSystem {
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
         self.inner.canonicalize(path)
     }
@@ -239,9 +236,9 @@ impl FileSystem for ModelDisk {
         self.inner.rename(from, to)
     }
 
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.control.rename()?;
-        self.inner.rename_new(from, to)
+        self.inner.rename_noreplace(from, to)
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -252,8 +249,8 @@ impl FileSystem for ModelDisk {
         self.inner.id_at(path)
     }
 
-    fn named(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
-        self.inner.named(path)
+    fn id_and_len(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
+        self.inner.id_and_len(path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
