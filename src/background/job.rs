@@ -19,7 +19,8 @@ pub(crate) enum BackgroundJob {
     CreateNext { bytes: u64, page_cache: PageCache },
     /// Renames the active segment to `to`, its name as a rotated segment, if the prepared segment still exists.
     Rename { file: Arc<dyn FileHandle>, next: Arc<dyn FileHandle>, to: PathBuf },
-    /// Closes a rotated segment whose successor has the active name, then deletes the oldest segment if a limit says so.
+    /// Closes a rotated segment whose successor has the active name, then deletes the oldest segment if a limit says
+    /// so.
     Close(RotatedSegment),
     /// Serves the pending retention requests. Only rotated segments up to number `newest` may be deleted.
     ApplyRetention { newest: u64, opening: bool },

@@ -1,9 +1,9 @@
-//! The rotated segments, in memory, for retention: the directory is listed once, and each header is read at most once, however
-//! many segments are deleted.
+//! The rotated segments, in memory, for retention: the directory is listed once, and each header is read at most once,
+//! however many segments are deleted.
 //!
-//! Only the background thread renames and deletes rotated segments while the journal is open, so the list stays true. If
-//! another process deleted a segment, retention removes it from the list; after an error of the operating system it lists
-//! the directory again.
+//! Only the background thread renames and deletes rotated segments while the journal is open, so the list stays true.
+//! If another process deleted a segment, retention removes it from the list; after an error of the operating system it
+//! lists the directory again.
 
 use std::{
     collections::{BTreeSet, VecDeque},

@@ -8,8 +8,8 @@ use crate::{format::PADDING, io::FileHandle};
 /// Bytes of padding per write and sync. A commit's sync may have to wait for one such sync, so it bounds that wait.
 const PADDING_BYTES: usize = 1 << 20;
 
-/// Pads an active segment from `from` to `to`, after truncating it at `truncate_at`. Returns `to`. On an error the padding
-/// is truncated again.
+/// Pads an active segment from `from` to `to`, after truncating it at `truncate_at`. Returns `to`. On an error the
+/// padding is truncated again.
 pub(super) fn extend(
     file: &dyn FileHandle,
     truncate_at: Option<u64>,

@@ -1,5 +1,5 @@
-//! The retention requests of callers, queued until the background thread takes them: one job serves many requests with one
-//! write. Never waits for the disk, and never runs a caller's code under its lock.
+//! The retention requests of callers, queued until the background thread takes them: one job serves many requests with
+//! one write. Never waits for the disk, and never runs a caller's code under its lock.
 
 use std::{mem, result, sync::Arc};
 
@@ -12,7 +12,8 @@ use crate::{
 
 #[derive(Debug)]
 pub(crate) enum RetentionRequest {
-    /// Deletes the segments that only have records before `before`. The reply is the first sequence number that is left.
+    /// Deletes the segments that only have records before `before`. The reply is the first sequence number that is
+    /// left.
     Trim { before: u64, reply_tx: oneshot::Sender<Result<u64>> },
     /// Keeps all records from `seq` on.
     Hold { name: String, seq: u64, reply_tx: oneshot::Sender<Result<()>> },

@@ -8,7 +8,8 @@ use super::{
     retention::RetentionManager,
 };
 use crate::{
-    error::{is_storage_full, left_names_unchanged}, io::{FileHandle, FileSystem, OpenMode, RenameError, is_at, rename_to_free_name},
+    error::{is_storage_full, left_names_unchanged},
+    io::{FileHandle, FileSystem, OpenMode, RenameError, is_at, rename_to_free_name},
     journal::{
         close_segment::mark_closed,
         file_names::FileNames,
@@ -90,7 +91,8 @@ impl JobRunner {
             }
             not_begun("create")(source)
         })?;
-        // No record depends on this file before the writer switches to it: after any failure another one can be created.
+        // No record depends on this file before the writer switches to it: after any failure another one can be
+        // created.
         let prepared = lock(&*file)
             .map_err(not_begun("lock"))
             .and_then(|()| pad(&*file, 0, bytes, page_cache).map_err(not_begun("preallocate")))
@@ -167,7 +169,8 @@ impl JobRunner {
         Ok(RenameResult::Renamed)
     }
 
-    /// Closes a rotated segment and applies the retention limits. Returns `false` if there is no disk space to close it.
+    /// Closes a rotated segment and applies the retention limits. Returns `false` if there is no disk space to close
+    /// it.
     fn close_and_retain(&self, rotated: &RotatedSegment) -> io::Result<bool> {
         self.fs.sync_dir(self.names.dir())?;
         let closed = self.close(rotated)?;
@@ -187,8 +190,8 @@ impl JobRunner {
     }
 }
 
-/// Writes the end marker of a rotated segment and syncs it. Returns `false` if there is no disk space for the marker; a sync
-/// that fails for lack of space is an error, like any failed sync.
+/// Writes the end marker of a rotated segment and syncs it. Returns `false` if there is no disk space for the marker; a
+/// sync that fails for lack of space is an error, like any failed sync.
 fn try_close(rotated: &RotatedSegment) -> io::Result<bool> {
     match mark_closed(&*rotated.file, rotated.data_end, rotated.checksummed) {
         Err(error) if is_storage_full(&error) => return Ok(false),

@@ -20,14 +20,19 @@ pub(crate) fn mark_closed(file: &dyn FileHandle, data_end: u64, checksummed: boo
 }
 
 /// Truncates a segment at `data_end` and writes `ending` there. It is durable when this returns.
-pub(crate) fn write_ending(file: &dyn FileHandle, data_end: u64, ending: &[u8], checksummed: bool) -> io::Result<()> {
+pub(crate) fn write_ending(
+    file: &dyn FileHandle,
+    data_end: u64,
+    ending: &[u8],
+    checksummed: bool,
+) -> io::Result<()> {
     replace_tail(file, data_end, ending, checksummed)?;
     file.sync()
 }
 
 fn replace_tail(file: &dyn FileHandle, data_end: u64, ending: &[u8], checksummed: bool) -> io::Result<()> {
-    // Truncating first shows no reader a line of padding. A line without checksums, though, is complete only with its LF,
-    // so there the end is written first.
+    // Truncating first shows no reader a line of padding. A line without checksums, though, is complete only with its
+    // LF, so there the end is written first.
     if checksummed {
         file.set_len(data_end)?;
     }

@@ -23,8 +23,8 @@ use crate::{MiniStoreError, Result, io::FileSystem};
 /// The minimum number of digits in the name of a rotated segment.
 const DIGITS_MIN: usize = 3;
 
-/// The highest segment number that a writer continues from, so that enough numbers are left for the segments to come. Readers
-/// accept higher ones.
+/// The highest segment number that a writer continues from, so that enough numbers are left for the segments to come.
+/// Readers accept higher ones.
 pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
 
 /// The role of a file in the journal that its name is derived from.
@@ -44,8 +44,8 @@ pub(crate) struct FileNames {
 }
 
 impl FileNames {
-    /// Resolves the path to an absolute one without symbolic links, so that two paths to the same journal give the same names.
-    /// Neither the journal nor its directory needs to exist.
+    /// Resolves the path to an absolute one without symbolic links, so that two paths to the same journal give the same
+    /// names. Neither the journal nor its directory needs to exist.
     pub(crate) fn resolve(fs: &dyn FileSystem, path: &Path) -> Result<Self> {
         let resolved = match fs.canonicalize(path) {
             Ok(resolved) => resolved,
@@ -89,7 +89,8 @@ impl FileNames {
         self.with_suffix(".holds.next")
     }
 
-    /// Returns the name for bytes that were truncated at `offset`; `copy` counts the attempts to find a free name, from 0.
+    /// Returns the name for bytes that were truncated at `offset`; `copy` counts the attempts to find a free name, from
+    /// 0.
     pub(crate) fn truncated(&self, offset: u64, copy: u32) -> PathBuf {
         match copy {
             0 => self.with_suffix(&format!(".truncated-{offset}")),
@@ -97,8 +98,8 @@ impl FileNames {
         }
     }
 
-    /// Returns the rotated segments among the names in the directory, oldest first. A file with a lock file of its own is
-    /// another journal.
+    /// Returns the rotated segments among the names in the directory, oldest first. A file with a lock file of its own
+    /// is another journal.
     pub(crate) fn rotated_in(&self, names: &[OsString]) -> Vec<(u64, PathBuf)> {
         self.numbered_in(names, false)
     }

@@ -1,6 +1,6 @@
-//! Detects a forked child. A child made by `fork` has the memory of its parent and none of its threads: it has no writer
-//! thread that could reply, and its locks stay as the parent's threads held them at that moment. So the code that waits,
-//! sends or locks calls this first.
+//! Detects a forked child. A child made by `fork` has the memory of its parent and none of its threads: it has no
+//! writer thread that could reply, and its locks stay as the parent's threads held them at that moment. So the code
+//! that waits, sends or locks calls this first.
 
 use std::io;
 

@@ -3,8 +3,8 @@
 //! active segment is locked, too: this refuses a second writer that opens the journal by another name (a hard link), or
 //! after the lock file was removed.
 //!
-//! A store whose last handle was dropped closes in the background. Opening the journal again in the same process waits for
-//! that instead of failing.
+//! A store whose last handle was dropped closes in the background. Opening the journal again in the same process waits
+//! for that instead of failing.
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -29,8 +29,8 @@ struct ProcessLocks {
     locks: Mutex<HashMap<FileId, Arc<AtomicBool>>>,
     /// Notified when an entry of `locks` changes.
     changed: Condvar,
-    /// The locks of a forked child, which cannot use its parent's entry: no thread of the child releases those locks, and the
-    /// mutex may be locked by a thread that the child does not have.
+    /// The locks of a forked child, which cannot use its parent's entry: no thread of the child releases those locks,
+    /// and the mutex may be locked by a thread that the child does not have.
     fork: OnceLock<Box<ProcessLocks>>,
 }
 
@@ -82,17 +82,13 @@ impl PendingRelease {
 }
 
 impl JournalLock {
-    /// Acquires the lock. Waits for a store of this process that is closing. `releasing` may be marked before this is called,
-    /// if the caller that opens the journal has given up.
+    /// Acquires the lock. Waits for a store of this process that is closing. `releasing` may be marked before this is
+    /// called, if the caller that opens the journal has given up.
     ///
     /// # Errors
     ///
     /// [`MiniStoreError::Locked`] if another store holds the lock, or an error of the operating system.
-    pub(crate) fn acquire(
-        fs: &dyn FileSystem,
-        names: &FileNames,
-        releasing: PendingRelease,
-    ) -> Result<Self> {
+    pub(crate) fn acquire(fs: &dyn FileSystem, names: &FileNames, releasing: PendingRelease) -> Result<Self> {
         let path = names.lock();
         let fail = |action| MiniStoreError::file(&path, action);
         let open = || fs.lock_file(&path).map_err(fail("open the lock file"));
@@ -156,8 +152,8 @@ impl Drop for JournalLock {
     fn drop(&mut self) {
         let process_locks = ProcessLocks::current();
         let mut locks = process_locks.locks();
-        // Explicitly, because closing the file might not release the lock: a process that another thread is starting has the
-        // file open, too, until its program is loaded.
+        // Explicitly, because closing the file might not release the lock: a process that another thread is starting
+        // has the file open, too, until its program is loaded.
         self.unlock_segment();
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, "could not unlock the journal");

@@ -1,5 +1,5 @@
-//! The files of a journal: names, locks, holds, segments, ownership. Also the status of an open journal, which its threads
-//! and its callers share.
+//! The files of a journal: names, locks, holds, segments, ownership. Also the status of an open journal, which its
+//! threads and its callers share.
 
 pub(crate) mod close_segment;
 pub(crate) mod file_names;

@@ -1,4 +1,5 @@
-//! Decides which files belong to a journal and which only have such a name, for the writer, recovery, retention and readers.
+//! Decides which files belong to a journal and which only have such a name, for the writer, recovery, retention and
+//! readers.
 //!
 //! - A file with a lock file of its own (`FILE.lock`) is another journal. A rotated segment of this name is left out of
 //!   every listing ([`FileNames::rotated_in`]), and rotation skips its number.
@@ -14,20 +15,21 @@ use std::{
 
 use crate::{
     MiniStoreError, Result,
+    error::is_shortage,
     format::scan::read_header,
     format::{CLOSE_MARKER, ChainLink, Header, HeaderError, LF, SEAL_LEN, seal},
-    error::{is_shortage}, io::{FileHandle, FileSystem, OpenMode, is_at},
+    io::{FileHandle, FileSystem, OpenMode, is_at},
     journal::file_names::{FileNames, FileRole},
     journal::segment_summary::scan_to_end,
 };
 
-/// Checks whether a journal may be opened for writing. Called before the lock file is created, which would turn a file of
-/// another journal into a journal of its own.
+/// Checks whether a journal may be opened for writing. Called before the lock file is created, which would turn a file
+/// of another journal into a journal of its own.
 ///
 /// # Errors
 ///
-/// [`MiniStoreError::NotOwned`] if its name is a file of another journal, or if another journal has a name that it needs; or an
-/// error of the operating system.
+/// [`MiniStoreError::NotOwned`] if its name is a file of another journal, or if another journal has a name that it
+/// needs; or an error of the operating system.
 pub(crate) fn check_before_opening(fs: &dyn FileSystem, names: &FileNames) -> Result<()> {
     let listed = match fs.list(names.dir()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -133,7 +135,8 @@ pub(crate) fn check_companions(names: &FileNames, listed: &[OsString]) -> Result
     Ok(())
 }
 
-/// Checks that no file with a lock file of its own is a segment of this journal: that the oldest segment continues none.
+/// Checks that no file with a lock file of its own is a segment of this journal: that the oldest segment continues
+/// none.
 ///
 /// # Errors
 ///
@@ -248,8 +251,8 @@ impl ChainRelation {
     }
 }
 
-/// Compares the last seal of a segment with the one that the next segment's header stores. Reads the whole first segment only
-/// if it is not closed.
+/// Compares the last seal of a segment with the one that the next segment's header stores. Reads the whole first
+/// segment only if it is not closed.
 pub(crate) fn follows(segment: &dyn FileHandle, next: &dyn FileHandle) -> io::Result<ChainRelation> {
     let Ok(Header::Checksummed(link)) = read_header(next)? else { return Ok(ChainRelation::Unknown) };
     let last_seal = match closing_seal(segment)? {

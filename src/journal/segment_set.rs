@@ -23,8 +23,8 @@ pub(crate) struct SegmentSet {
 }
 
 impl SegmentSet {
-    /// Lists the directory before and after it opens the active file. If no segment was rotated in between, that file follows
-    /// the newest rotated segment.
+    /// Lists the directory before and after it opens the active file. If no segment was rotated in between, that file
+    /// follows the newest rotated segment.
     pub(crate) fn take(fs: &dyn FileSystem, names: &FileNames) -> Result<Self> {
         let mut before = list_rotated(fs, names)?;
         let mut attempts = 0;
@@ -47,8 +47,8 @@ impl SegmentSet {
 }
 
 impl SegmentSet {
-    /// Removes the newest rotated segment if it is the active one under a second name: a rename by hard links adds the new
-    /// name before it removes the active one.
+    /// Removes the newest rotated segment if it is the active one under a second name: a rename by hard links adds the
+    /// new name before it removes the active one.
     fn remove_second_name(&mut self, fs: &dyn FileSystem) -> Result<()> {
         let (Some((_, newest)), Some((path, file))) = (self.rotated.last(), &self.active) else {
             return Ok(());
@@ -62,8 +62,8 @@ impl SegmentSet {
     }
 }
 
-/// Opens `NAME.next` if it has a header: between the last two steps of a rotation (or after a power cut there) it contains
-/// the newest records.
+/// Opens `NAME.next` if it has a header: between the last two steps of a rotation (or after a power cut there) it
+/// contains the newest records.
 fn unpublished_next_segment(
     fs: &dyn FileSystem,
     names: &FileNames,

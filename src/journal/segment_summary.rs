@@ -15,14 +15,15 @@ pub(crate) struct SegmentSummary {
     pub(crate) header: Header,
     /// The number of records that verify.
     pub(crate) records: u64,
-    /// The offset of the last group that verifies, or 0 if there is none. In a segment without checksums the lines that no
-    /// seal covers count as one group.
+    /// The offset of the last group that verifies, or 0 if there is none. In a segment without checksums the lines that
+    /// no seal covers count as one group.
     pub(crate) last_group: u64,
     pub(crate) end: SegmentEnd,
 }
 
 impl SegmentSummary {
-    /// Returns whether its lines need seals: the header says so, or a segment without checksums was continued with a seal.
+    /// Returns whether its lines need seals: the header says so, or a segment without checksums was continued with a
+    /// seal.
     pub(crate) fn is_checksummed(&self) -> bool {
         self.header != Header::Plain || self.end.last_seal.is_some()
     }
@@ -98,8 +99,8 @@ fn resume_scan<S: ReadAt>(
     }
 }
 
-/// Checks that each line without a seal is JSON, which is all that can be checked of it. The first line that is not JSON ends
-/// the data. As with groups, it is damage if a good line follows, and a torn tail otherwise.
+/// Checks that each line without a seal is JSON, which is all that can be checked of it. The first line that is not
+/// JSON ends the data. As with groups, it is damage if a good line follows, and a torn tail otherwise.
 pub(crate) fn check_plain_lines(
     source: &(impl ReadAt + ?Sized),
     records: &mut u64,

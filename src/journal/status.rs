@@ -18,7 +18,8 @@ use crate::{
 /// The longest time that a blocking caller spins for its reply.
 const SPIN_MAX: Duration = Duration::from_micros(150);
 
-/// Returns whether another thread can run while one spins. Always `false` under the model checker, where no time passes.
+/// Returns whether another thread can run while one spins. Always `false` under the model checker, where no time
+/// passes.
 pub(crate) fn is_multicore() -> bool {
     static MORE_THAN_ONE: LazyLock<bool> = LazyLock::new(|| {
         !cfg!(shuttle) && available_parallelism().is_ok_and(|processors| processors.get() > 1)
@@ -107,8 +108,8 @@ impl StoreStatus {
         (nanos < u64::MAX).then(|| Duration::from_nanos(nanos))
     }
 
-    /// Spins on the calling thread until `answered` returns true, for at most the latency of a fast commit: a parked thread
-    /// wakes late. Returns at once if another caller spins, commits are slow, or there is only one processor.
+    /// Spins on the calling thread until `answered` returns true, for at most the latency of a fast commit: a parked
+    /// thread wakes late. Returns at once if another caller spins, commits are slow, or there is only one processor.
     pub(crate) fn spin_for_completion(&self, answered: impl Fn() -> bool) {
         let is_slow = self.last_commit_latency().is_none_or(|took| took > SPIN_MAX);
         if is_slow || !is_multicore() || self.is_spinning.swap(true, Ordering::Acquire) {
@@ -123,8 +124,8 @@ impl StoreStatus {
 
     /// Poisons the store: no later commit succeeds. The first cause is kept.
     ///
-    /// A commit in flight may still make records durable, so this closes neither the queue nor the watermark: the writer
-    /// thread does when it finds the store poisoned.
+    /// A commit in flight may still make records durable, so this closes neither the queue nor the watermark: the
+    /// writer thread does when it finds the store poisoned.
     pub(crate) fn poison(&self, cause: io::Error) {
         if self.poison.get().is_none() {
             tracing::error!(journal = %self.path.display(), error = %cause, "write or sync failed; journal poisoned until reopened");

@@ -1,4 +1,5 @@
-//! The durable watermark: the highest durable sequence number, and the wakers of the tasks that wait for it to reach a number.
+//! The durable watermark: the highest durable sequence number, and the wakers of the tasks that wait for it to reach a
+//! number.
 //!
 //! While no task waits, it costs the writer one load per commit. No waker is called under the lock.
 
@@ -62,7 +63,8 @@ impl DurableWatermark {
 
     /// Wakes the tasks that wait for a number that is durable now.
     pub(crate) fn notify_waiters(&self) {
-        // Sequentially consistent: either this load sees a registration, or the task that registers sees the published number.
+        // Sequentially consistent: either this load sees a registration, or the task that registers sees the published
+        // number.
         let durable_seq = self.durable_seq();
         if self.lowest_waited_seq.load(Ordering::SeqCst) <= durable_seq {
             self.wake(durable_seq);

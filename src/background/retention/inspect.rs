@@ -20,7 +20,8 @@ impl RetentionManager {
         Ok(Listing::new(self.names.rotated_in(&listed)))
     }
 
-    /// Returns the file that has the name of a listed segment now. It stays open, because the next deletion needs it again.
+    /// Returns the file that has the name of a listed segment now. It stays open, because the next deletion needs it
+    /// again.
     pub(super) fn opened(
         &self,
         listing: &mut Listing,
@@ -59,10 +60,7 @@ impl RetentionManager {
 
     /// Returns whether a segment after the oldest stores the sequence number of its first record. If none does, all are
     /// counted from the oldest one: after its deletion the next records would get its numbers.
-    pub(super) fn is_seq_stored_after_oldest(
-        &self,
-        listing: &mut Listing,
-    ) -> Result<bool, RetentionError> {
+    pub(super) fn is_seq_stored_after_oldest(&self, listing: &mut Listing) -> Result<bool, RetentionError> {
         if self.first_in(&self.names.active())?.flatten().is_some() {
             return Ok(true);
         }
@@ -76,11 +74,7 @@ impl RetentionManager {
     }
 
     /// Returns the same as [`first_in`](Self::first_in), of a listed segment. Reads its header only once.
-    fn first_of(
-        &self,
-        listing: &mut Listing,
-        index: usize,
-    ) -> Result<Option<Option<u64>>, RetentionError> {
+    fn first_of(&self, listing: &mut Listing, index: usize) -> Result<Option<Option<u64>>, RetentionError> {
         let Some(segment) = listing.get_mut(index) else { return Ok(None) };
         if let FirstSeq::Read(first) = segment.first {
             return Ok(Some(first));
@@ -94,10 +88,11 @@ impl RetentionManager {
         Ok(Some(first))
     }
 
-    /// Returns the first sequence number of a segment, if its header stores it, or `None` if the segment does not exist.
+    /// Returns the first sequence number of a segment, if its header stores it, or `None` if the segment does not
+    /// exist.
     ///
-    /// A file that cannot be read is an error, not a header without a number: the records of the segment before it would be
-    /// counted, or assumed to be none.
+    /// A file that cannot be read is an error, not a header without a number: the records of the segment before it
+    /// would be counted, or assumed to be none.
     fn first_in(&self, path: &Path) -> Result<Option<Option<u64>>, RetentionError> {
         let Some(file) = self.open(path)? else { return Ok(None) };
         first_stored(path, &file).map(Some)
@@ -118,7 +113,8 @@ impl RetentionManager {
         Ok(modified.and_then(|modified| self.fs.now().duration_since(modified).ok()))
     }
 
-    /// Returns the bytes of all segments. Only the sizes of the newest rotated segment and the active one are read each time.
+    /// Returns the bytes of all segments. Only the sizes of the newest rotated segment and the active one are read each
+    /// time.
     pub(super) fn measure(&self, listing: &mut Listing) -> Result<u64, RetentionError> {
         let len = |path: &Path| match self.fs.open(path, OpenMode::ReadOnly).and_then(|file| file.len()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),

@@ -2,8 +2,8 @@
 //! other code does either while the journal is open, so one decision sees all holds and all segments.
 //!
 //! Segments are deleted oldest first, and each deletion is durable before the next: a crash that keeps one and loses an
-//! older one would leave a gap. Each job deletes at most one segment, so that other jobs (padding, above all, which commits
-//! wait for) run in between.
+//! older one would leave a gap. Each job deletes at most one segment, so that other jobs (padding, above all, which
+//! commits wait for) run in between.
 
 mod batch;
 mod delete;
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     JournalOptions, MiniStoreError, Result,
     error::{clone_io_error, is_storage_full},
-    io::{FileSystem},
+    io::FileSystem,
     journal::{
         file_names::FileNames,
         holds::{HOLDS_MAX, Holds, SaveError, save},
@@ -111,8 +111,8 @@ impl RetentionManager {
         RetentionPolicy { limits, trimmed_before, lowest_hold }
     }
 
-    /// Called when the journal starts to close: trimmed segments are left from now on, so that closing does not wait for
-    /// their deletion.
+    /// Called when the journal starts to close: trimmed segments are left from now on, so that closing does not wait
+    /// for their deletion.
     pub(super) fn begin_closing(&self) {
         self.with_state(|state| state.closing = true);
     }
@@ -166,8 +166,8 @@ impl RetentionManager {
         self.with_state(|state| state.listing.iter_mut().for_each(|listing| listing.forget_size(number)));
     }
 
-    /// Serves the pending requests: saves the holds with one write and replies to their callers, then deletes a segment. While
-    /// `opening`, the limits are applied even without a request.
+    /// Serves the pending requests: saves the holds with one write and replies to their callers, then deletes a
+    /// segment. While `opening`, the limits are applied even without a request.
     pub(super) fn serve_requests(&self, newest: u64, opening: bool) -> io::Result<()> {
         let mut batch = self.drain_requests();
         if self.status.poisoned().is_some() {

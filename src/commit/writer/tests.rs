@@ -1,21 +1,22 @@
-//! The writer on a disk that holds back, fails and fills up, over both lanes.
+//! The writer with blocked, failing and full file systems, with both commit backends.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+mod append_options;
 mod capture;
 mod closing;
 mod crash;
 mod failure;
 mod full_disk;
 mod grouping;
+mod holds;
 mod logging;
 mod manual;
 mod queue;
 mod retention;
 mod rotation;
 mod shortage;
-mod stages;
-mod terms;
+mod statistics;
 
 use std::{
     fs,
@@ -35,27 +36,27 @@ use crate::{
     io::fault::{FaultInjector, Op},
 };
 
-/// A test that waits longer than this hangs.
-const HANG: Duration = Duration::from_secs(60);
+/// A test that waits longer than this has failed.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a commit may be made durable with.
+/// The sync modes of commits.
 const SYNC_MODES: [SyncMode; 2] = [SyncMode::Dsync, SyncMode::Fdatasync];
 
-/// The lanes that run here: io_uring may be refused.
-fn lanes() -> Vec<BackendKind> {
+/// Returns the commit backends that are available: io_uring may be refused.
+fn backends() -> Vec<BackendKind> {
     let uring = FaultInjector::new().commit_backend(BackendKind::Uring).is_ok();
     [BackendKind::Blocking].into_iter().chain(uring.then_some(BackendKind::Uring)).collect()
 }
 
-/// A store on a disk under control.
-struct Rig {
+/// A store on a file system with fault injection.
+struct StoreFixture {
     dir: TempDir,
     path: PathBuf,
     faults: FaultInjector,
     store: MiniStore,
 }
 
-impl Rig {
+impl StoreFixture {
     fn open(kind: BackendKind, options: JournalOptions) -> Self {
         Self::open_on(kind, options, FaultInjector::new())
     }
@@ -67,11 +68,11 @@ impl Rig {
         Self { dir, path, faults, store }
     }
 
-    /// Holds commits back, and has one held back that carries `record`.
+    /// Blocks commits, and appends `record`, whose commit is blocked when this returns.
     fn stall(&self, record: u64) -> PendingAppend {
-        self.faults.hold(Op::Commit);
+        self.faults.block(Op::Commit);
         let pending = self.submit(&record);
-        self.faults.await_held(Op::Commit);
+        self.faults.wait_until_blocked(Op::Commit);
         pending
     }
 
@@ -83,30 +84,40 @@ impl Rig {
         finish(self.store.append(&record))
     }
 
-    /// A record, and a rotation that is held back before its first sync of the directory.
+    /// Appends a record, and starts a rotation that is blocked at its first sync of the directory.
     fn stall_rotation(&self) -> Pin<Box<impl Future<Output = Result<()>> + '_>> {
         self.append(0).unwrap();
-        self.settle();
-        self.faults.hold(Op::SyncDir);
-        let mut rotating = Box::pin(self.store.rotate());
-        assert!(is_waiting(&mut rotating));
-        self.faults.await_held(Op::SyncDir);
-        rotating
+        self.barrier();
+        self.faults.block(Op::SyncDir);
+        let mut rotation = Box::pin(self.store.rotate());
+        assert!(is_pending(&mut rotation));
+        self.faults.wait_until_blocked(Op::SyncDir);
+        rotation
     }
 
-    /// Four appends in a row, the third too large for the room that there is. The first is in a group of its own.
+    /// Submits four appends, of which the third is too large for the disk space. The first is in a group of its own.
     fn submit_more_than_fits(&self) -> [PendingAppend; 4] {
         let first = self.stall(0);
         self.faults.set_space_limit(100 << 10);
         let (small, huge) = (self.submit(&1u64), self.submit(&"x".repeat(600 << 10)));
         let last = self.submit(&2u64);
-        self.faults.release(Op::Commit);
+        self.faults.unblock(Op::Commit);
         [first, small, huge, last]
     }
 
-    /// Waits until the writer has done what it was asked before.
-    fn settle(&self) {
+    /// Waits until the writer thread has handled the requests before this one.
+    fn barrier(&self) {
         finish(self.store.append_batch::<u64, _>([])).unwrap();
+    }
+
+    /// Appends and rotates `count` times: segments of one record each, and an empty active one.
+    fn append_segments(&self, count: u64) {
+        for record in 0..count {
+            self.append(record).unwrap();
+            finish(self.store.rotate()).unwrap();
+        }
+        // Its reply comes after the background work of the last rotation.
+        finish(self.store.trim_before(0)).unwrap();
     }
 
     fn rotations(&self) -> u64 {
@@ -121,20 +132,22 @@ fn open_on(
     faults: &FaultInjector,
 ) -> Result<MiniStore> {
     let faults = faults.clone();
-    finish(MiniStore::open_on(options, path, move || Ok((kind, faults.disk(), faults.commit_backend(kind)?))))
+    finish(MiniStore::open_on(options, path, move || {
+        Ok((kind, faults.file_system(), faults.commit_backend(kind)?))
+    }))
 }
 
-/// Waits for an outcome, but not for ever.
+/// Runs a future to completion, within [`WAIT_TIMEOUT`].
 fn finish<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(HANG, future).await.expect("a caller hangs") })
+    runtime.block_on(async { tokio::time::timeout(WAIT_TIMEOUT, future).await.expect("the future hangs") })
 }
 
-fn is_waiting<F: Future + Unpin>(future: &mut F) -> bool {
+fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     pollster::block_on(poll_once(future)).is_none()
 }
 
-/// All records, with contiguous numbers from 1.
+/// Returns the values of all records. Their sequence numbers must be contiguous from 1.
 fn values(path: &Path) -> Vec<u64> {
     let records = Reader::open(path).unwrap().records::<u64>().map(|record| record.unwrap()).enumerate();
     records
@@ -149,14 +162,14 @@ fn is_closed(path: &Path) -> bool {
     fs::read(path).unwrap().ends_with(b"\t\n")
 }
 
-/// The operating system's word that poisoned the store.
-fn poison<T: std::fmt::Debug>(outcome: Result<T>) -> Option<Errno> {
+/// Returns the error code that poisoned the store.
+fn poison_errno<T: std::fmt::Debug>(outcome: Result<T>) -> Option<Errno> {
     match outcome {
         Err(MiniStoreError::Poisoned { source, .. }) => source.raw_os_error().map(Errno::from_raw_os_error),
         other => panic!("not poisoned: {other:?}"),
     }
 }
 
-fn is_full<T: std::fmt::Debug>(outcome: &Result<T>) -> bool {
+fn is_storage_full<T: std::fmt::Debug>(outcome: &Result<T>) -> bool {
     matches!(outcome, Err(MiniStoreError::StorageFull { .. }))
 }

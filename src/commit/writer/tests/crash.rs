@@ -1,5 +1,5 @@
-//! A crash at any moment: before every operation on the disk the directory is copied, and once more with the commit
-//! at hand half written. Every copy must open with all that was acknowledged by then.
+//! A crash at any moment: before every operation the directory is copied, and before a commit also with parts of its
+//! write. Every copy must open with all records that were acknowledged at that time.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -12,30 +12,30 @@ use std::{
 };
 
 use super::*;
-use crate::io::fault::Event;
+use crate::io::fault::FaultEvent;
 
 const SECTOR: usize = 512;
 const RECORDS: u64 = 30;
 
-/// The disk as it was at some moment.
-struct Image {
+/// A copy of the journal's directory, as a crash could leave it.
+struct CrashImage {
     dir: PathBuf,
-    /// Records acknowledged before.
+    /// The number of records acknowledged before.
     acknowledged: u64,
     what: String,
 }
 
-/// Takes images of a journal's directory.
+/// Copies a journal's directory before each operation.
 #[derive(Clone)]
-struct Camera {
+struct Snapshotter {
     from: PathBuf,
     to: Arc<TempDir>,
     acknowledged: Arc<AtomicU64>,
-    images: Arc<Mutex<Vec<Image>>>,
+    images: Arc<Mutex<Vec<CrashImage>>>,
 }
 
-impl Camera {
-    fn shoot(&self, event: &Event<'_>) {
+impl Snapshotter {
+    fn capture(&self, event: &FaultEvent<'_>) {
         self.take(event, "not made", |_| {});
         let Some((offset, bytes)) = event.write.filter(|_| event.op == Op::Commit) else { return };
         let name = event.path.file_name().unwrap();
@@ -57,7 +57,7 @@ impl Camera {
         }
     }
 
-    fn take(&self, event: &Event<'_>, what: &str, change: impl FnOnce(&Path)) {
+    fn take(&self, event: &FaultEvent<'_>, what: &str, change: impl FnOnce(&Path)) {
         let acknowledged = self.acknowledged.load(SeqCst);
         let mut images = self.images.lock().unwrap();
         let dir = self.to.path().join(images.len().to_string());
@@ -66,7 +66,7 @@ impl Camera {
         for entry in fs::read_dir(&self.from).unwrap() {
             let path = entry.unwrap().path();
             let copy = dir.join(path.file_name().unwrap());
-            // A file with two names stays one file.
+            // A file with two hard links must stay one file.
             match copied.entry(fs::metadata(&path).unwrap().ino()) {
                 Entry::Occupied(first) => fs::hard_link(first.get(), &copy).unwrap(),
                 Entry::Vacant(first) => {
@@ -77,11 +77,11 @@ impl Camera {
         }
         change(&dir);
         let what = format!("image {}, {:?} of {}: {what}", images.len(), event.op, event.path.display());
-        images.push(Image { dir, acknowledged, what });
+        images.push(CrashImage { dir, acknowledged, what });
     }
 }
 
-/// The sectors that a write changes, counted from 0, and where they go.
+/// Returns the sectors that a write changes: a number counted from 0, the offset, and the bytes.
 fn changed_sectors<'a>(old: &[u8], offset: u64, new: &'a [u8]) -> Vec<(usize, u64, &'a [u8])> {
     let lead = (SECTOR - offset as usize % SECTOR) % SECTOR;
     let (first, rest) = new.split_at(lead.min(new.len()));
@@ -96,53 +96,56 @@ fn changed_sectors<'a>(old: &[u8], offset: u64, new: &'a [u8]) -> Vec<(usize, u6
     placed.filter(is_changed).enumerate().map(|(number, (at, piece))| (number, at, piece)).collect()
 }
 
-/// A record that is worth its number; every seventh is larger than a sector.
+/// Returns a record that contains its number. Every seventh is larger than a sector.
 fn record(number: u64) -> (u64, String) {
     (number, "r".repeat(if number % 7 == 1 { 1300 } else { (number * 37 % 90) as usize }))
 }
 
-/// Takes images while the store lives its life.
-fn shoot_all(rig: &Rig, life: impl FnOnce(&dyn Fn(u64))) -> Vec<Image> {
-    let camera = Camera {
-        from: rig.dir.path().into(),
+/// Runs a workload and closes the store. Returns the images of all moments.
+fn capture_all(fixture: &StoreFixture, workload: impl FnOnce(&dyn Fn(u64))) -> Vec<CrashImage> {
+    let snapshotter = Snapshotter {
+        from: fixture.dir.path().into(),
         to: Arc::new(tempfile::tempdir().unwrap()),
         acknowledged: Arc::default(),
         images: Arc::default(),
     };
-    rig.faults.before_each({
-        let camera = camera.clone();
-        move |event| camera.shoot(event)
+    fixture.faults.before_each({
+        let snapshotter = snapshotter.clone();
+        move |event| snapshotter.capture(event)
     });
-    life(&|number| {
-        finish(rig.store.append(&record(number))).unwrap();
-        camera.acknowledged.store(number + 1, SeqCst);
+    workload(&|number| {
+        finish(fixture.store.append(&record(number))).unwrap();
+        snapshotter.acknowledged.store(number + 1, SeqCst);
     });
-    finish(rig.store.close()).unwrap();
-    std::mem::take(&mut *camera.images.lock().unwrap())
+    finish(fixture.store.close()).unwrap();
+    std::mem::take(&mut *snapshotter.images.lock().unwrap())
 }
 
 fn run_and_crash(kind: BackendKind, options: &JournalOptions) {
-    let rig = Rig::open(kind, options.clone());
-    let images = shoot_all(&rig, |append| (0..RECORDS).for_each(append));
-    assert!(rig.rotations() >= 3 && images.len() > 100);
+    let fixture = StoreFixture::open(kind, options.clone());
+    let images = capture_all(&fixture, |append| (0..RECORDS).for_each(append));
+    assert!(fixture.rotations() >= 3 && images.len() > 100);
     images.iter().for_each(check);
 }
 
-fn check(Image { dir, acknowledged, what }: &Image) {
+fn check(CrashImage { dir, acknowledged, what }: &CrashImage) {
     let path = dir.join("j");
-    let found = |when: &str| -> Vec<(u64, String)> {
-        let records = Reader::open(&path).unwrap().records();
-        records.map(|record| record.unwrap_or_else(|error| panic!("{what}, {when}: {error}")).value).collect()
+    let records = |when: &str| -> Vec<(u64, String)> {
+        Reader::open(&path)
+            .unwrap()
+            .records()
+            .map(|record| record.unwrap_or_else(|error| panic!("{what}, {when}: {error}")).value)
+            .collect()
     };
     let expected: Vec<_> = (0..RECORDS).map(record).collect();
     // A reader needs no recovery.
-    let read = found("read as it is");
+    let read = records("before recovery");
     assert!(expected.starts_with(&read) && read.len() as u64 >= *acknowledged, "{what}: {}", read.len());
-    // Whatever the writer was, the format is the same.
+    // The format does not depend on the backend and options of the writer.
     let store =
         JournalOptions::new().preallocate(false).backend(crate::Backend::Blocking).open_blocking(&path);
     let store = store.unwrap_or_else(|error| panic!("{what}: {error}"));
-    let recovered = found("recovered");
+    let recovered = records("after recovery");
     assert!(expected.starts_with(&recovered), "{what}");
     let count = recovered.len() as u64;
     assert!(count == *acknowledged || count == acknowledged + 1, "{what}: {count} of {acknowledged}");
@@ -155,8 +158,8 @@ fn check(Image { dir, acknowledged, what }: &Image) {
 }
 
 #[test]
-fn a_crash_at_any_moment_loses_nothing_acknowledged() {
-    for kind in lanes() {
+fn crash_loses_no_acknowledged_record() {
+    for kind in backends() {
         for mode in SYNC_MODES {
             run_and_crash(kind, &JournalOptions::new().max_segment_bytes(1200).sync_mode(mode));
         }
@@ -172,7 +175,7 @@ fn crash_without_preallocation_loses_nothing() {
 }
 
 #[test]
-fn a_crash_at_any_moment_loses_nothing_acknowledged_through_the_page_cache() {
+fn crash_with_buffered_writes_loses_nothing() {
     for mode in SYNC_MODES {
         let options = JournalOptions::new().max_segment_bytes(1200).sync_mode(mode);
         run_and_crash(BackendKind::Blocking, &options.direct_io(false));
@@ -180,26 +183,28 @@ fn a_crash_at_any_moment_loses_nothing_acknowledged_through_the_page_cache() {
 }
 
 #[test]
-fn a_crash_in_a_rename_by_links_loses_nothing() {
+fn crash_in_rename_by_links_loses_nothing() {
     let faults = FaultInjector::new();
     faults.rename_only_by_links();
-    let rig = Rig::open_on(BackendKind::Blocking, JournalOptions::new().max_segment_bytes(1200), faults);
-    let images = shoot_all(&rig, |append| (0..RECORDS).for_each(append));
-    let has_two_names = |image: &&Image| {
+    let fixture =
+        StoreFixture::open_on(BackendKind::Blocking, JournalOptions::new().max_segment_bytes(1200), faults);
+    let images = capture_all(&fixture, |append| (0..RECORDS).for_each(append));
+    let has_two_names = |image: &&CrashImage| {
         fs::read_dir(&image.dir).unwrap().any(|entry| entry.unwrap().metadata().unwrap().nlink() == 2)
     };
-    assert!(rig.faults.count(Op::Link) >= 6 && images.iter().filter(has_two_names).count() >= 6);
+    assert!(fixture.faults.count(Op::Link) >= 6 && images.iter().filter(has_two_names).count() >= 6);
     images.iter().for_each(check);
 }
 
 #[test]
-fn a_crash_loses_nothing_where_a_new_segment_got_its_header_late() {
+fn crash_after_delayed_header_loses_nothing() {
     for preallocate in [true, false] {
-        let rig = Rig::open(BackendKind::Blocking, JournalOptions::new().preallocate(preallocate));
-        let images = shoot_all(&rig, |append| {
+        let fixture =
+            StoreFixture::open(BackendKind::Blocking, JournalOptions::new().preallocate(preallocate));
+        let images = capture_all(&fixture, |append| {
             append(0);
-            rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
-            finish(rig.store.rotate()).unwrap();
+            fixture.faults.fail(Op::Commit, 1, Errno::NOSPC);
+            finish(fixture.store.rotate()).unwrap();
             (1..4).for_each(append);
         });
         images.iter().for_each(check);

@@ -1,118 +1,120 @@
-//! After a failed write or sync nothing is acknowledged, everybody is told, and nothing acknowledged is lost.
+//! After a failed write or sync no append is acknowledged, every caller gets an error, and no acknowledged record is
+//! lost.
 
 use super::*;
 
 #[test]
-fn a_failed_commit_answers_everybody_with_the_first_cause() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(2000).max_group_bytes(1));
-        rig.append(0).unwrap();
-        let in_flight = rig.stall(1);
-        let queued: Vec<_> = (2..5).map(|record: u64| rig.submit(&record)).collect();
+fn failed_commit_fails_all_callers_with_first_cause() {
+    for kind in backends() {
+        let fixture =
+            StoreFixture::open(kind, JournalOptions::new().max_queue_bytes(2000).max_group_bytes(1));
+        fixture.append(0).unwrap();
+        let in_flight = fixture.stall(1);
+        let queued: Vec<_> = (2..5).map(|record: u64| fixture.submit(&record)).collect();
         let large = "x".repeat(3000);
-        let mut for_room = Box::pin(rig.store.append(&large));
-        assert!(is_waiting(&mut for_room));
-        let mut rotating = Box::pin(rig.store.rotate());
-        assert!(is_waiting(&mut rotating));
-        rig.faults.fail(Op::Commit, 0, Errno::IO);
-        rig.faults.fail(Op::Commit, 1, Errno::BADF);
-        rig.faults.release(Op::Commit);
+        let mut waiting_append = Box::pin(fixture.store.append(&large));
+        assert!(is_pending(&mut waiting_append));
+        let mut rotating = Box::pin(fixture.store.rotate());
+        assert!(is_pending(&mut rotating));
+        fixture.faults.fail(Op::Commit, 0, Errno::IO);
+        fixture.faults.fail(Op::Commit, 1, Errno::BADF);
+        fixture.faults.unblock(Op::Commit);
 
-        assert_eq!(poison(finish(in_flight)), Some(Errno::IO));
+        assert_eq!(poison_errno(finish(in_flight)), Some(Errno::IO));
         for caller in queued {
-            assert_eq!(poison(finish(caller)), Some(Errno::IO));
+            assert_eq!(poison_errno(finish(caller)), Some(Errno::IO));
         }
-        assert_eq!(poison(finish(for_room)), Some(Errno::IO));
-        assert_eq!(poison(finish(rotating)), Some(Errno::IO));
-        assert_eq!(poison(rig.append(9)), Some(Errno::IO));
-        assert_eq!(poison(finish(rig.store.append_batch([1u64, 2]))), Some(Errno::IO));
-        assert_eq!(poison(finish(rig.store.rotate())), Some(Errno::IO));
-        let commits = rig.faults.count(Op::Commit);
-        assert_eq!(poison(finish(rig.store.close())), Some(Errno::IO));
-        assert_eq!((rig.store.durable_seq(), rig.faults.count(Op::Commit)), (1, commits));
+        assert_eq!(poison_errno(finish(waiting_append)), Some(Errno::IO));
+        assert_eq!(poison_errno(finish(rotating)), Some(Errno::IO));
+        assert_eq!(poison_errno(fixture.append(9)), Some(Errno::IO));
+        assert_eq!(poison_errno(finish(fixture.store.append_batch([1u64, 2]))), Some(Errno::IO));
+        assert_eq!(poison_errno(finish(fixture.store.rotate())), Some(Errno::IO));
+        let commits = fixture.faults.count(Op::Commit);
+        assert_eq!(poison_errno(finish(fixture.store.close())), Some(Errno::IO));
+        assert_eq!((fixture.store.durable_seq(), fixture.faults.count(Op::Commit)), (1, commits));
 
-        let again = open_on(kind, JournalOptions::new(), &rig.path, &FaultInjector::new()).unwrap();
+        let again = open_on(kind, JournalOptions::new(), &fixture.path, &FaultInjector::new()).unwrap();
         assert_eq!(finish(again.submit(&10u64)).map(finish).unwrap().unwrap().seq, 2);
-        assert_eq!(values(&rig.path), [0, 10]);
+        assert_eq!(values(&fixture.path), [0, 10]);
     }
 }
 
 #[test]
 fn deleted_or_truncated_file_acknowledges_nothing() {
-    let cut = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap();
+    let truncate = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap();
     let delete = |path: &Path| fs::remove_file(path).unwrap();
-    for kind in lanes() {
+    for kind in backends() {
         for preallocate in [true, false] {
-            for (deed, word) in
-                [(&cut as &dyn Fn(&Path), "truncated the active segment"), (&delete, "no longer at")]
+            for (action, text) in
+                [(&truncate as &dyn Fn(&Path), "truncated the active segment"), (&delete, "no longer at")]
             {
-                let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
-                (0..3).for_each(|record| rig.append(record).unwrap());
-                deed(&rig.path);
-                for outcome in [rig.append(3), rig.append(4), finish(rig.store.close())] {
-                    let told = outcome.unwrap_err().to_string();
-                    assert!(told.contains(word), "{told}");
+                let fixture = StoreFixture::open(kind, JournalOptions::new().preallocate(preallocate));
+                (0..3).for_each(|record| fixture.append(record).unwrap());
+                action(&fixture.path);
+                for outcome in [fixture.append(3), fixture.append(4), finish(fixture.store.close())] {
+                    let error = outcome.unwrap_err().to_string();
+                    assert!(error.contains(text), "{error}");
                 }
-                assert_eq!(rig.store.durable_seq(), 3);
+                assert_eq!(fixture.store.durable_seq(), 3);
             }
         }
     }
 }
 
 #[test]
-fn a_journal_that_was_deleted_is_not_closed_as_if_it_were_there() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new());
-        rig.append(0).unwrap();
-        fs::remove_file(&rig.path).unwrap();
-        let told = finish(rig.store.close()).unwrap_err().to_string();
-        assert!(told.contains("no longer at"), "{told}");
+fn close_of_deleted_journal_fails() {
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new());
+        fixture.append(0).unwrap();
+        fs::remove_file(&fixture.path).unwrap();
+        let error = finish(fixture.store.close()).unwrap_err().to_string();
+        assert!(error.contains("no longer at"), "{error}");
     }
 }
 
 #[test]
-fn a_failed_sync_of_the_directory_poisons() {
-    for kind in lanes() {
-        // Preparing, archiving and retiring a segment each sync it.
+fn failed_directory_sync_poisons() {
+    for kind in backends() {
+        // Creating, renaming and closing a segment each sync the directory.
         for nth in 1..=3 {
-            let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(400));
-            rig.faults.fail(Op::SyncDir, nth, Errno::IO);
+            let fixture = StoreFixture::open(kind, JournalOptions::new().max_segment_bytes(400));
+            fixture.faults.fail(Op::SyncDir, nth, Errno::IO);
             let mut acknowledged = Vec::new();
-            let failed = (0..500).find_map(|record| match rig.append(record) {
+            let failed = (0..500).find_map(|record| match fixture.append(record) {
                 Ok(()) => {
                     acknowledged.push(record);
                     None
                 }
                 failed => Some(failed),
             });
-            assert_eq!(poison(failed.expect("it goes on after a failed sync")), Some(Errno::IO));
-            poison(finish(rig.store.close()));
-            drop(open_on(kind, JournalOptions::new(), &rig.path, &FaultInjector::new()).unwrap());
-            assert!(values(&rig.path).starts_with(&acknowledged), "sync {nth}");
+            assert_eq!(poison_errno(failed.expect("appends succeed after a failed sync")), Some(Errno::IO));
+            poison_errno(finish(fixture.store.close()));
+            drop(open_on(kind, JournalOptions::new(), &fixture.path, &FaultInjector::new()).unwrap());
+            assert!(values(&fixture.path).starts_with(&acknowledged), "sync {nth}");
         }
     }
 }
 
-/// Fails each operation of a short life once, whatever it is.
+/// Runs a short workload once for each operation of one kind, with that operation failing.
 fn fail_each(kind: BackendKind, op: Op, errno: Errno, options: &JournalOptions) {
     for nth in 1.. {
-        let rig = Rig::open(kind, options.clone());
-        let begun = rig.faults.count(op);
-        rig.faults.fail(op, nth, errno);
+        let fixture = StoreFixture::open(kind, options.clone());
+        let before = fixture.faults.count(op);
+        fixture.faults.fail(op, nth, errno);
         let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
         for record in 0..14 {
-            match rig.append(record) {
+            match fixture.append(record) {
                 Ok(()) => acknowledged.push(record),
                 Err(MiniStoreError::StorageFull { .. }) => refused.push(record),
                 Err(_) => {}
             }
         }
-        let _ = finish(rig.store.close());
-        let was_reached = rig.faults.count(op) >= begun + nth;
+        let _ = finish(fixture.store.close());
+        let was_reached = fixture.faults.count(op) >= before + nth;
         let context = format!("{kind}: {op:?} {nth} failed with {errno}");
-        let again = open_on(kind, options.clone(), &rig.path, &FaultInjector::new());
+        let again = open_on(kind, options.clone(), &fixture.path, &FaultInjector::new());
         let again = again.unwrap_or_else(|error| panic!("{context}: {error}"));
-        let found = values(&rig.path);
+        let found = values(&fixture.path);
         assert!(found.is_sorted_by(|a, b| a < b), "{context}: {found:?}");
         assert!(
             acknowledged.iter().all(|record| found.contains(record)),
@@ -131,13 +133,13 @@ const OPS: [Op; 8] =
     [Op::Create, Op::Write, Op::SetLen, Op::SyncFile, Op::Rename, Op::Remove, Op::SyncDir, Op::Attach];
 
 #[test]
-fn whatever_fails_once_nothing_acknowledged_is_lost() {
+fn one_eio_anywhere_loses_nothing_acknowledged() {
     for preallocate in [true, false] {
         let options = JournalOptions::new().max_segment_bytes(300).preallocate(preallocate);
         for op in OPS {
             fail_each(BackendKind::Blocking, op, Errno::IO, &options);
         }
-        for kind in lanes() {
+        for kind in backends() {
             fail_each(kind, Op::Commit, Errno::IO, &options);
         }
     }
@@ -150,7 +152,7 @@ fn one_enospc_anywhere_loses_nothing_acknowledged() {
         for op in OPS {
             fail_each(BackendKind::Blocking, op, Errno::NOSPC, &options);
         }
-        for kind in lanes() {
+        for kind in backends() {
             fail_each(kind, Op::Commit, Errno::NOSPC, &options);
         }
     }

@@ -1,4 +1,4 @@
-//! A full disk fails what does not fit, loses nothing, and is no matter any more once there is room.
+//! A full disk fails the appends that do not fit and loses nothing. Once space is freed, appends succeed again.
 
 use std::thread;
 
@@ -7,59 +7,65 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::*;
 
 #[test]
-fn only_what_does_not_fit_fails() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new());
-        let [first, small, huge, last] = rig.submit_more_than_fits();
+fn only_appends_that_do_not_fit_fail() {
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new());
+        let [first, small, huge, last] = fixture.submit_more_than_fits();
         assert_eq!((finish(first).unwrap().seq, finish(small).unwrap().seq), (1, 2));
-        assert!(is_full(&finish(huge)));
+        assert!(is_storage_full(&finish(huge)));
         assert_eq!(finish(last).unwrap().seq, 3);
-        assert_eq!(values(&rig.path), [0, 1, 2]);
+        assert_eq!(values(&fixture.path), [0, 1, 2]);
 
-        rig.faults.clear_space_limit();
-        assert_eq!(finish(rig.submit(&"x".repeat(600 << 10))).unwrap().seq, 4);
-        finish(rig.store.close()).unwrap();
-        assert!(is_closed(&rig.path));
+        fixture.faults.clear_space_limit();
+        assert_eq!(finish(fixture.submit(&"x".repeat(600 << 10))).unwrap().seq, 4);
+        finish(fixture.store.close()).unwrap();
+        assert!(is_closed(&fixture.path));
         assert_eq!(
-            Reader::open(&rig.path).unwrap().records::<serde_json::Value>().map(Result::unwrap).count(),
+            Reader::open(&fixture.path).unwrap().records::<serde_json::Value>().map(Result::unwrap).count(),
             4
         );
     }
 }
 
-/// Appends until there is no room; how many were acknowledged.
-fn fill_up(rig: &Rig) -> u64 {
+/// Appends until the disk is full. Returns how many appends were acknowledged.
+fn fill_up(fixture: &StoreFixture) -> u64 {
     let padding = "x".repeat(1000);
-    (0..1000).find(|_| is_full(&finish(rig.store.append(&padding)))).expect("it never gets full")
+    (0..1000)
+        .find(|_| is_storage_full(&finish(fixture.store.append(&padding))))
+        .expect("the disk never gets full")
 }
 
 #[test]
 fn appends_succeed_again_after_space_is_freed() {
-    for kind in lanes() {
+    for kind in backends() {
         for preallocate in [true, false] {
-            let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
-            finish(rig.store.append("first")).unwrap();
-            rig.settle();
+            let fixture = StoreFixture::open(kind, JournalOptions::new().preallocate(preallocate));
+            finish(fixture.store.append("first")).unwrap();
+            fixture.barrier();
             let mut expected = 1;
-            for room in [0, 3000, 70_000] {
-                rig.faults.set_space_limit(room);
-                expected += fill_up(&rig);
-                assert_eq!(rig.store.durable_seq(), expected);
-                assert!(is_full(&finish(rig.store.append(&"x".repeat(100_000)))));
-                let found = crate::maintenance::verify(&rig.path).unwrap();
-                assert_eq!((found.torn_tail, found.records), (None, expected), "something is left of it");
-                rig.faults.clear_space_limit();
-                finish(rig.store.append("more")).unwrap();
+            for space in [0, 3000, 70_000] {
+                fixture.faults.set_space_limit(space);
+                expected += fill_up(&fixture);
+                assert_eq!(fixture.store.durable_seq(), expected);
+                assert!(is_storage_full(&finish(fixture.store.append(&"x".repeat(100_000)))));
+                let found = crate::maintenance::verify(&fixture.path).unwrap();
+                assert_eq!(
+                    (found.torn_tail, found.records),
+                    (None, expected),
+                    "a part of the failed append is left"
+                );
+                fixture.faults.clear_space_limit();
+                finish(fixture.store.append("more")).unwrap();
                 expected += 1;
             }
             assert_eq!(
-                Reader::open(&rig.path).unwrap().records::<String>().map(Result::unwrap).count() as u64,
+                Reader::open(&fixture.path).unwrap().records::<String>().map(Result::unwrap).count() as u64,
                 expected
             );
-            finish(rig.store.close()).unwrap();
-            assert!(is_closed(&rig.path));
+            finish(fixture.store.close()).unwrap();
+            assert!(is_closed(&fixture.path));
             let records: Vec<_> =
-                Reader::open(&rig.path).unwrap().records::<String>().map(Result::unwrap).collect();
+                Reader::open(&fixture.path).unwrap().records::<String>().map(Result::unwrap).collect();
             assert_eq!(records.last().map(|record| record.seq), Some(expected));
         }
     }
@@ -67,121 +73,121 @@ fn appends_succeed_again_after_space_is_freed() {
 
 #[test]
 fn appends_continue_when_next_segment_does_not_fit() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(1000));
-        rig.append(0).unwrap();
-        rig.settle();
-        rig.faults.set_space_limit(0);
-        let attempts = rig.faults.count(Op::Create);
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new().max_segment_bytes(1000));
+        fixture.append(0).unwrap();
+        fixture.barrier();
+        fixture.faults.set_space_limit(0);
+        let attempts = fixture.faults.count(Op::Create);
         for record in 1..100 {
-            rig.append(record).unwrap();
+            fixture.append(record).unwrap();
         }
-        assert_eq!(rig.rotations(), 0);
-        assert!(fs::metadata(&rig.path).unwrap().len() > 1000);
-        // Each append may try once; nobody tries in between.
-        rig.settle();
-        let tried = rig.faults.count(Op::Create) - attempts;
+        assert_eq!(fixture.rotations(), 0);
+        assert!(fs::metadata(&fixture.path).unwrap().len() > 1000);
+        // Each append may try once; there is no attempt in between.
+        fixture.barrier();
+        let tried = fixture.faults.count(Op::Create) - attempts;
         assert!(tried > 0 && tried <= 200, "{tried} attempts for 100 requests");
 
-        rig.faults.clear_space_limit();
-        rig.append(100).unwrap();
-        finish(rig.store.close()).unwrap();
-        assert_eq!(values(&rig.path), (0..=100).collect::<Vec<_>>());
-        assert!(rig.path.with_extension("001").exists(), "it was rotated once there was room");
+        fixture.faults.clear_space_limit();
+        fixture.append(100).unwrap();
+        finish(fixture.store.close()).unwrap();
+        assert_eq!(values(&fixture.path), (0..=100).collect::<Vec<_>>());
+        assert!(fixture.path.with_extension("001").exists(), "it was rotated once space was freed");
     }
 }
 
 #[test]
 fn idle_store_retries_nothing() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_segment_bytes(1000));
-        rig.append(0).unwrap();
-        rig.settle();
-        rig.faults.set_space_limit(0);
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new().max_segment_bytes(1000));
+        fixture.append(0).unwrap();
+        fixture.barrier();
+        fixture.faults.set_space_limit(0);
         for record in 1..100 {
-            rig.append(record).unwrap();
+            fixture.append(record).unwrap();
         }
-        assert!(is_full(&finish(rig.store.rotate())));
-        let changes = rig.faults.changes();
+        assert!(is_storage_full(&finish(fixture.store.rotate())));
+        let changes = fixture.faults.changes();
         for _ in 0..2000 {
             thread::yield_now();
         }
         assert!(
-            rig.faults.changes() <= changes + 2,
+            fixture.faults.changes() <= changes + 2,
             "{} operations while idle",
-            rig.faults.changes() - changes
+            fixture.faults.changes() - changes
         );
     }
 }
 
 #[test]
 fn rotation_returns_storage_full_and_succeeds_later() {
-    for kind in lanes() {
+    for kind in backends() {
         for preallocate in [true, false] {
-            let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
-            rig.append(0).unwrap();
-            rig.settle();
-            rig.faults.set_space_limit(0);
-            assert!(is_full(&finish(rig.store.rotate())));
-            assert!(is_full(&finish(rig.store.rotate())), "it fails again");
-            assert_eq!(rig.rotations(), 0);
-            rig.faults.clear_space_limit();
-            rig.append(1).unwrap();
-            finish(rig.store.rotate()).unwrap();
-            assert_eq!(rig.rotations(), 1);
-            rig.append(2).unwrap();
-            finish(rig.store.close()).unwrap();
-            assert_eq!(values(&rig.path), [0, 1, 2]);
+            let fixture = StoreFixture::open(kind, JournalOptions::new().preallocate(preallocate));
+            fixture.append(0).unwrap();
+            fixture.barrier();
+            fixture.faults.set_space_limit(0);
+            assert!(is_storage_full(&finish(fixture.store.rotate())));
+            assert!(is_storage_full(&finish(fixture.store.rotate())), "it fails again");
+            assert_eq!(fixture.rotations(), 0);
+            fixture.faults.clear_space_limit();
+            fixture.append(1).unwrap();
+            finish(fixture.store.rotate()).unwrap();
+            assert_eq!(fixture.rotations(), 1);
+            fixture.append(2).unwrap();
+            finish(fixture.store.close()).unwrap();
+            assert_eq!(values(&fixture.path), [0, 1, 2]);
         }
     }
 }
 
 #[test]
 fn full_directory_only_delays_rotation() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new());
-        rig.append(0).unwrap();
-        rig.settle();
-        rig.faults.fail(Op::Rename, 1, Errno::NOSPC);
-        assert!(is_full(&finish(rig.store.rotate())));
-        rig.append(1).unwrap();
-        finish(rig.store.rotate()).unwrap();
-        finish(rig.store.close()).unwrap();
-        assert_eq!((rig.rotations(), values(&rig.path)), (1, vec![0, 1]));
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new());
+        fixture.append(0).unwrap();
+        fixture.barrier();
+        fixture.faults.fail(Op::Rename, 1, Errno::NOSPC);
+        assert!(is_storage_full(&finish(fixture.store.rotate())));
+        fixture.append(1).unwrap();
+        finish(fixture.store.rotate()).unwrap();
+        finish(fixture.store.close()).unwrap();
+        assert_eq!((fixture.rotations(), values(&fixture.path)), (1, vec![0, 1]));
     }
 }
 
 #[test]
 fn prepared_segment_without_space_is_removed() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new());
-        rig.append(0).unwrap();
-        rig.settle();
-        rig.faults.set_space_limit(32 << 10);
-        assert!(is_full(&finish(rig.store.rotate())));
-        assert!(!rig.path.with_extension("next").exists());
-        rig.append(1).unwrap();
-        assert_eq!(values(&rig.path), [0, 1]);
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new());
+        fixture.append(0).unwrap();
+        fixture.barrier();
+        fixture.faults.set_space_limit(32 << 10);
+        assert!(is_storage_full(&finish(fixture.store.rotate())));
+        assert!(!fixture.path.with_extension("next").exists());
+        fixture.append(1).unwrap();
+        assert_eq!(values(&fixture.path), [0, 1]);
     }
 }
 
-/// A bare number is whole only with its LF: no crash may find it without one while a failed group is cut away.
+/// A bare number is complete only with its LF: no crash may find it without one while a failed group is truncated.
 #[test]
-fn cutting_away_what_did_not_fit_never_takes_the_lf_of_a_plain_line() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().checksums(false));
-        rig.append(12).unwrap();
-        let (path, copies) = (rig.path.clone(), tempfile::tempdir().unwrap());
+fn truncating_failed_group_keeps_lf_of_plain_line() {
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new().checksums(false));
+        fixture.append(12).unwrap();
+        let (path, copies) = (fixture.path.clone(), tempfile::tempdir().unwrap());
         let (to, count) = (copies.path().to_path_buf(), AtomicU64::new(0));
-        rig.faults.before_each(move |_| {
+        fixture.faults.before_each(move |_| {
             let copy = to.join(count.fetch_add(1, Ordering::Relaxed).to_string());
             fs::copy(&path, copy).unwrap();
         });
-        rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
-        assert!(is_full(&rig.append(345)));
-        rig.append(6).unwrap();
+        fixture.faults.fail(Op::Commit, 1, Errno::NOSPC);
+        assert!(is_storage_full(&fixture.append(345)));
+        fixture.append(6).unwrap();
         let copies: Vec<_> = fs::read_dir(copies.path()).unwrap().map(|copy| copy.unwrap().path()).collect();
-        assert!(copies.len() >= 3, "the cutting away and a commit");
+        assert!(copies.len() >= 3, "the truncation and a commit");
         for copy in copies {
             drop(
                 open_on(kind, JournalOptions::new().checksums(false), &copy, &FaultInjector::new()).unwrap(),
@@ -193,28 +199,28 @@ fn cutting_away_what_did_not_fit_never_takes_the_lf_of_a_plain_line() {
 
 #[test]
 fn enospc_in_padding_leaves_no_hole() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new());
-        rig.append(0).unwrap();
-        rig.settle();
-        // Uses up so much that the housekeeper pads on, beside the commits.
-        rig.faults.hold(Op::Write);
-        let large = rig.submit(&"x".repeat(80_000));
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new());
+        fixture.append(0).unwrap();
+        fixture.barrier();
+        // Uses up so much of the padding that the background thread extends it, concurrently with the commits.
+        fixture.faults.block(Op::Write);
+        let large = fixture.submit(&"x".repeat(80_000));
         finish(large).unwrap();
-        rig.faults.await_held(Op::Write);
-        rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
-        let failing = rig.submit(&1u64);
-        rig.faults.await_count(Op::Commit, 3);
-        rig.faults.release(Op::Write);
-        assert!(is_full(&finish(failing)));
-        rig.append(2).unwrap();
-        rig.settle();
-        let bytes = fs::read(&rig.path).unwrap();
+        fixture.faults.wait_until_blocked(Op::Write);
+        fixture.faults.fail(Op::Commit, 1, Errno::NOSPC);
+        let failing = fixture.submit(&1u64);
+        fixture.faults.wait_for_count(Op::Commit, 3);
+        fixture.faults.unblock(Op::Write);
+        assert!(is_storage_full(&finish(failing)));
+        fixture.append(2).unwrap();
+        fixture.barrier();
+        let bytes = fs::read(&fixture.path).unwrap();
         assert!(!bytes.contains(&0), "zeros at {:?}", bytes.iter().position(|&b| b == 0));
-        rig.append(3).unwrap();
-        finish(rig.store.close()).unwrap();
+        fixture.append(3).unwrap();
+        finish(fixture.store.close()).unwrap();
         assert_eq!(
-            Reader::open(&rig.path).unwrap().records::<serde_json::Value>().map(Result::unwrap).count(),
+            Reader::open(&fixture.path).unwrap().records::<serde_json::Value>().map(Result::unwrap).count(),
             4
         );
     }
@@ -222,101 +228,101 @@ fn enospc_in_padding_leaves_no_hole() {
 
 #[test]
 fn new_segment_waits_for_space_for_its_header() {
-    for kind in lanes() {
+    for kind in backends() {
         for preallocate in [true, false] {
-            let rig = Rig::open(kind, JournalOptions::new().preallocate(preallocate));
-            rig.append(0).unwrap();
-            // The header of the new segment.
-            rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
-            finish(rig.store.rotate()).unwrap();
-            assert_eq!(values(&rig.path), [0]);
-            rig.append(1).unwrap();
-            rig.append(2).unwrap();
-            assert_eq!(values(&rig.path), [0, 1, 2]);
-            finish(rig.store.close()).unwrap();
-            assert_eq!(values(&rig.path), [0, 1, 2]);
+            let fixture = StoreFixture::open(kind, JournalOptions::new().preallocate(preallocate));
+            fixture.append(0).unwrap();
+            // The commit of the new segment's header.
+            fixture.faults.fail(Op::Commit, 1, Errno::NOSPC);
+            finish(fixture.store.rotate()).unwrap();
+            assert_eq!(values(&fixture.path), [0]);
+            fixture.append(1).unwrap();
+            fixture.append(2).unwrap();
+            assert_eq!(values(&fixture.path), [0, 1, 2]);
+            finish(fixture.store.close()).unwrap();
+            assert_eq!(values(&fixture.path), [0, 1, 2]);
         }
     }
 }
 
 #[test]
-fn a_store_closed_before_its_new_segment_got_a_header_opens_again() {
-    for kind in lanes() {
+fn journal_closed_before_new_header_reopens() {
+    for kind in backends() {
         for preallocate in [true, false] {
             let options = JournalOptions::new().preallocate(preallocate);
-            let rig = Rig::open(kind, options.clone());
-            rig.append(0).unwrap();
-            rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
-            finish(rig.store.rotate()).unwrap();
-            finish(rig.store.close()).unwrap();
-            assert_eq!(values(&rig.path), [0]);
-            let again = open_on(kind, options, &rig.path, &FaultInjector::new()).unwrap();
+            let fixture = StoreFixture::open(kind, options.clone());
+            fixture.append(0).unwrap();
+            fixture.faults.fail(Op::Commit, 1, Errno::NOSPC);
+            finish(fixture.store.rotate()).unwrap();
+            finish(fixture.store.close()).unwrap();
+            assert_eq!(values(&fixture.path), [0]);
+            let again = open_on(kind, options, &fixture.path, &FaultInjector::new()).unwrap();
             finish(again.append(&1u64)).unwrap();
             finish(again.close()).unwrap();
-            assert_eq!(values(&rig.path), [0, 1]);
+            assert_eq!(values(&fixture.path), [0, 1]);
         }
     }
 }
 
 #[test]
 fn unclosed_rotated_segment_closes_at_next_rotation() {
-    for kind in lanes() {
-        // Without writing ahead, only the closing of a segment cuts it and writes to it beside the commits.
+    for kind in backends() {
+        // Without preallocation, only the closing of a segment truncates it and writes to it outside of commits.
         for op in [Op::SetLen, Op::Write] {
-            let rig = Rig::open(kind, JournalOptions::new().preallocate(false).max_segments(2));
-            rig.append(0).unwrap();
-            let tried = rig.faults.count(op);
-            rig.faults.fail(op, 1, Errno::NOSPC);
-            rig.faults.fail(op, 2, Errno::NOSPC);
-            finish(rig.store.rotate()).unwrap();
-            rig.faults.await_count(op, tried + 2);
-            rig.append(1).unwrap();
-            assert!(!is_closed(&rig.path.with_extension("001")));
-            assert_eq!(values(&rig.path), [0, 1], "it is read as it is");
-            finish(rig.store.rotate()).unwrap();
-            rig.append(2).unwrap();
-            finish(rig.store.close()).unwrap();
-            assert!(is_closed(&rig.path.with_extension("002")) && is_closed(&rig.path));
-            let kept: Vec<_> = Reader::open(&rig.path)
+            let fixture = StoreFixture::open(kind, JournalOptions::new().preallocate(false).max_segments(2));
+            fixture.append(0).unwrap();
+            let tried = fixture.faults.count(op);
+            fixture.faults.fail(op, 1, Errno::NOSPC);
+            fixture.faults.fail(op, 2, Errno::NOSPC);
+            finish(fixture.store.rotate()).unwrap();
+            fixture.faults.wait_for_count(op, tried + 2);
+            fixture.append(1).unwrap();
+            assert!(!is_closed(&fixture.path.with_extension("001")));
+            assert_eq!(values(&fixture.path), [0, 1], "it is readable without its end marker");
+            finish(fixture.store.rotate()).unwrap();
+            fixture.append(2).unwrap();
+            finish(fixture.store.close()).unwrap();
+            assert!(is_closed(&fixture.path.with_extension("002")) && is_closed(&fixture.path));
+            let kept: Vec<_> = Reader::open(&fixture.path)
                 .unwrap()
                 .records::<u64>()
                 .map(|record| record.unwrap().value)
                 .collect();
-            assert_eq!(kept, [1, 2], "{op:?}: the oldest segment is deleted all the same");
+            assert_eq!(kept, [1, 2], "{op:?}: the oldest segment is deleted nevertheless");
         }
     }
 }
 
 #[test]
 fn unclosed_rotated_segment_closes_with_journal() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().preallocate(false));
-        rig.append(0).unwrap();
-        let tried = rig.faults.count(Op::Write);
-        rig.faults.fail(Op::Write, 1, Errno::DQUOT);
-        rig.faults.fail(Op::Write, 2, Errno::DQUOT);
-        finish(rig.store.rotate()).unwrap();
-        rig.faults.await_count(Op::Write, tried + 2);
-        rig.append(1).unwrap();
-        finish(rig.store.close()).unwrap();
-        assert!(is_closed(&rig.path.with_extension("001")) && is_closed(&rig.path));
-        assert_eq!(values(&rig.path), [0, 1]);
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new().preallocate(false));
+        fixture.append(0).unwrap();
+        let tried = fixture.faults.count(Op::Write);
+        fixture.faults.fail(Op::Write, 1, Errno::DQUOT);
+        fixture.faults.fail(Op::Write, 2, Errno::DQUOT);
+        finish(fixture.store.rotate()).unwrap();
+        fixture.faults.wait_for_count(Op::Write, tried + 2);
+        fixture.append(1).unwrap();
+        finish(fixture.store.close()).unwrap();
+        assert!(is_closed(&fixture.path.with_extension("001")) && is_closed(&fixture.path));
+        assert_eq!(values(&fixture.path), [0, 1]);
     }
 }
 
-/// The second attempt comes after the oldest segments were deleted, which made room.
+/// The second attempt to close the segment follows the deletion of the oldest one, which frees space.
 #[test]
-fn a_full_disk_does_not_keep_the_oldest_segments_from_being_deleted() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().preallocate(false).max_segments(1));
-        rig.append(0).unwrap();
-        rig.faults.fail(Op::Write, 1, Errno::NOSPC);
-        finish(rig.store.rotate()).unwrap();
-        rig.append(1).unwrap();
-        finish(rig.store.close()).unwrap();
-        assert!(!rig.path.with_extension("001").exists());
+fn full_disk_does_not_prevent_retention() {
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new().preallocate(false).max_segments(1));
+        fixture.append(0).unwrap();
+        fixture.faults.fail(Op::Write, 1, Errno::NOSPC);
+        finish(fixture.store.rotate()).unwrap();
+        fixture.append(1).unwrap();
+        finish(fixture.store.close()).unwrap();
+        assert!(!fixture.path.with_extension("001").exists());
         assert_eq!(
-            Reader::open(&rig.path)
+            Reader::open(&fixture.path)
                 .unwrap()
                 .records::<u64>()
                 .map(|record| record.unwrap().value)

@@ -1,21 +1,21 @@
-//! The writer without its thread.
+//! The writer without its thread, run step by step.
 
 use super::*;
 use crate::commit::writer::{ManualWriter, StepResult};
 
 #[test]
-fn stepped_writer_runs_only_when_stepped() {
+fn manual_writer_runs_only_when_stepped() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("j");
     let faults = FaultInjector::new();
     let commit_backend = faults.commit_backend(BackendKind::Blocking).unwrap();
     let options = JournalOptions::new().preallocate(false);
     let (store, mut writer): (MiniStore, ManualWriter) =
-        MiniStore::open_stepped(options, &path, (BackendKind::Blocking, faults.disk(), commit_backend))
+        MiniStore::open_manual(options, &path, (BackendKind::Blocking, faults.file_system(), commit_backend))
             .unwrap();
     let commits = faults.count(Op::Commit);
     let mut pending: Vec<_> = (0..3u64).map(|record| finish(store.submit(&record)).unwrap()).collect();
-    assert!(pending.iter_mut().all(is_waiting));
+    assert!(pending.iter_mut().all(is_pending));
     assert_eq!(faults.count(Op::Commit), commits);
     assert_eq!(writer.step(false), StepResult::Busy);
     assert_eq!(faults.count(Op::Commit), commits + 1, "one group");

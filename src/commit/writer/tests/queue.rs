@@ -1,4 +1,4 @@
-//! The queue is bounded: who finds no room waits, and blocks nobody else.
+//! The queue is bounded: a caller waits for capacity without blocking other tasks.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::*;
 
-/// What one of these records takes of the queue.
+/// The queue bytes that one of these records takes.
 const RECORD_BYTES: u64 = 1000;
 
 fn record(number: usize) -> String {
@@ -16,15 +16,15 @@ fn record(number: usize) -> String {
 }
 
 #[test]
-fn callers_beyond_the_limit_wait_while_other_tasks_run() {
+fn callers_over_capacity_wait_without_blocking_tasks() {
     const QUEUE_BYTES: u64 = 10 * RECORD_BYTES + 500;
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(QUEUE_BYTES));
-        let first = rig.stall(0);
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new().max_queue_bytes(QUEUE_BYTES));
+        let first = fixture.stall(0);
         let (accepted, turns) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         finish(async {
             let caller = |number| {
-                let (store, accepted) = (rig.store.clone(), Arc::clone(&accepted));
+                let (store, accepted) = (fixture.store.clone(), Arc::clone(&accepted));
                 async move {
                     let pending = store.submit(&record(number)).await?;
                     accepted.fetch_add(1, Relaxed);
@@ -39,45 +39,45 @@ fn callers_beyond_the_limit_wait_while_other_tasks_run() {
                 }
             });
             other.await.unwrap();
-            // The runtime's only thread went on; nobody was acknowledged; the queue holds what it may.
+            // The runtime's only thread was not blocked, no append was acknowledged, and the queue is full.
             assert!(callers.iter().all(|caller| !caller.is_finished()));
             assert_eq!(accepted.load(Relaxed), 10);
-            rig.faults.release(Op::Commit);
+            fixture.faults.unblock(Op::Commit);
             for caller in callers {
                 caller.await.unwrap().unwrap();
             }
         });
         finish(first).unwrap();
-        assert_eq!(rig.store.durable_seq(), 51);
+        assert_eq!(fixture.store.durable_seq(), 51);
     }
 }
 
 #[test]
 fn cancelled_waiting_append_yields_its_capacity() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(3 * RECORD_BYTES));
-        let first = rig.stall(0);
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new().max_queue_bytes(3 * RECORD_BYTES));
+        let first = fixture.stall(0);
         let large = record(1).repeat(4);
-        let mut waiting = Box::pin(rig.store.submit(&large));
-        let mut next = Box::pin(rig.store.submit(&2u64));
-        assert!(is_waiting(&mut waiting) && is_waiting(&mut next));
+        let mut waiting = Box::pin(fixture.store.submit(&large));
+        let mut next = Box::pin(fixture.store.submit(&2u64));
+        assert!(is_pending(&mut waiting) && is_pending(&mut next));
         drop(waiting);
-        let next = pollster::block_on(poll_once(next)).expect("there is room now").unwrap();
-        rig.faults.release(Op::Commit);
+        let next = pollster::block_on(poll_once(next)).expect("capacity was released").unwrap();
+        fixture.faults.unblock(Op::Commit);
         assert_eq!((finish(first).unwrap().seq, finish(next).unwrap().seq), (1, 2));
     }
 }
 
 #[test]
-fn what_is_larger_than_the_queue_takes_all_of_it() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(RECORD_BYTES));
+fn append_larger_than_queue_takes_all_capacity() {
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new().max_queue_bytes(RECORD_BYTES));
         let large = record(1).repeat(9);
-        finish(rig.store.append(&large)).unwrap();
-        let first = rig.stall(0);
-        let mut waiting = Box::pin(rig.store.append(&large));
-        assert!(is_waiting(&mut waiting));
-        rig.faults.release(Op::Commit);
+        finish(fixture.store.append(&large)).unwrap();
+        let first = fixture.stall(0);
+        let mut waiting = Box::pin(fixture.store.append(&large));
+        assert!(is_pending(&mut waiting));
+        fixture.faults.unblock(Op::Commit);
         finish(waiting).unwrap();
         assert_eq!(finish(first).unwrap().seq, 2);
     }
@@ -85,14 +85,14 @@ fn what_is_larger_than_the_queue_takes_all_of_it() {
 
 #[test]
 fn capacity_returns_with_every_outcome() {
-    for kind in lanes() {
-        let rig = Rig::open(kind, JournalOptions::new().max_queue_bytes(RECORD_BYTES));
+    for kind in backends() {
+        let fixture = StoreFixture::open(kind, JournalOptions::new().max_queue_bytes(RECORD_BYTES));
         for number in 0..20u64 {
             if number % 3 == 0 {
-                rig.faults.fail(Op::Commit, 1, Errno::NOSPC);
+                fixture.faults.fail(Op::Commit, 1, Errno::NOSPC);
             }
-            let outcome = rig.append(number);
-            assert_eq!(is_full(&outcome), number % 3 == 0, "{outcome:?}");
+            let outcome = fixture.append(number);
+            assert_eq!(is_storage_full(&outcome), number % 3 == 0, "{outcome:?}");
         }
     }
 }
