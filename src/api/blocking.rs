@@ -99,7 +99,7 @@ impl<'a> BlockingStore<'a> {
         block_on(self.store.send(append))
     }
 
-    /// Blocks until the record of this number is durable.
+    /// Blocks until the record with sequence number `seq` is durable.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl<'a> BlockingStore<'a> {
         block_on(self.store.wait_durable(seq))
     }
 
-    /// Archives the active segment and begins a new one.
+    /// Rotates the active segment and begins a new one.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl<'a> BlockingStore<'a> {
         block_on(self.store.rotate())
     }
 
-    /// Makes durable what was accepted, closes the journal and releases it.
+    /// Makes every accepted append durable, closes the journal and unlocks it.
     ///
     /// # Errors
     ///

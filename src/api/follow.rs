@@ -5,15 +5,15 @@ use serde::de::DeserializeOwned;
 use crate::{BlockingStore, FollowStream, Follower, MiniStore, RawFollower, Result, read::FollowTarget};
 
 impl MiniStore {
-    /// Returns a stream of the records of this store from sequence number `seq` on, then each that is appended, once it is
-    /// durable: no record above [`durable_seq`](Self::durable_seq) is yielded. 0 stands for the oldest record that exists;
-    /// a number that is not assigned yet is waited for.
+    /// Returns a stream of the records of this store from sequence number `seq` on, then each that is appended, once it
+    /// is durable: no record above [`durable_seq`](Self::durable_seq) is yielded. 0 means the oldest record that
+    /// exists; a sequence number that is not assigned yet is waited for.
     ///
     /// The stream continues over rotations. A slow consumer delays no append: unread records wait in the files. Where
     /// retention deletes records before they were read, the stream yields an error and the consumer may start again.
     ///
-    /// The stream ends (`None`) when the store is closed and every record was yielded. It does not keep the store open. It
-    /// needs no particular runtime; the writer wakes it directly.
+    /// The stream ends (`None`) when the store is closed and every record was yielded. It does not keep the store open.
+    /// It needs no particular runtime; the writer wakes it directly.
     ///
     /// ```
     /// # fn main() -> ministore_uring::Result<()> {
@@ -36,17 +36,18 @@ impl MiniStore {
     /// Every error but the first ends the stream:
     ///
     /// * [`Record`](crate::MiniStoreError::Record): a record is not a `T`.
-    /// * [`Trimmed`](crate::MiniStoreError::Trimmed): retention deleted the next record. The error has the number of the
-    ///   oldest one that exists.
-    /// * [`Poisoned`](crate::MiniStoreError::Poisoned), [`WriterPanicked`](crate::MiniStoreError::WriterPanicked): the store
-    ///   failed. Every durable record was yielded before.
-    /// * [`Corrupt`](crate::MiniStoreError::Corrupt), [`MissingInitialState`](crate::MiniStoreError::MissingInitialState),
-    ///   [`Io`](crate::MiniStoreError::Io): a record cannot be read back.
-    /// * [`InvalidArgument`](crate::MiniStoreError::InvalidArgument): the store was opened
-    ///   [without checksums](crate::JournalOptions::checksums) and deletes old segments, so sequence numbers are not stable.
+    /// * [`Trimmed`](crate::MiniStoreError::Trimmed): retention deleted the next record. The error has the number of
+    ///   the oldest one that exists.
+    /// * [`Poisoned`](crate::MiniStoreError::Poisoned), [`WriterPanicked`](crate::MiniStoreError::WriterPanicked): the
+    ///   store failed. Every durable record was yielded before.
+    /// * [`Corrupt`](crate::MiniStoreError::Corrupt),
+    ///   [`MissingInitialState`](crate::MiniStoreError::MissingInitialState), [`Io`](crate::MiniStoreError::Io): a
+    ///   record cannot be read back.
+    /// * [`InvalidArgument`](crate::MiniStoreError::InvalidArgument): the store was opened [without
+    ///   checksums](crate::JournalOptions::checksums) and deletes old segments, so sequence numbers are not stable.
     /// * [`Forked`](crate::MiniStoreError::Forked): this process is a fork of the one that began to follow.
     pub fn follow<T: DeserializeOwned>(&self, seq: u64) -> FollowStream<T> {
-        FollowStream::new(FollowTarget::of_store(self.disk(), self.status(), seq))
+        FollowStream::new(FollowTarget::of_store(self.fs(), self.status(), seq))
     }
 }
 
@@ -68,6 +69,6 @@ impl BlockingStore<'_> {
     /// As [`follow`](Self::follow).
     pub fn follow_raw(&self, seq: u64) -> Result<RawFollower> {
         let store = self.store();
-        RawFollower::new(FollowTarget::of_store(store.disk(), store.status(), seq))
+        RawFollower::new(FollowTarget::of_store(store.fs(), store.status(), seq))
     }
 }

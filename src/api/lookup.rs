@@ -1,4 +1,5 @@
-//! Random reads of the store's own journal: only what is durable, and never on a runtime's thread.
+//! Random reads of an open store's journal. They return durable records only; the async ones never read files on the
+//! caller's thread.
 
 use std::{
     ops::{Range, RangeBounds},
@@ -20,24 +21,23 @@ use crate::{
     sync::oneshot,
 };
 
-/// What the handles of a store share for random reads.
+/// The reader and the threads that all handles of a store share for random reads.
 #[derive(Debug)]
 pub(crate) struct PointReader {
     reader: Reader,
-    threads: ReadPool,
+    pool: ReadPool,
 }
 
 impl PointReader {
-    pub(crate) fn new(disk: Arc<dyn FileSystem>, path: &Path, process: ForkGuard) -> Self {
-        Self { reader: Reader::new(disk, path), threads: ReadPool::new(process) }
+    pub(crate) fn new(fs: Arc<dyn FileSystem>, path: &Path, fork_guard: ForkGuard) -> Self {
+        Self { reader: Reader::new(fs, path), pool: ReadPool::new(fork_guard) }
     }
 }
 
 impl MiniStore {
-    /// The record with sequence number `seq`; `None` where it is not durable yet, and for 0. It is found as a
-    /// [`Reader`] finds it; all handles of a store share what they know of the journal. The file is read
-    /// on a thread of the store's own, and the record is deserialized in the caller's task. A store that is closed, or
-    /// stopped by a failure, can still be read.
+    /// Returns the record with sequence number `seq`; `None` where it is not durable yet, and for 0. It is found as a
+    /// [`Reader`] finds it; all handles of a store share one index. The file is read on a thread of the store's own,
+    /// and the record is deserialized in the caller's task. A store that is closed or poisoned can still be read.
     ///
     /// ```
     /// # use ministore_uring::{JournalOptions, MiniStoreError};
@@ -54,57 +54,57 @@ impl MiniStore {
     ///
     /// # Errors
     ///
-    /// As [`Reader::get`]; [`InvalidArgument`](MiniStoreError::InvalidArgument) where the store was opened
-    /// [without seals](crate::JournalOptions::checksums) and deletes old segments, so that numbers do not last;
-    /// [`Forked`](MiniStoreError::Forked) in a fork of the process that opened the store, where a
-    /// reader of its own is the way.
+    /// As [`Reader::get`]; [`InvalidArgument`](MiniStoreError::InvalidArgument) where the store was opened [without
+    /// checksums](crate::JournalOptions::checksums) and deletes old segments, so sequence numbers are not stable;
+    /// [`Forked`](MiniStoreError::Forked) in a fork of the process that opened the store, which can open a [`Reader`]
+    /// instead.
     pub async fn get<T: DeserializeOwned>(&self, seq: u64) -> Result<Option<Record<T>>> {
-        let Some(status) = self.shared_if_durable(seq)? else { return Ok(None) };
-        let (done, outcome) = oneshot::channel();
-        let looking = (self.point_reader().reader.clone(), Arc::clone(status));
+        let Some(status) = self.status_if_durable(seq)? else { return Ok(None) };
+        let (reply_tx, outcome) = oneshot::channel();
+        let (reader, job_status) = (self.point_reader().reader.clone(), Arc::clone(status));
         let job = move || {
-            // Nothing is read for callers who went away.
-            if !done.is_closed() {
-                reply(done, find(&looking.0, &looking.1, seq));
+            // The caller may have dropped its future: then nothing is read.
+            if !reply_tx.is_closed() {
+                reply(reply_tx, find(&reader, &job_status, seq));
             }
         };
-        self.point_reader().threads.run(job)?;
+        self.point_reader().pool.run(job)?;
         let found = Reply { outcome, status: Arc::clone(status) }.await?;
         found.map(|found: FoundRecord| found.parse()).transpose()
     }
 
-    /// The records with these sequence numbers that are durable when this is called, as a stream that needs no
+    /// Returns the records with these sequence numbers that are durable when this is called, as a stream that needs no
     /// particular runtime: the files are read on a thread of its own, in bounded memory. A range without a start
-    /// (`..b`) begins with the oldest record that is still there.
+    /// (`..b`) begins with the oldest record that exists.
     ///
     /// # Errors
     ///
-    /// The stream gives those of [`Reader::range`], and [`InvalidArgument`](MiniStoreError::InvalidArgument) where
+    /// The stream yields those of [`Reader::range`], and [`InvalidArgument`](MiniStoreError::InvalidArgument) where
     /// [`get`](Self::get) does.
     pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> RecordStream<T> {
         RecordStream::of(match self.durable_range(&seqs) {
-            Ok((reader, wanted)) => reader.source(wanted),
+            Ok((reader, wanted)) => reader.read_plan(wanted),
             Err(error) => {
-                ReadPlan::Refused { path: self.status().path.clone(), reason: refusal_reason(error) }
+                ReadPlan::Invalid { path: self.status().path.clone(), reason: invalid_reason(error) }
             }
         })
     }
 
-    /// Returns the store's reader and the numbers that are durable now.
+    /// Returns the store's reader, and the durable part of the range.
     fn durable_range(&self, seqs: &impl RangeBounds<u64>) -> Result<(Reader, Range<u64>)> {
         self.status().check_stable_seqs()?;
         let Range { start, end } = seq_range(seqs);
         let wanted = start..end.min(self.durable_seq().saturating_add(1));
-        let PointReader { reader, threads } = self.point_reader();
-        if threads.in_forked_child() {
+        let PointReader { reader, pool } = self.point_reader();
+        if pool.in_forked_child() {
             // A thread that this forked child does not have may hold the locks of the shared index.
-            return Ok((Reader::new(Arc::clone(reader.disk()), reader.path()), wanted));
+            return Ok((Reader::new(Arc::clone(reader.fs()), reader.path()), wanted));
         }
         Ok((reader.clone(), wanted))
     }
 
-    /// `None` where there is no such record yet.
-    fn shared_if_durable(&self, seq: u64) -> Result<Option<&Arc<StoreStatus>>> {
+    /// Returns the store's status; `None` where the record is not durable yet, and for 0.
+    fn status_if_durable(&self, seq: u64) -> Result<Option<&Arc<StoreStatus>>> {
         let status = self.status();
         status.check_fork()?;
         status.check_stable_seqs()?;
@@ -119,13 +119,13 @@ impl BlockingStore<'_> {
     ///
     /// As [`MiniStore::get`].
     pub fn get<T: DeserializeOwned>(&self, seq: u64) -> Result<Option<Record<T>>> {
-        let Some(status) = self.store().shared_if_durable(seq)? else { return Ok(None) };
+        let Some(status) = self.store().status_if_durable(seq)? else { return Ok(None) };
         let found = find(&self.store().point_reader().reader, status, seq)?;
         found.map(|found| found.parse()).transpose()
     }
 
-    /// Returns the records with these sequence numbers that are durable when this is called, from both ends. Reads on the
-    /// calling thread.
+    /// Returns the records with these sequence numbers that are durable when this is called, from both ends. Reads on
+    /// the calling thread.
     ///
     /// # Errors
     ///
@@ -138,21 +138,21 @@ impl BlockingStore<'_> {
     }
 }
 
-fn refusal_reason(error: MiniStoreError) -> String {
+fn invalid_reason(error: MiniStoreError) -> String {
     match error {
         MiniStoreError::InvalidArgument(reason) => reason,
         other => other.to_string(),
     }
 }
 
-/// A record that was acknowledged.
+/// Finds a record that was acknowledged, so that its absence is corruption.
 fn find(reader: &Reader, status: &StoreStatus, seq: u64) -> Result<Option<FoundRecord>> {
     let index = reader.index();
     if let Some(found) = reader.find(seq)? {
         return Ok(Some(found));
     }
-    // It stands somewhere: what is known of the files is out of date. Without numbers in the headers there may be fewer
-    // records to count than there were.
+    // The record exists, so the index is out of date. Without sequence numbers in the headers, retention may have left
+    // fewer records to count, and a missing one is no corruption.
     let found = index.find_after_relist(seq)?;
     if found.is_some() || !index.has_seqs() {
         return Ok(found);

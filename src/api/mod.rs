@@ -1,17 +1,22 @@
-//! The public interface of the store: every `impl MiniStore`. Checks arguments and hands the work to the layers below.
+//! The public interface of the store: every `impl MiniStore`. Checks arguments and calls the layers below.
 
 mod append;
 mod blocking;
+mod enqueue;
 mod follow;
+mod json_batch;
 mod lookup;
 mod open;
+mod receipt;
 mod replay;
 mod retention;
 mod store;
 mod wait_durable;
 
-pub use append::{Append, JsonBatch, PendingAppend, Receipt};
+pub use append::Append;
 pub use blocking::BlockingStore;
 #[cfg(any(test, shuttle))]
-pub(crate) use store::APPEND_OVERHEAD_BYTES;
+pub(crate) use enqueue::APPEND_OVERHEAD_BYTES;
+pub use json_batch::JsonBatch;
+pub use receipt::{PendingAppend, Receipt};
 pub use store::MiniStore;

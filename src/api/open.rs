@@ -5,20 +5,21 @@ use std::path::Path;
 use crate::{JournalOptions, MiniStore, MiniStoreOptions, Result, sync::block_on};
 
 impl JournalOptions {
-    /// Opens the journal at `path` for writing. Creates it and its parent directories where they are missing, and recovers it
-    /// after a crash ([`open_report`](MiniStore::open_report) returns what it did).
+    /// Opens the journal at `path` for writing. Creates it and its parent directories where they are missing, and
+    /// recovers it after a crash ([`open_report`](MiniStore::open_report) returns what it did).
     ///
     /// All work runs on the journal's own threads: the calling thread is not blocked.
     ///
     /// # Errors
     ///
-    /// * [`InvalidArgument`](MiniStoreError::InvalidArgument): an option is out of its range.
-    /// * [`PathIsNotFile`](MiniStoreError::PathIsNotFile): the path names a directory or a device.
-    /// * [`MissingInitialState`](MiniStoreError::MissingInitialState): the file is not a journal.
-    /// * [`Locked`](MiniStoreError::Locked): another writer has it open.
-    /// * [`Corrupt`](MiniStoreError::Corrupt): acknowledged data is damaged; nothing was changed.
-    /// * [`BackendUnavailable`](MiniStoreError::BackendUnavailable): io_uring was requested and is not available.
-    /// * [`Io`](MiniStoreError::Io): a system call failed.
+    /// * [`InvalidArgument`](crate::MiniStoreError::InvalidArgument): an option is out of its range.
+    /// * [`PathIsNotFile`](crate::MiniStoreError::PathIsNotFile): the path names a directory or a device.
+    /// * [`MissingInitialState`](crate::MiniStoreError::MissingInitialState): the file is not a journal.
+    /// * [`Locked`](crate::MiniStoreError::Locked): another writer has it open.
+    /// * [`Corrupt`](crate::MiniStoreError::Corrupt): acknowledged data is damaged; nothing was changed.
+    /// * [`BackendUnavailable`](crate::MiniStoreError::BackendUnavailable): io_uring was requested and is not
+    ///   available.
+    /// * [`Io`](crate::MiniStoreError::Io): a system call failed.
     pub async fn open<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
         MiniStore::open_with(self, path.as_ref()).await
     }

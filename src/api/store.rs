@@ -1,30 +1,23 @@
-//! The handle: what callers do on their own threads before the writer thread takes over.
+//! The handle of an open store. Everything here runs on the caller's thread.
 
 use std::{future::Future, ops::Range, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::{enqueue::AppendLimits, lookup::PointReader};
 use crate::{
-    BackendKind, BlockingStore, JournalOptions, MiniStoreError, MiniStoreOptions, OpenReport, Result, Stats,
-    background::requests::{RequestQueue, RetentionRequest},
+    BackendKind, BlockingStore, JournalOptions, MiniStoreOptions, OpenReport, Result, Stats,
+    background::requests::RequestQueue,
     commit::{
-        queue::{
-            Appended, Command, CommitQueue, Disconnected, Payload, PendingCommit, QueuedAppend, WriterHandle,
-        },
+        queue::{Command, CommitQueue, Payload, WriterHandle},
         writer,
     },
     format::encode,
     io::FileSystem,
-    journal::{reply::Reply, status::StoreStatus},
-    seeded_bugs::{Bug, seeded},
-    sync::{block_on, oneshot},
+    journal::status::StoreStatus,
+    sync::block_on,
 };
-
-use super::lookup::PointReader;
-
-/// What one queued append takes of `max_queue_bytes` beyond its lines: its place in the queue and its answer.
-pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
 
 /// A durable, append-only journal of records, open for writing.
 ///
@@ -41,68 +34,53 @@ pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
 ///
 /// # Cancelling
 ///
-/// An append is accepted at the first poll of its future if the queue has capacity for it. Otherwise it waits in a list, in
-/// the order of first polls, and is accepted when the appends before it are and there is capacity: first come, first
-/// served, whether its future is polled meanwhile or not. A future that is kept and not polled (the losing branch of a
-/// `select!`, a buffered stream whose consumer is busy) blocks no other append.
+/// An append is accepted at the first poll of its future if the queue has capacity for it. Otherwise it waits in a
+/// list, in the order of first polls, and is accepted when the appends before it are and there is capacity: first come,
+/// first served, whether its future is polled again or not. A future that is kept and not polled (the losing branch of
+/// a `select!`, a buffered stream whose consumer is busy) blocks no other append.
 ///
-/// Dropping the future removes the append while it waits: the record is not written. After that, dropping it discards the
-/// outcome, and the record may still be written. Other callers are not affected.
+/// Dropping the future removes the append while it waits: the record is not written. After that, dropping it discards
+/// the outcome, and the record may still be written. Other callers are not affected.
 ///
 /// # Dropping
 ///
-/// When the last handle is dropped, what was accepted is made durable and the journal is closed in the
+/// When the last handle is dropped, every accepted append is made durable and the journal is closed in the
 /// background. [`close`](Self::close) does the same and waits for it. Opening the journal again at once works:
 /// it waits for the closing.
 ///
 /// # Forking
 ///
 /// A child made by `fork` (without `exec`) has no writer thread. Through a handle that it inherited every append,
-/// rotation and close fails with [`Forked`](MiniStoreError::Forked); dropping it changes nothing; the journal can be read,
-/// and another one opened. The process that opened the journal continues undisturbed. Its lock is held as long as it, or a
-/// child forked from it, has the journal's files open: if it is killed, the journal is unlocked when its forked children
-/// have ended or called `exec`. Processes that a program starts (`fork` and `exec`) inherit nothing.
+/// rotation and close fails with [`Forked`](crate::MiniStoreError::Forked); dropping it changes nothing; the journal
+/// can be read, and another one opened. The process that opened the journal continues undisturbed. Its lock is held as
+/// long as it, or a child forked from it, has the journal's files open: if it is killed, the journal is unlocked when
+/// its forked children have ended or called `exec`. Processes that a program starts (`fork` and `exec`) inherit
+/// nothing.
 ///
 /// Forks are detected where the C library makes them (`pthread_atfork`), not for a bare `clone` system call.
 #[derive(Debug, Clone)]
 pub struct MiniStore {
-    handle: Arc<StoreHandle>,
+    pub(super) handle: Arc<StoreHandle>,
 }
 
-/// What all clones share.
+/// The state that all clones of a handle share.
 #[derive(Debug)]
-struct StoreHandle {
-    writer: WriterHandle,
-    status: Arc<StoreStatus>,
-    queue: Arc<CommitQueue>,
-    retention_requests: Arc<RequestQueue>,
+pub(super) struct StoreHandle {
+    pub(super) writer: WriterHandle,
+    pub(super) status: Arc<StoreStatus>,
+    pub(super) queue: Arc<CommitQueue>,
+    pub(super) retention_requests: Arc<RequestQueue>,
     report: OpenReport,
     backend: BackendKind,
-    disk: Arc<dyn FileSystem>,
-    limits: AppendLimits,
+    fs: Arc<dyn FileSystem>,
+    pub(super) limits: AppendLimits,
     point_reader: PointReader,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct AppendLimits {
-    record_bytes_max: u64,
-    batch_bytes_max: u64,
-    queue_bytes_max: u32,
-}
-
-impl AppendLimits {
-    fn of(options: &JournalOptions) -> Self {
-        Self {
-            record_bytes_max: options.max_record_bytes,
-            batch_bytes_max: options.max_batch_bytes,
-            queue_bytes_max: u32::try_from(options.max_queue_bytes).unwrap_or(u32::MAX),
-        }
-    }
-}
-
 impl MiniStore {
-    /// Opens the journal at `path` as `ministore` 0.1.7 does, with [`MiniStoreOptions::new`]: a rotation **deletes** the oldest
-    /// of more than 3 segments of 64 MiB. A new program starts from [`JournalOptions`], which deletes nothing by default.
+    /// Opens the journal at `path` as `ministore` 0.1.7 does, with [`MiniStoreOptions::new`]: a rotation **deletes**
+    /// the oldest of more than 3 segments of 64 MiB. A new program starts from [`JournalOptions`], which deletes
+    /// nothing by default.
     ///
     /// # Errors
     ///
@@ -126,34 +104,34 @@ impl MiniStore {
         Self::open_on(options, path, move || writer::select_backend(&journal, backend, mode)).await
     }
 
-    /// As [`open_with`](Self::open_with), on what `select_backend` gives.
+    /// As [`open_with`](Self::open_with), with the backend that `select_backend` returns.
     pub(crate) async fn open_on(
         options: JournalOptions,
         path: &Path,
         select_backend: impl FnOnce() -> Result<writer::SelectedBackend> + Send + 'static,
     ) -> Result<Self> {
         options.validate()?;
-        let limits = AppendLimits::of(&options);
-        let opening = writer::spawn(options, path.to_path_buf(), limits.queue_bytes_max, select_backend)?;
-        Ok(Self::of(opening.await?, limits))
+        let limits = AppendLimits::new(&options);
+        let opening = writer::spawn(options, path.to_path_buf(), limits.max_queue_bytes, select_backend)?;
+        Ok(Self::from_parts(opening.await?, limits))
     }
 
-    /// As [`open_on`](Self::open_on), without a thread: the writer works only as it is told to.
+    /// As [`open_on`](Self::open_on), without a writer thread: the caller runs the returned writer step by step.
     #[cfg(any(test, feature = "_sim"))]
-    pub(crate) fn open_stepped(
+    pub(crate) fn open_manual(
         options: JournalOptions,
         path: &Path,
         selected: writer::SelectedBackend,
     ) -> Result<(Self, writer::ManualWriter)> {
         options.validate()?;
-        let limits = AppendLimits::of(&options);
-        let (writer, opened) = writer::ManualWriter::start(options, path, limits.queue_bytes_max, selected)?;
-        Ok((Self::of(opened, limits), writer))
+        let limits = AppendLimits::new(&options);
+        let (writer, opened) = writer::ManualWriter::start(options, path, limits.max_queue_bytes, selected)?;
+        Ok((Self::from_parts(opened, limits), writer))
     }
 
-    fn of(opened: writer::WriterParts, limits: AppendLimits) -> Self {
-        let writer::WriterParts { writer, status, queue, retention_requests, report, backend, disk } = opened;
-        let point_reader = PointReader::new(Arc::clone(&disk), &status.path, status.process.clone());
+    fn from_parts(opened: writer::WriterParts, limits: AppendLimits) -> Self {
+        let writer::WriterParts { writer, status, queue, retention_requests, report, backend, fs } = opened;
+        let point_reader = PointReader::new(Arc::clone(&fs), &status.path, status.fork_guard.clone());
         Self {
             handle: Arc::new(StoreHandle {
                 writer,
@@ -162,7 +140,7 @@ impl MiniStore {
                 retention_requests,
                 report,
                 backend,
-                disk,
+                fs,
                 limits,
                 point_reader,
             }),
@@ -175,12 +153,13 @@ impl MiniStore {
     ///
     /// # Errors
     ///
-    /// [`Serialize`](MiniStoreError::Serialize), [`TooLarge`](MiniStoreError::TooLarge),
-    /// [`StorageFull`](MiniStoreError::StorageFull), [`Unavailable`](MiniStoreError::Unavailable),
-    /// [`Closed`](MiniStoreError::Closed): the record was not written. So is
-    /// [`InvalidJson`](MiniStoreError::InvalidJson): the record contains a `RawValue` that not every reader can parse (a
-    /// lone surrogate, a number beyond `f64`), nests deeper than 127 levels, or serializes to nothing.
-    /// [`Poisoned`](MiniStoreError::Poisoned), [`WriterPanicked`](MiniStoreError::WriterPanicked): see there.
+    /// [`Serialize`](crate::MiniStoreError::Serialize), [`TooLarge`](crate::MiniStoreError::TooLarge),
+    /// [`StorageFull`](crate::MiniStoreError::StorageFull), [`Unavailable`](crate::MiniStoreError::Unavailable),
+    /// [`Closed`](crate::MiniStoreError::Closed): the record was not written. So is
+    /// [`InvalidJson`](crate::MiniStoreError::InvalidJson): the record contains a `RawValue` that not every reader can
+    /// parse (a lone surrogate, a number beyond `f64`), nests deeper than 127 levels, or serializes to nothing.
+    /// [`Poisoned`](crate::MiniStoreError::Poisoned), [`WriterPanicked`](crate::MiniStoreError::WriterPanicked): see
+    /// there.
     pub fn append<'a, R>(&'a self, record: &R) -> impl Future<Output = Result<()>> + Send + use<'a, R>
     where
         R: Serialize + ?Sized,
@@ -192,12 +171,13 @@ impl MiniStore {
         }
     }
 
-    /// Appends records as one: they are stored in one commit group, with consecutive sequence numbers, and after any crash all
-    /// of them are found or none. Returns their sequence numbers once they are durable; an empty batch writes nothing.
+    /// Appends records as one: they are stored in one commit group, with consecutive sequence numbers, and after any
+    /// crash all of them are found or none. Returns their sequence numbers once they are durable; an empty batch writes
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// As [`append`](Self::append); [`TooLarge`](MiniStoreError::TooLarge) too where the batch is larger than
+    /// As [`append`](Self::append); [`TooLarge`](crate::MiniStoreError::TooLarge) too where the batch is larger than
     /// [`max_batch_bytes`](JournalOptions::max_batch_bytes). No record of it was written then.
     pub fn append_batch<'a, R, I>(
         &'a self,
@@ -221,14 +201,15 @@ impl MiniStore {
     ///
     /// # Errors
     ///
-    /// [`InvalidJson`](MiniStoreError::InvalidJson), with line and column, unless it is exactly one JSON value with no line
-    /// feed in it that every reader of the journal can parse: no lone surrogate in a string, no number beyond `f64`, nested
-    /// at most 127 levels deep (`docs/reference/format.md` has the whole rule). Otherwise as [`append`](Self::append).
+    /// [`InvalidJson`](crate::MiniStoreError::InvalidJson), with line and column, unless it is exactly one JSON value
+    /// with no line feed in it that every reader of the journal can parse: no lone surrogate in a string, no number
+    /// beyond `f64`, nested at most 127 levels deep (`docs/reference/format.md` has the whole rule). Otherwise as
+    /// [`append`](Self::append).
     pub async fn append_json(&self, json: impl Into<Bytes>) -> Result<u64> {
         let line = encode::validate_line(&json.into())?;
         self.check_record(line.len())?;
-        let committed = self.append_payload(Payload::Bytes(line), 1).await?.await?;
-        Ok(committed.seq)
+        let commit = self.append_payload(Payload::Bytes(line), 1).await?.await?;
+        Ok(commit.seq)
     }
 
     /// As [`append_json`](Self::append_json), for borrowed text: it is copied once.
@@ -252,28 +233,29 @@ impl MiniStore {
         BlockingStore::owned(self)
     }
 
-    /// Rotates the active segment and begins a new one, whatever its size. Does nothing where the active segment contains no
-    /// record.
+    /// Rotates the active segment and begins a new one, whatever its size. Does nothing where the active segment
+    /// contains no record.
     ///
     /// # Errors
     ///
-    /// [`StorageFull`](MiniStoreError::StorageFull): the disk has no space for a new segment; appends continue in the old one.
-    /// [`Unavailable`](MiniStoreError::Unavailable): a system call failed before it changed anything, for example because too
-    /// many files are open; appends continue in the old segment, and the rotation can be tried again. Within the back-off,
-    /// which is at most a second, the last error is returned without another attempt.
-    /// [`Closed`](MiniStoreError::Closed), [`Poisoned`](MiniStoreError::Poisoned).
+    /// [`StorageFull`](crate::MiniStoreError::StorageFull): the disk has no space for a new segment; appends continue
+    /// in the old one. [`Unavailable`](crate::MiniStoreError::Unavailable): a system call failed before it changed
+    /// anything, for example because too many files are open; appends continue in the old segment, and the rotation can
+    /// be tried again. Within the back-off, which is at most a second, the last error is returned without another
+    /// attempt. [`Closed`](crate::MiniStoreError::Closed), [`Poisoned`](crate::MiniStoreError::Poisoned).
     pub async fn rotate(&self) -> Result<()> {
         self.control(Command::Rotate).await
     }
 
     /// Makes every accepted append durable, closes the journal and unlocks it. Appends through other clones fail with
-    /// [`Closed`](MiniStoreError::Closed) from then on. Segments that [`trim_before`](Self::trim_before) did not delete yet
-    /// are left.
+    /// [`Closed`](crate::MiniStoreError::Closed) from then on. Segments that [`trim_before`](Self::trim_before) did not
+    /// delete yet are left.
     ///
     /// # Errors
     ///
-    /// [`Poisoned`](MiniStoreError::Poisoned), or an error of the operating system: the journal is then left as after a
-    /// crash, and recovered at the next open. [`Closed`](MiniStoreError::Closed) where it is closed already.
+    /// [`Poisoned`](crate::MiniStoreError::Poisoned), or an error of the operating system: the journal is then left as
+    /// after a crash, and recovered at the next open. [`Closed`](crate::MiniStoreError::Closed) where it is closed
+    /// already.
     pub async fn close(&self) -> Result<()> {
         self.control(Command::Close).await
     }
@@ -284,8 +266,8 @@ impl MiniStore {
         self.status().durable_seq()
     }
 
-    /// Returns counters and latencies since the store was opened. Takes no lock and delays no append: call it as often as you
-    /// like. For an interval, see [`Stats::since`].
+    /// Returns counters and latencies since the store was opened. Takes no lock and delays no append: call it as often
+    /// as you like. For an interval, see [`Stats::since`].
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.status().stats(self.handle.backend, self.handle.queue.used_bytes())
@@ -307,91 +289,11 @@ impl MiniStore {
         &self.handle.status
     }
 
-    /// Where the journal can be read.
-    pub(crate) fn disk(&self) -> &Arc<dyn FileSystem> {
-        &self.handle.disk
+    pub(crate) fn fs(&self) -> &Arc<dyn FileSystem> {
+        &self.handle.fs
     }
 
     pub(crate) fn point_reader(&self) -> &PointReader {
         &self.handle.point_reader
-    }
-
-    pub(crate) fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Payload> {
-        let line = encode::to_line(record)?;
-        self.check_record(line.len())?;
-        Ok(Payload::owned(line))
-    }
-
-    fn batch_lines<R: Serialize>(&self, records: impl IntoIterator<Item = R>) -> Result<(Payload, u64)> {
-        let bytes_max = self.handle.limits.batch_bytes_max;
-        let (lines, count) = encode::batch_lines(records, bytes_max, |bytes| self.check_record(bytes))?;
-        Ok((Payload::owned(lines), count))
-    }
-
-    fn check_record(&self, bytes: usize) -> Result<()> {
-        encode::check_size("a record", bytes, self.handle.limits.record_bytes_max)
-    }
-
-    /// Checks lines that somebody else put together.
-    pub(crate) fn check_lines(&self, record_bytes: usize, batch: Option<usize>) -> Result<()> {
-        self.check_record(record_bytes)?;
-        batch.map_or(Ok(()), |bytes| encode::check_size("a batch", bytes, self.handle.limits.batch_bytes_max))
-    }
-
-    async fn append_payload(&self, lines: Payload, records: u64) -> Result<PendingCommit> {
-        self.enqueue(QueuedAppend::new(lines, records)).await
-    }
-
-    /// Queues an append. Waits while the queue has no capacity for it.
-    pub(crate) async fn enqueue(&self, mut queued: QueuedAppend) -> Result<PendingCommit> {
-        let status = self.status();
-        status.check_fork()?;
-        queued.permits = self.permits_for(&queued.lines);
-        match self.handle.queue.append(&mut queued) {
-            Ok(Appended::Queued(pending)) => Ok(pending),
-            Ok(Appended::Waiting(waiting)) => waiting.await,
-            Err(Disconnected) => Err(status.closed_error()),
-        }
-    }
-
-    /// Queues an append, or returns [`QueueFull`](MiniStoreError::QueueFull).
-    pub(crate) fn try_enqueue(&self, mut queued: QueuedAppend) -> Result<PendingCommit> {
-        let status = self.status();
-        status.check_fork()?;
-        queued.permits = self.permits_for(&queued.lines);
-        let pending = self.handle.queue.try_append(&mut queued).map_err(|_| status.closed_error())?;
-        pending.ok_or(MiniStoreError::QueueFull)
-    }
-
-    /// What lines take of the queue. Those that are larger than the whole queue take all of it.
-    fn permits_for(&self, lines: &Payload) -> u32 {
-        let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.handle.limits.queue_bytes_max);
-        if seeded(Bug::AppendTakesNoPermits) { 0 } else { bytes }
-    }
-
-    pub(crate) async fn control(
-        &self,
-        request: impl FnOnce(oneshot::Sender<Result<()>>) -> Command,
-    ) -> Result<()> {
-        let StoreHandle { writer, status, .. } = &*self.handle;
-        status.check_fork()?;
-        let (done, outcome) = oneshot::channel();
-        writer.control(request(done)).map_err(|_| status.closed_error())?;
-        Reply { outcome, status: Arc::clone(status) }.await
-    }
-
-    /// Asks for what is done beside the commits, and ends no group.
-    pub(crate) async fn request_retention<T>(
-        &self,
-        request_retention: impl FnOnce(oneshot::Sender<Result<T>>) -> RetentionRequest,
-    ) -> Result<T> {
-        let StoreHandle { writer, status, .. } = &*self.handle;
-        status.check_fork()?;
-        let (done, outcome) = oneshot::channel();
-        if self.handle.retention_requests.add(request_retention(done)).map_err(|_| status.closed_error())? {
-            writer.wake_writer();
-        }
-        Reply { outcome, status: Arc::clone(status) }.await
     }
 }

@@ -1,35 +1,36 @@
-//! Records out of a block, one by one: where the iterators and the streams meet.
+//! The records of a block, one by one: shared by the iterators and the streams.
 
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     journal_reader::{JournalReader, RecordPosition},
     raw_records::RawRecord,
-    segment::line_of,
+    segment::record_at,
 };
 use crate::{Result, format::scan::Block};
 
-/// A record and its number.
+/// A record and its sequence number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<T> {
     /// Its sequence number: it never changes.
     pub seq: u64,
-    /// What was appended.
+    /// The deserialized value.
     pub value: T,
 }
 
 impl<T> Record<T> {
-    pub(super) fn parse<'a>(line: RawRecord<'a>) -> Result<Self>
+    pub(super) fn parse<'a>(record: RawRecord<'a>) -> Result<Self>
     where
         T: Deserialize<'a>,
     {
-        Ok(Self { seq: line.seq, value: line.parse()? })
+        Ok(Self { seq: record.seq, value: record.parse()? })
     }
 }
 
-/// Where blocks of records come from.
+/// A source of blocks of records.
 pub(super) trait BlockSource {
-    /// Puts the next records into `block`, all of one segment; `None` at the end.
+    /// Appends the next records to `block`, all of one segment, and returns the position of the first; `None` at the
+    /// end.
     fn fill(&mut self, block: &mut Block) -> Result<Option<RecordPosition>>;
 }
 
@@ -45,17 +46,17 @@ impl<B: BlockSource + ?Sized> BlockSource for Box<B> {
     }
 }
 
-/// A block that is being handed out, record by record.
+/// Iterates over the records of one block.
 #[derive(Debug, Default)]
 pub(super) struct BlockCursor {
     block: Block,
     position: Option<RecordPosition>,
-    /// The line to come.
+    /// The index of the next record in the block.
     next: usize,
 }
 
 impl BlockCursor {
-    /// Takes the next block; `false` at the end of the journal.
+    /// Reads the next block; returns `false` at the end of the journal.
     pub(super) fn next_block(&mut self, blocks: &mut (impl BlockSource + ?Sized)) -> Result<bool> {
         self.block.clear();
         self.next = 0;
@@ -64,12 +65,13 @@ impl BlockCursor {
         Ok(self.position.is_some())
     }
 
-    /// Lines in the block.
+    /// Returns the number of records in the block.
     pub(super) fn len(&self) -> usize {
         self.block.len()
     }
 
-    /// Goes to the next line from `from_seq` on; `false` where the block is used up.
+    /// Moves to the next record whose sequence number is at least `from_seq`; returns `false` where the block has none
+    /// left.
     pub(super) fn advance(&mut self, from_seq: u64) -> bool {
         let Some(position) = &self.position else { return false };
         let before = usize::try_from(from_seq.saturating_sub(position.seq)).unwrap_or(usize::MAX);
@@ -77,22 +79,22 @@ impl BlockCursor {
         self.next <= self.block.len()
     }
 
-    /// Whether there is a line to go to, from `from_seq` on.
+    /// Returns whether [`advance`](Self::advance) would find a record.
     pub(super) fn has_more(&self, from_seq: u64) -> bool {
         let Some(position) = &self.position else { return false };
         let before = usize::try_from(from_seq.saturating_sub(position.seq)).unwrap_or(usize::MAX);
         self.next.max(before) < self.block.len()
     }
 
-    /// The line that was gone to.
-    pub(super) fn line(&self) -> Option<RawRecord<'_>> {
+    /// Returns the record that [`advance`](Self::advance) moved to.
+    pub(super) fn current(&self) -> Option<RawRecord<'_>> {
         let position = self.position.as_ref()?;
         let index = self.next.checked_sub(1)?;
-        line_of(&self.block, position, position.seq + index as u64)
+        record_at(&self.block, position, position.seq + index as u64)
     }
 
-    /// The next record from `from_seq` on; `None` where the block is used up.
+    /// Returns the next record whose sequence number is at least `from_seq`; `None` where the block has none left.
     pub(super) fn next<T: DeserializeOwned>(&mut self, from_seq: u64) -> Option<Result<Record<T>>> {
-        self.advance(from_seq).then(|| self.line().map(Record::parse))?
+        self.advance(from_seq).then(|| self.current().map(Record::parse))?
     }
 }

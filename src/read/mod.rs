@@ -1,5 +1,5 @@
-//! Reading a journal. Readers never write and never lock; they may run while the journal is being written, in this
-//! process or another, and see every record that was acknowledged before they began.
+//! Reading a journal. Readers never write and never lock. They may run while this process or another one writes the
+//! journal, and see every record that was acknowledged before they started.
 
 mod block_cursor;
 mod follow;

@@ -1,7 +1,7 @@
-//! Replay on every core: some threads take blocks of records in turn, and parse them side by side.
+//! Parallel replay: several threads take blocks of records from one reader and deserialize them concurrently.
 //!
-//! Owns the order: what comes out is in the order of the journal, up to the first fault, whichever thread was faster.
-//! Beyond the result it holds a block a thread.
+//! Owns the order: the result is in journal order, up to the first error, whichever thread finishes first. Besides the
+//! result, each thread holds one block.
 
 use std::{
     collections::BTreeMap, num::NonZero, panic::resume_unwind, sync::Arc, thread::available_parallelism,
@@ -16,50 +16,51 @@ use crate::{
     sync::{Mutex, PoisonError, mpsc, thread},
 };
 
-/// More threads than this would wait for the one that reads: it checks about ten times as fast as one parses.
+/// The maximum number of threads. Only one reads at a time, and it verifies about ten times as fast as one thread
+/// deserializes: further threads would wait for it.
 pub(super) const THREADS_MAX: usize = 8;
 
-/// Returns how many threads a replay uses by default.
+/// Returns the number of threads that a replay uses by default.
 pub(super) fn default_threads() -> usize {
     available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX)
 }
 
-/// All records of what `open` opens, parsed on so many threads.
+/// Returns all records of the reader that `open` returns, deserialized on `threads` threads.
 pub(super) async fn replay<R, O>(open: O, threads: usize) -> Result<Vec<R>>
 where
     R: DeserializeOwned + Send + 'static,
     O: FnOnce() -> Result<JournalReader> + Send + 'static,
 {
-    let mut parts = ParsedBlocks::start(open, threads)?;
+    let mut blocks = ParsedBlocks::start(open, threads)?;
     let mut records = Vec::new();
-    while let Some(mut part) = parts.next().await {
-        records.append(&mut part.records);
-        match part.fault {
+    while let Some(mut block) = blocks.next().await {
+        records.append(&mut block.records);
+        match block.error {
             None => {}
             Some(MiniStoreError::Record { source, .. }) => {
-                // As the original counts: the first header is line 1, later ones are not counted.
+                // As `ministore` 0.1.7 counts: the first header is line 1, later headers are not counted.
                 return Err(MiniStoreError::Deserialize { line: records.len() + 2, source });
             }
-            Some(fault) => return Err(fault),
+            Some(error) => return Err(error),
         }
     }
-    parts.finish();
+    blocks.finish();
     Ok(records)
 }
 
-/// The records of one block, up to the first that is at fault.
+/// The records of one block, up to the first that could not be deserialized.
 #[derive(Debug)]
 struct ParsedBlock<R> {
     records: Vec<R>,
-    fault: Option<MiniStoreError>,
+    error: Option<MiniStoreError>,
 }
 
-/// Parts in the order of the journal. Dropping it ends the threads.
+/// Yields the deserialized blocks in journal order. Dropping it ends the threads.
 struct ParsedBlocks<R> {
-    arriving: mpsc::Receiver<(u64, ParsedBlock<R>)>,
-    /// Whose turn has not come.
+    receiver: mpsc::Receiver<(u64, ParsedBlock<R>)>,
+    /// Blocks that were deserialized before an earlier one, by their index.
     early: BTreeMap<u64, ParsedBlock<R>>,
-    turn: u64,
+    next_index: u64,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
@@ -68,31 +69,31 @@ impl<R: DeserializeOwned + Send + 'static> ParsedBlocks<R> {
     where
         O: FnOnce() -> Result<JournalReader> + Send + 'static,
     {
-        let (sender, arriving) = mpsc::channel(threads);
-        let source = Arc::new(Mutex::new(SharedReader { state: ReaderState::Fresh(open), turn: 0 }));
-        let mut started = Self { arriving, early: BTreeMap::new(), turn: 0, threads: Vec::new() };
+        let (sender, receiver) = mpsc::channel(threads);
+        let reader = Arc::new(Mutex::new(SharedReader { state: ReaderState::Fresh(open), next_index: 0 }));
+        let mut blocks = Self { receiver, early: BTreeMap::new(), next_index: 0, threads: Vec::new() };
         for _ in 0..threads {
-            let (source, sender) = (Arc::clone(&source), sender.clone());
+            let (reader, sender) = (Arc::clone(&reader), sender.clone());
             let thread = thread::Builder::new().name("ministore-reader".into());
-            started.threads.push(thread.spawn(move || parse_blocks(&source, &sender))?);
+            blocks.threads.push(thread.spawn(move || parse_blocks(&reader, &sender))?);
         }
-        Ok(started)
+        Ok(blocks)
     }
 
-    /// The next part; `None` where all were given, or a thread broke off.
+    /// Returns the next block; `None` after the last one, and where a thread panicked.
     async fn next(&mut self) -> Option<ParsedBlock<R>> {
         loop {
-            if let Some(part) = self.early.remove(&self.turn) {
-                self.turn += 1;
-                return Some(part);
+            if let Some(block) = self.early.remove(&self.next_index) {
+                self.next_index += 1;
+                return Some(block);
             }
-            let (turn, part) = self.arriving.recv().await?;
-            let turn = if seeded(Bug::PartsInParseOrder) { self.turn } else { turn };
-            self.early.insert(turn, part);
+            let (block_index, block) = self.receiver.recv().await?;
+            let block_index = if seeded(Bug::PartsInParseOrder) { self.next_index } else { block_index };
+            self.early.insert(block_index, block);
         }
     }
 
-    /// Hands on the panic of a thread, if there was one: what it should have parsed is missing.
+    /// Joins the threads, and resumes the panic of one that panicked: its block is missing from the result.
     fn finish(self) {
         for thread in self.threads {
             if let Err(panic) = thread.join() {
@@ -102,11 +103,11 @@ impl<R: DeserializeOwned + Send + 'static> ParsedBlocks<R> {
     }
 }
 
-/// Where all threads take their blocks from.
+/// The reader that all threads take their blocks from.
 struct SharedReader<O> {
     state: ReaderState<O>,
-    /// The next block's place in the journal.
-    turn: u64,
+    /// The index of the next block in the journal.
+    next_index: u64,
 }
 
 enum ReaderState<O> {
@@ -116,45 +117,48 @@ enum ReaderState<O> {
 }
 
 impl<O: FnOnce() -> Result<JournalReader>> SharedReader<O> {
-    /// The next block, or what stands in its place, and whose turn it is; `None` once there was an end or a fault.
+    /// Reads the next block; returns its index, and the error if it could not be read. `None` after the end or an
+    /// error.
     fn take(&mut self, block_cursor: &mut BlockCursor) -> Option<(u64, Result<()>)> {
         let mut journal_reader = match std::mem::replace(&mut self.state, ReaderState::Ended) {
             ReaderState::Fresh(open) => match open() {
                 Ok(journal_reader) => Box::new(journal_reader),
-                Err(error) => return Some((self.turn, Err(error))),
+                Err(error) => return Some((self.next_index, Err(error))),
             },
             ReaderState::Reading(journal_reader) => journal_reader,
             ReaderState::Ended => return None,
         };
-        let turn = self.turn;
+        let block_index = self.next_index;
         match block_cursor.next_block(&mut journal_reader) {
             Ok(true) => {
                 self.state = ReaderState::Reading(journal_reader);
-                self.turn += 1;
-                Some((turn, Ok(())))
+                self.next_index += 1;
+                Some((block_index, Ok(())))
             }
             Ok(false) => None,
-            Err(error) => Some((turn, Err(error))),
+            Err(error) => Some((block_index, Err(error))),
         }
     }
 }
 
-/// What each thread does, until there are no more blocks or nobody wants them.
-fn parse_blocks<R, O>(source: &Mutex<SharedReader<O>>, parts: &mpsc::Sender<(u64, ParsedBlock<R>)>)
+/// Runs one thread: deserializes blocks until there are no more, or the receiver was dropped.
+fn parse_blocks<R, O>(reader: &Mutex<SharedReader<O>>, sender: &mpsc::Sender<(u64, ParsedBlock<R>)>)
 where
     R: DeserializeOwned,
     O: FnOnce() -> Result<JournalReader>,
 {
     let mut block_cursor = BlockCursor::default();
     loop {
-        let taken = source.lock().unwrap_or_else(PoisonError::into_inner).take(&mut block_cursor);
-        let (turn, part) = match taken {
-            Some((turn, Ok(()))) => (turn, parse(&mut block_cursor)),
-            Some((turn, Err(fault))) => (turn, ParsedBlock { records: Vec::new(), fault: Some(fault) }),
+        let taken = reader.lock().unwrap_or_else(PoisonError::into_inner).take(&mut block_cursor);
+        let (block_index, block) = match taken {
+            Some((block_index, Ok(()))) => (block_index, parse(&mut block_cursor)),
+            Some((block_index, Err(error))) => {
+                (block_index, ParsedBlock { records: Vec::new(), error: Some(error) })
+            }
             None => return,
         };
-        let ended = part.fault.is_some();
-        if parts.blocking_send((turn, part)).is_err() || ended {
+        let ended = block.error.is_some();
+        if sender.blocking_send((block_index, block)).is_err() || ended {
             return;
         }
     }
@@ -165,8 +169,8 @@ fn parse<R: DeserializeOwned>(block_cursor: &mut BlockCursor) -> ParsedBlock<R> 
     while let Some(record) = block_cursor.next::<R>(0) {
         match record {
             Ok(record) => records.push(record.value),
-            Err(fault) => return ParsedBlock { records, fault: Some(fault) },
+            Err(error) => return ParsedBlock { records, error: Some(error) },
         }
     }
-    ParsedBlock { records, fault: None }
+    ParsedBlock { records, error: None }
 }

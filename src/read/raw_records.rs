@@ -1,4 +1,4 @@
-//! Records as they are stored in the journal, lent out of the reader's buffer.
+//! Records without deserialization, lent from the reader's buffer.
 
 use std::{fmt, path::Path, str, sync::Arc};
 
@@ -29,7 +29,7 @@ impl<'a> RawRecord<'a> {
     ///
     /// [`Record`](MiniStoreError::Record): the record is not a `T`.
     pub fn parse<T: Deserialize<'a>>(&self) -> Result<T> {
-        // All of it is checked to be text at once, which is faster than string by string.
+        // Checking the whole record for UTF-8 at once is faster than serde_json's check of each string.
         let parsed = match str::from_utf8(self.json) {
             Ok(text) => serde_json::from_str(text),
             Err(_) => serde_json::from_slice(self.json),
@@ -44,31 +44,31 @@ impl<'a> RawRecord<'a> {
     }
 }
 
-/// The records of a journal without parsing, oldest first, over all segments, in bounded memory. Blocks the calling thread
-/// while it reads. See [`Reader::raw_records`](crate::Reader::raw_records).
+/// The records of a journal without parsing, oldest first, over all segments, in bounded memory. Blocks the calling
+/// thread while it reads. See [`Reader::raw_records`](crate::Reader::raw_records).
 ///
 /// Nothing is opened before the first call of [`next_record`](Self::next_record).
 #[must_use = "nothing is read before the first `next_record`"]
 pub struct RawRecords {
-    source: ReadPlan,
-    state: State,
+    plan: ReadPlan,
+    state: RawState,
     block_cursor: BlockCursor,
 }
 
 #[derive(Debug)]
-enum State {
+enum RawState {
     Fresh,
     Reading(Box<JournalReader>),
     Ended,
 }
 
 impl RawRecords {
-    pub(crate) fn new(disk: Arc<dyn FileSystem>, path: &Path, from_seq: u64) -> Self {
-        Self::of(ReadPlan::Journal { disk, path: path.to_path_buf(), from_seq })
+    pub(crate) fn new(fs: Arc<dyn FileSystem>, path: &Path, from_seq: u64) -> Self {
+        Self::of(ReadPlan::Journal { fs, path: path.to_path_buf(), from_seq })
     }
 
-    pub(super) fn of(source: ReadPlan) -> Self {
-        Self { source, state: State::Fresh, block_cursor: BlockCursor::default() }
+    pub(super) fn of(plan: ReadPlan) -> Self {
+        Self { plan, state: RawState::Fresh, block_cursor: BlockCursor::default() }
     }
 
     /// Returns the next record; `None` at the end of the journal, and after an error.
@@ -77,34 +77,35 @@ impl RawRecords {
     ///
     /// As [`Reader::records`](crate::Reader::records), except that nothing is parsed here.
     pub fn next_record(&mut self) -> Result<Option<RawRecord<'_>>> {
-        while !self.block_cursor.advance(self.source.first_seq()) {
+        while !self.block_cursor.advance(self.plan.first_seq()) {
             if !self.next_block()? {
                 return Ok(None);
             }
         }
-        Ok(self.block_cursor.line())
+        Ok(self.block_cursor.current())
     }
 
-    /// Takes the next block; `false` where there is none. It ends at the end, and at the first error.
+    /// Reads the next block; returns `false` where there is none. The reader is dropped at the end and at the first
+    /// error.
     fn next_block(&mut self) -> Result<bool> {
-        let mut journal_reader = match std::mem::replace(&mut self.state, State::Ended) {
-            State::Fresh => Box::new(self.source.open()?),
-            State::Reading(journal_reader) => journal_reader,
-            State::Ended => return Ok(false),
+        let mut journal_reader = match std::mem::replace(&mut self.state, RawState::Ended) {
+            RawState::Fresh => Box::new(self.plan.open()?),
+            RawState::Reading(journal_reader) => journal_reader,
+            RawState::Ended => return Ok(false),
         };
-        let refilled = self.block_cursor.next_block(&mut journal_reader)?;
-        if refilled {
-            self.state = State::Reading(journal_reader);
+        let has_block = self.block_cursor.next_block(&mut journal_reader)?;
+        if has_block {
+            self.state = RawState::Reading(journal_reader);
         }
-        Ok(refilled)
+        Ok(has_block)
     }
 }
 
 impl fmt::Debug for RawRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RawRecords")
-            .field("path", &self.source.path())
-            .field("from_seq", &self.source.first_seq())
+            .field("path", &self.plan.path())
+            .field("from_seq", &self.plan.first_seq())
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,5 @@
-//! A thread that reads ahead for an async reader: files are never read on a runtime's thread, and at most a few
-//! blocks wait in memory.
+//! Reads ahead for an async reader on a thread of its own: the threads of the caller's runtime never read files, and at
+//! most a few blocks wait in memory.
 
 use std::{
     future::poll_fn,
@@ -16,16 +16,17 @@ use crate::{
     sync::{mpsc, thread},
 };
 
-/// Blocks read ahead.
+/// The maximum number of blocks that wait in memory.
 const READ_AHEAD_BLOCKS: usize = 4;
 
-/// The receiving end. Dropping it ends the thread, save in a fork of the process that started it.
+/// Receives the blocks that the reader thread sends. Dropping it ends the thread, except in a fork of the process that
+/// started it.
 #[derive(Debug)]
 pub(super) struct ReadAhead {
-    /// `None` once a fork has let go of them.
+    /// `None` after [`abandon_in_fork`](Self::abandon_in_fork).
     messages: Option<mpsc::Receiver<Result<Message>>>,
     path: PathBuf,
-    process: ForkGuard,
+    fork_guard: ForkGuard,
 }
 
 #[derive(Debug)]
@@ -36,17 +37,17 @@ enum Message {
 }
 
 impl ReadAhead {
-    /// Reads what `open` opens, of the journal at `path`.
+    /// Starts a thread that reads the blocks of the source that `open` returns. `path` is the journal, for errors.
     pub(super) fn start<B: BlockSource>(
         path: PathBuf,
         open: impl FnOnce() -> Result<B> + Send + 'static,
     ) -> Result<Self> {
-        let process = ForkGuard::current()?;
+        let fork_guard = ForkGuard::current()?;
         let (sender, messages) = mpsc::channel(READ_AHEAD_BLOCKS);
         thread::Builder::new().name("ministore-reader".into()).spawn(move || {
             let send = |message| sender.blocking_send(message).is_ok();
-            let mut journal_reader = match open() {
-                Ok(journal_reader) => journal_reader,
+            let mut source = match open() {
+                Ok(source) => source,
                 Err(error) => {
                     send(Err(error));
                     return;
@@ -57,7 +58,7 @@ impl ReadAhead {
             }
             loop {
                 let mut block_cursor = BlockCursor::default();
-                let message = match block_cursor.next_block(&mut journal_reader) {
+                let message = match block_cursor.next_block(&mut source) {
                     Ok(true) => Ok(Message::Block(block_cursor)),
                     Ok(false) => return,
                     Err(_) if seeded(Bug::ReadErrorAsEnd) => return,
@@ -69,7 +70,7 @@ impl ReadAhead {
                 }
             }
         })?;
-        Ok(Self { messages: Some(messages), path, process })
+        Ok(Self { messages: Some(messages), path, fork_guard })
     }
 
     /// Waits until the journal is open.
@@ -80,7 +81,7 @@ impl ReadAhead {
         }
     }
 
-    /// The next block; `None` at the end.
+    /// Polls for the next block; `None` at the end.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<BlockCursor>>> {
         loop {
             match ready!(self.poll_message(context)) {
@@ -92,19 +93,21 @@ impl ReadAhead {
         }
     }
 
-    /// What the thread sends; in a fork the error that says so, once.
+    /// Polls for the next message of the thread. In a forked child it returns [`Forked`](MiniStoreError::Forked) once,
+    /// then `None`.
     fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Message>>> {
         if self.messages.is_some() && self.abandon_in_fork() {
-            let (path, pid) = (self.path.clone(), self.process.id);
+            let (path, pid) = (self.path.clone(), self.fork_guard.id);
             return Poll::Ready(Some(Err(MiniStoreError::Forked { path, pid })));
         }
         self.messages.as_mut().map_or(Poll::Ready(None), |messages| messages.poll_recv(context))
     }
 
-    /// Whether this is a fork. The thread is that of another process: it would never wake anybody here, and whatever it had
-    /// locked at that moment stays locked. So the channel is not touched, not even to close it.
+    /// Leaks the channel in a forked child; returns whether this process is one. A forked child does not have the
+    /// thread: the thread would never wake a task here, and a lock that it held at the fork stays locked. So the
+    /// channel must not be touched, not even to close it.
     fn abandon_in_fork(&mut self) -> bool {
-        let in_forked_child = self.process.in_forked_child();
+        let in_forked_child = self.fork_guard.in_forked_child();
         if in_forked_child {
             mem::forget(self.messages.take());
         }

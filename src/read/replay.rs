@@ -1,4 +1,4 @@
-//! The reading side of [`MiniStore`].
+//! Replay: all records of a journal in one vector.
 
 use std::{
     future::poll_fn,
@@ -11,20 +11,17 @@ use serde::de::DeserializeOwned;
 use super::{journal_reader::JournalReader, parallel, read_ahead::ReadAhead};
 use crate::{MiniStoreError, Result, io::FileSystem, journal::file_names::FileNames};
 
-/// All records of the journal at `path` on `disk`.
-pub(crate) async fn replay_on<R: DeserializeOwned>(
-    disk: Arc<dyn FileSystem>,
-    path: PathBuf,
-) -> Result<Vec<R>> {
-    let mut pump = ReadAhead::start(path.clone(), move || whole(disk, &path))?;
+/// Returns all records of the journal at `path` on `fs`.
+pub(crate) async fn replay_on<R: DeserializeOwned>(fs: Arc<dyn FileSystem>, path: PathBuf) -> Result<Vec<R>> {
+    let mut read_ahead = ReadAhead::start(path.clone(), move || open_whole(fs, &path))?;
     let mut records = Vec::new();
-    while let Some(block) = poll_fn(|context| pump.poll_next(context)).await {
+    while let Some(block) = poll_fn(|context| read_ahead.poll_next(context)).await {
         let mut block = block?;
         while let Some(record) = block.next(0) {
             match record {
                 Ok(record) => records.push(record.value),
                 Err(MiniStoreError::Record { source, .. }) => {
-                    // As the original counts: the first header is line 1, later ones are not counted.
+                    // As `ministore` 0.1.7 counts: the first header is line 1, later headers are not counted.
                     return Err(MiniStoreError::Deserialize { line: records.len() + 2, source });
                 }
                 Err(error) => return Err(error),
@@ -34,30 +31,30 @@ pub(crate) async fn replay_on<R: DeserializeOwned>(
     Ok(records)
 }
 
-/// As [`replay_on`], on so many threads.
+/// As [`replay_on`], deserialized on `threads` threads.
 pub(crate) async fn replay_parallel_on<R>(
-    disk: Arc<dyn FileSystem>,
+    fs: Arc<dyn FileSystem>,
     path: PathBuf,
     threads: usize,
 ) -> Result<Vec<R>>
 where
     R: DeserializeOwned + Send + 'static,
 {
-    parallel::replay(move || whole(disk, &path), threads).await
+    parallel::replay(move || open_whole(fs, &path), threads).await
 }
 
-/// All that is left of the journal. Says so where that is not all there ever was: whoever is given records without their
-/// numbers cannot tell.
-fn whole(disk: Arc<dyn FileSystem>, path: &Path) -> Result<JournalReader> {
-    let names = FileNames::resolve(&*disk, path)?;
-    let mut journal_reader = JournalReader::of_journal(disk, path, 0)?;
-    let Some((segment, first)) = journal_reader.begin()? else {
+/// Opens a reader of all records that exist. Logs a warning where older ones were deleted: the caller gets records
+/// without sequence numbers and cannot notice that.
+fn open_whole(fs: Arc<dyn FileSystem>, path: &Path) -> Result<JournalReader> {
+    let names = FileNames::resolve(&*fs, path)?;
+    let mut journal_reader = JournalReader::of_journal(fs, path, 0)?;
+    let Some((segment, first)) = journal_reader.open_first()? else {
         return Ok(journal_reader);
     };
     if first > 1 {
-        let gone = first - 1;
+        let deleted = first - 1;
         tracing::warn!(
-            journal = %path.display(), segment = %segment.display(), first_seq = first, missing_records = gone,
+            journal = %path.display(), segment = %segment.display(), first_seq = first, missing_records = deleted,
             "replay starts after record 1; retention deleted older records"
         );
     } else if let Some(number) = names.number_of(&segment).filter(|number| *number > 1) {

@@ -1,4 +1,4 @@
-//! One segment that is being read: its verified records, a block at a time, from its start or from a place further on.
+//! Reads one segment: its verified records, a block at a time, from its start or from an index point.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -14,10 +14,10 @@ use crate::{
     io::FileHandle,
 };
 
-/// A block is handed on when it holds this many bytes.
+/// The size at which a block is full, in bytes.
 const BLOCK_BYTES: usize = if cfg!(shuttle) { 4 << 10 } else { 256 << 10 };
 
-/// A segment that is being read.
+/// Reads the verified records of one segment in order.
 #[derive(Debug)]
 pub(super) struct SegmentReader {
     path: Arc<Path>,
@@ -25,14 +25,14 @@ pub(super) struct SegmentReader {
     scanner: Scanner<Arc<dyn FileHandle>>,
     next_seq: u64,
     next_record: u64,
-    /// A group too large for a block, on its second reading.
+    /// The lines of a group that is too large for a block. The scanner has verified it; this reads it again.
     large: Option<LineReader<Arc<dyn FileHandle>>>,
-    /// Where it is noted how far the segment was verified.
+    /// Adds verified positions to the index.
     index_recorder: Option<IndexRecorder>,
 }
 
 impl SegmentReader {
-    /// From its start, which the scanner has read.
+    /// Creates a reader from the start of the segment, whose header `scanner` has read.
     pub(super) fn new(
         path: Arc<Path>,
         file: Arc<dyn FileHandle>,
@@ -42,7 +42,7 @@ impl SegmentReader {
         Self { path, file, scanner, next_seq: first_seq, next_record: 2, large: None, index_recorder: None }
     }
 
-    /// The same segment, before record `seq`, which begins a group there.
+    /// Returns a reader of the same segment at `index_point`, where record `seq` begins a group.
     pub(super) fn seek_to(&self, seq: u64, index_point: IndexPoint) -> Self {
         let next_record = self.next_record + (seq - self.next_seq);
         let position = scan::ScanPosition::at(self.scanner.header(), next_record, index_point);
@@ -57,8 +57,8 @@ impl SegmentReader {
         }
     }
 
-    /// Notes from here on how far it is verified.
-    pub(super) fn leave(&mut self, index_recorder: IndexRecorder) {
+    /// Records the positions that are verified from now on in an index.
+    pub(super) fn set_index_recorder(&mut self, index_recorder: IndexRecorder) {
         self.index_recorder = Some(index_recorder);
     }
 
@@ -66,7 +66,7 @@ impl SegmentReader {
         self.scanner.header()
     }
 
-    /// Where the next record stands.
+    /// Returns the position of the next record.
     pub(super) fn position(&self) -> RecordPosition {
         RecordPosition { segment: Arc::clone(&self.path), seq: self.next_seq, line: self.next_record }
     }
@@ -75,21 +75,21 @@ impl SegmentReader {
         self.next_seq
     }
 
-    /// Passes over the groups that hold only records before `seq`, verifying them and the one after them. The end, where
-    /// there is no such group.
+    /// Skips the groups that contain only records before `seq`; verifies them and the group after them. Returns the end
+    /// of the segment if there is no such group.
     pub(super) fn skip_to(&mut self, seq: u64) -> io::Result<Option<SegmentEnd>> {
         let resume = |position, collect| Scanner::resume(Arc::clone(&self.file), position, collect);
-        let mut passing = resume(self.scanner.position(), ScanMode::VerifyOnly);
-        let mut nothing = Block::default();
+        let mut verifier = resume(self.scanner.position(), ScanMode::VerifyOnly);
+        let mut discarded = Block::default();
         loop {
-            let before = passing.position();
-            match passing.next(&mut nothing)? {
+            let before = verifier.position();
+            match verifier.next(&mut discarded)? {
                 ScanItem::Group(group) => {
                     if let Some(index_recorder) = &mut self.index_recorder {
                         index_recorder.record_point(&before, self.next_seq);
                     }
                     if self.next_seq + group.records > seq {
-                        // Once more, for its lines.
+                        // The group is scanned again for its lines: this pass only verified it.
                         self.scanner = resume(before, ScanMode::Read);
                         return Ok(None);
                     }
@@ -101,25 +101,26 @@ impl SegmentReader {
         }
     }
 
-    /// Some more records, none from `until_seq` on; and the end, once it is reached.
+    /// Appends the next records before `until_seq` to `block`; returns the end of the segment once it is reached.
     pub(super) fn fill(&mut self, block: &mut Block, until_seq: u64) -> io::Result<Option<SegmentEnd>> {
-        let held = block.len();
-        let end = self.fill_whole(block, until_seq)?;
-        let room = until_seq.saturating_sub(self.next_seq);
-        if (block.len() - held) as u64 > room {
-            block.truncate(held + room as usize);
+        let len_before = block.len();
+        let end = self.fill_whole_groups(block, until_seq)?;
+        let remaining = until_seq.saturating_sub(self.next_seq);
+        if (block.len() - len_before) as u64 > remaining {
+            block.truncate(len_before + remaining as usize);
         }
-        let filled = (block.len() - held) as u64;
+        let filled = (block.len() - len_before) as u64;
         self.next_seq += filled;
         self.next_record += filled;
         Ok(end)
     }
 
-    /// As [`fill`](Self::fill), up to the end of a group (or of what was read of a large one).
-    fn fill_whole(&mut self, block: &mut Block, until_seq: u64) -> io::Result<Option<SegmentEnd>> {
-        let held = block.len();
+    /// As [`fill`](Self::fill), but continues past `until_seq` to the end of its group, or of the part of a large group
+    /// that was read.
+    fn fill_whole_groups(&mut self, block: &mut Block, until_seq: u64) -> io::Result<Option<SegmentEnd>> {
+        let len_before = block.len();
         loop {
-            let next_seq = self.next_seq + (block.len() - held) as u64;
+            let next_seq = self.next_seq + (block.len() - len_before) as u64;
             if block.byte_len() >= BLOCK_BYTES || next_seq >= until_seq {
                 return Ok(None);
             }
@@ -145,15 +146,15 @@ impl SegmentReader {
         }
     }
 
-    /// The record `seq`, which is in the group to come; `None` where the segment ends before.
-    pub(super) fn take(&mut self, seq: u64) -> io::Result<Option<FoundRecord>> {
+    /// Returns the record `seq`, which is in the next group; `None` where the segment ends before it.
+    pub(super) fn find_record(&mut self, seq: u64) -> io::Result<Option<FoundRecord>> {
         let mut block = Block::default();
         loop {
             block.clear();
             let position = self.position();
             let end = self.fill(&mut block, seq.saturating_add(1))?;
-            if let Some(line) = line_of(&block, &position, seq) {
-                return Ok(Some(FoundRecord::of(&line)));
+            if let Some(record) = record_at(&block, &position, seq) {
+                return Ok(Some(FoundRecord::of(&record)));
             }
             if end.is_some() || self.next_seq > seq {
                 return Ok(None);
@@ -166,8 +167,12 @@ impl SegmentReader {
     }
 }
 
-/// The record `seq` in a block whose records begin at `position`.
-pub(super) fn line_of<'a>(block: &'a Block, position: &'a RecordPosition, seq: u64) -> Option<RawRecord<'a>> {
+/// Returns the record `seq` of a block whose records begin at `position`.
+pub(super) fn record_at<'a>(
+    block: &'a Block,
+    position: &'a RecordPosition,
+    seq: u64,
+) -> Option<RawRecord<'a>> {
     let index = seq.checked_sub(position.seq)?;
     let span = block.span(usize::try_from(index).ok()?)?;
     Some(RawRecord {

@@ -1,4 +1,4 @@
-//! Records, for async callers.
+//! The streams over deserialized records.
 
 use std::{
     fmt,
@@ -28,24 +28,30 @@ use crate::{MiniStoreError, Result, io::FileSystem};
 /// [`Forked`](MiniStoreError::Forked), and ends: the fork does not have its thread.
 #[must_use = "streams do nothing unless polled"]
 pub struct RecordStream<T> {
-    source: ReadPlan,
-    pump: Option<ReadAhead>,
+    plan: ReadPlan,
+    read_ahead: Option<ReadAhead>,
     block_cursor: BlockCursor,
     ended: bool,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T> RecordStream<T> {
-    pub(crate) fn of(source: ReadPlan) -> Self {
-        Self { source, pump: None, block_cursor: BlockCursor::default(), ended: false, value: PhantomData }
+    pub(crate) fn of(plan: ReadPlan) -> Self {
+        Self {
+            plan,
+            read_ahead: None,
+            block_cursor: BlockCursor::default(),
+            ended: false,
+            value: PhantomData,
+        }
     }
 
-    fn pump(&mut self) -> Result<&mut ReadAhead> {
-        if self.pump.is_none() {
-            let source = self.source.clone();
-            self.pump = Some(ReadAhead::start(source.path().to_path_buf(), move || source.open())?);
+    fn read_ahead(&mut self) -> Result<&mut ReadAhead> {
+        if self.read_ahead.is_none() {
+            let plan = self.plan.clone();
+            self.read_ahead = Some(ReadAhead::start(plan.path().to_path_buf(), move || plan.open())?);
         }
-        self.pump.as_mut().ok_or(MiniStoreError::WriterPanicked)
+        self.read_ahead.as_mut().ok_or(MiniStoreError::WriterPanicked)
     }
 }
 
@@ -60,13 +66,13 @@ impl<T: DeserializeOwned> Stream for RecordStream<T> {
     type Item = Result<Record<T>>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let from_seq = self.source.first_seq();
+        let from_seq = self.plan.first_seq();
         while !self.ended {
             if let Some(record) = self.block_cursor.next(from_seq) {
                 return Poll::Ready(Some(record));
             }
-            let block = match self.pump() {
-                Ok(pump) => ready!(pump.poll_next(context)),
+            let block = match self.read_ahead() {
+                Ok(read_ahead) => ready!(read_ahead.poll_next(context)),
                 Err(error) => Some(Err(error)),
             };
             match block {
@@ -84,28 +90,29 @@ impl<T: DeserializeOwned> Stream for RecordStream<T> {
 
 impl<T> fmt::Debug for RecordStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordStream").field("path", &self.source.path()).finish_non_exhaustive()
+        f.debug_struct("RecordStream").field("path", &self.plan.path()).finish_non_exhaustive()
     }
 }
 
-/// The records of **one file** of a journal, as `ministore` 0.1.7 gives them. See
+/// The records of **one file** of a journal, as `ministore` 0.1.7 yields them. See
 /// [`MiniStore::stream`](crate::MiniStore::stream).
 pub struct JournalStream<T> {
-    pump: ReadAhead,
+    read_ahead: ReadAhead,
     block_cursor: BlockCursor,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T> JournalStream<T> {
-    pub(crate) async fn open(disk: Arc<dyn FileSystem>, path: PathBuf) -> Result<Self> {
-        let mut pump = ReadAhead::start(path.clone(), move || JournalReader::of_file(disk, &path))?;
-        pump.opened().await?;
-        Ok(Self { pump, block_cursor: BlockCursor::default(), value: PhantomData })
+    pub(crate) async fn open(fs: Arc<dyn FileSystem>, path: PathBuf) -> Result<Self> {
+        let mut read_ahead = ReadAhead::start(path.clone(), move || JournalReader::of_file(fs, &path))?;
+        read_ahead.opened().await?;
+        Ok(Self { read_ahead, block_cursor: BlockCursor::default(), value: PhantomData })
     }
 }
 
 impl<T: DeserializeOwned> JournalStream<T> {
-    /// The next record; `None` at the end of the file. After a line that does not fit `T` it goes on with the next.
+    /// Returns the next record; `None` at the end of the file. After a line that is not a `T` it continues with the
+    /// next one.
     pub async fn next(&mut self) -> Option<Result<T>> {
         loop {
             match self.block_cursor.next::<T>(0) {
@@ -115,7 +122,7 @@ impl<T: DeserializeOwned> JournalStream<T> {
                     return Some(Err(MiniStoreError::Deserialize { line, source }));
                 }
                 Some(Err(error)) => return Some(Err(error)),
-                None => match poll_fn(|context| self.pump.poll_next(context)).await? {
+                None => match poll_fn(|context| self.read_ahead.poll_next(context)).await? {
                     Ok(block_cursor) => self.block_cursor = block_cursor,
                     Err(error) => return Some(Err(error)),
                 },

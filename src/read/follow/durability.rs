@@ -1,5 +1,5 @@
-//! What may be handed out: only what is durable. The writing process knows; any other has to see to it itself, for it also
-//! reads what the writer has not synced yet.
+//! A follower yields only durable records. In the writing process it reads up to the writer's watermark. In any other
+//! process it may read records that the writer has not synced yet, so it syncs what it reads.
 
 use std::{io, path::Path, path::PathBuf, sync::Arc};
 
@@ -10,17 +10,17 @@ use crate::{
     io::{FileHandle, FileSystem},
 };
 
-/// How it is known what is durable.
+/// How a follower ensures that a record is durable.
 #[derive(Debug)]
 pub(super) enum Durability {
-    /// The writer has published this number.
+    /// The writer published this sequence number: records up to it are durable.
     Watermark(u64),
-    /// Whoever reads syncs what it reads.
-    SyncOnRead { disk: Arc<dyn FileSystem>, dir: PathBuf },
+    /// The follower syncs the files that it reads.
+    SyncOnRead { fs: Arc<dyn FileSystem>, dir: PathBuf },
 }
 
 impl Durability {
-    /// Nothing above this number is handed out.
+    /// Returns the highest sequence number that may be yielded.
     pub(super) fn up_to(&self) -> u64 {
         match self {
             Self::Watermark(seq) => *seq,
@@ -32,16 +32,16 @@ impl Durability {
         matches!(self, Self::Watermark(_))
     }
 
-    /// Syncs what was read of a file, and, the first time, its name.
-    pub(super) fn ensure(&self, file: &dyn FileHandle, path: &Path, first: bool) -> Result<()> {
-        let Self::SyncOnRead { disk, dir } = self else { return Ok(()) };
+    /// Syncs a file that was read and, if `sync_dir` is set, its directory entry.
+    pub(super) fn ensure(&self, file: &dyn FileHandle, path: &Path, sync_dir: bool) -> Result<()> {
+        let Self::SyncOnRead { fs, dir } = self else { return Ok(()) };
         match file.sync_data() {
-            // Nothing that cannot be written to has anything to sync.
+            // A file system that is not writable has nothing to sync.
             Err(error) if is_unwritable(&error) => {}
             synced => synced.map_err(MiniStoreError::file(path, "sync"))?,
         }
-        if first {
-            match disk.sync_dir(dir) {
+        if sync_dir {
+            match fs.sync_dir(dir) {
                 Err(error) if is_unwritable(&error) => {}
                 synced => synced.map_err(MiniStoreError::file(dir, "sync the directory"))?,
             }

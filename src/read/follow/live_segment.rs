@@ -1,61 +1,63 @@
-//! One segment that may be written while it is read: its verified records from a place on, as far as they are durable.
+//! Reads one segment that may be written at the same time: its verified and durable records, from a position on.
+
+mod accept;
 
 use std::{io, path::Path, sync::Arc};
 
 use super::{super::journal_reader, durability::Durability};
 use crate::{
     MiniStoreError, Result,
+    format::Header,
     format::scan::{
         Block, BoundedSource, LineReader, ProbeResult, ScanItem, ScanMode, ScanPosition, Scanner,
         last_newline_before,
     },
-    format::{Header, PADDING_STEP_BYTES},
     io::FileHandle,
 };
 
-/// A block is handed on when it holds this many bytes.
+/// The size at which a block is full, in bytes.
 const BLOCK_BYTES: usize = if cfg!(any(test, shuttle)) { 4 << 10 } else { 256 << 10 };
 
-/// Bytes read of a segment whose newest groups are waited for: behind them is padding.
+/// The bytes that are read at the end of a segment, where new groups are expected: after them is padding.
 const WINDOW_BYTES_MIN: u64 = if cfg!(test) { 512 } else { 64 << 10 };
 
-/// Bytes read of one that there is much of.
+/// The bytes that are read while there is a backlog.
 const WINDOW_BYTES_MAX: u64 = if cfg!(test) { 16 << 10 } else { 1 << 20 };
 
-/// A segment, and how far it was read.
+/// A segment, and the position up to which it was read.
 #[derive(Debug)]
 pub(super) struct LiveSegment {
     pub(super) path: Arc<Path>,
     pub(super) file: Arc<dyn FileHandle>,
     pub(super) header: Header,
-    /// Its number among the archived segments, or the one it will get.
+    /// The number in its file name, or the one that it will get at its rotation.
     pub(super) number: u64,
-    /// The record that it begins with.
+    /// The sequence number of its first record.
     pub(super) first_seq: u64,
     pub(super) next_seq: u64,
     next_record: u64,
     position: ScanPosition,
     window_bytes: u64,
-    /// A group too large for a block, on its second reading.
+    /// The lines of a group that is too large for a block. It was verified; this reads it again.
     large: Option<LineReader<Arc<dyn FileHandle>>>,
-    /// It was synced here.
+    /// This follower has synced the file and its directory entry.
     synced: bool,
-    /// Another segment follows it: nothing is written into it any more, and all of it is durable.
+    /// Another segment follows, so this one is no longer written and is durable.
     pub(super) complete: bool,
 }
 
-/// Groups that were verified, on their way into a block.
+/// Groups that were verified and whose lines are in the block, but that may not be durable yet.
 #[derive(Debug, Clone, Copy)]
 struct PendingGroups {
-    /// Behind the last of them.
+    /// The position after the last of them.
     position: ScanPosition,
-    /// Records in them.
+    /// The number of records in them.
     records: u64,
-    /// Before the last of them, and records before it.
-    last: (ScanPosition, u64),
-    /// The only one, which is too large for a block: where it begins and ends.
+    /// The position before the last of them, and the number of records before it.
+    before_last: (ScanPosition, u64),
+    /// The start and end offsets of the only one, if it is too large for a block.
     large: Option<(u64, u64)>,
-    /// Whether a group stands behind them.
+    /// Whether another group follows them.
     followed: bool,
 }
 
@@ -83,26 +85,27 @@ impl LiveSegment {
         }
     }
 
-    /// The last seal of what was read.
+    /// Returns the last seal that was read.
     pub(super) fn last_seal(&self) -> Result<Option<u32>> {
         self.position.last_seal_now(&*self.file).map_err(|error| self.read_error(error))
     }
 
-    pub(super) fn holds_records(&self) -> bool {
+    pub(super) fn has_records(&self) -> bool {
         self.next_seq > self.first_seq
     }
 
-    /// The next records that are durable; `None` where there are none yet.
+    /// Appends the next durable records to `block`; `None` where there are none yet.
     pub(super) fn fill(
         &mut self,
         block: &mut Block,
-        durable: &Durability,
+        durability: &Durability,
     ) -> Result<Option<journal_reader::RecordPosition>> {
         let (seq, line) = (self.next_seq, self.next_record);
         self.fill_large(block).map_err(|error| self.read_error(error))?;
-        // A large group may have ended with the block before: whoever is told that there is nothing goes to sleep.
+        // A large group may have ended exactly with the previous block. Returning `None` would make the follower wait
+        // although more groups may be there.
         if block.len() == 0 && self.large.is_none() {
-            self.fill_groups(block, durable)?;
+            self.fill_groups(block, durability)?;
             self.fill_large(block).map_err(|error| self.read_error(error))?;
         }
         let filled = block.len() as u64;
@@ -114,52 +117,53 @@ impl LiveSegment {
         }))
     }
 
-    /// Whole groups, or the beginning of a large one.
-    fn fill_groups(&mut self, block: &mut Block, durable: &Durability) -> Result<()> {
-        if self.next_seq > durable.up_to() {
+    /// Appends whole groups to `block`, or sets `large` to a large one.
+    fn fill_groups(&mut self, block: &mut Block, durability: &Durability) -> Result<()> {
+        if self.next_seq > durability.up_to() {
             return Ok(());
         }
         let failed = |error| self.read_error(error);
         let from = match self.position.probe_next(&*self.file).map_err(failed)? {
-            ProbeResult::Nothing | ProbeResult::Mark(_) => return Ok(()),
-            ProbeResult::Lf(from) | ProbeResult::Group(from) => from,
-            ProbeResult::Foreign => {
+            ProbeResult::Empty | ProbeResult::CloseMarker(_) => return Ok(()),
+            ProbeResult::Newline(from) | ProbeResult::Group(from) => from,
+            ProbeResult::Unexpected => {
                 return Err(self.damage("the byte after a commit group is not what was written"));
             }
             ProbeResult::Lost => return Err(self.damage("it was changed before what was read of it")),
         };
-        let Some(taken) = self.take(from, block, durable)? else { return Ok(()) };
-        self.settle(from, taken, block, durable)
+        let Some(pending) = self.read_groups(from, block, durability)? else { return Ok(()) };
+        self.accept(from, pending, block, durability)
     }
 
-    /// Verifies some groups, their lines into `block`.
-    fn take(
+    /// Verifies the next groups and appends their lines to `block`.
+    fn read_groups(
         &mut self,
         from: ScanPosition,
         block: &mut Block,
-        durable: &Durability,
+        durability: &Durability,
     ) -> Result<Option<PendingGroups>> {
         loop {
             let failed = |error| self.read_error(error);
             let len = self.file.len().map_err(failed)?;
-            let wide = from.offset().saturating_add(self.window_bytes);
-            let mut end = wide.min(len);
+            let window_end = from.offset().saturating_add(self.window_bytes);
+            let mut end = window_end.min(len);
             if from.is_plain() && !self.complete {
                 end = last_newline_before(&self.file, from.offset(), end)
                     .map_err(failed)?
                     .unwrap_or(from.offset());
             }
-            let mut scanned = self.scan(from, end, block, durable.up_to()).map_err(failed)?;
+            let mut scanned = self.scan(from, end, block, durability.up_to()).map_err(failed)?;
             if from.is_plain() && !self.complete && matches!(scanned, Err(None)) {
-                scanned =
-                    self.scan_last_plain(from, wide.min(len), block, durable.up_to()).map_err(failed)?;
+                scanned = self
+                    .scan_last_plain(from, window_end.min(len), block, durability.up_to())
+                    .map_err(failed)?;
             }
             match scanned {
-                Ok(taken) => {
-                    self.adapt_window(taken.position.data_end() - from.offset());
-                    return Ok(Some(taken));
+                Ok(pending) => {
+                    self.adapt_window(pending.position.data_end() - from.offset());
+                    return Ok(Some(pending));
                 }
-                Err(_) if wide < len => self.window_bytes = self.window_bytes.saturating_mul(16),
+                Err(_) if window_end < len => self.window_bytes = self.window_bytes.saturating_mul(16),
                 Err(Some(damage)) => return Err(self.damage(damage)),
                 Err(None) => {
                     self.window_bytes = WINDOW_BYTES_MIN;
@@ -169,7 +173,8 @@ impl LiveSegment {
         }
     }
 
-    /// One pass over the file up to `end`. Where it holds no whole group: what is damaged, if something is.
+    /// Scans the file once, up to `end`. The inner error means that there is no whole group, with the reason if the
+    /// file is damaged.
     fn scan(
         &self,
         from: ScanPosition,
@@ -179,47 +184,53 @@ impl LiveSegment {
     ) -> io::Result<std::result::Result<PendingGroups, Option<&'static str>>> {
         let mut window = BoundedSource { source: Arc::clone(&self.file), end };
         let mut scanner = Scanner::resume(window.clone(), from, ScanMode::Read);
-        let mut taken =
-            PendingGroups { position: from, records: 0, last: (from, 0), large: None, followed: false };
+        let mut pending = PendingGroups {
+            position: from,
+            records: 0,
+            before_last: (from, 0),
+            large: None,
+            followed: false,
+        };
         loop {
-            let before = (scanner.position(), taken.records);
-            if block.byte_len() >= BLOCK_BYTES || self.next_seq.saturating_add(taken.records) > up_to {
-                return Ok(Ok(taken));
+            let before = (scanner.position(), pending.records);
+            if block.byte_len() >= BLOCK_BYTES || self.next_seq.saturating_add(pending.records) > up_to {
+                return Ok(Ok(pending));
             }
             let group = match scanner.next(block)? {
                 ScanItem::Group(group) => group,
-                ScanItem::End(_) if taken.records > 0 => return Ok(Ok(taken)),
+                ScanItem::End(_) if pending.records > 0 => return Ok(Ok(pending)),
                 ScanItem::End(end) => {
-                    return Ok(Err(end.tail.filter(|tail| tail.damaged).map(|tail| tail.reason)));
+                    return Ok(Err(end.tail.filter(|tail| tail.is_corrupt).map(|tail| tail.reason)));
                 }
             };
-            if group.seal.is_none() && self.next_seq + taken.records + group.records - 1 > up_to {
-                // Lines without a seal are all of one group here, durable or not: once more, fewer of them.
-                window.end = behind_lines(&self.file, from.offset(), up_to + 1 - self.next_seq)?;
+            if group.seal.is_none() && self.next_seq + pending.records + group.records - 1 > up_to {
+                // All lines without a seal are one group for the scanner, durable or not: scan again, up to the last
+                // durable one.
+                window.end = offset_after_lines(&self.file, from.offset(), up_to + 1 - self.next_seq)?;
                 block.clear();
                 scanner = Scanner::resume(window.clone(), from, ScanMode::Read);
-                taken = PendingGroups {
+                pending = PendingGroups {
                     position: from,
                     records: 0,
-                    last: (from, 0),
+                    before_last: (from, 0),
                     large: None,
                     followed: false,
                 };
                 continue;
             }
-            if group.is_too_large && taken.records > 0 {
-                return Ok(Ok(PendingGroups { followed: true, ..taken }));
+            if group.is_too_large && pending.records > 0 {
+                return Ok(Ok(PendingGroups { followed: true, ..pending }));
             }
-            taken.position = scanner.position();
-            taken.records += group.records;
-            taken.last = before;
+            pending.position = scanner.position();
+            pending.records += group.records;
+            pending.before_last = before;
             if group.is_too_large {
-                return Ok(Ok(PendingGroups { large: Some((group.offset, group.end)), ..taken }));
+                return Ok(Ok(PendingGroups { large: Some((group.offset, group.end)), ..pending }));
             }
         }
     }
 
-    /// The last line of a plain segment that was opened for writing: its seal stands behind it, and padding in the place of
+    /// Scans the last line of a plain segment that was opened for writing: a seal follows it, and padding instead of
     /// the LF.
     fn scan_last_plain(
         &self,
@@ -229,8 +240,8 @@ impl LiveSegment {
         up_to: u64,
     ) -> io::Result<std::result::Result<PendingGroups, Option<&'static str>>> {
         match self.scan(from, end, block, up_to)? {
-            Ok(taken) if !taken.position.is_plain() => Ok(Ok(taken)),
-            // A line that is still being written, or its seal.
+            Ok(pending) if !pending.position.is_plain() => Ok(Ok(pending)),
+            // The writer is still writing the line or its seal.
             _ => {
                 block.clear();
                 Ok(Err(None))
@@ -238,75 +249,7 @@ impl LiveSegment {
         }
     }
 
-    /// Makes what was taken the newest that was read, as far as it is durable.
-    fn settle(
-        &mut self,
-        from: ScanPosition,
-        mut taken: PendingGroups,
-        block: &mut Block,
-        durable: &Durability,
-    ) -> Result<()> {
-        if !self.is_durable(&taken, durable)? {
-            let (position, records) = taken.last;
-            if records > 0 && !position.is_plain() {
-                // It is the last one that is there: it waits for the next look, and perhaps for one that follows it.
-                block.truncate(records as usize);
-                taken = PendingGroups { position, records, large: None, ..taken };
-            } else if self.make_durable(from, &taken, durable)? {
-                self.synced = true;
-            } else {
-                block.clear();
-                return Ok(());
-            }
-        }
-        if let Some((start, end)) = taken.large {
-            self.large = Some(LineReader::with_limit(Arc::clone(&self.file), start, end));
-        }
-        self.position = taken.position;
-        Ok(())
-    }
-
-    /// Whether all that was taken is known to be durable.
-    fn is_durable(&self, taken: &PendingGroups, durable: &Durability) -> Result<bool> {
-        if durable.is_bounded() || self.complete || taken.followed {
-            return Ok(true);
-        }
-        let behind = taken.position.probe_next(&*self.file).map_err(|error| self.read_error(error))?;
-        Ok(!taken.position.is_plain() && matches!(behind, ProbeResult::Group(_) | ProbeResult::Mark(_)))
-    }
-
-    /// Nobody says that it is durable: it is made so. `false` where it is not all there yet, or not any more.
-    fn make_durable(&self, from: ScanPosition, taken: &PendingGroups, durable: &Durability) -> Result<bool> {
-        if !is_settled(&*self.file, &taken.position).map_err(|error| self.read_error(error))? {
-            return Ok(false);
-        }
-        durable.ensure(&*self.file, &self.path, !self.synced)?;
-        if self.synced {
-            return Ok(true);
-        }
-        // A writer may have failed to sync this before the file was opened here. Then only the page cache has it, and
-        // nobody is told any more.
-        self.file.drop_page_cache(from.data_end(), taken.position.data_end() - from.data_end());
-        self.is_there(from, taken).map_err(|error| self.read_error(error))
-    }
-
-    /// Whether what was taken is found once more.
-    fn is_there(&self, from: ScanPosition, taken: &PendingGroups) -> io::Result<bool> {
-        let window = BoundedSource { source: Arc::clone(&self.file), end: taken.position.offset() };
-        let mut scanner = Scanner::resume(window, from, ScanMode::VerifyOnly);
-        let mut nothing = Block::default();
-        let mut records = 0;
-        while records < taken.records {
-            match scanner.next(&mut nothing)? {
-                ScanItem::Group(group) => records += group.records,
-                ScanItem::End(_) => return Ok(false),
-            }
-        }
-        let again = scanner.position();
-        Ok((again.data_end(), again.last_seal()) == (taken.position.data_end(), taken.position.last_seal()))
-    }
-
-    /// Some more of a large group.
+    /// Appends more lines of a large group to `block`.
     fn fill_large(&mut self, block: &mut Block) -> io::Result<()> {
         while let Some(lines) = &mut self.large
             && block.byte_len() < BLOCK_BYTES
@@ -318,10 +261,10 @@ impl LiveSegment {
         Ok(())
     }
 
-    /// Much is read at once where there is much, and little where groups come one by one.
-    fn adapt_window(&mut self, taken_bytes: u64) {
-        let much = taken_bytes >= self.window_bytes.min(BLOCK_BYTES as u64) / 2;
-        self.window_bytes = if much { WINDOW_BYTES_MAX } else { WINDOW_BYTES_MIN };
+    /// Reads much at once while there is a backlog, and little where groups arrive one by one.
+    fn adapt_window(&mut self, read_bytes: u64) {
+        let has_backlog = read_bytes >= self.window_bytes.min(BLOCK_BYTES as u64) / 2;
+        self.window_bytes = if has_backlog { WINDOW_BYTES_MAX } else { WINDOW_BYTES_MIN };
     }
 
     pub(super) fn damage(&self, reason: &str) -> MiniStoreError {
@@ -339,19 +282,8 @@ impl LiveSegment {
     }
 }
 
-/// Whether a last group was written to its end: with the LF that ends it, or with all of its padding. One that was not may
-/// find no room for the rest, and be cut away again; then its numbers are given to others.
-fn is_settled(file: &dyn FileHandle, position: &ScanPosition) -> io::Result<bool> {
-    let len = file.len()?;
-    Ok(match position.probe_next(file)? {
-        ProbeResult::Lf(_) | ProbeResult::Group(_) | ProbeResult::Mark(_) => true,
-        ProbeResult::Nothing => len >= position.data_end() && len.is_multiple_of(PADDING_STEP_BYTES),
-        ProbeResult::Foreign | ProbeResult::Lost => false,
-    })
-}
-
-/// Behind so many lines.
-fn behind_lines(file: &Arc<dyn FileHandle>, offset: u64, lines: u64) -> io::Result<u64> {
+/// Returns the offset after the given number of lines.
+fn offset_after_lines(file: &Arc<dyn FileHandle>, offset: u64, lines: u64) -> io::Result<u64> {
     let mut reader = LineReader::new(Arc::clone(file), offset);
     for _ in 0..lines {
         if reader.next()?.is_none() {

@@ -1,15 +1,17 @@
-//! Following a journal: its records from a sequence number on, then those that are appended, each once, in order, and only
-//! when it is durable.
+//! Following a journal: its records from a sequence number on, then those that are appended, each once, in order, and
+//! only when it is durable.
 //!
-//! The [writing process knows](durable) what is durable and wakes its followers itself. Any other process is woken by
-//! inotify ([`watch`]) and syncs what it reads before it yields it. One [segment](live_segment) after another is read; the
-//! [journal] finds the next one. Never writes, never locks.
+//! In the writing process, the writer's [watermark](durability) says which records are durable, and the writer wakes
+//! the followers. In any other process, inotify ([`watch`]) wakes a follower, which syncs what it reads before it
+//! yields it. One [segment](live_segment) after another is read; [`journal`] finds the next one. Never writes, never
+//! locks.
 
+mod blocking;
 mod durability;
-mod follower;
+mod follow_loop;
 mod journal;
-mod lines;
 mod live_segment;
+mod segment_files;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -20,34 +22,34 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::follower::FollowTarget;
+pub(crate) use self::follow_loop::FollowTarget;
 pub use self::{
-    lines::{Follower, RawFollower, StopHandle},
+    blocking::{Follower, RawFollower, StopHandle},
     stream::FollowStream,
 };
 use crate::{Reader, Result};
 
 impl Reader {
-    /// Returns an iterator over the records from sequence number `seq` on, then each that any process appends, once it is
-    /// durable. It **blocks the calling thread** until there is a record; [`stop_handle`](Follower::stop_handle) ends it. 0
-    /// stands for the oldest record that exists; a number that is not assigned yet is waited for. The journal need not
-    /// exist yet, and the iterator never ends by itself: writers come and go.
+    /// Returns an iterator over the records from sequence number `seq` on, then each that any process appends, once it
+    /// is durable. It **blocks the calling thread** until there is a record; [`stop_handle`](Follower::stop_handle)
+    /// ends it. 0 means the oldest record that exists; a number that is not assigned yet is waited for. The journal
+    /// need not exist yet, and the iterator never ends by itself: another process may append at any time.
     ///
-    /// The directory is watched with inotify and polled once a second as well, because some file systems send no events;
-    /// where inotify is not available, ten times a second.
+    /// The directory is watched with inotify and polled once a second as well, because some file systems send no
+    /// events; where inotify is not available, ten times a second.
     ///
-    /// A record that was read may not be durable yet. It is then made durable here (`fdatasync` of the file that is read)
-    /// before it is yielded, so every later open of the journal finds it. This needs no more permissions than reading. Where
-    /// the disk is so full that the padding after the newest record cannot be written, that record, though acknowledged, is
-    /// yielded only once the next one is appended or the journal is closed. In journals without checksums
-    /// ([`checksums(false)`](crate::JournalOptions::checksums), and those of `ministore` 0.1.7) a record is a line that ends
-    /// in a line feed, and one that the writer truncates because the disk is full may have been yielded.
+    /// A record that was read may not be durable yet. It is then made durable here (`fdatasync` of the file that is
+    /// read) before it is yielded, so every later open of the journal finds it. This needs no more permissions than
+    /// reading. Where the disk is so full that the padding after the newest record cannot be written, that record,
+    /// though acknowledged, is yielded only once the next one is appended or the journal is closed. In journals without
+    /// checksums ([`checksums(false)`](crate::JournalOptions::checksums), and those of `ministore` 0.1.7) a record is a
+    /// line that ends in a line feed, and one that the writer truncates because the disk is full may have been yielded.
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::MiniStoreError::Io): no file descriptor is available to stop it by. The iterator yields the errors of
-    /// [`MiniStore::follow`](crate::MiniStore::follow), except for those of a failed store; and [`Io`](crate::MiniStoreError::Io) where a record
-    /// cannot be made durable.
+    /// [`Io`](crate::MiniStoreError::Io): no file descriptor is available for the stop signal. The iterator yields the
+    /// errors of [`MiniStore::follow`](crate::MiniStore::follow), except for those of a failed store; and
+    /// [`Io`](crate::MiniStoreError::Io) where a record cannot be made durable.
     pub fn follow<T: DeserializeOwned>(&self, seq: u64) -> Result<Follower<T>> {
         self.follow_raw(seq).map(Follower::new)
     }
@@ -68,15 +70,16 @@ impl Reader {
     ///
     /// As [`follow`](Self::follow).
     pub fn follow_raw(&self, seq: u64) -> Result<RawFollower> {
-        RawFollower::new(self.origin(seq))
+        RawFollower::new(self.follow_target(seq))
     }
 
-    /// As [`follow`](Self::follow), as a stream that needs no particular runtime: the files are read on a thread of its own.
+    /// As [`follow`](Self::follow), as a stream that needs no particular runtime: the files are read on a thread of its
+    /// own.
     pub fn follow_stream<T: DeserializeOwned>(&self, seq: u64) -> FollowStream<T> {
-        FollowStream::new(self.origin(seq))
+        FollowStream::new(self.follow_target(seq))
     }
 
-    fn origin(&self, seq: u64) -> FollowTarget {
-        FollowTarget::of_path(Arc::clone(self.disk()), self.path(), seq)
+    fn follow_target(&self, seq: u64) -> FollowTarget {
+        FollowTarget::of_path(Arc::clone(self.fs()), self.path(), seq)
     }
 }

@@ -1,4 +1,4 @@
-//! A followed journal, for async callers.
+//! The follower as a stream.
 
 use std::{
     fmt,
@@ -17,7 +17,7 @@ use super::{
         block_cursor::{BlockCursor, Record},
         read_ahead::ReadAhead,
     },
-    follower::{FollowLoop, FollowTarget},
+    follow_loop::{FollowLoop, FollowTarget},
     wakeup::StopSignal,
 };
 use crate::{MiniStoreError, Result};
@@ -25,79 +25,79 @@ use crate::{MiniStoreError, Result};
 /// The records of a journal from a sequence number on, then those that are appended, as a `futures::Stream`. See
 /// [`MiniStore::follow`](crate::MiniStore::follow) and [`Reader::follow_stream`](crate::Reader::follow_stream).
 ///
-/// Nothing is opened before the first poll; then the files are read on a thread of its own, which ends when the stream is
-/// dropped. At most a few blocks of records wait in memory, however slow the consumer is. After an error of a single record
-/// ([`Record`](MiniStoreError::Record)) it continues with the next one; any other error ends it.
+/// Nothing is opened before the first poll; then the files are read on a thread of its own, which ends when the stream
+/// is dropped. At most a few blocks of records wait in memory, however slow the consumer is. After an error of a single
+/// record ([`Record`](MiniStoreError::Record)) it continues with the next one; any other error ends it.
 #[must_use = "streams do nothing unless polled"]
 pub struct FollowStream<T> {
-    origin: FollowTarget,
-    /// Behind the last record that was handed out.
+    target: FollowTarget,
+    /// The sequence number after the last record that was yielded.
     next_seq: u64,
     block_cursor: BlockCursor,
-    state: State,
+    state: FollowStreamState,
     value: PhantomData<fn() -> T>,
 }
 
-enum State {
+enum FollowStreamState {
     Fresh,
-    Running(Running),
+    Running(FollowThread),
     Ended,
 }
 
-/// The thread that reads. Dropping this ends it, save in a fork.
-struct Running {
-    pump: ReadAhead,
+/// The thread that reads. Dropping this ends it, except in a fork.
+struct FollowThread {
+    read_ahead: ReadAhead,
     stop: Arc<StopSignal>,
 }
 
-impl Running {
-    fn start(origin: FollowTarget) -> Result<Self> {
-        let stop = origin.stop()?;
-        let stopping = Arc::clone(&stop);
-        let pump = ReadAhead::start(origin.path.clone(), move || FollowLoop::new(origin, stopping))?;
-        Ok(Self { pump, stop })
+impl FollowThread {
+    fn start(target: FollowTarget) -> Result<Self> {
+        let stop = target.new_stop_signal()?;
+        let thread_stop = Arc::clone(&stop);
+        let read_ahead = ReadAhead::start(target.path.clone(), move || FollowLoop::new(target, thread_stop))?;
+        Ok(Self { read_ahead, stop })
     }
 }
 
-impl Drop for Running {
+impl Drop for FollowThread {
     fn drop(&mut self) {
         self.stop.stop();
     }
 }
 
 impl<T> FollowStream<T> {
-    pub(crate) fn new(origin: FollowTarget) -> Self {
-        let next_seq = origin.from_seq;
+    pub(crate) fn new(target: FollowTarget) -> Self {
+        let next_seq = target.from_seq;
         Self {
-            origin,
+            target,
             next_seq,
             block_cursor: BlockCursor::default(),
-            state: State::Fresh,
+            state: FollowStreamState::Fresh,
             value: PhantomData,
         }
     }
 
     fn poll_block(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<BlockCursor>>> {
-        if let State::Fresh = self.state {
-            match Running::start(self.origin.clone()) {
-                Ok(running) => self.state = State::Running(running),
+        if let FollowStreamState::Fresh = self.state {
+            match FollowThread::start(self.target.clone()) {
+                Ok(thread) => self.state = FollowStreamState::Running(thread),
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
         }
         match &mut self.state {
-            State::Running(running) => running.pump.poll_next(context),
-            State::Fresh | State::Ended => Poll::Ready(None),
+            FollowStreamState::Running(thread) => thread.read_ahead.poll_next(context),
+            FollowStreamState::Fresh | FollowStreamState::Ended => Poll::Ready(None),
         }
     }
 
     fn end(&mut self) {
-        (self.state, self.block_cursor) = (State::Ended, BlockCursor::default());
+        (self.state, self.block_cursor) = (FollowStreamState::Ended, BlockCursor::default());
     }
 }
 
 impl<T: DeserializeOwned> FollowStream<T> {
-    /// The next record of the block, if there is one. A file that was replaced is read anew: what was handed out before is
-    /// passed over.
+    /// Returns the next record of the block. A file that was replaced is read again from its start: records that were
+    /// yielded before are skipped.
     fn next_of_block(&mut self) -> Option<Result<Record<T>>> {
         let next_seq = self.next_seq;
         let record = self.block_cursor.next(next_seq)?;
@@ -140,8 +140,8 @@ impl<T: DeserializeOwned> Stream for FollowStream<T> {
 impl<T> fmt::Debug for FollowStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FollowStream")
-            .field("path", &self.origin.path)
-            .field("from_seq", &self.origin.from_seq)
+            .field("path", &self.target.path)
+            .field("from_seq", &self.target.from_seq)
             .finish_non_exhaustive()
     }
 }

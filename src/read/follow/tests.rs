@@ -1,5 +1,4 @@
-//! Following, looked at from inside: on a disk that crashes, runs full and fails, with a look between any two operations
-//! of the writer.
+//! Tests of followers on disks that crash, run full and fail. Some poll between any two operations of the writer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
@@ -20,48 +19,48 @@ use super::{
 };
 use crate::{Result, format::scan::Block, io::FileSystem};
 
-/// A follower without a thread: it looks when it is told to.
+/// A follower without a thread, which reads when the test polls it.
 #[derive(Debug)]
-struct Eye {
+struct PolledFollower {
     journal: JournalFollower,
-    durable: Durability,
+    durability: Durability,
     from_seq: u64,
-    /// What it has handed out.
-    seen: Vec<(u64, u64)>,
+    /// The sequence numbers and values that it yielded.
+    yielded: Vec<(u64, u64)>,
 }
 
-struct Look<'a>(&'a mut JournalFollower, &'a Durability);
+struct PolledBlocks<'a>(&'a mut JournalFollower, &'a Durability);
 
-impl BlockSource for Look<'_> {
+impl BlockSource for PolledBlocks<'_> {
     fn fill(&mut self, block: &mut Block) -> Result<Option<RecordPosition>> {
         self.0.fill(block, self.1)
     }
 }
 
-impl Eye {
-    /// Of another process: it makes durable itself what it hands out.
-    fn new(disk: Arc<dyn FileSystem>, path: &Path, from_seq: u64) -> Self {
+impl PolledFollower {
+    /// Creates a follower as in another process: it syncs what it reads.
+    fn new(fs: Arc<dyn FileSystem>, path: &Path, from_seq: u64) -> Self {
         let dir = path.parent().unwrap().to_path_buf();
-        let journal = JournalFollower::new(Arc::clone(&disk), path, from_seq);
-        Self { journal, durable: Durability::SyncOnRead { disk, dir }, from_seq, seen: Vec::new() }
+        let journal = JournalFollower::new(Arc::clone(&fs), path, from_seq);
+        Self { journal, durability: Durability::SyncOnRead { fs, dir }, from_seq, yielded: Vec::new() }
     }
 
-    /// Takes all that there is.
+    /// Yields every durable record that exists.
     fn poll_now(&mut self) -> Result<()> {
-        self.journal.names_changed();
+        self.journal.set_names_changed();
         loop {
             let mut block_cursor = BlockCursor::default();
-            if !block_cursor.next_block(&mut Look(&mut self.journal, &self.durable))? {
+            if !block_cursor.next_block(&mut PolledBlocks(&mut self.journal, &self.durability))? {
                 return Ok(());
             }
             while let Some(record) = block_cursor.next::<u64>(self.from_seq) {
                 let record = record?;
-                self.seen.push((record.seq, record.value));
+                self.yielded.push((record.seq, record.value));
             }
         }
     }
 
     fn values(&self) -> Vec<u64> {
-        self.seen.iter().map(|(_, value)| *value).collect()
+        self.yielded.iter().map(|(_, value)| *value).collect()
     }
 }

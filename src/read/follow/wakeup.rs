@@ -1,4 +1,4 @@
-//! When to look again: told by the writer in its own process, by the kernel in any other.
+//! Wakes a follower: the writer does in its own process, inotify in any other.
 
 use std::{
     future::{Future, poll_fn},
@@ -24,43 +24,44 @@ use crate::{
     sync::{AtomicBool, Mutex, Ordering, PoisonError, block_on},
 };
 
-/// Ends a follower that may be waiting.
+/// Stops a follower, which may be waiting.
 #[derive(Debug)]
 pub(super) struct StopSignal {
-    /// Whose the rest is.
-    process: ForkGuard,
+    /// The process that waits. A forked child must not wake it.
+    fork_guard: ForkGuard,
     stopped: AtomicBool,
-    /// Of a thread that waits for the writer.
-    waiting: Mutex<Option<Waker>>,
-    /// Wakes a thread that waits for the kernel.
+    /// The waker of the thread that waits for the writer.
+    waker: Mutex<Option<Waker>>,
+    /// Wakes the thread that waits for inotify.
     event: Option<OwnedFd>,
 }
 
 impl StopSignal {
-    /// For a follower that waits for the writer.
+    /// Creates the signal of a follower that waits for the writer.
     pub(super) fn new() -> Result<Self> {
-        let process = ForkGuard::current()?;
-        Ok(Self { process, stopped: AtomicBool::new(false), waiting: Mutex::new(None), event: None })
+        let fork_guard = ForkGuard::current()?;
+        Ok(Self { fork_guard, stopped: AtomicBool::new(false), waker: Mutex::new(None), event: None })
     }
 
-    /// For a follower that waits for the kernel.
+    /// Creates the signal of a follower that waits for inotify.
     pub(super) fn with_event() -> Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|errno| MiniStoreError::Io { source: errno.into() })?;
         Ok(Self { event: Some(event), ..Self::new()? })
     }
 
-    /// In a fork nothing but the fork's copy is stopped: who waits is another process's, and so is the event.
+    /// Stops the follower. In a forked child it stops only the child's copy: the waiting thread and the eventfd belong
+    /// to the parent.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        if self.process.in_forked_child() {
+        if self.fork_guard.in_forked_child() {
             return;
         }
-        if let Some(waker) = self.waiting().take() {
+        if let Some(waker) = self.lock_waker().take() {
             catch_caller_panic(|| waker.wake());
         }
         if let Some(event) = &self.event {
-            // It fails only where it is full of earlier ones.
+            // The write fails only if the counter is full, and then the event is set already.
             let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
         }
     }
@@ -69,10 +70,10 @@ impl StopSignal {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    /// Refuses to go on, in a fork, with what another process has opened.
+    /// Fails in a forked child: the follower's descriptors belong to the parent.
     pub(super) fn check_fork(&self, path: &Path) -> Result<()> {
-        if self.process.in_forked_child() {
-            return Err(MiniStoreError::Forked { path: path.to_path_buf(), pid: self.process.id });
+        if self.fork_guard.in_forked_child() {
+            return Err(MiniStoreError::Forked { path: path.to_path_buf(), pid: self.fork_guard.id });
         }
         Ok(())
     }
@@ -83,43 +84,44 @@ impl StopSignal {
 
     fn register(&self, waker: &Waker) {
         let waker = waker.clone();
-        let left_before = self.waiting().replace(waker);
-        drop(left_before);
+        // Dropped after the lock is released: dropping a waker may run foreign code.
+        let previous = self.lock_waker().replace(waker);
+        drop(previous);
     }
 
-    fn waiting(&self) -> crate::sync::MutexGuard<'_, Option<Waker>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_waker(&self) -> crate::sync::MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Who says that there is more.
+/// Reports that there may be more records.
 #[derive(Debug)]
 pub(super) enum WakeupSource {
     /// The store that writes the journal.
     Store(Arc<StoreStatus>),
-    /// The directory.
+    /// Events of the journal's directory.
     DirWatch(DirWatch),
 }
 
-/// What waiting came to.
+/// The reason that a wait ended.
 #[derive(Debug)]
 pub(super) enum Wakeup {
-    /// There may be more.
+    /// There may be more records.
     Changed { names_changed: bool },
-    /// There will be no more.
+    /// The follower was stopped, or the store was closed.
     Closed,
 }
 
 impl WakeupSource {
-    /// What may be handed out now.
-    pub(super) fn durable(&self) -> Durability {
+    /// Returns how to ensure that the records read now are durable.
+    pub(super) fn durability(&self) -> Durability {
         match self {
             Self::Store(status) => Durability::Watermark(status.durable_seq()),
-            Self::DirWatch(watch) => watch.durable(),
+            Self::DirWatch(watch) => watch.durability(),
         }
     }
 
-    /// Takes in what is known already, before a look.
+    /// Reads the events that are pending, without waiting.
     pub(super) fn drain_events(&mut self) -> FsEvent {
         match self {
             Self::Store(_) => FsEvent::None,
@@ -133,7 +135,7 @@ impl WakeupSource {
             Self::Store(status) => wait_for_writer(status, next_seq, stop),
             Self::DirWatch(watch) => Ok(match watch.wait(stop)? {
                 _ if stop.is_set() => Wakeup::Closed,
-                seen => Wakeup::Changed { names_changed: seen == FsEvent::DirEntries },
+                event => Wakeup::Changed { names_changed: event == FsEvent::DirEntries },
             }),
         }
     }
@@ -141,14 +143,14 @@ impl WakeupSource {
 
 fn wait_for_writer(status: &Arc<StoreStatus>, next_seq: u64, stop: &StopSignal) -> Result<Wakeup> {
     let mut durable = WaitDurable::new(Arc::clone(status), next_seq);
-    let waited = block_on(poll_fn(|context| {
+    let outcome = block_on(poll_fn(|context| {
         stop.register(context.waker());
         if stop.is_set() {
             return Poll::Ready(None);
         }
         Pin::new(&mut durable).poll(context).map(Some)
     }));
-    match waited {
+    match outcome {
         None | Some(Err(MiniStoreError::Closed)) => Ok(Wakeup::Closed),
         Some(Ok(())) => Ok(Wakeup::Changed { names_changed: true }),
         Some(Err(error)) => Err(error),

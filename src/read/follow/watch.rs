@@ -1,5 +1,5 @@
-//! Waiting for a journal that another process writes, or this one by another handle: the kernel tells when something
-//! happens to one of its files (inotify). Where it does not, or will not, they are looked at from time to time.
+//! Waits for changes of a journal that another process writes, or this process through another handle: inotify reports
+//! changes of its files. Where inotify reports nothing or is not available, the files are polled.
 
 use std::{
     ffi::{CStr, OsString},
@@ -19,44 +19,44 @@ use rustix::{
 use super::{durability::Durability, wakeup::StopSignal};
 use crate::{MiniStoreError, Result, io::FileSystem, journal::file_names::FileNames};
 
-/// The files are looked at so often all the same: some file systems tell nothing of what others do to them, and some
-/// kernels nothing of what io_uring does.
+/// The files are polled at this interval although inotify watches them: some file systems send no events for the
+/// changes of other hosts, and some kernels none for io_uring.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same where the kernel does not watch.
+/// The polling interval where inotify is not available.
 const POLL_INTERVAL_NO_INOTIFY: Duration = Duration::from_millis(100);
 
-/// Room for some hundreds of events.
+/// The size of the event buffer, in bytes: enough for hundreds of events.
 const EVENT_BYTES: usize = 16 << 10;
 
-/// A directory that is watched.
+/// Watches the directory of a journal.
 #[derive(Debug)]
 pub(super) struct DirWatch {
-    disk: Arc<dyn FileSystem>,
+    fs: Arc<dyn FileSystem>,
     path: PathBuf,
-    /// Where the journal is, once there is a directory.
+    /// The directory that contains the journal. It need not exist yet.
     dir: PathBuf,
     base: OsString,
     inotify: Option<OwnedFd>,
     watching: bool,
-    /// It was said that the kernel does not watch.
+    /// The warning that inotify is not available was logged.
     warned: bool,
 }
 
-/// What happened to the journal's files.
+/// A change of the journal's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FsEvent {
     None,
-    /// One of them was written to.
+    /// A file was written to.
     Data,
-    /// Some may have got other names, or it is not known what happened.
+    /// Directory entries may have changed, or events were lost.
     DirEntries,
 }
 
 impl DirWatch {
-    pub(super) fn new(disk: Arc<dyn FileSystem>, path: &Path) -> Result<Self> {
+    pub(super) fn new(fs: Arc<dyn FileSystem>, path: &Path) -> Result<Self> {
         let mut watch = Self {
-            disk,
+            fs,
             path: path.to_path_buf(),
             dir: PathBuf::new(),
             base: OsString::new(),
@@ -68,19 +68,20 @@ impl DirWatch {
         Ok(watch)
     }
 
-    /// Whoever reads here makes durable itself what it hands out.
-    pub(super) fn durable(&self) -> Durability {
-        Durability::SyncOnRead { disk: Arc::clone(&self.disk), dir: self.dir.clone() }
+    /// Returns [`Durability::SyncOnRead`]: the writer may be another process, whose watermark is not known here.
+    pub(super) fn durability(&self) -> Durability {
+        Durability::SyncOnRead { fs: Arc::clone(&self.fs), dir: self.dir.clone() }
     }
 
-    /// Begins to watch, if it can be done by now.
+    /// Starts to watch the directory. Without inotify, or where the directory does not exist yet, the files are polled
+    /// and [`wait`](Self::wait) tries again.
     fn begin(&mut self) -> Result<()> {
-        let names = FileNames::resolve(&*self.disk, &self.path)?;
+        let names = FileNames::resolve(&*self.fs, &self.path)?;
         self.dir = names.dir().to_path_buf();
         self.base = names.active().file_name().unwrap_or_default().to_os_string();
         match self.add_watch() {
             Ok(()) => self.watching = true,
-            // The directory will be there some time.
+            // A writer may create the directory later.
             Err(Errno::NOENT) => {}
             Err(errno) if !self.warned => {
                 self.warned = true;
@@ -94,7 +95,7 @@ impl DirWatch {
 
     fn add_watch(&mut self) -> std::result::Result<(), Errno> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        let what = WatchFlags::MODIFY
+        let flags = WatchFlags::MODIFY
             | WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::MOVED_FROM
@@ -102,17 +103,17 @@ impl DirWatch {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
-        inotify::add_watch(&inotify, &self.dir, what)?;
+        inotify::add_watch(&inotify, &self.dir, flags)?;
         self.inotify = Some(inotify);
         Ok(())
     }
 
-    /// Takes in what happened so far.
+    /// Reads the pending events, without waiting; returns the most significant one.
     pub(super) fn drain(&mut self) -> FsEvent {
         let Some(inotify) = &self.inotify else { return FsEvent::None };
-        let mut room = [MaybeUninit::<u8>::uninit(); EVENT_BYTES];
-        let mut events = inotify::Reader::new(inotify, &mut room);
-        let mut seen = FsEvent::None;
+        let mut buffer = [MaybeUninit::<u8>::uninit(); EVENT_BYTES];
+        let mut events = inotify::Reader::new(inotify, &mut buffer);
+        let mut change = FsEvent::None;
         let mut lost = false;
         loop {
             match events.next() {
@@ -123,7 +124,7 @@ impl DirWatch {
                             | ReadFlags::MOVE_SELF
                             | ReadFlags::UNMOUNT,
                     );
-                    seen = seen.max(self.meaning(event.events(), event.file_name()));
+                    change = change.max(self.classify(event.events(), event.file_name()));
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
@@ -137,50 +138,50 @@ impl DirWatch {
             (self.inotify, self.watching) = (None, false);
             return FsEvent::DirEntries;
         }
-        seen
+        change
     }
 
-    fn meaning(&self, what: ReadFlags, name: Option<&CStr>) -> FsEvent {
+    fn classify(&self, flags: ReadFlags, name: Option<&CStr>) -> FsEvent {
         let Some(name) = name else { return FsEvent::DirEntries };
         if !name.to_bytes().starts_with(self.base.as_bytes()) {
             FsEvent::None
-        } else if what.contains(ReadFlags::MODIFY) {
+        } else if flags.contains(ReadFlags::MODIFY) {
             FsEvent::Data
         } else {
             FsEvent::DirEntries
         }
     }
 
-    /// Waits until something happens to the journal's files, or to `stop`.
+    /// Waits until the journal's files change, `stop` is set, or the polling interval has passed.
     pub(super) fn wait(&mut self, stop: &StopSignal) -> Result<FsEvent> {
         if !self.watching {
             self.begin()?;
             if self.watching {
-                // What happened before is not told.
+                // Changes before the watch was added have no events.
                 return Ok(FsEvent::DirEntries);
             }
         }
-        let every = if self.watching { POLL_INTERVAL } else { POLL_INTERVAL_NO_INOTIFY };
+        let interval = if self.watching { POLL_INTERVAL } else { POLL_INTERVAL_NO_INOTIFY };
         loop {
-            if !self.await_event(stop, every)? || stop.is_set() {
+            if !self.await_event(stop, interval)? || stop.is_set() {
                 return Ok(FsEvent::DirEntries);
             }
-            let seen = self.drain();
-            if seen > FsEvent::None {
-                return Ok(seen);
+            let change = self.drain();
+            if change > FsEvent::None {
+                return Ok(change);
             }
         }
     }
 
-    /// `false` where nothing came for so long.
-    fn await_event(&self, stop: &StopSignal, for_so_long: Duration) -> Result<bool> {
+    /// Waits for an event; returns `false` if there was none within `timeout`.
+    fn await_event(&self, stop: &StopSignal, timeout: Duration) -> Result<bool> {
         let fds = [self.inotify.as_ref(), stop.event()];
         let mut fds: Vec<_> = fds.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        let limit = Timespec {
-            tv_sec: i64::try_from(for_so_long.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: for_so_long.subsec_nanos().into(),
+        let timeout = Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
         };
-        match poll(&mut fds, Some(&limit)) {
+        match poll(&mut fds, Some(&timeout)) {
             Ok(count) => Ok(count > 0),
             Err(Errno::INTR) => Ok(true),
             Err(errno) => Err(MiniStoreError::file(&self.path, "wait for")(errno.into())),

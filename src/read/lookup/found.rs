@@ -1,4 +1,4 @@
-//! One record that was looked up.
+//! A single record that was looked up.
 
 use std::{path::Path, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
     read::{block_cursor::Record, raw_records::RawRecord},
 };
 
-/// One record, not parsed yet.
+/// An owned record that was not deserialized yet.
 #[derive(Debug)]
 pub(crate) struct FoundRecord {
     seq: u64,
@@ -20,8 +20,8 @@ pub(crate) struct FoundRecord {
 }
 
 impl FoundRecord {
-    pub(in crate::read) fn of(line: &RawRecord<'_>) -> Self {
-        let &RawRecord { seq, json, segment, offset, line } = line;
+    pub(in crate::read) fn of(record: &RawRecord<'_>) -> Self {
+        let &RawRecord { seq, json, segment, offset, line } = record;
         Self { seq, json: json.to_vec(), segment: segment.into(), offset, line }
     }
 

@@ -1,8 +1,8 @@
 //! Single records and short ranges, by sequence number, without reading the journal from its start.
 //!
-//! Owns an index in memory, which grows as the journal is read and is made anew by every reader: of each segment, some
-//! places where groups begin. Nothing is handed out that does not verify from such a place on. Never writes, never locks
-//! a file, and keeps none open.
+//! Owns an index in memory, which grows as the journal is read and is built again by every reader: for each segment,
+//! the start positions of some groups. Every record that is returned was verified from such a position on. Never
+//! writes, never locks a file, and keeps none open.
 
 mod found;
 mod index;
@@ -37,15 +37,16 @@ pub(in crate::read) use index::{IndexRecorder, seek};
 pub use range::RecordRange;
 pub(crate) use read_pool::ReadPool;
 
-/// Reads the journal at a path: all records, single ones and ranges by sequence number, and those that are appended later.
+/// Reads the journal at a path: all records, single ones and ranges by sequence number, and those that are appended
+/// later.
 ///
-/// The journal need not be open for writing, and may be, in this process or another; a record that was acknowledged before
-/// a call is found by it. Readers take no lock and keep no file open between two calls.
+/// The journal need not be open for writing, and may be, in this process or another; a record that was acknowledged
+/// before a call is found by it. Readers take no lock and keep no file open between two calls.
 ///
 /// **Its methods and iterators block the calling thread**, except for those that return a stream
 /// ([`records_stream`](Self::records_stream), [`range_stream`](Self::range_stream),
-/// [`follow_stream`](Self::follow_stream)) and [`replay_parallel`](Self::replay_parallel), which is `async`: they read on
-/// threads of their own and need no particular runtime.
+/// [`follow_stream`](Self::follow_stream)) and [`replay_parallel`](Self::replay_parallel), which is `async`: they read
+/// on threads of their own and need no particular runtime.
 ///
 /// ```
 /// # fn main() -> ministore_uring::Result<()> {
@@ -73,26 +74,27 @@ pub(crate) use read_pool::ReadPool;
 ///
 /// # Memory
 ///
-/// To find a record, a reader reads the headers of a few segments and, once, the segment that holds it. It then remembers
-/// a position of 24 bytes for every 32 KiB of a segment it has read, 768 KiB for a GiB, and for 10 GiB at most: beyond that
-/// it forgets the positions of the segment that was not read for longest. [`index_bytes`](Self::index_bytes) returns the
-/// size. It also holds the commit group that is being read, up to some MiB of it, and the names of the segments.
+/// To find a record, a reader reads the headers of a few segments and, once, the segment that holds it. It then
+/// remembers a position of 24 bytes for every 32 KiB of a segment it has read, 768 KiB for a GiB, and for 10 GiB at
+/// most: beyond that it forgets the positions of the segment that was not read for longest.
+/// [`index_bytes`](Self::index_bytes) returns the size. It also holds the commit group that is being read, up to some
+/// MiB of it, and the names of the segments.
 #[derive(Debug, Clone)]
 pub struct Reader {
     index: Arc<Index>,
 }
 
 impl Reader {
-    /// Returns a reader of the journal at `path`. Files are opened when records are read. A journal that does not exist has
-    /// no records yet.
+    /// Returns a reader of the journal at `path`. Files are opened when records are read. A journal that does not exist
+    /// has no records yet.
     ///
     /// # Errors
     ///
     /// * [`PathIsNotFile`](crate::MiniStoreError::PathIsNotFile): the path names a directory or a device.
     /// * [`Io`](crate::MiniStoreError::Io): the path could not be examined.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let (disk, path) = (os_file_system(), path.as_ref());
-        match disk.kind(path) {
+        let (fs, path) = (os_file_system(), path.as_ref());
+        match fs.kind(path) {
             Ok(FileKind::File) => {}
             Ok(FileKind::Directory | FileKind::Other) => {
                 return Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() });
@@ -100,15 +102,15 @@ impl Reader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(MiniStoreError::file(path, "open")(error)),
         }
-        Ok(Self::new(disk, path))
+        Ok(Self::new(fs, path))
     }
 
-    pub(crate) fn new(disk: Arc<dyn FileSystem>, path: &Path) -> Self {
-        Self { index: Arc::new(Index::new(disk, path.to_path_buf())) }
+    pub(crate) fn new(fs: Arc<dyn FileSystem>, path: &Path) -> Self {
+        Self { index: Arc::new(Index::new(fs, path.to_path_buf())) }
     }
 
-    /// Returns all records of the journal with their sequence numbers, oldest first, over all segments, in bounded memory.
-    /// Starts with the oldest record that exists.
+    /// Returns all records of the journal with their sequence numbers, oldest first, over all segments, in bounded
+    /// memory. Starts with the oldest record that exists.
     ///
     /// # Errors
     ///
@@ -118,26 +120,27 @@ impl Reader {
     ///   Every other error ends it.
     /// * [`MissingInitialState`](crate::MiniStoreError::MissingInitialState): a file is not a journal.
     /// * [`Corrupt`](crate::MiniStoreError::Corrupt): acknowledged data is damaged, or a segment is missing.
-    /// * [`Io`](crate::MiniStoreError::Io): a file could not be read; of kind `NotFound`, with the segment's name, where
-    ///   retention deleted it while it was being read.
+    /// * [`Io`](crate::MiniStoreError::Io): a file could not be read; of kind `NotFound`, with the segment's name,
+    ///   where retention deleted it while it was being read.
     pub fn records<T: DeserializeOwned>(&self) -> Records<T> {
         self.records_from(0)
     }
 
-    /// As [`records`](Self::records), from sequence number `seq` on. Segments that hold only older records are not read.
+    /// As [`records`](Self::records), from sequence number `seq` on. Segments that hold only older records are not
+    /// read.
     pub fn records_from<T: DeserializeOwned>(&self, seq: u64) -> Records<T> {
-        Records::new(Arc::clone(self.index.disk()), self.index.path(), seq)
+        Records::new(Arc::clone(self.index.fs()), self.index.path(), seq)
     }
 
-    /// As [`records_from`](Self::records_from), as a stream that needs no particular runtime: the files are read on a thread
-    /// of its own.
+    /// As [`records_from`](Self::records_from), as a stream that needs no particular runtime: the files are read on a
+    /// thread of its own.
     pub fn records_stream<T>(&self, seq: u64) -> RecordStream<T> {
-        let (disk, path) = (Arc::clone(self.index.disk()), self.index.path().to_path_buf());
-        RecordStream::of(ReadPlan::Journal { disk, path, from_seq: seq })
+        let (fs, path) = (Arc::clone(self.index.fs()), self.index.path().to_path_buf());
+        RecordStream::of(ReadPlan::Journal { fs, path, from_seq: seq })
     }
 
-    /// As [`records`](Self::records), without parsing: each record is lent as the bytes that were appended. For copying,
-    /// counting, or parsing without a copy:
+    /// As [`records`](Self::records), without parsing: each record is lent as the bytes that were appended. For
+    /// copying, counting, or parsing without a copy:
     ///
     /// ```
     /// # fn main() -> ministore_uring::Result<()> {
@@ -167,14 +170,14 @@ impl Reader {
         self.raw_records_from(0)
     }
 
-    /// As [`raw_records`](Self::raw_records), from sequence number `seq` on. Segments that hold only older records are not
-    /// read.
+    /// As [`raw_records`](Self::raw_records), from sequence number `seq` on. Segments that hold only older records are
+    /// not read.
     pub fn raw_records_from(&self, seq: u64) -> RawRecords {
-        RawRecords::new(Arc::clone(self.index.disk()), self.index.path(), seq)
+        RawRecords::new(Arc::clone(self.index.fs()), self.index.path(), seq)
     }
 
-    /// Returns all records of the journal, deserialized concurrently on up to eight threads: the same result and the same
-    /// errors as [`MiniStore::replay`](crate::MiniStore::replay), without blocking the calling thread.
+    /// Returns all records of the journal, deserialized concurrently on up to eight threads: the same result and the
+    /// same errors as [`MiniStore::replay`](crate::MiniStore::replay), without blocking the calling thread.
     ///
     /// # Errors
     ///
@@ -187,8 +190,8 @@ impl Reader {
     where
         R: DeserializeOwned + Send + 'static,
     {
-        let (disk, path) = (Arc::clone(self.index.disk()), self.index.path().to_path_buf());
-        replay_parallel_on(disk, path, parallel::default_threads()).await
+        let (fs, path) = (Arc::clone(self.index.fs()), self.index.path().to_path_buf());
+        replay_parallel_on(fs, path, parallel::default_threads()).await
     }
 
     /// Returns the record with sequence number `seq`; `None` where the journal ends before it, and for 0.
@@ -208,33 +211,34 @@ impl Reader {
         self.find(seq)?.map(|found| found.parse()).transpose()
     }
 
-    /// Returns the records with these sequence numbers, as far as they exist, in bounded memory, from both ends. A range
-    /// without a start (`..b`) begins with the oldest record that exists.
+    /// Returns the records with these sequence numbers, as far as they exist, in bounded memory, from both ends. A
+    /// range without a start (`..b`) begins with the oldest record that exists.
     ///
     /// # Errors
     ///
     /// The iterator yields those of [`get`](Self::get); [`Trimmed`](crate::MiniStoreError::Trimmed) where retention
-    /// deleted the first of them, before or while they are read. After [`Record`](crate::MiniStoreError::Record) it continues
-    /// with the next record; any other error ends it.
+    /// deleted the first of them, before or while they are read. After [`Record`](crate::MiniStoreError::Record) it
+    /// continues with the next record; any other error ends it.
     pub fn range<T: DeserializeOwned>(&self, seqs: impl RangeBounds<u64>) -> RecordRange<T> {
         RecordRange::new(self.clone(), seq_range(&seqs))
     }
 
-    /// As [`range`](Self::range), as a stream that needs no particular runtime: the files are read on a thread of its own.
+    /// As [`range`](Self::range), as a stream that needs no particular runtime: the files are read on a thread of its
+    /// own.
     pub fn range_stream<T>(&self, seqs: impl RangeBounds<u64>) -> RecordStream<T> {
-        RecordStream::of(self.source(seq_range(&seqs)))
+        RecordStream::of(self.read_plan(seq_range(&seqs)))
     }
 
-    /// Returns the number of the oldest record that exists; that of the next one where there is none, and 1 where there is
-    /// no journal.
+    /// Returns the number of the oldest record that exists; that of the next one where there is none, and 1 where there
+    /// is no journal.
     ///
     /// # Errors
     ///
     /// As [`records`](Self::records) has them for the oldest segment.
     pub fn first_seq(&self) -> Result<u64> {
-        let disk = Arc::clone(self.index.disk());
-        let mut journal_reader = JournalReader::of_journal(disk, self.index.path(), 0)?;
-        match journal_reader.begin()? {
+        let fs = Arc::clone(self.index.fs());
+        let mut journal_reader = JournalReader::of_journal(fs, self.index.path(), 0)?;
+        match journal_reader.open_first()? {
             Some((_, first)) => Ok(first),
             None => Ok(self.last_seq()? + 1),
         }
@@ -271,8 +275,8 @@ impl Reader {
         &self.index
     }
 
-    pub(crate) fn disk(&self) -> &Arc<dyn FileSystem> {
-        self.index.disk()
+    pub(crate) fn fs(&self) -> &Arc<dyn FileSystem> {
+        self.index.fs()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -283,15 +287,15 @@ impl Reader {
         if seq == 0 { Ok(None) } else { self.index.find(seq) }
     }
 
-    pub(crate) fn source(&self, wanted: Range<u64>) -> ReadPlan {
+    pub(crate) fn read_plan(&self, wanted: Range<u64>) -> ReadPlan {
         ReadPlan::Range { index: Arc::clone(&self.index), wanted }
     }
 }
 
-/// The numbers in a range; one that is open to the left begins with 0.
+/// Converts a range of sequence numbers; one without a start starts at 0.
 pub(crate) fn seq_range(seqs: &impl RangeBounds<u64>) -> Range<u64> {
     let start = match seqs.start_bound() {
-        // No record has number 0, so that none can be missed before 1.
+        // No record has sequence number 0, so none before 1 can be missing.
         Bound::Included(&seq) => seq.max(1),
         Bound::Excluded(&seq) => seq.saturating_add(1),
         Bound::Unbounded => 0,

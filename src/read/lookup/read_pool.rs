@@ -1,4 +1,4 @@
-//! Threads that read files for async callers: started when they are needed, parked when they are not, ended with the
+//! Threads that read files for async callers. They are started on demand, park when they are idle, and end with the
 //! last handle of the store.
 
 use std::{collections::VecDeque, fmt, io, sync::Arc};
@@ -9,27 +9,27 @@ use crate::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError, thread},
 };
 
-/// So many files are read at a time: as many as keep a disk busy.
+/// The maximum number of threads: as many concurrent reads as keep a disk busy.
 const THREADS_MAX: usize = 8;
 
-type Job = Box<dyn FnOnce() + Send>;
+type ReadJob = Box<dyn FnOnce() + Send>;
 
-/// Dropping it ends the threads, once they have done what was asked for.
+/// A pool of reader threads. Dropping it ends the threads after the queued jobs.
 #[derive(Debug)]
 pub(crate) struct ReadPool {
-    pool: Arc<Pool>,
-    process: ForkGuard,
+    inner: Arc<PoolInner>,
+    fork_guard: ForkGuard,
 }
 
 #[derive(Debug, Default)]
-struct Pool {
-    state: Mutex<State>,
+struct PoolInner {
+    state: Mutex<PoolState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    jobs: VecDeque<Job>,
+struct PoolState {
+    jobs: VecDeque<ReadJob>,
     threads: usize,
     /// Threads that wait for a job.
     idle: usize,
@@ -37,24 +37,24 @@ struct State {
 }
 
 impl ReadPool {
-    pub(crate) fn new(process: ForkGuard) -> Self {
-        Self { pool: Arc::default(), process }
+    pub(crate) fn new(fork_guard: ForkGuard) -> Self {
+        Self { inner: Arc::default(), fork_guard }
     }
 
-    /// Whether this process is a fork of the one that has them.
+    /// Returns whether this process is a fork of the one that has the threads.
     pub(crate) fn in_forked_child(&self) -> bool {
-        self.process.in_forked_child()
+        self.fork_guard.in_forked_child()
     }
 
-    /// Does it on one of the threads. Not to be called in a fork.
+    /// Queues a job for one of the threads. Must not be called in a fork.
     ///
     /// # Errors
     ///
     /// There is no thread, and none can be started.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let mut state = self.pool.lock();
+        let mut state = self.inner.lock();
         if state.jobs.len() >= state.idle && state.threads < THREADS_MAX {
-            match start(&self.pool) {
+            match start_thread(&self.inner) {
                 Ok(()) => state.threads += 1,
                 Err(error) if state.threads == 0 => return Err(error),
                 Err(_) => {}
@@ -62,32 +62,32 @@ impl ReadPool {
         }
         state.jobs.push_back(Box::new(job));
         drop(state);
-        self.pool.changed.notify_one();
+        self.inner.changed.notify_one();
         Ok(())
     }
 }
 
 impl Drop for ReadPool {
     fn drop(&mut self) {
-        // A fork has none of the threads, and one of them may hold the lock.
+        // A forked child has none of the threads, and one of them may have held the lock at the fork.
         if !self.in_forked_child() {
-            self.pool.lock().ended = true;
-            self.pool.changed.notify_all();
+            self.inner.lock().ended = true;
+            self.inner.changed.notify_all();
         }
     }
 }
 
-impl Pool {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl PoolInner {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
+    fn run_jobs(&self) {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // It wakes a caller.
+                // The job wakes the caller's task, which runs caller-supplied code.
                 catch_caller_panic(job);
                 state = self.lock();
             } else if state.ended {
@@ -101,16 +101,16 @@ impl Pool {
     }
 }
 
-fn start(pool: &Arc<Pool>) -> io::Result<()> {
-    let pool = Arc::clone(pool);
-    thread::Builder::new().name("ministore-reader".into()).spawn(move || pool.work()).map(drop)
+fn start_thread(inner: &Arc<PoolInner>) -> io::Result<()> {
+    let inner = Arc::clone(inner);
+    thread::Builder::new().name("ministore-reader".into()).spawn(move || inner.run_jobs()).map(drop)
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for PoolState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { jobs, threads, idle, ended } = self;
         let jobs = jobs.len();
-        f.debug_struct("State")
+        f.debug_struct("PoolState")
             .field("jobs", &jobs)
             .field("threads", threads)
             .field("idle", idle)

@@ -1,38 +1,39 @@
-//! Where groups begin in the segments of a journal: some places of each, so that a record is found without reading its
-//! segment from the start. Bounded: the segment that was not read from for longest is forgotten first.
+//! The start positions of some groups of each segment, so that a record is found without reading its segment from the
+//! start. Bounded: the least recently used segment is evicted first.
 //!
-//! A place is only ever a hint. It comes with the seal before it, so that what is read from there is verified as if
-//! everything before it had been read.
+//! An index point is only a hint. It contains the seal before it, so the groups after it are verified as if everything
+//! before it had been read.
 
 use std::collections::HashMap;
 
 use crate::{format::ChainLink, format::scan::IndexPoint};
 
-/// A place is remembered where the last one is so many bytes away.
-pub(super) const EVERY_BYTES: u64 = if cfg!(test) { 200 } else { 32 << 10 };
+/// The minimum distance between two index points, in bytes.
+pub(super) const POINT_DISTANCE_BYTES: u64 = if cfg!(test) { 200 } else { 32 << 10 };
 
-/// What all places may take. It is enough for 10 GiB of groups smaller than [`EVERY_BYTES`]; larger ones need less.
+/// The maximum memory of all index points, in bytes. It is enough for 10 GiB of groups smaller than
+/// [`POINT_DISTANCE_BYTES`]; larger ones need less.
 pub(super) const BYTES_MAX: usize = 8 << 20;
 
-/// A group's place, and the number of its first record.
+/// The sequence number of a group's first record, and the group's position.
 type IndexEntry = (u64, IndexPoint);
 
-/// A segment is told by what its header says: it keeps that when it is archived.
+/// Identifies a segment by its header, which it keeps at a rotation.
 type SegmentKey = (u64, u32);
 
 #[derive(Debug)]
 pub(super) struct SparseIndex {
     points_max: usize,
     points: usize,
-    /// Moves on whenever a segment is used.
+    /// Advances whenever a segment is used.
     clock: u64,
     segments: HashMap<SegmentKey, SegmentIndex>,
 }
 
-/// Places in one segment, in the order of their numbers.
+/// The index points of one segment, by ascending sequence number.
 #[derive(Debug, Default)]
 struct SegmentIndex {
-    used: u64,
+    last_used: u64,
     points: Vec<IndexEntry>,
 }
 
@@ -46,64 +47,66 @@ impl SparseIndex {
         }
     }
 
-    /// The last place before record `seq`.
-    pub(super) fn before(&mut self, link: ChainLink, seq: u64) -> Option<IndexEntry> {
+    /// Returns the last index point whose group starts at or before record `seq`.
+    pub(super) fn point_before(&mut self, link: ChainLink, seq: u64) -> Option<IndexEntry> {
         self.clock += 1;
-        let route = self.segments.get_mut(&key(link))?;
-        route.used = self.clock;
-        let behind = route.points.partition_point(|&(first, _)| first <= seq);
-        route.points.get(behind.checked_sub(1)?).copied()
+        let segment = self.segments.get_mut(&key(link))?;
+        segment.last_used = self.clock;
+        let after = segment.points.partition_point(|&(first, _)| first <= seq);
+        segment.points.get(after.checked_sub(1)?).copied()
     }
 
-    /// Remembers a place, unless there is another nearby.
-    pub(super) fn note(&mut self, link: ChainLink, seq: u64, index_point: IndexPoint) {
+    /// Adds an index point, unless there is another one nearby.
+    pub(super) fn add(&mut self, link: ChainLink, seq: u64, index_point: IndexPoint) {
         self.clock += 1;
-        let route = self.segments.entry(key(link)).or_default();
-        route.used = self.clock;
-        let at = route.points.partition_point(|&(first, _)| first < seq);
-        let close = |&(_, other): &IndexEntry| other.offset.abs_diff(index_point.offset) < EVERY_BYTES;
-        let known = route.points.get(at).is_some_and(|point| point.0 == seq || close(point));
-        if known || at.checked_sub(1).is_some_and(|before| close(&route.points[before])) {
+        let segment = self.segments.entry(key(link)).or_default();
+        segment.last_used = self.clock;
+        let at = segment.points.partition_point(|&(first, _)| first < seq);
+        let close =
+            |&(_, other): &IndexEntry| other.offset.abs_diff(index_point.offset) < POINT_DISTANCE_BYTES;
+        let known = segment.points.get(at).is_some_and(|point| point.0 == seq || close(point));
+        if known || at.checked_sub(1).is_some_and(|before| close(&segment.points[before])) {
             return;
         }
-        route.points.insert(at, (seq, index_point));
+        segment.points.insert(at, (seq, index_point));
         self.points += 1;
         while self.points > self.points_max {
             self.evict(key(link));
         }
     }
 
-    /// What was remembered of this segment does not hold any more.
-    pub(super) fn forget(&mut self, link: ChainLink) {
-        self.drop_route(key(link));
+    /// Removes the index points of a segment, because they are wrong.
+    pub(super) fn remove_segment(&mut self, link: ChainLink) {
+        self.remove(key(link));
     }
 
-    /// Memory held, in bytes.
+    /// Returns the memory that the index takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let points: usize = self.segments.values().map(|route| route.points.capacity()).sum();
+        let points: usize = self.segments.values().map(|segment| segment.points.capacity()).sum();
         points * size_of::<IndexEntry>() + self.segments.capacity() * size_of::<(SegmentKey, SegmentIndex)>()
     }
 
-    /// Forgets the segment that was not used for longest; where there is only this one, every second place in it.
+    /// Removes the least recently used segment other than `in_use`; if there is none, every second index point of
+    /// `in_use`.
     fn evict(&mut self, in_use: SegmentKey) {
         let others = self.segments.iter().filter(|&(&other, _)| other != in_use);
-        match others.min_by_key(|(_, route)| route.used).map(|(&oldest, _)| oldest) {
-            Some(oldest) => self.drop_route(oldest),
+        match others.min_by_key(|(_, segment)| segment.last_used).map(|(&oldest, _)| oldest) {
+            Some(oldest) => self.remove(oldest),
             None => {
-                let Some(route) = self.segments.get_mut(&in_use) else { return };
+                let Some(segment) = self.segments.get_mut(&in_use) else { return };
                 let mut keep = false;
-                route.points.retain(|_| {
+                segment.points.retain(|_| {
                     keep = !keep;
                     keep
                 });
-                self.points = route.points.len();
+                self.points = segment.points.len();
             }
         }
     }
 
-    fn drop_route(&mut self, segment: SegmentKey) {
-        let dropped = self.segments.remove(&segment);
-        self.points -= dropped.map_or(0, |route| route.points.len());
+    fn remove(&mut self, key: SegmentKey) {
+        let dropped = self.segments.remove(&key);
+        self.points -= dropped.map_or(0, |segment| segment.points.len());
     }
 }
 
@@ -122,54 +125,54 @@ mod tests {
         IndexPoint { offset, seal: offset as u32 }
     }
 
-    fn points_of(bytes: u64) -> SparseIndex {
-        SparseIndex::new(bytes as usize * size_of::<IndexEntry>())
+    fn index_of_size(points: usize) -> SparseIndex {
+        SparseIndex::new(points * size_of::<IndexEntry>())
     }
 
     #[test]
-    fn the_last_place_before_a_record_is_found() {
-        let mut sparse_index = points_of(100);
+    fn last_point_before_record_is_found() {
+        let mut sparse_index = index_of_size(100);
         for number in 1..=9 {
-            sparse_index.note(FIRST, number * 10, at(number * EVERY_BYTES));
+            sparse_index.add(FIRST, number * 10, at(number * POINT_DISTANCE_BYTES));
         }
-        assert_eq!(sparse_index.before(FIRST, 9), None);
-        assert_eq!(sparse_index.before(FIRST, 10), Some((10, at(EVERY_BYTES))));
-        assert_eq!(sparse_index.before(FIRST, 39), Some((30, at(3 * EVERY_BYTES))));
-        assert_eq!(sparse_index.before(FIRST, u64::MAX), Some((90, at(9 * EVERY_BYTES))));
-        assert_eq!(sparse_index.before(SECOND, u64::MAX), None);
+        assert_eq!(sparse_index.point_before(FIRST, 9), None);
+        assert_eq!(sparse_index.point_before(FIRST, 10), Some((10, at(POINT_DISTANCE_BYTES))));
+        assert_eq!(sparse_index.point_before(FIRST, 39), Some((30, at(3 * POINT_DISTANCE_BYTES))));
+        assert_eq!(sparse_index.point_before(FIRST, u64::MAX), Some((90, at(9 * POINT_DISTANCE_BYTES))));
+        assert_eq!(sparse_index.point_before(SECOND, u64::MAX), None);
     }
 
     #[test]
-    fn places_are_kept_some_way_apart_in_whatever_order_they_come() {
-        let mut sparse_index = points_of(1000);
+    fn points_added_in_any_order_keep_distance() {
+        let mut sparse_index = index_of_size(1000);
         let offsets: Vec<u64> = (1..500).map(|n| n * 10_007 % 4999).collect();
         for &offset in &offsets {
-            sparse_index.note(FIRST, offset, at(offset));
+            sparse_index.add(FIRST, offset, at(offset));
         }
         let points = &sparse_index.segments[&key(FIRST)].points;
         assert!(
-            points.windows(2).all(|pair| pair[0].1.offset + EVERY_BYTES <= pair[1].1.offset),
+            points.windows(2).all(|pair| pair[0].1.offset + POINT_DISTANCE_BYTES <= pair[1].1.offset),
             "{points:?}"
         );
         for offset in offsets {
-            let (_, near) = sparse_index.before(FIRST, offset + EVERY_BYTES).unwrap();
-            assert!(near.offset.abs_diff(offset) <= 2 * EVERY_BYTES, "{near:?} for {offset}");
+            let (_, nearest) = sparse_index.point_before(FIRST, offset + POINT_DISTANCE_BYTES).unwrap();
+            assert!(nearest.offset.abs_diff(offset) <= 2 * POINT_DISTANCE_BYTES, "{nearest:?} for {offset}");
         }
     }
 
     #[test]
-    fn memory_is_bounded_and_the_segment_in_use_is_kept() {
-        let mut sparse_index = points_of(10);
+    fn full_index_evicts_unused_segment() {
+        let mut sparse_index = index_of_size(10);
         for number in 1..=8 {
-            sparse_index.note(FIRST, number, at(number * EVERY_BYTES));
+            sparse_index.add(FIRST, number, at(number * POINT_DISTANCE_BYTES));
         }
-        sparse_index.note(SECOND, 1001, at(EVERY_BYTES));
-        sparse_index.note(SECOND, 1002, at(2 * EVERY_BYTES));
-        assert!(sparse_index.before(FIRST, 8).is_some());
-        sparse_index.note(SECOND, 1003, at(3 * EVERY_BYTES));
-        assert_eq!(sparse_index.before(FIRST, 8), None, "the other one gave way");
+        sparse_index.add(SECOND, 1001, at(POINT_DISTANCE_BYTES));
+        sparse_index.add(SECOND, 1002, at(2 * POINT_DISTANCE_BYTES));
+        assert!(sparse_index.point_before(FIRST, 8).is_some());
+        sparse_index.add(SECOND, 1003, at(3 * POINT_DISTANCE_BYTES));
+        assert_eq!(sparse_index.point_before(FIRST, 8), None, "the least recently used segment is evicted");
         for number in 4..=1000 {
-            sparse_index.note(SECOND, 1000 + number, at(number * EVERY_BYTES));
+            sparse_index.add(SECOND, 1000 + number, at(number * POINT_DISTANCE_BYTES));
             assert!(sparse_index.points <= 10);
         }
         assert_eq!(sparse_index.points, sparse_index.segments[&key(SECOND)].points.len());
@@ -178,11 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn evicted_index_entries_free_capacity() {
-        let mut sparse_index = points_of(10);
-        sparse_index.note(FIRST, 5, at(1000));
-        sparse_index.forget(FIRST);
-        sparse_index.forget(SECOND);
-        assert_eq!((sparse_index.before(FIRST, 5), sparse_index.points), (None, 0));
+    fn removed_segment_frees_points() {
+        let mut sparse_index = index_of_size(10);
+        sparse_index.add(FIRST, 5, at(1000));
+        sparse_index.remove_segment(FIRST);
+        sparse_index.remove_segment(SECOND);
+        assert_eq!((sparse_index.point_before(FIRST, 5), sparse_index.points), (None, 0));
     }
 }

@@ -16,19 +16,19 @@ use crate::{
     testkit::tests::with_subscriber,
 };
 
-/// Keeps what was said as a warning.
+/// A subscriber that collects warnings.
 #[derive(Default, Clone)]
-struct Listener(Arc<Mutex<Vec<String>>>);
+struct WarningCapture(Arc<Mutex<Vec<String>>>);
 
-struct Line(String);
+struct FieldText(String);
 
-impl Visit for Line {
+impl Visit for FieldText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         write!(self.0, "{}={value:?} ", field.name()).unwrap();
     }
 }
 
-impl Subscriber for Listener {
+impl Subscriber for WarningCapture {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() == tracing::Level::WARN
     }
@@ -42,9 +42,9 @@ impl Subscriber for Listener {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
+        let mut text = FieldText(String::new());
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -52,12 +52,12 @@ impl Subscriber for Listener {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// What opening the journal for a replay warns of.
+/// Returns the warnings that opening the journal for a replay logs.
 fn warnings(path: &Path) -> Vec<String> {
-    let listener = Listener::default();
-    with_subscriber(listener.clone(), || whole(os_file_system(), path).unwrap());
-    let said = listener.0.lock().unwrap();
-    said.clone()
+    let capture = WarningCapture::default();
+    with_subscriber(capture.clone(), || open_whole(os_file_system(), path).unwrap());
+    let warnings = capture.0.lock().unwrap();
+    warnings.clone()
 }
 
 fn write(options: JournalOptions, path: &Path, records: u32) {
@@ -68,7 +68,7 @@ fn write(options: JournalOptions, path: &Path, records: u32) {
     store.blocking().close().unwrap();
 }
 
-fn first_left(path: &Path) -> u64 {
+fn first_seq(path: &Path) -> u64 {
     Reader::open(path).unwrap().records::<u32>().next().unwrap().unwrap().seq
 }
 
@@ -77,16 +77,16 @@ fn replay_after_trim_reports_missing_count() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
     write(MiniStoreOptions::new().max_bytes_per_segment(200).into(), &path, 40);
-    let first = first_left(&path);
+    let first = first_seq(&path);
     assert!(first > 1);
-    let said = warnings(&path);
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].contains(&format!("first_seq={first} missing_records={} ", first - 1)), "{said:?}");
-    assert!(said[0].contains("starts after record 1"), "{said:?}");
+    let logged = warnings(&path);
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert!(logged[0].contains(&format!("first_seq={first} missing_records={} ", first - 1)), "{logged:?}");
+    assert!(logged[0].contains("starts after record 1"), "{logged:?}");
 }
 
 #[test]
-fn a_replay_of_nothing_says_how_many_are_gone() {
+fn replay_of_no_records_reports_missing_count() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
     let store = MiniStoreOptions::new().max_segments(1).open(&path);
@@ -95,30 +95,30 @@ fn a_replay_of_nothing_says_how_many_are_gone() {
     store.blocking().rotate().unwrap();
     store.blocking().close().unwrap();
     assert_eq!(block_on(MiniStore::replay::<u32, _>(&path)).unwrap(), Vec::<u32>::new());
-    let said = warnings(&path);
-    assert!(said.len() == 1 && said[0].contains("first_seq=4 missing_records=3 "), "{said:?}");
+    let logged = warnings(&path);
+    assert!(logged.len() == 1 && logged[0].contains("first_seq=4 missing_records=3 "), "{logged:?}");
 }
 
 #[test]
-fn a_replay_of_everything_says_nothing() {
+fn complete_replay_logs_no_warning() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
     assert_eq!(warnings(&path), Vec::<String>::new());
-    for seals in [true, false] {
-        write(JournalOptions::new().max_segment_bytes(200).checksums(seals), &path, 40);
+    for checksums in [true, false] {
+        write(JournalOptions::new().max_segment_bytes(200).checksums(checksums), &path, 40);
         assert!(dir.path().join("journal.jsonl.002").exists());
         assert_eq!(warnings(&path), Vec::<String>::new());
     }
 }
 
-/// Without seals no file says which record it begins with; its name says that others were before it.
+/// Plain headers state no sequence number; the file name shows that there were segments before it.
 #[test]
-fn a_replay_of_plain_segments_says_that_older_ones_are_gone() {
+fn replay_of_plain_segments_reports_missing_ones() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
     write(JournalOptions::new().max_segment_bytes(200).max_segments(3).checksums(false), &path, 300);
     assert!(fs::read_dir(dir.path()).unwrap().count() < 10);
-    let said = warnings(&path);
-    assert!(said.len() == 1 && said[0].contains("missing_segments="), "{said:?}");
-    assert!(said[0].contains("starts after the first segment"), "{said:?}");
+    let logged = warnings(&path);
+    assert!(logged.len() == 1 && logged[0].contains("missing_segments="), "{logged:?}");
+    assert!(logged[0].contains("starts after the first segment"), "{logged:?}");
 }

@@ -1,11 +1,12 @@
-//! Whatever was handed out to another process is there after any crash, under its number, and what follows it follows.
+//! Every record that was yielded in another process exists after any crash, with the same sequence number, and the
+//! records after it follow.
 
 use std::{
     path::Path,
     sync::{Arc, Mutex},
 };
 
-use super::Eye;
+use super::PolledFollower;
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Result,
     testkit::{DirectIo, SimDisk, sim::Rng},
@@ -15,8 +16,8 @@ const SEEDS: u64 = 150;
 
 const PATH: &str = "/j";
 
-/// Lives of one journal.
-const LIVES: u64 = 4;
+/// The number of times that each journal is opened.
+const RUNS: u64 = 4;
 
 fn options(rng: &mut Rng) -> JournalOptions {
     JournalOptions::new()
@@ -25,8 +26,8 @@ fn options(rng: &mut Rng) -> JournalOptions {
         .direct_io(rng.chance(50))
 }
 
-/// Makes the disk as bad as it may be.
-fn plan(disk: &SimDisk, rng: &mut Rng) {
+/// Chooses faults for the disk at random.
+fn plan_faults(disk: &SimDisk, rng: &mut Rng) {
     disk.split_writes(rng.range(1, 5));
     disk.direct_io(rng.pick(&[DirectIo::Works, DirectIo::RefusedAtOpen]));
     disk.delay_allocation(rng.chance(30));
@@ -42,7 +43,7 @@ fn plan(disk: &SimDisk, rng: &mut Rng) {
     }
 }
 
-/// Appends until something fails for good, or it is enough; every value but once.
+/// Appends a random number of batches, each value once; stops at an error other than a full disk.
 fn append(store: &MiniStore, disk: &SimDisk, rng: &mut Rng, next_value: &mut u64) {
     for _ in 0..rng.range(1, 40) {
         let count = if rng.chance(30) { rng.range(2, 6) } else { 1 };
@@ -60,20 +61,25 @@ fn append(store: &MiniStore, disk: &SimDisk, rng: &mut Rng, next_value: &mut u64
     }
 }
 
-/// One life of the journal, looked at between any two operations. Hands back what the first look said that failed while the
-/// disk was still at work.
-fn live(disk: &SimDisk, rng: &mut Rng, eye: &Arc<Mutex<Eye>>, next_value: &mut u64) -> Result<()> {
-    plan(disk, rng);
-    let watched = (Arc::clone(eye), disk.clone());
-    // A panic on the writer's thread would only end the store.
+/// Opens the journal and appends, while `follower` is polled between any two disk operations. Returns the first error
+/// of a poll that no fault of the disk caused.
+fn run_store(
+    disk: &SimDisk,
+    rng: &mut Rng,
+    follower: &Arc<Mutex<PolledFollower>>,
+    next_value: &mut u64,
+) -> Result<()> {
+    plan_faults(disk, rng);
+    let polled = (Arc::clone(follower), disk.clone());
+    // A panic on the writer thread would only poison the store, so errors are returned instead.
     let failed = Arc::new(Mutex::new(Ok(())));
-    let first = Arc::clone(&failed);
+    let first_error = Arc::clone(&failed);
     disk.watch(Some(Box::new(move || {
-        let looked = watched.0.lock().unwrap().poll_now();
-        let failing = watched.1.is_stopped() || watched.1.faults() > 0;
-        let mut first = first.lock().unwrap();
-        if first.is_ok() && !failing {
-            *first = looked;
+        let outcome = polled.0.lock().unwrap().poll_now();
+        let failing = polled.1.is_stopped() || polled.1.faults() > 0;
+        let mut first_error = first_error.lock().unwrap();
+        if first_error.is_ok() && !failing {
+            *first_error = outcome;
         }
     })));
     let opened = disk.open_blocking(options(rng), PATH);
@@ -90,20 +96,21 @@ fn live(disk: &SimDisk, rng: &mut Rng, eye: &Arc<Mutex<Eye>>, next_value: &mut u
 
 #[test]
 fn followed_records_survive_any_crash() {
-    let (mut handed_out, mut crashes) = (0, 0);
+    let (mut records_yielded, mut crashes) = (0, 0);
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);
         let disk = SimDisk::new(seed);
-        let mut seen: Vec<(u64, u64)> = Vec::new();
+        let mut yielded: Vec<(u64, u64)> = Vec::new();
         let mut next_value = 1;
-        for life in 0..LIVES {
-            let from_seq = seen.len() as u64 + 1;
-            let eye = Arc::new(Mutex::new(Eye::new(disk.seen_from_now_on(), Path::new(PATH), from_seq)));
-            live(&disk, &mut rng, &eye, &mut next_value).unwrap();
+        for run in 0..RUNS {
+            let from_seq = yielded.len() as u64 + 1;
+            let follower =
+                Arc::new(Mutex::new(PolledFollower::new(disk.seen_from_now_on(), Path::new(PATH), from_seq)));
+            run_store(&disk, &mut rng, &follower, &mut next_value).unwrap();
             crashes += u64::from(disk.is_stopped());
             disk.restart();
             disk.heal();
-            seen.append(&mut eye.lock().unwrap().seen);
+            yielded.append(&mut follower.lock().unwrap().yielded);
             drop(
                 disk.open_blocking(JournalOptions::new(), PATH)
                     .map(|store| store.blocking().close())
@@ -115,23 +122,24 @@ fn followed_records_survive_any_crash() {
                 .map(|record| record.map(|record| (record.seq, record.value)).unwrap())
                 .collect();
             assert!(
-                found.starts_with(&seen),
-                "seed {seed}, life {life}: {seen:?} was handed out of {found:?}"
+                found.starts_with(&yielded),
+                "seed {seed}, run {run}: {yielded:?} was yielded, {found:?} exist"
             );
         }
-        let mut eye = Eye::new(disk.seen_from_now_on(), Path::new(PATH), seen.len() as u64 + 1);
-        eye.poll_now().unwrap();
-        seen.append(&mut eye.seen);
+        let mut follower =
+            PolledFollower::new(disk.seen_from_now_on(), Path::new(PATH), yielded.len() as u64 + 1);
+        follower.poll_now().unwrap();
+        yielded.append(&mut follower.yielded);
         let found = disk.reader(PATH).records::<u64>().map(|record| record.unwrap().seq).collect::<Vec<_>>();
-        assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), found, "seed {seed}");
-        handed_out += seen.len();
+        assert_eq!(yielded.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), found, "seed {seed}");
+        records_yielded += yielded.len();
     }
-    assert!(handed_out > 1000 && crashes > 40, "{handed_out} records, {crashes} crashes");
-    eprintln!("*** {SEEDS} journals, {handed_out} records handed out, {crashes} crashes");
+    assert!(records_yielded > 1000 && crashes > 40, "{records_yielded} records, {crashes} crashes");
+    eprintln!("*** {SEEDS} journals, {records_yielded} records yielded, {crashes} crashes");
 }
 
-/// A writer's sync fails: what it wrote is still read, as whole as any, from the page cache alone. Whoever opens the file
-/// after that is told nothing by a sync of its own.
+/// A writer's sync fails. Readers still get the record, from the page cache only, and a sync through a file that was
+/// opened later reports no error.
 #[test]
 fn records_only_in_page_cache_are_not_followed() {
     let mut read_before = 0;
@@ -148,16 +156,16 @@ fn records_only_in_page_cache_are_not_followed() {
             .records::<u64>()
             .filter(|record| matches!(record, Ok(record) if record.value == 2))
             .count();
-        let mut eye = Eye::new(disk.seen_from_now_on(), Path::new(PATH), 1);
-        eye.poll_now().unwrap();
+        let mut follower = PolledFollower::new(disk.seen_from_now_on(), Path::new(PATH), 1);
+        follower.poll_now().unwrap();
         disk.restart();
         disk.open_blocking(JournalOptions::new(), PATH).unwrap().blocking().close().unwrap();
         let found: Vec<_> = disk.reader(PATH).records::<u64>().map(|record| record.unwrap().value).collect();
         assert!(
-            found.starts_with(&eye.values()),
-            "seed {seed}: {:?} was handed out of {found:?}",
-            eye.values()
+            found.starts_with(&follower.values()),
+            "seed {seed}: {:?} was yielded, {found:?} exist",
+            follower.values()
         );
     }
-    assert!(read_before > 5, "{read_before} such groups were read by others: this test shows nothing");
+    assert!(read_before > 5, "{read_before} groups were readable before the crash: this test shows nothing");
 }

@@ -1,4 +1,4 @@
-//! The file is replaced by a copy of it, which has grown.
+//! The followed file is replaced by a longer copy of it.
 
 use std::{
     fs,
@@ -9,19 +9,19 @@ use tempfile::TempDir;
 
 use crate::{JournalOptions, MiniStoreError, Reader};
 
-/// Ten records, the last of them a text.
-struct Rig {
+/// A journal of ten records, the last of which is a string.
+struct ReplacedJournal {
     dir: TempDir,
 }
 
-impl Rig {
+impl ReplacedJournal {
     fn new() -> Self {
-        let rig = Self { dir: TempDir::new().unwrap() };
-        append(&rig.path(), 1..=9);
-        let store = JournalOptions::new().open_blocking(rig.path()).unwrap();
+        let journal = Self { dir: TempDir::new().unwrap() };
+        append(&journal.path(), 1..=9);
+        let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
         store.blocking().append("text").unwrap();
         store.blocking().close().unwrap();
-        rig
+        journal
     }
 
     fn path(&self) -> PathBuf {
@@ -46,24 +46,24 @@ fn append(path: &Path, values: impl Iterator<Item = u64>) {
 
 #[test]
 fn replaced_file_yields_no_record_twice() {
-    let rig = Rig::new();
-    let mut follow = Reader::open(rig.path()).unwrap().follow_stream::<u64>(1);
+    let journal = ReplacedJournal::new();
+    let mut follow = Reader::open(journal.path()).unwrap().follow_stream::<u64>(1);
     let mut next = || match pollster::block_on(follow.next()).unwrap() {
         Ok(record) => record.seq,
         Err(MiniStoreError::Record { seq, .. }) => seq,
         Err(error) => panic!("{error}"),
     };
     assert_eq!((0..10).map(|_| next()).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
-    rig.replace();
+    journal.replace();
     assert_eq!((0..5).map(|_| next()).collect::<Vec<_>>(), (11..=15).collect::<Vec<_>>());
 }
 
 #[test]
 fn replaced_file_yields_no_raw_record_twice() {
-    let rig = Rig::new();
-    let mut lines = Reader::open(rig.path()).unwrap().follow_raw(1).unwrap();
-    let mut next = || lines.next_record().unwrap().unwrap().seq;
+    let journal = ReplacedJournal::new();
+    let mut records = Reader::open(journal.path()).unwrap().follow_raw(1).unwrap();
+    let mut next = || records.next_record().unwrap().unwrap().seq;
     assert_eq!((0..10).map(|_| next()).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
-    rig.replace();
+    journal.replace();
     assert_eq!((0..5).map(|_| next()).collect::<Vec<_>>(), (11..=15).collect::<Vec<_>>());
 }

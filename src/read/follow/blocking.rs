@@ -1,4 +1,4 @@
-//! A followed journal, for programs without an async runtime.
+//! The blocking followers.
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
@@ -10,51 +10,59 @@ use super::{
         journal_reader::RecordPosition,
         raw_records::RawRecord,
     },
-    follower::{FollowLoop, FollowTarget},
+    follow_loop::{FollowLoop, FollowTarget},
     wakeup::StopSignal,
 };
 use crate::{Result, format::scan::Block};
 
 /// The records of a journal from a sequence number on, then those that are appended, without parsing. See
-/// [`Reader::follow_raw`](crate::Reader::follow_raw) and [`BlockingStore::follow_raw`](crate::BlockingStore::follow_raw).
+/// [`Reader::follow_raw`](crate::Reader::follow_raw) and
+/// [`BlockingStore::follow_raw`](crate::BlockingStore::follow_raw).
 ///
-/// The files are read on the calling thread; nothing is opened before the first call. At most one block of records is in
-/// memory.
+/// The files are read on the calling thread; nothing is opened before the first call. At most one block of records is
+/// in memory.
 #[must_use = "nothing is read before the first `next_record`"]
 pub struct RawFollower {
-    origin: FollowTarget,
+    target: FollowTarget,
     stop: Arc<StopSignal>,
-    /// The number after the last record that was returned: a file that was replaced is read again.
+    /// The number after the last record that was returned: a file that was replaced is read again,
+    /// and its records up to here are skipped.
     next_seq: u64,
     block_cursor: BlockCursor,
-    state: State,
+    state: RawFollowerState,
 }
 
-enum State {
+enum RawFollowerState {
     Fresh,
     Following(Box<FollowLoop>),
     Ended,
 }
 
-/// Ends a [`Follower`] or a [`RawFollower`] from another thread, for example one that handles signals. Clones end the same
-/// one.
+/// Ends a [`Follower`] or a [`RawFollower`] from another thread, for example one that handles signals. Clones end the
+/// same one.
 #[derive(Debug, Clone)]
 pub struct StopHandle {
     stop: Arc<StopSignal>,
 }
 
 impl StopHandle {
-    /// Makes [`next_record`](RawFollower::next_record), which may be waiting, return `None` from now on. In a forked child it
-    /// has no effect on the parent.
+    /// Makes [`next_record`](RawFollower::next_record), which may be waiting, return `None` from now on. In a forked
+    /// child it has no effect on the parent.
     pub fn stop(&self) {
         self.stop.stop();
     }
 }
 
 impl RawFollower {
-    pub(crate) fn new(origin: FollowTarget) -> Result<Self> {
-        let (stop, next_seq) = (origin.stop()?, origin.from_seq);
-        Ok(Self { origin, stop, next_seq, block_cursor: BlockCursor::default(), state: State::Fresh })
+    pub(crate) fn new(target: FollowTarget) -> Result<Self> {
+        let (stop, next_seq) = (target.new_stop_signal()?, target.from_seq);
+        Ok(Self {
+            target,
+            stop,
+            next_seq,
+            block_cursor: BlockCursor::default(),
+            state: RawFollowerState::Fresh,
+        })
     }
 
     /// Returns a handle that ends it.
@@ -72,17 +80,17 @@ impl RawFollower {
     pub fn next_record(&mut self) -> Result<Option<RawRecord<'_>>> {
         while !self.block_cursor.advance(self.next_seq) {
             if !self.next_block(|follower, block_cursor| block_cursor.next_block(follower))? {
-                self.state = State::Ended;
+                self.state = RawFollowerState::Ended;
                 return Ok(None);
             }
         }
-        let line = self.block_cursor.line();
-        self.next_seq = line.map_or(self.next_seq, |line| line.seq.saturating_add(1));
-        Ok(line)
+        let record = self.block_cursor.current();
+        self.next_seq = record.map_or(self.next_seq, |record| record.seq.saturating_add(1));
+        Ok(record)
     }
 
-    /// Returns whether [`next_record`](Self::next_record) would return without waiting. A program that copies records flushes
-    /// its output where it returns `false`.
+    /// Returns whether [`next_record`](Self::next_record) would return without waiting. A program that copies records
+    /// flushes its output where it returns `false`.
     ///
     /// # Errors
     ///
@@ -98,7 +106,8 @@ impl RawFollower {
         Ok(true)
     }
 
-    /// Takes the next block; `false` where there is none. It ends at the first error.
+    /// Reads the next block with `next_block`; returns `false` where there is none. The follower ends at the first
+    /// error.
     fn next_block(
         &mut self,
         next_block: impl Fn(&mut FollowLoop, &mut BlockCursor) -> Result<bool>,
@@ -106,23 +115,25 @@ impl RawFollower {
         if self.stop.is_set() {
             return Ok(false);
         }
-        let state = std::mem::replace(&mut self.state, State::Ended);
-        if !matches!(state, State::Ended) {
-            // A fork shares what is open with the process that opened it: an event read here is one that it never sees.
-            self.stop.check_fork(&self.origin.path)?;
+        let state = std::mem::replace(&mut self.state, RawFollowerState::Ended);
+        if !matches!(state, RawFollowerState::Ended) {
+            // A forked child shares the open descriptors with its parent: an event that it reads is lost to the parent.
+            self.stop.check_fork(&self.target.path)?;
         }
         let mut follower = match state {
-            State::Fresh => Box::new(FollowLoop::new(self.origin.clone(), Arc::clone(&self.stop))?),
-            State::Following(follower) => follower,
-            State::Ended => return Ok(false),
+            RawFollowerState::Fresh => {
+                Box::new(FollowLoop::new(self.target.clone(), Arc::clone(&self.stop))?)
+            }
+            RawFollowerState::Following(follower) => follower,
+            RawFollowerState::Ended => return Ok(false),
         };
-        let refilled = next_block(&mut follower, &mut self.block_cursor)?;
-        self.state = State::Following(follower);
-        Ok(refilled)
+        let has_block = next_block(&mut follower, &mut self.block_cursor)?;
+        self.state = RawFollowerState::Following(follower);
+        Ok(has_block)
     }
 }
 
-/// What there is without waiting.
+/// Yields the blocks that exist now, without waiting.
 struct NonBlocking<'a>(&'a mut FollowLoop);
 
 impl BlockSource for NonBlocking<'_> {
@@ -131,11 +142,11 @@ impl BlockSource for NonBlocking<'_> {
     }
 }
 
-/// The records of a journal from a sequence number on, then those that are appended. Its `next` blocks the calling thread.
-/// See [`Reader::follow`](crate::Reader::follow) and [`BlockingStore::follow`](crate::BlockingStore::follow).
+/// The records of a journal from a sequence number on, then those that are appended. Its `next` blocks the calling
+/// thread. See [`Reader::follow`](crate::Reader::follow) and [`BlockingStore::follow`](crate::BlockingStore::follow).
 ///
-/// After an error of a single record ([`Record`](crate::MiniStoreError::Record)) it continues with the next one; any other
-/// error ends it.
+/// After an error of a single record ([`Record`](crate::MiniStoreError::Record)) it continues with the next one; any
+/// other error ends it.
 #[must_use = "nothing is read before the first `next`"]
 pub struct Follower<T> {
     records: RawFollower,
@@ -174,8 +185,8 @@ impl<T> fmt::Debug for Follower<T> {
 impl fmt::Debug for RawFollower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RawFollower")
-            .field("path", &self.origin.path)
-            .field("from_seq", &self.origin.from_seq)
+            .field("path", &self.target.path)
+            .field("from_seq", &self.target.from_seq)
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,127 @@
+//! The way from a caller to the writer thread: checks the limits of the options, and queues appends and commands.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::store::StoreHandle;
+use crate::{
+    JournalOptions, MiniStore, MiniStoreError, Result,
+    background::requests::RetentionRequest,
+    commit::queue::{Appended, Command, Disconnected, Payload, PendingCommit, QueuedAppend},
+    format::encode,
+    journal::reply::Reply,
+    seeded_bugs::{Bug, seeded},
+    sync::oneshot,
+};
+
+/// The bytes that one queued append takes of `max_queue_bytes` beyond its lines: its entry in the queue and its
+/// outcome.
+pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
+
+/// The limits of the options that are checked when an append is queued.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AppendLimits {
+    max_record_bytes: u64,
+    max_batch_bytes: u64,
+    pub(super) max_queue_bytes: u32,
+}
+
+impl AppendLimits {
+    pub(super) fn new(options: &JournalOptions) -> Self {
+        Self {
+            max_record_bytes: options.max_record_bytes,
+            max_batch_bytes: options.max_batch_bytes,
+            max_queue_bytes: u32::try_from(options.max_queue_bytes).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl MiniStore {
+    /// Serializes a record and checks its size.
+    pub(super) fn record_line<R: Serialize + ?Sized>(&self, record: &R) -> Result<Payload> {
+        let line = encode::to_line(record)?;
+        self.check_record(line.len())?;
+        Ok(Payload::owned(line))
+    }
+
+    /// Serializes a batch and checks its size; returns the lines and the number of records.
+    pub(super) fn batch_lines<R: Serialize>(
+        &self,
+        records: impl IntoIterator<Item = R>,
+    ) -> Result<(Payload, u64)> {
+        let max_bytes = self.handle.limits.max_batch_bytes;
+        let (lines, count) = encode::batch_lines(records, max_bytes, |bytes| self.check_record(bytes))?;
+        Ok((Payload::owned(lines), count))
+    }
+
+    pub(super) fn check_record(&self, bytes: usize) -> Result<()> {
+        encode::check_size("a record", bytes, self.handle.limits.max_record_bytes)
+    }
+
+    /// Checks the limits for an append that was serialized elsewhere: `batch` is the size of a batch, in bytes.
+    pub(super) fn check_lines(&self, record_bytes: usize, batch: Option<usize>) -> Result<()> {
+        self.check_record(record_bytes)?;
+        batch.map_or(Ok(()), |bytes| encode::check_size("a batch", bytes, self.handle.limits.max_batch_bytes))
+    }
+
+    pub(super) async fn append_payload(&self, lines: Payload, records: u64) -> Result<PendingCommit> {
+        self.enqueue(QueuedAppend::new(lines, records)).await
+    }
+
+    /// Queues an append. Waits while the queue has no capacity for it.
+    pub(super) async fn enqueue(&self, mut queued: QueuedAppend) -> Result<PendingCommit> {
+        let status = self.status();
+        status.check_fork()?;
+        queued.permits = self.permits_for(&queued.lines);
+        match self.handle.queue.append(&mut queued) {
+            Ok(Appended::Queued(pending)) => Ok(pending),
+            Ok(Appended::Waiting(waiting)) => waiting.await,
+            Err(Disconnected) => Err(status.closed_error()),
+        }
+    }
+
+    /// Queues an append, or returns [`QueueFull`](MiniStoreError::QueueFull).
+    pub(super) fn try_enqueue(&self, mut queued: QueuedAppend) -> Result<PendingCommit> {
+        let status = self.status();
+        status.check_fork()?;
+        queued.permits = self.permits_for(&queued.lines);
+        let pending = self.handle.queue.try_append(&mut queued).map_err(|_| status.closed_error())?;
+        pending.ok_or(MiniStoreError::QueueFull)
+    }
+
+    /// Returns the queue permits that lines need, one per byte. Lines that are larger than the whole queue take all of
+    /// it.
+    fn permits_for(&self, lines: &Payload) -> u32 {
+        let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.handle.limits.max_queue_bytes);
+        if seeded(Bug::AppendTakesNoPermits) { 0 } else { bytes }
+    }
+
+    /// Sends a command to the writer thread and waits for its reply.
+    pub(super) async fn control(
+        &self,
+        to_command: impl FnOnce(oneshot::Sender<Result<()>>) -> Command,
+    ) -> Result<()> {
+        let StoreHandle { writer, status, .. } = &*self.handle;
+        status.check_fork()?;
+        let (reply_tx, outcome) = oneshot::channel();
+        writer.control(to_command(reply_tx)).map_err(|_| status.closed_error())?;
+        Reply { outcome, status: Arc::clone(status) }.await
+    }
+
+    /// Queues a retention request, which the background thread processes, and waits for its reply. Unlike
+    /// [`control`](Self::control), it does not end the commit group that is being filled.
+    pub(super) async fn request_retention<T>(
+        &self,
+        to_request: impl FnOnce(oneshot::Sender<Result<T>>) -> RetentionRequest,
+    ) -> Result<T> {
+        let StoreHandle { writer, status, .. } = &*self.handle;
+        status.check_fork()?;
+        let (reply_tx, outcome) = oneshot::channel();
+        if self.handle.retention_requests.add(to_request(reply_tx)).map_err(|_| status.closed_error())? {
+            writer.wake_writer();
+        }
+        Reply { outcome, status: Arc::clone(status) }.await
+    }
+}

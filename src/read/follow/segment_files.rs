@@ -1,0 +1,175 @@
+//! The files of a journal, as a follower finds them in one listing.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::live_segment::LiveSegment;
+use crate::{
+    MiniStoreError, Result,
+    format::scan::{ScanMode, Scanner, has_magic, last_newline_before, read_header},
+    format::{Header, HeaderError, header::MAGIC},
+    io::{FileHandle, FileSystem, OpenMode},
+    journal::segment_summary::scan_to_end,
+};
+
+/// The maximum length of a header, in bytes.
+const HEADER_BYTES_MAX: u64 = 4096;
+
+/// The files of a journal at the time of one listing.
+pub(super) struct SegmentFiles {
+    pub(super) fs: Arc<dyn FileSystem>,
+    /// Oldest first.
+    pub(super) rotated: Vec<(u64, PathBuf)>,
+    pub(super) active: Option<(PathBuf, Arc<dyn FileHandle>)>,
+    pub(super) newest: u64,
+}
+
+/// A file of the journal, whose header was read.
+#[derive(Debug)]
+pub(super) struct SegmentFile {
+    path: PathBuf,
+    file: Arc<dyn FileHandle>,
+    pub(super) header: Header,
+    pub(super) number: u64,
+}
+
+impl SegmentFiles {
+    /// Opens the segment that contains `from_seq`, or will; for 0, the oldest segment.
+    pub(super) fn open_first(&mut self, path: &Path, from_seq: u64) -> Result<Option<LiveSegment>> {
+        if from_seq > 0 {
+            for index in (0..=self.rotated.len()).rev() {
+                let Some(file) = self.open(index)? else { continue };
+                if file.header.link().is_some_and(|link| link.first <= from_seq) {
+                    return file.open(None);
+                }
+            }
+        }
+        let Some((index, file)) = self.oldest()? else { return Ok(None) };
+        let first = match file.header.link() {
+            Some(link) => link.first,
+            None => self.first_of_plain(index)?,
+        };
+        if from_seq > 0 && first > from_seq {
+            return Err(MiniStoreError::Trimmed { path: path.to_path_buf(), first_seq: first });
+        }
+        file.open(Some(first))
+    }
+
+    /// Returns the segment after this file number and `true`, or the newest segment and whether it follows that number.
+    pub(super) fn after(&mut self, number: u64) -> Result<(Option<SegmentFile>, bool)> {
+        // Rotation skips the numbers of files that are not the journal's.
+        let next = self.rotated.iter().position(|(other, _)| *other > number);
+        let follows = next.is_some() || self.newest == number;
+        Ok((self.open(next.unwrap_or(self.rotated.len()))?, follows))
+    }
+
+    fn oldest(&mut self) -> Result<Option<(usize, SegmentFile)>> {
+        for index in 0..=self.rotated.len() {
+            if let Some(file) = self.open(index)? {
+                return Ok(Some((index, file)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the sequence number of the oldest record.
+    pub(super) fn first_seq(&mut self) -> Result<Option<u64>> {
+        let Some((index, file)) = self.oldest()? else { return Ok(None) };
+        let stated = file.header.link().map(|link| link.first);
+        stated.map_or_else(|| self.first_of_plain(index), Ok).map(Some)
+    }
+
+    /// Returns the segment whose header states that it starts with this record.
+    pub(super) fn starting_with(&mut self, seq: u64) -> Result<Option<SegmentFile>> {
+        for index in (0..=self.rotated.len()).rev() {
+            let file = self.open(index)?;
+            if let Some(file) = file.filter(|file| file.header.link().is_some_and(|link| link.first == seq)) {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens one of the files; `None` where it was deleted or has no header yet.
+    fn open(&mut self, index: usize) -> Result<Option<SegmentFile>> {
+        let (path, file, number, rotated) = match self.rotated.get(index) {
+            Some((number, path)) => match self.fs.open(path, OpenMode::ReadOnly) {
+                Ok(file) => (path.clone(), file, *number, true),
+                // Retention deletes the oldest segments at any time.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(MiniStoreError::file(path, "open")(error)),
+            },
+            None => match &self.active {
+                Some((path, file)) => (path.clone(), Arc::clone(file), self.newest + 1, false),
+                None => return Ok(None),
+            },
+        };
+        let failed = |error| MiniStoreError::file(path.as_path(), "read")(error);
+        let header = read_header(&*file).map_err(failed)?;
+        // Another process may be creating the active segment.
+        if !rotated && has_partial_header(&*file, header.as_ref().ok().copied()).map_err(failed)? {
+            return Ok(None);
+        }
+        match header {
+            Ok(header) => Ok(Some(SegmentFile { path, file, header, number })),
+            // The journal has several files: `Corrupt` names this one, `MissingInitialState` would not.
+            Err(error) if rotated => Err(header_error(&path, HeaderError::Corrupt(error.to_string()))),
+            Err(error) => Err(header_error(&path, error)),
+        }
+    }
+
+    /// Returns the sequence number of the first record of a plain segment. Its header does not state it, so records are
+    /// counted back from the first later segment that does; if there is none, the first record is 1.
+    fn first_of_plain(&mut self, index: usize) -> Result<u64> {
+        let mut records = 0;
+        for index in index..=self.rotated.len() {
+            let Some(file) = self.open(index)? else { continue };
+            if let Some(link) = file.header.link() {
+                return Ok(link.first.saturating_sub(records).max(1));
+            }
+            let summary = scan_to_end(&file.file).map_err(MiniStoreError::file(&file.path, "read"))?;
+            records += summary.map_or(0, |summary| summary.records);
+        }
+        Ok(1)
+    }
+}
+
+/// Returns whether the file contains only a part of a header. A plain header is a prefix of a checksummed one, so it is
+/// complete only with its LF.
+fn has_partial_header(file: &dyn FileHandle, header: Option<Header>) -> io::Result<bool> {
+    let len = file.len()?;
+    match header {
+        Some(Header::Plain) => Ok(last_newline_before(file, 0, len.min(HEADER_BYTES_MAX))?.is_none()),
+        Some(Header::Checksummed(_)) => Ok(false),
+        None => Ok(len == 0 || (len < MAGIC.len() as u64 && has_magic(file)?)),
+    }
+}
+
+impl SegmentFile {
+    /// Opens the segment for following. Its first sequence number is the one in its header, otherwise `first_seq`.
+    pub(super) fn open(self, first_seq: Option<u64>) -> Result<Option<LiveSegment>> {
+        let opened = Scanner::open(Arc::clone(&self.file), ScanMode::VerifyOnly)
+            .map_err(MiniStoreError::file(&self.path, "read"))?;
+        let scanner = opened.map_err(|error| header_error(&self.path, error))?;
+        let stated = scanner.header().link().map(|link| link.first);
+        let first_seq = stated.or(first_seq).unwrap_or(1);
+        let start = (scanner.header(), scanner.position());
+        Ok(Some(LiveSegment::new(self.path.into(), self.file, start, self.number, first_seq)))
+    }
+
+    pub(super) fn damage(&self, reason: &str) -> MiniStoreError {
+        header_error(&self.path, HeaderError::Corrupt(reason.into()))
+    }
+}
+
+fn header_error(path: &Path, error: HeaderError) -> MiniStoreError {
+    match error {
+        HeaderError::BadMagic => MiniStoreError::MissingInitialState,
+        HeaderError::Corrupt(reason) => {
+            MiniStoreError::Corrupt { segment: path.into(), offset: 0, line: 1, seq: None, reason }
+        }
+    }
+}
