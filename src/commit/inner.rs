@@ -1,4 +1,4 @@
-//! Ending a store: the status and the queue change together.
+//! Closing and poisoning a store, which change its status and its queue together.
 
 use std::{io, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     seeded_bugs::{Bug, seeded},
 };
 
-/// The status of a store and its queue.
+/// The status of a store, and its queue.
 #[derive(Debug, Clone)]
 pub(crate) struct StoreInner {
     pub(crate) status: Arc<StoreStatus>,
@@ -25,7 +25,7 @@ impl StoreInner {
         self.close_queue();
     }
 
-    /// Closes the store: callers get [`Closed`](crate::MiniStoreError::Closed).
+    /// Closes the store: appends fail with [`Closed`](crate::MiniStoreError::Closed).
     pub(crate) fn close(&self) {
         if seeded(Bug::WaitersClosedBeforeReason) {
             self.queue.close_to_appends();
@@ -34,7 +34,7 @@ impl StoreInner {
         self.close_queue();
     }
 
-    /// Rejects the appends that wait for capacity, and wakes the callers that wait for a sequence number.
+    /// Rejects all appends, also those that wait for capacity, and wakes the callers that wait for a sequence number.
     fn close_queue(&self) {
         self.queue.close_to_appends();
         self.status.watermark.close();

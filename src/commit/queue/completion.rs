@@ -1,4 +1,4 @@
-//! What became of a commit group: told once by the writer, looked up by every caller whose lines stand in it.
+//! The completion of a commit group: set once by the writer thread, read by every caller with an append in the group.
 
 use std::{
     fmt, io, mem,
@@ -14,64 +14,64 @@ use crate::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-/// What became of one append.
+/// The outcome of one append.
 #[derive(Debug, Clone)]
 pub(crate) enum AppendOutcome {
     Durable(CommitInfo),
-    /// There was no room for it on the disk: not written.
+    /// The disk had no space for it: not written.
     StorageFull(Arc<io::Error>),
     /// A call failed before anything was changed: not written.
     Unavailable {
         action: &'static str,
         source: Arc<io::Error>,
     },
-    /// Its first record would not have got the number it was meant for: not written.
+    /// Its first record would not have got the expected sequence number: not written.
     SeqMismatch {
         expected: u64,
         actual: u64,
     },
-    /// The store was closed, poisoned or abandoned by its writer: it knows why.
-    Refused,
+    /// The store was closed or poisoned, or its writer thread panicked: [`StoreStatus::closed_error`] is the reason.
+    Rejected,
 }
 
-/// What became of all appends of a group.
+/// The outcome of all appends of a group.
 #[derive(Debug)]
 pub(crate) enum GroupOutcome {
     Durable(CommitInfo),
-    /// Each had a commit of its own, in their order.
+    /// The outcome of each append, in order.
     Each(Vec<AppendOutcome>),
-    Refused,
+    Rejected,
 }
 
 /// Where and when lines became durable: those of a group, or those of one append in it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CommitInfo {
-    /// Sequence number of the first record.
+    /// The sequence number of the first record.
     pub(crate) seq: u64,
-    /// Where its line begins in the segment.
+    /// The offset of its line in the segment.
     pub(crate) offset: u64,
-    /// Sequence number of the segment's first record.
+    /// The sequence number of the segment's first record.
     pub(crate) segment_first_seq: u64,
     /// Records of the whole group.
     pub(crate) group_records: u64,
     /// Bytes of JSON of the whole group.
     pub(crate) group_bytes: u64,
-    /// When the writer took the group.
-    pub(crate) taken: Instant,
-    /// When it was durable.
-    pub(crate) durable: Instant,
+    /// When the writer thread took the group from the queue.
+    pub(crate) dequeued_at: Instant,
+    /// When the group became durable.
+    pub(crate) durable_at: Instant,
 }
 
-/// Whoever waits for an outcome.
+/// What is notified of an outcome.
 enum Waiter {
     Task(Waker),
     Callback(Callback, SlotOffset),
 }
 
-type OnFate = dyn FnOnce(AppendOutcome, &StoreStatus) + Send;
+type OnOutcome = dyn FnOnce(AppendOutcome, &StoreStatus) + Send;
 
-/// What is to be done with an outcome, on the thread that tells it.
-pub(crate) struct Callback(Box<OnFate>);
+/// A function that is called with the outcome, on the thread that completes the group.
+pub(crate) struct Callback(Box<OnOutcome>);
 
 impl Callback {
     pub(crate) fn new(callback: impl FnOnce(AppendOutcome, &StoreStatus) + Send + 'static) -> Self {
@@ -85,7 +85,7 @@ impl fmt::Debug for Callback {
     }
 }
 
-/// What stands before an append in its group.
+/// The records and bytes that precede an append in its group.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SlotOffset {
     pub(super) records: u64,
@@ -93,16 +93,16 @@ pub(super) struct SlotOffset {
     pub(super) bytes: u64,
 }
 
-/// Shared by the writer and the callers of one group: one for all of them, not one for each.
+/// Shared by the writer thread and the callers of one group: one allocation for all of them.
 pub(crate) struct GroupCompletion {
-    verdict: OnceLock<GroupOutcome>,
-    /// Who is to be told, by place in the group; only until there is a verdict.
-    waiting: Mutex<Vec<Option<Waiter>>>,
-    /// Here, so that an append takes no reference of its own.
+    outcome: OnceLock<GroupOutcome>,
+    /// Waiters by index in the group. Empty once there is an outcome.
+    waiters: Mutex<Vec<Option<Waiter>>>,
+    /// Stored here, so that an append needs no reference of its own.
     status: Arc<StoreStatus>,
 }
 
-/// One append's place in a group.
+/// One append in a group.
 #[derive(Debug)]
 pub(crate) struct GroupSlot {
     completion: Arc<GroupCompletion>,
@@ -112,55 +112,55 @@ pub(crate) struct GroupSlot {
 
 impl GroupCompletion {
     pub(super) fn new(status: Arc<StoreStatus>) -> Self {
-        Self { verdict: OnceLock::new(), waiting: Mutex::new(Vec::new()), status }
+        Self { outcome: OnceLock::new(), waiters: Mutex::new(Vec::new()), status }
     }
 
     pub(super) fn slot(self: &Arc<Self>, index: usize, before: SlotOffset) -> GroupSlot {
         GroupSlot { completion: Arc::clone(self), index, before }
     }
 
-    /// Tells everybody. The first verdict is the one.
-    pub(super) fn complete(&self, verdict: GroupOutcome) {
-        let _ = self.verdict.set(verdict);
-        let mut waiting = mem::take(&mut *self.lock()).into_iter().enumerate();
-        let tell = |(index, waiter)| match waiter {
+    /// Sets the outcome, unless there is one, and notifies all waiters.
+    pub(super) fn complete(&self, outcome: GroupOutcome) {
+        let _ = self.outcome.set(outcome);
+        let mut waiters = mem::take(&mut *self.lock()).into_iter().enumerate();
+        let notify = |(index, waiter)| match waiter {
             Some(Waiter::Task(waker)) => Waker::wake(waker),
             Some(Waiter::Callback(callback, before)) => {
-                let fate = self.fate(index, before).unwrap_or(AppendOutcome::Refused);
-                (callback.0)(fate, &self.status);
+                let outcome = self.outcome_of(index, before).unwrap_or(AppendOutcome::Rejected);
+                (callback.0)(outcome, &self.status);
             }
             None => {}
         };
-        // Again where a caller's code panicked, for those behind it.
-        while !catch_caller_panic(|| waiting.by_ref().for_each(tell)) {}
+        // Continues with the next waiter after the code of one caller panicked.
+        while !catch_caller_panic(|| waiters.by_ref().for_each(notify)) {}
     }
 
-    fn fate(&self, index: usize, before: SlotOffset) -> Option<AppendOutcome> {
-        Some(match self.verdict.get()? {
+    fn outcome_of(&self, index: usize, before: SlotOffset) -> Option<AppendOutcome> {
+        Some(match self.outcome.get()? {
             GroupOutcome::Durable(group) => AppendOutcome::Durable(CommitInfo {
                 seq: group.seq + before.records,
                 offset: group.offset + before.bytes,
                 ..*group
             }),
-            GroupOutcome::Each(fates) => fates.get(index).cloned().unwrap_or(AppendOutcome::Refused),
-            GroupOutcome::Refused => AppendOutcome::Refused,
+            GroupOutcome::Each(outcomes) => outcomes.get(index).cloned().unwrap_or(AppendOutcome::Rejected),
+            GroupOutcome::Rejected => AppendOutcome::Rejected,
         })
     }
 
     pub(super) fn is_completed(&self) -> bool {
-        self.verdict.get().is_some()
+        self.outcome.get().is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Option<Waiter>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts somebody in a place; gives back who was there.
-    fn wait(waiting: &mut Vec<Option<Waiter>>, index: usize, waiter: Waiter) -> Option<Waiter> {
-        if waiting.len() <= index {
-            waiting.resize_with(index + 1, || None);
+    /// Registers a waiter. Returns the one that it replaces.
+    fn register(waiters: &mut Vec<Option<Waiter>>, index: usize, waiter: Waiter) -> Option<Waiter> {
+        if waiters.len() <= index {
+            waiters.resize_with(index + 1, || None);
         }
-        match &mut waiting[index] {
+        match &mut waiters[index] {
             Some(_) if seeded(Bug::WakeReplacedWaker) => None,
             slot => slot.replace(waiter),
         }
@@ -169,7 +169,7 @@ impl GroupCompletion {
 
 impl fmt::Debug for GroupCompletion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settlement").field("verdict", &self.verdict).finish_non_exhaustive()
+        f.debug_struct("GroupCompletion").field("outcome", &self.outcome).finish_non_exhaustive()
     }
 }
 
@@ -178,28 +178,28 @@ impl GroupSlot {
         &self.completion.status
     }
 
-    /// The fate, if it is known.
-    pub(crate) fn fate(&self) -> Option<AppendOutcome> {
-        self.completion.fate(self.index, self.before)
+    /// Returns the outcome if it is known.
+    pub(crate) fn outcome(&self) -> Option<AppendOutcome> {
+        self.completion.outcome_of(self.index, self.before)
     }
 
-    /// Has the fate told to `callback` as soon as it is known. Called before anybody can settle the group.
+    /// Registers a callback for the outcome. Called before another thread can complete the group.
     pub(super) fn set_callback(&self, callback: Callback) {
         let waiter = Waiter::Callback(callback, self.before);
-        GroupCompletion::wait(&mut self.completion.lock(), self.index, waiter);
+        GroupCompletion::register(&mut self.completion.lock(), self.index, waiter);
     }
 
-    /// As [`fate`](Self::fate); whoever asked last is woken when it is known.
+    /// Resolves to the [`outcome`](Self::outcome). The waker of the last call is woken when it is known.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<AppendOutcome> {
-        // Cloned before the lock is taken, and what it replaces dropped after: both are a caller's code.
+        // Cloned before the lock is taken, and the replaced waker is dropped after: both run code of the caller.
         let waker = context.waker().clone();
         let _replaced = {
-            let mut waiting = self.completion.lock();
-            // Looked at under the lock: a verdict that comes later finds the waker there.
-            if let Some(fate) = self.fate().filter(|_| !seeded(Bug::WaitWithoutRecheck)) {
-                return Poll::Ready(fate);
+            let mut waiters = self.completion.lock();
+            // Read under the lock: a group that is completed later finds the waker.
+            if let Some(outcome) = self.outcome().filter(|_| !seeded(Bug::WaitWithoutRecheck)) {
+                return Poll::Ready(outcome);
             }
-            GroupCompletion::wait(&mut waiting, self.index, Waiter::Task(waker))
+            GroupCompletion::register(&mut waiters, self.index, Waiter::Task(waker))
         };
         Poll::Pending
     }

@@ -1,88 +1,88 @@
-//! A commit group that callers fill and the writer commits.
+//! A commit group: callers add appends to it, the writer thread commits it.
 
 use std::{iter, mem, sync::Arc, time::Instant};
 
 use super::{
-    QueuedAppend,
     completion::{GroupCompletion, GroupOutcome, GroupSlot, SlotOffset},
     payload::Payload,
+    queued_append::QueuedAppend,
 };
 use crate::{caller_code::catch_caller_panic, format::LF, journal::status::StoreStatus};
 
-/// Lines of fewer bytes are copied into the group, so that whoever allocated them frees them and the writer touches one
-/// piece of memory; larger ones are moved.
+/// Payloads of fewer bytes are copied into the group, so that the thread that allocated them also frees them and the
+/// writer thread reads one contiguous buffer. Larger ones are moved.
 pub(crate) const COPY_THRESHOLD_BYTES: usize = 16 << 10;
 
-/// Memory that a group used, kept for the next one: not more than this.
+/// The most bytes of each buffer of a completed group that are kept for later groups.
 pub(super) const RETAINED_CAPACITY_BYTES: usize = 4 << 20;
 
 /// Appends that are committed together, in the order in which they were issued.
 #[derive(Debug)]
 pub(crate) struct Group {
     buffers: GroupBuffers,
-    /// With this many bytes it takes no more.
+    /// The group is full when it has this many bytes.
     full_bytes: u64,
-    /// Bytes of all lines, the LFs between the appends not counted.
+    /// Bytes of all lines, without the LFs between the appends.
     bytes: u64,
     records: u64,
-    /// Appends that hold a record.
-    lines: u64,
-    /// What its appends took of the queue's room.
+    /// Appends that have a record.
+    nonempty_appends: u64,
+    /// Bytes that its appends took of the queue's capacity.
     permits: u64,
-    /// It is one append alone, to be written only if its first record gets this number.
-    next_seq: Option<u64>,
-    /// When its first append came.
-    opened: Instant,
+    /// If set, the group is a single append, which is written only if its first record gets this sequence number.
+    expected_seq: Option<u64>,
+    first_append_at: Instant,
     completion: Arc<GroupCompletion>,
 }
 
-/// The memory of a group.
+/// The memory of a group, reused for later groups.
 #[derive(Debug, Default)]
 pub(super) struct GroupBuffers {
-    appends: Vec<Append>,
-    /// Lines that were copied, with the LFs between them.
+    appends: Vec<GroupedAppend>,
+    /// Copied payloads, separated by LF.
     copied: Vec<u8>,
-    /// Lines that were moved.
+    /// Moved payloads.
     moved: Vec<Payload>,
 }
 
 #[derive(Debug)]
-struct Append {
+struct GroupedAppend {
     records: u64,
     bytes: usize,
     moved: bool,
 }
 
 impl Group {
-    /// One that is full when it holds so many bytes.
+    /// Returns an empty group that is full when it has `full_bytes`.
     pub(super) fn with_buffers(buffers: GroupBuffers, full_bytes: u64, status: Arc<StoreStatus>) -> Self {
-        let (opened, completion) = (Instant::now(), Arc::new(GroupCompletion::new(status)));
+        let (first_append_at, completion) = (Instant::now(), Arc::new(GroupCompletion::new(status)));
         Self {
             buffers,
             full_bytes,
             bytes: 0,
             records: 0,
-            lines: 0,
+            nonempty_appends: 0,
             permits: 0,
-            next_seq: None,
-            opened,
+            expected_seq: None,
+            first_append_at,
             completion,
         }
     }
 
-    /// Takes the lines, or copies them: dropping what is left is the caller's affair, for it may run code of its own.
+    /// Moves or copies the lines into the group. What remains in `queued` is dropped by the caller, outside the lock,
+    /// because dropping it may run code of the caller.
     pub(super) fn add(&mut self, queued: &mut QueuedAppend) -> GroupSlot {
         let GroupBuffers { appends, copied, moved } = &mut self.buffers;
-        let &mut QueuedAppend { ref mut lines, records, permits, next_seq, ref mut callback } = queued;
-        let before = SlotOffset { records: self.records, bytes: self.bytes + self.lines };
+        let &mut QueuedAppend { ref mut lines, records, permits, expected_seq, ref mut callback } = queued;
+        let before = SlotOffset { records: self.records, bytes: self.bytes + self.nonempty_appends };
         let slot = self.completion.slot(appends.len(), before);
         if let Some(callback) = callback.take() {
             slot.set_callback(callback);
         }
-        self.next_seq = next_seq;
+        self.expected_seq = expected_seq;
         let bytes = lines.bytes().len();
         let is_moved = bytes >= COPY_THRESHOLD_BYTES;
-        appends.push(Append { records, bytes, moved: is_moved });
+        appends.push(GroupedAppend { records, bytes, moved: is_moved });
         if is_moved {
             moved.push(mem::take(lines));
         } else if records > 0 {
@@ -93,7 +93,7 @@ impl Group {
             copied.extend_from_slice(lines.bytes());
         }
         self.bytes += bytes as u64;
-        self.lines += u64::from(records > 0);
+        self.nonempty_appends += u64::from(records > 0);
         self.records += records;
         self.permits += u64::from(permits);
         slot
@@ -104,23 +104,23 @@ impl Group {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= self.full_bytes || self.next_seq.is_some()
+        self.bytes >= self.full_bytes || self.expected_seq.is_some()
     }
 
-    /// The number that its first record must get, if any.
-    pub(crate) fn next_seq(&self) -> Option<u64> {
-        self.next_seq
+    /// Returns the sequence number that its first record must get, if the append has that condition.
+    pub(crate) fn expected_seq(&self) -> Option<u64> {
+        self.expected_seq
     }
 
     pub(crate) fn records(&self) -> u64 {
         self.records
     }
 
-    pub(crate) fn opened(&self) -> Instant {
-        self.opened
+    pub(crate) fn first_append_at(&self) -> Instant {
+        self.first_append_at
     }
 
-    /// What is to be given back to the queue's room once it is settled.
+    /// Returns the bytes of the queue's capacity that the group's completion frees. Returns 0 if called again.
     pub(super) fn take_permits(&mut self) -> u64 {
         mem::take(&mut self.permits)
     }
@@ -129,12 +129,12 @@ impl Group {
         self.buffers.appends.len()
     }
 
-    /// Bytes of JSON: without the LFs between lines.
+    /// Returns the bytes of JSON: without the LFs between lines.
     pub(crate) fn json_bytes(&self) -> u64 {
-        self.buffers.appends.iter().map(Append::json_bytes).sum()
+        self.buffers.appends.iter().map(GroupedAppend::json_bytes).sum()
     }
 
-    /// All lines, in pieces as large as they stand in memory: an LF belongs between two pieces.
+    /// Returns all lines, in pieces that are contiguous in memory. The caller writes an LF between two pieces.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let GroupBuffers { appends, copied, moved } = &self.buffers;
         let mut moved = moved.iter();
@@ -145,17 +145,17 @@ impl Group {
             if append.moved {
                 return moved.next().map(Payload::bytes);
             }
-            let at = next;
-            let mut end = at + append.bytes;
+            let start = next;
+            let mut end = start + append.bytes;
             while let Some(more) = runs.next_if(|append| !append.moved) {
                 end += 1 + more.bytes;
             }
             next = end + 1;
-            Some(&copied[at..end])
+            Some(&copied[start..end])
         })
     }
 
-    /// Each append by itself: its lines, its records, its bytes of JSON.
+    /// Returns the lines, the number of records and the bytes of JSON of each append.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&[u8], u64, u64)> {
         let GroupBuffers { appends, copied, moved } = &self.buffers;
         let mut moved = moved.iter();
@@ -174,8 +174,8 @@ impl Group {
         })
     }
 
-    pub(super) fn complete(&self, verdict: GroupOutcome) {
-        self.completion.complete(verdict);
+    pub(super) fn complete(&self, outcome: GroupOutcome) {
+        self.completion.complete(outcome);
     }
 
     fn drop_moved_payloads(&mut self) {
@@ -184,20 +184,20 @@ impl Group {
         }
     }
 
-    /// Its memory, for the next group; of what was very large nothing is kept.
+    /// Returns its memory for a later group: at most [`RETAINED_CAPACITY_BYTES`] of each buffer, no payloads.
     pub(super) fn take_buffers(&mut self) -> GroupBuffers {
         self.drop_moved_payloads();
         let mut buffers = mem::take(&mut self.buffers);
         buffers.appends.clear();
         buffers.copied.clear();
         buffers.copied.shrink_to(RETAINED_CAPACITY_BYTES);
-        buffers.appends.shrink_to(RETAINED_CAPACITY_BYTES / size_of::<Append>());
+        buffers.appends.shrink_to(RETAINED_CAPACITY_BYTES / size_of::<GroupedAppend>());
         buffers
     }
 }
 
-/// Room for a whole group at once, when more than a little is needed: what is not written to takes no memory yet, and
-/// what doubles would take up to twice as much as is counted for it.
+/// Reserves memory for a whole group at once when more than [`COPY_THRESHOLD_BYTES`] are needed. Memory that is not
+/// written to uses no pages yet, while a buffer that grows by doubling could use twice as much as is counted for it.
 fn reserve(copied: &mut Vec<u8>, more: usize, full_bytes: u64) {
     let full =
         usize::try_from(full_bytes).unwrap_or(usize::MAX).min(RETAINED_CAPACITY_BYTES) + COPY_THRESHOLD_BYTES;
@@ -210,12 +210,12 @@ fn reserve(copied: &mut Vec<u8>, more: usize, full_bytes: u64) {
 impl GroupBuffers {
     pub(super) fn bytes(&self) -> usize {
         self.copied.capacity()
-            + self.appends.capacity() * size_of::<Append>()
+            + self.appends.capacity() * size_of::<GroupedAppend>()
             + self.moved.capacity() * size_of::<Payload>()
     }
 }
 
-impl Append {
+impl GroupedAppend {
     fn json_bytes(&self) -> u64 {
         self.bytes as u64 - self.records.saturating_sub(1)
     }
@@ -223,9 +223,9 @@ impl Append {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // A writer that ends without a word: whoever waits is told.
+        // The writer thread panicked or ended without completing the group: its callers must not wait for it.
         if !self.completion.is_completed() {
-            self.completion.complete(GroupOutcome::Refused);
+            self.completion.complete(GroupOutcome::Rejected);
         }
         self.drop_moved_payloads();
     }

@@ -2,31 +2,34 @@
 
 use std::sync::Arc;
 
-use super::{Command, CommitQueue, Disconnected};
+use super::{
+    command::{Command, Disconnected},
+    commit_queue::CommitQueue,
+};
 use crate::{
     journal::{fork::ForkGuard, lock::PendingRelease},
     seeded_bugs::{Bug, seeded},
 };
 
-/// The way to the writer thread. When it goes, the writer closes the journal; whoever opens it anew waits for that
-/// instead of failing.
+/// The handle to the writer thread. When it is dropped, the writer thread closes the journal; an open of the same
+/// journal waits for that instead of failing.
 #[derive(Debug)]
 pub(crate) struct WriterHandle {
     queue: Arc<CommitQueue>,
-    process: ForkGuard,
+    fork_guard: ForkGuard,
     releasing: PendingRelease,
 }
 
 impl WriterHandle {
-    pub(crate) fn new(queue: Arc<CommitQueue>, process: ForkGuard, releasing: PendingRelease) -> Self {
-        Self { queue, process, releasing }
+    pub(crate) fn new(queue: Arc<CommitQueue>, fork_guard: ForkGuard, releasing: PendingRelease) -> Self {
+        Self { queue, fork_guard, releasing }
     }
 
-    pub(crate) fn control(&self, request: Command) -> Result<(), Disconnected> {
-        self.queue.control(request)
+    pub(crate) fn control(&self, command: Command) -> Result<(), Disconnected> {
+        self.queue.control(command)
     }
 
-    /// The writer is to look at something that is no request.
+    /// Wakes the writer thread for an event that is not a command.
     pub(crate) fn wake_writer(&self) {
         self.queue.wake_writer();
     }
@@ -34,9 +37,10 @@ impl WriterHandle {
 
 impl Drop for WriterHandle {
     fn drop(&mut self) {
-        // Of a fork the journal is not: and the lock of the queue may be held by a thread that a fork does not have.
-        if !self.process.in_forked_child() {
-            // Before the writer is told.
+        // A forked child does not own the journal, and a thread that only the parent has may hold the lock of the
+        // queue.
+        if !self.fork_guard.in_forked_child() {
+            // Before the writer thread can release the lock.
             if !seeded(Bug::ReleaseNotAnnounced) {
                 self.releasing.mark_releasing();
             }

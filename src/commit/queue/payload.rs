@@ -1,10 +1,10 @@
-//! The lines of one append, as the caller hands them to the queue.
+//! The lines of one append, as the caller passes them to the queue.
 
 use bytes::Bytes;
 
 use super::group::COPY_THRESHOLD_BYTES;
 
-/// Lines with the LFs between them.
+/// Lines, separated by LF.
 #[derive(Debug)]
 pub(crate) enum Payload {
     Vec(Vec<u8>),
@@ -18,8 +18,9 @@ impl Default for Payload {
 }
 
 impl Payload {
-    /// Gives back what was reserved while they were put together, where they wait in that memory: it is to be no more
-    /// than is counted for them. Smaller ones are copied into their group.
+    /// Takes lines that the caller encoded. Frees the spare capacity of large ones, which stay in this memory until
+    /// they are written: they must not use more memory than the queue counts for them. Smaller ones are copied into
+    /// their group.
     pub(crate) fn owned(mut lines: Vec<u8>) -> Self {
         if lines.len() >= COPY_THRESHOLD_BYTES {
             lines.shrink_to_fit();
@@ -27,7 +28,7 @@ impl Payload {
         Self::Vec(lines)
     }
 
-    /// The same, cheap to clone.
+    /// Converts the lines into a form that is cheap to clone.
     pub(crate) fn into_shared(self) -> Bytes {
         match self {
             Self::Vec(bytes) => bytes.into(),
@@ -49,7 +50,7 @@ mod tests {
     use crate::api::APPEND_OVERHEAD_BYTES;
 
     #[test]
-    fn what_waits_takes_no_more_memory_than_is_counted_for_it() {
+    fn owned_payload_has_no_spare_capacity() {
         for bytes in [COPY_THRESHOLD_BYTES, 60_000, 1 << 20] {
             let line = crate::format::encode::to_line(&"x".repeat(bytes)).unwrap();
             let Payload::Vec(lines) = Payload::owned(line) else { panic!("they are owned") };

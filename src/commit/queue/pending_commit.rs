@@ -1,4 +1,4 @@
-//! An append that was accepted, as its caller sees it.
+//! The future of an append that is in the queue.
 
 use std::{
     future::Future,
@@ -9,7 +9,7 @@ use std::{
 use super::completion::{AppendOutcome, CommitInfo, GroupSlot};
 use crate::{MiniStoreError, Result, journal::status::StoreStatus};
 
-/// An append that was accepted: resolves once it is durable.
+/// The future of an append that is in the queue: resolves once it is durable.
 #[derive(Debug)]
 #[must_use = "the outcome of an append is in its PendingCommit"]
 pub(crate) struct PendingCommit {
@@ -19,27 +19,27 @@ pub(crate) struct PendingCommit {
 impl PendingCommit {
     /// Spins for a moment before a blocking caller parks.
     pub(crate) fn spin_for_completion(&self) {
-        self.slot.status().spin_for_completion(|| self.slot.fate().is_some());
+        self.slot.status().spin_for_completion(|| self.slot.outcome().is_some());
     }
 
     /// Returns the outcome if it is known.
     pub(crate) fn try_committed(&self) -> Option<Result<CommitInfo>> {
-        self.slot.fate().map(|fate| append_result(fate, self.slot.status()))
+        self.slot.outcome().map(|outcome| append_result(outcome, self.slot.status()))
     }
 
     pub(crate) fn poll_committed(&self, context: &mut Context<'_>) -> Poll<Result<CommitInfo>> {
         if let Some(committed) = self.try_committed() {
             return Poll::Ready(committed);
         }
-        // Nothing would ever wake a forked child.
+        // No thread of a forked child would ever wake it.
         self.slot.status().check_fork()?;
-        self.slot.poll(context).map(|fate| append_result(fate, self.slot.status()))
+        self.slot.poll(context).map(|outcome| append_result(outcome, self.slot.status()))
     }
 }
 
-/// What a fate means to the caller.
-pub(crate) fn append_result(fate: AppendOutcome, status: &StoreStatus) -> Result<CommitInfo> {
-    match fate {
+/// Converts an outcome into the result that the caller gets.
+pub(crate) fn append_result(outcome: AppendOutcome, status: &StoreStatus) -> Result<CommitInfo> {
+    match outcome {
         AppendOutcome::Durable(committed) => Ok(committed),
         AppendOutcome::StorageFull(source) => {
             Err(MiniStoreError::StorageFull { path: status.path.clone(), source })
@@ -50,7 +50,7 @@ pub(crate) fn append_result(fate: AppendOutcome, status: &StoreStatus) -> Result
         AppendOutcome::SeqMismatch { expected, actual } => {
             Err(MiniStoreError::SeqMismatch { expected, actual })
         }
-        AppendOutcome::Refused => Err(status.closed_error()),
+        AppendOutcome::Rejected => Err(status.closed_error()),
     }
 }
 

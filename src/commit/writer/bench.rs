@@ -1,4 +1,4 @@
-//! Laying groups out, without a disk: for the feature `_bench`.
+//! Encoding groups without a disk: for the feature `_bench`.
 
 use std::{io, path::Path};
 
@@ -13,27 +13,27 @@ use crate::{
 #[derive(Debug)]
 pub struct GroupEncoder(ActiveSegment);
 
-/// Takes whatever it is given.
+/// A commit backend that writes nothing.
 #[derive(Debug)]
-struct Nowhere;
+struct NullBackend;
 
 impl GroupEncoder {
     /// Creates an empty file.
     pub fn new(path: &Path) -> io::Result<Self> {
         let file = os_file_system().open(path, OpenMode::CreateNew)?;
-        let header = Header::Sealed(ChainLink { first: 1, prev: 0 });
+        let header = Header::Checksummed(ChainLink { first: 1, prev: 0 });
         Ok(Self(ActiveSegment::new_unwritten(file, path.into(), 0, header, true)))
     }
 
-    /// Lays a group out, and takes it for written.
+    /// Encodes a group. It counts as written.
     pub fn group(&mut self, lines: &[&[u8]]) -> bool {
-        let layout = self.0.encode_group(lines.iter().copied());
+        let encoded = self.0.encode_group(lines.iter().copied());
         let next_group = None::<std::iter::Empty<&[u8]>>;
-        self.0.write(&mut Nowhere, layout, WriteKind::InPlace, next_group).is_ok()
+        self.0.write(&mut NullBackend, encoded, WriteKind::InPlace, next_group).is_ok()
     }
 }
 
-impl CommitBackend for Nowhere {
+impl CommitBackend for NullBackend {
     fn attach(&mut self, _: &Path, _: CommitOptions) -> io::Result<()> {
         Ok(())
     }

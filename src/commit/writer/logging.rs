@@ -1,25 +1,24 @@
-//! What the writer tells an operator, through `tracing`: each thing once, where it begins. What is told is documented in
-//! docs/reference/events.md, with its fields: they are an interface.
+//! The log events of the writer thread. Conditions that last are logged once, when they begin. Names and fields of the
+//! events are a public interface, documented in docs/reference/events.md.
 
 use std::{io, mem, path::Path, time::Duration};
 
 use super::Writer;
 use crate::{BackendKind, OpenReport, SyncKind, SyncMode, commit::queue::CommitInfo, io::CommitMethod};
 
-/// What was told already.
+/// The conditions that are already logged.
 #[derive(Debug, Default)]
 pub(super) struct LogOnce {
-    /// Direct writes are refused, or not trusted.
+    /// Direct I/O is not supported or not trusted.
     buffered: bool,
-    /// The sync mode that was asked for is not used.
+    /// The requested sync mode is not used.
     overridden: bool,
-    /// The disk is full.
-    no_room: bool,
+    disk_full: bool,
     /// Commits cannot begin.
     not_begun: bool,
 }
 
-pub(super) fn opened(
+pub(super) fn log_opened(
     journal: &Path,
     backend: BackendKind,
     method: CommitMethod,
@@ -34,13 +33,13 @@ pub(super) fn opened(
     if report.legacy_upgraded {
         tracing::info!(%journal, next_seq, "added checksums to a legacy segment");
     }
-    let truncated_bytes = report.truncated.as_ref().map_or(0, |cut| cut.bytes);
+    let truncated_bytes = report.truncated.as_ref().map_or(0, |tail| tail.bytes);
     let CommitMethod { direct: direct_io, sync: sync_mode, .. } = method;
     tracing::info!(%journal, %backend, direct_io, %sync_mode, created, next_seq, truncated_bytes, ?elapsed, "opened");
 }
 
-/// Tells a program with 0.1.7's options that rotations delete: it did not choose that.
-pub(super) fn legacy_retention(journal: &Path, segments: usize, max_segments: usize, deletes_next: bool) {
+/// Logs that rotations delete segments: a program with the options of `ministore` 0.1.7 did not choose that.
+pub(super) fn log_legacy_retention(journal: &Path, segments: usize, max_segments: usize, deletes_next: bool) {
     let journal = journal.display();
     tracing::info!(%journal, segments, max_segments, "rotations keep at most max_segments segments and delete older ones");
     if deletes_next {
@@ -54,19 +53,19 @@ pub(super) fn log_fallback(journal: &Path, source: &io::Error, hint: &str) {
 }
 
 impl Writer {
-    /// Records how commits to the active segment are made durable. Reports, once each, that the file system is not
-    /// trusted with the flags that were asked for, or refuses direct writes.
+    /// Records in the statistics how commits to the active segment are made durable. Logs, once each, that the file
+    /// system is not trusted with the requested flags, or does not support direct I/O.
     pub(super) fn log_commit_method(&mut self) {
         let method = self.commit_backend.method();
         self.inner.status.counters.method(method);
         let segment = self.segment.path.display();
-        let refused = !method.direct && self.options.direct_io && self.segment.is_preallocated();
+        let buffered = !method.direct && self.options.direct_io && self.segment.is_preallocated();
         let is_fdatasync = method.sync == SyncKind::Fdatasync && !method.trusted;
         let overridden = self.options.sync_mode == SyncMode::Dsync && is_fdatasync;
         if overridden && !mem::replace(&mut self.log_once.overridden, true) {
             tracing::warn!(%segment, "O_DSYNC not trusted on this file system; using fdatasync");
         }
-        if refused && !mem::replace(&mut self.log_once.buffered, true) {
+        if buffered && !mem::replace(&mut self.log_once.buffered, true) {
             if method.trusted {
                 tracing::info!(%segment, "O_DIRECT not supported; using buffered writes");
             } else {
@@ -75,10 +74,10 @@ impl Writer {
         }
     }
 
-    /// A commit has succeeded.
+    /// Logs a slow commit, and the end of a full disk. Called after each commit.
     pub(super) fn log_commit(&mut self, committed: &CommitInfo, latency: Duration) {
-        if self.log_once.no_room {
-            self.log_once.no_room = false;
+        if self.log_once.disk_full {
+            self.log_once.disk_full = false;
             tracing::info!(journal = %self.inner.status.path.display(), "disk space available; accepting appends");
         }
         self.log_once.not_begun = false;
@@ -91,7 +90,7 @@ impl Writer {
         tracing::warn!(%segment, ?latency, seq, records, bytes, "slow commit");
     }
 
-    /// A commit could not begin.
+    /// Logs that a commit could not begin.
     pub(super) fn log_not_begun(&mut self, action: &'static str, error: &io::Error) {
         if !self.log_once.not_begun {
             self.log_once.not_begun = true;
@@ -100,10 +99,10 @@ impl Writer {
         }
     }
 
-    /// A commit was refused for want of room.
+    /// Logs that a commit failed because the disk is full.
     pub(super) fn log_disk_full(&mut self, error: &io::Error) {
-        if !self.log_once.no_room {
-            self.log_once.no_room = true;
+        if !self.log_once.disk_full {
+            self.log_once.disk_full = true;
             let journal = self.inner.status.path.display();
             tracing::warn!(%journal, %error, "disk full; rejecting appends until space is freed");
         }

@@ -1,29 +1,29 @@
-//! A writer without a thread: whoever holds it takes its steps, one by one, on one thread with the callers. What runs
-//! is the same code; only the waiting is left out. For simulated disks.
+//! A writer without a thread: its owner runs it step by step, on the thread of the callers. It runs the code of the
+//! writer thread without the waiting. For simulated disks.
 
 use std::{ops::ControlFlow, path::Path};
 
 use super::{
-    Event, Writer,
+    Writer, WriterEvent,
+    jobs::RetentionPhase,
     open::{SelectedBackend, WriterParts, start},
-    rotation::RetentionPhase,
 };
 use crate::{
     JournalOptions, Result, commit::queue::Recv, journal::fork::ForkGuard, journal::lock::PendingRelease,
 };
 
-/// What became of a step.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepResult {
-    /// Something was done.
+    /// An event was handled.
     Busy,
-    /// Nothing is there to be done.
+    /// There is no event.
     Idle,
     /// The journal is closed.
     Ended,
 }
 
-/// A writer that does nothing by itself.
+/// A writer that works only when it is stepped.
 #[derive(Debug)]
 pub(crate) struct ManualWriter {
     writer: Option<Writer>,
@@ -37,16 +37,16 @@ impl ManualWriter {
         queue_bytes_max: u32,
         selected: SelectedBackend,
     ) -> Result<(Self, WriterParts)> {
-        let (process, releasing) = (ForkGuard::current()?, PendingRelease::default());
-        let (mut writer, opened) = start(options, path, queue_bytes_max, selected, process, releasing)?;
+        let (fork_guard, releasing) = (ForkGuard::current()?, PendingRelease::default());
+        let (mut writer, opened) = start(options, path, queue_bytes_max, selected, fork_guard, releasing)?;
         writer.schedule_background_work();
         Ok((Self { writer: Some(writer) }, opened))
     }
 
-    /// Takes in one request, or one outcome of a job (`outcomes_first` where both are there).
-    pub(crate) fn step(&mut self, outcomes_first: bool) -> StepResult {
+    /// Handles one command or one job result: the result if there are both and `results_first` is set.
+    pub(crate) fn step(&mut self, results_first: bool) -> StepResult {
         let Some(mut writer) = self.writer.take() else { return StepResult::Ended };
-        let Some(event) = writer.waiting_event(outcomes_first) else {
+        let Some(event) = writer.poll_event(results_first) else {
             self.writer = Some(writer);
             return StepResult::Idle;
         };
@@ -65,26 +65,28 @@ impl ManualWriter {
 }
 
 impl Writer {
-    /// Somebody asks something of retention, and the housekeeper has time for it.
-    fn is_asked(&self) -> bool {
+    /// Returns whether there is a retention request that can be served now.
+    fn has_retention_request(&self) -> bool {
         self.retention_phase == RetentionPhase::Idle && self.retention_requests.has_pending()
     }
 
-    /// An event that need not be waited for.
-    fn waiting_event(&mut self, outcomes_first: bool) -> Option<Event> {
-        let request = |writer: &Self| {
+    /// Returns an event if there is one now.
+    fn poll_event(&mut self, results_first: bool) -> Option<WriterEvent> {
+        let command = |writer: &Self| {
             loop {
                 match writer.receiver.poll()? {
-                    Recv::Command(request) => return Some(Event::Command(request)),
-                    Recv::Disconnected => return Some(Event::Disconnected),
-                    Recv::Wakeup if writer.is_asked() => return Some(Event::RetentionRequested),
+                    Recv::Command(command) => return Some(WriterEvent::Command(command)),
+                    Recv::Disconnected => return Some(WriterEvent::Disconnected),
+                    Recv::Wakeup if writer.has_retention_request() => {
+                        return Some(WriterEvent::RetentionRequested);
+                    }
                     Recv::Wakeup => {}
                 }
             }
         };
-        if outcomes_first {
-            return self.background.poll().map(Event::JobDone).or_else(|| request(self));
+        if results_first {
+            return self.background.poll().map(WriterEvent::JobDone).or_else(|| command(self));
         }
-        request(self).or_else(|| self.background.poll().map(Event::JobDone))
+        command(self).or_else(|| self.background.poll().map(WriterEvent::JobDone))
     }
 }

@@ -1,4 +1,4 @@
-//! Starting the writer thread: it opens and recovers the journal itself, so that no caller's thread is blocked.
+//! Starting the writer thread. It opens and recovers the journal itself, so that no thread of a caller is blocked.
 
 use std::{
     future::Future,
@@ -12,35 +12,39 @@ use std::{
 
 use super::{
     Writer,
+    jobs::RetentionPhase,
     logging::{self, LogOnce},
     preallocate::{GroupSizeEma, Preallocating},
-    rotation::{RetentionPhase, Rotation},
+    rotation::Rotation,
     segment::{ActiveSegment, RecoveredSegment},
 };
 use crate::{
     Backend, BackendKind, JournalOptions, MiniStoreError, OpenReport, Result,
     background::{
-        RetentionManager,
+        JobRunner, RetentionManager,
         policy::RetentionLimits,
         requests::{RequestQueue, RequestReceiver},
-        worker::{BackgroundWorker, JobRunner},
+        worker::BackgroundWorker,
     },
     commit::inner::StoreInner,
     commit::queue::WriterHandle,
     commit::queue::{CommitQueue, QueueReceiver},
     format::scan::read_header,
-    io::{CommitBackend, FileKind, FileSystem, OpenMode, OsFileSystem, UringBackend, refusal_hint},
+    io::{
+        CommitBackend, CommitOptions, FileKind, FileSystem, OpenMode, OsFileSystem, UringBackend,
+        refusal_hint,
+    },
     journal::file_names::FileNames,
     journal::fork::ForkGuard,
     journal::lock::{JournalLock, PendingRelease},
     journal::ownership::{check_after_locking, check_before_opening},
     journal::{holds, status::StoreStatus},
-    seeded_bugs::{Bug, seeded},
     recovery::recover,
-    sync::{Mutex, oneshot, thread},
+    seeded_bugs::{Bug, seeded},
+    sync::{oneshot, thread},
 };
 
-/// What a store needs to talk to its writer.
+/// The parts of an open journal that a store uses.
 #[derive(Debug)]
 pub(crate) struct WriterParts {
     pub(crate) writer: WriterHandle,
@@ -49,15 +53,15 @@ pub(crate) struct WriterParts {
     pub(crate) retention_requests: Arc<RequestQueue>,
     pub(crate) report: OpenReport,
     pub(crate) backend: BackendKind,
-    /// Where the journal can be read.
-    pub(crate) disk: Arc<dyn FileSystem>,
+    /// The file system that the journal is on.
+    pub(crate) fs: Arc<dyn FileSystem>,
 }
 
-/// A journal that is being opened on its writer thread.
+/// The future of a journal that is being opened on its writer thread.
 #[derive(Debug)]
 pub(crate) struct OpenFuture {
     reply: oneshot::Receiver<Result<WriterParts>>,
-    process: ForkGuard,
+    fork_guard: ForkGuard,
     path: PathBuf,
     releasing: PendingRelease,
     answered: bool,
@@ -72,9 +76,9 @@ impl Future for OpenFuture {
                 self.answered = true;
                 Poll::Ready(opened.unwrap_or(Err(MiniStoreError::WriterPanicked)))
             }
-            // Nobody would ever wake a fork.
-            Poll::Pending if self.process.in_forked_child() => {
-                Poll::Ready(Err(MiniStoreError::Forked { path: self.path.clone(), pid: self.process.id }))
+            // No thread of a forked child would ever wake it.
+            Poll::Pending if self.fork_guard.in_forked_child() => {
+                Poll::Ready(Err(MiniStoreError::Forked { path: self.path.clone(), pid: self.fork_guard.id }))
             }
             Poll::Pending => Poll::Pending,
         }
@@ -83,36 +87,36 @@ impl Future for OpenFuture {
 
 impl Drop for OpenFuture {
     fn drop(&mut self) {
-        // Nobody will hold the journal: whoever opens it next is to wait for its closing, not to fail.
+        // The writer thread closes the journal. The next open waits for that instead of failing.
         if !self.answered && !seeded(Bug::AbandonedOpenUnnoticed) {
             self.releasing.mark_releasing();
         }
     }
 }
 
-/// What carries the commits, once it is known to work.
+/// A backend that is known to work, its file system, and its commit backend.
 pub(crate) type SelectedBackend = (BackendKind, Arc<dyn FileSystem>, Box<dyn CommitBackend>);
 
-/// Opens the journal on its writer thread, on what `select_backend` gives there. Where nobody waits for the answer any more, the
-/// journal is closed at once.
+/// Starts the writer thread, which opens the journal with the backend that `select_backend` returns there. If the
+/// future was dropped before the journal is open, the writer thread closes it at once.
 pub(crate) fn spawn(
     options: JournalOptions,
     path: PathBuf,
-    queue_bytes_max: u32,
+    max_queue_bytes: u32,
     select_backend: impl FnOnce() -> Result<SelectedBackend> + Send + 'static,
 ) -> Result<OpenFuture> {
     let (sender, reply) = oneshot::channel();
-    let (process, releasing) = (ForkGuard::current()?, PendingRelease::default());
+    let (fork_guard, releasing) = (ForkGuard::current()?, PendingRelease::default());
     let opening = OpenFuture {
         reply,
-        process: process.clone(),
+        fork_guard: fork_guard.clone(),
         path: path.clone(),
         releasing: releasing.clone(),
         answered: false,
     };
     thread::Builder::new().name("ministore-writer".into()).spawn(move || {
         let started = select_backend()
-            .and_then(|selected| start(options, &path, queue_bytes_max, selected, process, releasing));
+            .and_then(|selected| start(options, &path, max_queue_bytes, selected, fork_guard, releasing));
         match started {
             Ok((writer, opened)) => {
                 drop(sender.send(Ok(opened)));
@@ -124,45 +128,37 @@ pub(crate) fn spawn(
     Ok(opening)
 }
 
+/// Opens and recovers the journal on the calling thread.
 pub(super) fn start(
     options: JournalOptions,
     path: &Path,
-    queue_bytes_max: u32,
-    (backend, disk, commit_backend): SelectedBackend,
-    process: ForkGuard,
+    max_queue_bytes: u32,
+    (backend, fs, commit_backend): SelectedBackend,
+    fork_guard: ForkGuard,
     releasing: PendingRelease,
 ) -> Result<(Writer, WriterParts)> {
     let began = Instant::now();
-    refuse_other_files(&*disk, path)?;
+    check_file_kind(&*fs, path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    disk.create_dirs(parent).map_err(MiniStoreError::file(parent, "create the directory"))?;
-    let names = FileNames::resolve(&*disk, path)?;
+    fs.create_dirs(parent).map_err(MiniStoreError::file(parent, "create the directory"))?;
+    let names = FileNames::resolve(&*fs, path)?;
     let mut commit_backend = commit_backend;
-    let held = disk.hold_dir(names.dir()).map_err(MiniStoreError::file(names.dir(), "open the directory"))?;
-    commit_backend.hold_dir(held);
-    check_before_opening(&*disk, &names)?;
-    let is_new = matches!(disk.id_at(&names.lock()), Ok(None));
-    let mut lock = JournalLock::acquire(&*disk, &names, releasing.clone())?;
-    if is_new && names.owner().is_some() {
-        check_after_locking(&*disk, &names)?;
-    }
-    let active = names.active();
-    match disk.open(&active, OpenMode::ReadWrite) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => lock.lock_segment(&active, opened.map_err(MiniStoreError::file(&active, "open"))?)?,
-    }
-    // Before anything is changed: without them nobody knows what must stay.
-    let holds = holds::load(&*disk, &names)?;
-    let recovered = recover(&*disk, &names, &options)?;
-    holds::remove_temp_file(&*disk, &names)?;
-    lock.lock_segment(&active, Arc::clone(&recovered.file))?;
+    let open_dir =
+        fs.keep_dir_open(names.dir()).map_err(MiniStoreError::file(names.dir(), "open the directory"))?;
+    commit_backend.keep_dir_open(open_dir);
+    let mut lock = lock_journal(&*fs, &names, releasing.clone())?;
+    // Before anything is changed: without the holds it is unknown which segments must be kept.
+    let holds = holds::load(&*fs, &names)?;
+    let recovered = recover(&*fs, &names, &options)?;
+    holds::remove_temp_file(&*fs, &names)?;
+    lock.lock_segment(&names.active(), Arc::clone(&recovered.file))?;
     let report = recovered.report.clone();
     let seqs_are_stable = options.checksums || RetentionLimits::of(&options).keep_everything();
-    let status = StoreStatus::new(names.active(), process.clone(), &options, seqs_are_stable)?;
+    let status = StoreStatus::new(names.active(), fork_guard.clone(), &options, seqs_are_stable)?;
     let status = Arc::new(status);
     let queue = Arc::new(CommitQueue::new(
         Arc::clone(&status),
-        queue_bytes_max,
+        max_queue_bytes,
         options.max_group_bytes,
         options.commit_delay_bytes.unwrap_or(u64::MAX),
     ));
@@ -170,37 +166,42 @@ pub(super) fn start(
     status.retention.set_first_seq(recovered.first_seq);
     status.retention.set_holds(holds);
     let retention_requests = Arc::new(RequestQueue::default());
-    let origin = RecoveredSegment {
+    let recovered_segment = RecoveredSegment {
         file: recovered.file,
         path: names.active(),
         data_end: recovered.data_end,
         records: recovered.records,
-        sealed: recovered.sealed,
+        checksummed: recovered.checksummed,
         chain: recovered.chain,
         last_seal: recovered.last_seal,
     };
-    let mut segment = ActiveSegment::recovered(origin, options.preallocate);
-    let commits = options.commits(segment.is_sealed());
+    let mut segment = ActiveSegment::recovered(recovered_segment, options.preallocate);
+    let commits = CommitOptions::for_segment(&options, segment.is_checksummed());
     segment
         .attach(&mut *commit_backend, commits)
         .map_err(MiniStoreError::file(names.active(), "open for commits"))?;
-    logging::opened(&names.active(), backend, commit_backend.method(), &report, began.elapsed());
+    logging::log_opened(&names.active(), backend, commit_backend.method(), &report, began.elapsed());
     if options.legacy_defaults {
-        log_legacy_retention(&*disk, &names, &status, options.max_segments)?;
+        check_legacy_retention(&*fs, &names, &status, options.max_segments)?;
     }
     let opened = WriterParts {
-        writer: WriterHandle::new(Arc::clone(&queue), process, releasing),
+        writer: WriterHandle::new(Arc::clone(&queue), fork_guard, releasing),
         status: Arc::clone(&status),
         queue: Arc::clone(&queue),
         retention_requests: Arc::clone(&retention_requests),
         report,
         backend,
-        disk: Arc::clone(&disk),
+        fs: Arc::clone(&fs),
     };
-    let retention = RetentionManager::new(&options, Arc::clone(&status), Arc::clone(&retention_requests));
-    let leftover = Mutex::default();
-    let worker = JobRunner { disk: Arc::clone(&disk), names: names.clone(), retention, leftover };
-    let background = BackgroundWorker::new(disk.executor()?, worker, Waker::from(Arc::clone(&queue)));
+    let retention = RetentionManager::new(
+        &options,
+        Arc::clone(&fs),
+        names.clone(),
+        Arc::clone(&status),
+        Arc::clone(&retention_requests),
+    );
+    let runner = JobRunner::new(Arc::clone(&fs), names.clone(), retention);
+    let background = BackgroundWorker::new(fs.executor()?, runner, Waker::from(Arc::clone(&queue)));
     let receiver = QueueReceiver::new(Arc::clone(&queue), options.commit_delay);
     let mut writer = Writer {
         receiver,
@@ -215,7 +216,7 @@ pub(super) fn start(
         next_seq: opened.report.next_seq,
         options,
         names,
-        disk,
+        fs,
         commit_backend,
         inner: StoreInner { status: Arc::clone(&status), queue },
         retention_requests: RequestReceiver::new(retention_requests, status),
@@ -231,39 +232,61 @@ pub(super) fn start(
     Ok((writer, opened))
 }
 
-/// Logs that rotations delete, and whether the next one will, for a program that did not choose that.
-fn log_legacy_retention(
-    disk: &dyn FileSystem,
+/// Locks the journal and its active segment, if there is one.
+fn lock_journal(fs: &dyn FileSystem, names: &FileNames, releasing: PendingRelease) -> Result<JournalLock> {
+    check_before_opening(fs, names)?;
+    let is_new = matches!(fs.id_at(&names.lock()), Ok(None));
+    let mut lock = JournalLock::acquire(fs, names, releasing)?;
+    if is_new && names.owner().is_some() {
+        check_after_locking(fs, names)?;
+    }
+    let active = names.active();
+    match fs.open(&active, OpenMode::ReadWrite) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => lock.lock_segment(&active, opened.map_err(MiniStoreError::file(&active, "open"))?)?,
+    }
+    Ok(lock)
+}
+
+/// Logs that rotations delete segments, and whether the next one will, for a program that did not choose that.
+fn check_legacy_retention(
+    fs: &dyn FileSystem,
     names: &FileNames,
     status: &StoreStatus,
     max_segments: Option<usize>,
 ) -> Result<()> {
-    let listed = disk.list(names.dir()).map_err(MiniStoreError::file(names.dir(), "list the directory"))?;
+    let listed = fs.list(names.dir()).map_err(MiniStoreError::file(names.dir(), "list the directory"))?;
     let rotated = names.rotated_in(&listed);
     let (segments, max_segments) = (rotated.len() + 1, max_segments.unwrap_or(usize::MAX));
-    // The oldest segment ends where the next one begins; a header that cannot be read states nothing.
+    // The header of the second segment has the number after the oldest segment's last record. A header that cannot be
+    // read counts as no hold.
     let second = rotated.get(1).map_or_else(|| names.active(), |(_, path)| path.clone());
-    let header = disk.open(&second, OpenMode::ReadOnly).and_then(read_header);
+    let header = fs.open(&second, OpenMode::ReadOnly).and_then(read_header);
     let end =
         header.ok().and_then(std::result::Result::ok).and_then(|header| header.link().map(|link| link.first));
     let is_held = end.is_some_and(|end| end > status.retention.lowest_hold());
-    logging::legacy_retention(&names.active(), segments, max_segments, segments >= max_segments && !is_held);
+    logging::log_legacy_retention(
+        &names.active(),
+        segments,
+        max_segments,
+        segments >= max_segments && !is_held,
+    );
     Ok(())
 }
 
-/// Finds out what runs here.
+/// Opens the requested backend. [`Backend::Auto`] falls back to blocking calls where io_uring is unavailable.
 pub(crate) fn select_backend(journal: &Path, backend: Backend, mode: u32) -> Result<SelectedBackend> {
-    let on = |backend| -> Result<SelectedBackend> {
-        let disk = OsFileSystem::new(backend, mode);
-        let commit_backend = disk.commit_backend()?;
-        Ok((backend, Arc::new(disk), commit_backend))
+    let with = |backend| -> Result<SelectedBackend> {
+        let fs = OsFileSystem::new(backend, mode);
+        let commit_backend = fs.commit_backend()?;
+        Ok((backend, Arc::new(fs), commit_backend))
     };
     match backend {
-        Backend::Blocking => on(BackendKind::Blocking),
+        Backend::Blocking => with(BackendKind::Blocking),
         Backend::Uring | Backend::Auto => match UringBackend::new() {
             Ok(commit_backend) => {
-                let disk = OsFileSystem::new(BackendKind::Uring, mode);
-                Ok((BackendKind::Uring, Arc::new(disk), Box::new(commit_backend)))
+                let fs = OsFileSystem::new(BackendKind::Uring, mode);
+                Ok((BackendKind::Uring, Arc::new(fs), Box::new(commit_backend)))
             }
             Err(source) => {
                 let hint = refusal_hint(&source);
@@ -271,14 +294,14 @@ pub(crate) fn select_backend(journal: &Path, backend: Backend, mode: u32) -> Res
                     return Err(MiniStoreError::BackendUnavailable { hint, source });
                 }
                 logging::log_fallback(journal, &source, hint);
-                on(BackendKind::Blocking)
+                with(BackendKind::Blocking)
             }
         },
     }
 }
 
-fn refuse_other_files(disk: &dyn FileSystem, path: &Path) -> Result<()> {
-    match disk.kind(path) {
+fn check_file_kind(fs: &dyn FileSystem, path: &Path) -> Result<()> {
+    match fs.kind(path) {
         Ok(FileKind::Directory | FileKind::Other) => {
             Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() })
         }

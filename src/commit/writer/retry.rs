@@ -1,20 +1,20 @@
-//! Temporary failures: a call that failed before it changed anything is made again, with back-off, and reported.
+//! Temporary failures: a call that failed before it changed anything is attempted again, with back-off, and logged.
 //!
-//! A lack of disk space has no back-off: each append finds out anyway whether there is space again. Neither has a file
-//! that is in the way: once it is moved away, `rotate` may be called at once.
+//! A full disk has no back-off: each append finds out anyway whether there is space again. Neither has a file that is
+//! in the way: once it is moved away, `rotate` may be called at once.
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     MiniStoreError,
     commit::inner::StoreInner,
-    error::clone_io_error,
-    io::{CommitError, is_storage_full},
-    journal::ownership::refuse,
+    error::{clone_io_error, is_storage_full},
+    io::CommitError,
+    journal::ownership::not_owned,
     seeded_bugs::{Bug, seeded},
 };
 
-/// The delay after the first failure. It doubles with each further one.
+/// The delay after the first failure. It doubles with each further failure.
 const DELAY_MIN: Duration = Duration::from_millis(10);
 
 /// The longest delay.
@@ -23,7 +23,7 @@ const DELAY_MAX: Duration = Duration::from_secs(1);
 /// While the failure lasts, it is logged again after this long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A call that failed and changed nothing.
+/// A call that failed before it changed anything.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) path: PathBuf,
@@ -31,7 +31,7 @@ pub(super) struct Failure {
     pub(super) source: io::Error,
 }
 
-/// What prevents a rotation.
+/// The reason why a rotation cannot continue.
 #[derive(Debug)]
 enum Cause {
     Failure(Failure),
@@ -42,7 +42,8 @@ enum Cause {
     },
 }
 
-/// Whether a rotation may be attempted now. All times are those of [`FileSystem::elapsed`](crate::io::FileSystem::elapsed).
+/// Whether a rotation may be attempted now. All times are those of
+/// [`FileSystem::elapsed`](crate::io::FileSystem::elapsed).
 #[derive(Debug, Default)]
 pub(super) struct Retry {
     /// Why the last attempt failed, until one succeeds.
@@ -69,7 +70,7 @@ impl Retry {
             self.not_before = now + self.delay;
             inner.status.counters.transient_error(source.raw_os_error());
         }
-        if self.is_to_be_logged(!matches!(self.cause, Some(Cause::Blocked { .. })), now) {
+        if self.should_log(!matches!(self.cause, Some(Cause::Blocked { .. })), now) {
             let (journal, path) = (inner.status.path.display(), path.display());
             tracing::warn!(%journal, %path, action, error = %source, "could not create or rotate a segment; will retry");
         }
@@ -80,13 +81,13 @@ impl Retry {
     pub(super) fn blocked(&mut self, file: PathBuf, reason: String, now: Duration, inner: &StoreInner) {
         self.waiting = true;
         (self.delay, self.not_before) = (Duration::ZERO, now);
-        if self.is_to_be_logged(!matches!(self.cause, Some(Cause::Failure(_))), now) {
+        if self.should_log(!matches!(self.cause, Some(Cause::Failure(_))), now) {
             tracing::warn!(journal = %inner.status.path.display(), file = %file.display(), reason, "cannot rotate");
         }
         self.cause = Some(Cause::Blocked { file, reason });
     }
 
-    fn is_to_be_logged(&mut self, is_known: bool, now: Duration) -> bool {
+    fn should_log(&mut self, is_known: bool, now: Duration) -> bool {
         let is_due = !is_known || self.logged.is_none_or(|logged| now >= logged + LOG_INTERVAL);
         if is_due {
             self.logged = Some(now);
@@ -94,7 +95,7 @@ impl Retry {
         is_due
     }
 
-    /// The call that failed has succeeded, or another one that shows the same.
+    /// Records that the call that failed has succeeded, or another one that shows that it would.
     pub(super) fn succeeded(&mut self, inner: &StoreInner) {
         if self.logged.is_some() {
             tracing::info!(journal = %inner.status.path.display(), "rotation works again");
@@ -102,7 +103,7 @@ impl Retry {
         *self = Self::default();
     }
 
-    /// The disk has space again.
+    /// Records that the disk has space again.
     pub(super) fn found_space(&mut self, inner: &StoreInner) {
         if matches!(&self.cause, Some(Cause::Failure(failure)) if is_storage_full(&failure.source)) {
             self.succeeded(inner);
@@ -113,23 +114,23 @@ impl Retry {
         self.waiting
     }
 
-    /// An append or a rotation asks for another attempt. It gets one if the back-off has passed.
+    /// Allows another attempt if the back-off has passed. Called for each append and each rotation.
     pub(super) fn resume(&mut self, now: impl FnOnce() -> Duration) {
         if self.waiting {
             self.waiting = now() < self.not_before;
         }
     }
 
-    /// Allows one more attempt at once: the journal is being closed.
+    /// Allows another attempt at once, because the journal is being closed.
     pub(super) fn resume_now(&mut self) {
         self.waiting = false;
     }
 
-    /// The error for the caller of a rotation that was given up.
+    /// Returns the error for the caller of a rotation that cannot continue.
     pub(super) fn error(&self, next: PathBuf) -> MiniStoreError {
         match &self.cause {
             Some(Cause::Blocked { file, reason }) => {
-                refuse(file, format!("it keeps the segment from being rotated: {reason}"))
+                not_owned(file, format!("it keeps the segment from being rotated: {reason}"))
             }
             Some(Cause::Failure(Failure { path, action, source })) if !is_storage_full(source) => {
                 MiniStoreError::Unavailable {
@@ -148,14 +149,14 @@ impl Retry {
         }
     }
 
-    /// The error for a commit that cannot begin before another attempt.
+    /// Returns the error for a commit that cannot begin before another attempt.
     pub(super) fn commit_error(&self) -> CommitError {
         match &self.cause {
             Some(Cause::Blocked { reason, .. }) => {
-                CommitError::NotBegun { action: "rotate", source: io::Error::other(reason.clone()) }
+                CommitError::NotStarted { action: "rotate", source: io::Error::other(reason.clone()) }
             }
             Some(Cause::Failure(Failure { action, source, .. })) if !is_storage_full(source) => {
-                CommitError::NotBegun { action, source: clone_io_error(source) }
+                CommitError::NotStarted { action, source: clone_io_error(source) }
             }
             Some(Cause::Failure(Failure { source, .. })) => CommitError::StorageFull(clone_io_error(source)),
             None => CommitError::StorageFull(io::ErrorKind::StorageFull.into()),

@@ -1,0 +1,241 @@
+//! Committing a group: encoding, writing and syncing it, and notifying its callers.
+
+use std::{io, sync::Arc, time::Instant};
+
+use super::Writer;
+use crate::{
+    commit::queue::{AppendOutcome, CommitInfo, Group, GroupOutcome},
+    io::CommitError,
+    seeded_bugs::{Bug, seeded},
+    stats::GroupSample,
+};
+
+/// The lines of one commit.
+struct CommitInput<'a, P> {
+    /// The lines, without the LFs between the pieces.
+    pieces: P,
+    records: u64,
+    json_bytes: u64,
+    /// When the first append of their group was queued.
+    first_append_at: Instant,
+    /// When the writer thread took the group from the queue.
+    dequeued_at: Instant,
+    /// The group of the next commit, if it is known: it is encoded during this commit.
+    next_group: Option<&'a Group>,
+}
+
+impl Writer {
+    /// Makes a group durable and notifies its callers.
+    pub(super) fn commit_group(&mut self, group: Group) {
+        self.inner.update_queue_gauge();
+        self.resume_retries();
+        self.drain_results();
+        self.wait_overdue_rotation();
+        let dequeued_at = Instant::now();
+        if let Some(mismatch) = self.check_expected_seq(&group) {
+            return self.complete_group(group, GroupOutcome::Each(vec![mismatch]));
+        }
+        let next_group = self.receiver.pop_full_group();
+        let input = CommitInput {
+            pieces: group.pieces(),
+            records: group.records(),
+            json_bytes: group.json_bytes(),
+            first_append_at: group.first_append_at(),
+            dequeued_at,
+            next_group: next_group.as_ref(),
+        };
+        let outcome = match self.commit(input) {
+            Ok(committed) => GroupOutcome::Durable(committed),
+            Err(CommitError::StorageFull(_)) if group.appends() > 1 => {
+                GroupOutcome::Each(self.commit_individually(&group, dequeued_at))
+            }
+            Err(error) => match self.append_outcome(error) {
+                AppendOutcome::Rejected => GroupOutcome::Rejected,
+                outcome => GroupOutcome::Each(vec![outcome; group.appends()]),
+            },
+        };
+        if let Some(next_group) = next_group {
+            self.receiver.push_front_group(next_group);
+        }
+        self.complete_group(group, outcome);
+    }
+
+    /// Returns the outcome of a group that expects another sequence number than the next one.
+    fn check_expected_seq(&self, group: &Group) -> Option<AppendOutcome> {
+        let (expected, actual) = (group.expected_seq()?, self.next_seq);
+        let mismatch =
+            expected != actual && !seeded(Bug::ExpectedSeqIgnored) && self.inner.status.poisoned().is_none();
+        mismatch.then_some(AppendOutcome::SeqMismatch { expected, actual })
+    }
+
+    /// Commits each append of a group alone, because the disk has no space for all of them: the smaller ones may fit.
+    fn commit_individually(&mut self, group: &Group, dequeued_at: Instant) -> Vec<AppendOutcome> {
+        let mut outcomes = Vec::with_capacity(group.appends());
+        let first_append_at = group.first_append_at();
+        for (lines, records, json_bytes) in group.each() {
+            let pieces = (records > 0).then_some(lines).into_iter();
+            let input =
+                CommitInput { pieces, records, json_bytes, first_append_at, dequeued_at, next_group: None };
+            let outcome = match self.commit(input) {
+                Ok(committed) => {
+                    // At once: if a later append poisons the store, this one is known to be durable.
+                    self.publish();
+                    AppendOutcome::Durable(committed)
+                }
+                Err(error) => self.append_outcome(error),
+            };
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+
+    /// Converts the error of a commit into the outcome of its appends. Logs it, or poisons the store.
+    fn append_outcome(&mut self, error: CommitError) -> AppendOutcome {
+        match error {
+            CommitError::StorageFull(error) => {
+                self.log_disk_full(&error);
+                AppendOutcome::StorageFull(Arc::new(error))
+            }
+            CommitError::NotStarted { action, source } => {
+                self.log_not_begun(action, &source);
+                AppendOutcome::Unavailable { action, source: Arc::new(source) }
+            }
+            CommitError::Failed(error) => {
+                self.inner.poison(error);
+                AppendOutcome::Rejected
+            }
+        }
+    }
+
+    /// Writes lines with one write and makes them durable.
+    fn commit<'a>(
+        &mut self,
+        input: CommitInput<'a, impl Iterator<Item = &'a [u8]>>,
+    ) -> Result<CommitInfo, CommitError> {
+        if self.inner.status.poisoned().is_some() && !seeded(Bug::CommitAfterFailure) {
+            return Err(CommitError::Failed(io::Error::other("poisoned")));
+        }
+        let CommitInput { pieces, records, json_bytes, first_append_at, dequeued_at, next_group } = input;
+        if records == 0 && !self.segment.is_unwritten() {
+            return Ok(self.commit_info(0, 0, dequeued_at));
+        }
+        if records > 0 && self.segment.is_unwritten() && !seeded(Bug::HeaderWithFirstGroup) {
+            // In a commit of its own: a group that is torn in one write with the segment's header could tear the
+            // header.
+            self.commit_header()?;
+        }
+        if let Err(error) = self.begin_commit(records) {
+            // The group may have been encoded during the previous commit. It is rejected now, and must not be written
+            // with the next group.
+            self.segment.discard_encoded();
+            return Err(error);
+        }
+        let commit_info = self.commit_info(records, json_bytes, dequeued_at);
+        let encoded = self.segment.encode_group(pieces);
+        let written = self.ensure_space(encoded.end).and_then(|kind| {
+            let started = Instant::now();
+            let next_group = next_group.map(Group::pieces);
+            self.segment.write(&mut *self.commit_backend, encoded, kind, next_group)?;
+            Ok(started)
+        });
+        let started = match written {
+            Ok(started) => started,
+            Err(CommitError::StorageFull(error)) => {
+                self.wait_preallocated();
+                self.segment.truncate_failed_group().map_err(CommitError::Failed)?;
+                return Err(CommitError::StorageFull(error));
+            }
+            Err(failed) => return Err(failed),
+        };
+        let durable_at = Instant::now();
+        let committed = CommitInfo { durable_at, ..commit_info };
+        self.publish_segment()?;
+        self.next_seq += records;
+        self.segment.records += records;
+        self.log_commit_method();
+        if records > 0 {
+            self.group_size.record(json_bytes);
+            // Of appends that are committed individually, each begins where the previous one ended.
+            let begun = self.notify_pending_since.replace(durable_at).unwrap_or(dequeued_at);
+            let latency = durable_at.duration_since(started);
+            self.inner.status.counters.group(&GroupSample {
+                records,
+                json_bytes,
+                queue_wait: begun.saturating_duration_since(first_append_at),
+                encode: started.saturating_duration_since(begun),
+                sync: latency,
+            });
+            self.inner.status.record_commit_latency(latency);
+            self.log_commit(&committed, latency);
+        }
+        Ok(committed)
+    }
+
+    /// Checks that a commit can begin. Nothing of it is written before: a record that was rejected must not be found.
+    fn begin_commit(&mut self, records: u64) -> Result<(), CommitError> {
+        if records > 0 && !self.segment.is_unwritten() {
+            self.publish_segment()?;
+        }
+        let checked = self.segment.check_before_commit(&*self.fs);
+        if let Err(CommitError::NotStarted { source, .. }) = &checked {
+            self.inner.status.counters.transient_error(source.raw_os_error());
+        }
+        checked
+    }
+
+    /// Returns the position of the lines that are written next. Its `durable_at` is set after the commit.
+    fn commit_info(&self, records: u64, json_bytes: u64, dequeued_at: Instant) -> CommitInfo {
+        CommitInfo {
+            seq: self.next_seq,
+            offset: self.segment.next_offset(),
+            segment_first_seq: self.next_seq - self.segment.records,
+            group_records: records,
+            group_bytes: json_bytes,
+            dequeued_at,
+            durable_at: dequeued_at,
+        }
+    }
+
+    /// Commits the header of a segment that has none yet, without records.
+    pub(super) fn commit_header(&mut self) -> Result<(), CommitError> {
+        let (pieces, now) = (std::iter::empty(), Instant::now());
+        let header = CommitInput {
+            pieces,
+            records: 0,
+            json_bytes: 0,
+            first_append_at: now,
+            dequeued_at: now,
+            next_group: None,
+        };
+        self.commit(header).map(drop)
+    }
+
+    /// Publishes the durable sequence number, then notifies the callers of a group.
+    fn complete_group(&mut self, group: Group, outcome: GroupOutcome) {
+        if let GroupOutcome::Durable(committed) = &outcome {
+            debug_assert_eq!(
+                committed.seq + group.records(),
+                self.next_seq,
+                "the acknowledged records are those that were numbered"
+            );
+        }
+        self.publish();
+        self.last_group_len = group.appends() as u64;
+        self.receiver.complete(group, outcome);
+        if let Some(durable_at) = self.notify_pending_since.take() {
+            self.inner.status.counters.notify(durable_at.elapsed());
+        }
+        self.inner.update_queue_gauge();
+        if seeded(Bug::NotifyBeforePublish) {
+            self.inner.status.publish(self.next_seq - 1);
+        }
+        // After the callers, which wait for nothing else.
+        self.inner.status.watermark.notify_waiters();
+    }
+
+    fn publish(&self) {
+        if !seeded(Bug::NotifyBeforePublish) {
+            self.inner.status.publish(self.next_seq - 1);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The steps of a rotation on the writer thread.
+
+use std::{io, mem, sync::Arc, time::Instant};
+
+use super::{
+    super::{Writer, preallocate::Preallocating, retry::Failure, segment::ActiveSegment},
+    ActiveRename, NextSegment, Rotation,
+    timer::RotationTimes,
+};
+use crate::{
+    Result,
+    background::job::{BackgroundJob, RotatedSegment},
+    format::{ChainLink, Header},
+    io::{CommitError, CommitOptions, RenameError, is_at, rename_to_free_name},
+    journal::{ownership::moved_away, reply::reply},
+    seeded_bugs::{Bug, seeded},
+    sync::oneshot,
+};
+
+impl Writer {
+    /// Requests the next segment when half of this one is used, or when a rotation is due.
+    pub(in crate::commit::writer) fn prepare_next(&mut self) {
+        let half_used = self.segment.data_end() >= self.options.max_segment_bytes / 2;
+        let due = self.rotation_is_due();
+        let wanted = self.segment.records > 0 && (half_used || due);
+        if !matches!(self.rotation.next, NextSegment::Absent) || self.rotation.retry.is_waiting() || !wanted {
+            return;
+        }
+        let bytes = self.next_prepared_bytes();
+        self.rotation.next = NextSegment::Requested { bytes };
+        self.background.submit(BackgroundJob::CreateNext { bytes, page_cache: self.page_cache() });
+    }
+
+    /// Opens the next segment for commits, before any other step of the rotation: at the switch it would be too late to
+    /// find that no file descriptor is free.
+    pub(in crate::commit::writer) fn open_next(&mut self) {
+        let Rotation { next, retry, .. } = &mut self.rotation;
+        let NextSegment::Ready { file, open: open @ false, .. } = next else { return };
+        if retry.is_waiting() {
+            return;
+        }
+        let path = self.names.next();
+        let options = CommitOptions::for_segment(&self.options, self.options.checksums);
+        // The backend opens the file by name: another process may have moved the file and created another one.
+        let opened =
+            self.commit_backend.prepare(&path, options).and_then(|()| is_at(&*self.fs, &path, &**file));
+        let opened =
+            opened.and_then(|is_own| if is_own { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) });
+        match opened {
+            Ok(()) => {
+                *open = true;
+                retry.succeeded(&self.inner);
+            }
+            // Another process removed it: create a new one.
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {
+                *next = NextSegment::Absent;
+                self.prepare_next();
+            }
+            Err(source) => {
+                let failure = Failure { path, action: "open for commits", source };
+                retry.failed(failure, self.fs.elapsed(), &self.inner);
+            }
+        }
+    }
+
+    /// Starts the next step of a rotation that is due, if it can be started.
+    pub(in crate::commit::writer) fn poll_rotation(&mut self) {
+        let is_due = self.rotation_is_due();
+        self.rotation.timer.update(is_due);
+        if !is_due {
+            return;
+        }
+        match (&self.rotation.next, &self.rotation.rename) {
+            (NextSegment::Ready { file: next, open: true, .. }, ActiveRename::Idle)
+                if !self.rotation.retry.is_waiting() =>
+            {
+                let number = self.rotation.next_number;
+                let to = self.names.rotated(number);
+                self.segment.rotated_path = Some(to.clone());
+                let (file, next) = (Arc::clone(&self.segment.file), Arc::clone(next));
+                self.background.submit(BackgroundJob::Rename { file, next, to: to.clone() });
+                self.rotation.rename = if seeded(Bug::SwitchBeforeRename) {
+                    ActiveRename::Done { to, number }
+                } else {
+                    ActiveRename::Requested { to, number }
+                };
+            }
+            (NextSegment::Ready { .. }, ActiveRename::Done { .. }) => {
+                let began = Instant::now();
+                self.switch_segment();
+                self.rotation.timer.add_stall(began);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the rotation in the statistics and the log, once the new segment has its name.
+    pub(in crate::commit::writer) fn record_rotated(&mut self) {
+        if self.segment.path != self.names.active() {
+            return;
+        }
+        let Some(RotationTimes { rotated, elapsed, stall }) = self.rotation.timer.finish() else { return };
+        self.inner.status.counters.rotation(elapsed, stall);
+        let next_seq = self.next_seq;
+        tracing::info!(segment = %rotated.display(), next_seq, ?elapsed, ?stall, "rotated segment");
+    }
+
+    fn rotation_is_due(&self) -> bool {
+        let full = self.segment.data_end() >= self.options.max_segment_bytes;
+        self.segment.records > 0 && (full || self.rotation.requested)
+    }
+
+    /// Waits for a rotation if the segment is much larger than its limit. This bounds what an append can add to a
+    /// segment, and makes tiny segments as regular as those of `ministore` 0.1.7.
+    pub(in crate::commit::writer) fn wait_overdue_rotation(&mut self) {
+        let limit = self.options.max_segment_bytes;
+        while self.segment.data_end() >= limit.saturating_add(limit / 8) && self.wait_rotation_step() {}
+    }
+
+    /// Completes a rotation that is due, so that the journal is not closed before it.
+    pub(in crate::commit::writer) fn finish_rotation_before_closing(&mut self) {
+        self.rotation.retry.resume_now();
+        while self.wait_rotation_step() {}
+    }
+
+    /// Waits for one step of a rotation that is due. Returns `false` if none is due, or if it cannot continue.
+    fn wait_rotation_step(&mut self) -> bool {
+        let renaming = !matches!(self.rotation.rename, ActiveRename::Idle);
+        if self.inner.status.poisoned().is_some() || !(self.rotation_is_due() || renaming) {
+            return false;
+        }
+        self.schedule_background_work();
+        if !self.rotation_is_due() || self.rotation.is_stuck() {
+            return false;
+        }
+        let began = Instant::now();
+        let received = self.wait_result();
+        self.rotation.timer.add_stall(began);
+        received
+    }
+
+    /// Makes the prepared file the active segment. The background thread closes the old one.
+    fn switch_segment(&mut self) {
+        let NextSegment::Ready { file, bytes, .. } =
+            mem::replace(&mut self.rotation.next, NextSegment::Absent)
+        else {
+            return;
+        };
+        let ActiveRename::Done { to, number } = mem::replace(&mut self.rotation.rename, ActiveRename::Idle)
+        else {
+            return;
+        };
+        debug_assert_eq!(
+            self.preallocating,
+            Preallocating::Idle,
+            "padding was requested before the rename, and jobs run in order"
+        );
+        let first_seq =
+            if seeded(Bug::SeqRestartsAtRotation) { self.segment.records + 1 } else { self.next_seq };
+        let link = ChainLink { first: first_seq, prev: self.segment.last_seal().unwrap_or(0) };
+        let header = if self.options.checksums { Header::Checksummed(link) } else { Header::Plain };
+        let preallocate = self.options.preallocate;
+        let mut new_segment =
+            ActiveSegment::new_unwritten(file, self.names.next(), bytes, header, preallocate);
+        // The background thread has locked the file, and the commit backend has opened it: nothing here can fail.
+        new_segment.switch(&mut *self.commit_backend);
+        self.lock.lock_segment_with(Arc::clone(&new_segment.file));
+        let old = mem::replace(&mut self.segment, new_segment);
+        self.rotation.newest_rotated = number;
+        self.rotation.next_number = number + 1;
+        self.rotation.requested = false;
+        self.rotation.timer.switched(&to);
+        self.inner.status.counters.segment_rotated();
+        self.inner.status.counters.preallocated(bytes);
+        self.rotation.to_close = Some(RotatedSegment {
+            file: Arc::clone(&old.file),
+            data_end: old.data_end(),
+            checksummed: old.is_checksummed(),
+            number: self.rotation.newest_rotated,
+            applies_retention: true,
+        });
+        if seeded(Bug::HeaderWithFirstGroup) {
+            return;
+        }
+        if seeded(Bug::NameBeforeHeader)
+            && let Err(CommitError::Failed(error)) = self.publish_segment()
+        {
+            self.inner.poison(error);
+        }
+        // The header before the name: no reader may find the active name without a header. If the disk has no space for
+        // it, the next commit tries again.
+        if let Err(CommitError::Failed(error)) = self.commit_header() {
+            self.inner.poison(error);
+        }
+    }
+
+    /// Publishes a new segment that has a header and no name yet.
+    pub(in crate::commit::writer) fn publish_header(&mut self) -> std::result::Result<(), CommitError> {
+        if self.segment.is_unwritten() || self.inner.status.poisoned().is_some() {
+            Ok(())
+        } else {
+            self.publish_segment()
+        }
+    }
+
+    /// Renames a new segment whose header is durable to the active name. Its records are acknowledged after that.
+    pub(in crate::commit::writer) fn publish_segment(&mut self) -> std::result::Result<(), CommitError> {
+        let active = self.names.active();
+        if self.segment.path == active {
+            return Ok(());
+        }
+        if self.rotation.retry.is_waiting() {
+            return Err(self.rotation.retry.commit_error());
+        }
+        match rename_to_free_name(&*self.fs, self.names.dir(), &self.segment.path, &active) {
+            Ok(()) => {}
+            Err(RenameError::Unknown(error)) => return Err(CommitError::Failed(error)),
+            Err(RenameError::Refused(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(CommitError::Failed(moved_away(&active)));
+            }
+            Err(RenameError::Refused(source) | RenameError::Unsupported(source)) => {
+                let failure = Failure { path: active, action: "give the new segment this name", source };
+                self.rotation.retry.failed(failure, self.fs.elapsed(), &self.inner);
+                return Err(self.rotation.retry.commit_error());
+            }
+        }
+        self.rotation.retry.succeeded(&self.inner);
+        self.segment.path = active;
+        for close in self.rotation.take_unclosed() {
+            self.background.submit(close);
+        }
+        Ok(())
+    }
+
+    /// Requests a rotation for a caller.
+    pub(in crate::commit::writer) fn rotate(&mut self, reply_tx: oneshot::Sender<Result<()>>) {
+        self.rotation.requested = true;
+        self.resume_retries();
+        self.rotate_callers.push(reply_tx);
+    }
+
+    /// Allows another attempt of what failed, once its back-off has passed. Called for each append and each rotation.
+    pub(in crate::commit::writer) fn resume_retries(&mut self) {
+        let Self { rotation, fs, .. } = self;
+        rotation.retry.resume(|| fs.elapsed());
+    }
+
+    /// Replies to the callers of a rotation, once it is complete, cannot continue, or the store is poisoned.
+    pub(in crate::commit::writer) fn reply_to_rotate_callers(&mut self) {
+        let poisoned = self.inner.status.poisoned().is_some();
+        let is_stuck = self.rotation.is_stuck();
+        if self.segment.records > 0 && self.rotation.requested && !is_stuck && !poisoned {
+            return;
+        }
+        self.rotation.requested = false;
+        for reply_tx in self.rotate_callers.drain(..) {
+            let outcome = match self.inner.status.poisoned() {
+                Some(poisoned) => Err(poisoned),
+                // Once commits go to the new segment, the rotation is complete for the caller.
+                None if is_stuck && self.segment.records > 0 => {
+                    Err(self.rotation.retry.error(self.names.next()))
+                }
+                None => Ok(()),
+            };
+            reply(reply_tx, outcome);
+        }
+    }
+}
