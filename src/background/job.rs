@@ -60,7 +60,7 @@ pub(crate) enum JobResult {
     /// The offset up to which the file is padded.
     Preallocated(io::Result<u64>),
     Created(Result<Arc<dyn FileHandle>, PrepareError>),
-    RenameResult(io::Result<RenameResult>),
+    Renamed(io::Result<RenameResult>),
     Closed(io::Result<()>),
     /// There was no disk space for the end marker. The segment is readable without it; the writer tries again later.
     CloseDeferred(RotatedSegment),

@@ -34,7 +34,7 @@ enum Leftover {
     #[default]
     None,
     /// Creating the file failed and may have created it all the same. It is empty then.
-    Perhaps,
+    MaybeCreated,
     /// The file is kept open, so that another file of the same name is not mistaken for it.
     File(Arc<dyn FileHandle>),
 }
@@ -50,7 +50,7 @@ impl JobRunner {
 
     pub(super) fn run(&self, job: BackgroundJob) -> JobResult {
         let result = self.dispatch(job);
-        if let JobResult::RenameResult(Err(error)) | JobResult::Closed(Err(error)) = &result {
+        if let JobResult::Renamed(Err(error)) | JobResult::Closed(Err(error)) = &result {
             // Here and not in the writer, which may have submitted more jobs before it receives this result.
             self.retention.poison(error);
         }
@@ -66,9 +66,9 @@ impl JobRunner {
                 JobResult::Created(self.create_next(bytes, page_cache))
             }
             BackgroundJob::Rename { file, next, to } => {
-                JobResult::RenameResult(self.rename(&*file, &*next, &to))
+                JobResult::Renamed(self.rename(&*file, &*next, &to))
             }
-            BackgroundJob::Close(rotated) => match self.close_and_retain(&rotated) {
+            BackgroundJob::Close(rotated) => match self.close_and_apply_limits(&rotated) {
                 Ok(false) => JobResult::CloseDeferred(rotated),
                 closed => JobResult::Closed(closed.map(drop)),
             },
@@ -87,7 +87,7 @@ impl JobRunner {
                 return PrepareError::Taken;
             }
             if !left_names_unchanged(&source) {
-                self.replace_leftover(Leftover::Perhaps);
+                self.replace_leftover(Leftover::MaybeCreated);
             }
             not_begun("create")(source)
         })?;
@@ -113,7 +113,7 @@ impl JobRunner {
         let leftover = self.replace_leftover(Leftover::None);
         let removed = match &leftover {
             Leftover::None => Ok(()),
-            Leftover::Perhaps => remove_empty(&*self.fs, &self.names.next()),
+            Leftover::MaybeCreated => remove_empty(&*self.fs, &self.names.next()),
             Leftover::File(file) => remove_own(&*self.fs, &self.names.next(), &**file),
         };
         removed.inspect_err(|_| {
@@ -171,7 +171,7 @@ impl JobRunner {
 
     /// Closes a rotated segment and applies the retention limits. Returns `false` if there is no disk space to close
     /// it.
-    fn close_and_retain(&self, rotated: &RotatedSegment) -> io::Result<bool> {
+    fn close_and_apply_limits(&self, rotated: &RotatedSegment) -> io::Result<bool> {
         self.fs.sync_dir(self.names.dir())?;
         let closed = self.close(rotated)?;
         if rotated.applies_retention {

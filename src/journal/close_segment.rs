@@ -31,8 +31,8 @@ pub(crate) fn write_ending(
 }
 
 fn replace_tail(file: &dyn FileHandle, data_end: u64, ending: &[u8], checksummed: bool) -> io::Result<()> {
-    // Truncating first shows no reader a line of padding. A line without checksums, though, is complete only with its
-    // LF, so there the end is written first.
+    // With checksums the file is truncated first, so that no reader sees a line of padding. A line without a seal is
+    // complete only with its LF, so there the LF is written before the padding is truncated.
     if checksummed {
         file.set_len(data_end)?;
     }

@@ -1,5 +1,5 @@
 //! One writer per journal: an advisory lock (`flock`) on `NAME.lock`, which the kernel releases when the process ends,
-//! however it ends. The lock file is never removed and its content is ignored, so a stale one locks no process out. The
+//! however it ends. The lock file stays and its content is ignored, so a stale one locks no process out. The
 //! active segment is locked, too: this refuses a second writer that opens the journal by another name (a hard link), or
 //! after the lock file was removed.
 //!

@@ -61,10 +61,10 @@ fn check_name(fs: &dyn FileSystem, names: &FileNames, listed: &[OsString]) -> Re
     let others: Vec<_> = owner.rotated_in(listed).into_iter().filter(|(_, other)| *other != path).collect();
     let has_own_lock = |path: &Path| is_listed(listed, &with_suffix(path, ".lock"));
     let is_in_use = |file: PathBuf| file != path && is_listed(listed, &file) && !has_own_lock(&file);
-    let is_owner_there =
+    let owner_exists =
         is_listed(listed, &owner.active()) || is_in_use(owner.lock()) || is_in_use(owner.next());
     let FileRole::Segment(number) = role else {
-        if is_owner_there || !others.is_empty() {
+        if owner_exists || !others.is_empty() {
             let owner = owner.active();
             return Err(not_owned(
                 &path,
@@ -99,7 +99,7 @@ fn check_name(fs: &dyn FileSystem, names: &FileNames, listed: &[OsString]) -> Re
     let is_part = match relation().map_err(MiniStoreError::file(&path, "compare with its neighbours"))? {
         ChainRelation::Continues => true,
         ChainRelation::Unrelated => false,
-        ChainRelation::Unknown => is_owner_there,
+        ChainRelation::Unknown => owner_exists,
     };
     if !is_part {
         return Ok(());
@@ -265,7 +265,7 @@ pub(crate) fn follows(segment: &dyn FileHandle, next: &dyn FileHandle) -> io::Re
     Ok(if last_seal == link.prev { ChainRelation::Continues } else { ChainRelation::Unrelated })
 }
 
-/// Returns the last seal of a file that has a close marker.
+/// Returns the last seal of a segment that has a close marker, or `None` for another file.
 pub(crate) fn closing_seal(file: &dyn FileHandle) -> io::Result<Option<u32>> {
     let mut closing = [0; SEAL_LEN + 2];
     let Some(offset) = file.len()?.checked_sub(closing.len() as u64) else { return Ok(None) };

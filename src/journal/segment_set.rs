@@ -29,7 +29,7 @@ impl SegmentSet {
         let mut before = list_rotated(fs, names)?;
         let mut attempts = 0;
         loop {
-            let active = open_if_there(fs, names.active())?;
+            let active = open_if_exists(fs, names.active())?;
             let after = list_rotated(fs, names)?;
             attempts += 1;
             if before.last() == after.last() || attempts == ATTEMPTS_MAX {
@@ -70,10 +70,10 @@ fn unpublished_next_segment(
 ) -> Result<Option<(PathBuf, Arc<dyn FileHandle>)>> {
     let is_foreign = has_own_lock(fs, &names.next());
     let is_foreign = is_foreign.map_err(MiniStoreError::file(names.next(), "stat"))?;
-    let next = if is_foreign { None } else { open_if_there(fs, names.next())? };
+    let next = if is_foreign { None } else { open_if_exists(fs, names.next())? };
     let Some((path, file)) = next else {
         // A rotation may just have given it the active name.
-        return open_if_there(fs, names.active());
+        return open_if_exists(fs, names.active());
     };
     let header = read_header(&*file).map_err(MiniStoreError::file(&path, "read"))?;
     Ok(header.is_ok().then_some((path, file)))
@@ -102,13 +102,13 @@ fn check_left_out_of(
         return Ok(());
     }
     let (number, oldest) = match rotated.first() {
-        Some((number, path)) => (*number, open_if_there(fs, path.clone())?),
-        None => (u64::MAX, open_if_there(fs, names.active())?),
+        Some((number, path)) => (*number, open_if_exists(fs, path.clone())?),
+        None => (u64::MAX, open_if_exists(fs, names.active())?),
     };
     check_left_out(fs, names, listed, oldest.as_ref().map(|(_, file)| &**file), number)
 }
 
-fn open_if_there(fs: &dyn FileSystem, path: PathBuf) -> Result<Option<(PathBuf, Arc<dyn FileHandle>)>> {
+fn open_if_exists(fs: &dyn FileSystem, path: PathBuf) -> Result<Option<(PathBuf, Arc<dyn FileHandle>)>> {
     match fs.open(&path, OpenMode::ReadOnly) {
         Ok(file) => Ok(Some((path, file))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -147,7 +147,7 @@ fn repeated_link_request_counts_as_success() {
         faults.rename_only_by_links();
         let fixture = StoreFixture::open_on(kind, JournalOptions::new(), faults);
         fixture.append(0).unwrap();
-        // A network file system that repeats the request replies with this error.
+        // As on a network file system that repeats a request: the link exists, and the call fails.
         fixture.faults.before_each({
             let path = fixture.path.clone();
             move |event| {
