@@ -21,6 +21,7 @@ mod repair;
 mod salvage;
 #[cfg(test)]
 mod tests;
+mod verifier;
 mod verify;
 
 use std::{
@@ -66,7 +67,7 @@ impl Corruption {
         }
     }
 
-    /// One that concerns the whole file.
+    /// Returns corruption that concerns the whole file.
     fn of_file(segment: &Path, reason: impl Into<String>) -> Self {
         Self { segment: segment.into(), offset: 0, line: 1, seq: None, reason: reason.into() }
     }

@@ -42,19 +42,19 @@ pub struct RepairReport {
 pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> {
     let path = path.as_ref();
     let found = verify(path)?;
-    let disk = os_file_system();
-    let names = FileNames::resolve(&*disk, path)?;
-    let journal = JournalState::inspect(&*disk, &names, &mut ScanCache::default())?;
-    let (steps, refused) = plan(&journal);
-    // What concerns a whole file is not mended by cutting its end.
-    let mends = |step: &Step, fault: &Corruption| {
-        let whole = matches!(step, Step::WriteHeader | Step::QuarantineNext);
-        (whole || fault.offset > 0) && journal.file_of(*step).as_ref() == Some(&fault.segment)
+    let fs = os_file_system();
+    let names = FileNames::resolve(&*fs, path)?;
+    let journal = JournalState::inspect(&*fs, &names, &mut ScanCache::default())?;
+    let (steps, is_refused) = plan(&journal);
+    // Corruption of a whole file is not repaired by truncating its end.
+    let repairs = |step: &Step, fault: &Corruption| {
+        let whole_file = matches!(step, Step::WriteHeader | Step::QuarantineNext);
+        (whole_file || fault.offset > 0) && journal.file_of(*step).as_ref() == Some(&fault.segment)
     };
-    let is_left = |fault: &&Corruption| refused || !steps.iter().any(|step| mends(step, fault));
-    let left: Vec<Corruption> = found.faults.iter().filter(is_left).cloned().collect();
-    if refused {
-        return Ok(RepairReport { actions: Vec::new(), unrepairable: left });
+    let is_unrepairable = |fault: &&Corruption| is_refused || !steps.iter().any(|step| repairs(step, fault));
+    let unrepairable: Vec<Corruption> = found.faults.iter().filter(is_unrepairable).cloned().collect();
+    if is_refused {
+        return Ok(RepairReport { actions: Vec::new(), unrepairable });
     }
     let mut actions: Vec<String> = steps.iter().map(|step| describe(*step, &journal, &names)).collect();
     let unclosed = found.segments.last().is_some_and(|last| last.state != super::SegmentState::Closed);
@@ -71,20 +71,20 @@ pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> 
             .open_blocking(path)?;
         store.blocking().close()?;
     }
-    Ok(RepairReport { actions, unrepairable: left })
+    Ok(RepairReport { actions, unrepairable })
 }
 
-/// Whether the active segment is plain, or a new one follows segments that all are.
+/// Returns whether the active segment stays plain: it is plain, or a new one follows only plain segments.
 fn stays_plain(found: &VerifyReport, steps: &[Step]) -> bool {
-    let made = steps.iter().any(|step| matches!(step, Step::WriteHeader | Step::CreateActive));
+    let is_new = steps.iter().any(|step| matches!(step, Step::WriteHeader | Step::CreateActive));
     match found.segments.last() {
-        Some(_) if made => !found.segments.iter().any(|segment| segment.checksummed),
+        Some(_) if is_new => !found.segments.iter().any(|segment| segment.checksummed),
         Some(last) => !last.checksummed,
         None => false,
     }
 }
 
-/// What recovery would do, step by step, without doing it; and whether it would refuse.
+/// Returns the steps that recovery would apply, and whether it would fail.
 fn plan(journal: &JournalState) -> (Vec<Step>, bool) {
     let mut states = journal.states();
     let mut steps = Vec::new();
@@ -99,7 +99,7 @@ fn plan(journal: &JournalState) -> (Vec<Step>, bool) {
     }
 }
 
-/// What the journal looks like once a step was taken.
+/// Returns the states of the journal after a step.
 fn after(step: Step, states: JournalStates) -> JournalStates {
     match step {
         Step::Fail(_) | Step::Done => states,
@@ -120,7 +120,7 @@ fn describe(step: Step, journal: &JournalState, names: &FileNames) -> String {
             format!("complete the rotation: rename {} to {}", show(names.next()), show(names.active()))
         }
         Step::RemoveNext => format!("remove {}, which holds nothing", show(names.next())),
-        Step::QuarantineNext => format!("rename {} to {}", show(names.next()), show(names.cut(0, 0))),
+        Step::QuarantineNext => format!("rename {} to {}", show(names.next()), show(names.truncated(0, 0))),
         Step::CloseRotated => "complete the rotation: close the newest rotated segment".into(),
         Step::CreateActive => format!("create {}", show(names.active())),
         Step::WriteHeader => format!("write the header of {}", show(names.active())),
@@ -131,7 +131,7 @@ fn describe(step: Step, journal: &JournalState, names: &FileNames) -> String {
                 tail.offset,
                 tail.reason,
                 tail.bytes,
-                show(names.cut(tail.offset, 0)),
+                show(names.truncated(tail.offset, 0)),
             ),
             None => format!("truncate the end of {}", show(names.active())),
         },

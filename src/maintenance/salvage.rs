@@ -1,4 +1,4 @@
-//! Copying what verifies into a new journal.
+//! Copies every commit group that verifies into a new journal.
 
 use std::{
     collections::VecDeque,
@@ -21,11 +21,11 @@ use crate::{
     options::LINE_BYTES_LIMIT,
 };
 
-/// Groups that may be on their way at a time.
-const PENDING_MAX: usize = 1024;
+/// The most appends in flight.
+const MAX_PENDING: usize = 1024;
 
-/// A plain segment's lines, which belong to no group, are copied in portions of this many bytes.
-const PORTION_BYTES: usize = 1 << 20;
+/// The lines of a plain segment, which belong to no group, are copied in batches of this many bytes.
+const PLAIN_BATCH_BYTES: usize = 1 << 20;
 
 /// The records that [`salvage`] copied, and the corruption it left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -35,7 +35,7 @@ pub struct SalvageReport {
     pub records: u64,
     /// Commit groups copied, each whole.
     pub groups: u64,
-    /// What was not copied.
+    /// The corruption that was not copied.
     pub faults: Vec<Corruption>,
 }
 
@@ -49,15 +49,15 @@ pub struct SalvageReport {
 pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<SalvageReport> {
     let found = super::verify(&from)?;
     let to = to.as_ref();
-    let disk = os_file_system();
-    let (old, new) = (FileNames::resolve(&*disk, from.as_ref())?, FileNames::resolve(&*disk, to)?);
+    let fs = os_file_system();
+    let (old, new) = (FileNames::resolve(&*fs, from.as_ref())?, FileNames::resolve(&*fs, to)?);
     if old.is_journal_file(&new.active()) || new.is_journal_file(&old.active()) {
         let text =
             format!("{} and {} cannot be two journals", old.active().display(), new.active().display());
         return Err(MiniStoreError::InvalidArgument(text));
     }
-    let there = SegmentSet::take(&*disk, &new)?;
-    if !there.rotated.is_empty() || there.active.is_some() {
+    let existing = SegmentSet::take(&*fs, &new)?;
+    if !existing.rotated.is_empty() || existing.active.is_some() {
         return Err(MiniStoreError::file(to, "create the new journal")(Errno::EXIST.into()));
     }
     let store = JournalOptions::new()
@@ -65,7 +65,7 @@ pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<SalvageRe
         .max_batch_bytes(LINE_BYTES_LIMIT)
         .open_blocking(to)?;
     let mut salvager =
-        Salvager { disk: &*disk, store: &store, result: SalvageReport::default(), pending: VecDeque::new() };
+        Salvager { fs: &*fs, store: &store, result: SalvageReport::default(), pending: VecDeque::new() };
     salvager.result.faults = found.faults;
     salvager.result.faults.extend(found.torn_tail);
     for segment in found.segments {
@@ -77,29 +77,30 @@ pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<SalvageRe
 }
 
 struct Salvager<'a> {
-    disk: &'a dyn FileSystem,
+    fs: &'a dyn FileSystem,
     store: &'a MiniStore,
     result: SalvageReport,
     pending: VecDeque<PendingAppend>,
 }
 
 impl Salvager<'_> {
+    /// Copies the groups of a segment that verify, also those after corruption.
     fn segment(&mut self, path: &PathBuf) -> Result<()> {
         let fail = || MiniStoreError::file(path, "read");
-        let file = self.disk.open(path, OpenMode::ReadOnly).map_err(fail())?;
+        let file = self.fs.open(path, OpenMode::ReadOnly).map_err(fail())?;
         let opened = Scanner::open(Arc::clone(&file), ScanMode::Read).map_err(fail())?;
         let tail = match opened {
-            Ok(scanner) => self.verified(scanner, &file, path)?,
-            // Its lines may be sound though its header is not; the second group on can still be checked.
+            Ok(scanner) => self.copy_verified(scanner, &file, path)?,
+            // With a corrupt header the first group cannot be checked, but every later one can.
             Err(HeaderError::Corrupt(_) | HeaderError::BadMagic) => {
-                Some(Tail { offset: 0, line: 1, bytes: 0, damaged: true, reason: "" })
+                Some(Tail { offset: 0, line: 1, bytes: 0, is_corrupt: true, reason: "" })
             }
         };
-        let Some(tail) = tail.filter(|tail| tail.damaged) else { return Ok(()) };
-        let mut sweep = ResyncScanner::new(file, tail.offset, tail.line);
+        let Some(tail) = tail.filter(|tail| tail.is_corrupt) else { return Ok(()) };
+        let mut resync = ResyncScanner::new(file, tail.offset, tail.line);
         let mut block = Block::default();
-        while let Some(resynced) = sweep.next(&mut block).map_err(fail())? {
-            if resynced.verified {
+        while let Some(group) = resync.next(&mut block).map_err(fail())? {
+            if group.verified {
                 self.copy(&block, true)?;
             }
             block.clear();
@@ -107,8 +108,8 @@ impl Salvager<'_> {
         Ok(())
     }
 
-    /// Copies up to the first fault, and says what it is.
-    fn verified(
+    /// Copies the groups up to the end, or up to the first that does not verify; returns the tail after them.
+    fn copy_verified(
         &mut self,
         mut scanner: Scanner<Arc<dyn FileHandle>>,
         file: &Arc<dyn FileHandle>,
@@ -125,7 +126,7 @@ impl Salvager<'_> {
                 let mut lines = LineReader::with_limit(Arc::clone(file), group.offset, group.end);
                 while let Some(line) = lines.next().map_err(fail())? {
                     block.push(line.bytes.trim_ascii_end(), line.offset);
-                    if group.seal.is_none() && block.byte_len() > PORTION_BYTES {
+                    if group.seal.is_none() && block.byte_len() > PLAIN_BATCH_BYTES {
                         self.copy(&block, false)?;
                         block.clear();
                     }
@@ -136,12 +137,12 @@ impl Salvager<'_> {
         }
     }
 
-    /// Copies a block as one batch. Lines that no seal covers must at least be JSON. Whether a record could be appended
-    /// today is not checked: what was accepted once is copied.
-    fn copy(&mut self, block: &Block, sealed: bool) -> Result<()> {
+    /// Copies a block as one batch. Lines that are not JSON are skipped. Records are not checked as new ones are: whatever the old
+    /// journal accepted is copied.
+    fn copy(&mut self, block: &Block, is_group: bool) -> Result<()> {
         let mut batch = JsonBatch::new();
         for value in (0..block.len()).filter_map(|index| block.span(index)).map(|span| block.value(span)) {
-            // `IgnoredAny` would pass strings that are not UTF-8.
+            // `IgnoredAny` would accept strings that are not UTF-8.
             if let Ok(record) = serde_json::from_slice::<&RawValue>(value) {
                 batch.push_value(record.get().as_bytes())?;
             }
@@ -150,21 +151,21 @@ impl Salvager<'_> {
             return Ok(());
         }
         self.result.records += batch.records();
-        self.result.groups += u64::from(sealed);
+        self.result.groups += u64::from(is_group);
         self.pending.push_back(self.store.blocking().send(Append::json_batch(batch))?);
-        while self.pending.len() > PENDING_MAX {
-            self.await_oldest()?;
+        while self.pending.len() > MAX_PENDING {
+            self.wait_oldest()?;
         }
         Ok(())
     }
 
-    fn await_oldest(&mut self) -> Result<()> {
+    fn wait_oldest(&mut self) -> Result<()> {
         self.pending.pop_front().map_or(Ok(()), |pending| pending.wait().map(drop))
     }
 
     fn finish(mut self) -> Result<SalvageReport> {
         while !self.pending.is_empty() {
-            self.await_oldest()?;
+            self.wait_oldest()?;
         }
         Ok(self.result)
     }

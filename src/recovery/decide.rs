@@ -1,47 +1,46 @@
-//! The recovery table: every combination of what can be seen has exactly one next step. Pure; its test
-//! enumerates all of it.
+//! The recovery table: every combination of file states has exactly one next step. Pure; a test enumerates all combinations.
 
 use crate::RecoveryPolicy;
 
-/// The active segment.
+/// The state of the active segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ActiveState {
     Absent,
-    /// Empty, or its header was cut off while it was written: it holds no record.
+    /// Empty, or with an incomplete header: it has no record.
     Empty,
     /// Everything verifies.
     Clean,
-    /// A group that was never acknowledged stands at its end.
+    /// It ends in a group that was never acknowledged.
     Torn,
-    /// Acknowledged data in it is damaged.
+    /// Acknowledged data in it is corrupt.
     Corrupt,
-    /// It is no journal, its header is damaged, or it does not continue the newest archived segment.
+    /// It is not a journal, its header is corrupt, or it does not continue the newest rotated segment.
     Invalid,
 }
 
-/// The newest archived segment.
+/// The state of the newest rotated segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RotatedState {
     Absent,
     Closed,
-    /// It was not closed yet when the rotation was cut off.
+    /// The rotation was interrupted before the segment was closed.
     Unfinished,
     Corrupt,
 }
 
-/// The file prepared to be the next segment.
+/// The state of the file prepared as the next segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NextState {
     Absent,
-    /// Nothing but padding, or a header that was cut off.
+    /// Only padding, or an incomplete header.
     Empty,
-    /// It has a header, and continues the newest archived segment.
+    /// It has a header, and continues the newest rotated segment.
     Valid,
-    /// It has something else in it.
+    /// It has any other content.
     Unexpected,
 }
 
-/// All that the decision depends on.
+/// The states that the decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct JournalStates {
     pub(crate) active: ActiveState,
@@ -49,7 +48,7 @@ pub(crate) struct JournalStates {
     pub(crate) next: NextState,
 }
 
-/// What is damaged, for the error.
+/// The file that the error of a failed recovery names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DamagedFile {
     Active,
@@ -57,45 +56,46 @@ pub(crate) enum DamagedFile {
     Next,
 }
 
-/// The one thing to do next.
+/// The next step of recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Change nothing, and say what is damaged.
+    /// Change nothing, and return an error that names the file.
     Fail(DamagedFile),
-    /// Rename the prepared file to the active one: the last step of a rotation.
+    /// Rename the prepared file to the active name: the last step of a rotation.
     PromoteNext,
-    /// Delete a prepared file that holds nothing.
+    /// Delete a prepared file without records.
     RemoveNext,
-    /// Rename a prepared file that should hold nothing to a name that is kept.
+    /// Rename a prepared file with unexpected content to a name that no later step uses.
     QuarantineNext,
-    /// Cut what was not acknowledged from the newest archived segment, and close it.
+    /// Truncate the unacknowledged tail of the newest rotated segment, and close it.
     CloseRotated,
-    /// Create an active segment that continues the newest archived one.
+    /// Create an active segment that continues the newest rotated one.
     CreateActive,
-    /// Give the blank active segment a header.
+    /// Write the header of the empty active segment.
     WriteHeader,
-    /// Cut everything behind the last verified group, and keep a copy.
+    /// Truncate everything after the last verified group, and save a copy.
     TruncateActive,
-    /// Nothing is left to do.
+    /// No step is left.
     Done,
 }
 
+/// Returns the next step.
 pub(crate) fn decide(states: JournalStates, policy: RecoveryPolicy) -> Step {
     use ActiveState as Active;
     use NextState as Next;
-    // What is refused is refused first: nothing was changed then.
-    let damage_refused = states.active == Active::Corrupt && policy == RecoveryPolicy::Strict;
-    if states.active == Active::Invalid || damage_refused {
+    // Every failure is decided before any other step, so that a failed recovery has changed nothing.
+    let is_refused = states.active == Active::Corrupt && policy == RecoveryPolicy::Strict;
+    if states.active == Active::Invalid || is_refused {
         return Step::Fail(DamagedFile::Active);
     }
     if states.rotated == RotatedState::Corrupt {
         return Step::Fail(DamagedFile::Rotated);
     }
-    let holds_records = matches!(states.active, Active::Clean | Active::Torn | Active::Corrupt);
+    let active_has_records = matches!(states.active, Active::Clean | Active::Torn | Active::Corrupt);
     match states.next {
         Next::Empty => return Step::RemoveNext,
-        // A header is written into the prepared file only once the active name is free.
-        Next::Unexpected | Next::Valid if holds_records || states.next == Next::Unexpected => {
+        // The writer writes a header into the prepared file only after the active name is free.
+        Next::Unexpected | Next::Valid if active_has_records || states.next == Next::Unexpected => {
             return match policy {
                 RecoveryPolicy::Strict => Step::Fail(DamagedFile::Next),
                 RecoveryPolicy::TruncateAtFirstError => Step::QuarantineNext,

@@ -1,5 +1,5 @@
-//! The newest archived segment: whether it was closed, and whether the active one continues it. Where its last bytes
-//! tell, no more of it is read.
+//! Inspects the newest rotated segment: whether it is closed, and whether the active segment continues it. Reads only its last bytes
+//! where those are sufficient.
 
 use std::{io, path::Path};
 
@@ -12,7 +12,7 @@ use crate::{
     journal::ownership::closing_seal,
 };
 
-/// The newest archived segment, as far as it had to be read.
+/// The newest rotated segment, as far as it was read.
 #[derive(Debug)]
 pub(super) enum LastRotated {
     Absent,
@@ -22,48 +22,48 @@ pub(super) enum LastRotated {
 }
 
 impl LastRotated {
-    /// `successor` is what the active segment's header says of this one.
+    /// Inspects the segment. `successor` is the link in the header of the active segment.
     pub(super) fn inspect(
-        disk: &dyn FileSystem,
+        fs: &dyn FileSystem,
         path: &Path,
         successor: Option<ChainLink>,
         cache: &mut ScanCache,
     ) -> io::Result<Self> {
-        let file = disk.open(path, OpenMode::ReadOnly)?;
-        // Where the active segment says what it follows, the end is enough to see. Else this one is to be read
-        // anyway, to give the next its numbers: better before anything is changed.
+        let file = fs.open(path, OpenMode::ReadOnly)?;
+        // If the active segment has a link, the end of this one is sufficient. Otherwise the whole segment is read, before any file is
+        // changed, because its records are counted for the sequence numbers of the next one.
         if let Some(link) = successor {
             match closing_seal(&*file)? {
                 Some(seal) if seal != link.prev => return Ok(Self::unlinked()),
                 Some(seal) => return Ok(Self::Closed { last_seal: Some(seal) }),
-                None if ends_plainly(&*file)? => return Ok(Self::Closed { last_seal: None }),
+                None if is_closed_plain(&*file)? => return Ok(Self::Closed { last_seal: None }),
                 None => {}
             }
         }
         let summary = match cache.scan(path, &*file)? {
             Ok(summary) => summary,
-            Err(fault) => return Ok(Self::damaged(&fault.to_string())),
+            Err(error) => return Ok(Self::corrupt(&error.to_string())),
         };
         let SegmentEnd { last_seal, ref tail, has_newline, data_end, file_end, closed, .. } = summary.end;
-        if let Some(tail) = tail.as_ref().filter(|tail| tail.damaged) {
+        if let Some(tail) = tail.as_ref().filter(|tail| tail.is_corrupt) {
             return Ok(Self::Corrupt { reason: tail.reason.into(), tail: Some(tail.clone()) });
         }
         if successor.is_some_and(|link| last_seal.unwrap_or(0) != link.prev) {
             return Ok(Self::unlinked());
         }
-        let whole = tail.is_none() && has_newline && file_end <= data_end + 2;
-        if whole && (closed || summary.header == Header::Plain) {
+        let is_complete = tail.is_none() && has_newline && file_end <= data_end + 2;
+        if is_complete && (closed || summary.header == Header::Plain) {
             return Ok(Self::Closed { last_seal });
         }
         Ok(Self::Unfinished { summary })
     }
 
-    pub(super) fn damaged(reason: &str) -> Self {
+    pub(super) fn corrupt(reason: &str) -> Self {
         Self::Corrupt { tail: None, reason: reason.into() }
     }
 
     fn unlinked() -> Self {
-        Self::damaged(
+        Self::corrupt(
             "the active segment does not continue it: a segment is missing or is not of this journal",
         )
     }
@@ -77,8 +77,8 @@ impl LastRotated {
     }
 }
 
-/// Whether it is plain and ends in LF, as the original leaves it.
-fn ends_plainly(file: &dyn FileHandle) -> io::Result<bool> {
+/// Returns whether the segment is plain and ends in an LF, as `ministore` 0.1.7 leaves it.
+fn is_closed_plain(file: &dyn FileHandle) -> io::Result<bool> {
     let mut last = [0];
     let Some(offset) = file.len()?.checked_sub(1) else { return Ok(false) };
     file.read_at(&mut last, offset)?;

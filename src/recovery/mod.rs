@@ -1,18 +1,21 @@
-//! Opening a journal for writing: what is there ([`observe`]), what to do about it ([`decide`](mod@decide), which
-//! never sees a file), and doing it ([`act`], the one place that cuts a file).
+//! Recovery, when a journal is opened for writing: inspects the files ([`inspect`]), decides on one step ([`decide`](mod@decide),
+//! which never opens a file) and applies it ([`apply`], which is the only part that changes files).
 //!
-//! Recovery goes step by step: look, decide on one step, take it, look again, until nothing is left to do. A crash
-//! between two steps is therefore nothing new: the next open goes on from there.
+//! This repeats until no step is left. So a crash between two steps is not a special case: the next open continues from there.
 
+mod active;
 mod apply;
 mod decide;
 mod inspect;
 mod last_rotated;
+mod next;
 mod numbering;
 mod report;
+mod rewrite;
 mod scan_cache;
 #[cfg(test)]
 mod tests;
+mod truncate;
 
 use std::{io, path::Path, sync::Arc};
 
@@ -23,80 +26,82 @@ pub(crate) use scan_cache::ScanCache;
 
 use crate::{
     JournalOptions, MiniStoreError, Result,
+    error::is_shortage,
     format::Chain,
-    io::{FileHandle, FileSystem, OpenMode, is_shortage},
+    io::{FileHandle, FileSystem, OpenMode},
     journal::file_names::FileNames,
     journal::ownership::check_unlocked,
     seeded_bugs::{Bug, seeded},
 };
 
-/// The active segment, ready to be continued: it ends in LF behind `data_end` (or the closed mark and LF).
+/// The recovered active segment. It ends in an LF (or the close marker and an LF) after `data_end`.
 #[derive(Debug)]
 pub(crate) struct RecoveredJournal {
     pub(crate) file: Arc<dyn FileHandle>,
-    /// Behind its last seal, or header, or plain line.
+    /// The offset after its last seal, or after its header or last plain line if it has no seal.
     pub(crate) data_end: u64,
     pub(crate) chain: Chain,
-    /// Its commit groups carry seals.
-    pub(crate) sealed: bool,
+    /// Its commit groups have seals.
+    pub(crate) checksummed: bool,
     /// Its last seal.
     pub(crate) last_seal: Option<u32>,
-    /// Records in it.
+    /// The number of its records.
     pub(crate) records: u64,
-    /// The number of the newest archived segment; 0 for none.
+    /// The number of the newest rotated segment; 0 if there is none.
     pub(crate) newest_rotated: u64,
-    /// The oldest record that is there; the next one where there is none.
+    /// The sequence number of the oldest record; of the next one if there is no record.
     pub(crate) first_seq: u64,
     pub(crate) report: OpenReport,
 }
 
-/// Makes the journal whole and ready to be continued. The caller holds its lock.
+/// Recovers the journal. The caller holds its lock.
 ///
 /// # Errors
 ///
-/// `Corrupt` and `MissingInitialState` change nothing; others are what the operating system says.
+/// `Corrupt` and `MissingInitialState`, after which no file is changed; errors of the operating system.
 pub(crate) fn recover(
-    disk: &dyn FileSystem,
+    fs: &dyn FileSystem,
     names: &FileNames,
     options: &JournalOptions,
 ) -> Result<RecoveredJournal> {
     let mut report = OpenReport::default();
-    let mut settled = false;
+    let mut synced = false;
     let mut cache = ScanCache::default();
     loop {
-        let journal = JournalState::inspect(disk, names, &mut cache)?;
+        let journal = JournalState::inspect(fs, names, &mut cache)?;
         let step = decide(journal.states(), options.recovery);
-        // What is refused is not touched.
-        if !settled && !matches!(step, Step::Fail(_)) {
-            refuse_locked(disk, names, &journal)?;
-            sync_files(disk, names, &journal)?;
-            settled = true;
-            // A rename by links is completed: the new name is durable now, and the file loses the old one.
+        // A failed recovery changes nothing, so the first sync comes after the first decision.
+        if !synced && !matches!(step, Step::Fail(_)) {
+            check_segments_unlocked(fs, names, &journal)?;
+            sync_files(fs, names, &journal)?;
+            synced = true;
+            // Completes a rename by links: the new name is durable now, so the old one is removed.
             if !journal.old_names().is_empty() {
-                apply::remove_names(disk, names, journal.old_names())?;
+                apply::remove_names(fs, names, journal.old_names())?;
                 continue;
             }
         }
         match step {
             Step::TruncateActive if seeded(Bug::RecoveryTruncatesTooLittle) => {
-                return apply::finish_open(disk, options, journal, report);
+                return apply::finish_open(fs, options, journal, report);
             }
-            Step::Done if apply::rewrite_and_sync_tail(disk, names, &journal, &mut cache)? => {
-                return apply::finish_open(disk, options, journal, report);
+            Step::Done if rewrite::rewrite_and_sync_tail(fs, names, &journal, &mut cache)? => {
+                return apply::finish_open(fs, options, journal, report);
             }
             Step::Done => {}
             step => {
                 let _span = tracing::debug_span!("step", ?step).entered();
-                apply::apply_step(step, disk, names, options, &journal, &mut cache, &mut report)?;
+                apply::apply_step(step, fs, names, options, &journal, &mut cache, &mut report)?;
                 cache.invalidate(step, names);
             }
         }
     }
 }
 
-/// Refuses to adopt, complete or remove a file that another store writes. (The active segment is locked already.)
-fn refuse_locked(disk: &dyn FileSystem, names: &FileNames, journal: &JournalState) -> Result<()> {
-    let id_at = |path: &Path| match disk.id_at(path) {
+/// Returns an error if another store writes a file that recovery would promote, close or remove. (The active segment is already
+/// locked.)
+fn check_segments_unlocked(fs: &dyn FileSystem, names: &FileNames, journal: &JournalState) -> Result<()> {
+    let id_at = |path: &Path| match fs.id_at(path) {
         Err(error) if is_shortage(&error) => Err(MiniStoreError::file(path, "stat")(error)),
         found => Ok(found.ok().flatten()),
     };
@@ -104,34 +109,33 @@ fn refuse_locked(disk: &dyn FileSystem, names: &FileNames, journal: &JournalStat
     let newest = journal.newest_rotated().map(Path::to_path_buf);
     for path in newest.into_iter().chain([names.next()]) {
         if id_at(&path)?.is_some_and(|id| active != Some(id)) {
-            check_unlocked(disk, &path)?;
+            check_unlocked(fs, &path)?;
         }
     }
     Ok(())
 }
 
-/// Makes durable what is about to be trusted: after a process was killed its files are seen as it wrote them, names and
-/// bytes that it never synced included, and a power cut may still take those away. The older segments were synced
-/// before the newest got its archived name.
-fn sync_files(disk: &dyn FileSystem, names: &FileNames, journal: &JournalState) -> Result<()> {
+/// Syncs the files and the directory before recovery relies on them: after a process is killed, its files still show bytes and names
+/// that it never synced, and a power failure could lose those later. The older segments were synced before the newest was renamed.
+fn sync_files(fs: &dyn FileSystem, names: &FileNames, journal: &JournalState) -> Result<()> {
     let _span = tracing::debug_span!("sync").entered();
     let fail = |action| MiniStoreError::file(names.dir(), action);
     let newest = journal.newest_rotated().map(Path::to_path_buf);
     let in_use = [Some(names.active()), Some(names.next()), newest];
-    let mut found = false;
+    let mut any_file = false;
     for path in in_use.into_iter().flatten() {
-        match disk.open(&path, OpenMode::ReadOnly) {
-            Ok(_) if seeded(Bug::TrustUnsyncedData) => found = true,
+        match fs.open(&path, OpenMode::ReadOnly) {
+            Ok(_) if seeded(Bug::TrustUnsyncedData) => any_file = true,
             Ok(file) => {
-                found = true;
+                any_file = true;
                 file.sync().map_err(MiniStoreError::file(path, "sync"))?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(MiniStoreError::file(path, "open")(error)),
         }
     }
-    if found && !seeded(Bug::TrustUnsyncedNames) {
-        disk.sync_dir(names.dir()).map_err(fail("sync the directory"))
+    if any_file && !seeded(Bug::TrustUnsyncedNames) {
+        fs.sync_dir(names.dir()).map_err(fail("sync the directory"))
     } else {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Sequence numbers of segments that do not state theirs.
+//! Computes the sequence numbers of segments whose headers do not contain them.
 
 use std::{io, path::PathBuf};
 
@@ -10,15 +10,15 @@ use crate::{
     format::{ChainLink, Header},
 };
 
-/// Where the segment after these begins.
+/// The position at which the segment after the rotated ones starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NextPosition {
     pub(super) next_seq: u64,
-    /// The last seal of the last of them.
+    /// The last seal of the newest rotated segment.
     pub(super) last_seal: Option<u32>,
 }
 
-/// An archived segment that cannot be counted: what follows it has no number.
+/// A rotated segment whose records cannot be counted, so the segments after it have no sequence numbers.
 #[derive(Debug, Clone)]
 pub(super) struct CountError {
     pub(super) segment: PathBuf,
@@ -27,8 +27,8 @@ pub(super) struct CountError {
     pub(super) reason: String,
 }
 
-/// Counts through archived segments from the newest back to one whose header states its number: one step, unless
-/// `ministore` 0.1.7 wrote them. Where none does, the oldest begins with 1. What the newest was cut off in does not count.
+/// Counts the records of the rotated segments from the newest back to one whose header has a sequence number: one segment, unless
+/// `ministore` 0.1.7 wrote them. If no header has one, the oldest segment starts with 1. A torn tail of the newest does not count.
 pub(super) fn next_position<R: ReadAt>(
     rotated: &[(u64, PathBuf)],
     open: impl Fn(&PathBuf) -> io::Result<R>,
@@ -41,10 +41,10 @@ pub(super) fn next_position<R: ReadAt>(
             |offset, line, reason: String| CountError { segment: path.clone(), offset, line, reason };
         let summary = match cache.scan(path, &file).map_err(MiniStoreError::file(path, "read"))? {
             Ok(summary) => summary,
-            Err(fault) => return Ok(Err(count_error(0, 1, fault.to_string()))),
+            Err(error) => return Ok(Err(count_error(0, 1, error.to_string()))),
         };
         let is_newest = index + 1 == rotated.len();
-        if let Some(tail) = summary.end.tail.filter(|tail| tail.damaged || !is_newest) {
+        if let Some(tail) = summary.end.tail.filter(|tail| tail.is_corrupt || !is_newest) {
             return Ok(Err(count_error(tail.offset, tail.line, tail.reason.into())));
         }
         if is_newest {
@@ -58,29 +58,30 @@ pub(super) fn next_position<R: ReadAt>(
     Ok(Ok(NextPosition { next_seq: 1 + records, last_seal }))
 }
 
-/// The number of the oldest record, of segments behind which an active one follows that says `link` of itself. One
-/// header is read; more only where the oldest segment is plain: its records, and those of the plain ones that follow it, are then counted
-/// back from the first number that a header states. Where segment 1 is still there nothing was ever deleted, and nothing
-/// need be counted. What cannot be read is passed over: readers will tell.
+/// Returns the sequence number of the oldest record. `link` is the link of the active segment, which follows the rotated ones.
+///
+/// Reads one header, unless the oldest segment is plain: then its records, and those of the plain segments after it, are counted
+/// backwards from the first sequence number in a header. If segment 1 exists, nothing was ever deleted, and nothing is counted. A
+/// segment that cannot be read is skipped: readers report it.
 pub(super) fn first_seq_of<R: ReadAt>(
     rotated: &[(u64, PathBuf)],
     link: Option<ChainLink>,
     open: impl Fn(&PathBuf) -> io::Result<R>,
 ) -> u64 {
-    let stated = |path: &PathBuf| match read_header(open(path)?)? {
+    let header_seq = |path: &PathBuf| match read_header(open(path)?)? {
         Ok(header) => Ok::<_, io::Error>(header.link().map(|link| link.first)),
         Err(_) => Ok(None),
     };
     let mut plain = Vec::new();
     for (number, path) in rotated {
-        match stated(path) {
+        match header_seq(path) {
             Ok(Some(first)) => return count_backwards(first, &plain, open),
             Ok(None) if *number == 1 => return 1,
             Ok(None) => plain.push(path),
             Err(error) => tracing::warn!(segment = %path.display(), %error, "could not read a header"),
         }
     }
-    // Where no segment states a number, they count from the oldest.
+    // If no header has a sequence number, the oldest segment starts with 1.
     link.map_or(1, |link| count_backwards(link.first, &plain, open))
 }
 

@@ -1,4 +1,4 @@
-//! The report of what opening a journal found and did.
+//! The report of a recovery.
 
 use std::path::PathBuf;
 

@@ -63,7 +63,7 @@ fn two_groups() -> SegmentBytes {
 
 /// A segment that follows [`two_groups`].
 fn successor() -> SegmentBytes {
-    SegmentBytes::new(Header::Sealed(ChainLink { first: 4, prev: two_groups().last_seal() }))
+    SegmentBytes::new(Header::Checksummed(ChainLink { first: 4, prev: two_groups().last_seal() }))
 }
 
 fn damaged() -> Vec<u8> {
@@ -178,7 +178,7 @@ fn all_left() -> Vec<Left> {
 }
 
 fn recover_on(faults: &FaultInjector, left: &Left, path: &Path) -> Result<RecoveredJournal> {
-    let disk = faults.disk();
+    let disk = faults.file_system();
     recover(&*disk, &FileNames::resolve(&*disk, path).unwrap(), &left.options)
 }
 
@@ -220,7 +220,7 @@ fn interrupted_recovery_reaches_the_same_state() {
             let dir = tempfile::tempdir().unwrap();
             let path = left.lay_out(dir.path());
             let faults = FaultInjector::new();
-            faults.halt_after(operations);
+            faults.fail_after(operations);
             recover_on(&faults, &left, &path).expect_err(&context);
             let recovered = recover_on(&FaultInjector::new(), &left, &path).expect(&context);
             assert_eq!(recovered.report.next_seq, undisturbed.report.next_seq, "{context}");
@@ -256,7 +256,8 @@ fn the_last_group_is_written_again_and_synced_before_it_counts() {
         let faults = FaultInjector::new();
         recover_on(&faults, &left, &path).unwrap();
         let before = segments(&path);
-        let found = scan_to_end(&*faults.disk().open(&path, OpenMode::ReadWrite).unwrap()).unwrap().unwrap();
+        let found =
+            scan_to_end(&*faults.file_system().open(&path, OpenMode::ReadWrite).unwrap()).unwrap().unwrap();
         let cache: Arc<Mutex<ScanCache>> = Arc::default();
         faults.before_each({
             let cache = Arc::clone(&cache);
@@ -317,7 +318,7 @@ fn what_is_refused_is_not_touched() {
     let foreign = b"what?\n".to_vec();
     let mut rotated = two_groups().closed();
     rotated[FIRST.encode().len() + 1] = b'9';
-    let unlinked = SegmentBytes::new(Header::Sealed(ChainLink { first: 4, prev: 7 })).group(&["4"]);
+    let unlinked = SegmentBytes::new(Header::Checksummed(ChainLink { first: 4, prev: 7 })).group(&["4"]);
     for (what, files) in [
         ("no journal", vec![("", foreign.clone())]),
         ("damaged", vec![("", damaged())]),

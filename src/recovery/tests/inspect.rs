@@ -52,7 +52,7 @@ fn link(rotated: Rotated) -> ChainLink {
 
 /// Files that show this, by their suffix.
 fn files(states: JournalStates) -> Vec<(&'static str, Vec<u8>)> {
-    let header = Header::Sealed(link(states.rotated));
+    let header = Header::Checksummed(link(states.rotated));
     let foreign = || b"what?\n".to_vec();
     let rotated = match states.rotated {
         Rotated::Absent => None,

@@ -32,7 +32,7 @@ fn recovered(bytes: &[u8], policy: RecoveryPolicy) -> Result<Option<(Vec<Value>,
     let names = FileNames::resolve(&*crate::io::os_file_system(), &path).expect("a path");
     let faults = FaultInjector::new();
     let options = JournalOptions::new().recovery(policy);
-    let recovered = match recover(&*faults.disk(), &names, &options) {
+    let recovered = match recover(&*faults.file_system(), &names, &options) {
         Ok(recovered) => recovered,
         Err(MiniStoreError::Corrupt { .. } | MiniStoreError::MissingInitialState) => {
             prop_assert_eq!(faults.changes(), 0);

@@ -1,0 +1,217 @@
+//! Verifies the segments of a journal one after the other, and checks the links between them.
+
+use std::{io, path::Path, sync::Arc};
+
+use super::{Corruption, SegmentReport, SegmentState, VerifyReport};
+use crate::{
+    format::scan::{Block, ResyncScanner, ScanItem, ScanMode, Scanner, Tail},
+    format::{Header, SEAL_LEN},
+    io::FileHandle,
+    journal::segment_summary::check_plain_lines,
+};
+
+/// The state of a verification: the report so far, and the expected start of the next segment.
+#[derive(Debug, Default)]
+pub(super) struct Verifier {
+    pub(super) report: VerifyReport,
+    expected: Option<NextSegment>,
+}
+
+/// The expected start of the next segment.
+#[derive(Debug)]
+struct NextSegment {
+    /// Unknown after corruption, and after plain segments until a header has a sequence number.
+    next_seq: Option<u64>,
+    last_seal: Option<u32>,
+    /// The torn tail of the segment before it.
+    torn: Option<Corruption>,
+}
+
+impl Verifier {
+    /// Verifies a segment; the caller passes them in order, the active one last.
+    pub(super) fn segment(
+        &mut self,
+        path: &Path,
+        file: &Arc<dyn FileHandle>,
+        active: bool,
+    ) -> io::Result<()> {
+        let file_bytes = file.len()?;
+        if active && file_bytes == 0 {
+            return Ok(());
+        }
+        let mut segment = SegmentReport {
+            path: path.into(),
+            records: 0,
+            first_seq: None,
+            last_seq: None,
+            groups: 0,
+            file_bytes,
+            data_bytes: 0,
+            header_bytes: 0,
+            record_bytes: 0,
+            seal_bytes: 0,
+            padding_bytes: 0,
+            checksummed: false,
+            state: SegmentState::Damaged,
+        };
+        match Scanner::open(Arc::clone(file), ScanMode::VerifyOnly)? {
+            Ok(scanner) => self.scan(&mut segment, scanner, file)?,
+            Err(error) => {
+                self.report.faults.push(Corruption::of_file(path, error.to_string()));
+                self.expected = Some(NextSegment { next_seq: None, last_seal: None, torn: None });
+            }
+        }
+        self.report.records += segment.records;
+        self.report.groups += segment.groups;
+        self.report.segments.push(segment);
+        Ok(())
+    }
+
+    fn scan(
+        &mut self,
+        segment: &mut SegmentReport,
+        mut scanner: Scanner<Arc<dyn FileHandle>>,
+        file: &Arc<dyn FileHandle>,
+    ) -> io::Result<()> {
+        let header = scanner.header();
+        segment.header_bytes = scanner.position().data_end();
+        segment.checksummed = header != Header::Plain;
+        let first = self.check_link(&segment.path, header);
+        let mut block = Block::default();
+        let mut end = loop {
+            match scanner.next(&mut block)? {
+                ScanItem::Group(group) => {
+                    segment.records += group.records;
+                    segment.groups += u64::from(group.seal.is_some());
+                }
+                ScanItem::End(end) => break end,
+            }
+        };
+        if header == Header::Plain && end.last_seal.is_none() {
+            check_plain_lines(file, &mut segment.records, &mut end)?;
+        }
+        segment.data_bytes = end.data_end;
+        segment.seal_bytes = segment.groups * SEAL_LEN as u64;
+        let around_records = segment.header_bytes + segment.seal_bytes + segment.records;
+        segment.record_bytes = segment.data_bytes.saturating_sub(around_records);
+        let next_seq = first.map(|first| first + segment.records);
+        if segment.records > 0 {
+            segment.first_seq = first;
+            segment.last_seq = next_seq.map(|next| next - 1);
+        }
+        segment.state = match &end.tail {
+            Some(tail) if tail.is_corrupt => SegmentState::Damaged,
+            Some(_) => SegmentState::TornTail,
+            None if end.closed || (end.last_seal.is_none() && !segment.checksummed && end.has_newline) => {
+                SegmentState::Closed
+            }
+            None => SegmentState::Open,
+        };
+        let fault = end.tail.as_ref().map(|tail| Corruption::new(&segment.path, tail, next_seq));
+        if let (Some(tail), Some(fault)) = (end.tail.as_ref().filter(|tail| tail.is_corrupt), &fault) {
+            self.report.faults.push(fault.clone());
+            self.resync(segment, file, tail)?;
+        } else if fault.is_none() {
+            segment.padding_bytes = end.file_end.saturating_sub(end.data_end + u64::from(end.has_newline));
+            segment.padding_bytes -= u64::from(end.closed);
+        }
+        let is_damaged = segment.state == SegmentState::Damaged;
+        self.expected = Some(NextSegment {
+            next_seq: next_seq.filter(|_| !is_damaged),
+            last_seal: end.last_seal.filter(|_| !is_damaged),
+            torn: fault.filter(|_| !is_damaged),
+        });
+        Ok(())
+    }
+
+    /// Counts the groups after corruption that verify; each further gap between them is a fault of its own.
+    fn resync(
+        &mut self,
+        segment: &mut SegmentReport,
+        file: &Arc<dyn FileHandle>,
+        tail: &Tail,
+    ) -> io::Result<()> {
+        let mut scanner = ResyncScanner::new(Arc::clone(file), tail.offset, tail.line);
+        let mut block = Block::default();
+        let mut in_fault = true;
+        while let Some(group) = scanner.next(&mut block)? {
+            block.clear();
+            if group.verified {
+                segment.records += group.records;
+                segment.groups += 1;
+            } else if !in_fault {
+                self.report.faults.push(Corruption {
+                    segment: segment.path.clone(),
+                    offset: group.offset,
+                    line: group.line,
+                    seq: None,
+                    reason: tail.reason.into(),
+                });
+            }
+            in_fault = !group.verified;
+        }
+        Ok(())
+    }
+
+    /// Checks the link of a segment to the one before it; returns the sequence number of its first record, if it is known.
+    fn check_link(&mut self, path: &Path, header: Header) -> Option<u64> {
+        let expected = self.expected.take();
+        let Some(link) = header.link() else {
+            let expected = expected?;
+            self.report.faults.extend(expected.torn);
+            return expected.next_seq;
+        };
+        if let Some(NextSegment { next_seq, last_seal, torn }) = expected {
+            let lowest_first = 1 + self.unnumbered_records();
+            let is_first_expected = next_seq.map_or(link.first >= lowest_first, |next| next == link.first);
+            let is_seal_expected = next_seq.is_none() || link.prev == last_seal.unwrap_or(0);
+            if !is_first_expected || !is_seal_expected {
+                self.report.faults.extend(torn);
+                let next = next_seq.unwrap_or(lowest_first);
+                self.report.faults.push(Corruption::of_file(
+                    path,
+                    format!(
+                        "it does not continue the segment before it: it begins with record {}, and {next} was to come",
+                        link.first
+                    ),
+                ));
+            } else if next_seq.is_none() {
+                self.number_plain(link.first);
+            }
+        }
+        Some(link.first)
+    }
+
+    /// Returns the number of records in the plain segments whose sequence numbers are still unknown.
+    fn unnumbered_records(&self) -> u64 {
+        let plain = self
+            .report
+            .segments
+            .iter()
+            .rev()
+            .take_while(|segment| !segment.checksummed && segment.first_seq.is_none());
+        plain.map(|segment| segment.records).sum()
+    }
+
+    /// Numbers the plain segments at the end of the report backwards; `next` is the sequence number after them.
+    fn number_plain(&mut self, mut next: u64) {
+        for segment in self.report.segments.iter_mut().rev() {
+            if segment.checksummed || segment.first_seq.is_some() || segment.records == 0 {
+                break;
+            }
+            segment.last_seq = Some(next.saturating_sub(1));
+            next = next.saturating_sub(segment.records);
+            segment.first_seq = Some(next);
+        }
+    }
+
+    /// Returns the report after the last segment.
+    pub(super) fn finish(mut self) -> VerifyReport {
+        self.report.torn_tail = self.expected.take().and_then(|expected| expected.torn);
+        if self.report.segments.iter().all(|segment| !segment.checksummed) {
+            let records: u64 = self.report.segments.iter().map(|segment| segment.records).sum();
+            self.number_plain(1 + records);
+        }
+        self.report
+    }
+}

@@ -1,0 +1,83 @@
+//! Rewrites and syncs the last group of a segment before recovery relies on it.
+
+use std::{io, path::Path};
+
+use super::{
+    active::{ActiveContent, ActiveFile},
+    inspect::JournalState,
+    scan_cache::ScanCache,
+    truncate::copy_range,
+};
+use crate::{
+    MiniStoreError, Result,
+    io::{FileHandle, FileSystem, OpenMode},
+    journal::{file_names::FileNames, segment_summary::SegmentSummary},
+    seeded_bugs::{Bug, seeded},
+};
+
+/// Makes the complete active segment durable. Returns `false` if its last group was lost: the caller inspects the journal again.
+pub(super) fn rewrite_and_sync_tail(
+    fs: &dyn FileSystem,
+    names: &FileNames,
+    journal: &JournalState,
+    cache: &mut ScanCache,
+) -> Result<bool> {
+    let Some(ActiveFile { path, file, content: ActiveContent::Segment(summary) }) = &journal.active else {
+        return Err(MiniStoreError::MissingInitialState);
+    };
+    if seeded(Bug::TrustUnsyncedData) {
+        return Ok(true);
+    }
+    let unchanged = rewrite_last_group(path, &**file, summary, cache)
+        .map_err(MiniStoreError::file(path, "rewrite the end of"))?;
+    if seeded(Bug::NoDirSyncAfterCreate) || seeded(Bug::TrustUnsyncedNames) {
+        return Ok(unchanged);
+    }
+    let synced = tracing::debug_span!("sync").in_scope(|| fs.sync_dir(names.dir()));
+    synced.map_err(MiniStoreError::file(names.dir(), "sync the directory"))?;
+    Ok(unchanged)
+}
+
+/// Makes the last group durable: the crash may have come before its sync, or its sync may have failed. Such a group is still read
+/// from the page cache, complete, but no later sync writes it, and a power failure would lose it before the groups that follow. So
+/// the group is written again in place, together with the LF before it, which was written with it. (The bytes before that LF were
+/// synced earlier.)
+///
+/// The page cache may have dropped such a group at any time before this write, so the segment is scanned once more: from now on the
+/// group does not change. Returns `false` if it was lost. The chain is compared too, because lines without a seal verify whatever
+/// they contain.
+pub(super) fn rewrite_last_group(
+    path: &Path,
+    file: &dyn FileHandle,
+    summary: &SegmentSummary,
+    cache: &mut ScanCache,
+) -> io::Result<bool> {
+    let SegmentSummary { last_group, ref end, .. } = *summary;
+    let start = last_group.min(end.data_end).saturating_sub(1);
+    let ending = u64::from(end.has_newline) + u64::from(end.closed);
+    tracing::debug_span!("write_again").in_scope(|| {
+        copy_range(file, start, end.data_end + ending, file, start)?;
+        file.set_len(file.len()?)
+    })?;
+    tracing::debug_span!("sync").in_scope(|| file.sync())?;
+    if end.closed || seeded(Bug::NoRecheckOfLastGroup) {
+        // The data before a close marker was synced before the marker was written.
+        return Ok(true);
+    }
+    Ok(cache.scan(path, file)?.is_ok_and(|SegmentSummary { end: rescanned, .. }| {
+        (rescanned.data_end, rescanned.chain) == (end.data_end, end.chain)
+    }))
+}
+
+/// Makes the prepared segment durable before it gets the active name. Returns `false` if its last group was lost.
+pub(super) fn sync_next(fs: &dyn FileSystem, names: &FileNames, cache: &mut ScanCache) -> io::Result<bool> {
+    if seeded(Bug::TrustUnsyncedData) {
+        return Ok(true);
+    }
+    let path = names.next();
+    let file = fs.open(&path, OpenMode::ReadWrite)?;
+    match cache.scan(&path, &*file)? {
+        Ok(summary) => rewrite_last_group(&path, &*file, &summary, cache),
+        Err(_) => Ok(false),
+    }
+}
