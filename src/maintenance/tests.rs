@@ -8,7 +8,7 @@ use std::{
 use super::{RepairMode, SegmentState, repair, salvage, verify};
 use crate::{JournalOptions, MiniStoreError, Reader};
 
-/// A closed journal of `segments` segments with three groups of two records each.
+/// Creates a closed journal of `segments` segments, each with three groups of two records.
 fn journal(dir: &Path, segments: u64) -> PathBuf {
     let path = dir.join("j.jsonl");
     let store = JournalOptions::new().open_blocking(&path).unwrap();
@@ -25,7 +25,7 @@ fn journal(dir: &Path, segments: u64) -> PathBuf {
     path
 }
 
-/// Changes the first digit behind the given line feed of a file.
+/// Changes the first digit of a line; returns its offset. Lines are counted from 1, and line 1 is the header.
 fn damage(path: &Path, line: usize) -> u64 {
     let mut bytes = fs::read(path).unwrap();
     let at = memchr::memchr_iter(b'\n', &bytes).nth(line - 2).unwrap() + 1;
@@ -49,7 +49,7 @@ fn values(path: &Path) -> Vec<u64> {
 }
 
 #[test]
-fn a_sound_journal_has_no_faults_and_its_sums_agree() {
+fn intact_journal_has_no_faults_and_correct_sums() {
     let dir = tempfile::tempdir().unwrap();
     let found = verify(journal(dir.path(), 3)).unwrap();
     assert_eq!((found.faults.len(), found.torn_tail, found.records, found.groups), (0, None, 18, 9));
@@ -60,7 +60,7 @@ fn a_sound_journal_has_no_faults_and_its_sums_agree() {
             (segment.state, segment.checksummed, segment.padding_bytes),
             (SegmentState::Closed, true, 0)
         );
-        assert_eq!(segment.file_bytes, segment.data_bytes + 2, "closed mark and LF");
+        assert_eq!(segment.file_bytes, segment.data_bytes + 2, "close marker and LF");
         let bytes = fs::read(&segment.path).unwrap();
         let header_bytes = memchr::memchr(b'\n', &bytes).unwrap() as u64;
         let digits: u64 = (segment.first_seq.unwrap()..=segment.last_seq.unwrap())
@@ -84,13 +84,13 @@ fn faults_have_offsets_and_later_records_are_counted() {
     let found = verify(&path).unwrap();
     let fault = &found.faults[0];
     assert_eq!((&fault.segment, fault.offset, fault.line, fault.seq), (&rotated, at, 4, Some(3)));
-    // The group behind the damaged one and those of the next segment still verify.
+    // The group after the corrupt one and those of the next segment still verify.
     assert_eq!((found.faults.len(), found.records, found.groups), (1, 10, 5));
     assert_eq!(found.segments[0].state, SegmentState::Damaged);
 }
 
 #[test]
-fn a_missing_segment_is_a_fault() {
+fn missing_segment_is_a_fault() {
     let dir = tempfile::tempdir().unwrap();
     let path = journal(dir.path(), 3);
     fs::remove_file(dir.path().join("j.jsonl.002")).unwrap();
@@ -100,7 +100,7 @@ fn a_missing_segment_is_a_fault() {
 }
 
 #[test]
-fn a_missing_journal_is_not_found() {
+fn missing_journal_is_not_found() {
     let dir = tempfile::tempdir().unwrap();
     let missing = verify(dir.path().join("none"));
     let Err(MiniStoreError::Io { source }) = missing else { panic!("{missing:?}") };
@@ -108,7 +108,7 @@ fn a_missing_journal_is_not_found() {
 }
 
 #[test]
-fn repair_says_first_and_then_cuts_keeping_a_copy() {
+fn repair_truncates_tail_and_saves_a_copy() {
     let dir = tempfile::tempdir().unwrap();
     let path = journal(dir.path(), 2);
     let at = damage(&path, 4);
@@ -122,13 +122,13 @@ fn repair_says_first_and_then_cuts_keeping_a_copy() {
     assert!(done.actions[0].contains(&format!("at byte {at}")), "{:?}", done.actions);
     assert_eq!(values(&path), (0..8).collect::<Vec<_>>());
     assert!(verify(&path).unwrap().faults.is_empty());
-    let kept = fs::read(dir.path().join(format!("j.jsonl.truncated-{at}"))).unwrap();
-    assert_eq!(kept, text[at as usize..]);
+    let saved = fs::read(dir.path().join(format!("j.jsonl.truncated-{at}"))).unwrap();
+    assert_eq!(saved, text[at as usize..]);
     assert_eq!(repair(&path, RepairMode::Apply).unwrap().actions, [""; 0]);
 }
 
 #[test]
-fn repair_leaves_rotated_damage_to_salvage() {
+fn salvage_copies_past_damage_in_rotated_segment() {
     let dir = tempfile::tempdir().unwrap();
     let path = journal(dir.path(), 3);
     damage(&dir.path().join("j.jsonl.001"), 4);
@@ -140,12 +140,15 @@ fn repair_leaves_rotated_damage_to_salvage() {
     let salvaged = salvage(&path, &new).unwrap();
     assert_eq!((salvaged.records, salvaged.groups, salvaged.faults.len()), (16, 8, 1));
     assert_eq!(values(&new), [0, 1].into_iter().chain(4..18).collect::<Vec<_>>());
-    assert_eq!(files(dir.path())[..before.len()], before, "the old journal is as it was");
-    assert!(matches!(salvage(&path, &new), Err(MiniStoreError::Io { .. })), "never over another journal");
+    assert_eq!(files(dir.path())[..before.len()], before, "the old journal is unchanged");
+    assert!(
+        matches!(salvage(&path, &new), Err(MiniStoreError::Io { .. })),
+        "must not overwrite another journal"
+    );
 }
 
 #[test]
-fn plain_journals_are_numbered_and_repaired_as_plain() {
+fn plain_journal_is_numbered_and_stays_plain() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("plain.jsonl");
     fs::write(dir.path().join("plain.jsonl.000001"), "// MINISTORE JOURNAL v0.1.4\n1\n2\n").unwrap();
@@ -162,7 +165,7 @@ fn plain_journals_are_numbered_and_repaired_as_plain() {
 }
 
 #[test]
-fn plain_segments_before_a_number_too_small_for_them_are_looked_at() {
+fn too_low_first_seq_after_plain_segments_is_a_fault() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("j");
     for (name, lines) in [("j.001", "1\n2\n"), ("j.002", "3\n4\n")] {
@@ -178,7 +181,7 @@ fn plain_segments_before_a_number_too_small_for_them_are_looked_at() {
 fn rotated_segment_finished_by_repair_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let path = journal(dir.path(), 2);
-    // As a power cut in a rotation leaves it: the older segment is not closed, the newer has no name yet.
+    // As a power failure during a rotation leaves it: the old segment is not closed, and the new one is not renamed yet.
     fs::remove_file(&path).unwrap();
     let rotated = dir.path().join("j.jsonl.001");
     let bytes = fs::read(&rotated).unwrap();
@@ -196,10 +199,10 @@ fn broken_link_is_unrepairable_and_reported() {
     fs::write(dir.path().join("j.001"), "// MINISTORE JOURNAL v0.1.4\n1\n2\n").unwrap();
     let header = r#"// MINISTORE JOURNAL v0.1.4 {"seal":"crc32c","first":2,"prev":"00000000"}"#;
     fs::write(&path, format!("{header}\n")).unwrap();
-    let told = verify(&path).unwrap().faults;
-    assert_eq!(told.len(), 1);
+    let faults = verify(&path).unwrap().faults;
+    assert_eq!(faults.len(), 1);
     for mode in [RepairMode::DryRun, RepairMode::Apply, RepairMode::Apply] {
-        assert_eq!(repair(&path, mode).unwrap().unrepairable, told);
+        assert_eq!(repair(&path, mode).unwrap().unrepairable, faults);
     }
-    assert_eq!(verify(&path).unwrap().faults, told);
+    assert_eq!(verify(&path).unwrap().faults, faults);
 }

@@ -1,4 +1,4 @@
-//! The recovery table, all of it; and recovery that is cut off between any two of its own steps.
+//! Tests every entry of the recovery table, and recovery interrupted after any of its operations.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 

@@ -1,5 +1,4 @@
-//! The table, on real files: for every combination there is a journal that shows it, and recovery does with it what
-//! the table says.
+//! Tests the recovery table on real files: creates a journal for every combination of states, and recovers it.
 
 use std::{
     fs,
@@ -29,8 +28,8 @@ fn two_groups(header: Header) -> SegmentBytes {
     SegmentBytes::new(header).group(&["1", "{\"two\":2}"]).group(&["\"three\""])
 }
 
-/// The first group does not verify, the second does.
-fn damaged(header: Header) -> Vec<u8> {
+/// Returns a segment whose first group does not verify and whose second does.
+fn corrupt_segment(header: Header) -> Vec<u8> {
     let mut bytes = two_groups(header).padded(99);
     bytes[header.encode().len() + 1] = b'9';
     bytes
@@ -40,7 +39,7 @@ fn padding() -> Vec<u8> {
     vec![b' '; 4096]
 }
 
-/// What the segment behind the newest archived one is to say of it.
+/// Returns the link of the segment after the newest rotated one.
 fn link(rotated: Rotated) -> ChainLink {
     match rotated {
         Rotated::Absent | Rotated::Corrupt => ChainLink { first: 1, prev: 0 },
@@ -50,7 +49,7 @@ fn link(rotated: Rotated) -> ChainLink {
     }
 }
 
-/// Files that show this, by their suffix.
+/// Returns the files of a journal in these states, by their suffix.
 fn files(states: JournalStates) -> Vec<(&'static str, Vec<u8>)> {
     let header = Header::Checksummed(link(states.rotated));
     let foreign = || b"what?\n".to_vec();
@@ -58,7 +57,7 @@ fn files(states: JournalStates) -> Vec<(&'static str, Vec<u8>)> {
         Rotated::Absent => None,
         Rotated::Closed => Some(two_groups(FIRST).closed()),
         Rotated::Unfinished => Some(two_groups(FIRST).padded(99)),
-        Rotated::Corrupt => Some(damaged(FIRST)),
+        Rotated::Corrupt => Some(corrupt_segment(FIRST)),
     };
     let next = match states.next {
         Next::Absent => None,
@@ -71,21 +70,21 @@ fn files(states: JournalStates) -> Vec<(&'static str, Vec<u8>)> {
         Active::Empty => Some(padding()),
         Active::Clean => Some(two_groups(header).padded(99)),
         Active::Torn => Some(two_groups(header).line("{\"torn\":").padded(99)),
-        Active::Corrupt => Some(damaged(header)),
+        Active::Corrupt => Some(corrupt_segment(header)),
         Active::Invalid => Some(foreign()),
     };
     let all = [(".001", rotated), (".next", next), ("", active)];
     all.into_iter().filter_map(|(suffix, bytes)| Some((suffix, bytes?))).collect()
 }
 
-/// Records that the table lets survive.
-fn surviving(states: JournalStates) -> u64 {
+/// Returns the number of records that remain after recovery.
+fn remaining_records(states: JournalStates) -> u64 {
     let rotated = matches!(states.rotated, Rotated::Closed | Rotated::Unfinished);
     let active = matches!(states.active, Active::Clean | Active::Torn);
     RECORDS * (u64::from(rotated) + u64::from(active))
 }
 
-fn lay_out(states: JournalStates, dir: &Path) -> PathBuf {
+fn write_files(states: JournalStates, dir: &Path) -> PathBuf {
     for (suffix, bytes) in files(states) {
         fs::write(dir.join(format!("j{suffix}")), bytes).unwrap();
     }
@@ -106,17 +105,17 @@ fn inspect(disk: &dyn FileSystem, path: &Path) -> JournalStates {
 }
 
 #[test]
-fn every_combination_is_seen_for_what_it_is() {
+fn every_combination_of_states_is_recognized() {
     for states in all_states() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(inspect(&*os_file_system(), &lay_out(states, dir.path())), states);
+        assert_eq!(inspect(&*os_file_system(), &write_files(states, dir.path())), states);
     }
 }
 
 fn check(states: JournalStates, policy: RecoveryPolicy) {
     let context = format!("{states:?}, {policy:?}");
     let dir = tempfile::tempdir().unwrap();
-    let path = lay_out(states, dir.path());
+    let path = write_files(states, dir.path());
     let before = content(dir.path());
     let disk = os_file_system();
     let names = FileNames::resolve(&*disk, &path).unwrap();
@@ -126,20 +125,20 @@ fn check(states: JournalStates, policy: RecoveryPolicy) {
         assert_eq!(content(dir.path()), before, "{context}");
         return;
     }
-    assert_eq!(outcome.expect(&context).report.next_seq, surviving(states) + 1, "{context}");
+    assert_eq!(outcome.expect(&context).report.next_seq, remaining_records(states) + 1, "{context}");
     let numbers: Vec<_> = Reader::open(&path)
         .unwrap()
         .records::<serde_json::Value>()
         .map(|record| record.expect(&context).seq)
         .collect();
-    assert_eq!(numbers, (1..=surviving(states)).collect::<Vec<_>>(), "{context}");
+    assert_eq!(numbers, (1..=remaining_records(states)).collect::<Vec<_>>(), "{context}");
     let after = inspect(&*disk, &path);
     assert_eq!((after.active, after.next), (Active::Clean, Next::Absent), "{context}");
     assert!(matches!(after.rotated, Rotated::Absent | Rotated::Closed), "{context}: {after:?}");
 }
 
 #[test]
-fn recovery_does_with_every_combination_what_the_table_says() {
+fn recovery_follows_table_for_every_combination() {
     for states in all_states() {
         check(states, Strict);
         check(states, TruncateAtFirstError);

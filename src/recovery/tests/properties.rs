@@ -1,4 +1,4 @@
-//! What holds for any active segment, however it was cut or damaged.
+//! Properties of the recovery of any active segment, truncated or changed anywhere.
 
 use std::fs;
 
@@ -13,8 +13,8 @@ use crate::{
     recovery::recover,
 };
 
-/// Records before each group, and after the last.
-fn borders(groups: &[Vec<i32>]) -> Vec<usize> {
+/// Returns the number of records before each group, and after the last.
+fn group_boundaries(groups: &[Vec<i32>]) -> Vec<usize> {
     (0..=groups.len()).map(|count| groups[..count].iter().map(Vec::len).sum()).collect()
 }
 
@@ -24,8 +24,8 @@ fn segment(groups: &[Vec<i32>]) -> SegmentBytes {
     })
 }
 
-/// Recovers a journal of these bytes; what it holds then, and whether anything of it was cut. `None` where it is refused.
-fn recovered(bytes: &[u8], policy: RecoveryPolicy) -> Result<Option<(Vec<Value>, bool)>, TestCaseError> {
+/// Recovers a journal of these bytes; returns its records, and whether a tail was truncated. Returns `None` if recovery fails.
+fn recover_bytes(bytes: &[u8], policy: RecoveryPolicy) -> Result<Option<(Vec<Value>, bool)>, TestCaseError> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("j");
     fs::write(&path, bytes)?;
@@ -43,7 +43,7 @@ fn recovered(bytes: &[u8], policy: RecoveryPolicy) -> Result<Option<(Vec<Value>,
     let records: Vec<_> = Reader::open(&path)
         .unwrap()
         .records()
-        .map(|record| record.expect("it was recovered").value)
+        .map(|record| record.expect("the journal was recovered").value)
         .collect();
     prop_assert_eq!(recovered.report.next_seq, records.len() as u64 + 1);
     prop_assert_eq!(recovered.records, records.len() as u64);
@@ -52,8 +52,11 @@ fn recovered(bytes: &[u8], policy: RecoveryPolicy) -> Result<Option<(Vec<Value>,
 
 fn check_whole_groups(records: &[Value], groups: &[Vec<i32>]) -> Result<(), TestCaseError> {
     let all: Vec<Value> = groups.concat().into_iter().map(Value::from).collect();
-    prop_assert!(all.starts_with(records), "records that were never written: {records:?}");
-    prop_assert!(borders(groups).contains(&records.len()), "a group in part: {records:?}");
+    prop_assert!(all.starts_with(records), "returned records that were never written: {records:?}");
+    prop_assert!(
+        group_boundaries(groups).contains(&records.len()),
+        "returned a part of a group: {records:?}"
+    );
     Ok(())
 }
 
@@ -67,26 +70,26 @@ proptest! {
         let whole = segment(&groups).bare();
         let mut bytes = whole[..at.index(whole.len() + 1)].to_vec();
         bytes.resize(bytes.len() + padding, b' ');
-        let (records, _) = recovered(&bytes, RecoveryPolicy::Strict)?.expect("a crash is no damage");
+        let (records, _) = recover_bytes(&bytes, RecoveryPolicy::Strict)?.expect("a crash must not be reported as corruption");
         check_whole_groups(&records, &groups)?;
     }
 
     #[test]
-    fn flipped_byte_is_refused_or_truncated_with_report(
+    fn flipped_byte_is_rejected_or_reported(
         groups in vec(vec(any::<i32>(), 1..4), 1..5), at: Index, flip in 1u8.., closed: bool
     ) {
         let segment = segment(&groups);
         let mut bytes = if closed { segment.closed() } else { segment.padded(700) };
         let at = at.index(bytes.len());
         bytes[at] ^= flip;
-        if let Some((records, cut)) = recovered(&bytes, RecoveryPolicy::Strict)? {
+        if let Some((records, truncated)) = recover_bytes(&bytes, RecoveryPolicy::Strict)? {
             check_whole_groups(&records, &groups)?;
-            prop_assert!(cut || records.len() == groups.concat().len(), "records lost without a word");
-            prop_assert!(!closed || records.len() == groups.concat().len(), "cut though it was closed");
+            prop_assert!(truncated || records.len() == groups.concat().len(), "records lost without a report");
+            prop_assert!(!closed || records.len() == groups.concat().len(), "truncated a closed segment");
         }
-        if let Some((records, cut)) = recovered(&bytes, RecoveryPolicy::TruncateAtFirstError)? {
+        if let Some((records, truncated)) = recover_bytes(&bytes, RecoveryPolicy::TruncateAtFirstError)? {
             check_whole_groups(&records, &groups)?;
-            prop_assert!(cut || records.len() == groups.concat().len(), "records lost without a word");
+            prop_assert!(truncated || records.len() == groups.concat().len(), "records lost without a report");
         }
     }
 }

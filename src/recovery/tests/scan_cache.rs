@@ -1,4 +1,4 @@
-//! Later looks of the same opening: what they read, and that they see what a look at everything would.
+//! Repeated scans of a segment during one recovery: where they start, and that they agree with a full scan.
 
 use std::{cell::RefCell, io, path::Path};
 
@@ -10,30 +10,30 @@ use crate::{
     recovery::{ScanCache, decide::Step},
 };
 
-/// A file that remembers where it was read first.
+/// A file that records the lowest offset of its reads.
 #[derive(Default)]
-struct Watched {
+struct RecordingFile {
     bytes: Vec<u8>,
-    first: RefCell<Option<u64>>,
+    lowest: RefCell<Option<u64>>,
 }
 
-impl ReadAt for Watched {
+impl ReadAt for RecordingFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut first = self.first.borrow_mut();
-        *first = Some(first.map_or(offset, |first| first.min(offset)));
+        let mut lowest = self.lowest.borrow_mut();
+        *lowest = Some(lowest.map_or(offset, |lowest| lowest.min(offset)));
         self.bytes.as_slice().read_at(into, offset)
     }
 }
 
-impl Watched {
+impl RecordingFile {
     fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, ..Self::default() }
     }
 
-    /// Where a look began.
-    fn look(&self, cache: &mut ScanCache) -> (SegmentSummary, u64) {
+    /// Scans the file; returns the summary, and the lowest offset that was read.
+    fn scan(&self, cache: &mut ScanCache) -> (SegmentSummary, u64) {
         let summary = cache.scan(name(), self).unwrap().unwrap();
-        (summary, self.first.take().unwrap())
+        (summary, self.lowest.take().unwrap())
     }
 }
 
@@ -47,26 +47,26 @@ fn groups(count: usize) -> SegmentBytes {
     })
 }
 
-/// What a look says, without what it does not depend on.
-fn said(summary: &SegmentSummary) -> String {
+/// Returns the summary as text, for comparison.
+fn describe(summary: &SegmentSummary) -> String {
     format!("{summary:?}")
 }
 
 #[test]
-fn a_later_look_begins_before_the_group_before_the_last() {
-    let file = Watched::new(groups(9).padded(5000));
+fn repeated_scan_starts_before_last_two_groups() {
+    let file = RecordingFile::new(groups(9).padded(5000));
     let mut cache = ScanCache::default();
-    let (first, began) = file.look(&mut cache);
-    assert_eq!((first.records, began), (18, 0));
+    let (first, start) = file.scan(&mut cache);
+    assert_eq!((first.records, start), (18, 0));
     for _ in 0..3 {
-        let (again, began) = file.look(&mut cache);
-        assert_eq!(said(&again), said(&first));
-        assert_eq!(began, groups(7).data_end() as u64 + 1, "behind the LF before the last two groups");
+        let (again, start) = file.scan(&mut cache);
+        assert_eq!(describe(&again), describe(&first));
+        assert_eq!(start, groups(7).data_end() as u64 + 1, "after the LF before the last two groups");
     }
 }
 
 #[test]
-fn a_later_look_sees_whatever_became_of_what_was_not_synced() {
+fn repeated_scan_detects_lost_unsynced_bytes() {
     let whole = groups(5).padded(1200);
     let (durable, data_end) = (groups(4).data_end(), groups(5).data_end());
     let lost = |from: usize, to: usize, byte: u8| {
@@ -74,40 +74,40 @@ fn a_later_look_sees_whatever_became_of_what_was_not_synced() {
         bytes[from..to].fill(byte);
         bytes
     };
-    let mut forgotten = vec![whole.clone()];
+    let mut variants = vec![whole.clone()];
     // The LF before the last group was written with it.
     for at in durable..data_end {
-        forgotten.extend([lost(at, data_end, b' '), lost(durable, at + 1, b' ')]);
-        forgotten.extend([lost(at, data_end, 0), lost(at, whole.len(), 0), lost(at, at + 1, b'?')]);
-        forgotten.push(whole[..at].to_vec());
+        variants.extend([lost(at, data_end, b' '), lost(durable, at + 1, b' ')]);
+        variants.extend([lost(at, data_end, 0), lost(at, whole.len(), 0), lost(at, at + 1, b'?')]);
+        variants.push(whole[..at].to_vec());
     }
-    forgotten.extend([lost(data_end, whole.len(), 0), lost(data_end + 700, whole.len(), 0)]);
-    forgotten.push(groups(4).closed());
-    forgotten.push(groups(6).ended());
-    for bytes in forgotten {
+    variants.extend([lost(data_end, whole.len(), 0), lost(data_end + 700, whole.len(), 0)]);
+    variants.push(groups(4).closed());
+    variants.push(groups(6).ended());
+    for bytes in variants {
         let mut cache = ScanCache::default();
-        Watched::new(whole.clone()).look(&mut cache);
+        RecordingFile::new(whole.clone()).scan(&mut cache);
         let expected = scan_to_end(bytes.as_slice()).unwrap().unwrap();
         for _ in 0..2 {
-            let (found, _) = Watched::new(bytes.clone()).look(&mut cache);
-            assert_eq!(said(&found), said(&expected), "{}", String::from_utf8_lossy(&bytes));
+            let (found, _) = RecordingFile::new(bytes.clone()).scan(&mut cache);
+            assert_eq!(describe(&found), describe(&expected), "{}", String::from_utf8_lossy(&bytes));
         }
     }
 }
 
 #[test]
-fn where_less_verifies_than_did_everything_is_read_again() {
+fn repeated_scan_of_less_data_reads_from_start() {
     let mut cache = ScanCache::default();
-    Watched::new(groups(5).padded(99)).look(&mut cache);
-    let (found, began) = Watched::new(groups(4).padded(400)).look(&mut cache);
-    assert_eq!((found.records, began), (8, 0));
+    RecordingFile::new(groups(5).padded(99)).scan(&mut cache);
+    let (found, start) = RecordingFile::new(groups(4).padded(400)).scan(&mut cache);
+    assert_eq!((found.records, start), (8, 0));
 }
 
 #[test]
-fn another_file_of_the_same_name_is_read_from_its_start() {
+fn scan_of_replaced_file_reads_from_start() {
     let dir = tempfile::tempdir().unwrap();
     let names = FileNames::resolve(&*crate::io::os_file_system(), &dir.path().join("j")).unwrap();
-    for (step, path, forgotten) in [
+    for (step, path, is_invalidated) in [
         (Step::PromoteNext, names.active(), true),
         (Step::CreateActive, names.active(), true),
         (Step::WriteHeader, names.active(), true),
@@ -118,14 +118,14 @@ fn another_file_of_the_same_name_is_read_from_its_start() {
         (Step::TruncateActive, names.active(), false),
         (Step::CloseRotated, names.rotated(1), false),
     ] {
-        let file = Watched::new(groups(5).padded(99));
+        let file = RecordingFile::new(groups(5).padded(99));
         let mut cache = ScanCache::default();
         for _ in 0..2 {
             cache.scan(&path, &file).unwrap().unwrap();
         }
         cache.invalidate(step, &names);
-        file.first.take();
+        file.lowest.take();
         cache.scan(&path, &file).unwrap().unwrap();
-        assert_eq!(file.first.take() == Some(0), forgotten, "{step:?}, {}", path.display());
+        assert_eq!(file.lowest.take() == Some(0), is_invalidated, "{step:?}, {}", path.display());
     }
 }

@@ -1,4 +1,4 @@
-//! Every combination of what can be seen, against the rules that the table is to keep.
+//! Checks the rules of the recovery table for every combination of file states.
 
 use crate::{
     RecoveryPolicy::{self, Strict, TruncateAtFirstError},
@@ -15,18 +15,18 @@ const ROTATED: [Rotated; 4] = [Rotated::Absent, Rotated::Closed, Rotated::Unfini
 const NEXT: [Next; 4] = [Next::Absent, Next::Empty, Next::Valid, Next::Unexpected];
 const POLICIES: [RecoveryPolicy; 2] = [Strict, TruncateAtFirstError];
 
-/// More steps than this are never needed.
-const STEPS_MAX: usize = 6;
+/// The most steps of a recovery.
+const MAX_STEPS: usize = 6;
 
 pub(super) fn all_states() -> Vec<JournalStates> {
     let with_active = |active| {
-        let with_archived = move |rotated| NEXT.map(|next| JournalStates { active, rotated, next });
-        ROTATED.map(with_archived).concat()
+        let with_rotated = move |rotated| NEXT.map(|next| JournalStates { active, rotated, next });
+        ROTATED.map(with_rotated).concat()
     };
     ACTIVE.map(with_active).concat()
 }
 
-/// What is seen after a step; what the adopted file holds is known only then.
+/// Returns the possible states after a step. The content of a promoted file is known only after the step.
 fn after(step: Step, states: JournalStates) -> Vec<JournalStates> {
     let next_gone = JournalStates { next: Next::Absent, ..states };
     match step {
@@ -38,12 +38,12 @@ fn after(step: Step, states: JournalStates) -> Vec<JournalStates> {
     }
 }
 
-/// The steps from here to the end, in every way it can go.
+/// Returns all possible sequences of steps from these states to the end.
 fn paths(states: JournalStates, policy: RecoveryPolicy) -> Vec<Vec<Step>> {
     let mut unfinished = vec![(states, vec![])];
     let mut finished = vec![];
     while let Some((states, mut steps)) = unfinished.pop() {
-        assert!(steps.len() < STEPS_MAX, "no end to it: {states:?}, {policy:?}: {steps:?}");
+        assert!(steps.len() < MAX_STEPS, "too many steps: {states:?}, {policy:?}: {steps:?}");
         let step = decide(states, policy);
         steps.push(step);
         match step {
@@ -54,12 +54,13 @@ fn paths(states: JournalStates, policy: RecoveryPolicy) -> Vec<Vec<Step>> {
     finished
 }
 
+/// Returns whether recovery fails.
 pub(super) fn is_refused(states: JournalStates, policy: RecoveryPolicy) -> bool {
     paths(states, policy).iter().any(|steps| !steps.ends_with(&[Done]))
 }
 
 #[test]
-fn from_every_state_an_end_is_reached_in_a_few_steps() {
+fn recovery_ends_from_every_state() {
     assert_eq!(all_states().len(), 96);
     for policy in POLICIES {
         for states in all_states() {
@@ -69,19 +70,19 @@ fn from_every_state_an_end_is_reached_in_a_few_steps() {
 }
 
 #[test]
-fn a_refusal_is_the_first_step_so_that_nothing_was_changed() {
+fn failure_is_always_the_first_step() {
     for policy in POLICIES {
         for states in all_states() {
             for steps in paths(states, policy) {
-                let refused = steps.iter().position(|step| matches!(step, Fail(_)));
-                assert!(refused.is_none_or(|at| at == 0), "{states:?}, {policy:?}: {steps:?}");
+                let failed = steps.iter().position(|step| matches!(step, Fail(_)));
+                assert!(failed.is_none_or(|at| at == 0), "{states:?}, {policy:?}: {steps:?}");
             }
         }
     }
 }
 
 #[test]
-fn ready_means_that_nothing_is_left_to_do() {
+fn done_is_decided_only_in_final_states() {
     for policy in POLICIES {
         for states in all_states() {
             let done = states.active == Clean
@@ -93,7 +94,7 @@ fn ready_means_that_nothing_is_left_to_do() {
 }
 
 #[test]
-fn what_strict_accepts_the_other_policy_accepts() {
+fn truncating_policy_accepts_all_that_strict_accepts() {
     for states in all_states() {
         if !is_refused(states, Strict) {
             assert!(!is_refused(states, TruncateAtFirstError), "{states:?}");
@@ -102,15 +103,15 @@ fn what_strict_accepts_the_other_policy_accepts() {
 }
 
 #[test]
-fn strict_refuses_damage_wherever_it_is() {
+fn strict_policy_rejects_all_damage() {
     for states in all_states() {
-        let damaged = matches!(states.active, Corrupt | Invalid) || states.rotated == Rotated::Corrupt;
-        if damaged {
+        let is_damaged = matches!(states.active, Corrupt | Invalid) || states.rotated == Rotated::Corrupt;
+        if is_damaged {
             assert!(matches!(decide(states, Strict), Fail(_)), "{states:?}");
         }
-        let cut_or_moved =
-            |step: &Step| matches!(step, QuarantineNext) || (damaged && *step == TruncateActive);
-        assert!(!paths(states, Strict).concat().iter().any(cut_or_moved), "{states:?}");
+        let truncates_or_moves =
+            |step: &Step| matches!(step, QuarantineNext) || (is_damaged && *step == TruncateActive);
+        assert!(!paths(states, Strict).concat().iter().any(truncates_or_moves), "{states:?}");
     }
 }
 
@@ -128,7 +129,7 @@ fn foreign_and_rotated_files_are_never_truncated() {
 }
 
 #[test]
-fn a_file_with_records_is_never_removed_or_replaced() {
+fn file_with_records_is_never_removed_or_replaced() {
     for policy in POLICIES {
         for states in all_states() {
             match decide(states, policy) {
@@ -136,7 +137,11 @@ fn a_file_with_records_is_never_removed_or_replaced() {
                 PromoteNext => {
                     assert_eq!(states.next, Next::Valid, "{states:?}");
                     assert!(matches!(states.active, Absent | Empty), "{states:?}");
-                    assert_ne!(states.rotated, Rotated::Unfinished, "{states:?}: close it first");
+                    assert_ne!(
+                        states.rotated,
+                        Rotated::Unfinished,
+                        "{states:?}: the rotated segment must be closed first"
+                    );
                 }
                 CreateActive => {
                     assert_eq!((states.active, states.next), (Absent, Next::Absent), "{states:?}")
@@ -149,19 +154,18 @@ fn a_file_with_records_is_never_removed_or_replaced() {
 }
 
 #[test]
-fn the_rows_that_matter() {
-    let refuse = Fail;
-    for (active, rotated, next, strict, cut) in [
-        // A new journal; one whose creation was cut off.
+fn important_rows_have_expected_steps() {
+    for (active, rotated, next, strict, truncating) in [
+        // A new journal, and interrupted creations.
         (Absent, Rotated::Absent, Next::Absent, CreateActive, CreateActive),
         (Absent, Rotated::Absent, Next::Empty, RemoveNext, RemoveNext),
         (Absent, Rotated::Absent, Next::Valid, PromoteNext, PromoteNext),
         (Empty, Rotated::Absent, Next::Absent, WriteHeader, WriteHeader),
-        // Closed, or crashed in use.
+        // Closed, or crashed while in use.
         (Clean, Rotated::Absent, Next::Absent, Done, Done),
         (Clean, Rotated::Closed, Next::Absent, Done, Done),
         (Torn, Rotated::Closed, Next::Absent, TruncateActive, TruncateActive),
-        // A rotation cut off: prepared; archived; the successor begun; the successor named.
+        // An interrupted rotation: next segment prepared, old one renamed, next one started, next one renamed.
         (Clean, Rotated::Closed, Next::Empty, RemoveNext, RemoveNext),
         (Torn, Rotated::Absent, Next::Empty, RemoveNext, RemoveNext),
         (Absent, Rotated::Unfinished, Next::Empty, RemoveNext, RemoveNext),
@@ -172,16 +176,16 @@ fn the_rows_that_matter() {
         (Clean, Rotated::Unfinished, Next::Absent, CloseRotated, CloseRotated),
         (Torn, Rotated::Unfinished, Next::Absent, CloseRotated, CloseRotated),
         // Damage.
-        (Corrupt, Rotated::Absent, Next::Absent, refuse(DamagedFile::Active), TruncateActive),
-        (Corrupt, Rotated::Closed, Next::Empty, refuse(DamagedFile::Active), RemoveNext),
-        (Corrupt, Rotated::Unfinished, Next::Absent, refuse(DamagedFile::Active), CloseRotated),
-        (Clean, Rotated::Corrupt, Next::Absent, refuse(DamagedFile::Rotated), refuse(DamagedFile::Rotated)),
-        (Clean, Rotated::Closed, Next::Valid, refuse(DamagedFile::Next), QuarantineNext),
-        (Absent, Rotated::Closed, Next::Unexpected, refuse(DamagedFile::Next), QuarantineNext),
+        (Corrupt, Rotated::Absent, Next::Absent, Fail(DamagedFile::Active), TruncateActive),
+        (Corrupt, Rotated::Closed, Next::Empty, Fail(DamagedFile::Active), RemoveNext),
+        (Corrupt, Rotated::Unfinished, Next::Absent, Fail(DamagedFile::Active), CloseRotated),
+        (Clean, Rotated::Corrupt, Next::Absent, Fail(DamagedFile::Rotated), Fail(DamagedFile::Rotated)),
+        (Clean, Rotated::Closed, Next::Valid, Fail(DamagedFile::Next), QuarantineNext),
+        (Absent, Rotated::Closed, Next::Unexpected, Fail(DamagedFile::Next), QuarantineNext),
     ] {
         let states = JournalStates { active, rotated, next };
         assert_eq!(decide(states, Strict), strict, "{states:?}");
-        assert_eq!(decide(states, TruncateAtFirstError), cut, "{states:?}");
+        assert_eq!(decide(states, TruncateAtFirstError), truncating, "{states:?}");
     }
 }
 
@@ -201,17 +205,17 @@ fn describe(step: Step) -> &'static str {
     }
 }
 
-/// One row for what the active and the newest archived segment are, one column for the prepared one.
+/// Renders the table: one row for the states of the active and the newest rotated segment, one column for the prepared file.
 fn render() -> String {
     let head = "| active | rotated | next: absent | empty | valid | unexpected |\n| --- | --- | --- | --- | --- | --- |\n";
     let states = all_states();
     let rows = states.chunks(NEXT.len()).map(|row| {
         let cells = row.iter().map(|&states| {
-            let (strict, cut) = (decide(states, Strict), decide(states, TruncateAtFirstError));
-            if strict == cut {
+            let (strict, truncating) = (decide(states, Strict), decide(states, TruncateAtFirstError));
+            if strict == truncating {
                 describe(strict).to_owned()
             } else {
-                format!("{} / {}", describe(strict), describe(cut))
+                format!("{} / {}", describe(strict), describe(truncating))
             }
         });
         let name = |state: String| state.to_lowercase();
@@ -222,11 +226,11 @@ fn render() -> String {
 }
 
 #[test]
-fn the_documented_table_is_the_one_in_force() {
+fn documented_table_matches_code() {
     let documented = include_str!("../../../docs/reference/recovery.md");
     assert!(
         documented.contains(&render()),
-        "docs/reference/recovery.md is to hold this table:\n\n{}",
+        "docs/reference/recovery.md must contain this table:\n\n{}",
         render()
     );
 }
