@@ -1,4 +1,4 @@
-//! Repairing the end of a journal in place.
+//! Repairs the end of a journal in place.
 
 use std::path::{Path, PathBuf};
 

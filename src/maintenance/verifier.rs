@@ -14,12 +14,12 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Verifier {
     pub(super) report: VerifyReport,
-    expected: Option<NextSegment>,
+    expected: Option<ExpectedStart>,
 }
 
 /// The expected start of the next segment.
 #[derive(Debug)]
-struct NextSegment {
+struct ExpectedStart {
     /// Unknown after corruption, and after plain segments until a header has a sequence number.
     next_seq: Option<u64>,
     last_seal: Option<u32>,
@@ -58,7 +58,7 @@ impl Verifier {
             Ok(scanner) => self.scan(&mut segment, scanner, file)?,
             Err(error) => {
                 self.report.faults.push(Corruption::of_file(path, error.to_string()));
-                self.expected = Some(NextSegment { next_seq: None, last_seal: None, torn: None });
+                self.expected = Some(ExpectedStart { next_seq: None, last_seal: None, torn: None });
             }
         }
         self.report.records += segment.records;
@@ -116,7 +116,7 @@ impl Verifier {
             segment.padding_bytes -= u64::from(end.closed);
         }
         let is_damaged = segment.state == SegmentState::Damaged;
-        self.expected = Some(NextSegment {
+        self.expected = Some(ExpectedStart {
             next_seq: next_seq.filter(|_| !is_damaged),
             last_seal: end.last_seal.filter(|_| !is_damaged),
             torn: fault.filter(|_| !is_damaged),
@@ -161,7 +161,7 @@ impl Verifier {
             self.report.faults.extend(expected.torn);
             return expected.next_seq;
         };
-        if let Some(NextSegment { next_seq, last_seal, torn }) = expected {
+        if let Some(ExpectedStart { next_seq, last_seal, torn }) = expected {
             let lowest_first = 1 + self.unnumbered_records();
             let is_first_expected = next_seq.map_or(link.first >= lowest_first, |next| next == link.first);
             let is_seal_expected = next_seq.is_none() || link.prev == last_seal.unwrap_or(0);

@@ -58,7 +58,7 @@ pub(crate) struct RecoveredJournal {
 ///
 /// # Errors
 ///
-/// `Corrupt` and `MissingInitialState`, after which no file is changed; errors of the operating system.
+/// `Corrupt` and `MissingInitialState`, before any file is changed; errors of the operating system.
 pub(crate) fn recover(
     fs: &dyn FileSystem,
     names: &FileNames,

@@ -39,8 +39,8 @@ pub(super) fn rewrite_and_sync_tail(
 }
 
 /// Makes the last group durable: the crash may have come before its sync, or its sync may have failed. Such a group is still read
-/// from the page cache, complete, but no later sync writes it, and a power failure would lose it before the groups that follow. So
-/// the group is written again in place, together with the LF before it, which was written with it. (The bytes before that LF were
+/// from the page cache, complete, but no later sync writes it, and a power failure would remove it although groups after it survive.
+/// So the group is written again in place, together with the LF before it, which was written with it. (The bytes before that LF were
 /// synced earlier.)
 ///
 /// The page cache may have dropped such a group at any time before this write, so the segment is scanned once more: from now on the

@@ -2,7 +2,7 @@
 
 use super::{
     lines::{Line, ValueRun},
-    tail::GroupStart,
+    tail::NextGroupStart,
 };
 use crate::{
     format::{Chain, LineTrailer, SEAL_LEN, parse_trailer},
@@ -54,7 +54,7 @@ pub(super) enum GroupCheck {
 
 impl GroupCandidate {
     /// Returns a candidate without lines, after the group that ends at `data_end`.
-    pub(super) fn new(start: &GroupStart, data_end: u64, has_newline: bool, is_too_large: bool) -> Self {
+    pub(super) fn new(start: &NextGroupStart, data_end: u64, has_newline: bool, is_too_large: bool) -> Self {
         Self {
             records: 0,
             is_too_large,

@@ -5,7 +5,7 @@ use std::io;
 use super::{
     LineReader, ReadAt,
     lines::Line,
-    tail::{GroupStart, is_unwritten},
+    tail::{NextGroupStart, is_unwritten},
 };
 use crate::format::{CLOSE_MARKER, Chain, Header, HeaderError, header};
 
@@ -14,7 +14,7 @@ use crate::format::{CLOSE_MARKER, Chain, Header, HeaderError, header};
 pub(super) struct FirstLine {
     pub(super) header: Header,
     /// The start of the first group.
-    pub(super) group: GroupStart,
+    pub(super) group: NextGroupStart,
     pub(super) data_end: u64,
     pub(super) has_newline: bool,
     pub(super) closed: bool,
@@ -82,7 +82,7 @@ impl FirstLine {
         let text = line.bytes.trim_ascii_end();
         Ok(Self {
             header: Header::parse(text)?,
-            group: GroupStart { offset: line.end(), line: 2, chain: Chain::from_header(text) },
+            group: NextGroupStart { offset: line.end(), line: 2, chain: Chain::from_header(text) },
             data_end: text.len() as u64,
             has_newline: line.has_newline,
             closed: line.has_newline && line.bytes[text.len()..] == [CLOSE_MARKER],
@@ -98,7 +98,7 @@ impl FirstLine {
         let data_end = end as u64;
         is_unwritten(rest, data_end).then(|| Self {
             header,
-            group: GroupStart { offset: data_end, line: 2, chain: Chain::from_header(text) },
+            group: NextGroupStart { offset: data_end, line: 2, chain: Chain::from_header(text) },
             data_end,
             has_newline: false,
             closed: false,

@@ -195,17 +195,17 @@ impl<S: ReadAt> LineReader<S> {
     fn fill(&mut self) -> io::Result<bool> {
         self.fold_spaces();
         let want = usize::try_from(self.limit.saturating_sub(self.read_to)).unwrap_or(usize::MAX);
-        let held = self.end;
-        let read_end = held + want.min(self.read_bytes);
+        let old_end = self.end;
+        let read_end = old_end + want.min(self.read_bytes);
         self.grow(read_end);
-        let count = read_some(&self.source, &mut self.buffer[held..read_end], self.read_to)?;
+        let count = read_some(&self.source, &mut self.buffer[old_end..read_end], self.read_to)?;
         if count == self.read_bytes {
             self.read_bytes = (self.read_bytes * 4).min(READ_BYTES);
         }
         self.end += count;
         self.read_to += count as u64;
         if self.spaces > 0 && count > 0 {
-            self.unfold_spaces(held)?;
+            self.unfold_spaces(old_end)?;
         }
         if self.end as u64 > LINE_BYTES_LIMIT + READ_BYTES as u64 {
             return Err(self.too_long());
@@ -235,11 +235,11 @@ impl<S: ReadAt> LineReader<S> {
     }
 
     /// Inserts the counted spaces before the bytes just read, unless those are only spaces too.
-    fn unfold_spaces(&mut self, held: usize) -> io::Result<()> {
-        let fresh = held..self.end;
+    fn unfold_spaces(&mut self, old_end: usize) -> io::Result<()> {
+        let fresh = old_end..self.end;
         if is_padding(&self.buffer[fresh.clone()]) {
             self.spaces += fresh.len() as u64;
-            self.end = held;
+            self.end = old_end;
             return Ok(());
         }
         if self.spaces > LINE_BYTES_LIMIT {
@@ -247,8 +247,8 @@ impl<S: ReadAt> LineReader<S> {
         }
         let spaces = std::mem::take(&mut self.spaces) as usize;
         self.grow(self.end + spaces);
-        self.buffer.copy_within(fresh, held + spaces);
-        self.buffer[held..held + spaces].fill(PADDING);
+        self.buffer.copy_within(fresh, old_end + spaces);
+        self.buffer[old_end..old_end + spaces].fill(PADDING);
         self.end += spaces;
         Ok(())
     }

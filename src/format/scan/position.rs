@@ -1,6 +1,6 @@
 //! Positions between two groups at which a scan can be resumed.
 
-use super::tail::GroupStart;
+use super::tail::NextGroupStart;
 use crate::format::{Chain, Header};
 
 /// A position between two groups at which a scan can be resumed. The bytes before it were verified, and are assumed unchanged.
@@ -8,7 +8,7 @@ use crate::format::{Chain, Header};
 pub(crate) struct ScanPosition {
     pub(super) header: Header,
     pub(super) last_seal: Option<u32>,
-    pub(super) group: GroupStart,
+    pub(super) group: NextGroupStart,
     pub(super) data_end: u64,
     pub(super) has_newline: bool,
     pub(super) closed: bool,
@@ -35,7 +35,7 @@ impl ScanPosition {
         Self {
             header,
             last_seal: Some(seal),
-            group: GroupStart { offset, line, chain: Chain::from_seal(seal) },
+            group: NextGroupStart { offset, line, chain: Chain::from_seal(seal) },
             data_end: offset.saturating_sub(1),
             has_newline: true,
             closed: false,

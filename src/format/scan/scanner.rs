@@ -9,7 +9,7 @@ use super::{
     Block, LineReader, ReadAt, ScanPosition,
     group::{GroupCandidate, GroupCheck, VerifiedGroup},
     header_line::FirstLine,
-    tail::{self, GroupStart, Tail},
+    tail::{self, NextGroupStart, Tail},
 };
 use crate::format::{CLOSE_MARKER, Chain, Header, HeaderError, LF};
 
@@ -61,7 +61,7 @@ pub(crate) struct Scanner<S> {
     /// From the first seal on, a plain segment needs seals too.
     last_seal: Option<u32>,
     /// The position after the last verified group.
-    group: GroupStart,
+    group: NextGroupStart,
     data_end: u64,
     has_newline: bool,
     closed: bool,
@@ -129,11 +129,11 @@ impl<S: ReadAt> Scanner<S> {
         if let Some(end) = self.pending_end.take() {
             return Ok(ScanItem::End(end));
         }
-        let held = block.len();
+        let lines_before = block.len();
         let candidate = self.read_group(block)?;
         match candidate.check {
             GroupCheck::Verified { .. } if self.closed => {
-                block.truncate(held);
+                block.truncate(lines_before);
                 let bytes = candidate.end - self.group.offset;
                 Ok(ScanItem::End(self.end(Some(self.corrupt_tail(bytes, "groups follow the closed mark")))))
             }
@@ -142,9 +142,9 @@ impl<S: ReadAt> Scanner<S> {
                 Ok(ScanItem::Group(self.accept(&candidate, Some(seal))))
             }
             GroupCheck::EndOfFile if candidate.records == 0 => Ok(ScanItem::End(self.end(None))),
-            GroupCheck::EndOfFile if self.is_plain() => self.plain_end(candidate, block, held),
+            GroupCheck::EndOfFile if self.is_plain() => self.plain_end(candidate, block, lines_before),
             GroupCheck::EndOfFile | GroupCheck::Failed => {
-                block.truncate(held);
+                block.truncate(lines_before);
                 self.on_unverified(block)
             }
         }
@@ -157,7 +157,7 @@ impl<S: ReadAt> Scanner<S> {
 
     /// Reads lines up to a seal, or to the end of the file.
     fn read_group(&mut self, block: &mut Block) -> io::Result<GroupCandidate> {
-        let (held, held_bytes) = (block.len(), block.byte_len());
+        let (lines_before, bytes_before) = (block.len(), block.byte_len());
         let is_too_large = self.mode == ScanMode::VerifyOnly;
         let mut candidate = GroupCandidate::new(&self.group, self.data_end, self.has_newline, is_too_large);
         while candidate.check == GroupCheck::EndOfFile {
@@ -174,9 +174,9 @@ impl<S: ReadAt> Scanner<S> {
             } else {
                 break;
             }
-            if !candidate.is_too_large && block.byte_len() - held_bytes > MAX_BUFFERED_GROUP_BYTES {
+            if !candidate.is_too_large && block.byte_len() - bytes_before > MAX_BUFFERED_GROUP_BYTES {
                 candidate.is_too_large = true;
-                block.truncate(held);
+                block.truncate(lines_before);
             }
         }
         Ok(candidate)
@@ -192,7 +192,7 @@ impl<S: ReadAt> Scanner<S> {
             seal,
             is_too_large: candidate.is_too_large,
         };
-        self.group = GroupStart {
+        self.group = NextGroupStart {
             offset: self.lines.position(),
             line: self.group.line + candidate.records,
             chain: seal.map_or(candidate.chain, Chain::from_seal),
@@ -208,7 +208,7 @@ impl<S: ReadAt> Scanner<S> {
         &mut self,
         mut candidate: GroupCandidate,
         block: &mut Block,
-        held: usize,
+        lines_before: usize,
     ) -> io::Result<ScanItem> {
         let last = tail::read_last_plain_line(self.lines.source(), candidate.last_line)?;
         if candidate.has_newline || last.complete_len == Some(last.value.len()) {
@@ -227,7 +227,7 @@ impl<S: ReadAt> Scanner<S> {
             reason: "the last line is incomplete",
         };
         let file_end = self.lines.position();
-        block.truncate(held);
+        block.truncate(lines_before);
         self.finish_at(limit, tail, file_end, block)
     }
 
@@ -274,14 +274,14 @@ impl<S: ReadAt> Scanner<S> {
         file_end: u64,
         block: &mut Block,
     ) -> io::Result<ScanItem> {
-        let held = block.len();
+        let lines_before = block.len();
         self.lines.rewind(self.group.offset, limit);
         let candidate = self.read_group(block)?;
         let seal = match candidate.check {
             GroupCheck::Verified { seal, .. } => Some(seal),
             GroupCheck::EndOfFile if self.is_plain() && candidate.records > 0 => None,
             GroupCheck::EndOfFile | GroupCheck::Failed => {
-                block.truncate(held);
+                block.truncate(lines_before);
                 return Ok(ScanItem::End(SegmentEnd { file_end, ..self.end(Some(tail)) }));
             }
         };

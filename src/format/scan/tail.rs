@@ -37,7 +37,7 @@ pub(crate) struct Tail {
 
 /// The start of a group, and the chain at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct GroupStart {
+pub(super) struct NextGroupStart {
     pub(super) offset: u64,
     pub(super) line: u64,
     pub(super) chain: Chain,
@@ -54,7 +54,7 @@ pub(super) struct TailAnalysis {
 /// Reads from `start`, the group that does not verify, to the end of the file, and classifies it.
 pub(super) fn classify_tail<S: ReadAt>(
     source: &S,
-    start: GroupStart,
+    start: NextGroupStart,
     plain: bool,
 ) -> io::Result<TailAnalysis> {
     let rest = survey(source, start)?;
@@ -123,7 +123,7 @@ struct TailSurvey {
     file_end: u64,
 }
 
-fn survey<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<TailSurvey> {
+fn survey<S: ReadAt>(source: &S, start: NextGroupStart) -> io::Result<TailSurvey> {
     let mut lines = LineReader::new(source, start.offset);
     let mut found = TailSurvey {
         later_group_verifies: false,
@@ -200,7 +200,7 @@ struct EmbeddedGroup {
     can_be_torn: bool,
 }
 
-fn find_embedded<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<Option<EmbeddedGroup>> {
+fn find_embedded<S: ReadAt>(source: &S, start: NextGroupStart) -> io::Result<Option<EmbeddedGroup>> {
     let mut lines = LineReader::new(source, start.offset);
     let mut chain = start.chain;
     let mut number = start.line;
@@ -232,7 +232,7 @@ pub(super) fn is_unwritten(bytes: &[u8], offset: u64) -> bool {
 }
 
 /// Returns whether an LF follows a seal with one or two changed bytes: an LF follows only a whole group.
-fn has_changed_seal<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<bool> {
+fn has_changed_seal<S: ReadAt>(source: &S, start: NextGroupStart) -> io::Result<bool> {
     let mut lines = LineReader::new(source, start.offset);
     let mut chain = start.chain;
     // The last bytes before the next LF, across lines: a byte changed into an LF splits the line with the seal.
@@ -253,7 +253,7 @@ fn has_changed_seal<S: ReadAt>(source: &S, start: GroupStart) -> io::Result<bool
 
 /// Returns whether the file ends as a closed segment, in the expected seal, the close marker and an LF, with at most two bytes
 /// changed. If only the marker and the LF are unwritten, the close itself was interrupted, and the segment is not closed.
-fn looks_closed<S: ReadAt>(source: &S, start: GroupStart, file_end: u64) -> io::Result<bool> {
+fn looks_closed<S: ReadAt>(source: &S, start: NextGroupStart, file_end: u64) -> io::Result<bool> {
     let Some(text_end) = file_end.checked_sub(CLOSING_BYTES as u64).filter(|&end| end > start.offset) else {
         return Ok(false);
     };

@@ -39,7 +39,7 @@ fn read_rest<S: ReadAt>(mut scanner: Scanner<S>, source: &(impl ReadAt + ?Sized)
         let mut block = Block::default();
         match scanner.next(&mut block).unwrap() {
             ScanItem::Group(group) => {
-                let held = lines.len();
+                let lines_before = lines.len();
                 if group.is_too_large {
                     assert_eq!(
                         (block.len(), block.byte_len()),
@@ -50,7 +50,7 @@ fn read_rest<S: ReadAt>(mut scanner: Scanner<S>, source: &(impl ReadAt + ?Sized)
                 } else {
                     lines.extend((0..block.len()).map(|at| block.value(block.span(at).unwrap()).to_vec()));
                 }
-                assert_eq!((lines.len() - held) as u64, group.records);
+                assert_eq!((lines.len() - lines_before) as u64, group.records);
                 groups.push(group);
             }
             ScanItem::End(end) => return ScanResult { lines, groups, end },
