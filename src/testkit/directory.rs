@@ -1,4 +1,4 @@
-//! Names: what processes see, what the disk holds, and the changes that a power cut keeps or loses.
+//! Names of files: those in the page cache, those on the disk, and the changes that a power cut keeps or loses.
 
 use std::{
     collections::BTreeMap,
@@ -7,31 +7,33 @@ use std::{
 
 use super::rng::Rng;
 
-/// A file, whatever it is called.
+/// A file, whatever its names.
 pub(super) type Inode = usize;
 
 /// All names on the disk. Each belongs to the directory that is its path's parent.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Directory {
+    /// The names that every process lists.
     cached: BTreeMap<PathBuf, Inode>,
+    /// The names as of the last sync of each directory.
     durable: BTreeMap<PathBuf, Inode>,
-    /// What was done since the directory was synced, in order.
-    pending: Vec<Change>,
+    /// The changes since, in order.
+    pending: Vec<DirChange>,
 }
 
 #[derive(Debug, Clone)]
-enum Change {
+enum DirChange {
     Create { path: PathBuf, inode: Inode },
     Rename { from: PathBuf, to: PathBuf, inode: Inode },
     Remove { path: PathBuf, inode: Inode },
 }
 
-/// What a power cut does to names that no sync covers.
+/// The effect of a power cut on names that no sync covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DirEntriesAfterCrash {
-    /// The first of the changes are kept, the others lost: what file systems with a journal do.
+    /// A prefix of the changes is kept, the others are lost: what file systems with a journal do.
     Ordered,
-    /// Each is kept or lost by itself: all that is promised.
+    /// Each is kept or lost independently: POSIX guarantees no more.
     Any,
 }
 
@@ -45,38 +47,38 @@ impl Directory {
     }
 
     pub(super) fn create(&mut self, path: &Path, inode: Inode) {
-        self.change(Change::Create { path: path.into(), inode });
+        self.change(DirChange::Create { path: path.into(), inode });
     }
 
-    /// The file that had the name `to` before, if any, has it no more.
+    /// Renames a file. Another file with the name `to` loses it.
     pub(super) fn rename(&mut self, from: &Path, to: &Path, inode: Inode) {
-        self.change(Change::Rename { from: from.into(), to: to.into(), inode });
+        self.change(DirChange::Rename { from: from.into(), to: to.into(), inode });
     }
 
     pub(super) fn remove(&mut self, path: &Path, inode: Inode) {
-        self.change(Change::Remove { path: path.into(), inode });
+        self.change(DirChange::Remove { path: path.into(), inode });
     }
 
-    /// A name that is durable.
+    /// Creates a name that is durable.
     #[cfg(any(test, feature = "_sim"))]
-    pub(super) fn put(&mut self, path: &Path, inode: Inode) {
+    pub(super) fn create_durable(&mut self, path: &Path, inode: Inode) {
         self.cached.insert(path.into(), inode);
         self.durable.insert(path.into(), inode);
     }
 
-    /// A name that is gone, durably.
+    /// Removes a name durably.
     #[cfg(any(test, feature = "_sim"))]
-    pub(super) fn erase(&mut self, path: &Path) {
+    pub(super) fn remove_durable(&mut self, path: &Path) {
         self.cached.remove(path);
         self.durable.remove(path);
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: DirChange) {
         change.apply(&mut self.cached);
         self.pending.push(change);
     }
 
-    /// The names in this directory are durable.
+    /// Makes the names in this directory durable.
     pub(super) fn sync(&mut self, dir: &Path) {
         let durable = &mut self.durable;
         self.pending.retain(|change| {
@@ -93,14 +95,14 @@ impl Directory {
         !self.pending.is_empty()
     }
 
-    /// The power is cut.
-    pub(super) fn cut_power(&mut self, how: DirEntriesAfterCrash, rng: &mut Rng) {
+    /// Cuts the power.
+    pub(super) fn power_cut(&mut self, how: DirEntriesAfterCrash, rng: &mut Rng) {
         let pending = std::mem::take(&mut self.pending);
-        let kept_first = rng.below(pending.len() as u64 + 1) as usize;
+        let kept_prefix = rng.below(pending.len() as u64 + 1) as usize;
         let chance = rng.pick(&[0, 20, 50, 80, 100]);
         for (at, change) in pending.iter().enumerate() {
             let kept = match how {
-                DirEntriesAfterCrash::Ordered => at < kept_first,
+                DirEntriesAfterCrash::Ordered => at < kept_prefix,
                 DirEntriesAfterCrash::Any => rng.chance(chance),
             };
             if kept {
@@ -110,7 +112,7 @@ impl Directory {
         self.cached.clone_from(&self.durable);
     }
 
-    /// Whether a file has a name still, or may have one again after a power cut.
+    /// Returns whether a file has a name, or may have one again after a power cut.
     pub(super) fn is_named(&self, inode: Inode) -> bool {
         let in_names = |names: &BTreeMap<PathBuf, Inode>| names.values().any(|named| *named == inode);
         in_names(&self.cached)
@@ -119,9 +121,9 @@ impl Directory {
     }
 }
 
-impl Change {
-    /// A change whose premise is gone (its file has another name by now) still does what it can: the entry it writes
-    /// is one block of the directory, the one it removes another.
+impl DirChange {
+    /// Applies the change. If its file has another name since, the entry that it writes still changes, and the one that it
+    /// removes stays: they are in different blocks of the directory.
     fn apply(&self, names: &mut BTreeMap<PathBuf, Inode>) {
         match self {
             Self::Create { path, inode } => drop(names.insert(path.clone(), *inode)),

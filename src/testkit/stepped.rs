@@ -1,69 +1,69 @@
-//! What the simulation in `stress/sim` needs beyond the public interface: stores without threads, whose every step it
-//! takes, and a look behind the disk's face.
+//! The interface of the simulation in `stress/sim`: stores without threads, which it runs step by step, and the internals of
+//! the disk.
 
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Host, SimDisk,
-    disk::Watcher,
-    plan::{Beside, Stop},
+    SimDisk, SimHost,
+    fault_plan::{BackgroundPace, CrashKind},
+    host::Watcher,
 };
 use crate::{BackendKind, JournalOptions, MiniStore, Result, commit::writer, io::FileSystem};
 
-/// A writer that does nothing by itself.
+/// A writer without a thread: the caller runs its steps.
 #[derive(Debug)]
-pub struct Stepped(writer::ManualWriter);
+pub struct SteppedWriter(writer::ManualWriter);
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Something was done.
+pub enum StepOutcome {
+    /// The writer did something.
     Busy,
-    /// Nothing is there to be done.
+    /// The writer has nothing to do.
     Idle,
     /// The journal is closed.
     Ended,
 }
 
-impl Stepped {
-    /// Takes in one request, or one outcome of the work beside (`outcomes_first` where both are there).
-    pub fn step(&mut self, outcomes_first: bool) -> Turn {
-        match self.0.step(outcomes_first) {
-            writer::StepResult::Busy => Turn::Busy,
-            writer::StepResult::Idle => Turn::Idle,
-            writer::StepResult::Ended => Turn::Ended,
+impl SteppedWriter {
+    /// Processes one command, or one result of background work (the result first, if `results_first`).
+    pub fn step(&mut self, results_first: bool) -> StepOutcome {
+        match self.0.step(results_first) {
+            writer::StepResult::Busy => StepOutcome::Busy,
+            writer::StepResult::Idle => StepOutcome::Idle,
+            writer::StepResult::Ended => StepOutcome::Ended,
         }
     }
 }
 
 impl SimDisk {
-    /// A disk whose work beside the commits has a thread in lock-step.
+    /// Creates a disk whose background work has a thread in lockstep.
     #[must_use]
     pub fn in_lock_step(seed: u64) -> Self {
-        Self { host: Arc::new(Host::new(seed, true)) }
+        Self { host: Arc::new(SimHost::new(seed, true)) }
     }
 
-    /// Another disk in the same state, which goes its own way.
+    /// Returns another disk in the same state, independent of this one.
     #[must_use]
     pub fn fork(&self, seed: u64) -> Self {
-        let host = Host::new(seed, true);
-        let mut machine = self.host.machine().clone();
-        machine.rng = super::sim::Rng::new(seed);
-        *host.machine() = machine;
+        let host = SimHost::new(seed, true);
+        let mut state = self.host.state().clone();
+        state.rng = super::sim::Rng::new(seed);
+        *host.state() = state;
         Self { host: Arc::new(host) }
     }
 
-    /// Opens a journal on the calling thread. It does only what it is told to.
+    /// Opens a journal on the calling thread. Its writer works only in [`SteppedWriter::step`].
     ///
     /// # Errors
     ///
     /// As [`JournalOptions::open`].
-    pub fn open_stepped(&self, options: JournalOptions, path: &Path) -> Result<(MiniStore, Stepped)> {
-        let disk = self.now();
-        let commit_backend = disk.commit_backend()?;
-        let selected = (BackendKind::Blocking, Arc::new(disk) as Arc<dyn FileSystem>, commit_backend);
-        let (store, writer) = MiniStore::open_stepped(options, path, selected)?;
-        Ok((store, Stepped(writer)))
+    pub fn open_stepped(&self, options: JournalOptions, path: &Path) -> Result<(MiniStore, SteppedWriter)> {
+        let fs = self.fs();
+        let commit_backend = fs.commit_backend()?;
+        let selected = (BackendKind::Blocking, Arc::new(fs) as Arc<dyn FileSystem>, commit_backend);
+        let (store, writer) = MiniStore::open_manual(options, path, selected)?;
+        Ok((store, SteppedWriter(writer)))
     }
 
     /// Calls `watcher` before each operation of the writer.
@@ -71,115 +71,115 @@ impl SimDisk {
         self.host.watch(watcher);
     }
 
-    /// Lets the work beside make one operation. `false` where there is none.
+    /// Lets the background thread make one operation. Returns `false` if it has no task.
     pub fn advance_beside(&self) -> bool {
-        self.host.pace.advance()
+        self.host.scheduler.advance()
     }
 
-    /// How fast the work beside gets on.
-    pub fn pace_beside(&self, pace: Beside) {
-        self.host.machine().plan.beside = pace;
+    /// Sets the speed of background work.
+    pub fn pace_beside(&self, pace: BackgroundPace) {
+        self.host.state().plan.background_pace = pace;
     }
 
-    /// Ends this life now.
-    pub fn stop_now(&self, stop: Stop) {
-        let mut machine = self.host.machine();
-        machine.stopped.get_or_insert(stop);
+    /// Ends this incarnation now.
+    pub fn stop_now(&self, crash: CrashKind) {
+        let mut state = self.host.state();
+        state.stopped.get_or_insert(crash);
     }
 
-    /// How this life ended, if it did.
+    /// Returns how this incarnation ended; `None` if it did not.
     #[must_use]
-    pub fn stopped(&self) -> Option<Stop> {
-        self.host.machine().stopped
+    pub fn stopped(&self) -> Option<CrashKind> {
+        self.host.state().stopped
     }
 
-    /// Begins the next life, after this end of the last one.
-    pub fn restart_after(&self, stop: Stop) {
-        self.host.machine().restart(stop);
+    /// Starts the next incarnation, after this end of the last one.
+    pub fn restart_after(&self, crash: CrashKind) {
+        self.host.state().restart(crash);
     }
 
-    /// No fault is planned any more.
+    /// Removes all planned faults.
     pub fn heal(&self) {
-        let mut machine = self.host.machine();
-        machine.plan.failing_writes.clear();
-        machine.plan.failing_syncs.clear();
-        machine.plan.failing_renames.clear();
-        machine.plan.no_descriptors = false;
-        machine.plan.no_memory = false;
-        machine.plan.room = None;
-        machine.plan.stop_at = None;
+        let mut state = self.host.state();
+        state.plan.failing_writes.clear();
+        state.plan.failing_syncs.clear();
+        state.plan.failing_renames.clear();
+        state.plan.no_descriptors = false;
+        state.plan.no_memory = false;
+        state.plan.space = None;
+        state.plan.crash_at = None;
     }
 
-    /// The cache forgets whatever a failed sync dropped: nothing changes by itself from now on.
+    /// Reloads all pages that a failed sync dropped, so that no read changes from now on.
     pub fn forget_dropped(&self) {
-        self.host.machine().forget_all();
+        self.host.state().forget_all_dropped();
     }
 
-    /// Faults that struck so far.
+    /// Returns the number of faults that occurred so far.
     #[must_use]
     pub fn faults(&self) -> u64 {
-        self.host.machine().faults
+        self.host.state().faults
     }
 
-    /// Calls that were refused for a temporary shortage so far.
+    /// Returns the number of calls so far that failed because of a temporary shortage.
     #[must_use]
     pub fn shortages(&self) -> u64 {
-        self.host.machine().refused
+        self.host.state().shortages
     }
 
-    /// Calls `look` as another process, which has descriptors and memory.
-    pub fn from_outside<T>(&self, look: impl FnOnce() -> T) -> T {
+    /// Calls `observe` as another process, which has descriptors and memory.
+    pub fn from_outside<T>(&self, observe: impl FnOnce() -> T) -> T {
         let before = {
-            let plan = &self.host.machine().plan;
+            let plan = &self.host.state().plan;
             (plan.no_descriptors, plan.no_memory)
         };
         self.exhaust_descriptors(false);
         self.exhaust_memory(false);
-        let seen = look();
+        let observed = observe();
         self.exhaust_descriptors(before.0);
         self.exhaust_memory(before.1);
-        seen
+        observed
     }
 
-    /// What a real disk would have refused.
+    /// Returns the operations that a real disk would have refused.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
-        self.host.machine().violations.clone()
+        self.host.state().violations.clone()
     }
 
-    /// What a power cut could take away.
+    /// Returns a description of what a power cut could lose; `None` if everything is durable.
     #[must_use]
     pub fn undurable(&self) -> Option<String> {
-        self.host.machine().undurable()
+        self.host.state().dirty_state()
     }
 
-    /// Notes every operation from now on.
+    /// Records every operation from now on.
     pub fn trace(&self) {
-        self.host.machine().trace = Some(Vec::new());
+        self.host.state().trace = Some(Vec::new());
     }
 
-    /// A line of one's own in the trace.
+    /// Adds a line of the caller to the trace.
     pub fn note(&self, text: &str) {
-        let mut machine = self.host.machine();
-        let line = format!("{}: -- {text}", machine.operations);
-        if let Some(trace) = &mut machine.trace {
+        let mut state = self.host.state();
+        let line = format!("{}: -- {text}", state.operations);
+        if let Some(trace) = &mut state.trace {
             trace.push(line);
         }
     }
 
-    /// What was noted.
+    /// Returns the recorded operations.
     #[must_use]
     pub fn traced(&self) -> Vec<String> {
-        self.host.machine().trace.clone().unwrap_or_default()
+        self.host.state().trace.clone().unwrap_or_default()
     }
 
-    /// Takes a file's name away.
+    /// Removes a file durably.
     pub fn erase(&self, path: &Path) {
-        self.host.machine().erase(&super::absolute(path));
+        self.host.state().delete_file(&super::absolute(path));
     }
 
-    /// Puts a file on the disk itself, or replaces it.
+    /// Creates or replaces a file, durably.
     pub fn put(&self, path: &Path, bytes: &[u8]) {
-        self.host.machine().put(&super::absolute(path), bytes);
+        self.host.state().write_file(&super::absolute(path), bytes);
     }
 }

@@ -1,4 +1,5 @@
-//! The simulated disk against what is known of disks, and the engine on it where a real one shows a fault too rarely.
+//! Tests of the simulated disk against the behaviour of real ones, and of the engine on it for faults that real disks show
+//! too rarely.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -14,7 +15,7 @@ use std::{
 
 use tracing::{Dispatch, Subscriber, subscriber::NoSubscriber};
 
-use super::{content::Content, rng::Rng, *};
+use super::{content::FileContent, rng::Rng, *};
 use crate::{
     SyncKind, SyncMode,
     io::{FileHandle, OpenMode},
@@ -25,11 +26,11 @@ const DIR: &str = "/d";
 const FILE: &str = "/d/f";
 
 fn create(disk: &SimDisk, path: &str) -> Arc<dyn FileHandle> {
-    disk.now().open(Path::new(path), OpenMode::CreateNew).unwrap()
+    disk.fs().open(Path::new(path), OpenMode::CreateNew).unwrap()
 }
 
-/// What the power cuts of many seeds leave of a file.
-fn left(prepare: impl Fn(&SimDisk)) -> HashSet<Option<Vec<u8>>> {
+/// Returns the contents that the power cuts of many seeds leave of a file.
+fn contents_after_power_cut(prepare: impl Fn(&SimDisk)) -> HashSet<Option<Vec<u8>>> {
     let one = |seed| {
         let disk = SimDisk::new(seed);
         prepare(&disk);
@@ -41,18 +42,18 @@ fn left(prepare: impl Fn(&SimDisk)) -> HashSet<Option<Vec<u8>>> {
 
 #[test]
 fn synced_and_linked_data_survives_power_cuts() {
-    let left = left(|disk| {
+    let left = contents_after_power_cut(|disk| {
         let file = create(disk, FILE);
         file.write_at(&[1; 3000], 0).unwrap();
         file.sync().unwrap();
-        disk.now().sync_dir(Path::new(DIR)).unwrap();
+        disk.fs().sync_dir(Path::new(DIR)).unwrap();
     });
     assert_eq!(left, HashSet::from([Some(vec![1; 3000])]));
 }
 
 #[test]
-fn syncing_a_file_does_not_make_its_name_durable() {
-    let left = left(|disk| {
+fn file_sync_does_not_make_the_name_durable() {
+    let left = contents_after_power_cut(|disk| {
         let file = create(disk, FILE);
         file.write_at(&[1; 10], 0).unwrap();
         file.sync().unwrap();
@@ -61,12 +62,12 @@ fn syncing_a_file_does_not_make_its_name_durable() {
 }
 
 #[test]
-fn of_unsynced_sectors_any_may_be_lost_and_none_is_torn() {
-    let left = left(|disk| {
+fn power_cut_keeps_any_subset_of_unsynced_sectors() {
+    let left = contents_after_power_cut(|disk| {
         let file = create(disk, FILE);
         file.write_at(&[1; 2048], 0).unwrap();
         file.sync().unwrap();
-        disk.now().sync_dir(Path::new(DIR)).unwrap();
+        disk.fs().sync_dir(Path::new(DIR)).unwrap();
         file.write_at(&[2; 2048], 0).unwrap();
     });
     let mut kept = HashSet::new();
@@ -80,17 +81,17 @@ fn of_unsynced_sectors_any_may_be_lost_and_none_is_torn() {
 
 #[test]
 fn truncated_bytes_return_only_if_truncate_lost() {
-    let left = left(|disk| {
+    let left = contents_after_power_cut(|disk| {
         let file = create(disk, FILE);
         file.write_at(&[1; 600], 0).unwrap();
         file.sync().unwrap();
-        disk.now().sync_dir(Path::new(DIR)).unwrap();
+        disk.fs().sync_dir(Path::new(DIR)).unwrap();
         file.set_len(100).unwrap();
         file.write_at(&[2; 500], 500).unwrap();
     });
     for bytes in left.iter().flatten() {
         let resurrected = bytes[100.min(bytes.len())..].contains(&1);
-        // Where the cut was lost the file still has its old size.
+        // If the truncation was lost, the file still has its old size.
         assert!(!resurrected || bytes.len() == 600, "{} bytes", bytes.len());
         assert!(matches!(bytes.len(), 100 | 600 | 1000), "{} bytes", bytes.len());
     }
@@ -98,12 +99,12 @@ fn truncated_bytes_return_only_if_truncate_lost() {
 }
 
 #[test]
-fn a_direct_write_is_durable_and_what_was_pending_around_it_stays_so() {
+fn direct_write_leaves_pending_data_pending() {
     for seed in 0..SEEDS {
-        let mut content = Content::default();
+        let mut content = FileContent::default();
         content.write(0, &[1; 8192]);
         content.write_through(4096, &[2; 4096]);
-        content.cut_power(&mut Rng::new(seed));
+        content.power_cut(&mut Rng::new(seed));
         assert_eq!(content.len(), 8192);
         assert_eq!(content.cached()[4096..], [2; 4096]);
         assert!(content.cached()[..4096].iter().all(|byte| matches!(byte, 0 | 1)));
@@ -111,12 +112,12 @@ fn a_direct_write_is_durable_and_what_was_pending_around_it_stays_so() {
 }
 
 #[test]
-fn a_failed_sync_drops_pages_and_the_next_one_says_that_all_is_well() {
+fn failed_sync_drops_pages_and_the_next_succeeds() {
     let mut lost = 0;
     for seed in 0..SEEDS {
         let disk = SimDisk::new(seed);
         let file = create(&disk, FILE);
-        disk.now().sync_dir(Path::new(DIR)).unwrap();
+        disk.fs().sync_dir(Path::new(DIR)).unwrap();
         file.write_at(&[1; 512], 0).unwrap();
         disk.fail_sync(1);
         file.sync().unwrap_err();
@@ -131,7 +132,7 @@ fn a_failed_sync_drops_pages_and_the_next_one_says_that_all_is_well() {
 fn failed_sync_is_reported_to_every_open_handle() {
     let disk = SimDisk::new(1);
     let first = create(&disk, FILE);
-    let second = disk.now().open(Path::new(FILE), OpenMode::ReadWrite).unwrap();
+    let second = disk.fs().open(Path::new(FILE), OpenMode::ReadWrite).unwrap();
     first.write_at(&[1; 10], 0).unwrap();
     disk.fail_sync(1);
     first.sync().unwrap_err();
@@ -143,7 +144,7 @@ fn failed_sync_is_reported_to_every_open_handle() {
 #[test]
 fn names_are_lost_in_the_configured_order() {
     for how in [DirEntriesAfterCrash::Ordered, DirEntriesAfterCrash::Any] {
-        let mut seen = HashSet::new();
+        let mut outcomes = HashSet::new();
         for seed in 0..SEEDS {
             let disk = SimDisk::new(seed);
             disk.dir_entries_after_crash(how);
@@ -151,19 +152,19 @@ fn names_are_lost_in_the_configured_order() {
                 create(&disk, path);
             }
             disk.restart();
-            seen.insert(disk.files().len() * 10 + usize::from(disk.read("/d/b").is_ok()));
+            outcomes.insert(disk.files().len() * 10 + usize::from(disk.read("/d/b").is_ok()));
         }
-        // None; the first; both; and the second alone only where there is no order.
-        let second_alone = seen.contains(&11);
+        // Neither, the first, both; and the second alone only without an order.
+        let second_alone = outcomes.contains(&11);
         assert_eq!(
-            (second_alone, seen.len()),
+            (second_alone, outcomes.len()),
             if how == DirEntriesAfterCrash::Any { (true, 4) } else { (false, 3) }
         );
     }
 }
 
 #[test]
-fn a_kill_leaves_the_page_cache_which_is_no_more_durable_than_before() {
+fn kill_keeps_the_page_cache_without_durability() {
     let mut lost = 0;
     for seed in 0..SEEDS {
         let disk = SimDisk::new(seed);
@@ -172,7 +173,7 @@ fn a_kill_leaves_the_page_cache_which_is_no_more_durable_than_before() {
         disk.kill_after(1);
         file.set_len(0).unwrap_err();
         disk.restart();
-        file.sync().expect_err("what the dead process had open is of no use");
+        file.sync().expect_err("files that the dead process had open fail");
         assert!(disk.read(FILE).is_ok());
         disk.restart();
         lost += u64::from(disk.read(FILE).is_err());
@@ -194,7 +195,7 @@ fn full_disk_accepts_what_fits() {
 }
 
 #[test]
-fn a_program_that_awaits_its_appends_makes_the_same_operations_every_time() {
+fn awaited_appends_make_the_same_operations() {
     let operations = || {
         let disk = SimDisk::new(7);
         let store = disk.open_blocking(JournalOptions::new().max_segment_bytes(300), "j").unwrap();
@@ -211,7 +212,7 @@ fn append_is_acknowledged_after_a_completed_sync() {
     for honors in [true, false] {
         for mode in [SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync] {
             for (direct, preallocate) in [(true, true), (false, true), (false, false)] {
-                let what = format!("honours O_DSYNC: {honors}, {mode}, direct: {direct}, {preallocate}");
+                let context = format!("honours O_DSYNC: {honors}, {mode}, direct: {direct}, {preallocate}");
                 let disk = SimDisk::new(1);
                 disk.honor_dsync(honors);
                 let options =
@@ -222,17 +223,17 @@ fn append_is_acknowledged_after_a_completed_sync() {
                     store.blocking().append(&number).unwrap();
                     assert!(
                         disk.completed_syncs() > before,
-                        "{what}: {number} was acknowledged without a sync"
+                        "{context}: {number} was acknowledged without a sync"
                     );
                 }
                 let is_dsync =
                     honors && (mode == SyncMode::Dsync || mode == SyncMode::Auto && direct && preallocate);
                 let kind = if is_dsync { SyncKind::Dsync } else { SyncKind::Fdatasync };
-                assert_eq!(store.stats().sync_mode, kind, "{what}");
-                assert_eq!(store.stats().direct_io, honors && direct && preallocate, "{what}");
+                assert_eq!(store.stats().sync_mode, kind, "{context}");
+                assert_eq!(store.stats().direct_io, honors && direct && preallocate, "{context}");
                 disk.restart();
                 let store = disk.open_blocking(JournalOptions::new(), "j").unwrap();
-                assert_eq!(disk.reader("j").records::<u32>().map(Result::unwrap).count(), 30, "{what}");
+                assert_eq!(disk.reader("j").records::<u32>().map(Result::unwrap).count(), 30, "{context}");
                 drop(store);
             }
         }
@@ -241,8 +242,8 @@ fn append_is_acknowledged_after_a_completed_sync() {
 
 /// Runs `f` with `subscriber` as the default of this thread.
 ///
-/// While there is one dispatcher only, `tracing-core` enables a callsite by the default subscriber of the thread that first
-/// reaches it. Another test without a subscriber would switch the callsite off. With a second dispatcher it asks all of them.
+/// While there is only one dispatcher, `tracing-core` enables a callsite by the default subscriber of the thread that first
+/// reaches it, so another test without a subscriber would disable the callsite. With a second dispatcher it asks all of them.
 pub(crate) fn with_subscriber<T>(
     subscriber: impl Subscriber + Send + Sync + 'static,
     f: impl FnOnce() -> T,

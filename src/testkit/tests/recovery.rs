@@ -1,9 +1,9 @@
-//! Faults of the engine that lives on the simulated disk have shown, each by itself.
+//! Bugs of the engine that the simulation found, one test each.
 
 use super::*;
 use crate::{
     RecoveryPolicy,
-    testkit::{sim::Beside, stepped::Turn},
+    testkit::sim::{BackgroundPace, StepOutcome},
 };
 
 #[test]
@@ -63,23 +63,23 @@ fn interrupted_close_is_not_damage() {
 }
 
 #[test]
-fn direct_writes_that_are_refused_in_a_rotation_are_made_otherwise() {
-    for beside in 0..30 {
-        let disk = SimDisk::in_lock_step(beside);
+fn direct_write_refused_in_rotation_is_buffered() {
+    for steps in 0..30 {
+        let disk = SimDisk::in_lock_step(steps);
         disk.direct_io(DirectIo::RefusedAtWrite);
-        disk.pace_beside(Beside::Starved);
+        disk.pace_beside(BackgroundPace::Starved);
         let path = Path::new("/d/j");
         let (store, mut writer) = disk.open_stepped(JournalOptions::new(), path).unwrap();
         let first = pollster::block_on(store.submit(&"a".repeat(200))).unwrap();
-        while disk.advance_beside() || writer.step(true) == Turn::Busy {}
+        while disk.advance_beside() || writer.step(true) == StepOutcome::Busy {}
         first.wait().unwrap();
         drop(store);
-        while writer.step(true) != Turn::Ended {}
+        while writer.step(true) != StepOutcome::Ended {}
 
-        // A rotation is due at once, and has come so far when the first commit is made.
+        // A rotation is due at once, and has made this many steps when the first commit is made.
         let options = JournalOptions::new().max_segment_bytes(300);
         let (store, mut writer) = disk.open_stepped(options, path).unwrap();
-        for _ in 0..beside {
+        for _ in 0..steps {
             disk.advance_beside();
             if disk.files().contains(&"/d/j.001".into()) {
                 break;
@@ -87,8 +87,8 @@ fn direct_writes_that_are_refused_in_a_rotation_are_made_otherwise() {
             writer.step(true);
         }
         let second = pollster::block_on(store.submit(&2)).unwrap();
-        while writer.step(false) == Turn::Busy || disk.advance_beside() {}
-        assert_eq!(second.wait().unwrap().seq, 2, "{beside} operations beside");
+        while writer.step(false) == StepOutcome::Busy || disk.advance_beside() {}
+        assert_eq!(second.wait().unwrap().seq, 2, "{steps} background operations");
     }
 }
 
@@ -104,14 +104,14 @@ fn vanished_legacy_records_are_not_built_on() {
         drop(store);
 
         let store = disk.open_blocking(options, "j").unwrap();
-        store.blocking().append(&"behind it").unwrap();
+        store.blocking().append(&"after it").unwrap();
         store.blocking().close().unwrap();
         let found: Vec<_> =
             disk.reader("j").records::<String>().map(|record| record.map(|found| found.value)).collect();
         let texts: Vec<_> =
             found.iter().flatten().map(String::as_str).filter(|text| text.len() < 3000).collect();
         assert!(
-            found.iter().all(Result::is_ok) && texts == ["synced", "behind it"],
+            found.iter().all(Result::is_ok) && texts == ["synced", "after it"],
             "seed {seed}: {found:?}"
         );
     }
@@ -119,16 +119,16 @@ fn vanished_legacy_records_are_not_built_on() {
 
 #[test]
 fn seqs_continue_after_segment_creation_enospc() {
-    for room in 0..80 {
-        let disk = SimDisk::new(room);
+    for space in 0..80 {
+        let disk = SimDisk::new(space);
         let options = JournalOptions::new().max_segments(1).preallocate(false);
         let store = disk.open_blocking(options.clone(), "j").unwrap();
         (0..5).for_each(|number| store.blocking().append(&number).unwrap());
-        disk.set_space_limit(room);
+        disk.set_space_limit(space);
         let _ = store.blocking().rotate();
         let _ = store.blocking().close();
         disk.clear_space_limit();
         let store = disk.open_blocking(options, "j").unwrap();
-        assert_eq!(store.open_report().next_seq, 6, "room for {room} bytes");
+        assert_eq!(store.open_report().next_seq, 6, "space for {space} bytes");
     }
 }

@@ -1,4 +1,4 @@
-//! Retention where the power is cut, where time passes as told, and where somebody listens.
+//! Retention under power cuts, with a simulated clock, and its log events.
 
 use std::sync::{
     Mutex,
@@ -11,24 +11,28 @@ use tracing::{
     span,
 };
 
-use super::{sim::Stepped, *};
+use super::{
+    sim::{StepOutcome, SteppedWriter},
+    *,
+};
 use crate::MiniStoreOptions;
 
 const JOURNAL: &str = "j";
 
-/// A consumer that moves on, and a program that releases whatever it may. Says where the hold is, and where it may be.
-fn live(disk: &SimDisk, acknowledged: &mut (u64, u64)) -> Result<()> {
+/// Runs a consumer that moves its hold, and a program that trims everything that it may. Writes the position of the
+/// acknowledged hold, and that of the requested one, to `holds`.
+fn run_consumer(disk: &SimDisk, holds: &mut (u64, u64)) -> Result<()> {
     let store = disk.open_blocking(JournalOptions::new().preallocate(false), JOURNAL)?;
     for round in 0..4 {
         let next = store.durable_seq() + 1;
         store.blocking().append_batch(next..next + 3)?;
         store.blocking().rotate()?;
-        let place = round * 3 + 2;
-        acknowledged.1 = place;
-        store.blocking().hold("consumer", place)?;
-        acknowledged.0 = place;
+        let seq = round * 3 + 2;
+        holds.1 = seq;
+        store.blocking().hold("consumer", seq)?;
+        holds.0 = seq;
         let first = store.blocking().trim_before(u64::MAX)?;
-        assert!(first <= place, "{first} is the first, and {place} is held");
+        assert!(first <= seq, "{first} is the first, and {seq} is held");
     }
     store.blocking().close()
 }
@@ -40,24 +44,24 @@ fn power_cut_loses_no_held_record_and_no_hold() {
         for operation in 1.. {
             let disk = SimDisk::new(seed);
             disk.power_cut_at(operation);
-            let mut acknowledged = (0, 0);
-            let ended = live(&disk, &mut acknowledged);
+            let mut holds = (0, 0);
+            let outcome = run_consumer(&disk, &mut holds);
             if !disk.is_stopped() {
-                ended.unwrap();
+                outcome.unwrap();
                 assert!(operation > 50, "{operation}");
                 break;
             }
             disk.restart();
             tried += 1;
-            let context = format!("seed {seed}, cut at operation {operation}: {acknowledged:?}");
+            let context = format!("seed {seed}, power cut at operation {operation}: {holds:?}");
             let store = disk.open_blocking(JournalOptions::new(), JOURNAL).expect(&context);
-            let stands = store.holds().get("consumer").copied().unwrap_or(0);
-            assert!(stands == acknowledged.0 || stands == acknowledged.1, "{context}: {stands}");
+            let held = store.holds().get("consumer").copied().unwrap_or(0);
+            assert!(held == holds.0 || held == holds.1, "{context}: {held}");
             let records: Vec<_> = disk.reader(JOURNAL).records::<u64>().map(Result::unwrap).collect();
             assert!(records.iter().all(|record| record.seq == record.value), "{context}");
             let first = records.first().map_or(store.open_report().next_seq, |record| record.seq);
             assert_eq!(store.first_seq(), first, "{context}");
-            assert!(first <= stands.max(1), "{context}: {first} is the first, and {stands} is held");
+            assert!(first <= held.max(1), "{context}: {first} is the first, and {held} is held");
         }
     }
     assert!(tried > 400, "{tried} power cuts");
@@ -84,22 +88,23 @@ fn max_age_deletes_only_on_request() {
     assert_eq!(store.first_seq(), 4);
 }
 
-/// What is told, with its fields.
+/// Records log events with their fields.
 #[derive(Clone, Default)]
-struct Listener {
-    heard: Arc<Mutex<Vec<(Level, String)>>>,
+struct EventRecorder {
+    events: Arc<Mutex<Vec<(Level, String)>>>,
     spans: Arc<AtomicU64>,
 }
 
-struct Words(String);
+/// The fields of an event as text.
+struct EventText(String);
 
-impl Visit for Words {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         self.0 += &format!("{field}={value:?} ");
     }
 }
 
-impl Subscriber for Listener {
+impl Subscriber for EventRecorder {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
@@ -113,9 +118,9 @@ impl Subscriber for Listener {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut words = Words(String::new());
-        event.record(&mut words);
-        self.heard.lock().unwrap().push((*event.metadata().level(), words.0));
+        let mut text = EventText(String::new());
+        event.record(&mut text);
+        self.events.lock().unwrap().push((*event.metadata().level(), text.0));
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -123,42 +128,42 @@ impl Subscriber for Listener {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// Three rotations, on this thread; what was told of deletions.
-fn told_of_deletions(options: JournalOptions) -> Vec<(Level, String)> {
-    let listener = Listener::default();
-    let settle = |writer: &mut Stepped| while writer.step(true) == sim::Turn::Busy {};
-    with_subscriber(listener.clone(), || {
+/// Makes three rotations on this thread; returns the events about deletions.
+fn deletion_events(options: JournalOptions) -> Vec<(Level, String)> {
+    let recorder = EventRecorder::default();
+    let run_until_idle = |writer: &mut SteppedWriter| while writer.step(true) == StepOutcome::Busy {};
+    with_subscriber(recorder.clone(), || {
         let (store, mut writer) = SimDisk::new(1).open_stepped(options, Path::new(JOURNAL)).unwrap();
         for _ in 0..3 {
             let mut appending = Box::pin(store.append(&"x"));
             assert!(pollster::block_on(futures_lite::future::poll_once(&mut appending)).is_none());
-            settle(&mut writer);
+            run_until_idle(&mut writer);
             let mut rotating = Box::pin(store.rotate());
             assert!(pollster::block_on(futures_lite::future::poll_once(&mut rotating)).is_none());
-            settle(&mut writer);
+            run_until_idle(&mut writer);
         }
     });
-    let heard = std::mem::take(&mut *listener.heard.lock().unwrap());
-    heard.into_iter().filter(|(_, words)| words.contains("deleted ")).collect()
+    let events = std::mem::take(&mut *recorder.events.lock().unwrap());
+    events.into_iter().filter(|(_, text)| text.contains("deleted ")).collect()
 }
 
 #[test]
 fn deletions_are_logged_and_unrequested_warned_once() {
-    let told = told_of_deletions(JournalOptions::new().max_segments(2));
+    let events = deletion_events(JournalOptions::new().max_segments(2));
     let deleted = |first_seq: u64| format!("j.{:03}", first_seq - 1);
-    assert_eq!(told.len(), 2, "{told:?}");
-    for ((level, words), first_seq) in told.iter().zip(2..) {
+    assert_eq!(events.len(), 2, "{events:?}");
+    for ((level, text), first_seq) in events.iter().zip(2..) {
         assert_eq!(*level, Level::INFO);
         for part in
             [deleted(first_seq), format!("first_seq={first_seq}"), "records=1".into(), "reason=count".into()]
         {
-            assert!(words.contains(&part), "{words}");
+            assert!(text.contains(&part), "{text}");
         }
     }
-    let told = told_of_deletions(MiniStoreOptions::new().max_segments(2).into());
-    assert_eq!(told.iter().filter(|(level, _)| *level == Level::INFO).count(), 2, "{told:?}");
-    let warned: Vec<_> = told.iter().filter(|(level, _)| *level == Level::WARN).collect();
-    assert_eq!(warned.len(), 1, "{told:?}");
+    let events = deletion_events(MiniStoreOptions::new().max_segments(2).into());
+    assert_eq!(events.iter().filter(|(level, _)| *level == Level::INFO).count(), 2, "{events:?}");
+    let warned: Vec<_> = events.iter().filter(|(level, _)| *level == Level::WARN).collect();
+    assert_eq!(warned.len(), 1, "{events:?}");
     assert!(warned[0].1.contains("deleted untrimmed records"), "{warned:?}");
-    assert!(told_of_deletions(JournalOptions::new()).is_empty());
+    assert!(deletion_events(JournalOptions::new()).is_empty());
 }

@@ -1,6 +1,6 @@
-//! The example broker, crashed: how a program uses the simulated disk for a test of its own.
+//! Crashes of the example broker: how a program uses the simulated disk for a test of its own.
 
-#[allow(dead_code, unreachable_pub, reason = "it is an example, read by itself")]
+#[allow(dead_code, unreachable_pub, reason = "an example program")]
 #[path = "../../../examples/walmq_metadata/main.rs"]
 mod walmq_metadata;
 
@@ -12,21 +12,21 @@ use crate::sync::block_on;
 const JOURNAL: &str = "/var/lib/walmq/metadata.jsonl";
 const TOPICS: [&str; 3] = ["orders", "mails", "audit"];
 
-/// After so many changes a snapshot is taken.
+/// A snapshot is taken each time after this many changes.
 const SNAPSHOT_EVERY: usize = 25;
 
-/// What outlives a power cut beside the simulated disk: the snapshot, and what was acknowledged.
+/// The state outside the simulated disk that survives a power cut: the snapshot, and the acknowledged changes.
 #[derive(Default)]
-struct Outside {
+struct ExternalState {
     snapshot: Snapshot,
     acknowledged: Metadata,
-    on_its_way: Option<Change>,
-    /// The highest that a release gave.
+    in_flight: Option<Change>,
+    /// The highest first sequence number that a release returned.
     first_seq: u64,
 }
 
 fn open(disk: &SimDisk, snapshot: &Snapshot) -> std::result::Result<Broker, BrokerError> {
-    // Small segments, so that rotations and releases are cut off, too.
+    // Small segments, so that power cuts interrupt rotations and releases, too.
     let store = disk.open_blocking(JournalOptions::new().max_segment_bytes(600), JOURNAL)?;
     let changes = disk.reader(JOURNAL).records_from(snapshot.seq + 1);
     Broker::resume(store, snapshot.clone(), changes, Path::new("/"))
@@ -43,19 +43,19 @@ fn changes() -> impl Iterator<Item = Change> {
     creations.into_iter().chain([joining]).chain(acknowledgements)
 }
 
-/// Serves until the power is cut.
-fn serve(broker: &Broker, outside: &mut Outside) {
+/// Applies changes until the power is cut.
+fn serve(broker: &Broker, external: &mut ExternalState) {
     for (number, change) in changes().enumerate() {
-        outside.on_its_way = Some(change.clone());
+        external.in_flight = Some(change.clone());
         if block_on(broker.change(change.clone())).is_err() {
             return;
         }
-        outside.acknowledged.apply(change).unwrap();
-        outside.on_its_way = None;
+        external.acknowledged.apply(change).unwrap();
+        external.in_flight = None;
         if number % SNAPSHOT_EVERY == 0 {
-            outside.snapshot = broker.copy();
-            let Ok(first_seq) = broker.release(&outside.snapshot) else { return };
-            outside.first_seq = first_seq;
+            external.snapshot = broker.copy();
+            let Ok(first_seq) = broker.release(&external.snapshot) else { return };
+            external.first_seq = first_seq;
         }
     }
 }
@@ -66,23 +66,23 @@ fn broker_state_survives_any_power_cut() {
     for operation in 1..300 {
         let disk = SimDisk::new(operation);
         disk.power_cut_at(operation);
-        let mut outside = Outside::default();
-        if let Ok(broker) = open(&disk, &outside.snapshot) {
-            serve(&broker, &mut outside);
+        let mut external = ExternalState::default();
+        if let Ok(broker) = open(&disk, &external.snapshot) {
+            serve(&broker, &mut external);
         }
         disk.restart();
-        let recovered = open(&disk, &outside.snapshot).unwrap().metadata();
-        let Outside { acknowledged, on_its_way, first_seq, .. } = outside;
+        let recovered = open(&disk, &external.snapshot).unwrap().metadata();
+        let ExternalState { acknowledged, in_flight, first_seq, .. } = external;
         changed += acknowledged.offset("g", TOPICS[0]);
         released += first_seq.saturating_sub(1);
-        let with_it = on_its_way.map(|change| {
-            let mut with_it = acknowledged.clone();
-            with_it.apply(change).unwrap();
-            with_it
+        let including_it = in_flight.map(|change| {
+            let mut including_it = acknowledged.clone();
+            including_it.apply(change).unwrap();
+            including_it
         });
         assert!(
-            recovered == acknowledged || Some(&recovered) == with_it.as_ref(),
-            "operation {operation}: {recovered:?}, not {acknowledged:?}, nor {with_it:?}"
+            recovered == acknowledged || Some(&recovered) == including_it.as_ref(),
+            "operation {operation}: {recovered:?}, not {acknowledged:?}, nor {including_it:?}"
         );
     }
     assert!(changed > 1000 && released > 1000, "{changed} {released}");

@@ -105,7 +105,7 @@ fn followed_records_survive_any_crash() {
         for run in 0..RUNS {
             let from_seq = yielded.len() as u64 + 1;
             let follower =
-                Arc::new(Mutex::new(PolledFollower::new(disk.seen_from_now_on(), Path::new(PATH), from_seq)));
+                Arc::new(Mutex::new(PolledFollower::new(disk.file_system(), Path::new(PATH), from_seq)));
             run_store(&disk, &mut rng, &follower, &mut next_value).unwrap();
             crashes += u64::from(disk.is_stopped());
             disk.restart();
@@ -127,7 +127,7 @@ fn followed_records_survive_any_crash() {
             );
         }
         let mut follower =
-            PolledFollower::new(disk.seen_from_now_on(), Path::new(PATH), yielded.len() as u64 + 1);
+            PolledFollower::new(disk.file_system(), Path::new(PATH), yielded.len() as u64 + 1);
         follower.poll_now().unwrap();
         yielded.append(&mut follower.yielded);
         let found = disk.reader(PATH).records::<u64>().map(|record| record.unwrap().seq).collect::<Vec<_>>();
@@ -156,7 +156,7 @@ fn records_only_in_page_cache_are_not_followed() {
             .records::<u64>()
             .filter(|record| matches!(record, Ok(record) if record.value == 2))
             .count();
-        let mut follower = PolledFollower::new(disk.seen_from_now_on(), Path::new(PATH), 1);
+        let mut follower = PolledFollower::new(disk.file_system(), Path::new(PATH), 1);
         follower.poll_now().unwrap();
         disk.restart();
         disk.open_blocking(JournalOptions::new(), PATH).unwrap().blocking().close().unwrap();

@@ -1,17 +1,17 @@
-//! What is to go wrong, and when.
+//! The faults that are planned for a simulated disk.
 
 use super::{directory::DirEntriesAfterCrash, rng::Rng};
 
-/// How a life ends.
+/// How an incarnation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// The power is cut: what was not synced may be lost, in any part.
+pub enum CrashKind {
+    /// The power is cut: any part of the unsynced data may be lost.
     PowerCut,
     /// The process is killed: the page cache stays, and is no more durable than before.
     Kill,
 }
 
-/// Whether files can be written past the page cache.
+/// Whether files can be written without the page cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DirectIo {
     /// They can.
@@ -22,10 +22,10 @@ pub enum DirectIo {
     RefusedAtWrite,
 }
 
-/// How fast the work beside the commits gets on.
+/// The speed of background work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beside {
-    /// Only when it is waited for.
+pub enum BackgroundPace {
+    /// It runs only when the writer waits for it.
     Starved,
     /// An operation now and then.
     Slow,
@@ -35,59 +35,60 @@ pub enum Beside {
     Eager,
 }
 
+/// The faults, and the properties of the disk and its file system.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
-    /// The operation in the middle of which the life ends, counted from 1.
-    pub(super) stop_at: Option<(u64, Stop)>,
+pub(super) struct FaultPlan {
+    /// The operation in the middle of which the incarnation ends, counted from 1.
+    pub(super) crash_at: Option<(u64, CrashKind)>,
     /// Writes that fail, counted from 1.
     pub(super) failing_writes: Vec<u64>,
-    /// Syncs that fail, of files and directories, counted from 1.
+    /// Syncs of files and directories that fail, counted from 1.
     pub(super) failing_syncs: Vec<u64>,
-    /// Renames that fail, made or not, counted from 1.
+    /// Renames that fail, counted from 1. They may have been made.
     pub(super) failing_renames: Vec<u64>,
     /// Bytes by which files may still grow.
-    pub(super) room: Option<u64>,
+    pub(super) space: Option<u64>,
     /// The process has no descriptors left.
     pub(super) no_descriptors: bool,
     /// The kernel has little memory left.
     pub(super) no_memory: bool,
-    /// A write finds room in memory, and only a sync finds that the disk has none.
-    pub(super) allocates_late: bool,
-    /// A write is made in up to so many pieces, with operations of others in between.
+    /// A write to a full disk succeeds, and only the sync fails.
+    pub(super) delayed_allocation: bool,
+    /// The most pieces of a write. Other operations can run between two of them.
     pub(super) pieces_max: u64,
     pub(super) direct_io: DirectIo,
     /// A write with `O_DSYNC` is durable when it returns.
     pub(super) honors_dsync: bool,
     pub(super) dir_entries_after_crash: DirEntriesAfterCrash,
-    pub(super) beside: Beside,
-    /// Whether a rename can be asked not to replace a file.
+    pub(super) background_pace: BackgroundPace,
+    /// A rename that must not replace a file is supported.
     pub(super) renames_without_replacing: bool,
 }
 
-impl Default for Plan {
+impl Default for FaultPlan {
     fn default() -> Self {
         Self {
-            stop_at: None,
+            crash_at: None,
             failing_writes: Vec::new(),
             failing_syncs: Vec::new(),
             failing_renames: Vec::new(),
-            room: None,
+            space: None,
             no_descriptors: false,
             no_memory: false,
-            allocates_late: false,
+            delayed_allocation: false,
             pieces_max: 1,
             direct_io: DirectIo::Works,
             honors_dsync: true,
             dir_entries_after_crash: DirEntriesAfterCrash::Any,
-            beside: Beside::Even,
+            background_pace: BackgroundPace::Even,
             renames_without_replacing: true,
         }
     }
 }
 
-impl Plan {
-    pub(super) fn stops(&self, operation: u64) -> Option<Stop> {
-        self.stop_at.filter(|(at, _)| *at <= operation).map(|(_, stop)| stop)
+impl FaultPlan {
+    pub(super) fn crashes_at(&self, operation: u64) -> Option<CrashKind> {
+        self.crash_at.filter(|(at, _)| *at <= operation).map(|(_, kind)| kind)
     }
 
     pub(super) fn write_fails(&self, nth: u64) -> bool {
@@ -98,26 +99,26 @@ impl Plan {
         self.failing_syncs.contains(&nth)
     }
 
-    /// On a full disk a directory may or may not have room for another name.
-    pub(super) fn names_are_full(&self, rng: &mut Rng) -> bool {
-        self.room == Some(0) && rng.chance(50)
+    /// Returns whether a directory cannot store another name. On a full disk it may or may not have space for one.
+    pub(super) fn dir_is_full(&self, rng: &mut Rng) -> bool {
+        self.space == Some(0) && rng.chance(50)
     }
 
-    /// How many of `bytes` there is room for.
-    pub(super) fn take_room(&mut self, bytes: u64) -> u64 {
-        let Some(room) = &mut self.room else { return bytes };
-        let granted = bytes.min(*room);
-        *room -= granted;
+    /// Takes disk space for `bytes` bytes; returns how many of them it got.
+    pub(super) fn take_space(&mut self, bytes: u64) -> u64 {
+        let Some(space) = &mut self.space else { return bytes };
+        let granted = bytes.min(*space);
+        *space -= granted;
         granted
     }
 
-    pub(super) fn give_room_back(&mut self, bytes: u64) {
-        if let Some(room) = &mut self.room {
-            *room += bytes;
+    pub(super) fn free_space(&mut self, bytes: u64) {
+        if let Some(space) = &mut self.space {
+            *space += bytes;
         }
     }
 
-    /// Where a write of `count` bytes is divided: the ends of its pieces.
+    /// Splits a write of `count` bytes; returns the ends of its pieces.
     pub(super) fn pieces(&self, count: usize, rng: &mut Rng) -> Vec<usize> {
         let pieces = if self.pieces_max > 1 && rng.chance(40) { rng.range(1, self.pieces_max) } else { 1 };
         let mut ends: Vec<usize> = (1..pieces).map(|_| rng.below(count as u64) as usize).collect();
