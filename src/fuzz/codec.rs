@@ -1,11 +1,11 @@
-//! Headers, seals and lines: taken apart as the naive reader takes them apart, and put together again.
+//! Headers, seals and lines: decoded as the reference implementation decodes them, and encoded again.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{
-    naive,
-    script::{self, Script},
+    reference,
+    generator::{self, Generator},
 };
 use crate::{
     MiniStoreError,
@@ -15,31 +15,31 @@ use crate::{
     },
 };
 
-/// Any bytes as a first line and as a line; then numbers as a header and as a seal.
+/// Decodes any bytes as a first line and as a line; then encodes numbers as a header and as a seal.
 pub fn codec(data: &[u8]) {
     let line = data.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    first_line(line);
-    any_line(line);
-    let mut script = Script::new(data);
-    let link = ChainLink { first: (script.number() >> 2).max(1), prev: script.number() as u32 };
-    composed(link);
-    let made = script::segment(&mut script, link, false);
-    chained(&made.bytes);
+    check_first_line(line);
+    check_line(line);
+    let mut generator = Generator::new(data);
+    let link = ChainLink { first: (generator.number() >> 2).max(1), prev: generator.number() as u32 };
+    check_encoding(link);
+    let segment = generator::segment(&mut generator, link, false);
+    check_chain(&segment.bytes);
 }
 
-/// JSON text from a caller becomes a line with the same value, or is rejected: exactly as the naive rule says.
+/// JSON text from a caller becomes a line with the same value, or is rejected, exactly by the reference rule.
 pub fn encode(data: &[u8]) {
-    let is_accepted = naive::is_accepted(data);
+    let is_accepted = reference::is_accepted(data);
     match validate_line(&Bytes::copy_from_slice(data)) {
         Ok(line) => {
-            assert!(is_accepted, "accepted, and not readable: {:?}", String::from_utf8_lossy(data));
-            is_same_value(data, &line);
+            assert!(is_accepted, "accepted, but not readable: {:?}", String::from_utf8_lossy(data));
+            assert_same_value(data, &line);
         }
         Err(MiniStoreError::InvalidJson { offset, line, column, reason }) => {
             assert!(offset <= data.len() && (line, column) == (1, offset + 1));
             assert!(
                 !is_accepted || data.trim_ascii().contains(&b'\n'),
-                "rejected, and readable: {reason}: {:?}",
+                "rejected, but readable: {reason}: {:?}",
                 String::from_utf8_lossy(data)
             );
         }
@@ -49,77 +49,77 @@ pub fn encode(data: &[u8]) {
         match to_line(raw) {
             Ok(line) => {
                 assert!(is_accepted);
-                is_same_value(data, &line);
+                assert_same_value(data, &line);
             }
             Err(error) => assert!(!is_accepted, "{error}"),
         }
     }
 }
 
-fn is_same_value(json: &[u8], line: &[u8]) {
+fn assert_same_value(json: &[u8], line: &[u8]) {
     assert!(!line.contains(&b'\n') && line.trim_ascii().len() == line.len() && !line.is_empty());
-    assert_eq!(parse_trailer(line), (line.len(), LineTrailer::Unsealed));
+    assert_eq!(parse_trailer(line), (line.len(), LineTrailer::NoSeal));
     let parse = |json| serde_json::from_slice::<serde_json::Value>(json).unwrap();
     assert_eq!(parse(line), parse(json));
 }
 
-fn first_line(line: &[u8]) {
-    let magic = line.starts_with(b"// MINISTORE JOURNAL v");
+fn check_first_line(line: &[u8]) {
+    let has_magic = line.starts_with(b"// MINISTORE JOURNAL v");
     match Header::parse(line) {
         Ok(parsed) => {
-            assert!(magic);
+            assert!(has_magic);
             assert_eq!(Header::parse(&parsed.encode()), Ok(parsed));
             let object = line.iter().position(|&byte| byte == b'{').map(|at| &line[at..]);
-            assert_eq!(parsed.link(), object.map(|object| link_in(object.trim_ascii_end())));
+            assert_eq!(parsed.link(), object.map(|object| parse_link(object.trim_ascii_end())));
         }
-        Err(fault) => assert_eq!(fault == crate::format::HeaderError::BadMagic, !magic),
+        Err(error) => assert_eq!(error == crate::format::HeaderError::BadMagic, !has_magic),
     }
     header::is_torn_header(line);
 }
 
-fn link_in(object: &[u8]) -> ChainLink {
+fn parse_link(object: &[u8]) -> ChainLink {
     let object: serde_json::Value = serde_json::from_slice(object).unwrap();
     let prev = object["prev"].as_str().unwrap();
     assert_eq!((object["seal"].as_str(), prev.len()), (Some("crc32c"), 8));
     ChainLink { first: object["first"].as_u64().unwrap(), prev: u32::from_str_radix(prev, 16).unwrap() }
 }
 
-fn any_line(line: &[u8]) {
-    let (value_len, expected) = naive::ending(line);
+fn check_line(line: &[u8]) {
+    let (value_len, expected) = reference::trailer(line);
     let expected = match expected {
-        None => LineTrailer::Unsealed,
-        Some((seal, false)) => LineTrailer::Sealed(seal),
-        Some((seal, true)) => LineTrailer::Closed(seal),
+        None => LineTrailer::NoSeal,
+        Some((seal, false)) => LineTrailer::Seal(seal),
+        Some((seal, true)) => LineTrailer::ClosingSeal(seal),
     };
     assert_eq!(parse_trailer(line), (value_len, expected));
     let is_embedded = |&at: &usize| !line[at - 1].is_ascii_whitespace();
-    let expected = (1..line.len()).filter(is_embedded).filter_map(|at| Some((at, naive::seal(&line[at..])?)));
+    let expected = (1..line.len()).filter(is_embedded).filter_map(|at| Some((at, reference::seal(&line[at..])?)));
     assert!(embedded_seals(line).eq(expected));
-    assert_eq!(seal::decode(line), naive::seal(line));
+    assert_eq!(seal::decode(line), reference::seal(line));
 }
 
-fn composed(link: ChainLink) {
-    let text = Header::Sealed(link).encode();
-    assert_eq!(Header::parse(&text), Ok(Header::Sealed(link)));
+fn check_encoding(link: ChainLink) {
+    let text = Header::Checksummed(link).encode();
+    assert_eq!(Header::parse(&text), Ok(Header::Checksummed(link)));
     for len in 0..text.len() {
         let bare = &text[..len] == Header::Plain.encode().as_slice();
-        assert!(header::is_torn_header(&text[..len]) || Header::parse(&text[..len]).is_ok(), "cut at {len}");
+        assert!(header::is_torn_header(&text[..len]) || Header::parse(&text[..len]).is_ok(), "truncated to {len}");
         assert!(!bare || Header::parse(&text[..len]) == Ok(Header::Plain));
     }
-    assert_eq!(seal::encode(link.prev).as_slice(), naive::seal_bytes(link.prev));
+    assert_eq!(seal::encode(link.prev).as_slice(), reference::seal_bytes(link.prev));
     assert_eq!(seal::decode(&seal::encode(link.prev)), Some(link.prev));
 }
 
-/// The engine's running seals against those of whole groups.
-fn chained(bytes: &[u8]) {
+/// Checks the engine's incremental seals against those of whole groups.
+fn check_chain(bytes: &[u8]) {
     let mut lines = bytes.split(|&byte| byte == b'\n');
     let header = lines.next().unwrap_or_default();
     let mut chain = Chain::from_header(header);
     let mut raw = chain;
-    assert_eq!(chain.seal(), Chain::from_seal(naive::crc32c(&[header.trim_ascii_end()])).seal());
-    let (mut group, mut prev) = (Vec::new(), naive::crc32c(&[header.trim_ascii_end()]));
+    assert_eq!(chain.seal(), Chain::from_seal(reference::crc32c(&[header.trim_ascii_end()])).seal());
+    let (mut group, mut prev) = (Vec::new(), reference::crc32c(&[header.trim_ascii_end()]));
     for line in lines {
-        let (value_len, sealed) = naive::ending(line);
+        let (value_len, sealed) = reference::trailer(line);
         chain.push(&line[..value_len]);
         if !group.is_empty() {
             raw.push_raw(b"\n");
@@ -127,7 +127,7 @@ fn chained(bytes: &[u8]) {
         raw.push_raw(&line[..value_len]);
         group.push(&line[..value_len]);
         let Some((_, _)) = sealed else { continue };
-        let expected = naive::crc32c(&[&prev.to_le_bytes(), &group.join(&b'\n')]);
+        let expected = reference::crc32c(&[&prev.to_le_bytes(), &group.join(&b'\n')]);
         assert_eq!((chain.seal(), raw.seal()), (expected, expected));
         assert!(line.len() >= value_len + SEAL_LEN);
         (chain, raw) = (Chain::from_seal(expected), Chain::from_seal(expected));

@@ -1,4 +1,4 @@
-//! Every way to read, over whatever stands there: they agree, and they end.
+//! Every way to read, on any files: they agree, and they end.
 
 use std::{future::poll_fn, path::Path, pin::Pin};
 
@@ -6,25 +6,25 @@ use futures_core::Stream;
 use serde_json::value::RawValue;
 
 use super::{
-    journal::{Journal, records},
-    script::Script,
+    journal::{FuzzJournal, records},
+    generator::Generator,
 };
 use crate::{MiniStore, MiniStoreError, Reader, io::os_file_system, read::replay_parallel_on};
 
-/// Reads what a script makes in `dir`, or the bytes as they are.
+/// Reads the journal that the bytes generate in `dir`, or the bytes themselves.
 pub fn reading(data: &[u8], dir: &Path) {
-    let mut script = Script::new(data);
-    let journal = match script.byte() % 3 {
-        0 => Journal::of_bytes(script.rest(), dir),
-        1 => Journal::of_bytes(&[b"// MINISTORE JOURNAL v0.1.4\n", script.rest()].concat(), dir),
-        _ => Journal::made(&mut script, dir),
+    let mut generator = Generator::new(data);
+    let journal = match generator.byte() % 3 {
+        0 => FuzzJournal::from_bytes(generator.rest(), dir),
+        1 => FuzzJournal::from_bytes(&[b"// MINISTORE JOURNAL v0.1.4\n", generator.rest()].concat(), dir),
+        _ => FuzzJournal::generated(&mut generator, dir),
     };
     let before = journal.files();
     let (read, fault) = journal.records();
-    assert!(read.is_sorted_by(|(one, _), (two, _)| one + 1 == *two), "numbers with a gap: {read:?}");
-    replayed(&journal, &read, fault.as_ref());
-    lent(&journal, &read, fault.as_ref());
-    streamed(&journal, &read, fault.is_some());
+    assert!(read.is_sorted_by(|(one, _), (two, _)| one + 1 == *two), "sequence numbers with a gap: {read:?}");
+    check_replay(&journal, &read, fault.as_ref());
+    check_raw_records(&journal, &read, fault.as_ref());
+    check_stream(&journal, &read, fault.is_some());
     if fault.is_none() {
         for (index, (seq, _)) in read.iter().enumerate() {
             assert_eq!(records(&journal.path(), *seq).0, read[index..], "from {seq} on");
@@ -32,27 +32,27 @@ pub fn reading(data: &[u8], dir: &Path) {
     }
     let last = Reader::open(journal.path()).unwrap().records::<Box<RawValue>>().filter(Result::is_ok).count();
     assert!(last >= read.len());
-    one_file(&journal);
+    check_one_file(&journal);
     assert_eq!(journal.files(), before, "reading never writes");
 }
 
-fn replayed(journal: &Journal, read: &[(u64, String)], fault: Option<&MiniStoreError>) {
+fn check_replay(journal: &FuzzJournal, read: &[(u64, String)], fault: Option<&MiniStoreError>) {
     let one_by_one = pollster::block_on(MiniStore::replay::<Box<RawValue>, _>(journal.path()));
     let in_parallel = replay_parallel_on::<Box<RawValue>>(os_file_system(), journal.path(), 3);
     for replayed in [one_by_one, pollster::block_on(in_parallel)] {
         match replayed {
             Ok(replayed) => {
-                assert!(fault.is_none(), "replay sees no fault: {fault:?}");
+                assert!(fault.is_none(), "replay found no fault: {fault:?}");
                 let values = replayed.iter().map(|value| value.get());
                 assert!(values.eq(read.iter().map(|(_, value)| value.as_str())));
             }
-            Err(error) => assert!(fault.is_some(), "replay alone sees a fault: {error}"),
+            Err(error) => assert!(fault.is_some(), "only replay found a fault: {error}"),
         }
     }
 }
 
-/// Lines are what records are made of: each is there, those that are no JSON too.
-fn lent(journal: &Journal, read: &[(u64, String)], fault: Option<&MiniStoreError>) {
+/// Checks that each line is returned, including those that are not JSON.
+fn check_raw_records(journal: &FuzzJournal, read: &[(u64, String)], fault: Option<&MiniStoreError>) {
     let mut lines = Reader::open(journal.path()).unwrap().raw_records();
     for (seq, value) in read {
         let line = lines.next_record().unwrap().unwrap();
@@ -63,11 +63,11 @@ fn lent(journal: &Journal, read: &[(u64, String)], fault: Option<&MiniStoreError
         (Ok(None), None) => {}
         (Ok(Some(line)), Some(MiniStoreError::Record { seq, .. })) => assert_eq!(line.seq, *seq),
         (Err(error), Some(fault)) => assert_eq!(error.to_string(), fault.to_string()),
-        (next, _) => panic!("{next:?} behind the records, whose fault is {fault:?}"),
+        (next, _) => panic!("{next:?} after the records, whose fault is {fault:?}"),
     }
 }
 
-fn streamed(journal: &Journal, read: &[(u64, String)], faulty: bool) {
+fn check_stream(journal: &FuzzJournal, read: &[(u64, String)], faulty: bool) {
     let mut stream = Reader::open(journal.path()).unwrap().records_stream::<Box<RawValue>>(0);
     let mut found = 0;
     while let Some(record) = pollster::block_on(poll_fn(|context| Pin::new(&mut stream).poll_next(context))) {
@@ -81,8 +81,8 @@ fn streamed(journal: &Journal, read: &[(u64, String)], faulty: bool) {
     assert_eq!(found, read.len());
 }
 
-/// As `ministore` 0.1.7 reads: one file, without the others.
-fn one_file(journal: &Journal) {
+/// Reads as `ministore` 0.1.7 does: one file, without the others.
+fn check_one_file(journal: &FuzzJournal) {
     let Ok(mut stream) = pollster::block_on(MiniStore::stream::<Box<RawValue>>(journal.path())) else {
         return;
     };

@@ -1,59 +1,60 @@
-//! One segment, read: what is given as verified is verified, and all that follows from that.
+//! Scans of one segment: everything that a scan returns as verified is verified.
 
 use super::{
-    naive,
-    script::{self, Script},
+    reference,
+    generator::{self, Generator},
 };
 use crate::{
     format::scan::{
-        Block, Group, LineReader, ResyncScanner, ScanItem, ScanMode, Scanner, SegmentEnd, read_header,
+        Block, LineReader, ResyncScanner, ScanItem, ScanMode, Scanner, SegmentEnd, VerifiedGroup, read_header,
     },
     format::{ChainLink, Header, seal},
     journal::segment_summary::check_plain_lines,
 };
 
-/// More steps than there can be lines: a scan that takes them does not end.
+/// More steps than a segment can have lines: a scan that makes them does not end.
 const STEPS_MAX: usize = 1 << 20;
 
-/// Raw bytes, or a segment made by the rules and spoiled.
+/// Scans raw bytes, or a generated segment with damage.
 pub fn scan(data: &[u8]) {
-    let mut script = Script::new(data);
-    let bytes = match script.byte() % 4 {
-        0 => script.rest().to_vec(),
-        1 => [b"// MINISTORE JOURNAL v0.1.4\n", script.rest()].concat(),
+    let mut generator = Generator::new(data);
+    let bytes = match generator.byte() % 4 {
+        0 => generator.rest().to_vec(),
+        1 => [b"// MINISTORE JOURNAL v0.1.4\n", generator.rest()].concat(),
         _ => {
-            let link = ChainLink { first: 1 + u64::from(script.byte()), prev: 0 };
-            let mut bytes = script::segment(&mut script, link, false).bytes;
-            script::spoil(&mut script, &mut bytes);
+            let link = ChainLink { first: 1 + u64::from(generator.byte()), prev: 0 };
+            let mut bytes = generator::segment(&mut generator, link, false).bytes;
+            generator::damage(&mut generator, &mut bytes);
             bytes
         }
     };
-    sweep(&bytes, 0, 1);
-    let Some(reading) = read(&bytes, ScanMode::Read) else {
+    check_resync(&bytes, 0, 1);
+    let Some(scanned) = read(&bytes, ScanMode::Read) else {
         assert!(read_header(bytes.as_slice()).unwrap().is_err());
         return;
     };
     let counted = read(&bytes, ScanMode::VerifyOnly).unwrap();
-    assert_eq!((&counted.end, counted.records()), (&reading.end, reading.records()));
-    verified_groups(&bytes, &reading);
-    end(&bytes, &reading);
-    continued(&bytes, &reading);
+    assert_eq!((&counted.end, counted.records()), (&scanned.end, scanned.records()));
+    check_groups(&bytes, &scanned);
+    check_end(&bytes, &scanned);
+    check_continuation(&bytes, &scanned);
 }
 
-struct Reading {
+/// The items of a complete scan.
+struct ScannedSegment {
     header: Header,
-    groups: Vec<Group>,
+    groups: Vec<VerifiedGroup>,
     lines: Vec<Vec<u8>>,
     end: SegmentEnd,
 }
 
-impl Reading {
+impl ScannedSegment {
     fn records(&self) -> u64 {
         self.groups.iter().map(|group| group.records).sum()
     }
 }
 
-fn read(bytes: &[u8], collect: ScanMode) -> Option<Reading> {
+fn read(bytes: &[u8], collect: ScanMode) -> Option<ScannedSegment> {
     let mut scanner = Scanner::open(bytes, collect).unwrap().ok()?;
     let (mut groups, mut lines) = (Vec::new(), Vec::new());
     for _ in 0..STEPS_MAX {
@@ -70,117 +71,118 @@ fn read(bytes: &[u8], collect: ScanMode) -> Option<Reading> {
                 lines.extend((0..block.len()).map(|at| block.value(block.span(at).unwrap()).to_vec()));
                 groups.push(group);
             }
-            ScanItem::End(end) => return Some(Reading { header: scanner.header(), groups, lines, end }),
+            ScanItem::End(end) => return Some(ScannedSegment { header: scanner.header(), groups, lines, end }),
         }
     }
     panic!("the scan does not end");
 }
 
-/// Each group has the seal of its own bytes and of the seal before it, and none that verifies is left out.
-fn verified_groups(bytes: &[u8], reading: &Reading) {
-    assert_eq!(reading.lines.len() as u64, reading.records());
+/// Checks that the seal of each group covers its bytes and the seal before it, and that no group that verifies is missing.
+fn check_groups(bytes: &[u8], scanned: &ScannedSegment) {
+    assert_eq!(scanned.lines.len() as u64, scanned.records());
     let text = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_end();
-    let runs_on = Header::parse(text) != Ok(reading.header);
+    let runs_on = Header::parse(text) != Ok(scanned.header);
     let text = if runs_on { &text[..=text.iter().position(|&byte| byte == b'}').unwrap()] } else { text };
-    let mut prev = naive::crc32c(&[text]);
+    let mut prev = reference::crc32c(&[text]);
     let mut end = text.len();
-    let mut lines = reading.lines.iter();
-    for group in &reading.groups {
+    let mut lines = scanned.lines.iter();
+    for group in &scanned.groups {
         let (from, to) = (group.offset as usize, group.end as usize);
         let between = &bytes[end..from];
-        assert!(between.trim_ascii().is_empty(), "bytes passed over between groups: {between:?}");
+        assert!(between.trim_ascii().is_empty(), "bytes skipped between groups: {between:?}");
         match group.seal {
             Some(seal) => {
-                assert!(naive::verifies(bytes, prev, from, to), "not verified: {group:?}");
-                assert_eq!(naive::seal(&bytes[to - 33..]), Some(seal));
+                assert!(reference::verifies(bytes, prev, from, to), "not verified: {group:?}");
+                assert_eq!(reference::seal(&bytes[to - 33..]), Some(seal));
                 prev = seal;
             }
-            None => assert_eq!((reading.header, reading.groups.len()), (Header::Plain, 1)),
+            None => assert_eq!((scanned.header, scanned.groups.len()), (Header::Plain, 1)),
         }
         for expected in bytes[from..to].split(|&byte| byte == b'\n') {
             assert_eq!(lines.next().map(Vec::as_slice), Some(expected.trim_ascii_end()), "{group:?}");
         }
         end = to;
     }
-    assert_eq!((lines.next(), reading.end.data_end), (None, end as u64));
+    assert_eq!((lines.next(), scanned.end.data_end), (None, end as u64));
     if !runs_on {
-        let naive: Vec<_> =
-            naive::groups(bytes).into_iter().map(|group| (group.end, group.records)).collect();
-        let found = reading.groups.iter().filter(|group| group.seal.is_some());
+        let expected: Vec<_> =
+            reference::groups(bytes).into_iter().map(|group| (group.end, group.records)).collect();
+        let found = scanned.groups.iter().filter(|group| group.seal.is_some());
         let found: Vec<_> = found.map(|group| (group.end as usize, group.records)).collect();
-        assert!(found.starts_with(&naive), "left out: {found:?} of {naive:?}");
+        assert!(found.starts_with(&expected), "missing: {found:?} of {expected:?}");
         assert!(
-            found.len() <= naive.len() + 1,
-            "more than verify: {found:?} of {naive:?} in {}",
+            found.len() <= expected.len() + 1,
+            "more than verify: {found:?} of {expected:?} in {}",
             bytes.escape_ascii()
         );
     }
 }
 
-/// What is behind the last group is nothing but an ending, or is told; and it is damage where a later group verifies.
-fn end(bytes: &[u8], reading: &Reading) {
-    let Reading { header, groups, end, .. } = reading;
+/// Checks that the bytes after the last group are an end marker or a reported tail, and that the tail is damage if a later
+/// group verifies.
+fn check_end(bytes: &[u8], scanned: &ScannedSegment) {
+    let ScannedSegment { header, groups, end, .. } = scanned;
     assert_eq!(end.file_end, bytes.len() as u64);
     assert!(end.data_end <= end.file_end);
     assert_eq!(end.last_seal, groups.iter().rev().find_map(|group| group.seal));
-    let behind = &bytes[end.data_end as usize..];
+    let rest = &bytes[end.data_end as usize..];
     match &end.tail {
         None => {
-            assert!(behind.trim_ascii().is_empty(), "a tail that is not told: {behind:?}");
-            assert_eq!(end.has_newline, behind.contains(&b'\n'));
+            assert!(rest.trim_ascii().is_empty(), "an unreported tail: {rest:?}");
+            assert_eq!(end.has_newline, rest.contains(&b'\n'));
         }
         Some(tail) => {
             assert!(tail.offset >= end.data_end && tail.offset + tail.bytes <= end.file_end);
-            let told = &bytes[tail.offset as usize..];
+            let reported = &bytes[tail.offset as usize..];
             assert!(
-                told[tail.bytes as usize..].iter().all(|&byte| byte == b' '),
-                "told too short: {tail:?} {}",
+                reported[tail.bytes as usize..].iter().all(|&byte| byte == b' '),
+                "the reported tail is too short: {tail:?} {}",
                 bytes.escape_ascii()
             );
             let newline = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
             let line = 1 + newline(&bytes[..tail.offset as usize]);
             assert!(tail.line == line || tail.line == line + 1, "line {} and not {line}", tail.line);
-            let later = naive::a_group_verifies_behind(bytes, tail.offset as usize);
-            assert!(tail.damaged || !later, "cut, though a group behind it verifies");
-            sweep(bytes, tail.offset, tail.line);
+            let later = reference::has_later_group(bytes, tail.offset as usize);
+            assert!(tail.is_corrupt || !later, "truncated, though a group after it verifies");
+            check_resync(bytes, tail.offset, tail.line);
         }
     }
     if *header == Header::Plain && end.last_seal.is_none() {
-        let (mut records, mut end) = (reading.records(), end.clone());
+        let (mut records, mut end) = (scanned.records(), end.clone());
         check_plain_lines(bytes, &mut records, &mut end).unwrap();
-        assert!(records <= reading.records() && end.data_end <= reading.end.data_end);
+        assert!(records <= scanned.records() && end.data_end <= scanned.end.data_end);
     }
 }
 
-/// A group written where the data ends is read, and so are those before it.
-fn continued(bytes: &[u8], reading: &Reading) {
-    if reading.end.tail.is_none() && reading.end.closed {
+/// Checks that a group written at the data end is read, and so are those before it.
+fn check_continuation(bytes: &[u8], scanned: &ScannedSegment) {
+    if scanned.end.tail.is_none() && scanned.end.closed {
         return;
     }
-    if reading.header == Header::Plain && reading.end.last_seal.is_none() {
+    if scanned.header == Header::Plain && scanned.end.last_seal.is_none() {
         return;
     }
-    let mut chain = reading.end.chain;
+    let mut chain = scanned.end.chain;
     chain.push(b"\"more\"");
-    let mut longer = bytes[..reading.end.data_end as usize].to_vec();
+    let mut longer = bytes[..scanned.end.data_end as usize].to_vec();
     longer.extend_from_slice(b"\n\"more\"");
     longer.extend_from_slice(&seal::encode(chain.seal()));
     let continued = read(&longer, ScanMode::Read).unwrap();
     assert_eq!(continued.end.tail, None);
     assert_eq!(continued.lines.last().map(Vec::as_slice), Some(&b"\"more\""[..]));
-    assert_eq!(continued.lines[..reading.lines.len()], reading.lines);
+    assert_eq!(continued.lines[..scanned.lines.len()], scanned.lines);
 }
 
-/// Whatever a sweep gives as verified has a seal before it that fits.
-fn sweep(bytes: &[u8], offset: u64, line: u64) {
-    let mut sweep = ResyncScanner::new(bytes, offset, line);
+/// Checks that everything a resync scan returns as verified follows a matching seal.
+fn check_resync(bytes: &[u8], offset: u64, line: u64) {
+    let mut scanner = ResyncScanner::new(bytes, offset, line);
     let (mut block, mut next_record, mut from) = (Block::default(), line, offset);
-    while let Some(resynced) = sweep.next(&mut block).unwrap() {
+    while let Some(resynced) = scanner.next(&mut block).unwrap() {
         assert_eq!(
             (resynced.line, resynced.offset, resynced.records),
             (next_record, from, block.len() as u64)
         );
-        let lines = naive::lines(bytes, resynced.offset as usize);
+        let lines = reference::lines(bytes, resynced.offset as usize);
         for (index, (at, line)) in lines.iter().take(block.len()).enumerate() {
             let span = block.span(index).unwrap();
             assert_eq!(span.offset, *at as u64);

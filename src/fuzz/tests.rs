@@ -1,4 +1,4 @@
-//! Every input that a fuzzer ever found worth keeping, once more.
+//! Runs the bodies of the fuzz targets on the inputs in the corpus.
 
 #![allow(clippy::print_stderr, reason = "tests")]
 
@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-/// Puts all kept inputs of a target through its body.
+/// Runs the body of a target on all of its inputs.
 fn replay(target: &str, body: impl Fn(&[u8])) {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     if !fuzz.exists() {
@@ -16,14 +16,14 @@ fn replay(target: &str, body: impl Fn(&[u8])) {
         return;
     }
     let mut count = 0;
-    for kept in ["corpus", "crashes"] {
-        let Ok(entries) = fs::read_dir(fuzz.join(kept).join(target)) else { continue };
+    for inputs in ["corpus", "crashes"] {
+        let Ok(entries) = fs::read_dir(fuzz.join(inputs).join(target)) else { continue };
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         for path in paths {
             let bytes = fs::read(&path).unwrap();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&bytes))) {
-                eprintln!("\n*** once more: cargo +nightly fuzz run {target} {}", path.display());
+                eprintln!("\nreproduce with: cargo +nightly fuzz run {target} {}", path.display());
                 resume_unwind(panic);
             }
             count += 1;
@@ -33,36 +33,36 @@ fn replay(target: &str, body: impl Fn(&[u8])) {
 }
 
 #[test]
-fn kept_inputs_of_codec_hold() {
+fn codec_corpus_passes() {
     replay("codec", super::codec);
 }
 
 #[test]
-fn kept_inputs_of_encode_hold() {
+fn encode_corpus_passes() {
     replay("encode", super::encode);
 }
 
 #[test]
-fn kept_inputs_of_scan_hold() {
+fn scan_corpus_passes() {
     replay("scan", super::scan);
 }
 
-/// As above, for a body that needs a directory.
+/// Like [`replay`], for a body that needs a directory.
 fn replay_in_directory(target: &str, body: impl Fn(&[u8], &Path)) {
     replay(target, |data| body(data, tempfile::tempdir().unwrap().path()));
 }
 
 #[test]
-fn kept_inputs_of_recovery_hold() {
+fn recovery_corpus_passes() {
     replay_in_directory("recovery", super::recovery);
 }
 
 #[test]
-fn kept_inputs_of_maintenance_hold() {
+fn maintenance_corpus_passes() {
     replay_in_directory("maintenance", super::maintenance);
 }
 
 #[test]
-fn kept_inputs_of_reading_hold() {
+fn reading_corpus_passes() {
     replay_in_directory("reading", super::reading);
 }

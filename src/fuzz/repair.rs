@@ -1,19 +1,19 @@
-//! Verify, repair and salvage of whatever stands in a directory.
+//! Verify, repair and salvage of any files.
 
 use std::path::Path;
 
 use super::{
-    journal::{Files, Journal, records},
-    script::Script,
+    journal::{FilesByName, FuzzJournal, records},
+    generator::Generator,
 };
 use crate::{
     MiniStoreError,
     maintenance::{RepairMode, VerifyReport, repair, salvage, verify},
 };
 
-/// Looks at, mends and salvages what a script makes in `dir`.
+/// Verifies, salvages and repairs the journal that the bytes generate in `dir`.
 pub fn maintenance(data: &[u8], dir: &Path) {
-    let journal = Journal::made(&mut Script::new(data), dir);
+    let journal = FuzzJournal::generated(&mut Generator::new(data), dir);
     let before = journal.files();
     let found = match verify(journal.path()) {
         Ok(found) => found,
@@ -23,13 +23,13 @@ pub fn maintenance(data: &[u8], dir: &Path) {
         }
         Err(error) => panic!("{error}"),
     };
-    readers_agree(&journal, &found);
-    salvaged(&journal, &found, &before);
-    mended(&journal, &found, &before);
+    check_readers_agree(&journal, &found);
+    check_salvage(&journal, &found, &before);
+    check_repair(&journal, &found, &before);
 }
 
-/// A journal without a fault is one that reads to its end, and the sums agree.
-fn readers_agree(journal: &Journal, found: &VerifyReport) {
+/// Checks that a journal without a fault can be read to its end, and that the sums agree.
+fn check_readers_agree(journal: &FuzzJournal, found: &VerifyReport) {
     let (read, fault) = journal.records();
     if matches!(fault, Some(MiniStoreError::Record { .. })) {
         return;
@@ -46,9 +46,9 @@ fn readers_agree(journal: &Journal, found: &VerifyReport) {
     }
 }
 
-/// The new journal is sound, and holds nothing that the old one does not.
-fn salvaged(journal: &Journal, found: &VerifyReport, before: &Files) {
-    let to = journal.beside();
+/// Checks that the new journal is valid, and contains no record that the old one does not.
+fn check_salvage(journal: &FuzzJournal, found: &VerifyReport, before: &FilesByName) {
+    let to = journal.other_path();
     let salvage = salvage(journal.path(), &to).unwrap();
     assert_eq!(&journal.files(), before, "the old journal is only read");
     let new = verify(&to).unwrap();
@@ -57,20 +57,20 @@ fn salvaged(journal: &Journal, found: &VerifyReport, before: &Files) {
     assert!(fault.is_none(), "{fault:?}");
     assert_eq!((copied.len() as u64, new.records), (salvage.records, salvage.records));
     for (_, value) in &copied {
-        let stands = |bytes: &Vec<u8>| memchr::memmem::find(bytes, value.as_bytes()).is_some();
-        assert!(before.values().any(stands), "never written: {value}");
+        let contains = |bytes: &Vec<u8>| memchr::memmem::find(bytes, value.as_bytes()).is_some();
+        assert!(before.values().any(contains), "never written: {value}");
     }
     let (read, fault) = journal.records();
     if fault.is_none() {
         assert!(found.faults.is_empty());
         let values =
             |records: Vec<(u64, String)>| records.into_iter().map(|(_, value)| value).collect::<Vec<_>>();
-        assert_eq!(values(copied), values(read), "something of a sound journal was left behind");
+        assert_eq!(values(copied), values(read), "a record of a valid journal was not copied");
     }
 }
 
-/// Repair does what it says it would; what is not sound then was named.
-fn mended(journal: &Journal, found: &VerifyReport, before: &Files) {
+/// Checks that repair makes the changes of its dry run, and that its report names everything that is still damaged.
+fn check_repair(journal: &FuzzJournal, found: &VerifyReport, before: &FilesByName) {
     let planned = repair(journal.path(), RepairMode::DryRun).unwrap();
     assert_eq!(&journal.files(), before, "a dry run changes nothing");
     let (read, fault) = journal.records();
@@ -79,13 +79,13 @@ fn mended(journal: &Journal, found: &VerifyReport, before: &Files) {
     assert_eq!(done.actions.len(), planned.actions.len());
     assert!(found.faults.is_empty() <= done.unrepairable.is_empty());
     if done.actions.is_empty() {
-        assert_eq!(&journal.files(), before, "nothing was said to be done");
+        assert_eq!(&journal.files(), before, "no action was reported");
     }
     let after = verify(journal.path()).unwrap();
     assert_eq!(after.faults.is_empty(), done.unrepairable.is_empty(), "{after:?} {done:?}");
     assert!(!done.unrepairable.is_empty() || after.torn_tail.is_none(), "{after:?}");
     if fault.is_none() {
-        assert_eq!(journal.records().0, read, "a record is gone");
+        assert_eq!(journal.records().0, read, "a record is missing");
     }
     let again = repair(journal.path(), RepairMode::Apply).unwrap();
     assert_eq!(

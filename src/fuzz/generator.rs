@@ -1,14 +1,14 @@
-//! Bytes of a fuzzer as instructions: segments made by the rules, and the many ways to spoil them.
+//! A fuzzer's bytes as instructions: valid segments, and many ways to damage them.
 
 use crate::format::{CLOSE_MARKER, Chain, ChainLink, Header, LF, PADDING, seal};
 
-/// Reads instructions; where the bytes are used up everything is 0.
+/// Reads instructions. After the last byte every number is 0.
 #[derive(Debug)]
-pub(super) struct Script<'a> {
+pub(super) struct Generator<'a> {
     bytes: &'a [u8],
 }
 
-impl<'a> Script<'a> {
+impl<'a> Generator<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
@@ -17,7 +17,7 @@ impl<'a> Script<'a> {
         self.take(1).first().copied().unwrap_or(0)
     }
 
-    /// A number below `limit`, or 0.
+    /// Returns a number below `limit`, or 0.
     pub(super) fn below(&mut self, limit: usize) -> usize {
         let number = usize::from(self.byte()) << 8 | usize::from(self.byte());
         number.checked_rem(limit).unwrap_or(0)
@@ -41,29 +41,29 @@ impl<'a> Script<'a> {
     }
 }
 
-/// A segment that is being made.
+/// A generated segment.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct GeneratedSegment {
     pub(super) bytes: Vec<u8>,
     pub(super) records: u64,
-    /// Of the last group; 0 for none.
+    /// The seal of the last group; 0 for none.
     pub(super) last_seal: u32,
 }
 
-/// A segment as the engine (or the original) leaves it, or nearly so.
-pub(super) fn segment(script: &mut Script<'_>, link: ChainLink, closed: bool) -> Made {
-    let header = match script.byte() % 8 {
+/// Generates a segment as the engine or `ministore` 0.1.7 writes it, or nearly so.
+pub(super) fn segment(generator: &mut Generator<'_>, link: ChainLink, closed: bool) -> GeneratedSegment {
+    let header = match generator.byte() % 8 {
         0 => Header::Plain,
-        1 => Header::Sealed(ChainLink { first: script.number().max(1), prev: link.prev }),
-        _ => Header::Sealed(link),
+        1 => Header::Checksummed(ChainLink { first: generator.number().max(1), prev: link.prev }),
+        _ => Header::Checksummed(link),
     };
     let mut bytes = header.encode();
     let mut chain = Chain::from_header(&bytes);
     let (mut records, mut last_seal) = (0, 0);
-    for _ in 0..script.byte() % 6 {
-        let kind = script.byte();
+    for _ in 0..generator.byte() % 6 {
+        let kind = generator.byte();
         for _ in 0..1 + kind % 3 {
-            let line = value(script);
+            let line = value(generator);
             bytes.push(LF);
             bytes.extend_from_slice(&line);
             chain.push(&line);
@@ -75,60 +75,60 @@ pub(super) fn segment(script: &mut Script<'_>, link: ChainLink, closed: bool) ->
             bytes.extend_from_slice(&seal::encode(last_seal));
         }
     }
-    let ending = script.byte();
-    match if closed && ending < 200 { 2 } else { ending % 6 } {
+    let end = generator.byte();
+    match if closed && end < 200 { 2 } else { end % 6 } {
         0 => {}
         1 => bytes.push(LF),
         2 | 3 => bytes.extend_from_slice(&[CLOSE_MARKER, LF]),
-        4 => bytes.resize(bytes.len() + script.below(9000), PADDING),
-        _ => bytes.resize(bytes.len() + script.below(9000), 0),
+        4 => bytes.resize(bytes.len() + generator.below(9000), PADDING),
+        _ => bytes.resize(bytes.len() + generator.below(9000), 0),
     }
-    Made { bytes, records, last_seal }
+    GeneratedSegment { bytes, records, last_seal }
 }
 
-/// What may stand on a line: most often JSON.
-fn value(script: &mut Script<'_>) -> Vec<u8> {
-    let kind = script.byte();
+/// Generates the value of a line: in most cases JSON.
+fn value(generator: &mut Generator<'_>) -> Vec<u8> {
+    let kind = generator.byte();
     match kind % 12 {
-        0 => script.number().to_string().into_bytes(),
+        0 => generator.number().to_string().into_bytes(),
         1 => b"{\"a\":1}".to_vec(),
-        2 => format!("[\"{}\"]", "x".repeat(script.below(6000))).into_bytes(),
-        3 => format!("[{}0]", " ".repeat(script.below(1200))).into_bytes(),
-        4 => [&b"[0,"[..], &seal::encode(script.number() as u32), b"1]"].concat(),
+        2 => format!("[\"{}\"]", "x".repeat(generator.below(6000))).into_bytes(),
+        3 => format!("[{}0]", " ".repeat(generator.below(1200))).into_bytes(),
+        4 => [&b"[0,"[..], &seal::encode(generator.number() as u32), b"1]"].concat(),
         5 => [vec![b'['; 200], vec![b']'; 200]].concat(),
         6 => Vec::new(),
         7 => {
-            let count = script.below(40);
-            script.take(count).iter().copied().filter(|&byte| byte != LF).collect()
+            let count = generator.below(40);
+            generator.take(count).iter().copied().filter(|&byte| byte != LF).collect()
         }
         8 => b"\"\xff\"\r".to_vec(),
         _ => format!("\"r{kind}\"").into_bytes(),
     }
 }
 
-/// Spoils bytes in up to three ways, or leaves them as they are.
-pub(super) fn spoil(script: &mut Script<'_>, bytes: &mut Vec<u8>) {
-    for _ in 0..script.byte() % 4 {
-        let (kind, at) = (script.byte(), script.below(bytes.len() + 1));
-        let range = at..(at + 1 + script.below(700)).min(bytes.len()).max(at);
+/// Damages bytes in up to three ways, or not at all.
+pub(super) fn damage(generator: &mut Generator<'_>, bytes: &mut Vec<u8>) {
+    for _ in 0..generator.byte() % 4 {
+        let (kind, at) = (generator.byte(), generator.below(bytes.len() + 1));
+        let range = at..(at + 1 + generator.below(700)).min(bytes.len()).max(at);
         match kind % 13 {
-            0 => flip(bytes, at, script.byte()),
-            1 => set(bytes, at, b"\n\t \0}\r\"1"[script.below(8)]),
+            0 => flip(bytes, at, generator.byte()),
+            1 => set(bytes, at, b"\n\t \0}\r\"1"[generator.below(8)]),
             2 => drop(bytes.drain(range)),
-            3 => drop(bytes.splice(at..at, script.take(usize::from(kind) / 13).to_vec())),
+            3 => drop(bytes.splice(at..at, generator.take(usize::from(kind) / 13).to_vec())),
             4 => {
                 let copy = bytes[range].to_vec();
-                let to = script.below(bytes.len() + 1);
+                let to = generator.below(bytes.len() + 1);
                 drop(bytes.splice(to..to, copy));
             }
             5 => bytes[range].fill(0),
             6 => bytes[range].fill(PADDING),
             7 => bytes.truncate(at),
-            8 => sector(bytes, at, if kind & 0x80 == 0 { 0 } else { PADDING }),
+            8 => fill_sector(bytes, at, if kind & 0x80 == 0 { 0 } else { PADDING }),
             9 => swap_lines(bytes, at),
-            10 => *bytes = as_an_editor_saves(bytes, kind / 13),
-            11 => bytes.resize(bytes.len() + script.below(3000), b" \0\tx"[usize::from(kind) / 13 % 4]),
-            _ => drop(bytes.splice(at..at, seal::encode(script.number() as u32))),
+            10 => *bytes = rewrite_as_an_editor(bytes, kind / 13),
+            11 => bytes.resize(bytes.len() + generator.below(3000), b" \0\tx"[usize::from(kind) / 13 % 4]),
+            _ => drop(bytes.splice(at..at, seal::encode(generator.number() as u32))),
         }
     }
 }
@@ -145,14 +145,14 @@ fn set(bytes: &mut [u8], at: usize, to: u8) {
     }
 }
 
-/// A sector that was not written.
-fn sector(bytes: &mut [u8], at: usize, fill: u8) {
+/// Overwrites a sector, as if it had not been written.
+fn fill_sector(bytes: &mut [u8], at: usize, fill: u8) {
     let start = at / 512 * 512;
     let end = (start + 512).min(bytes.len());
     bytes[start.min(end)..end].fill(fill);
 }
 
-/// The line at `at` goes behind the next one.
+/// Swaps the line at `at` with the next one.
 fn swap_lines(bytes: &mut Vec<u8>, at: usize) {
     let mut lines: Vec<Vec<u8>> = bytes.split(|&byte| byte == LF).map(<[u8]>::to_vec).collect();
     let index = bytes[..at].iter().filter(|&&byte| byte == LF).count();
@@ -162,7 +162,8 @@ fn swap_lines(bytes: &mut Vec<u8>, at: usize) {
     *bytes = lines.join(&LF);
 }
 
-fn as_an_editor_saves(bytes: &[u8], kind: u8) -> Vec<u8> {
+/// Rewrites the bytes as a text editor may save them.
+fn rewrite_as_an_editor(bytes: &[u8], kind: u8) -> Vec<u8> {
     let lines = bytes.split(|&byte| byte == LF);
     match kind % 5 {
         0 => lines.collect::<Vec<_>>().join(&b"\r\n"[..]),

@@ -1,4 +1,4 @@
-//! The format once more, written down as simply as possible from its description, without the engine's code.
+//! A reference implementation of the format: as simple as possible, from its description, without the engine's code.
 
 const SEAL_LEN: usize = 33;
 
@@ -11,49 +11,49 @@ pub(super) fn crc32c(parts: &[&[u8]]) -> u32 {
     !parts.iter().flat_map(|part| part.iter()).fold(!0, step)
 }
 
-/// What stands as a seal at the start of these bytes.
+/// Returns the seal that these bytes start with.
 pub(super) fn seal(bytes: &[u8]) -> Option<u32> {
     let bytes = bytes.get(..SEAL_LEN)?;
-    let legal = bytes[0] == b'\t' && bytes.iter().all(|byte| b" \t".contains(byte));
+    let is_valid = bytes[0] == b'\t' && bytes.iter().all(|byte| b" \t".contains(byte));
     let bits: String = bytes[1..].iter().map(|&byte| if byte == b'\t' { '1' } else { '0' }).collect();
-    legal.then(|| u32::from_str_radix(&bits, 2).unwrap())
+    is_valid.then(|| u32::from_str_radix(&bits, 2).unwrap())
 }
 
-/// The bytes of a seal.
+/// Encodes a seal.
 pub(super) fn seal_bytes(value: u32) -> Vec<u8> {
     let bits = format!("{value:032b}");
     std::iter::once(b'\t').chain(bits.bytes().map(|bit| if bit == b'1' { b'\t' } else { b' ' })).collect()
 }
 
-/// The length of a line's value, and the seal and the closed mark behind it.
-pub(super) fn ending(line: &[u8]) -> (usize, Option<(u32, bool)>) {
+/// Returns the length of a line's value, and the seal after it with whether a close marker follows.
+pub(super) fn trailer(line: &[u8]) -> (usize, Option<(u32, bool)>) {
     let value_len = line.trim_ascii_end().len();
     let Some(value) = seal(&line[value_len..]) else { return (value_len, None) };
-    let behind = &line[value_len + SEAL_LEN..];
-    match behind {
+    let rest = &line[value_len + SEAL_LEN..];
+    match rest {
         b"\t" => (value_len, Some((value, true))),
-        _ if behind.iter().all(|&byte| byte == b' ') => (value_len, Some((value, false))),
+        _ if rest.iter().all(|&byte| byte == b' ') => (value_len, Some((value, false))),
         _ => (value_len, None),
     }
 }
 
 /// A commit group that verifies.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Group {
+pub(super) struct ReferenceGroup {
     pub(super) offset: usize,
-    /// Behind its seal.
+    /// The offset after its seal.
     pub(super) end: usize,
     pub(super) records: u64,
     pub(super) seal: u32,
 }
 
-/// Whether the lines from `offset` to the seal that ends at `end` are a group behind the seal `prev`.
+/// Returns whether the lines from `offset` to the seal that ends at `end` are a group after the seal `prev`.
 pub(super) fn verifies(bytes: &[u8], prev: u32, offset: usize, end: usize) -> bool {
     let Some(at) = end.checked_sub(SEAL_LEN).filter(|&at| at >= offset) else { return false };
     seal(&bytes[at..end]) == Some(crc32c(&[&prev.to_le_bytes(), &bytes[offset..at]]))
 }
 
-/// Lines of bytes, each with its place; an empty rest is no line.
+/// Returns the lines of `bytes` from `from` on with their offsets; an empty rest is no line.
 pub(super) fn lines(bytes: &[u8], from: usize) -> Vec<(usize, &[u8])> {
     let mut offset = from;
     let mut found = Vec::new();
@@ -65,8 +65,8 @@ pub(super) fn lines(bytes: &[u8], from: usize) -> Vec<(usize, &[u8])> {
     found
 }
 
-/// The groups that verify, one behind the other, up to the first line that does not fit in or to a closed mark.
-pub(super) fn groups(bytes: &[u8]) -> Vec<Group> {
+/// Returns the consecutive groups that verify, up to the first line that does not verify or to a close marker.
+pub(super) fn groups(bytes: &[u8]) -> Vec<ReferenceGroup> {
     let header = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let mut offset = header.len() + 1;
     let mut prev = crc32c(&[header.trim_ascii_end()]);
@@ -78,12 +78,12 @@ pub(super) fn groups(bytes: &[u8]) -> Vec<Group> {
     }
     for (at, line) in lines(bytes, offset) {
         records += 1;
-        let (value_len, Some((seal, closed))) = ending(line) else { continue };
+        let (value_len, Some((seal, closed))) = trailer(line) else { continue };
         let end = at + value_len + SEAL_LEN;
         if !verifies(bytes, prev, offset, end) {
             break;
         }
-        found.push(Group { offset, end, records, seal });
+        found.push(ReferenceGroup { offset, end, records, seal });
         if closed {
             break;
         }
@@ -92,11 +92,11 @@ pub(super) fn groups(bytes: &[u8]) -> Vec<Group> {
     found
 }
 
-/// Whether some group from `from` on verifies against the seal that stands before it.
-pub(super) fn a_group_verifies_behind(bytes: &[u8], from: usize) -> bool {
+/// Returns whether a group from `from` on verifies against the seal before it.
+pub(super) fn has_later_group(bytes: &[u8], from: usize) -> bool {
     let mut before: Option<(usize, u32)> = None;
     for (at, line) in lines(bytes, from) {
-        let (value_len, Some((seal, _))) = ending(line) else { continue };
+        let (value_len, Some((seal, _))) = trailer(line) else { continue };
         if before.is_some_and(|(offset, prev)| verifies(bytes, prev, offset, at + value_len + SEAL_LEN)) {
             return true;
         }
@@ -105,27 +105,27 @@ pub(super) fn a_group_verifies_behind(bytes: &[u8], from: usize) -> bool {
     false
 }
 
-/// Whether JSON text can be a record, apart from line feeds in it: `serde_json` parses it as a `Value`, and no object
+/// Returns whether JSON text can be a record, line feeds in it aside: `serde_json` parses it as a `Value`, and no object
 /// begins with a key that `serde_json` reserves.
 pub(super) fn is_accepted(json: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Value>(json).is_ok()
         && serde_json::from_slice::<FirstKeys>(json).is_ok_and(|found| !found.is_reserved)
 }
 
-/// Whether a reserved key is the first one of an object.
+/// Whether an object in the value has a reserved key first.
 struct FirstKeys {
     is_reserved: bool,
 }
 
 impl<'de> serde::Deserialize<'de> for FirstKeys {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Walk).map(|is_reserved| Self { is_reserved })
+        deserializer.deserialize_any(ReservedKeyVisitor).map(|is_reserved| Self { is_reserved })
     }
 }
 
-struct Walk;
+struct ReservedKeyVisitor;
 
-impl<'de> serde::de::Visitor<'de> for Walk {
+impl<'de> serde::de::Visitor<'de> for ReservedKeyVisitor {
     type Value = bool;
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
