@@ -126,8 +126,7 @@ fn followed_records_survive_any_crash() {
                 "seed {seed}, run {run}: {yielded:?} was yielded, {found:?} exist"
             );
         }
-        let mut follower =
-            PolledFollower::new(disk.file_system(), Path::new(PATH), yielded.len() as u64 + 1);
+        let mut follower = PolledFollower::new(disk.file_system(), Path::new(PATH), yielded.len() as u64 + 1);
         follower.poll_now().unwrap();
         yielded.append(&mut follower.yielded);
         let found = disk.reader(PATH).records::<u64>().map(|record| record.unwrap().seq).collect::<Vec<_>>();
