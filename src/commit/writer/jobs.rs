@@ -57,8 +57,7 @@ impl Writer {
             self.retention_phase = RetentionPhase::Deferred;
         }
         self.rotation.on_result(result, &self.names, &self.inner, self.fs.elapsed());
-        if matches!(result, JobResult::Renamed(Ok(renamed)) if !matches!(renamed, RenameResult::Renamed))
-        {
+        if matches!(result, JobResult::Renamed(Ok(renamed)) if !matches!(renamed, RenameResult::Renamed)) {
             self.segment.rotated_path = None;
         }
     }
@@ -94,7 +93,7 @@ impl Writer {
     }
 
     /// Waits for all jobs, and serves the retention requests that were sent until then. Deletions that the limits
-    /// require are finished; those that callers requested are left for the next open.
+    /// require are finished; trimmed segments are left, so that closing does not wait for their deletion.
     pub(super) fn drain_background(&mut self) {
         loop {
             while self.wait_result() {

@@ -34,11 +34,11 @@ impl ManualWriter {
     pub(crate) fn start(
         options: JournalOptions,
         path: &Path,
-        queue_bytes_max: u32,
+        max_queue_bytes: u32,
         selected: SelectedBackend,
     ) -> Result<(Self, WriterParts)> {
         let (fork_guard, releasing) = (ForkGuard::current()?, PendingRelease::default());
-        let (mut writer, opened) = start(options, path, queue_bytes_max, selected, fork_guard, releasing)?;
+        let (mut writer, opened) = start(options, path, max_queue_bytes, selected, fork_guard, releasing)?;
         writer.schedule_background_work();
         Ok((Self { writer: Some(writer) }, opened))
     }
