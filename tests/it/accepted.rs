@@ -1,4 +1,6 @@
-//! Accepted records can be read by everything that reads a journal; everything else is rejected and not written.
+//! Every reader can parse every accepted record; other records are rejected and not written.
+
+mod serialize;
 
 use std::{
     cell::Cell,
@@ -20,13 +22,13 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-use crate::support::{Journal, for_each_backend, original_replay, replay, shout, tokio_run};
+use crate::support::{TempJournal, for_each_backend, legacy_replay, print_notice, replay, tokio_run};
 
 fn nested(open: &str, close: &str, levels: usize) -> String {
     format!("{}1{}", open.repeat(levels), close.repeat(levels))
 }
 
-/// JSON by its grammar that not every reader can parse, and where it fails.
+/// Returns texts that are JSON by its grammar but that some readers cannot parse, with the offset of the problem.
 fn unreadable() -> Vec<(String, usize)> {
     vec![
         (r#"{"name":"\ud83d"}"#.into(), 9),
@@ -42,7 +44,7 @@ fn unreadable() -> Vec<(String, usize)> {
     ]
 }
 
-/// At the edge, and accepted.
+/// Returns unusual texts that are accepted.
 fn readable() -> Vec<String> {
     [
         r#"{"name":"\ud83d\ude00","\uD83D\uDE00":"\u0000\uFFFF\u007f"}"#,
@@ -63,8 +65,8 @@ fn raw(json: &str) -> Box<RawValue> {
     RawValue::from_string(json.to_owned()).unwrap()
 }
 
-fn place_of<T: std::fmt::Debug>(refused: ministore_uring::Result<T>) -> (usize, u64, usize) {
-    match refused {
+fn position_of<T: std::fmt::Debug>(rejected: ministore_uring::Result<T>) -> (usize, u64, usize) {
+    match rejected {
         Err(MiniStoreError::InvalidJson { offset, line, column, .. }) => (offset, line, column),
         other => panic!("{other:?}"),
     }
@@ -73,27 +75,27 @@ fn place_of<T: std::fmt::Debug>(refused: ministore_uring::Result<T>) -> (usize, 
 #[test]
 fn unreadable_json_is_rejected_by_every_call() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let (blocking, good) = (store.blocking(), raw("0"));
         for (json, offset) in unreadable() {
             let (bytes, value) = (Bytes::from(json.clone()), raw(&json));
             let first = (offset, 1, offset + 1);
-            assert_eq!(place_of(blocking.append_json(bytes.clone())), first, "{json}");
-            assert_eq!(place_of(Append::json(bytes.clone())), first, "{json}");
-            assert_eq!(place_of(blocking.append(&value)), first, "{json}");
-            assert_eq!(place_of(blocking.submit(&value)), first, "{json}");
-            assert_eq!(place_of(Append::record(&value)), first, "{json}");
+            assert_eq!(position_of(blocking.append_json(bytes.clone())), first, "{json}");
+            assert_eq!(position_of(Append::json(bytes.clone())), first, "{json}");
+            assert_eq!(position_of(blocking.append(&value)), first, "{json}");
+            assert_eq!(position_of(blocking.submit(&value)), first, "{json}");
+            assert_eq!(position_of(Append::record(&value)), first, "{json}");
             let second = (offset, 2, offset + 1);
-            assert_eq!(place_of(blocking.append_batch([&good, &value])), second, "{json}");
-            assert_eq!(place_of(Append::batch([&good, &value])), second, "{json}");
-            let (offset, line, column) = place_of(blocking.append(&("deeper", &value)));
+            assert_eq!(position_of(blocking.append_batch([&good, &value])), second, "{json}");
+            assert_eq!(position_of(Append::batch([&good, &value])), second, "{json}");
+            let (offset, line, column) = position_of(blocking.append(&("deeper", &value)));
             assert!(offset >= "[\"deeper\",".len() && (line, column) == (1, offset + 1), "{json}");
             let spaced = Bytes::from(format!(" \t{json} "));
-            assert_eq!(place_of(blocking.append_json(spaced)), (second.0 + 2, 1, second.2 + 2), "{json}");
+            assert_eq!(position_of(blocking.append_json(spaced)), (second.0 + 2, 1, second.2 + 2), "{json}");
             let mut batch = JsonBatch::new();
             batch.push(b"0").unwrap();
-            assert_eq!(place_of(batch.push(json.as_bytes())), second, "{json}");
+            assert_eq!(position_of(batch.push(json.as_bytes())), second, "{json}");
             assert_eq!((batch.records(), batch.bytes()), (1, 1), "{json}");
         }
         assert_eq!(store.durable_seq(), 0);
@@ -113,7 +115,7 @@ fn invalid_json_says_line_and_column() {
 #[test]
 fn edge_values_are_accepted_and_read_by_all() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let (mut lines, mut batch) = (Vec::new(), JsonBatch::new());
         for json in readable() {
@@ -125,11 +127,11 @@ fn edge_values_are_accepted_and_read_by_all() {
         store.blocking().send(Append::json_batch(batch)).and_then(PendingAppend::wait).unwrap();
         lines.extend(readable());
         store.blocking().close().unwrap();
-        read_by_all(&journal, &lines);
+        check_all_readers(&journal, &lines);
     });
 }
 
-/// JSON-like texts; those that are accepted must be readable.
+/// Appends random JSON-like texts. All readers must be able to parse the accepted ones.
 #[test]
 fn every_accepted_text_is_read_by_all() {
     let piece = prop_oneof![
@@ -154,7 +156,7 @@ fn every_accepted_text_is_read_by_all() {
     ];
     let mut runner = TestRunner::deterministic();
     let texts: Vec<String> = (0..6000).map(|_| text.new_tree(&mut runner).unwrap().current()).collect();
-    let journal = Journal::new();
+    let journal = TempJournal::new();
     let store = ministore_uring::JournalOptions::new().open_blocking(journal.path()).unwrap();
     let (mut lines, mut batch) = (Vec::new(), JsonBatch::new());
     for text in texts {
@@ -170,15 +172,15 @@ fn every_accepted_text_is_read_by_all() {
     assert!((1000..5000).contains(&lines.len()), "{}", lines.len());
     store.blocking().send(Append::json_batch(batch)).and_then(PendingAppend::wait).unwrap();
     store.blocking().close().unwrap();
-    read_by_all(&journal, &lines);
+    check_all_readers(&journal, &lines);
 }
 
-/// The journal contains just these lines, and every reader parses them.
-fn read_by_all(journal: &Journal, lines: &[String]) {
+/// Checks that the journal contains these lines only and that every reader parses them.
+fn check_all_readers(journal: &TempJournal, lines: &[String]) {
     let values: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(replay::<Value>(journal.path()).unwrap(), values);
     assert_eq!(tokio_run(MiniStore::replay::<Value, _>(journal.path())).unwrap(), values);
-    assert_eq!(original_replay::<Value>(journal.path()).unwrap(), values);
+    assert_eq!(legacy_replay::<Value>(journal.path()).unwrap(), values);
     assert!(maintenance::verify(journal.path()).unwrap().faults.is_empty());
     let bytes = journal.bytes();
     let records = &bytes[bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1..];
@@ -192,186 +194,12 @@ fn read_by_all(journal: &Journal, lines: &[String]) {
             .stderr(Stdio::piped())
             .spawn();
         let Ok(mut child) = child else {
-            shout(&format!("SKIPPED: reading with {program}: it is not installed"));
+            print_notice(&format!("SKIPPED: reading with {program}: it is not installed"));
             continue;
         };
         child.stdin.take().unwrap().write_all(records).unwrap();
         let output = child.wait_with_output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), count, "{program}: {told}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), count, "{program}: {errors}");
     }
-}
-
-/// The name of the struct that `RawValue` serializes as.
-const RAW: &str = "$serde_json::private::RawValue";
-
-/// A raw value of any text.
-struct Raw(Vec<&'static str>);
-
-impl Serialize for Raw {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut raw = serializer.serialize_struct(RAW, self.0.len())?;
-        for text in &self.0 {
-            raw.serialize_field(RAW, text)?;
-        }
-        raw.end()
-    }
-}
-
-#[test]
-fn serialize_without_a_value_is_rejected() {
-    for_each_backend(|options| {
-        let journal = Journal::new();
-        let store = options.open_blocking(journal.path()).unwrap();
-        for texts in [vec![], vec![""], vec!["   "], vec!["\n"], vec!["", " "]] {
-            let nothing = Raw(texts);
-            let refused = store.blocking().append(&nothing);
-            let Err(MiniStoreError::InvalidJson { reason, .. }) = &refused else { panic!("{refused:?}") };
-            assert_eq!(reason, "empty: there is no JSON value");
-            place_of(store.blocking().append_batch([&Raw(vec!["1"]), &nothing]));
-            place_of(Append::record(&nothing));
-            place_of(store.blocking().append(&("in a list", &nothing)));
-            place_of(store.blocking().append(&std::collections::BTreeMap::from([("key", &nothing)])));
-            place_of(store.blocking().append(&[Raw(vec!["1"]), Raw(vec![])]));
-        }
-        for texts in [vec!["1", " 2"], vec!["{"], vec!["nope"], vec!["1\n2"]] {
-            place_of(store.blocking().append(&Raw(texts)));
-        }
-        // Of several fragments that are one value together.
-        store.blocking().append(&Raw(vec!["[1", "\n", "]  "])).unwrap();
-        assert_eq!(replay::<Value>(journal.path()).unwrap(), [serde_json::json!([1])]);
-        assert!(journal.bytes().windows(4).any(|line| line == b"[1 ]"));
-    });
-}
-
-/// Fails after some output, or before any.
-struct Fails(bool);
-
-impl Serialize for Fails {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0 {
-            let mut list = serializer.serialize_seq(None)?;
-            list.serialize_element(&1)?;
-        }
-        Err(serde::ser::Error::custom("no"))
-    }
-}
-
-/// Ignores the errors of what it contains, or forgets a part.
-struct Careless<'a>(&'a Cell<u32>);
-
-impl Serialize for Careless<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let case = self.0.get();
-        if case < 2 {
-            let mut list = serializer.serialize_seq(None)?;
-            list.serialize_element(&Fails(case == 0)).ok();
-            list.serialize_element(&2)?;
-            return list.end();
-        }
-        let mut map = serializer.serialize_map(None)?;
-        match case {
-            2 | 3 => drop(map.serialize_entry("a", &Fails(case == 2))),
-            4 => drop(map.serialize_key(&Fails(false))),
-            5 => drop(map.serialize_key(&[1])),
-            6 => map.serialize_key("a")?,
-            7 => map.serialize_value(&1)?,
-            _ => {
-                map.serialize_key("a")?;
-                map.serialize_key("b")?;
-                map.serialize_value(&1)?;
-            }
-        }
-        if [0, 2, 4, 5, 6, 8].contains(&case) {
-            map.serialize_entry("c", &3)?;
-        }
-        map.end()
-    }
-}
-
-#[test]
-fn careless_serialize_never_writes_invalid_json() {
-    for_each_backend(|options| {
-        let journal = Journal::new();
-        let store = options.open_blocking(journal.path()).unwrap();
-        let case = Cell::new(0);
-        for number in 0..9 {
-            case.set(number);
-            let text = serde_json::to_string(&Careless(&case)).unwrap();
-            assert!(serde_json::from_str::<Value>(&text).is_err(), "case {number} is harmless: {text}");
-            place_of(store.blocking().append(&Careless(&case)));
-            place_of(store.blocking().append(&[Careless(&case), Careless(&case)]));
-            place_of(store.blocking().append_batch([Careless(&case)]));
-        }
-        assert_eq!(store.durable_seq(), 0);
-    });
-}
-
-/// Lists or maps in each other.
-enum Deep {
-    List(u32),
-    Map(u32),
-    Variant(u32),
-}
-
-impl Serialize for Deep {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match *self {
-            Self::List(0) | Self::Map(0) | Self::Variant(0) => serializer.serialize_u8(1),
-            Self::List(levels) => serializer.collect_seq([Self::List(levels - 1)]),
-            Self::Map(levels) => serializer.collect_map([(levels, Self::Map(levels - 1))]),
-            Self::Variant(levels) => {
-                serializer.serialize_newtype_variant("Deep", 0, "V", &Self::Variant(levels - 1))
-            }
-        }
-    }
-}
-
-#[test]
-fn typed_nesting_is_limited_to_127_levels() {
-    for_each_backend(|options| {
-        let journal = Journal::new();
-        let store = options.open_blocking(journal.path()).unwrap();
-        for deep in [Deep::List, Deep::Map, Deep::Variant] {
-            store.blocking().append(&deep(127)).unwrap();
-            place_of(store.blocking().append(&deep(128)));
-            place_of(store.blocking().append_batch([deep(1), deep(500)]));
-            store.blocking().append(&[deep(126), deep(126)]).unwrap();
-            place_of(store.blocking().append(&[deep(1), deep(127)]));
-        }
-        store.blocking().append(&vec![vec![[0_u8; 0]; 300]; 2]).unwrap();
-        assert_eq!(original_replay::<Value>(journal.path()).unwrap().len(), 7);
-        assert_eq!(replay::<Value>(journal.path()).unwrap().len(), 7);
-    });
-}
-
-#[test]
-fn typed_extremes_are_accepted_and_read_by_all() {
-    let journal = Journal::new();
-    let store = ministore_uring::JournalOptions::new().open_blocking(journal.path()).unwrap();
-    let floats = [f64::MAX, f64::MIN, f64::MIN_POSITIVE, -0.0, f64::NAN, f64::INFINITY, 5e-324];
-    store.blocking().append(&floats).unwrap();
-    store.blocking().append(&(f32::MAX, u128::MAX, i128::MIN, u64::MAX, i64::MIN)).unwrap();
-    store
-        .blocking()
-        .append(&std::collections::BTreeMap::from([("$", 1), ("$ref", 2), ("a\"\n\u{0}", 3)]))
-        .unwrap();
-    store.blocking().append(&std::collections::BTreeMap::from([(u128::MAX, ())])).unwrap();
-    let reserved = std::collections::BTreeMap::from([(RAW, 1)]);
-    place_of(store.blocking().append(&reserved));
-    let mut config = Config::with_cases(1000);
-    config.failure_persistence = None;
-    let numbers = |store: &MiniStore| {
-        TestRunner::new(config).run(&any::<(f64, f32, i128)>(), |number| {
-            drop(store.blocking().submit(&number).unwrap());
-            Ok(())
-        })
-    };
-    numbers(&store).unwrap();
-    store.blocking().close().unwrap();
-    let bytes = journal.bytes();
-    let lines = String::from_utf8(bytes).unwrap();
-    let lines: Vec<_> = lines.lines().skip(1).map(|line| line.trim_end().to_owned()).collect();
-    assert_eq!(lines.len(), 1004);
-    read_by_all(&journal, &lines);
 }

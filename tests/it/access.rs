@@ -1,4 +1,4 @@
-//! Who may touch a journal's files: their mode, symbolic links in their place, locks that cannot be stolen.
+//! Access to the files of a journal: modes, symbolic links in their place, and locks that cannot be stolen.
 
 use std::{
     fs,
@@ -8,15 +8,15 @@ use std::{
 
 use ministore_uring::{JournalOptions, MiniStoreError};
 
-use crate::support::{Journal, for_each_backend, numbered, replay};
+use crate::support::{TempJournal, for_each_backend, numbered, replay};
 
 fn mode_of(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Every file of a journal that was rotated, torn, recovered, and is open.
+/// Returns the names and modes of all files of an open journal that was rotated, torn and recovered.
 fn modes(options: &JournalOptions) -> Vec<(String, u32)> {
-    let journal = Journal::new();
+    let journal = TempJournal::new();
     let open = || options.clone().open_blocking(journal.path()).unwrap();
     let store = open();
     store.blocking().append(&1).unwrap();
@@ -43,13 +43,13 @@ fn modes(options: &JournalOptions) -> Vec<(String, u32)> {
 }
 
 #[test]
-fn new_files_are_their_owners_alone() {
+fn new_files_are_private_to_the_owner() {
     for_each_backend(|options| {
         let modes = modes(&options);
         let names: Vec<_> = modes.iter().map(|(name, _)| name.as_str()).collect();
-        let [active, archived, lock, cut] = names[..] else { panic!("{names:?}") };
+        let [active, rotated, lock, truncated] = names[..] else { panic!("{names:?}") };
         assert!(
-            archived.ends_with(".001") && cut.contains(".truncated-") && lock.ends_with(".lock"),
+            rotated.ends_with(".001") && truncated.contains(".truncated-") && lock.ends_with(".lock"),
             "{active}"
         );
         assert!(modes.iter().all(|&(_, mode)| mode == 0o600), "{modes:?}");
@@ -57,9 +57,9 @@ fn new_files_are_their_owners_alone() {
 }
 
 #[test]
-fn new_files_have_the_mode_asked_for_less_the_umask() {
+fn new_files_have_the_mode_option_minus_umask() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let allowed = journal.file(".probe");
         fs::write(&allowed, "").unwrap();
         let umask_allows = mode_of(&allowed);
@@ -69,9 +69,9 @@ fn new_files_have_the_mode_asked_for_less_the_umask() {
 }
 
 #[test]
-fn files_that_exist_keep_their_mode() {
+fn existing_files_keep_their_mode() {
     for_each_backend(|options| {
-        let journal = Journal::of_bytes("// MINISTORE JOURNAL v0.1.4\n1\n2\n");
+        let journal = TempJournal::of_bytes("// MINISTORE JOURNAL v0.1.4\n1\n2\n");
         fs::set_permissions(journal.path(), fs::Permissions::from_mode(0o640)).unwrap();
         let store = options.open_blocking(journal.path()).unwrap();
         store.blocking().append(&3).unwrap();
@@ -80,41 +80,41 @@ fn files_that_exist_keep_their_mode() {
 }
 
 #[test]
-fn a_mode_that_locks_the_owner_out_is_refused() {
+fn mode_without_owner_access_is_rejected() {
     for mode in [0o400, 0o200, 0o060, 0o1600, 0o4755] {
-        let journal = Journal::new();
-        let refused = JournalOptions::new().mode(mode).open_blocking(journal.path());
-        assert!(matches!(refused, Err(MiniStoreError::InvalidArgument(_))), "0o{mode:o}: {refused:?}");
+        let journal = TempJournal::new();
+        let opened = JournalOptions::new().mode(mode).open_blocking(journal.path());
+        assert!(matches!(opened, Err(MiniStoreError::InvalidArgument(_))), "0o{mode:o}: {opened:?}");
     }
 }
 
 #[test]
-fn a_symbolic_link_is_never_written_through() {
+fn symbolic_link_is_never_written_through() {
     for_each_backend(|options| {
         for suffix in [".lock", ".next", ".001"] {
-            let journal = Journal::new();
+            let journal = TempJournal::new();
             let store = options.clone().open_blocking(journal.path()).unwrap();
             store.blocking().append(&1).unwrap();
             store.blocking().close().unwrap();
             let victim = journal.file(".victim");
-            fs::write(&victim, "somebody's").unwrap();
+            fs::write(&victim, "other data").unwrap();
             let _ = fs::remove_file(journal.file(suffix));
             symlink(&victim, journal.file(suffix)).unwrap();
-            let refused = options.clone().open_blocking(journal.path()).unwrap_err().to_string();
-            assert!(refused.contains(suffix), "{refused}");
-            assert_eq!(fs::read(&victim).unwrap(), b"somebody's", "{suffix}");
+            let error = options.clone().open_blocking(journal.path()).unwrap_err().to_string();
+            assert!(error.contains(suffix), "{error}");
+            assert_eq!(fs::read(&victim).unwrap(), b"other data", "{suffix}");
         }
     });
 }
 
 #[test]
-fn a_dangling_link_creates_nothing_where_it_points() {
+fn dangling_link_creates_no_file() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let target = journal.file(".elsewhere");
         symlink(&target, journal.path()).unwrap();
-        let refused = options.open_blocking(journal.path()).unwrap_err();
-        assert!(refused.to_string().contains("journal.jsonl: cannot"), "{refused}");
+        let error = options.open_blocking(journal.path()).unwrap_err();
+        assert!(error.to_string().contains("journal.jsonl: cannot"), "{error}");
         assert!(!target.exists());
     });
 }
@@ -122,22 +122,22 @@ fn a_dangling_link_creates_nothing_where_it_points() {
 #[test]
 fn stale_lock_file_content_does_not_block_open() {
     for_each_backend(|options| {
-        let journal = Journal::new();
-        // A pid that runs (init), one that cannot, and no pid at all.
-        for left in ["1\n", "4194305\n", "not a pid"] {
-            fs::write(journal.file(".lock"), left).unwrap();
+        let journal = TempJournal::new();
+        // The pid of a running process (init), a pid that no process can have, and no pid.
+        for content in ["1\n", "4194305\n", "not a pid"] {
+            fs::write(journal.file(".lock"), content).unwrap();
             let store = options.clone().open_blocking(journal.path()).unwrap();
-            store.blocking().append(&left).unwrap();
+            store.blocking().append(&content).unwrap();
             store.blocking().close().unwrap();
-            assert_eq!(fs::read_to_string(journal.file(".lock")).unwrap(), left, "not even read");
+            assert_eq!(fs::read_to_string(journal.file(".lock")).unwrap(), content, "unchanged");
         }
     });
 }
 
 #[test]
-fn writing_a_pid_into_the_lock_file_steals_nothing() {
+fn pid_in_lock_file_does_not_steal_the_lock() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         fs::write(journal.file(".lock"), "4194305\n").unwrap();
         assert!(matches!(options.clone().open_blocking(journal.path()), Err(MiniStoreError::Locked { .. })));
@@ -146,15 +146,15 @@ fn writing_a_pid_into_the_lock_file_steals_nothing() {
 }
 
 #[test]
-fn removing_the_lock_file_lets_no_second_writer_in() {
+fn removed_lock_file_admits_no_second_writer() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         for record in 0..3u32 {
             fs::remove_file(journal.file(".lock")).unwrap();
             let second = options.clone().open_blocking(journal.path());
             assert!(matches!(second, Err(MiniStoreError::Locked { .. })), "{second:?}");
-            // The new segment is as locked as the old one was.
+            // The new segment is locked too.
             store.blocking().append(&record).unwrap();
             store.blocking().rotate().unwrap();
         }
@@ -166,9 +166,9 @@ fn removing_the_lock_file_lets_no_second_writer_in() {
 }
 
 #[test]
-fn a_hard_link_to_the_active_segment_lets_no_second_writer_in() {
+fn hard_link_admits_no_second_writer() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         store.blocking().append(&1).unwrap();
         let other = journal.dir().join("other.jsonl");
@@ -183,8 +183,8 @@ fn a_hard_link_to_the_active_segment_lets_no_second_writer_in() {
 #[test]
 fn rotated_segments_may_be_links_and_read_only() {
     for_each_backend(|options| {
-        let journal = Journal::new();
-        let archive = |from: &str, to: &str| {
+        let journal = TempJournal::new();
+        let replace_with_link = |from: &str, to: &str| {
             fs::rename(journal.file(from), journal.dir().join(to)).unwrap();
             symlink(journal.dir().join(to), journal.file(from)).unwrap();
             fs::set_permissions(journal.dir().join(to), fs::Permissions::from_mode(0o400)).unwrap();
@@ -194,7 +194,7 @@ fn rotated_segments_may_be_links_and_read_only() {
             store.blocking().append(&record).unwrap();
             store.blocking().rotate().unwrap();
             store.blocking().close().unwrap();
-            archive(&format!(".00{record}"), &format!("elsewhere-{record}"));
+            replace_with_link(&format!(".00{record}"), &format!("elsewhere-{record}"));
         }
         let store = options.clone().open_blocking(journal.path()).unwrap();
         store.blocking().append(&3).unwrap();

@@ -1,4 +1,4 @@
-//! The interface beyond the original's: many appends in flight, batches, ready-made JSON, limits, executors.
+//! The interface that `ministore` 0.1.7 does not have: appends in flight, batches, raw JSON, limits, executors.
 
 use bytes::Bytes;
 use futures_lite::future::poll_once;
@@ -6,12 +6,12 @@ use ministore_uring::{Append, MiniStoreError};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::support::{Journal, block_on, for_each_commit_path, numbered, replay};
+use crate::support::{TempJournal, block_on, for_each_commit_path, numbered, replay};
 
 #[test]
-fn a_pending_append_can_be_awaited_waited_for_and_dropped() {
+fn pending_append_may_be_awaited_or_dropped() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         block_on(async {
             let awaited = store.submit(&"a").await.unwrap();
@@ -28,9 +28,9 @@ fn a_pending_append_can_be_awaited_waited_for_and_dropped() {
 }
 
 #[test]
-fn a_pending_append_outlives_the_store() {
+fn pending_append_outlives_the_store() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let pending = store.blocking().submit(&"x").unwrap();
         drop(store);
@@ -39,9 +39,9 @@ fn a_pending_append_outlives_the_store() {
 }
 
 #[test]
-fn a_batch_gets_consecutive_numbers() {
+fn batch_gets_consecutive_seqs() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         assert_eq!(store.blocking().append_batch(["a", "b", "c"]).unwrap(), 1..4);
         assert_eq!(store.blocking().submit(&"d").unwrap().wait().unwrap().seq, 4);
@@ -52,9 +52,9 @@ fn a_batch_gets_consecutive_numbers() {
 }
 
 #[test]
-fn an_empty_batch_writes_nothing() {
+fn empty_batch_writes_nothing() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         assert_eq!(store.blocking().append_batch(Vec::<u32>::new()).unwrap(), 1..1);
         store.blocking().append(&1).unwrap();
@@ -66,9 +66,9 @@ fn an_empty_batch_writes_nothing() {
 }
 
 #[test]
-fn ready_made_json_is_kept_byte_for_byte() {
+fn append_json_keeps_every_byte() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let odd = r#"{"b" : 1.50e+00,"a":"\u00e4 \/ ü",	"b":[ ]}"#;
         assert_eq!(store.blocking().append_json(Bytes::from(odd)).unwrap(), 1);
@@ -80,9 +80,9 @@ fn ready_made_json_is_kept_byte_for_byte() {
 }
 
 #[test]
-fn what_is_not_one_line_of_json_is_refused() {
+fn invalid_json_is_rejected() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         for (bytes, at) in [
             (&b""[..], 0),
@@ -94,9 +94,9 @@ fn what_is_not_one_line_of_json_is_refused() {
             (b"{\"a\":\n1}", 5),
             (b"\"\xff\"", 1),
         ] {
-            let refused = store.blocking().append_json(Bytes::copy_from_slice(bytes));
-            let Err(MiniStoreError::InvalidJson { offset, .. }) = refused else {
-                panic!("{bytes:?}: {refused:?}")
+            let rejected = store.blocking().append_json(Bytes::copy_from_slice(bytes));
+            let Err(MiniStoreError::InvalidJson { offset, .. }) = rejected else {
+                panic!("{bytes:?}: {rejected:?}")
             };
             assert_eq!(offset, at, "{bytes:?}");
         }
@@ -106,9 +106,9 @@ fn what_is_not_one_line_of_json_is_refused() {
 }
 
 #[test]
-fn a_raw_value_never_brings_a_line_break_in() {
+fn raw_value_never_contains_a_line_break() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let raw = RawValue::from_string("{\n  \"a\": [1,\r\n 2]\n}".into()).unwrap();
         store.blocking().append(&raw).unwrap();
@@ -121,32 +121,35 @@ fn a_raw_value_never_brings_a_line_break_in() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_and_not_written() {
+fn too_large_record_is_rejected() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let options = options.max_record_bytes(100).max_batch_bytes(250);
         let store = options.open_blocking(journal.path()).unwrap();
         let text = |json_len: usize| "x".repeat(json_len - 2);
         store.blocking().append(&text(100)).unwrap();
-        let refusals = [
+        let rejections = [
             store.blocking().append(&text(101)),
             store.blocking().append_json(Bytes::from(format!("\"{}\"", text(101)))).map(drop),
             store.blocking().append_batch([text(3), text(101)]).map(drop),
         ];
-        for refusal in refusals {
+        for rejection in rejections {
             assert!(
                 matches!(
-                    refusal,
+                    rejection,
                     Err(MiniStoreError::TooLarge { what: "a record", bytes: 101, bytes_max: 100 })
                 ),
-                "{refusal:?}"
+                "{rejection:?}"
             );
         }
-        // 83 * 3 and the two line feeds between them.
-        let refusal = store.blocking().append_batch([text(83), text(83), text(83)]);
+        // 3 * 83 bytes and two line feeds between them.
+        let rejection = store.blocking().append_batch([text(83), text(83), text(83)]);
         assert!(
-            matches!(refusal, Err(MiniStoreError::TooLarge { what: "a batch", bytes: 251, bytes_max: 250 })),
-            "{refusal:?}"
+            matches!(
+                rejection,
+                Err(MiniStoreError::TooLarge { what: "a batch", bytes: 251, bytes_max: 250 })
+            ),
+            "{rejection:?}"
         );
         assert_eq!(store.blocking().append_batch([text(83), text(83), text(82)]).unwrap(), 2..5);
         let lens: Vec<_> = replay::<String>(journal.path()).unwrap().iter().map(String::len).collect();
@@ -155,9 +158,9 @@ fn what_is_too_large_is_refused_and_not_written() {
 }
 
 #[test]
-fn limits_out_of_their_range_are_refused() {
+fn limits_out_of_range_are_rejected() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let too_much = (1 << 30) + 1;
         for bad in [
             options.clone().max_record_bytes(0),
@@ -167,8 +170,8 @@ fn limits_out_of_their_range_are_refused() {
             options.clone().max_segments(0),
             options.clone().commit_delay(std::time::Duration::from_secs(2)),
         ] {
-            let refused = bad.open_blocking(journal.path());
-            assert!(matches!(refused, Err(MiniStoreError::InvalidArgument(_))), "{refused:?}");
+            let rejected = bad.open_blocking(journal.path());
+            assert!(matches!(rejected, Err(MiniStoreError::InvalidArgument(_))), "{rejected:?}");
         }
         assert_eq!(journal.names(), Vec::<String>::new());
     });
@@ -183,26 +186,26 @@ fn unserializable_record_affects_only_itself() {
         }
     }
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
-        let refused = store.blocking().append(&Unserializable);
-        assert!(matches!(refused, Err(MiniStoreError::Serialize { .. })), "{refused:?}");
-        let refused = store.blocking().append_batch([Unserializable]);
-        assert!(matches!(refused, Err(MiniStoreError::Serialize { .. })), "{refused:?}");
+        let rejected = store.blocking().append(&Unserializable);
+        assert!(matches!(rejected, Err(MiniStoreError::Serialize { .. })), "{rejected:?}");
+        let rejected = store.blocking().append_batch([Unserializable]);
+        assert!(matches!(rejected, Err(MiniStoreError::Serialize { .. })), "{rejected:?}");
         assert_eq!(store.blocking().submit(&1).unwrap().wait().unwrap().seq, 1);
     });
 }
 
 #[test]
-fn a_closed_store_says_so_to_all_its_clones() {
+fn closed_store_rejects_all_clones() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let clone = store.clone();
         let pending = store.blocking().submit(&1).unwrap();
         store.blocking().close().unwrap();
         assert_eq!(pending.wait().unwrap().seq, 1);
-        for refusal in [
+        for rejection in [
             clone.blocking().append(&2),
             clone.blocking().submit(&2).map(drop),
             clone.blocking().append_batch([2]).map(drop),
@@ -211,7 +214,7 @@ fn a_closed_store_says_so_to_all_its_clones() {
             clone.blocking().close(),
             store.blocking().close(),
         ] {
-            assert!(matches!(refusal, Err(MiniStoreError::Closed)), "{refusal:?}");
+            assert!(matches!(rejection, Err(MiniStoreError::Closed)), "{rejection:?}");
         }
         assert_eq!(clone.durable_seq(), 1);
         assert_eq!(replay::<u32>(journal.path()).unwrap(), [1]);
@@ -221,21 +224,21 @@ fn a_closed_store_says_so_to_all_its_clones() {
 #[test]
 fn append_dropped_in_any_state_is_harmless() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
-        // Room for one append at a time: whatever leaks, the next append waits for ever.
+        let journal = TempJournal::new();
+        // Capacity for one append at a time: if any of it leaks, the next append hangs.
         let store = options.max_queue_bytes(300).open_blocking(journal.path()).unwrap();
         block_on(async {
             for round in 0..50 {
                 let kept = store.submit(&format!("kept {round}")).await.unwrap();
                 drop(store.append(&"never polled"));
-                let waiting_for_room = store.append(&"polled");
-                let queued_behind = store.append(&"polled");
-                futures_lite::pin!(waiting_for_room, queued_behind);
-                let _ = poll_once(&mut waiting_for_room).await;
-                let _ = poll_once(&mut queued_behind).await;
-                let _ = poll_once(&mut waiting_for_room).await;
+                let waiting = store.append(&"polled");
+                let waiting_second = store.append(&"polled");
+                futures_lite::pin!(waiting, waiting_second);
+                let _ = poll_once(&mut waiting).await;
+                let _ = poll_once(&mut waiting_second).await;
+                let _ = poll_once(&mut waiting).await;
                 kept.await.unwrap();
-                let _ = poll_once(&mut queued_behind).await;
+                let _ = poll_once(&mut waiting_second).await;
             }
             store.append(&"last").await.unwrap();
         });

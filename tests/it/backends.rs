@@ -1,18 +1,20 @@
-//! What carries the commits, and what happens where io_uring is refused.
+//! The backends, also where the kernel refuses io_uring.
 
 use std::collections::BTreeMap;
 
 use ministore_uring::{Backend, BackendKind, JournalOptions, MiniStoreError};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-use crate::support::{Journal, child, child_args, for_each_commit_path, on_each_backend, replay, tell, told};
+use crate::support::{
+    TempJournal, child, child_args, for_each_commit_path, on_each_backend, replay, report, reported,
+};
 
 /// The same number on every architecture.
 const SYS_IO_URING_SETUP: i64 = 425;
 
 const EPERM: u32 = 1;
 
-/// As Docker's default profile does, for this thread and those it starts.
+/// Makes `io_uring_setup` fail for this thread and those it starts, as Docker's default seccomp profile does.
 fn refuse_io_uring() {
     let filter = SeccompFilter::new(
         BTreeMap::from([(SYS_IO_URING_SETUP, vec![])]),
@@ -24,36 +26,36 @@ fn refuse_io_uring() {
     seccompiler::apply_filter(&program).unwrap();
 }
 
-/// Runs a test's other half in a process where io_uring is refused.
-fn in_refused_process(name: &str, half: impl FnOnce()) {
+/// Runs `body` in a child process in which io_uring is refused.
+fn in_refused_process(name: &str, body: impl FnOnce()) {
     if child_args().is_some() {
         refuse_io_uring();
-        half();
-        return tell("done");
+        body();
+        return report("done");
     }
     let output = child(name, &[""]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.lines().any(|line| told(line) == Some("done")), "{output:?}");
+    assert!(output.status.success() && text.lines().any(|line| reported(line) == Some("done")), "{output:?}");
 }
 
 #[test]
-fn uring_fails_with_the_likely_cause_where_it_is_refused() {
-    in_refused_process("backends::uring_fails_with_the_likely_cause_where_it_is_refused", || {
-        let journal = Journal::new();
-        let refused = JournalOptions::new().backend(Backend::Uring).open_blocking(journal.path());
-        let Err(error @ MiniStoreError::BackendUnavailable { .. }) = refused else { panic!("{refused:?}") };
+fn refused_uring_reports_the_likely_cause() {
+    in_refused_process("backends::refused_uring_reports_the_likely_cause", || {
+        let journal = TempJournal::new();
+        let opened = JournalOptions::new().backend(Backend::Uring).open_blocking(journal.path());
+        let Err(error @ MiniStoreError::BackendUnavailable { .. }) = opened else { panic!("{opened:?}") };
         let text = error.to_string();
         assert!(text.contains("seccomp") && text.contains("kernel.io_uring_disabled"), "{text}");
         assert_eq!(journal.names(), Vec::<String>::new(), "nothing was created");
-        // The journal is not locked by what failed.
+        // The failed open left no lock.
         JournalOptions::new().backend(Backend::Blocking).open_blocking(journal.path()).unwrap();
     });
 }
 
 #[test]
-fn auto_falls_back_where_uring_is_refused() {
-    in_refused_process("backends::auto_falls_back_where_uring_is_refused", || {
-        let journal = Journal::new();
+fn auto_falls_back_when_uring_is_refused() {
+    in_refused_process("backends::auto_falls_back_when_uring_is_refused", || {
+        let journal = TempJournal::new();
         let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
         assert_eq!(store.stats().backend, BackendKind::Blocking);
         store.blocking().append_batch([1, 2]).unwrap();
@@ -68,7 +70,7 @@ fn auto_falls_back_where_uring_is_refused() {
 fn refused_ring_leaks_no_descriptor() {
     in_refused_process("backends::refused_ring_leaks_no_descriptor", || {
         let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let reopen = || {
             let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
             store.blocking().close().unwrap();
@@ -83,21 +85,21 @@ fn refused_ring_leaks_no_descriptor() {
 }
 
 #[test]
-fn auto_takes_uring_where_it_runs() {
-    let journal = Journal::new();
-    let uring_runs = JournalOptions::new().backend(Backend::Uring).open_blocking(journal.path()).is_ok();
+fn auto_selects_available_uring() {
+    let journal = TempJournal::new();
+    let has_uring = JournalOptions::new().backend(Backend::Uring).open_blocking(journal.path()).is_ok();
     let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
-    let expected = if uring_runs { BackendKind::Uring } else { BackendKind::Blocking };
+    let expected = if has_uring { BackendKind::Uring } else { BackendKind::Blocking };
     assert_eq!(store.stats().backend, expected);
 }
 
 #[test]
-fn the_backend_asked_for_is_the_one_that_runs() {
+fn selected_backend_is_used() {
     on_each_backend(|backend| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = JournalOptions::new().backend(backend).open_blocking(journal.path()).unwrap();
-        let runs = store.stats().backend;
-        assert_eq!(runs, if backend == Backend::Uring { BackendKind::Uring } else { BackendKind::Blocking });
+        let used = store.stats().backend;
+        assert_eq!(used, if backend == Backend::Uring { BackendKind::Uring } else { BackendKind::Blocking });
     });
 }
 
@@ -105,7 +107,7 @@ fn the_backend_asked_for_is_the_one_that_runs() {
 fn buffered_and_direct_commits_write_the_same_bytes() {
     for_each_commit_path(|options| {
         let closed = |direct: bool| {
-            let journal = Journal::new();
+            let journal = TempJournal::new();
             let store = options.clone().direct_io(direct).open_blocking(journal.path()).unwrap();
             for n in 0..200usize {
                 store.blocking().append(&"x".repeat(n * 7)).unwrap();
@@ -119,8 +121,8 @@ fn buffered_and_direct_commits_write_the_same_bytes() {
 }
 
 #[test]
-fn a_journal_moves_between_backends_and_ways_to_write() {
-    let journal = Journal::new();
+fn journal_moves_between_backends_and_write_modes() {
+    let journal = TempJournal::new();
     for preallocate in [true, false, true] {
         for_each_commit_path(|options| {
             let store = options.preallocate(preallocate).open_blocking(journal.path()).unwrap();

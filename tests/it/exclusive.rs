@@ -1,4 +1,4 @@
-//! One writer per journal, whoever and wherever it is; readers are free.
+//! One writer per journal, in any process and through any path; readers take no lock.
 
 use std::{
     fs,
@@ -12,23 +12,25 @@ use std::{
 
 use ministore_uring::{MiniStore, MiniStoreError, Result};
 
-use crate::support::{Journal, block_on, child, child_args, for_each_backend, numbered, replay, tell, told};
+use crate::support::{
+    TempJournal, block_on, child, child_args, for_each_backend, numbered, replay, report, reported,
+};
 
-fn assert_locked(opened: Result<MiniStore>, journal: &Journal, pid: u32) {
+fn assert_locked(opened: Result<MiniStore>, journal: &TempJournal, pid: u32) {
     let Err(MiniStoreError::Locked { path, pid: holder }) = opened else { panic!("{opened:?}") };
     assert_eq!(path, journal.path());
     assert_eq!(holder, Some(pid));
 }
 
 #[test]
-fn a_second_writer_in_the_same_process_is_refused() {
+fn second_writer_in_process_is_rejected() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         assert_locked(options.clone().open_blocking(journal.path()), &journal, std::process::id());
         store.blocking().append(&1).unwrap();
         store.blocking().close().unwrap();
-        // Closed, though the handle is still there.
+        // Closed, although a handle still exists.
         let second = options.open_blocking(journal.path()).unwrap();
         second.blocking().append(&2).unwrap();
         assert_eq!(replay::<u32>(journal.path()).unwrap(), [1, 2]);
@@ -39,7 +41,7 @@ fn a_second_writer_in_the_same_process_is_refused() {
 #[test]
 fn failed_open_leaves_no_lock() {
     for_each_backend(|options| {
-        let journal = Journal::of_bytes("not a journal\n");
+        let journal = TempJournal::of_bytes("not a journal\n");
         assert!(options.clone().open_blocking(journal.path()).is_err());
         fs::remove_file(journal.path()).unwrap();
         options.open_blocking(journal.path()).unwrap();
@@ -49,12 +51,12 @@ fn failed_open_leaves_no_lock() {
 #[test]
 fn dropped_open_leaves_no_lock() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         for _ in 0..20 {
             let opening = options.clone().open(journal.path());
             let polled = block_on(futures_lite::future::poll_once(opening));
             drop(polled);
-            // The abandoned opening may still be under way: whoever comes next waits or is told that it is locked.
+            // The dropped open may still be in progress: the next open waits for it or gets `Locked`.
             loop {
                 match options.clone().open_blocking(journal.path()) {
                     Ok(_) => break,
@@ -67,12 +69,12 @@ fn dropped_open_leaves_no_lock() {
 }
 
 #[test]
-fn processes_that_are_being_started_do_not_hold_the_lock() {
+fn spawned_process_does_not_hold_the_lock() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
-            // Until its program is loaded, a new process has every file open that this one has.
+            // Until it calls exec, a new process shares the open files of this one.
             scope.spawn(|| {
                 while !done.load(Ordering::Acquire) {
                     assert!(Command::new("true").status().unwrap().success());
@@ -91,29 +93,29 @@ fn processes_that_are_being_started_do_not_hold_the_lock() {
     });
 }
 
-/// A child that has the journal open until it is killed.
-fn hold(path: &Path) -> (Child, BufReader<ChildStdout>) {
-    let name = "exclusive::another_process_is_refused_until_the_holder_is_gone";
+/// Starts a child that has the journal open until it is killed.
+fn open_in_child(path: &Path) -> (Child, BufReader<ChildStdout>) {
+    let name = "exclusive::second_process_is_rejected_until_owner_exits";
     let mut holder = child(name, &[path.to_str().unwrap()]).spawn().unwrap();
     let mut output = BufReader::new(holder.stdout.take().unwrap());
-    let open = output.by_ref().lines().any(|line| told(&line.unwrap()) == Some("open"));
+    let open = output.by_ref().lines().any(|line| reported(&line.unwrap()) == Some("open"));
     assert!(open, "the child opened the journal");
     (holder, output)
 }
 
 #[test]
-fn another_process_is_refused_until_the_holder_is_gone() {
+fn second_process_is_rejected_until_owner_exits() {
     if let Some(args) = child_args() {
         let store = MiniStore::open_blocking(&args[0]).unwrap();
         store.blocking().append(&"from the child").unwrap();
-        tell("open");
-        // Until the parent kills this process, or is gone itself.
+        report("open");
+        // Returns when the parent exits, unless it kills this process first.
         let _ = std::io::stdin().read(&mut [0]);
         return;
     }
     for_each_backend(|options| {
-        let journal = Journal::new();
-        let (mut holder, _output) = hold(journal.path());
+        let journal = TempJournal::new();
+        let (mut holder, _output) = open_in_child(journal.path());
         assert_locked(options.clone().open_blocking(journal.path()), &journal, holder.id());
         assert_eq!(replay::<String>(journal.path()).unwrap(), ["from the child"], "readers need no lock");
         holder.kill().unwrap();
@@ -124,14 +126,14 @@ fn another_process_is_refused_until_the_holder_is_gone() {
 }
 
 #[test]
-fn two_paths_to_one_journal_are_one_journal() {
+fn paths_to_one_journal_share_its_lock() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         store.blocking().append(&1).unwrap();
         store.blocking().rotate().unwrap();
         fs::create_dir(journal.dir().join("x")).unwrap();
-        let elsewhere = Journal::new();
+        let elsewhere = TempJournal::new();
         let (to_file, to_dir) = (elsewhere.dir().join("link"), elsewhere.dir().join("dir"));
         symlink(journal.path(), &to_file).unwrap();
         symlink(journal.dir(), &to_dir).unwrap();
@@ -155,28 +157,28 @@ fn two_paths_to_one_journal_are_one_journal() {
 }
 
 #[test]
-fn readers_write_nothing_and_need_no_leave_to() {
+fn readers_need_no_write_permission() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         store.blocking().append_batch([1, 2]).unwrap();
         let mut files = journal.files();
         drop(store);
-        // Torn, too: that is for the writer to mend.
+        // The tail is torn, which only a writer repairs.
         let bytes = files.get_mut("journal.jsonl").unwrap();
         bytes.truncate(bytes.trim_ascii_end().len() + 33);
         bytes.extend_from_slice(b"\n{\"torn");
-        let copy = Journal::of(&files);
-        let permit = |mode| {
+        let copy = TempJournal::of(&files);
+        let set_mode = |mode| {
             fs::set_permissions(copy.path(), fs::Permissions::from_mode(mode & 0o666)).unwrap();
             fs::set_permissions(copy.dir(), fs::Permissions::from_mode(mode)).unwrap();
         };
-        permit(0o555);
+        set_mode(0o555);
         assert_eq!(replay::<u32>(copy.path()).unwrap(), [1, 2]);
         assert_eq!(numbered::<u32>(copy.path()).unwrap(), [(1, 1), (2, 2)]);
         let names: Vec<_> =
             fs::read_dir(copy.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        permit(0o755);
+        set_mode(0o755);
         assert_eq!(names, ["journal.jsonl"], "not even a lock file");
         assert_eq!(copy.files(), files);
     });

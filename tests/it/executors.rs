@@ -1,4 +1,4 @@
-//! Any executor will do, and any number of callers.
+//! The store works on any executor, with any number of callers.
 
 use std::{fmt::Debug, marker::PhantomData, rc::Rc, thread};
 
@@ -6,12 +6,12 @@ use bytes::Bytes;
 use ministore_uring::{MiniStore, PendingAppend};
 use serde::{Serialize, Serializer};
 
-use crate::support::{Journal, block_on, for_each_backend, numbered, tokio_run};
+use crate::support::{TempJournal, block_on, for_each_backend, numbered, tokio_run};
 
 const CALLERS: u64 = 16;
 const RECORDS_EACH: u64 = 20;
 
-/// A caller's records have consecutive numbers in the order of its appends, whoever appends in between.
+/// Appends the records of one caller; returns them with their sequence numbers.
 async fn append_as(store: MiniStore, caller: u64) -> Vec<(u64, (u64, u64))> {
     let mut issued = Vec::new();
     for n in 0..RECORDS_EACH {
@@ -21,8 +21,8 @@ async fn append_as(store: MiniStore, caller: u64) -> Vec<(u64, (u64, u64))> {
     issued
 }
 
-/// Every caller was told the numbers under which its records are found, and nothing else is found.
-fn check(journal: &Journal, mut issued: Vec<(u64, (u64, u64))>) {
+/// Checks that every caller got the sequence numbers of its records, in order, and that there are no other records.
+fn check(journal: &TempJournal, mut issued: Vec<(u64, (u64, u64))>) {
     assert_eq!(issued.len() as u64, CALLERS * RECORDS_EACH);
     assert!(issued.chunks(RECORDS_EACH as usize).all(|caller| caller.is_sorted()), "{issued:?}");
     issued.sort_unstable();
@@ -32,7 +32,7 @@ fn check(journal: &Journal, mut issued: Vec<(u64, (u64, u64))>) {
 #[test]
 fn many_callers_on_a_current_thread_runtime() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let issued = tokio_run(async {
             let store = options.open(journal.path()).await.unwrap();
             let local = tokio::task::LocalSet::new();
@@ -52,7 +52,7 @@ fn many_callers_on_a_current_thread_runtime() {
 #[test]
 fn many_callers_on_a_multi_thread_runtime() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let issued = runtime.block_on(async {
             let store = options.open(journal.path()).await.unwrap();
@@ -70,7 +70,7 @@ fn many_callers_on_a_multi_thread_runtime() {
 #[test]
 fn many_callers_without_any_runtime() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let callers: Vec<_> = (0..CALLERS)
             .map(|n| {
@@ -83,9 +83,9 @@ fn many_callers_without_any_runtime() {
 }
 
 #[test]
-fn many_appends_of_one_caller_are_in_flight_and_stay_in_order() {
+fn appends_of_one_caller_stay_in_order() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let pending: Vec<PendingAppend> =
             (1..=500u64).map(|n| store.blocking().submit(&n).unwrap()).collect();
@@ -98,10 +98,10 @@ fn many_appends_of_one_caller_are_in_flight_and_stay_in_order() {
 }
 
 #[test]
-fn the_store_and_its_futures_go_anywhere() {
-    /// Not `Send`: a future must not hold on to the record.
-    struct Local(PhantomData<Rc<()>>);
-    impl Serialize for Local {
+fn store_and_futures_are_send() {
+    /// A record that is not `Send`: a future must not keep the record.
+    struct LocalRecord(PhantomData<Rc<()>>);
+    impl Serialize for LocalRecord {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             serializer.serialize_str("local")
         }
@@ -112,14 +112,15 @@ fn the_store_and_its_futures_go_anywhere() {
     }
 
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let opening = is_send(options.open(journal.path()));
         let store = block_on(opening).unwrap();
         is_a_handle(&store);
-        let future = is_send(store.append(&Local(PhantomData)));
+        let future = is_send(store.append(&LocalRecord(PhantomData)));
         block_on(future).unwrap();
-        block_on(is_send(is_send(block_on(is_send(store.submit(&Local(PhantomData)))).unwrap()))).unwrap();
-        block_on(is_send(store.append_batch([Local(PhantomData)]))).unwrap();
+        block_on(is_send(is_send(block_on(is_send(store.submit(&LocalRecord(PhantomData)))).unwrap())))
+            .unwrap();
+        block_on(is_send(store.append_batch([LocalRecord(PhantomData)]))).unwrap();
         block_on(is_send(store.append_json(Bytes::from("\"local\"")))).unwrap();
         block_on(is_send(store.rotate())).unwrap();
         block_on(is_send(store.close())).unwrap();

@@ -1,13 +1,13 @@
-//! Journals of earlier days, checked in: whatever becomes of the engine, it reads and continues them.
+//! Checked-in journals of earlier versions, which the engine must read and continue.
 
 use std::{fs, path::Path};
 
 use ministore_uring::{Append, JsonBatch, MiniStoreError, PendingAppend, Reader, maintenance};
 use serde_json::{Value, json, value::RawValue};
 
-use crate::support::{Files, Journal, NAME, for_each_backend, numbered, original_replay, replay};
+use crate::support::{FileContents, NAME, TempJournal, for_each_backend, legacy_replay, numbered, replay};
 
-/// What every fixture holds.
+/// Returns the records of every fixture.
 fn records() -> Vec<Value> {
     vec![
         json!({"Set": {"value": 10}}),
@@ -22,16 +22,16 @@ fn records() -> Vec<Value> {
     ]
 }
 
-fn fixture(name: &str) -> Files {
+fn fixture(name: &str) -> FileContents {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
 }
 
-/// Reads a copy of the fixture, continues it, and reads it again; gives back how the writer found it.
+/// Reads a copy of the fixture, continues it, and reads it again. Returns the report of the open.
 fn read_and_continue(name: &str, options: ministore_uring::JournalOptions) -> ministore_uring::OpenReport {
     let mut expected: Vec<_> = (1..).zip(records()).collect();
-    let journal = Journal::of(&fixture(name));
+    let journal = TempJournal::of(&fixture(name));
     assert_eq!(replay::<Value>(journal.path()).unwrap(), records(), "{name}");
     assert_eq!(numbered::<Value>(journal.path()).unwrap(), expected, "{name}");
     let store = options.open_blocking(journal.path()).unwrap();
@@ -46,7 +46,7 @@ fn read_and_continue(name: &str, options: ministore_uring::JournalOptions) -> mi
     expected.extend([(10, json!("more")), (11, json!("still more")), (12, json!(12))]);
     assert_eq!(numbered::<Value>(journal.path()).unwrap(), expected, "{name}");
     let values: Vec<_> = expected.into_iter().map(|(_, value)| value).collect();
-    assert_eq!(original_replay::<Value>(journal.path()).unwrap(), values, "{name}");
+    assert_eq!(legacy_replay::<Value>(journal.path()).unwrap(), values, "{name}");
     store.open_report().clone()
 }
 
@@ -64,19 +64,19 @@ fn closed_journals_are_read_and_continued() {
 }
 
 #[test]
-fn a_crashed_journal_is_read_recovered_and_continued() {
+fn crashed_journal_is_recovered_and_continued() {
     for_each_backend(|options| {
-        let cut = read_and_continue("crashed", options).truncated.unwrap();
+        let tail = read_and_continue("crashed", options).truncated.unwrap();
         let crashed = &fixture("crashed")[NAME];
-        let torn = &crashed[cut.offset as usize..][..cut.bytes as usize];
-        assert!(String::from_utf8_lossy(torn).contains("never acknowledged"), "{cut:?}");
+        let torn = &crashed[tail.offset as usize..][..tail.bytes as usize];
+        assert!(String::from_utf8_lossy(torn).contains("never acknowledged"), "{tail:?}");
     });
 }
 
 #[test]
-fn journals_of_the_original_are_read_and_continued() {
+fn journals_of_0_1_7_are_read_and_continued() {
     for_each_backend(|options| {
-        for name in ["original", "original-rotated"] {
+        for name in ["legacy", "legacy-rotated"] {
             let report = read_and_continue(name, options.clone());
             assert!(report.legacy_upgraded && report.truncated.is_none(), "{report:?}");
         }
@@ -84,9 +84,9 @@ fn journals_of_the_original_are_read_and_continued() {
 }
 
 #[test]
-fn a_closed_journal_is_still_written_as_it_was() {
+fn closed_journal_equals_the_fixture() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let records = records();
         store.blocking().append_batch(&records[..2]).unwrap();
@@ -100,7 +100,7 @@ fn a_closed_journal_is_still_written_as_it_was() {
     });
 }
 
-/// The records of `permissive`, as they are in the file.
+/// Returns the records of the fixture `permissive`, as they are in the file.
 fn permissive_records() -> Vec<String> {
     vec![
         r#"{"name":"\ud83d"}"#.to_owned(),
@@ -132,11 +132,11 @@ fn permissive_records_are_not_accepted_as_new() {
 #[test]
 fn permissive_journal_is_read_and_recovered() {
     for_each_backend(|options| {
-        let journal = Journal::of(&fixture("permissive"));
+        let journal = TempJournal::of(&fixture("permissive"));
         let mut expected = permissive_records();
         assert_eq!(raw_records(journal.path()), expected);
-        let examined = maintenance::verify(journal.path()).unwrap();
-        assert!(examined.faults.is_empty() && examined.torn_tail.is_some(), "{examined:?}");
+        let report = maintenance::verify(journal.path()).unwrap();
+        assert!(report.faults.is_empty() && report.torn_tail.is_some(), "{report:?}");
         let last: Box<RawValue> = Reader::open(journal.path()).unwrap().get(7).unwrap().unwrap().value;
         assert_eq!(last.get(), expected[6]);
 
@@ -155,18 +155,18 @@ fn permissive_journal_is_read_and_recovered() {
 
 #[test]
 fn permissive_records_are_copied_by_salvage() {
-    let journal = Journal::of(&fixture("permissive"));
+    let journal = TempJournal::of(&fixture("permissive"));
     let copy = journal.dir().join("copy");
     let salvaged = maintenance::salvage(journal.path(), &copy).unwrap();
     assert_eq!(salvaged.records, 10);
     assert_eq!(raw_records(&copy), permissive_records());
 
-    // Damage in the middle: what follows still verifies, and is copied as well.
+    // The groups after damage in the middle still verify and are copied too.
     let mut files = fixture("permissive");
     let segment = files.get_mut(&format!("{NAME}.001")).unwrap();
     let at = segment.windows(5).position(|bytes| bytes == b"udc00").unwrap();
     segment[at] = b'x';
-    let damaged = Journal::of(&files);
+    let damaged = TempJournal::of(&files);
     let copy = damaged.dir().join("copy");
     maintenance::salvage(damaged.path(), &copy).unwrap();
     let mut expected = permissive_records();
@@ -176,13 +176,13 @@ fn permissive_records_are_copied_by_salvage() {
 
 #[test]
 fn permissive_records_are_copied_by_json_batch() {
-    let journal = Journal::of(&fixture("permissive"));
+    let journal = TempJournal::of(&fixture("permissive"));
     let mut batch = JsonBatch::new();
     let mut lines = Reader::open(journal.path()).unwrap().raw_records();
     while let Some(line) = lines.next_record().unwrap() {
         batch.push_copy(&line).unwrap();
     }
-    let copy = Journal::new();
+    let copy = TempJournal::new();
     let store = ministore_uring::JournalOptions::new().open_blocking(copy.path()).unwrap();
     store.blocking().send(Append::json_batch(batch)).and_then(PendingAppend::wait).unwrap();
     store.blocking().close().unwrap();
@@ -191,12 +191,12 @@ fn permissive_records_are_copied_by_json_batch() {
 
 #[test]
 fn push_copy_rejects_a_line_that_is_not_json() {
-    let journal = Journal::of_bytes(b"// MINISTORE JOURNAL v0.1.3\nnope\n\"\xff\"\n1\n");
+    let journal = TempJournal::of_bytes(b"// MINISTORE JOURNAL v0.1.3\nnope\n\"\xff\"\n1\n");
     let mut lines = Reader::open(journal.path()).unwrap().raw_records();
     let mut batch = JsonBatch::new();
     for number in 1..=2 {
-        let refused = batch.push_copy(&lines.next_record().unwrap().unwrap());
-        assert!(matches!(refused, Err(MiniStoreError::Record { seq, .. }) if seq == number), "{refused:?}");
+        let rejected = batch.push_copy(&lines.next_record().unwrap().unwrap());
+        assert!(matches!(rejected, Err(MiniStoreError::Record { seq, .. }) if seq == number), "{rejected:?}");
     }
     assert!(batch.is_empty());
     batch.push_copy(&lines.next_record().unwrap().unwrap()).unwrap();

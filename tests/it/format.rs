@@ -1,24 +1,24 @@
-//! The bytes on the disk, as the description of the format gives them.
+//! The bytes on the disk match the description of the format.
 
 use std::time::Duration;
 
 use ministore_uring::JournalOptions;
 
 use crate::support::{
-    Files, Journal, Mutation, NAME, for_each_backend, original_write, replay, seal, seal_ends,
+    FileContents, Mutation, NAME, TempJournal, for_each_backend, legacy_write, replay, seal, seal_ends,
 };
 
 const HEADER: &str = r#"// MINISTORE JOURNAL v0.1.4 {"seal":"crc32c","first":1,"prev":"00000000"}"#;
 
-/// The description's example: a batch of two, then one record.
-fn write_example(options: JournalOptions, journal: &Journal) -> ministore_uring::MiniStore {
+/// Writes the example of the description: a batch of two records, then one record.
+fn write_example(options: JournalOptions, journal: &TempJournal) -> ministore_uring::MiniStore {
     let store = options.open_blocking(journal.path()).unwrap();
     store.blocking().append_batch([Mutation::Set { value: 10 }, Mutation::Inc { by: 5 }]).unwrap();
     store.blocking().append(&Mutation::Inc { by: 7 }).unwrap();
     store
 }
 
-/// The example without what ends the file.
+/// Returns the example without the end of the file.
 fn example() -> String {
     let (first, second) = (seal(0x5321_4414), seal(0xbe69_100f));
     format!(
@@ -30,13 +30,13 @@ fn assert_text(bytes: &[u8], expected: &str) {
     assert_eq!(String::from_utf8_lossy(bytes), expected);
 }
 
-/// The one thing that the original's reader fails on.
-fn assert_no_blank_line(journal: &Journal, when: &str) {
+/// Checks that no file has a blank line, on which the reader of `ministore` 0.1.7 fails.
+fn assert_no_blank_line(journal: &TempJournal, when: &str) {
     for (name, bytes) in journal.files() {
         if name.ends_with(".next") {
             continue;
         }
-        // What follows the last line feed is no line where it is empty.
+        // Nothing follows the last line feed.
         let lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|&b| b == b'\n');
         for (number, line) in lines.enumerate() {
             assert!(!line.trim_ascii().is_empty(), "{when}: line {} of {name} is blank", number + 1);
@@ -45,9 +45,9 @@ fn assert_no_blank_line(journal: &Journal, when: &str) {
 }
 
 #[test]
-fn a_closed_journal_is_the_documented_example() {
+fn closed_journal_is_the_documented_example() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         write_example(options, &journal).blocking().close().unwrap();
         assert_text(&journal.bytes(), &format!("{}\t\n", example()));
         assert_eq!(journal.names(), [NAME]);
@@ -55,9 +55,9 @@ fn a_closed_journal_is_the_documented_example() {
 }
 
 #[test]
-fn a_live_journal_is_the_example_and_padding() {
+fn open_journal_is_the_example_and_padding() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = write_example(options, &journal);
         let bytes = journal.bytes();
         let (data, padding) = bytes.split_at(example().len());
@@ -69,9 +69,9 @@ fn a_live_journal_is_the_example_and_padding() {
 }
 
 #[test]
-fn without_writing_ahead_the_closed_bytes_are_the_same() {
+fn preallocation_does_not_change_closed_bytes() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = write_example(options.preallocate(false), &journal);
         assert_text(&journal.bytes(), &format!("{}\n", example()));
         store.blocking().close().unwrap();
@@ -80,11 +80,11 @@ fn without_writing_ahead_the_closed_bytes_are_the_same() {
 }
 
 #[test]
-fn a_continued_journal_is_as_if_it_had_never_been_closed() {
+fn continued_journal_equals_one_never_closed() {
     for_each_backend(|options| {
-        let whole = Journal::new();
+        let whole = TempJournal::new();
         write_example(options.clone(), &whole).blocking().close().unwrap();
-        let continued = Journal::new();
+        let continued = TempJournal::new();
         let store = options.clone().open_blocking(continued.path()).unwrap();
         store.blocking().append_batch([Mutation::Set { value: 10 }, Mutation::Inc { by: 5 }]).unwrap();
         store.blocking().close().unwrap();
@@ -98,23 +98,23 @@ fn a_continued_journal_is_as_if_it_had_never_been_closed() {
 #[test]
 fn closed_file_without_checksums_equals_0_1_7() {
     let records: Vec<_> = (0..20).map(|by| Mutation::Inc { by }).collect();
-    let original = Journal::new();
-    original_write(original.path(), ministore::MiniStoreOptions::new(), &records);
+    let legacy = TempJournal::new();
+    legacy_write(legacy.path(), ministore::MiniStoreOptions::new(), &records);
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.checksums(false).open_blocking(journal.path()).unwrap();
         for record in &records {
             store.blocking().append(record).unwrap();
         }
         store.blocking().close().unwrap();
-        assert_text(&journal.bytes(), &String::from_utf8(original.bytes()).unwrap());
+        assert_text(&journal.bytes(), &String::from_utf8(legacy.bytes()).unwrap());
     });
 }
 
 #[test]
 fn rotated_files_without_checksums_are_plain() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.checksums(false).open_blocking(journal.path()).unwrap();
         for n in 0..6 {
             store.blocking().append(&n).unwrap();
@@ -131,9 +131,9 @@ fn rotated_files_without_checksums_are_plain() {
 }
 
 #[test]
-fn a_batch_has_one_seal() {
+fn batch_has_one_seal() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.max_group_bytes(1).open_blocking(journal.path()).unwrap();
         store.blocking().append_batch(0..100).unwrap();
         store.blocking().close().unwrap();
@@ -145,7 +145,7 @@ fn a_batch_has_one_seal() {
 #[test]
 fn appends_committed_together_share_a_seal() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.commit_delay(Duration::from_millis(200)).open_blocking(journal.path()).unwrap();
         let pending: Vec<_> = (0..50).map(|n| store.blocking().submit(&n).unwrap()).collect();
         for pending in pending {
@@ -159,14 +159,14 @@ fn appends_committed_together_share_a_seal() {
 }
 
 #[test]
-fn a_segment_header_links_to_the_segment_before() {
+fn segment_header_links_to_previous_segment() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = write_example(options, &journal);
         store.blocking().rotate().unwrap();
         store.blocking().append(&Mutation::Inc { by: 1 }).unwrap();
         store.blocking().close().unwrap();
-        let files: Files = journal.files();
+        let files: FileContents = journal.files();
         assert_text(&files["journal.jsonl.001"], &format!("{}\t\n", example()));
         let header = r#"// MINISTORE JOURNAL v0.1.4 {"seal":"crc32c","first":4,"prev":"be69100f"}"#;
         let begin = format!("{header}\n{{\"Inc\":{{\"by\":1}}}}\t");
@@ -175,10 +175,10 @@ fn a_segment_header_links_to_the_segment_before() {
 }
 
 #[test]
-fn there_is_never_a_line_of_padding() {
+fn padding_is_never_a_blank_line() {
     for_each_backend(|options| {
-        let journal = Journal::new();
-        // Odd sizes, so that groups end anywhere in a block; a record of most of a block now and then.
+        let journal = TempJournal::new();
+        // Various sizes, so that groups end anywhere in a block, and some records take most of a block.
         let open = || options.clone().open_blocking(journal.path()).unwrap();
         let mut store = open();
         assert_no_blank_line(&journal, "after opening");

@@ -1,4 +1,4 @@
-//! Interval logs of the statistics, read back: by the crate that wrote them, and by HdrHistogram's own processor.
+//! Interval logs of the statistics, read by the crate that wrote them and by HdrHistogram's own processor.
 
 use std::{
     fs::{self, File},
@@ -17,25 +17,25 @@ use hdrhistogram::{
 };
 use ministore_uring::{JournalOptions, Stats, stats::HlogWriter};
 
-use crate::support::{Journal, shout};
+use crate::support::{TempJournal, print_notice};
 
-/// Where Debian's `libhdrhistogram-java` has it.
+/// The path in Debian's package `libhdrhistogram-java`.
 const JAR: &str = "/usr/share/java/hdrhistogram.jar";
 
-/// A journal's log, and the intervals that are in it.
-struct Logged {
-    journal: Journal,
+/// A log and the intervals that were written to it.
+struct IntervalLog {
+    journal: TempJournal,
     intervals: Vec<Stats>,
 }
 
-impl Logged {
+impl IntervalLog {
     fn path(&self) -> PathBuf {
         self.journal.path().with_extension("hlog")
     }
 
-    /// Three intervals, with different numbers of groups, and one in which nothing was done.
+    /// Writes three intervals with different numbers of groups and one without appends.
     fn new() -> Self {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = JournalOptions::new().max_segment_bytes(5000).open_blocking(journal.path()).unwrap();
         let mut last = store.stats();
         let mut log =
@@ -57,14 +57,14 @@ impl Logged {
     }
 }
 
-/// Every bucket with something in it.
+/// Returns every non-empty bucket.
 fn counts(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
     histogram.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
 }
 
 #[test]
-fn every_count_is_found_in_the_log() {
-    let logged = Logged::new();
+fn hlog_contains_every_count() {
+    let logged = IntervalLog::new();
     let text = fs::read(logged.path()).unwrap();
     let mut expected = logged.intervals.iter().flat_map(|interval| {
         let filled = interval.histograms().into_iter().filter(|(_, histogram)| !histogram.is_empty());
@@ -100,28 +100,28 @@ fn every_count_is_found_in_the_log() {
 }
 
 #[test]
-fn a_tag_that_would_break_a_line_is_refused() {
-    let logged = Logged::new();
+fn tag_that_breaks_a_line_is_rejected() {
+    let logged = IntervalLog::new();
     let mut log = HlogWriter::new(Vec::new(), logged.intervals[0].started).unwrap();
     let (histogram, started) = (&logged.intervals[0].sync, logged.intervals[0].started);
     for tag in ["a,b", "a b", "a\nb"] {
-        let refused = log.write_histogram(tag, histogram, started, Duration::ZERO).unwrap_err();
-        assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+        let error = log.write_histogram(tag, histogram, started, Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     }
     let before = log.into_inner();
     assert_eq!(String::from_utf8(before).unwrap().lines().filter(|line| line.starts_with("Tag=")).count(), 0);
 }
 
 #[test]
-fn hdrhistograms_own_processor_finds_the_same_distribution() {
+fn hdrhistogram_processor_reads_the_same_counts() {
     let java = Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success());
     if !java || !Path::new(JAR).exists() {
-        return shout(&format!(
+        return print_notice(&format!(
             "SKIPPED: HdrHistogram's own processor: java or {JAR} is missing (Debian: default-jre-headless \
              libhdrhistogram-java)"
         ));
     }
-    let logged = Logged::new();
+    let logged = IntervalLog::new();
     let mut tags = 0;
     for (tag, all) in sums(&logged.intervals) {
         if all.is_empty() {
@@ -139,7 +139,7 @@ fn hdrhistograms_own_processor_finds_the_same_distribution() {
     assert_eq!(tags, 8, "every histogram was compared");
 }
 
-/// All intervals of each histogram together.
+/// Returns the sum of all intervals of each histogram.
 fn sums(intervals: &[Stats]) -> Vec<(&'static str, Histogram<u64>)> {
     let mut sums = intervals[0].histograms().map(|(name, histogram)| (name, histogram.clone())).to_vec();
     for interval in &intervals[1..] {
@@ -150,7 +150,7 @@ fn sums(intervals: &[Stats]) -> Vec<(&'static str, Histogram<u64>)> {
     sums
 }
 
-/// Leaves the distribution of all intervals with this tag in `out.hgrm`.
+/// Writes the distribution of all intervals with this tag to `out.hgrm`.
 fn process(log: &Path, tag: &str, out: &Path) {
     let mut processor = Command::new("java");
     processor.args(["-cp", JAR, "org.HdrHistogram.HistogramLogProcessor", "-i"]).arg(log);
@@ -158,8 +158,8 @@ fn process(log: &Path, tag: &str, out: &Path) {
     assert!(output.status.success() && output.stderr.is_empty(), "{processor:?}: {output:?}");
 }
 
-/// A percentile distribution: values, and how many are not greater. (At which quantiles it has a row depends on how a tool
-/// rounds.)
+/// Parses a percentile distribution: values, each with the number of counts that are not greater. (Tools round differently, so
+/// the quantiles of the rows differ.)
 fn rows(distribution: &Path) -> Vec<(u64, u64)> {
     let text = fs::read_to_string(distribution).unwrap();
     let rows = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {

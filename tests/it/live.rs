@@ -1,13 +1,13 @@
-//! Reading while the journal is being written: once a number is durable, every reader finds its record.
+//! Reading while the journal is written: once a sequence number is durable, every reader finds its record.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 
-use crate::support::{Journal, for_each_commit_path, numbered};
+use crate::support::{TempJournal, for_each_commit_path, numbered};
 
-/// Runs `poll` over and over on a thread of its own while `write` runs, and once after it.
+/// Runs `poll` repeatedly on another thread while `write` runs, and once after it.
 fn poll_while(poll: impl Fn() + Sync, write: impl FnOnce()) {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -24,15 +24,15 @@ fn poll_while(poll: impl Fn() + Sync, write: impl FnOnce()) {
 }
 
 #[test]
-fn what_is_durable_is_seen_by_every_reader_at_once() {
+fn durable_records_are_visible_at_once() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let poll = || {
             let durable = store.durable_seq();
-            let seen = numbered::<u64>(journal.path()).unwrap();
-            assert!(seen.len() as u64 >= durable, "{} records seen, {durable} durable", seen.len());
-            assert!(seen.iter().zip(1..).all(|(&(seq, value), n)| seq == n && value == n), "{seen:?}");
+            let found = numbered::<u64>(journal.path()).unwrap();
+            assert!(found.len() as u64 >= durable, "{} records found, {durable} durable", found.len());
+            assert!(found.iter().zip(1..).all(|(&(seq, value), n)| seq == n && value == n), "{found:?}");
             let bytes = journal.bytes();
             let lines: Vec<_> = bytes.split(|&b| b == b'\n').skip(1).take(durable as usize).collect();
             assert_eq!(lines.len() as u64, durable);
@@ -49,15 +49,15 @@ fn what_is_durable_is_seen_by_every_reader_at_once() {
 }
 
 #[test]
-fn reading_while_segments_rotate_misses_and_repeats_nothing() {
+fn reading_during_rotation_yields_each_record_once() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.max_segment_bytes(2000).open_blocking(journal.path()).unwrap();
         let poll = || {
             let durable = store.durable_seq();
-            let seen = numbered::<u64>(journal.path()).unwrap();
-            assert!(seen.len() as u64 >= durable, "{} records seen, {durable} durable", seen.len());
-            assert!(seen.iter().zip(1..).all(|(&(seq, value), n)| seq == n && value == n), "{seen:?}");
+            let found = numbered::<u64>(journal.path()).unwrap();
+            assert!(found.len() as u64 >= durable, "{} records found, {durable} durable", found.len());
+            assert!(found.iter().zip(1..).all(|(&(seq, value), n)| seq == n && value == n), "{found:?}");
         };
         poll_while(poll, || {
             for n in 1..=600u64 {
@@ -69,17 +69,17 @@ fn reading_while_segments_rotate_misses_and_repeats_nothing() {
 }
 
 #[test]
-fn reading_while_the_oldest_segments_go_sees_the_rest() {
+fn reading_during_retention_yields_the_rest() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let options = options.max_segment_bytes(2000).max_segments(3);
         let store = options.open_blocking(journal.path()).unwrap();
         let poll = || {
             let durable = store.durable_seq();
-            let seen = numbered::<u64>(journal.path()).unwrap();
-            assert!(seen.iter().all(|(seq, value)| seq == value), "{seen:?}");
-            assert!(seen.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0), "{seen:?}");
-            assert!(seen.last().map_or(0, |last| last.0) >= durable, "{seen:?}, {durable} durable");
+            let found = numbered::<u64>(journal.path()).unwrap();
+            assert!(found.iter().all(|(seq, value)| seq == value), "{found:?}");
+            assert!(found.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0), "{found:?}");
+            assert!(found.last().map_or(0, |last| last.0) >= durable, "{found:?}, {durable} durable");
         };
         poll_while(poll, || {
             for n in 1..=600u64 {

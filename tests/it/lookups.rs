@@ -1,4 +1,4 @@
-//! Records by number: of a journal that is open, being appended to, rotated, shortened, closed, old, or large.
+//! Records by sequence number, in journals that are open, written, rotated, trimmed, closed, old or large.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -9,9 +9,9 @@ use futures_lite::StreamExt;
 use ministore_uring::{JournalOptions, MiniStoreError, Reader, Record, Result};
 use serde::de::DeserializeOwned;
 
-use crate::support::{Journal, block_on, for_each_backend, original_write};
+use crate::support::{TempJournal, block_on, for_each_backend, legacy_write};
 
-/// Some number after another, the same ones each time.
+/// Returns a fixed pseudo-random sequence of numbers.
 fn scattered(of: u64) -> impl Iterator<Item = u64> {
     (1..).map(move |n: u64| n.wrapping_mul(6_364_136_223_846_793_005).rotate_left(29) % of + 1)
 }
@@ -24,9 +24,9 @@ fn value<T: DeserializeOwned>(seq: u64, found: Result<Option<Record<T>>>) -> Opt
 }
 
 #[test]
-fn a_record_is_found_by_its_number_from_wherever_one_asks() {
+fn get_finds_a_record_by_its_seq() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.max_segment_bytes(20_000).open_blocking(journal.path()).unwrap();
         let reader = Reader::open(journal.path()).unwrap();
         let texts: Vec<String> = (1..=3000).map(|n| format!("{n}{}", "-".repeat(n % 100))).collect();
@@ -57,11 +57,11 @@ fn a_record_is_found_by_its_number_from_wherever_one_asks() {
 }
 
 #[test]
-fn the_newest_record_is_known_without_reading_the_others() {
+fn last_seq_reads_only_the_newest_segment() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let reader = Reader::open(journal.path()).unwrap();
-        assert_eq!(reader.last_seq().unwrap(), 0, "nothing is there");
+        assert_eq!(reader.last_seq().unwrap(), 0, "the journal is empty");
         let store = options.max_segment_bytes(2000).open_blocking(journal.path()).unwrap();
         assert_eq!(reader.last_seq().unwrap(), 0);
         for n in 1..=200_u64 {
@@ -71,13 +71,13 @@ fn the_newest_record_is_known_without_reading_the_others() {
         store.blocking().rotate().unwrap();
         assert_eq!(reader.last_seq().unwrap(), 200, "the newest segment is empty");
         store.blocking().close().unwrap();
-        // What is damaged elsewhere is not noticed, and not read.
+        // Damage in other segments is not detected, because they are not read.
         std::fs::write(journal.file(".001"), "// MINISTORE JOURNAL v0.1.4\n??\n1\n").unwrap();
         assert_eq!(Reader::open(journal.path()).unwrap().last_seq().unwrap(), 200);
     });
-    let journal = Journal::new();
+    let journal = TempJournal::new();
     let small = ministore::MiniStoreOptions { max_bytes_per_segment: 100, max_segments: 100 };
-    original_write(journal.path(), small, &Vec::from_iter(1..=60_u64));
+    legacy_write(journal.path(), small, &Vec::from_iter(1..=60_u64));
     assert!(journal.names().len() > 1, "it was rotated");
     assert_eq!(Reader::open(journal.path()).unwrap().last_seq().unwrap(), 60);
 }
@@ -85,47 +85,47 @@ fn the_newest_record_is_known_without_reading_the_others() {
 #[test]
 fn durable_records_are_found_during_rotation() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.max_segment_bytes(3000).open_blocking(journal.path()).unwrap();
         store.blocking().append(&1).unwrap();
         let reader = Reader::open(journal.path()).unwrap();
-        let (done, looked) = (AtomicBool::new(false), AtomicU64::new(0));
-        let look = |way: u64| {
-            let mut numbers = (1..).map(|n: u64| n.wrapping_mul(2_654_435_761 + way).rotate_left(17));
+        let (done, lookups) = (AtomicBool::new(false), AtomicU64::new(0));
+        let look_up = |method: u64| {
+            let mut numbers = (1..).map(|n: u64| n.wrapping_mul(2_654_435_761 + method).rotate_left(17));
             while !done.load(Ordering::Acquire) {
                 let durable = store.durable_seq();
                 let pick = numbers.next().unwrap();
-                // Now and then the newest, which may be in a segment that is just getting its name.
+                // Sometimes the newest record, whose segment may be in the middle of its rename.
                 let seq = if pick % 3 == 0 { durable } else { pick % durable + 1 };
-                let found = match way {
+                let found = match method {
                     0 => reader.get(seq),
                     1 => store.blocking().get(seq),
                     2 => block_on(store.get(seq)),
                     _ => reader.range(seq..).next().transpose(),
                 };
-                assert_eq!(value(seq, found), Some(seq), "way {way}");
-                looked.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(value(seq, found), Some(seq), "method {method}");
+                lookups.fetch_add(1, Ordering::Relaxed);
             }
         };
         thread::scope(|scope| {
-            let lookers: Vec<_> = (0..4).map(|way| scope.spawn(move || look(way))).collect();
+            let threads: Vec<_> = (0..4).map(|method| scope.spawn(move || look_up(method))).collect();
             for n in 2..=1500u64 {
                 store.blocking().append(&n).unwrap();
             }
-            while looked.load(Ordering::Relaxed) < 200 {
+            while lookups.load(Ordering::Relaxed) < 200 {
                 thread::yield_now();
             }
             done.store(true, Ordering::Release);
-            lookers.into_iter().for_each(|looker| looker.join().unwrap());
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         assert!(store.stats().rotations >= 5, "{} rotations", store.stats().rotations);
     });
 }
 
 #[test]
-fn many_tasks_look_up_at_once() {
+fn many_tasks_get_concurrently() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.max_segment_bytes(20_000).open_blocking(journal.path()).unwrap();
         store.blocking().append_batch(1..=5000u64).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
@@ -145,40 +145,40 @@ fn many_tasks_look_up_at_once() {
 #[test]
 fn trimmed_differs_from_never_written() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         for first in [1, 11, 21] {
             store.blocking().append_batch(first..first + 10u64).unwrap();
             store.blocking().rotate().unwrap();
         }
         let reader = Reader::open(journal.path()).unwrap();
-        let gone = |found: Result<Option<Record<u64>>>| match found {
+        let trimmed_before = |found: Result<Option<Record<u64>>>| match found {
             Err(MiniStoreError::Trimmed { first_seq, .. }) => Some(first_seq),
             found => panic!("{found:?}"),
         };
         assert_eq!(value(15, reader.get::<u64>(15)), Some(15));
         assert_eq!(store.blocking().trim_before(21).unwrap(), 21);
         for seq in [1, 15, 20] {
-            assert_eq!(gone(reader.get(seq)), Some(21));
-            assert_eq!(gone(store.blocking().get(seq)), Some(21));
-            assert_eq!(gone(block_on(store.get(seq))), Some(21));
-            assert_eq!(gone(reader.range(seq..).next().transpose()), Some(21));
+            assert_eq!(trimmed_before(reader.get(seq)), Some(21));
+            assert_eq!(trimmed_before(store.blocking().get(seq)), Some(21));
+            assert_eq!(trimmed_before(block_on(store.get(seq))), Some(21));
+            assert_eq!(trimmed_before(reader.range(seq..).next().transpose()), Some(21));
         }
         assert_eq!(value(21, reader.get::<u64>(21)), Some(21));
         assert_eq!(value(31, reader.get::<u64>(31)), None);
         assert_eq!(store.blocking().trim_before(31).unwrap(), 31);
-        assert_eq!(gone(reader.get(30)), Some(31), "nothing is left");
+        assert_eq!(trimmed_before(reader.get(30)), Some(31), "no record is left");
         assert_eq!(value(31, reader.get::<u64>(31)), None);
     });
 }
 
-/// Records of `ministore` 0.1.7 have no numbers in the file, and are counted.
+/// Files of `ministore` 0.1.7 contain no sequence numbers: readers count the records.
 #[test]
-fn records_of_the_original_are_counted() {
+fn records_of_0_1_7_are_counted() {
     for_each_backend(|options| {
-        let journal = Journal::new();
-        let theirs = ministore::MiniStoreOptions { max_bytes_per_segment: 200, max_segments: 100 };
-        original_write(journal.path(), theirs, &Vec::from_iter(1..=100u64));
+        let journal = TempJournal::new();
+        let options_0_1_7 = ministore::MiniStoreOptions { max_bytes_per_segment: 200, max_segments: 100 };
+        legacy_write(journal.path(), options_0_1_7, &Vec::from_iter(1..=100u64));
         let reader = Reader::open(journal.path()).unwrap();
         let check = |last: u64| {
             for seq in (0..=last + 1).rev() {
@@ -200,7 +200,7 @@ fn records_of_the_original_are_counted() {
 #[test]
 fn journal_without_checksums_is_counted() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let options = options.checksums(false).max_segment_bytes(500);
         let store = options.open_blocking(journal.path()).unwrap();
         for n in 1..=200u64 {
@@ -215,10 +215,10 @@ fn journal_without_checksums_is_counted() {
     });
 }
 
-/// More than is held in memory of one group.
+/// The group is larger than the buffer of a reader.
 #[test]
-fn a_record_of_a_very_large_group_is_found() {
-    let journal = Journal::new();
+fn record_of_a_large_group_is_found() {
+    let journal = TempJournal::new();
     let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
     let filler = "x".repeat(1000);
     let text = |n: u64| format!("{n}{filler}");
@@ -235,8 +235,8 @@ fn a_record_of_a_very_large_group_is_found() {
 }
 
 #[test]
-fn an_index_takes_a_small_part_of_what_it_is_of() {
-    let journal = Journal::new();
+fn index_is_much_smaller_than_the_journal() {
+    let journal = TempJournal::new();
     let store = JournalOptions::new().max_segment_bytes(4 << 20).open_blocking(journal.path()).unwrap();
     let text = "x".repeat(200);
     for _ in 0..100 {
@@ -246,17 +246,17 @@ fn an_index_takes_a_small_part_of_what_it_is_of() {
         }
     }
     let reader: Reader = Reader::open(journal.path()).unwrap();
-    assert_eq!(reader.index_bytes(), 0, "nothing was asked for");
+    assert_eq!(reader.index_bytes(), 0, "no lookup yet");
     assert_eq!(reader.range::<String>(..).count(), 100_500);
     let bytes = reader.index_bytes();
     assert!((100 * 24..30_000).contains(&bytes), "{bytes} bytes for 21 MB");
     assert_eq!(value(77_777, reader.get(77_777)), Some(text));
-    assert_eq!(reader.index_bytes(), bytes, "nothing new was learnt");
+    assert_eq!(reader.index_bytes(), bytes, "the index is unchanged");
 }
 
 #[test]
-fn a_record_that_is_not_what_was_asked_for_is_named() {
-    let journal = Journal::new();
+fn record_of_another_type_is_reported() {
+    let journal = TempJournal::new();
     let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
     store.blocking().append_batch(["1", "two"]).unwrap();
     store.blocking().append(&3).unwrap();
@@ -268,30 +268,30 @@ fn a_record_that_is_not_what_was_asked_for_is_named() {
 }
 
 #[test]
-fn without_numbers_that_last_nothing_is_found_by_number() {
+fn get_without_stable_seqs_is_rejected() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let options = options.checksums(false);
         let deletes = options.clone().max_segment_bytes(200).max_segments(2);
         let store = deletes.open_blocking(journal.path()).unwrap();
         for value in 0..100 {
             store.blocking().append(&value).unwrap();
         }
-        let refused = |error: MiniStoreError| {
-            let is_told =
+        let check_rejected = |error: MiniStoreError| {
+            let is_expected =
                 matches!(&error, MiniStoreError::InvalidArgument(text) if text.contains("needs checksums"));
-            assert!(is_told, "{error}");
+            assert!(is_expected, "{error}");
         };
-        refused(store.blocking().get::<u64>(99).unwrap_err());
-        refused(block_on(store.get::<u64>(99)).unwrap_err());
+        check_rejected(store.blocking().get::<u64>(99).unwrap_err());
+        check_rejected(block_on(store.get::<u64>(99)).unwrap_err());
         let mut range = store.blocking().range::<u64>(99..);
-        refused(range.next().unwrap().unwrap_err());
+        check_rejected(range.next().unwrap().unwrap_err());
         assert!(range.next().is_none());
-        refused(block_on(store.follow::<u64>(0).next()).unwrap().unwrap_err());
+        check_rejected(block_on(store.follow::<u64>(0).next()).unwrap().unwrap_err());
         store.blocking().close().unwrap();
 
-        // Where nothing is deleted they last.
-        let journal = Journal::new();
+        // Without deletions the sequence numbers are stable.
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         store.blocking().append(&7).unwrap();
         assert_eq!(store.blocking().get::<u64>(1).unwrap().unwrap().value, 7);

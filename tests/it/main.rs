@@ -1,16 +1,17 @@
-//! What users of the crate can rely on, on real files and on both backends: one module per guarantee.
+//! The guarantees that users of the crate rely on, on real files and on both backends: one module per guarantee.
 
-// Clippy's leave for tests (clippy.toml) covers test functions only, not what they share.
+// The exceptions for tests in clippy.toml cover test functions only, not their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-mod abandoned;
 mod accepted;
 mod access;
 mod api;
+mod api_surface;
+mod append_builder;
 mod backends;
 mod backpressure;
-mod drop_in;
-mod entries;
+mod cancellation;
+mod compat;
 mod exclusive;
 mod executors;
 mod fixtures;
@@ -20,13 +21,14 @@ mod format;
 #[cfg(feature = "hlog")]
 mod hlog;
 mod hostile;
-mod idle;
+mod idle_cpu;
+mod interrupted_rotation;
 mod killed;
+mod legacy_format;
 mod live;
 mod lookups;
 mod model;
 mod options;
-mod plain;
 mod reader;
 mod readers;
 mod recovery;
@@ -34,7 +36,5 @@ mod retention;
 mod rotation;
 mod shortage;
 mod support;
-mod surface;
 mod sync_mode;
-mod unfinished;
 mod walmq;

@@ -1,9 +1,9 @@
-//! Random sequences of everything that can be done to a journal, against a model: a list of records.
+//! Random sequences of all operations on a journal, checked against a model: a list of records.
 
 use ministore_uring::{Backend, JournalOptions, MiniStore};
 use proptest::{collection::vec, prelude::*};
 
-use crate::support::{Journal, numbered, original_replay};
+use crate::support::{TempJournal, legacy_replay, numbered};
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -11,11 +11,11 @@ enum Operation {
     Batch(Vec<String>),
     Submit(Vec<String>),
     Rotate,
-    /// Close, and open again.
+    /// Close and open again.
     Reopen,
-    /// Drop without closing, and open again.
+    /// Drop without a close, and open again.
     Drop,
-    /// Go on with a copy of the files, as a crash would leave them.
+    /// Continue with a copy of the files, as a crash would leave them.
     Crash,
 }
 
@@ -44,13 +44,13 @@ fn options() -> impl Strategy<Value = JournalOptions> {
     )
 }
 
-/// Does to the journal and the model alike; gives back what the journal is from then on.
+/// Applies an operation to the journal and to the model; returns the journal to continue with.
 fn apply(
     operation: Operation,
     options: &JournalOptions,
-    (journal, store): (Journal, MiniStore),
+    (journal, store): (TempJournal, MiniStore),
     model: &mut Vec<String>,
-) -> (Journal, MiniStore) {
+) -> (TempJournal, MiniStore) {
     let next = model.len() as u64 + 1;
     match operation {
         Operation::Append(text) => {
@@ -81,7 +81,7 @@ fn apply(
             return (journal, store);
         }
         Operation::Crash => {
-            let copy = Journal::of(&journal.files());
+            let copy = TempJournal::of(&journal.files());
             let store = options.clone().open_blocking(copy.path()).unwrap();
             assert_eq!(store.open_report().truncated, None, "nothing was in flight");
             return (copy, store);
@@ -94,8 +94,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_journal_is_the_list_of_what_was_appended(options in options(), operations in vec(operation(), 1..25)) {
-        let journal = Journal::new();
+    fn journal_equals_the_list_of_appends(options in options(), operations in vec(operation(), 1..25)) {
+        let journal = TempJournal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         let mut state = (journal, store);
         let mut model = Vec::new();
@@ -106,6 +106,6 @@ proptest! {
             prop_assert_eq!(numbered::<String>(state.0.path()).unwrap(), expected);
         }
         state.1.blocking().close().unwrap();
-        prop_assert_eq!(original_replay::<String>(state.0.path()).unwrap(), model);
+        prop_assert_eq!(legacy_replay::<String>(state.0.path()).unwrap(), model);
     }
 }

@@ -1,4 +1,4 @@
-//! Options, reports and errors as programs use them: compared, serialized, classified.
+//! Options, reports and errors: comparison, serialization, classification.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use ministore_uring::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Journal, for_each_backend};
+use crate::support::{TempJournal, for_each_backend};
 
 #[test]
 fn options_survive_serialization() {
@@ -47,7 +47,7 @@ fn missing_options_get_their_defaults() {
 }
 
 #[test]
-fn limits_of_zero_are_refused() {
+fn limits_of_zero_are_rejected() {
     let options = JournalOptions::new;
     for (name, options) in [
         ("max_segment_bytes", options().max_segment_bytes(0)),
@@ -61,20 +61,17 @@ fn limits_of_zero_are_refused() {
         ("max_queue_bytes", options().max_queue_bytes(0)),
         ("slow_commit_threshold", options().slow_commit_threshold(Duration::ZERO)),
     ] {
-        let journal = Journal::new();
-        let refused = options.open_blocking(journal.path()).map(drop).unwrap_err();
-        assert!(
-            matches!(&refused, MiniStoreError::InvalidArgument(text) if text.contains(name)),
-            "{refused}"
-        );
+        let journal = TempJournal::new();
+        let error = options.open_blocking(journal.path()).map(drop).unwrap_err();
+        assert!(matches!(&error, MiniStoreError::InvalidArgument(text) if text.contains(name)), "{error}");
         assert_eq!(
-            (refused.kind(), refused.is_retryable(), refused.path()),
+            (error.kind(), error.is_retryable(), error.path()),
             (ErrorKind::InvalidInput, false, None)
         );
         assert!(!journal.path().exists());
     }
-    // As 0.1.7 does.
-    let journal = Journal::new();
+    // `ministore` 0.1.7 accepts zero too.
+    let journal = TempJournal::new();
     futures_lite::future::block_on(MiniStoreOptions::new().max_bytes_per_segment(0).open(journal.path()))
         .unwrap();
 }
@@ -84,14 +81,14 @@ fn backend_parses_from_its_name() {
     for backend in [Backend::Auto, Backend::Uring, Backend::Blocking] {
         assert_eq!(backend.to_string().parse::<Backend>().unwrap(), backend);
     }
-    let refused = "uring?".parse::<Backend>().unwrap_err();
-    assert!(refused.to_string().contains("auto, io_uring or blocking"), "{refused}");
+    let error = "uring?".parse::<Backend>().unwrap_err();
+    assert!(error.to_string().contains("auto, io_uring or blocking"), "{error}");
 }
 
 #[test]
 fn errors_name_their_file_and_class() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.clone().open_blocking(journal.path()).unwrap();
         let locked = options.clone().open_blocking(journal.path()).map(drop).unwrap_err();
         assert_eq!(
@@ -112,7 +109,7 @@ fn errors_name_their_file_and_class() {
 #[test]
 fn reports_and_statistics_serialize() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let receipt = store.blocking().submit(&1).unwrap().wait().unwrap();
         let receipt = serde_json::to_value(receipt).unwrap();
@@ -134,7 +131,7 @@ fn reports_and_statistics_serialize() {
 #[test]
 fn pending_append_is_done_once_it_is_durable() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let pending = store.blocking().submit(&1).unwrap();
         store.blocking().wait_durable(1).unwrap();

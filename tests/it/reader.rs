@@ -1,12 +1,12 @@
-//! `Reader`: what reads a journal by its path, from both ends, blocking or as a stream.
+//! `Reader` reads a journal by its path, from both ends, blocking or as a stream.
 
 use ministore_uring::{Append, MiniStoreError, Reader, Record};
 
-use crate::support::{Journal, block_on, for_each_backend};
+use crate::support::{TempJournal, block_on, for_each_backend};
 
 const RECORDS: u64 = 1000;
 
-fn written(journal: &Journal, options: ministore_uring::JournalOptions) -> ministore_uring::MiniStore {
+fn written(journal: &TempJournal, options: ministore_uring::JournalOptions) -> ministore_uring::MiniStore {
     let store = options.max_segment_bytes(4096).open_blocking(journal.path()).unwrap();
     for n in 1..=RECORDS {
         store.blocking().submit(&n).unwrap().wait().map(drop).unwrap();
@@ -27,7 +27,7 @@ fn seqs(records: impl Iterator<Item = ministore_uring::Result<Record<u64>>>) -> 
 #[test]
 fn range_reversed_yields_the_same_records() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = written(&journal, options);
         let reader = Reader::open(journal.path()).unwrap();
         for (start, end) in [(1, 1001), (1, 2), (500, 500), (200, 700), (937, 1001), (0, 65)] {
@@ -45,7 +45,7 @@ fn range_reversed_yields_the_same_records() {
 #[test]
 fn range_read_from_both_ends_meets_in_the_middle() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         drop(written(&journal, options));
         let reader = Reader::open(journal.path()).unwrap();
         for every in [2, 3, 7, 100] {
@@ -66,7 +66,7 @@ fn range_read_from_both_ends_meets_in_the_middle() {
 #[test]
 fn range_reversed_keeps_large_records_bounded() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let large = "x".repeat(700 << 10);
         for _ in 0..5 {
@@ -82,7 +82,7 @@ fn range_reversed_keeps_large_records_bounded() {
 #[test]
 fn range_reversed_ends_at_the_oldest_record() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = written(&journal, options);
         let first = store.blocking().trim_before(600).unwrap();
         assert!(first > 100 && first <= 600, "{first}");
@@ -98,7 +98,7 @@ fn range_reversed_ends_at_the_oldest_record() {
 
 #[test]
 fn reader_of_a_missing_journal_has_no_records() {
-    let journal = Journal::new();
+    let journal = TempJournal::new();
     let reader = Reader::open(journal.path()).unwrap();
     assert_eq!((reader.first_seq().unwrap(), reader.last_seq().unwrap()), (1, 0));
     assert_eq!(reader.records::<u64>().count() + reader.range::<u64>(..).rev().count(), 0);
@@ -107,16 +107,16 @@ fn reader_of_a_missing_journal_has_no_records() {
 }
 
 #[test]
-fn reader_of_a_directory_is_refused() {
-    let journal = Journal::new();
-    let refused = Reader::open(journal.dir()).map(drop);
-    assert!(matches!(refused, Err(MiniStoreError::PathIsNotFile { path }) if path == journal.dir()));
+fn reader_of_a_directory_is_rejected() {
+    let journal = TempJournal::new();
+    let opened = Reader::open(journal.dir()).map(drop);
+    assert!(matches!(opened, Err(MiniStoreError::PathIsNotFile { path }) if path == journal.dir()));
 }
 
 #[test]
 fn streams_yield_what_iterators_yield() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         drop(written(&journal, options));
         let reader = Reader::open(journal.path()).unwrap();
         block_on(async {
@@ -137,7 +137,7 @@ fn streams_yield_what_iterators_yield() {
 #[test]
 fn follower_iterates_until_it_is_stopped() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         let mut follower = Reader::open(journal.path()).unwrap().follow::<u64>(1).unwrap();
         let stop = follower.stop_handle();
@@ -157,7 +157,7 @@ fn follower_iterates_until_it_is_stopped() {
 #[test]
 fn follower_continues_after_a_record_of_another_type() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap().into_blocking();
         for append in [Append::json("1"), Append::json_str("\"text\""), Append::record(&3)] {
             store.send(append.unwrap()).unwrap().wait().map(drop).unwrap();

@@ -1,4 +1,4 @@
-//! Readers of every kind, of a journal that is open, closed, crashed or recovered.
+//! All kinds of readers of a journal that is open, closed, crashed or recovered.
 
 use std::{
     io::{BufRead, Write},
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json, value::RawValue};
 
 use crate::support::{
-    Journal, NAME, block_on, for_each_backend, numbered, original_replay, replay, seal_ends, shout,
+    NAME, TempJournal, block_on, for_each_backend, legacy_replay, numbered, print_notice, replay, seal_ends,
 };
 
 fn records() -> Vec<Value> {
@@ -21,9 +21,9 @@ fn records() -> Vec<Value> {
     texts.chain([json!(null), json!(1.5), json!("bare"), json!([])]).collect()
 }
 
-/// The same records in a journal that is open, one that is closed, one that crashed, and that one recovered.
+/// Calls `check` with the same records in an open, a closed, a crashed and a recovered journal.
 fn in_every_state(options: &JournalOptions, check: impl Fn(&str, &Path)) {
-    let open = Journal::new();
+    let open = TempJournal::new();
     let store = options.clone().open_blocking(open.path()).unwrap();
     for (index, record) in records().iter().enumerate() {
         store.blocking().append(record).unwrap();
@@ -32,28 +32,27 @@ fn in_every_state(options: &JournalOptions, check: impl Fn(&str, &Path)) {
         }
     }
     check("open", open.path());
-    let crashed = Journal::of(&open.files());
+    let crashed = TempJournal::of(&open.files());
     check("crashed", crashed.path());
     store.blocking().close().unwrap();
     check("closed", open.path());
-    // A reader of lines may not have read the file's last LF just before it gives way to padding: that happens once,
-    // at the first append.
+    // The first append overwrites the last LF of the file with padding.
     let mut files = crashed.files();
-    cut_last_record(files.get_mut(NAME).unwrap());
-    let recovered = Journal::of(&files);
+    tear_last_group(files.get_mut(NAME).unwrap());
+    let recovered = TempJournal::of(&files);
     let store = options.clone().open_blocking(recovered.path()).unwrap();
     assert!(store.open_report().truncated.is_some());
     store.blocking().append(records().last().unwrap()).unwrap();
     check("recovered", recovered.path());
 }
 
-/// As if the crash had hit the last commit.
-fn cut_last_record(bytes: &mut [u8]) {
+/// Erases a part of the last group, as a crash during its commit does.
+fn tear_last_group(bytes: &mut [u8]) {
     let end = seal_ends(bytes).pop().unwrap();
     bytes[end - 20..end].fill(b' ');
 }
 
-/// Every line after the first of every file of the journal.
+/// Returns every line of both files of the journal except for the headers.
 fn record_lines(path: &Path) -> Vec<u8> {
     let mut lines = Vec::new();
     for file in [path.with_extension("jsonl.001"), path.to_path_buf()] {
@@ -67,11 +66,11 @@ fn record_lines(path: &Path) -> Vec<u8> {
     lines
 }
 
-/// What a program makes of the lines, or `None` where it is not installed.
-fn through(program: &str, args: &[&str], lines: &[u8]) -> Option<Vec<Value>> {
+/// Pipes the lines through a program; `None` if it is not installed.
+fn pipe_through(program: &str, args: &[&str], lines: &[u8]) -> Option<Vec<Value>> {
     let started = Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut child) = started else {
-        shout(&format!("SKIPPED: reading with {program}: not installed"));
+        print_notice(&format!("SKIPPED: reading with {program}: not installed"));
         return None;
     };
     let mut input = child.stdin.take().unwrap();
@@ -89,36 +88,36 @@ fn replay_parallel<R: serde::de::DeserializeOwned + Send + 'static>(
     block_on(Reader::open(path).unwrap().replay_parallel())
 }
 
-/// What the lines from `seq` on say, each read without copying.
-fn lent(path: &Path, seq: u64) -> Vec<(u64, Value)> {
+/// Reads the records from `seq` on as raw records, and checks that none is copied.
+fn raw_records(path: &Path, seq: u64) -> Vec<(u64, Value)> {
     let mut lines = Reader::open(path).unwrap().raw_records_from(seq);
-    let mut seen = Vec::new();
+    let mut read = Vec::new();
     while let Some(line) = lines.next_record().unwrap() {
         let raw: &RawValue = line.parse().unwrap();
         assert_eq!((raw.get().as_bytes(), raw.get().as_ptr()), (line.json, line.json.as_ptr()), "copied");
-        seen.push((line.seq, serde_json::from_str(raw.get()).unwrap()));
+        read.push((line.seq, serde_json::from_str(raw.get()).unwrap()));
     }
-    seen
+    read
 }
 
 #[test]
-fn the_original_reads_a_journal_in_every_state() {
+fn ministore_0_1_7_reads_every_state() {
     for_each_backend(|options| {
         in_every_state(&options, |state, path| {
-            assert_eq!(original_replay::<Value>(path).unwrap(), records(), "{state}");
+            assert_eq!(legacy_replay::<Value>(path).unwrap(), records(), "{state}");
         });
     });
 }
 
 #[test]
-fn we_read_a_journal_in_every_state() {
+fn every_reader_reads_every_state() {
     for_each_backend(|options| {
         in_every_state(&options, |state, path| {
             assert_eq!(replay::<Value>(path).unwrap(), records(), "{state}");
             assert_eq!(replay_parallel::<Value>(path).unwrap(), records(), "{state}");
             let expected: Vec<_> = (1..).zip(records()).collect();
             assert_eq!(numbered::<Value>(path).unwrap(), expected, "{state}");
-            assert_eq!(lent(path, 0), expected, "{state}");
+            assert_eq!(raw_records(path, 0), expected, "{state}");
         });
     });
 }
@@ -127,8 +126,8 @@ fn we_read_a_journal_in_every_state() {
 fn jq_reads_every_line() {
     for_each_backend(|options| {
         in_every_state(&options, |state, path| {
-            if let Some(seen) = through("jq", &["-c", "."], &record_lines(path)) {
-                assert_eq!(seen, records(), "{state}");
+            if let Some(read) = pipe_through("jq", &["-c", "."], &record_lines(path)) {
+                assert_eq!(read, records(), "{state}");
             }
         });
     });
@@ -139,29 +138,29 @@ fn python_reads_every_line() {
     let script = "import sys, json\nfor line in sys.stdin.buffer: print(json.dumps(json.loads(line)))";
     for_each_backend(|options| {
         in_every_state(&options, |state, path| {
-            if let Some(seen) = through("python3", &["-c", script], &record_lines(path)) {
-                assert_eq!(seen, records(), "{state}");
+            if let Some(read) = pipe_through("python3", &["-c", script], &record_lines(path)) {
+                assert_eq!(read, records(), "{state}");
             }
         });
     });
 }
 
 #[test]
-fn a_line_reader_reads_every_line() {
+fn line_reader_reads_every_line() {
     for_each_backend(|options| {
         in_every_state(&options, |state, path| {
             let lines = record_lines(path);
-            let seen: Vec<Value> =
+            let read: Vec<Value> =
                 lines.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-            assert_eq!(seen, records(), "{state}");
+            assert_eq!(read, records(), "{state}");
         });
     });
 }
 
 #[test]
-fn reading_starts_at_any_number() {
+fn reading_starts_at_any_seq() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         for n in 1..=12u64 {
             store.blocking().append(&n).unwrap();
@@ -170,15 +169,15 @@ fn reading_starts_at_any_number() {
             }
         }
         for from in 0..=14 {
-            let seen: Vec<_> = Reader::open(journal.path())
+            let read: Vec<_> = Reader::open(journal.path())
                 .unwrap()
                 .records_from::<u64>(from)
                 .map(|record| record.map(|record| (record.seq, record.value)).unwrap())
                 .collect();
             let expected: Vec<_> = (from.max(1)..=12).map(|n| (n, n)).collect();
-            assert_eq!(seen, expected, "from {from}");
-            let seen: Vec<_> = lent(journal.path(), from).into_iter().map(|(seq, _)| seq).collect();
-            assert!(seen.into_iter().eq(from.max(1)..=12), "lines from {from}");
+            assert_eq!(read, expected, "from {from}");
+            let read: Vec<_> = raw_records(journal.path(), from).into_iter().map(|(seq, _)| seq).collect();
+            assert!(read.into_iter().eq(from.max(1)..=12), "lines from {from}");
         }
     });
 }
@@ -186,31 +185,31 @@ fn reading_starts_at_any_number() {
 #[test]
 fn records_are_a_stream_on_any_executor() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         store.blocking().append_batch(1..=1000u64).unwrap();
-        let seen: Vec<u64> = block_on(
+        let read: Vec<u64> = block_on(
             Reader::open(journal.path())
                 .unwrap()
                 .records_stream::<u64>(901)
                 .map(|record| record.map(|record| record.seq).unwrap())
                 .collect(),
         );
-        assert_eq!(seen, (901..=1000).collect::<Vec<_>>());
-        // Left before its end: its thread must not wait for a reader that is gone.
-        let mut abandoned = Reader::open(journal.path()).unwrap().records_stream::<u64>(0);
-        assert_eq!(block_on(abandoned.next()).unwrap().unwrap().value, 1);
-        drop(abandoned);
+        assert_eq!(read, (901..=1000).collect::<Vec<_>>());
+        // Dropped before its end: its thread must not wait for the dropped stream.
+        let mut dropped = Reader::open(journal.path()).unwrap().records_stream::<u64>(0);
+        assert_eq!(block_on(dropped.next()).unwrap().unwrap().value, 1);
+        drop(dropped);
     });
 }
 
 #[test]
 fn unparsable_record_is_reported_and_next_is_read() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         store.blocking().append_batch([json!(1), json!("two"), json!(3)]).unwrap();
-        let seen: Vec<_> = Reader::open(journal.path())
+        let read: Vec<_> = Reader::open(journal.path())
             .unwrap()
             .records::<u64>()
             .map(|record| match record {
@@ -222,7 +221,7 @@ fn unparsable_record_is_reported_and_next_is_read() {
                 Err(other) => panic!("{other}"),
             })
             .collect();
-        assert_eq!(seen, [Ok(1), Err((2, 3)), Ok(3)]);
+        assert_eq!(read, [Ok(1), Err((2, 3)), Ok(3)]);
         let mut lines = Reader::open(journal.path()).unwrap().raw_records();
         lines.next_record().unwrap();
         let error = lines.next_record().unwrap().unwrap().parse::<u64>().unwrap_err();
@@ -232,26 +231,26 @@ fn unparsable_record_is_reported_and_next_is_read() {
 }
 
 #[test]
-fn a_group_larger_than_a_reader_holds_is_read() {
+fn group_larger_than_the_buffer_is_read() {
     for_each_backend(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.max_segment_bytes(64 << 20).open_blocking(journal.path()).unwrap();
         let text = |n: u8| char::from(b'a' + n).to_string().repeat(1 << 20);
         store.blocking().append(&"before").unwrap();
         assert_eq!(store.blocking().append_batch((0..9).map(text)).unwrap(), 2..11);
-        store.blocking().append(&"behind").unwrap();
-        let seen = numbered::<String>(journal.path()).unwrap();
-        assert_eq!(seen.len(), 11);
-        assert!((0..9).all(|n| seen[usize::from(n) + 1] == (u64::from(n) + 2, text(n))));
-        assert_eq!(seen[10], (11, "behind".into()));
+        store.blocking().append(&"after").unwrap();
+        let read = numbered::<String>(journal.path()).unwrap();
+        assert_eq!(read.len(), 11);
+        assert!((0..9).all(|n| read[usize::from(n) + 1] == (u64::from(n) + 2, text(n))));
+        assert_eq!(read[10], (11, "after".into()));
         let replayed = replay_parallel::<String>(journal.path()).unwrap();
-        assert!(replayed.iter().eq(seen.iter().map(|(_, text)| text)));
+        assert!(replayed.iter().eq(read.iter().map(|(_, text)| text)));
     });
 }
 
-/// A journal of more blocks than there are threads, over three segments, with one record that is no number.
-fn long_journal(options: &JournalOptions, odd: u64, count: u64) -> Journal {
-    let journal = Journal::new();
+/// Writes a journal of several segments and more blocks than threads, with one record of another type.
+fn long_journal(options: &JournalOptions, odd: u64, count: u64) -> TempJournal {
+    let journal = TempJournal::new();
     let store = options.clone().open_blocking(journal.path()).unwrap();
     for first in (1..=count).step_by(1000) {
         let numbers = first..(first + 1000).min(count + 1);
@@ -263,7 +262,7 @@ fn long_journal(options: &JournalOptions, odd: u64, count: u64) -> Journal {
 }
 
 #[test]
-fn a_parallel_replay_is_in_order_and_stops_at_the_first_fault() {
+fn parallel_replay_is_ordered_until_first_error() {
     const COUNT: u64 = 9_000;
     let options = JournalOptions::new().max_segment_bytes(1 << 20);
     let journal = long_journal(&options, 0, COUNT);
@@ -292,7 +291,7 @@ fn parallel_replay_reports_faults_in_order() {
         let newest = files.get_mut(NAME).unwrap();
         let at = newest.len() / 2;
         newest[at] ^= 1;
-        let damaged = Journal::of(&files);
+        let damaged = TempJournal::of(&files);
         let fault = replay_parallel::<(u64, String)>(damaged.path()).unwrap_err();
         assert_eq!(
             matches!(fault, MiniStoreError::Deserialize { line: 6, .. }),
@@ -305,23 +304,23 @@ fn parallel_replay_reports_faults_in_order() {
     }
 }
 
-/// Breaks off at one record.
+/// A record type that panics while one record is parsed.
 #[derive(Debug)]
-struct Fragile;
+struct PanicsOnParse;
 
-impl<'de> Deserialize<'de> for Fragile {
+impl<'de> Deserialize<'de> for PanicsOnParse {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (number, _) = <(u64, String)>::deserialize(deserializer)?;
-        assert_ne!(number, 6_000, "planted");
+        assert_ne!(number, 6_000, "panic in a test");
         Ok(Self)
     }
 }
 
 #[test]
-fn a_panic_while_parsing_in_parallel_reaches_the_caller() {
+fn parallel_replay_propagates_panics() {
     let journal = long_journal(&JournalOptions::new(), 0, 9_000);
     let path = journal.path().to_path_buf();
-    let replayed = thread::spawn(move || replay_parallel::<Fragile>(&path).map(|all| all.len())).join();
+    let replayed = thread::spawn(move || replay_parallel::<PanicsOnParse>(&path).map(|all| all.len())).join();
     let panic = replayed.expect_err("some records are missing");
-    assert!(panic.downcast_ref::<String>().is_some_and(|text| text.contains("planted")));
+    assert!(panic.downcast_ref::<String>().is_some_and(|text| text.contains("panic in a test")));
 }

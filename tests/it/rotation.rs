@@ -1,10 +1,10 @@
-//! Rotation and retention: numbers that never change, files that are kept or deleted as told.
+//! Rotation and retention: sequence numbers never change, and files are kept or deleted as configured.
 
 use ministore_uring::{MiniStore, MiniStoreError, Reader};
 
-use crate::support::{Journal, NAME, for_each_commit_path, numbered, original_replay, replay};
+use crate::support::{NAME, TempJournal, for_each_commit_path, legacy_replay, numbered, replay};
 
-/// Appends the numbers that the records get.
+/// Appends records whose values are their sequence numbers.
 fn append(store: &MiniStore, count: u64) {
     for _ in 0..count {
         let next = store.durable_seq() + 1;
@@ -12,8 +12,8 @@ fn append(store: &MiniStore, count: u64) {
     }
 }
 
-/// Whatever is still there stands under its own number, without a gap, up to `last`.
-fn check_numbers(journal: &Journal, last: u64) -> u64 {
+/// Checks that the remaining records have their own numbers, without a gap, up to `last`. Returns the first.
+fn check_seqs(journal: &TempJournal, last: u64) -> u64 {
     let found = numbered::<u64>(journal.path()).unwrap();
     assert!(found.iter().all(|(seq, value)| seq == value), "{found:?}");
     let first = found[0].0;
@@ -24,7 +24,7 @@ fn check_numbers(journal: &Journal, last: u64) -> u64 {
 #[test]
 fn seqs_continue_over_rotation_retention_and_reopen() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let options = options.max_segment_bytes(500).max_segments(3);
         let mut last = 0;
         for round in 1..=5 {
@@ -35,48 +35,48 @@ fn seqs_continue_over_rotation_retention_and_reopen() {
             last += 30;
             assert_eq!(store.stats().records, 30);
             store.blocking().close().unwrap();
-            let first = check_numbers(&journal, last);
+            let first = check_seqs(&journal, last);
             assert_eq!(first > 1, round > 1 || store.stats().rotations > 2, "{first}");
             assert_eq!(journal.names().len(), 3, "{:?}", journal.names());
         }
-        assert!(check_numbers(&journal, last) > 100);
+        assert!(check_seqs(&journal, last) > 100);
     });
 }
 
 #[test]
-fn one_segment_only_keeps_the_active_one() {
+fn max_segments_1_keeps_only_the_active_one() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.max_segment_bytes(500).max_segments(1).open_blocking(journal.path()).unwrap();
         append(&store, 30);
         store.blocking().rotate().unwrap();
         append(&store, 1);
         store.blocking().close().unwrap();
         assert_eq!(journal.names(), [NAME]);
-        assert_eq!(check_numbers(&journal, 31), 31);
+        assert_eq!(check_seqs(&journal, 31), 31);
     });
 }
 
 #[test]
 fn nothing_is_deleted_by_default() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.max_segment_bytes(300).open_blocking(journal.path()).unwrap();
         append(&store, 100);
         let rotations = store.stats().rotations;
         store.blocking().close().unwrap();
         assert!(rotations >= 5, "{rotations}");
-        assert_eq!(check_numbers(&journal, 100), 1);
-        let archived = journal.names().len() as u64 - 1;
-        assert!(archived >= rotations, "{archived} archived, {rotations} rotations");
-        assert_eq!(original_replay::<u64>(journal.path()).unwrap(), (1..=100).collect::<Vec<_>>());
+        assert_eq!(check_seqs(&journal, 100), 1);
+        let rotated = journal.names().len() as u64 - 1;
+        assert!(rotated >= rotations, "{rotated} rotated segments, {rotations} rotations");
+        assert_eq!(legacy_replay::<u64>(journal.path()).unwrap(), (1..=100).collect::<Vec<_>>());
     });
 }
 
 #[test]
-fn a_rotation_on_demand_archives_what_there_is() {
+fn rotate_closes_the_current_segment() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         for round in 1..=4u64 {
             append(&store, 2);
@@ -86,16 +86,16 @@ fn a_rotation_on_demand_archives_what_there_is() {
         }
         append(&store, 1);
         store.blocking().close().unwrap();
-        let archived: Vec<_> = (1..=4).map(|n| format!("{NAME}.{n:03}")).collect();
-        assert_eq!(journal.names()[1..], archived);
-        assert_eq!(check_numbers(&journal, 9), 1);
+        let rotated: Vec<_> = (1..=4).map(|n| format!("{NAME}.{n:03}")).collect();
+        assert_eq!(journal.names()[1..], rotated);
+        assert_eq!(check_seqs(&journal, 9), 1);
     });
 }
 
 #[test]
 fn rotating_an_empty_segment_does_nothing() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.open_blocking(journal.path()).unwrap();
         store.blocking().rotate().unwrap();
         assert_eq!((store.stats().rotations, journal.names()), (0, vec![NAME.to_owned()]));
@@ -105,14 +105,14 @@ fn rotating_an_empty_segment_does_nothing() {
         assert_eq!(store.stats().rotations, 1);
         store.blocking().close().unwrap();
         assert_eq!(journal.names(), [NAME, "journal.jsonl.001"]);
-        assert_eq!(check_numbers(&journal, 1), 1);
+        assert_eq!(check_seqs(&journal, 1), 1);
     });
 }
 
 #[test]
 fn appends_continue_while_segments_rotate() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.max_segment_bytes(1000).open_blocking(journal.path()).unwrap();
         let pending: Vec<_> = (1..=400u64).map(|n| store.blocking().submit(&n).unwrap()).collect();
         let rotating: Vec<_> = (0..5).map(|_| store.blocking().rotate()).collect();
@@ -121,16 +121,16 @@ fn appends_continue_while_segments_rotate() {
         }
         assert!(rotating.into_iter().all(|outcome| outcome.is_ok()));
         store.blocking().close().unwrap();
-        assert_eq!(check_numbers(&journal, 400), 1);
+        assert_eq!(check_seqs(&journal, 400), 1);
     });
 }
 
 #[test]
-fn a_closed_journal_has_only_closed_segments_and_nothing_prepared() {
+fn closed_journal_has_no_open_or_next_segment() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let store = options.max_segment_bytes(1000).open_blocking(journal.path()).unwrap();
-        // Somewhat more than half a segment: the next one is prepared by now, or about to be.
+        // A little more than half a segment: the next one is prepared, or its preparation has started.
         for count in [12, 4, 9] {
             append(&store, count);
         }
@@ -145,7 +145,7 @@ fn a_closed_journal_has_only_closed_segments_and_nothing_prepared() {
 #[test]
 fn reader_overtaken_by_retention_names_the_segment() {
     for_each_commit_path(|options| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let options = options.max_segment_bytes(500);
         let store = options.clone().open_blocking(journal.path()).unwrap();
         for n in 1..=200u64 {
@@ -160,7 +160,7 @@ fn reader_overtaken_by_retention_names_the_segment() {
             store.blocking().append(&n).unwrap();
         }
         store.blocking().close().unwrap();
-        // What it had open it reads to the end; then it says what is gone, instead of passing over it.
+        // The reader reads its open segment to the end, and then returns an error that names the deleted one.
         let mut rest: Vec<_> = reader.map(|record| record.map(|record| record.seq)).collect();
         let Some(Err(MiniStoreError::Io { source })) = rest.pop() else { panic!("{rest:?}") };
         assert_eq!(source.kind(), std::io::ErrorKind::NotFound);

@@ -1,5 +1,5 @@
-//! A process that runs out of file descriptors: nothing is lost, nothing is poisoned, and everything works again once
-//! there are some. Each test runs in a process of its own, for the limit is the process's.
+//! A process without free file descriptors loses no record and poisons no store, and everything works again once descriptors are
+//! free. Each test runs in a child process, because the limit applies to the process.
 
 use std::{fs::File, path::Path, thread, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::support::{block_on, child, child_args, on_each_backend};
 const BACK_OFF: Duration = Duration::from_millis(1100);
 
 /// Runs `test` in a child, on each backend.
-fn in_a_child(name: &str, test: impl Fn(Backend)) {
+fn in_child(name: &str, test: impl Fn(Backend)) {
     if let Some(args) = child_args() {
         let backend = if args[0] == "Uring" { Backend::Uring } else { Backend::Blocking };
         return test(backend);
@@ -33,7 +33,7 @@ fn limit_descriptors(most: u64) {
     setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum }).unwrap();
 }
 
-/// Every descriptor that the process can still open.
+/// Opens files until the process has no free descriptor.
 fn take_all_descriptors() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
@@ -49,19 +49,20 @@ fn values(dir: &Path) -> usize {
     Reader::open(dir.join("j")).unwrap().records::<serde_json::Value>().map(Result::unwrap).count()
 }
 
-/// Opens a store, leaves it without descriptors, and checks that it works before, meanwhile and afterwards.
-fn short_of_descriptors(backend: Backend, meanwhile: impl Fn(&MiniStore), afterwards: impl Fn(&MiniStore)) {
+/// Opens a store, calls `during` while there are no free descriptors, and `after` when there are, and checks that no record is
+/// lost.
+fn without_descriptors(backend: Backend, during: impl Fn(&MiniStore), after: impl Fn(&MiniStore)) {
     let dir = tempfile::tempdir().unwrap();
     let store = open(backend, dir.path());
     limit_descriptors(100);
-    let hogs = take_all_descriptors();
-    meanwhile(&store);
-    store.blocking().append(&"meanwhile").unwrap();
+    let held_descriptors = take_all_descriptors();
+    during(&store);
+    store.blocking().append(&"during").unwrap();
     assert!(!store.stats().poisoned);
-    drop(hogs);
+    drop(held_descriptors);
     thread::sleep(BACK_OFF);
-    afterwards(&store);
-    store.blocking().append(&"afterwards").unwrap();
+    after(&store);
+    store.blocking().append(&"after").unwrap();
     store.blocking().rotate().unwrap();
     assert!(!store.stats().poisoned && store.stats().rotations >= 1);
     let expected = store.durable_seq() as usize;
@@ -75,7 +76,7 @@ fn short_of_descriptors(backend: Backend, meanwhile: impl Fn(&MiniStore), afterw
 
 #[test]
 fn rotate_without_descriptors_is_retryable() {
-    in_a_child("rotate_without_descriptors_is_retryable", |backend| {
+    in_child("rotate_without_descriptors_is_retryable", |backend| {
         let rotate = |store: &MiniStore| {
             for _ in 0..3 {
                 match store.blocking().rotate() {
@@ -89,42 +90,42 @@ fn rotate_without_descriptors_is_retryable() {
             assert!(stats.transient_errors > 0);
             assert_eq!(stats.last_transient_error, Some(rustix::io::Errno::MFILE.raw_os_error()));
         };
-        short_of_descriptors(backend, rotate, |store| store.blocking().rotate().unwrap());
+        without_descriptors(backend, rotate, |store| store.blocking().rotate().unwrap());
     });
 }
 
 #[test]
 fn full_segment_without_descriptors_grows() {
-    in_a_child("full_segment_without_descriptors_grows", |backend| {
+    in_child("full_segment_without_descriptors_grows", |backend| {
         let grow = |store: &MiniStore| {
             let text = "x".repeat(1000);
             (0..200).for_each(|_| store.blocking().append(&text).unwrap());
             assert_eq!(store.stats().rotations, 0);
         };
-        short_of_descriptors(backend, grow, |_| {});
+        without_descriptors(backend, grow, |_| {});
     });
 }
 
-/// The prepared segment has all that the rotation needs: without descriptors it is completed all the same.
+/// A rotation to a prepared segment needs no new descriptor.
 #[test]
 fn prepared_rotation_needs_no_descriptor() {
-    in_a_child("prepared_rotation_needs_no_descriptor", |backend| {
+    in_child("prepared_rotation_needs_no_descriptor", |backend| {
         let dir = tempfile::tempdir().unwrap();
         let store = open(backend, dir.path());
         let text = "x".repeat(1000);
         (0..40).for_each(|_| store.blocking().append(&text).unwrap());
-        // The next segment is prepared from half of this one on; an append that finds it prepared opens it.
+        // The next segment is prepared when this one is half full; the next append opens it.
         while !dir.path().join("j.next").exists() {
             thread::yield_now();
         }
         store.blocking().trim_before(0).unwrap();
         store.blocking().append(&text).unwrap();
         limit_descriptors(100);
-        let hogs = take_all_descriptors();
+        let held_descriptors = take_all_descriptors();
         store.blocking().rotate().unwrap();
         store.blocking().append(&"after").unwrap();
         assert_eq!((store.stats().rotations, store.stats().transient_errors), (1, 0));
-        drop(hogs);
+        drop(held_descriptors);
         store.blocking().close().unwrap();
         assert_eq!(values(dir.path()), 52);
     });
@@ -132,13 +133,13 @@ fn prepared_rotation_needs_no_descriptor() {
 
 #[test]
 fn hold_and_trim_without_descriptors_are_retryable() {
-    in_a_child("hold_and_trim_without_descriptors_are_retryable", |backend| {
-        let refused = |store: &MiniStore| {
+    in_child("hold_and_trim_without_descriptors_are_retryable", |backend| {
+        let check_errors = |store: &MiniStore| {
             assert!(matches!(store.blocking().hold("x", 1), Err(MiniStoreError::Io { .. })));
             assert!(store.holds().is_empty());
             assert!(matches!(store.blocking().trim_before(5), Err(MiniStoreError::Io { .. })));
         };
-        short_of_descriptors(backend, refused, |store| {
+        without_descriptors(backend, check_errors, |store| {
             store.blocking().hold("x", 1).unwrap();
             assert_eq!(store.blocking().trim_before(5).unwrap(), 1);
         });
@@ -147,18 +148,18 @@ fn hold_and_trim_without_descriptors_are_retryable() {
 
 #[test]
 fn get_and_follow_without_descriptors_are_retryable() {
-    in_a_child("get_and_follow_without_descriptors_are_retryable", |backend| {
-        let refused = |store: &MiniStore| {
+    in_child("get_and_follow_without_descriptors_are_retryable", |backend| {
+        let check_errors = |store: &MiniStore| {
             assert!(matches!(store.blocking().get::<i32>(3), Err(MiniStoreError::Io { .. })));
             let mut follow = store.follow::<serde_json::Value>(1);
-            // It fails, or it was opened without a new descriptor; it never hangs and never skips.
+            // It fails, or it needs no new descriptor; it never hangs and never skips a record.
             match block_on(follow.next()) {
                 Some(Ok(record)) => assert_eq!(record.seq, 1),
                 Some(Err(error)) => assert!(matches!(error, MiniStoreError::Io { .. }), "{error}"),
                 None => panic!("it ended as if the journal did"),
             }
         };
-        short_of_descriptors(backend, refused, |store| {
+        without_descriptors(backend, check_errors, |store| {
             assert_eq!(store.blocking().get::<i32>(3).unwrap().unwrap().value, 2);
             let mut follow = store.follow::<serde_json::Value>(1);
             for seq in 1..=10 {
@@ -168,10 +169,10 @@ fn get_and_follow_without_descriptors_are_retryable() {
     });
 }
 
-/// As many stores as a limit of 1,024 descriptors allows all survive a rotation that finds none left.
+/// As many stores as a limit of 1,024 descriptors allows survive a rotation without a free one.
 #[test]
 fn many_stores_at_the_limit_survive_rotation() {
-    in_a_child("many_stores_at_the_limit_survive_rotation", |backend| {
+    in_child("many_stores_at_the_limit_survive_rotation", |backend| {
         let dir = tempfile::tempdir().unwrap();
         limit_descriptors(1024);
         let options = JournalOptions::new().backend(backend);
@@ -183,13 +184,13 @@ fn many_stores_at_the_limit_survive_rotation() {
         }
         assert!(stores.len() >= 150, "{}", stores.len());
         stores.iter().for_each(|store| store.blocking().append(&1).unwrap());
-        let hogs = take_all_descriptors();
+        let held_descriptors = take_all_descriptors();
         for store in &stores {
             assert!(matches!(store.blocking().rotate(), Err(MiniStoreError::Unavailable { .. })));
             store.blocking().append(&2).unwrap();
         }
-        drop(hogs);
-        // A descriptor more for each store than it has now.
+        drop(held_descriptors);
+        // Allow another descriptor for each store.
         limit_descriptors(getrlimit(Resource::Nofile).maximum.map_or(4096, |most| most.min(4096)));
         thread::sleep(BACK_OFF);
         for (index, store) in stores.iter().enumerate() {

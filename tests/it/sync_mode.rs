@@ -1,11 +1,11 @@
-//! How commits are made durable: the mode that was asked for where the file system is trusted with it, and otherwise the one
-//! that every file system keeps.
+//! The sync mode of commits: the configured one if the file system is known to honor it, and otherwise `fdatasync`, which every
+//! file system honors.
 
 use std::path::Path;
 
 use ministore_uring::{JournalOptions, MiniStoreError, SyncKind, SyncMode};
 
-use crate::support::{Journal, NAME, numbered, on_each_backend, replay, shout};
+use crate::support::{NAME, TempJournal, numbered, on_each_backend, print_notice, replay};
 
 const MODES: [SyncMode; 3] = [SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync];
 
@@ -23,7 +23,7 @@ fn mode_in_use_follows_option_and_file_system() {
     on_each_backend(|backend| {
         for mode in MODES {
             for (direct, preallocate) in [(true, true), (false, true), (true, false)] {
-                let journal = Journal::new();
+                let journal = TempJournal::new();
                 let trusted = TRUSTED.contains(&file_system(journal.dir()));
                 let options = JournalOptions::new().backend(backend).sync_mode(mode).direct_io(direct);
                 let store = options.preallocate(preallocate).open_blocking(journal.path()).unwrap();
@@ -36,7 +36,7 @@ fn mode_in_use_follows_option_and_file_system() {
                     SyncMode::Auto if stats.direct_io => SyncKind::Dsync,
                     _ => SyncKind::Fdatasync,
                 };
-                assert_eq!(stats.sync_mode, expected, "{mode}, direct: {direct}, ahead: {preallocate}");
+                assert_eq!(stats.sync_mode, expected, "{mode}, direct: {direct}, preallocate: {preallocate}");
                 assert!(!stats.direct_io || trusted && direct && preallocate, "{mode}: {stats:?}");
                 store.blocking().close().unwrap();
                 assert_eq!(replay::<u32>(journal.path()).unwrap(), [1, 2]);
@@ -49,7 +49,7 @@ fn mode_in_use_follows_option_and_file_system() {
 fn dsync_on_tmpfs_becomes_fdatasync() {
     let shm = Path::new("/dev/shm");
     let Some(dir) = tempfile::tempdir_in(shm).ok().filter(|_| file_system(shm) == TMPFS) else {
-        return shout("SKIPPED: a file system that is not trusted: /dev/shm is no tmpfs");
+        return print_notice("SKIPPED: a file system that is not trusted: /dev/shm is no tmpfs");
     };
     on_each_backend(|backend| {
         for mode in MODES {
@@ -70,7 +70,7 @@ fn dsync_on_tmpfs_becomes_fdatasync() {
 #[test]
 fn journal_moves_between_sync_modes() {
     on_each_backend(|backend| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         for (round, mode) in (0u64..).zip(MODES.into_iter().chain(MODES)) {
             let options = JournalOptions::new().backend(backend).sync_mode(mode);
             let store = options.open_blocking(journal.path()).unwrap();
@@ -85,8 +85,8 @@ fn sync_mode_is_parsed_from_its_name() {
     for mode in MODES {
         assert_eq!(mode.to_string().parse::<SyncMode>().unwrap(), mode);
     }
-    let refused = "fsync".parse::<SyncMode>();
-    assert!(matches!(refused, Err(MiniStoreError::InvalidArgument(_))), "{refused:?}");
+    let parsed = "fsync".parse::<SyncMode>();
+    assert!(matches!(parsed, Err(MiniStoreError::InvalidArgument(_))), "{parsed:?}");
     assert_eq!(SyncKind::Dsync.to_string(), "dsync");
     assert_eq!(SyncMode::default(), SyncMode::Auto);
 }

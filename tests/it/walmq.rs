@@ -1,7 +1,7 @@
-//! The example broker: killed while many consumers acknowledge and it snapshots and releases, over and over in one
-//! directory; and what it says of changes that nobody waits for.
+//! The example broker: it is killed repeatedly in one directory while consumers acknowledge and it takes snapshots and trims.
+//! Also its handling of changes whose callers do not wait, and of conflicting ones.
 
-#[allow(dead_code, unreachable_pub, reason = "it is an example, read by itself")]
+#[allow(dead_code, unreachable_pub, reason = "an example, which is a program of its own")]
 #[path = "../../examples/walmq_metadata/main.rs"]
 mod walmq_metadata;
 
@@ -17,13 +17,13 @@ use std::{
 use ministore_uring::{JournalOptions, MiniStore, Record};
 use walmq_metadata::{Broker, BrokerError, Change, Metadata, Refused, TopicConfig};
 
-use crate::support::{block_on, child, child_args, shout, tell, told};
+use crate::support::{block_on, child, child_args, print_notice, report, reported};
 
 const ROUNDS: u64 = 40;
 const CONSUMERS: usize = 16;
 const TOPICS: [&str; 3] = ["orders", "mails", "audit"];
 
-/// So many lines a round are waited for, at most.
+/// The most lines of the child's output before it is killed.
 const LINES_MAX: u64 = 400;
 
 const CONFIG: TopicConfig = TopicConfig { partitions: 3, retention_hours: 72 };
@@ -32,19 +32,19 @@ fn temporary() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// Small segments, so that many kills hit a rotation or a release.
+/// Opens with small segments, so that many kills hit a rotation or a trim.
 async fn open(dir: &Path) -> Result<Broker, BrokerError> {
     Broker::open_with(JournalOptions::new().max_segment_bytes(8000), dir).await
 }
 
-/// What a consumer does, step by step: its group acknowledges the topics in turn, offset after offset.
-fn step(consumer: usize, number: u64) -> Change {
+/// Returns a step of a consumer: its group acknowledges the topics in turn, with increasing offsets.
+fn consumer_step(consumer: usize, number: u64) -> Change {
     let topic = TOPICS[number as usize % TOPICS.len()].into();
     Change::Acknowledge { group: format!("group {consumer}"), topic, offset: number }
 }
 
-/// What comes and goes meanwhile, step by step: a topic of its own, a member of its own.
-fn coming_and_going(number: u64) -> Change {
+/// Returns a step of the churn task: it creates and deletes a topic and joins and leaves a group.
+fn churn_step(number: u64) -> Change {
     let (topic, group, member) = (format!("passing {}", number / 4), "all".into(), "passing".into());
     match number % 4 {
         0 => Change::CreateTopic { topic, config: CONFIG },
@@ -54,8 +54,8 @@ fn coming_and_going(number: u64) -> Change {
     }
 }
 
-/// What there is before anything else is done.
-fn beginning() -> Vec<Change> {
+/// Returns the changes that every run starts with.
+fn initial_changes() -> Vec<Change> {
     let topics = TOPICS.map(|topic| Change::CreateTopic { topic: topic.into(), config: CONFIG });
     let groups = (0..CONSUMERS)
         .map(|consumer| Change::Join { group: format!("group {consumer}"), member: "m".into() })
@@ -63,20 +63,21 @@ fn beginning() -> Vec<Change> {
     topics.into_iter().chain(groups).collect()
 }
 
-/// The number of steps done: of each consumer and, last, of what comes and goes.
-type Done = BTreeMap<usize, u64>;
+/// The number of completed steps of each consumer and, last, of the churn task.
+type CompletedSteps = BTreeMap<usize, u64>;
 
-/// The metadata after so many steps.
-fn expected(done: &Done) -> Metadata {
+/// Returns the metadata after these steps.
+fn expected(done: &CompletedSteps) -> Metadata {
     let mut metadata = Metadata::default();
-    for change in beginning() {
+    for change in initial_changes() {
         metadata.apply(change).unwrap();
     }
     for (who, steps) in done {
         for number in 0..*steps {
-            // Only the last steps of each leave a trace.
+            // Only the last four steps of each affect the metadata.
             if number + 4 >= *steps {
-                let change = if *who < CONSUMERS { step(*who, number + 1) } else { coming_and_going(number) };
+                let change =
+                    if *who < CONSUMERS { consumer_step(*who, number + 1) } else { churn_step(number) };
                 let _ = metadata.apply(change);
             }
         }
@@ -84,32 +85,33 @@ fn expected(done: &Done) -> Metadata {
     metadata
 }
 
-/// Goes on where `done` says until it is killed, and tells every step once it is durable.
+/// Continues after the completed steps until killed, and reports every step once it is durable.
 #[tokio::main]
-async fn serve(dir: &Path, done: Done) {
+async fn serve(dir: &Path, done: CompletedSteps) {
     let broker = Arc::new(open(dir).await.unwrap());
-    for change in beginning() {
+    for change in initial_changes() {
         match broker.change(change).await {
             Ok(()) | Err(BrokerError::Refused(Refused::TopicExists)) => {}
             Err(error) => panic!("{error}"),
         }
     }
-    tell("ready");
+    report("ready");
     let mut tasks = tokio::task::JoinSet::new();
     for who in 0..=CONSUMERS {
-        let (broker, from) = (Arc::clone(&broker), done.get(&who).copied().unwrap_or(0));
+        let (broker, next) = (Arc::clone(&broker), done.get(&who).copied().unwrap_or(0));
         tasks.spawn(async move {
-            for number in from.. {
-                let change = if who < CONSUMERS { step(who, number + 1) } else { coming_and_going(number) };
+            for number in next.. {
+                let change =
+                    if who < CONSUMERS { consumer_step(who, number + 1) } else { churn_step(number) };
                 broker.change(change).await.unwrap();
-                tell(&format!("{who} {}", number + 1));
+                report(&format!("{who} {}", number + 1));
             }
         });
     }
     tasks.spawn_blocking(move || {
         loop {
             let first_seq = broker.snapshot().unwrap();
-            tell(&format!("snapshot {first_seq}"));
+            report(&format!("snapshot {first_seq}"));
         }
     });
     while let Some(ended) = tasks.join_next().await {
@@ -117,30 +119,30 @@ async fn serve(dir: &Path, done: Done) {
     }
 }
 
-/// Of one run of the child: what it told until it was killed.
-struct Told {
-    done: Done,
+/// What a run of the child reported until it was killed.
+struct RunOutput {
+    done: CompletedSteps,
     snapshots: u64,
     first_seq: u64,
 }
 
-fn kill_after(dir: &Path, done: &Done, lines: u64) -> Told {
-    let name = "walmq::after_a_kill_the_broker_is_where_it_was";
+fn kill_after(dir: &Path, done: &CompletedSteps, lines: u64) -> RunOutput {
+    let name = "walmq::killed_broker_recovers_its_state";
     let done_text = serde_json::to_string(done).unwrap();
     let mut child = child(name, &[dir.to_str().unwrap(), &done_text]).spawn().unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut run = Told { done: done.clone(), snapshots: 0, first_seq: 1 };
-    let mut heard = 0;
+    let mut run = RunOutput { done: done.clone(), snapshots: 0, first_seq: 1 };
+    let mut line_count = 0;
     let mut killed = false;
     loop {
-        if heard == lines && !killed {
+        if line_count == lines && !killed {
             child.kill().unwrap();
             killed = true;
         }
         let Some(line) = output.next() else { break };
         let line = line.unwrap();
-        let Some(line) = told(&line) else { continue };
-        heard += 1;
+        let Some(line) = reported(&line) else { continue };
+        line_count += 1;
         match line.split_once(' ') {
             Some(("snapshot", first_seq)) => {
                 run.snapshots += 1;
@@ -157,30 +159,30 @@ fn kill_after(dir: &Path, done: &Done, lines: u64) -> Told {
     run
 }
 
-/// Which steps the recovered metadata holds: those that were told, and of each task perhaps the one that was on its way.
-fn recovered(metadata: &Metadata, told: &Done) -> Done {
-    let mut done = Done::new();
+/// Returns the steps that the recovered metadata contains: the reported ones, and perhaps the one in flight of each task.
+fn recovered(metadata: &Metadata, reported_steps: &CompletedSteps) -> CompletedSteps {
+    let mut done = CompletedSteps::new();
     for consumer in 0..CONSUMERS {
         let offsets = metadata.groups.get(&format!("group {consumer}")).map(|group| &group.offsets);
         done.insert(consumer, offsets.and_then(|offsets| offsets.values().copied().max()).unwrap_or(0));
     }
-    let at_least = told.get(&CONSUMERS).copied().unwrap_or(0);
-    let is_it = |steps: &u64| {
-        let mut with_them = done.clone();
-        with_them.insert(CONSUMERS, *steps);
-        expected(&with_them) == *metadata
+    let at_least = reported_steps.get(&CONSUMERS).copied().unwrap_or(0);
+    let matches_metadata = |steps: &u64| {
+        let mut candidate = done.clone();
+        candidate.insert(CONSUMERS, *steps);
+        expected(&candidate) == *metadata
     };
-    let passing = [at_least, at_least + 1].into_iter().find(is_it);
-    let passing = passing.unwrap_or_else(|| panic!("after {at_least} steps of what passes: {metadata:?}"));
-    done.insert(CONSUMERS, passing);
-    for (who, steps) in told {
+    let churn = [at_least, at_least + 1].into_iter().find(matches_metadata);
+    let churn = churn.unwrap_or_else(|| panic!("after {at_least} churn steps: {metadata:?}"));
+    done.insert(CONSUMERS, churn);
+    for (who, steps) in reported_steps {
         let found = done[who];
-        assert!(found == *steps || found == steps + 1, "{who} was told {steps}, found is {found}");
+        assert!(found == *steps || found == steps + 1, "{who} reported {steps}, {found} were found");
     }
     done
 }
 
-/// An xorshift: any seed but 0.
+/// Returns the next number of an xorshift generator, whose seed must not be 0.
 fn next(random: &mut u64) -> u64 {
     *random ^= *random << 13;
     *random ^= *random >> 7;
@@ -189,15 +191,15 @@ fn next(random: &mut u64) -> u64 {
 }
 
 #[test]
-fn after_a_kill_the_broker_is_where_it_was() {
+fn killed_broker_recovers_its_state() {
     if let Some(args) = child_args() {
         return serve(Path::new(&args[0]), serde_json::from_str(&args[1]).unwrap());
     }
     let dir = temporary();
     let mut random = 0x5eed;
-    let (mut done, mut snapshots, mut first_seq, mut inside_snapshots) = (Done::new(), 0, 1, 0);
+    let (mut done, mut snapshots, mut first_seq, mut inside_snapshots) = (CompletedSteps::new(), 0, 1, 0);
     for round in 0..ROUNDS {
-        // The first round comes as far as what there is in the beginning.
+        // The first round completes the initial changes.
         let lines = if round == 0 { 100 } else { next(&mut random) % LINES_MAX };
         let run = kill_after(dir.path(), &done, lines);
         inside_snapshots += u64::from(dir.path().join("metadata.snapshot.tmp").exists());
@@ -209,20 +211,20 @@ fn after_a_kill_the_broker_is_where_it_was() {
         assert_eq!(broker.metadata(), expected(&done), "round {round}");
     }
     let steps: u64 = done.values().sum();
-    shout(&format!(
+    print_notice(&format!(
         "walmq: {ROUNDS} kills, {inside_snapshots} inside a snapshot; {steps} changes, {snapshots} snapshots, the journal \
-         begins with record {first_seq}"
+         starts with record {first_seq}"
     ));
     assert!(steps > ROUNDS && snapshots > 0 && first_seq > 1);
 }
 
 #[test]
-fn a_change_whose_caller_stopped_waiting_is_seen_as_it_is_replayed() {
+fn abandoned_change_is_applied_as_in_replay() {
     let dir = temporary();
     let broker = block_on(open(dir.path())).unwrap();
     {
         let mut change = Box::pin(broker.create_topic("orders", CONFIG));
-        // Handed over at its first poll, and given up.
+        // Queued at its first poll, and dropped.
         let _ = change.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
     block_on(broker.join("g", "m")).unwrap();
@@ -233,10 +235,10 @@ fn a_change_whose_caller_stopped_waiting_is_seen_as_it_is_replayed() {
 }
 
 #[test]
-fn a_change_that_was_overtaken_is_refused_and_stays_refused() {
+fn conflicting_change_is_rejected_in_replay_too() {
     let dir = temporary();
     let broker = Arc::new(block_on(open(dir.path())).unwrap());
-    // All are checked before any is durable, or some are: one creates the topic, whichever.
+    // Checked before any of them is durable, or after: exactly one creates the topic.
     let creators: Vec<_> = (0..8)
         .map(|partitions| {
             let broker = Arc::clone(&broker);
@@ -247,8 +249,9 @@ fn a_change_that_was_overtaken_is_refused_and_stays_refused() {
         .collect();
     let outcomes: Vec<_> = creators.into_iter().map(|creator| creator.join().unwrap()).collect();
     let created = outcomes.iter().position(Result::is_ok).unwrap();
-    let refused = |outcome: &Result<_, _>| matches!(outcome, Err(BrokerError::Refused(Refused::TopicExists)));
-    assert_eq!(outcomes.iter().filter(|outcome| refused(outcome)).count(), 7, "{outcomes:?}");
+    let is_rejected =
+        |outcome: &Result<_, _>| matches!(outcome, Err(BrokerError::Refused(Refused::TopicExists)));
+    assert_eq!(outcomes.iter().filter(|outcome| is_rejected(outcome)).count(), 7, "{outcomes:?}");
     let before = broker.copy();
     assert_eq!(before.metadata.topics["orders"].partitions as usize, created);
     block_on(broker.close()).unwrap();
@@ -256,7 +259,7 @@ fn a_change_that_was_overtaken_is_refused_and_stays_refused() {
 }
 
 #[test]
-fn a_journal_that_does_not_reach_the_snapshot_is_refused() {
+fn journal_older_than_the_snapshot_is_rejected() {
     let dir = temporary();
     let broker = block_on(open(dir.path())).unwrap();
     block_on(broker.join("g", "m")).unwrap();

@@ -1,4 +1,4 @@
-//! Things that are no regular files, and files that may not be touched, where the files of a journal should stand.
+//! Things that are not regular files, and files without permission, in place of the files of a journal.
 
 use std::{
     os::fd::AsRawFd,
@@ -14,25 +14,25 @@ use std::{
 };
 
 use super::*;
-use crate::support::shout;
+use crate::support::print_notice;
 
-/// What waits so long waits for somebody at the other end of a FIFO.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A call that takes longer hangs, for example because it waits for the other end of a FIFO.
+const HANG_TIMEOUT: Duration = Duration::from_secs(120);
 
-fn in_time<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
+fn with_timeout<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(call()));
-    receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{what}: it does not come back"))
+    receiver.recv_timeout(HANG_TIMEOUT).unwrap_or_else(|_| panic!("{what}: it hangs"))
 }
 
 const KINDS: [&str; 9] =
     ["fifo", "socket", "directory", "zero", "full", "null", "dangling", "loop", "link to a directory"];
 
-fn put(kind: &str, path: &Path) {
+fn create(kind: &str, path: &Path) {
     let _ = fs::remove_file(path);
     match kind {
         "fifo" => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
-        // The address of a socket is short: through the directory's descriptor it is.
+        // The path of a socket must be short: use the directory's descriptor.
         "socket" => {
             let dir = fs::File::open(path.parent().unwrap()).unwrap();
             let name = path.file_name().unwrap().to_str().unwrap();
@@ -47,8 +47,8 @@ fn put(kind: &str, path: &Path) {
     }
 }
 
-/// Names in the directory and what stands there, links not followed.
-fn listing(journal: &Journal) -> Vec<(PathBuf, u64, fs::FileType)> {
+/// Returns the files in the directory with length and type, without following links.
+fn listing(journal: &TempJournal) -> Vec<(PathBuf, u64, fs::FileType)> {
     let mut found: Vec<_> = fs::read_dir(journal.dir())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -60,11 +60,11 @@ fn listing(journal: &Journal) -> Vec<(PathBuf, u64, fs::FileType)> {
     found
 }
 
-/// Whether every way to read, to look and to open came back, each with an error or without.
-fn all_come_back(what: &str, path: &Path) -> [bool; 6] {
+/// Runs every way to read, check and open a journal, each of which must return. Returns which of them succeeded.
+fn try_all(what: &str, path: &Path) -> [bool; 6] {
     let path = path.to_path_buf();
-    in_time(what, move || {
-        let new = Journal::new();
+    with_timeout(what, move || {
+        let new = TempJournal::new();
         [
             numbered::<u64>(&path).is_ok(),
             replay::<u64>(&path).is_ok(),
@@ -77,72 +77,81 @@ fn all_come_back(what: &str, path: &Path) -> [bool; 6] {
 }
 
 #[test]
-fn nothing_but_a_file_is_an_active_segment() {
+fn only_a_file_is_an_active_segment() {
     for kind in KINDS {
-        let journal = Journal::of(&sample(2));
-        put(kind, journal.path());
+        let journal = TempJournal::of(&sample(2));
+        create(kind, journal.path());
         let before = listing(&journal);
-        let came = all_come_back(kind, journal.path());
+        let succeeded = try_all(kind, journal.path());
         if kind == "dangling" {
-            // To readers there is no active segment; a writer does not follow the link either.
-            assert!(!came[5], "{came:?}");
+            // For readers there is no active segment; a writer does not follow the link either.
+            assert!(!succeeded[5], "{succeeded:?}");
         } else {
-            assert_eq!(came, [false; 6], "{kind}");
+            assert_eq!(succeeded, [false; 6], "{kind}");
         }
         let open = options().open_blocking(journal.path());
-        let refused = matches!(open, Err(MiniStoreError::PathIsNotFile { .. } | MiniStoreError::Io { .. }));
-        assert!(refused, "{kind}: {open:?}");
+        let is_rejected =
+            matches!(open, Err(MiniStoreError::PathIsNotFile { .. } | MiniStoreError::Io { .. }));
+        assert!(is_rejected, "{kind}: {open:?}");
         assert_eq!(listing(&journal), before, "{kind}");
     }
     for device in ["/dev/zero.lock", "/dev/null.lock", "/dev/full.lock", "/dev/zero.next"] {
-        assert!(!Path::new(device).exists(), "{device} was made");
+        assert!(!Path::new(device).exists(), "{device} was created");
     }
 }
 
 #[test]
 fn only_a_file_is_a_rotated_segment() {
     for kind in KINDS {
-        let journal = Journal::of(&sample(2));
-        put(kind, &journal.file(".001"));
+        let journal = TempJournal::of(&sample(2));
+        create(kind, &journal.file(".001"));
         let before = listing(&journal);
-        let came = all_come_back(kind, journal.path());
-        // As if retention had just deleted the oldest one.
+        let succeeded = try_all(kind, journal.path());
+        // A dangling link looks as if retention had just deleted the oldest segment.
         let readers = kind == "dangling";
-        assert_eq!((came[0], came[1], came[5]), (readers, readers, false), "{kind}: {came:?}");
+        assert_eq!(
+            (succeeded[0], succeeded[1], succeeded[5]),
+            (readers, readers, false),
+            "{kind}: {succeeded:?}"
+        );
         assert_eq!(listing(&journal), before, "{kind}");
     }
 }
 
 #[test]
-fn nothing_but_a_file_is_a_prepared_segment_or_a_lock() {
+fn only_a_file_is_a_next_segment_or_lock() {
     for kind in KINDS {
         for suffix in [".next", ".lock"] {
-            let journal = Journal::of(&sample(2));
-            put(kind, &journal.file(suffix));
+            let journal = TempJournal::of(&sample(2));
+            create(kind, &journal.file(suffix));
             let before = listing(&journal);
-            let came = all_come_back(kind, journal.path());
-            assert_eq!((came[0], came[1], came[5]), (true, true, false), "{kind} as {suffix}: {came:?}");
+            let succeeded = try_all(kind, journal.path());
+            assert_eq!(
+                (succeeded[0], succeeded[1], succeeded[5]),
+                (true, true, false),
+                "{kind} as {suffix}: {succeeded:?}"
+            );
             assert_eq!(listing(&journal), before, "{kind} as {suffix}");
         }
     }
 }
 
 #[test]
-fn one_file_of_another_kind_is_not_streamed() {
+fn other_file_types_are_not_streamed() {
     for kind in KINDS {
-        let journal = Journal::new();
-        put(kind, journal.path());
+        let journal = TempJournal::new();
+        create(kind, journal.path());
         let path = journal.path().to_path_buf();
-        let streamed = in_time(kind, move || block_on(MiniStore::stream::<u64>(path)).is_ok());
+        let streamed = with_timeout(kind, move || block_on(MiniStore::stream::<u64>(path)).is_ok());
         assert!(!streamed, "{kind}");
     }
 }
 
-/// Takes the mark off again, whatever happens.
+/// Clears the immutable flag on drop.
 struct Immutable(PathBuf);
 
 impl Immutable {
-    /// `None` where the file system has no such mark, or the process may not set it.
+    /// Sets the flag; `None` if the file system has no such flag or the process may not set it.
     fn set(path: &Path) -> Option<Self> {
         let set = Command::new("chattr").arg("+i").arg(path).output();
         set.is_ok_and(|output| output.status.success()).then(|| Self(path.to_path_buf()))
@@ -156,42 +165,42 @@ impl Drop for Immutable {
 }
 
 #[test]
-fn an_immutable_file_is_read_and_refused_to_a_writer() {
+fn immutable_file_is_read_only() {
     for suffix in ["", ".lock"] {
         let files = sample(2);
-        let journal = Journal::of(&files);
+        let journal = TempJournal::of(&files);
         drop(options().open_blocking(journal.path()).unwrap());
         let files = {
             options().open_blocking(journal.path()).unwrap().blocking().close().unwrap();
             journal.files()
         };
         let Some(_immutable) = Immutable::set(&journal.file(suffix)) else {
-            shout("SKIPPED: immutable files: chattr +i does not work");
+            print_notice("SKIPPED: immutable files: chattr +i does not work");
             return;
         };
         assert_eq!(replay::<u64>(journal.path()).unwrap().len(), 12);
-        let refused = options().open_blocking(journal.path()).map(drop).unwrap_err();
-        let MiniStoreError::Io { source } = &refused else { panic!("{refused:?}") };
-        assert_eq!(source.kind(), std::io::ErrorKind::PermissionDenied, "{suffix}: {refused}");
-        assert!(refused.to_string().contains(&suffixed(suffix)), "{refused}");
+        let error = options().open_blocking(journal.path()).map(drop).unwrap_err();
+        let MiniStoreError::Io { source } = &error else { panic!("{error:?}") };
+        assert_eq!(source.kind(), std::io::ErrorKind::PermissionDenied, "{suffix}: {error}");
+        assert!(error.to_string().contains(&suffixed(suffix)), "{error}");
         assert_eq!(journal.files(), files);
     }
 }
 
 #[test]
-fn a_file_without_permission_is_named() {
-    let journal = Journal::of(&sample(2));
+fn error_names_a_file_without_permission() {
+    let journal = TempJournal::of(&sample(2));
     fs::set_permissions(journal.path(), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(journal.path()).is_ok() {
-        shout("SKIPPED: files without permission: this process may read every file");
+        print_notice("SKIPPED: files without permission: this process may read every file");
         return;
     }
-    for refused in [
+    for outcome in [
         replay::<u64>(journal.path()).map(drop),
         verify(journal.path()).map(drop),
         options().open_blocking(journal.path()).map(drop),
     ] {
-        let refused = refused.unwrap_err().to_string();
-        assert!(refused.contains(NAME), "{refused}");
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains(NAME), "{error}");
     }
 }

@@ -1,17 +1,17 @@
-//! Very long lines, very much white space, and what a file system shows of blocks that were never written.
+//! Very long lines, long white space, and zeros of blocks that were never written.
 
 use super::*;
 
 const HEADER: &[u8] = b"// MINISTORE JOURNAL v0.1.4 {\"seal\":\"crc32c\",\"first\":1,\"prev\":\"00000000\"}";
 const PLAIN: &[u8] = b"// MINISTORE JOURNAL v0.1.4\n";
 
-fn one(bytes: Vec<u8>) -> Files {
-    Files::from([(NAME.into(), bytes)])
+fn single_file(bytes: Vec<u8>) -> FileContents {
+    FileContents::from([(NAME.into(), bytes)])
 }
 
 #[test]
 fn changed_megabyte_record_is_detected() {
-    let journal = Journal::new();
+    let journal = TempJournal::new();
     let store = options().open_blocking(journal.path()).unwrap();
     let text = "x".repeat(1_000_000);
     store.blocking().append(&text).unwrap();
@@ -24,10 +24,10 @@ fn changed_megabyte_record_is_detected() {
         bytes
     });
     journal.restore(&changed);
-    for refused in
+    for outcome in
         [replay::<String>(journal.path()).map(drop), options().open_blocking(journal.path()).map(drop)]
     {
-        assert_place("changed", &journal, &refused.unwrap_err(), ("", 2));
+        assert_position("changed", &journal, &outcome.unwrap_err(), ("", 2));
     }
     assert!(journal.files() == changed);
 }
@@ -35,32 +35,37 @@ fn changed_megabyte_record_is_detected() {
 #[test]
 fn megabyte_without_record_is_reported() {
     let line = vec![b'x'; 1_000_000];
-    let damaged = |line| Fate::Damaged { read: vec![], told: ("", line), refused: Some(("", line)) };
-    check("no header", &one(line.clone()), &damaged(1));
-    check("a header too long", &one([HEADER, &line].concat()), &Fate::Any);
-    check("behind a header", &one([HEADER, b"\n", &line].concat()), &Fate::Torn(vec![]));
-    check("lines behind a header", &one([HEADER, b"\n", &line, b" \n", &line].concat()), &damaged(2));
-    check("on a plain line", &one([PLAIN, b"1\n", &line].concat()), &Fate::Torn(vec![1]));
+    let corrupt_at =
+        |line| Expectation::Corrupt { read: vec![], read_error: ("", line), open_error: Some(("", line)) };
+    check("no header", &single_file(line.clone()), &corrupt_at(1));
+    check("a header too long", &single_file([HEADER, &line].concat()), &Expectation::Any);
+    check("after a header", &single_file([HEADER, b"\n", &line].concat()), &Expectation::Torn(vec![]));
+    check(
+        "lines after a header",
+        &single_file([HEADER, b"\n", &line, b" \n", &line].concat()),
+        &corrupt_at(2),
+    );
+    check("on a plain line", &single_file([PLAIN, b"1\n", &line].concat()), &Expectation::Torn(vec![1]));
 }
 
-/// Each is where a group might end: to try one must not mean to read all before it again.
+/// A group might end at each of these seals: checking one must not read everything before it again.
 #[test]
 fn line_full_of_seals_is_read_in_linear_time() {
     let seals = format!("x{}", "\t                                ").repeat(1 << 14);
     for header in [HEADER, PLAIN] {
         let bytes = [header, b"\n", seals.as_bytes()].concat();
-        check("seals without a line", &one(bytes), &Fate::Any);
+        check("seals without a line", &single_file(bytes), &Expectation::Any);
     }
 }
 
 #[test]
-fn much_white_space_is_read_to_its_end() {
+fn long_white_space_is_read_to_its_end() {
     let spaces = vec![b' '; 2 << 20];
-    let sound = with(&sample(1), "", |bytes| [bytes.strip_suffix(b"\t\n").unwrap(), &spaces].concat());
-    check("behind the records", &sound, &Fate::Sound((1..=6).collect()));
-    let text = with(&sound, "", |bytes| [bytes, b"x"].concat());
-    check("and something behind it", &text, &Fate::Any);
-    check("spaces alone", &one(spaces), &Fate::Any);
+    let valid = with(&sample(1), "", |bytes| [bytes.strip_suffix(b"\t\n").unwrap(), &spaces].concat());
+    check("after the records", &valid, &Expectation::Valid((1..=6).collect()));
+    let text = with(&valid, "", |bytes| [bytes, b"x"].concat());
+    check("and a byte after it", &text, &Expectation::Any);
+    check("spaces alone", &single_file(spaces), &Expectation::Any);
 }
 
 #[test]
@@ -68,52 +73,51 @@ fn trailing_zeros_are_truncated() {
     for zeros in [1, 511, 4096, 70_000] {
         let zeros = vec![0; zeros];
         let open = with(&sample(1), "", |bytes| [bytes.strip_suffix(b"\t\n").unwrap(), &zeros].concat());
-        check("behind an open file", &open, &Fate::Torn((1..=6).collect()));
+        check("after an open file", &open, &Expectation::Torn((1..=6).collect()));
         let closed = with(&sample(1), "", |bytes| [bytes, &zeros].concat());
-        check("behind a closed file", &closed, &Fate::Any);
+        check("after a closed file", &closed, &Expectation::Any);
         check(
             "alone",
-            &one(zeros.clone()),
-            &Fate::Damaged { read: vec![], told: ("", 1), refused: Some(("", 1)) },
+            &single_file(zeros.clone()),
+            &Expectation::Corrupt { read: vec![], read_error: ("", 1), open_error: Some(("", 1)) },
         );
-        // A file prepared for a rotation, its blocks not written when the power went.
+        // A prepared segment whose blocks were not written at the power cut.
         let mut next = sample(2);
         next.insert(suffixed(".next"), zeros);
-        check("prepared", &next, &Fate::Sound((1..=12).collect()));
+        check("prepared", &next, &Expectation::Valid((1..=12).collect()));
     }
 }
 
-/// Only a file system that keeps no zeros makes this one possible; a reader that looks for its first line to end does
-/// not come back.
+/// A sparse file: a reader that searches for the end of its first line hangs.
 #[test]
-fn a_hole_of_a_terabyte_is_no_journal() {
+fn terabyte_hole_is_not_a_journal() {
     for suffix in ["", ".001", ".next"] {
-        let journal = Journal::of(&sample(2));
+        let journal = TempJournal::of(&sample(2));
         let file = fs::File::create(journal.file(suffix)).unwrap();
         if let Err(error) = file.set_len(1 << 40) {
-            crate::support::shout(&format!("SKIPPED: a file of a terabyte: {error}"));
+            crate::support::print_notice(&format!("SKIPPED: a file of a terabyte: {error}"));
             return;
         }
         if suffix == ".next" {
-            // Nothing was ever acknowledged in it. It would be read to its end: shorter, here.
+            // No record in it was acknowledged, and it is read to its end: make it shorter.
             file.set_len(1 << 24).unwrap();
             options().open_blocking(journal.path()).unwrap();
             continue;
         }
-        let refused = replay::<u64>(journal.path()).unwrap_err();
+        let error = replay::<u64>(journal.path()).unwrap_err();
         if suffix.is_empty() {
-            assert!(matches!(refused, MiniStoreError::MissingInitialState), "{refused:?}");
+            assert!(matches!(error, MiniStoreError::MissingInitialState), "{error:?}");
         } else {
             let is_named = |segment: &Path| segment == journal.file(suffix);
             assert!(
-                matches!(&refused, MiniStoreError::Corrupt { segment, .. } if is_named(segment)),
-                "{refused:?}"
+                matches!(&error, MiniStoreError::Corrupt { segment, .. } if is_named(segment)),
+                "{error:?}"
             );
         }
         assert_eq!(verify(journal.path()).unwrap().faults[0].line, 1);
         if suffix.is_empty() {
-            let refused = options().open_blocking(journal.path()).unwrap_err();
-            assert!(matches!(refused, MiniStoreError::MissingInitialState), "{refused:?}");
+            let error = options().open_blocking(journal.path()).unwrap_err();
+            assert!(matches!(error, MiniStoreError::MissingInitialState), "{error:?}");
         }
     }
 }

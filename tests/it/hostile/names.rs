@@ -1,4 +1,4 @@
-//! Names that are legal and that nobody expects.
+//! File names that are valid but unusual.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -7,9 +7,9 @@ use std::{
 
 use super::*;
 
-/// Opens, rotates, closes, tears, recovers and reads a journal of this name.
-fn lives(name: &OsStr) {
-    let dir = Journal::new();
+/// Opens, rotates, closes, tears, recovers and reads a journal with this name.
+fn check_name(name: &OsStr) {
+    let dir = TempJournal::new();
     let path = dir.dir().join(name);
     let store = options().open_blocking(&path).unwrap();
     store.blocking().append_batch([1, 2]).unwrap();
@@ -21,48 +21,48 @@ fn lives(name: &OsStr) {
     assert_eq!(replay::<u64>(&path).unwrap(), [1, 2], "{name:?}");
     assert!(verify(&path).unwrap().torn_tail.is_some(), "{name:?}");
     let store = options().open_blocking(&path).unwrap();
-    let cut = store.open_report().truncated.clone().unwrap();
-    assert!(cut.saved_to.unwrap().exists(), "{name:?}");
+    let tail = store.open_report().truncated.clone().unwrap();
+    assert!(tail.saved_to.unwrap().exists(), "{name:?}");
     drop(store);
     assert_eq!(replay::<u64>(&path).unwrap(), [1, 2], "{name:?}");
 }
 
 #[test]
-fn any_name_names_a_journal() {
+fn any_file_name_is_a_valid_journal_name() {
     for name in
         [&b"a\nb"[..], b"\xff\xfe", b" ", b"-rf", b".hidden", b"j.001", b"j.next", "ü\u{202e}".as_bytes()]
     {
-        lives(OsStr::from_bytes(name));
+        check_name(OsStr::from_bytes(name));
     }
-    lives(&OsString::from("n".repeat(200)));
+    check_name(&OsString::from("n".repeat(200)));
 }
 
 #[test]
-fn a_name_too_long_for_its_companions_is_refused_and_leaves_nothing() {
+fn too_long_name_is_rejected_without_files() {
     for len in [251, 255, 256] {
-        let dir = Journal::new();
+        let dir = TempJournal::new();
         let path = dir.dir().join("n".repeat(len));
-        let refused = options().open_blocking(&path);
-        assert!(matches!(refused, Err(MiniStoreError::Io { .. })), "{len}: {refused:?}");
+        let opened = options().open_blocking(&path);
+        assert!(matches!(opened, Err(MiniStoreError::Io { .. })), "{len}: {opened:?}");
         assert!(is_empty(dir.dir()), "{len}");
     }
 }
 
 #[test]
-fn what_is_no_name_is_refused() {
-    let dir = Journal::new();
+fn invalid_name_is_rejected() {
+    let dir = TempJournal::new();
     for path in [dir.dir().join(".."), "/".into(), "".into(), dir.dir().join("a\0b")] {
-        let refused = options().open_blocking(&path);
-        assert!(refused.is_err(), "{path:?}: {refused:?}");
+        let opened = options().open_blocking(&path);
+        assert!(opened.is_err(), "{path:?}: {opened:?}");
         assert!(verify(&path).is_err() && salvage(&path, dir.dir().join("new")).is_err(), "{path:?}");
     }
     assert!(is_empty(dir.dir()));
 }
 
 #[test]
-fn a_directory_by_another_name_is_the_same_directory() {
-    let real = Journal::of(&sample(2));
-    let other = Journal::new();
+fn linked_directory_is_the_same_journal() {
+    let real = TempJournal::of(&sample(2));
+    let other = TempJournal::new();
     symlink(real.dir(), other.dir().join("link")).unwrap();
     let path = other.dir().join("link").join(NAME);
     assert_eq!(replay::<u64>(&path).unwrap(), (1..=12).collect::<Vec<_>>());
@@ -75,12 +75,12 @@ fn a_directory_by_another_name_is_the_same_directory() {
 }
 
 #[test]
-fn a_salvage_into_a_file_of_the_old_journal_is_refused() {
+fn salvage_into_the_source_journal_is_rejected() {
     let files = sample(2);
-    let journal = Journal::of(&files);
+    let journal = TempJournal::of(&files);
     for suffix in ["", ".001", ".002", ".0077", ".next", ".lock"] {
-        let refused = salvage(journal.path(), journal.file(suffix));
-        assert!(refused.is_err(), "{suffix}: {refused:?}");
+        let opened = salvage(journal.path(), journal.file(suffix));
+        assert!(opened.is_err(), "{suffix}: {opened:?}");
         assert_eq!(journal.files(), files, "{suffix}");
     }
 }

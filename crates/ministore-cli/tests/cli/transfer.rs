@@ -109,7 +109,7 @@ fn ministore_0_1_7_continues_an_exported_journal() {
 
 #[test]
 fn import_reads_all_segments_of_old_formats() {
-    for name in ["original", "original-rotated", "rotated", "closed", "crashed"] {
+    for name in ["legacy", "legacy-rotated", "rotated", "closed", "crashed"] {
         let dir = TestDir::new();
         ministore(["import".as_ref(), fixture(name).as_os_str(), dir.journal().as_os_str()]).run().ok();
         assert_eq!(dir.replay(), replayed(&fixture(name)), "{name}");

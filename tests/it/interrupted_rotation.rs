@@ -1,26 +1,28 @@
-//! Rotations that were cut off at every step, and journals with segments missing or out of place.
+//! Rotations interrupted at every step, and journals with segments that are missing or in the wrong place.
 
 use std::fs;
 
 use ministore_uring::{JournalOptions, MiniStoreError, Reader, RecoveryPolicy};
 
-use crate::support::{Files, Journal, NAME, for_each_commit_path, numbered, original_replay, replay};
+use crate::support::{
+    FileContents, NAME, TempJournal, for_each_commit_path, legacy_replay, numbered, replay,
+};
 
 const NEXT: &str = "journal.jsonl.next";
-const ARCHIVED: &str = "journal.jsonl.001";
+const ROTATED: &str = "journal.jsonl.001";
 
-/// What the files of a rotation look like before and after it.
-struct Parts {
-    /// The full segment, written ahead and not closed: records 1 to 3.
+/// The files of a rotation, before and after it.
+struct RotationFiles {
+    /// The full segment, preallocated and not closed: records 1 to 3.
     full: Vec<u8>,
     /// The same, closed.
     closed: Vec<u8>,
-    /// Its successor, written ahead: records 4 and 5.
+    /// Its successor, preallocated: records 4 and 5.
     successor: Vec<u8>,
 }
 
-fn parts(options: &JournalOptions) -> Parts {
-    let journal = Journal::new();
+fn rotation_files(options: &JournalOptions) -> RotationFiles {
+    let journal = TempJournal::new();
     let store = options.clone().open_blocking(journal.path()).unwrap();
     store.blocking().append_batch([1, 2]).unwrap();
     store.blocking().append(&3).unwrap();
@@ -32,7 +34,7 @@ fn parts(options: &JournalOptions) -> Parts {
     store.blocking().close().unwrap();
     let closed = fs::read(journal.file(".001")).unwrap();
     assert!(full.ends_with(b"  ") && successor.ends_with(b"  ") && closed.ends_with(b"\t\n"));
-    Parts { full, closed, successor }
+    RotationFiles { full, closed, successor }
 }
 
 fn blank() -> Vec<u8> {
@@ -53,10 +55,10 @@ fn numbers(upto: u64) -> Vec<(u64, u64)> {
     (1..=upto).map(|n| (n, n)).collect()
 }
 
-/// A reader finds all records in these files, and so does the writer, which leaves a whole journal.
+/// Checks that a reader and the writer find all records in these files, and that the writer completes the rotation.
 fn check<const N: usize>(options: &JournalOptions, what: &str, files: [(&str, &[u8]); N], records: u64) {
-    let files: Files = files.map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).into();
-    let journal = Journal::of(&files);
+    let files: FileContents = files.map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).into();
+    let journal = TempJournal::of(&files);
     assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(records), "{what}: read before recovery");
     assert_eq!(journal.files(), files, "{what}: reading changes nothing");
     let store =
@@ -66,13 +68,13 @@ fn check<const N: usize>(options: &JournalOptions, what: &str, files: [(&str, &[
     assert!(!journal.file(".next").exists(), "{what}: {:?}", journal.names());
     store.blocking().append(&(records + 1)).unwrap();
     assert_eq!(
-        original_replay::<u64>(journal.path()).unwrap(),
+        legacy_replay::<u64>(journal.path()).unwrap(),
         (1..=records + 1).collect::<Vec<_>>(),
         "{what}"
     );
     store.blocking().close().unwrap();
-    if let Ok(archived) = fs::read(journal.file(".001")) {
-        assert!(archived.ends_with(b"\t\n"), "{what}: the archived segment is closed");
+    if let Ok(rotated) = fs::read(journal.file(".001")) {
+        assert!(rotated.ends_with(b"\t\n"), "{what}: the rotated segment is closed");
     }
     let store = options.clone().open_blocking(journal.path()).unwrap();
     let report = store.open_report();
@@ -86,39 +88,39 @@ fn check<const N: usize>(options: &JournalOptions, what: &str, files: [(&str, &[
 #[test]
 fn interrupted_rotation_is_completed_from_any_step() {
     for_each_commit_path(|options| {
-        let Parts { full, closed, successor } = &parts(&options);
+        let RotationFiles { full, closed, successor } = &rotation_files(&options);
         let check = |what: &str, files: [(&str, &[u8]); 2], records| check(&options, what, files, records);
         check("prepared", [(NAME, full), (NEXT, &blank())], 3);
         check("prepared, empty", [(NAME, full), (NEXT, b"")], 3);
         check("prepared after a clean close", [(NAME, closed), (NEXT, &blank())], 3);
-        check("archived, blank successor", [(ARCHIVED, full), (NEXT, &blank())], 3);
-        check("archived, empty successor", [(ARCHIVED, full), (NEXT, b"")], 3);
+        check("rotated, blank successor", [(ROTATED, full), (NEXT, &blank())], 3);
+        check("rotated, empty successor", [(ROTATED, full), (NEXT, b"")], 3);
         let head = header(successor);
-        check("archived, torn header", [(ARCHIVED, full), (NEXT, &padded(&head[..head.len() - 5]))], 3);
-        check("archived, torn magic", [(ARCHIVED, full), (NEXT, &padded(&head[..9]))], 3);
-        check("archived, header", [(ARCHIVED, full), (NEXT, &padded(head))], 3);
-        check("archived, header and records", [(ARCHIVED, full), (NEXT, successor)], 5);
-        check("named", [(ARCHIVED, full), (NAME, successor)], 5);
-        check("named, header only", [(ARCHIVED, full), (NAME, &padded(head))], 3);
-        check("retired", [(ARCHIVED, closed), (NAME, successor)], 5);
-        check("closed, header and records", [(ARCHIVED, closed), (NEXT, successor)], 5);
-        check("closed, empty active", [(ARCHIVED, closed), (NAME, b"")], 3);
+        check("rotated, torn header", [(ROTATED, full), (NEXT, &padded(&head[..head.len() - 5]))], 3);
+        check("rotated, torn magic", [(ROTATED, full), (NEXT, &padded(&head[..9]))], 3);
+        check("rotated, header", [(ROTATED, full), (NEXT, &padded(head))], 3);
+        check("rotated, header and records", [(ROTATED, full), (NEXT, successor)], 5);
+        check("published", [(ROTATED, full), (NAME, successor)], 5);
+        check("published, header only", [(ROTATED, full), (NAME, &padded(head))], 3);
+        check("old segment closed", [(ROTATED, closed), (NAME, successor)], 5);
+        check("closed, header and records", [(ROTATED, closed), (NEXT, successor)], 5);
+        check("closed, empty active", [(ROTATED, closed), (NAME, b"")], 3);
     });
 }
 
 #[test]
 fn missing_active_file_is_recreated() {
     for_each_commit_path(|options| {
-        let Parts { full, closed, .. } = &parts(&options);
-        check(&options, "archived, nothing prepared", [(ARCHIVED, full)], 3);
-        check(&options, "closed, nothing prepared", [(ARCHIVED, closed)], 3);
+        let RotationFiles { full, closed, .. } = &rotation_files(&options);
+        check(&options, "rotated, nothing prepared", [(ROTATED, full)], 3);
+        check(&options, "closed, nothing prepared", [(ROTATED, closed)], 3);
     });
 }
 
 #[test]
 fn truncated_first_segment_is_recreated() {
     for_each_commit_path(|options| {
-        let head = header(&parts(&options).full).to_vec();
+        let head = header(&rotation_files(&options).full).to_vec();
         check(&options, "header under construction", [(NEXT, &head[..20])], 0);
         check(&options, "header without its name", [(NEXT, &head)], 0);
         check(&options, "blank", [(NAME, b"")], 0);
@@ -126,26 +128,26 @@ fn truncated_first_segment_is_recreated() {
 }
 
 #[test]
-fn prepared_segment_with_records_is_refused() {
+fn prepared_segment_with_records_is_rejected() {
     for_each_commit_path(|options| {
-        let Parts { full, successor, .. } = parts(&options);
-        let files = Files::from([(NAME.into(), full), (NEXT.into(), successor)]);
-        let journal = Journal::of(&files);
-        let refused = options.clone().open_blocking(journal.path());
-        assert!(matches!(refused, Err(MiniStoreError::Corrupt { .. })), "{refused:?}");
+        let RotationFiles { full, successor, .. } = rotation_files(&options);
+        let files = FileContents::from([(NAME.into(), full), (NEXT.into(), successor)]);
+        let journal = TempJournal::of(&files);
+        let opened = options.clone().open_blocking(journal.path());
+        assert!(matches!(opened, Err(MiniStoreError::Corrupt { .. })), "{opened:?}");
         assert_eq!(journal.files(), files);
         let options = options.recovery(RecoveryPolicy::TruncateAtFirstError);
         drop(options.clone().open_blocking(journal.path()).unwrap());
         drop(options.open_blocking(journal.path()).unwrap());
         assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(3));
-        let kept = journal.files().into_iter().find(|(name, _)| name.contains(".truncated-")).unwrap();
-        assert_eq!(kept.1, files[NEXT], "set aside, not deleted");
+        let saved = journal.files().into_iter().find(|(name, _)| name.contains(".truncated-")).unwrap();
+        assert_eq!(saved.1, files[NEXT], "quarantined, not deleted");
     });
 }
 
-/// Three archived segments and an active one, two records each.
-fn four_segments(options: &JournalOptions, first_value: u64) -> Files {
-    let journal = Journal::new();
+/// Writes three rotated segments and an active one, two records each.
+fn four_segments(options: &JournalOptions, first_value: u64) -> FileContents {
+    let journal = TempJournal::new();
     let store = options.clone().open_blocking(journal.path()).unwrap();
     for value in first_value..first_value + 8 {
         store.blocking().append(&value).unwrap();
@@ -159,37 +161,37 @@ fn four_segments(options: &JournalOptions, first_value: u64) -> Files {
     files
 }
 
-fn assert_unreadable(files: &Files, what: &str) {
-    let journal = Journal::of(files);
+fn assert_unreadable(files: &FileContents, what: &str) {
+    let journal = TempJournal::of(files);
     let read = replay::<u64>(journal.path());
     assert!(matches!(read, Err(MiniStoreError::Corrupt { .. })), "{what}: {read:?}");
     let first = Reader::open(journal.path()).unwrap().records::<u64>().find_map(Result::err);
     assert!(matches!(first, Some(MiniStoreError::Corrupt { .. })), "{what}: {first:?}");
 }
 
-fn assert_refused(options: &JournalOptions, files: &Files, what: &str) {
-    let journal = Journal::of(files);
+fn assert_open_fails(options: &JournalOptions, files: &FileContents, what: &str) {
+    let journal = TempJournal::of(files);
     let opened = options.clone().open_blocking(journal.path());
     assert!(matches!(opened, Err(MiniStoreError::Corrupt { .. })), "{what}: {opened:?}");
     assert_eq!(journal.files(), *files, "{what}: nothing changed");
 }
 
 #[test]
-fn a_segment_missing_in_the_middle_is_damage() {
+fn missing_middle_segment_is_corruption() {
     for_each_commit_path(|options| {
         for missing in ["journal.jsonl.002", "journal.jsonl.003"] {
             let mut files = four_segments(&options, 0);
             files.remove(missing);
             assert_unreadable(&files, missing);
             if missing.ends_with('3') {
-                assert_refused(&options, &files, missing);
+                assert_open_fails(&options, &files, missing);
             }
         }
     });
 }
 
 #[test]
-fn swapped_segments_are_damage() {
+fn swapped_segments_are_corruption() {
     for_each_commit_path(|options| {
         for (one, other) in [(".001", ".002"), (".002", ".003"), (".003", "")] {
             let mut files = four_segments(&options, 0);
@@ -199,14 +201,14 @@ fn swapped_segments_are_damage() {
             files.insert(other, first);
             assert_unreadable(&files, &one);
             if !one.ends_with('1') {
-                assert_refused(&options, &files, &one);
+                assert_open_fails(&options, &files, &one);
             }
         }
     });
 }
 
 #[test]
-fn a_segment_of_another_journal_is_damage() {
+fn segment_of_another_journal_is_corruption() {
     for_each_commit_path(|options| {
         let other = four_segments(&options, 100);
         for name in ["journal.jsonl.002", "journal.jsonl.003", NAME] {
@@ -214,19 +216,19 @@ fn a_segment_of_another_journal_is_damage() {
             files.insert(name.into(), other[name].clone());
             assert_unreadable(&files, name);
             if !name.ends_with('2') {
-                assert_refused(&options, &files, name);
+                assert_open_fails(&options, &files, name);
             }
         }
     });
 }
 
 #[test]
-fn the_oldest_segments_may_be_gone() {
+fn oldest_segments_may_be_missing() {
     for_each_commit_path(|options| {
         let mut files = four_segments(&options, 1);
-        for (gone, first) in [(".001", 3), (".002", 5), (".003", 7)] {
-            files.remove(&format!("{NAME}{gone}"));
-            let journal = Journal::of(&files);
+        for (removed, first) in [(".001", 3), (".002", 5), (".003", 7)] {
+            files.remove(&format!("{NAME}{removed}"));
+            let journal = TempJournal::of(&files);
             assert_eq!(numbered::<u64>(journal.path()).unwrap(), numbers(8)[first - 1..]);
             let store = options.clone().open_blocking(journal.path()).unwrap();
             assert_eq!(store.blocking().submit(&9).unwrap().wait().unwrap().seq, 9);

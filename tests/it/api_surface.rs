@@ -1,11 +1,11 @@
-//! Every public name of `ministore` 0.1.7, used with its full signature: once on the original and once on this crate, from
-//! one text. A name that goes, or a type that changes, does not compile; a text that changes fails.
+//! Uses every public name of `ministore` 0.1.7 with its full signature, from one source, on that crate and on this one. A removed
+//! name or a changed type does not compile; a changed text fails.
 //!
-//! Nothing here may be taken away before a version that gives up being a drop-in.
+//! Nothing may be removed here unless a version gives up drop-in compatibility.
 
-/// The whole of it, by the name of a crate.
-macro_rules! surface {
-    ($module:ident, $original:ident) => {
+/// The uses of all names, in a module for one of the two crates.
+macro_rules! api_surface {
+    ($module:ident, $krate:ident) => {
         mod $module {
             use std::{
                 error::Error,
@@ -15,16 +15,16 @@ macro_rules! surface {
                 path::{Path, PathBuf},
             };
 
-            use $original::{JournalStream, MiniStore, MiniStoreError, MiniStoreOptions};
+            use $krate::{JournalStream, MiniStore, MiniStoreError, MiniStoreOptions};
 
-            fn sends<T: Send + Sync + Unpin + 'static>() {}
-            fn shows<T: Debug>() {}
+            fn assert_send<T: Send + Sync + Unpin + 'static>() {}
+            fn assert_debug<T: Debug>() {}
 
-            async fn gives<T>(future: impl Future<Output = T> + Send) -> T {
+            async fn typed<T>(future: impl Future<Output = T> + Send) -> T {
                 future.await
             }
 
-            /// Each variant with each of its fields, made and taken apart.
+            /// Constructs each variant with each of its fields.
             fn every_error() -> [MiniStoreError; 6] {
                 let json = || serde_json::from_str::<u8>("x").unwrap_err();
                 [
@@ -37,9 +37,9 @@ macro_rules! surface {
                 ]
             }
 
-            fn taken_apart(error: MiniStoreError) -> String {
-                // Another variant may be there: the enum of 0.1.7 was matched with an arm for what is not known, or is now.
-                #[allow(unreachable_patterns, reason = "the original has no other variant")]
+            fn destructure(error: MiniStoreError) -> String {
+                // This crate has more variants than 0.1.7.
+                #[allow(unreachable_patterns, reason = "0.1.7 has no other variant")]
                 match error {
                     MiniStoreError::Io { source } => source.to_string(),
                     MiniStoreError::Serialize { source } => source.to_string(),
@@ -54,15 +54,15 @@ macro_rules! surface {
                 }
             }
 
-            /// What each error says, what it is caused by, and what is in it.
-            pub(super) fn told() -> Vec<String> {
+            /// Returns the text, the source and the fields of each error.
+            pub(super) fn error_texts() -> Vec<String> {
                 fn is_error<T: Error + Display>(error: &T) -> String {
                     format!("{error}|{:?}", error.source().map(ToString::to_string))
                 }
                 let converted: [MiniStoreError; 2] =
                     [io::Error::other("io").into(), serde_json::from_str::<u8>("y").unwrap_err().into()];
                 let errors = every_error().into_iter().chain(converted);
-                errors.map(|error| format!("{}|{}", is_error(&error), taken_apart(error))).collect()
+                errors.map(|error| format!("{}|{}", is_error(&error), destructure(error))).collect()
             }
 
             pub(super) fn options() -> (u64, usize, u64, usize) {
@@ -77,27 +77,26 @@ macro_rules! surface {
                 )
             }
 
-            /// Every call, by every kind of path; what came back.
-            pub(super) async fn calls(dir: &Path) -> $original::Result<Vec<String>> {
-                sends::<(MiniStore, MiniStoreError, MiniStoreOptions, JournalStream<String>)>();
-                shows::<(MiniStore, MiniStoreOptions, MiniStoreError)>();
+            /// Makes every call, with various path types; returns the outcomes.
+            pub(super) async fn calls(dir: &Path) -> $krate::Result<Vec<String>> {
+                assert_send::<(MiniStore, MiniStoreError, MiniStoreOptions, JournalStream<String>)>();
+                assert_debug::<(MiniStore, MiniStoreOptions, MiniStoreError)>();
                 let (first, second) = (dir.join("first"), dir.join("second"));
                 let mut store: MiniStore =
-                    gives::<$original::Result<MiniStore>>(MiniStore::open(&first)).await?;
-                let appended: () =
-                    gives::<$original::Result<()>>(MiniStore::append(&mut store, &"one")).await?;
+                    typed::<$krate::Result<MiniStore>>(MiniStore::open(&first)).await?;
+                let appended: () = typed::<$krate::Result<()>>(MiniStore::append(&mut store, &"one")).await?;
                 MiniStore::append(&mut store, &String::from("two")).await?;
                 drop(store);
                 let small = MiniStoreOptions::new().max_bytes_per_segment(1);
-                let mut store = gives::<$original::Result<MiniStore>>(small.open(second.clone())).await?;
+                let mut store = typed::<$krate::Result<MiniStore>>(small.open(second.clone())).await?;
                 MiniStore::append(&mut store, &3).await?;
                 drop(store);
                 let mut all: Vec<String> =
-                    gives::<$original::Result<Vec<String>>>(MiniStore::replay::<String, _>(&first)).await?;
+                    typed::<$krate::Result<Vec<String>>>(MiniStore::replay::<String, _>(&first)).await?;
                 let numbers: Vec<u32> = MiniStore::replay(second.to_str().unwrap_or_default()).await?;
                 let mut stream: JournalStream<String> =
-                    gives::<$original::Result<JournalStream<String>>>(MiniStore::stream(first)).await?;
-                let next: Option<$original::Result<String>> = gives(stream.next()).await;
+                    typed::<$krate::Result<JournalStream<String>>>(MiniStore::stream(first)).await?;
+                let next: Option<$krate::Result<String>> = typed(stream.next()).await;
                 all.push(format!("{numbers:?} {appended:?} {next:?}"));
                 Ok(all)
             }
@@ -105,25 +104,25 @@ macro_rules! surface {
     };
 }
 
-surface!(original, ministore);
-surface!(ours, ministore_uring);
+api_surface!(legacy, ministore);
+api_surface!(current, ministore_uring);
 
 #[test]
-fn errors_are_made_of_the_same_and_say_the_same() {
-    let told = ours::told();
-    assert_eq!(told, original::told());
-    assert!(told.len() == 8 && !told.iter().any(|text| text.contains("a new one")));
+fn errors_have_the_same_fields_and_texts() {
+    let texts = current::error_texts();
+    assert_eq!(texts, legacy::error_texts());
+    assert!(texts.len() == 8 && !texts.iter().any(|text| text.contains("a new one")));
 }
 
 #[test]
 fn options_have_the_same_fields_and_defaults() {
-    assert_eq!(ours::options(), original::options());
+    assert_eq!(current::options(), legacy::options());
 }
 
 #[tokio::test]
 async fn calls_have_the_same_signatures_and_outcomes() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let came = ours::calls(dirs[0].path()).await.unwrap();
-    assert_eq!(came, original::calls(dirs[1].path()).await.unwrap());
-    assert_eq!(came, ["one", "two", "[3] () Some(Ok(\"one\"))"]);
+    let outcomes = current::calls(dirs[0].path()).await.unwrap();
+    assert_eq!(outcomes, legacy::calls(dirs[1].path()).await.unwrap());
+    assert_eq!(outcomes, ["one", "two", "[3] () Some(Ok(\"one\"))"]);
 }

@@ -1,37 +1,36 @@
-//! While nothing is appended the engine's threads do nothing at all.
+//! The threads of an idle store do not run.
 //!
-//! Nothing is ordered by the pauses here: they are how long the threads are watched, and a longer watch could only find
-//! more. What is asserted is that nothing changed, not how long something took.
+//! The sleeps do not order threads: they are the time during which the threads are watched. The test asserts that no counter
+//! changed, not how long anything took.
 
 use std::{fs, thread, time::Duration};
 
 use ministore_uring::{Backend, JournalOptions, MiniStore};
 
-use crate::support::{Journal, child, child_args, on_each_backend};
+use crate::support::{TempJournal, child, child_args, on_each_backend};
 
-/// How long the threads are watched at a time.
+/// The length of one observation.
 const WATCH: Duration = Duration::from_millis(300);
 
-/// A thread that lets go of the processor bit by bit, or padding that is still being written, has this many watches to
-/// come to rest in.
+/// The number of observations within which all threads must become idle: adaptive spinning and preallocation take a while.
 const WATCHES_MAX: usize = 40;
 
-/// Watches in which nothing may happen any more, once it did not in one.
-const WATCHES_AT_REST: usize = 3;
+/// The number of observations in which idle threads must stay idle.
+const WATCHES_IDLE: usize = 3;
 
-/// What a thread has used of the processor.
+/// The processor usage of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Used {
+struct ThreadUsage {
     thread: String,
     name: String,
-    /// Clock ticks, in its own code and in the kernel.
+    /// Clock ticks in user mode and in the kernel.
     ticks: [u64; 2],
-    /// How often it gave up the processor, or lost it: a thread that runs, however briefly, does one or the other.
+    /// Voluntary and involuntary context switches: every thread that runs, however briefly, has one or the other.
     switches: [u64; 2],
 }
 
-/// All threads of this process that the engine started, or the kernel for it.
-fn engine_threads() -> Vec<Used> {
+/// Returns the usage of the engine's threads and of the io_uring threads that the kernel started for it.
+fn engine_threads() -> Vec<ThreadUsage> {
     let read = |thread: &fs::DirEntry, file: &str| fs::read_to_string(thread.path().join(file)).unwrap();
     let mut found = Vec::new();
     for thread in fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap()) {
@@ -44,7 +43,7 @@ fn engine_threads() -> Vec<Used> {
                 let line = status.lines().find(|line| line.starts_with(what)).unwrap();
                 line[what.len()..].trim().parse().unwrap()
             });
-            found.push(Used {
+            found.push(ThreadUsage {
                 thread: thread.file_name().into_string().unwrap(),
                 name,
                 ticks: [fields[11].parse().unwrap(), fields[12].parse().unwrap()],
@@ -56,25 +55,25 @@ fn engine_threads() -> Vec<Used> {
     found
 }
 
-/// Before and after a watch.
-fn watch() -> [Vec<Used>; 2] {
+/// Returns the usage before and after one observation.
+fn watch() -> [Vec<ThreadUsage>; 2] {
     let before = engine_threads();
     thread::sleep(WATCH);
     [before, engine_threads()]
 }
 
-fn comes_to_rest(after: &str) {
+fn check_becomes_idle(after: &str) {
     let found = (0..WATCHES_MAX).map(|_| watch()).find(|[before, later]| before == later);
-    let [at_rest, _] = found.unwrap_or_else(|| panic!("after {after}: never at rest, last {:#?}", watch()));
+    let [idle, _] = found.unwrap_or_else(|| panic!("after {after}: never idle, last {:#?}", watch()));
     for name in ["ministore-write", "ministore-bg"] {
-        assert!(at_rest.iter().any(|thread| thread.name == name), "{name} is watched: {at_rest:#?}");
+        assert!(idle.iter().any(|thread| thread.name == name), "{name} is watched: {idle:#?}");
     }
-    for _ in 0..WATCHES_AT_REST {
-        assert_eq!(watch()[1], at_rest, "after {after}: once at rest, it stays so");
+    for _ in 0..WATCHES_IDLE {
+        assert_eq!(watch()[1], idle, "after {after}: it stays idle");
     }
 }
 
-/// Many callers at once, through a rotation or two.
+/// Appends from many threads, with at least one rotation.
 fn load(store: &MiniStore) {
     thread::scope(|scope| {
         for caller in 0..8_u32 {
@@ -82,8 +81,8 @@ fn load(store: &MiniStore) {
                 let blocking = store.blocking();
                 let pending: Vec<_> =
                     (0..500).map(|nth| blocking.submit(&(caller, nth, "x".repeat(200))).unwrap()).collect();
-                for answer in pending {
-                    answer.wait().unwrap();
+                for append in pending {
+                    append.wait().unwrap();
                 }
                 (0..20).for_each(|nth| blocking.append(&(caller, nth)).unwrap());
             });
@@ -91,29 +90,29 @@ fn load(store: &MiniStore) {
     });
 }
 
-/// In a process of its own, where no other test's threads are.
-fn watched(backend: &str, path: &str) {
+/// Runs in a child process, without the threads of other tests.
+fn run_child(backend: &str, path: &str) {
     let backend = if backend == "Uring" { Backend::Uring } else { Backend::Blocking };
     let options = JournalOptions::new().backend(backend).max_segment_bytes(256 << 10);
     let store = options.open_blocking(path).unwrap();
-    comes_to_rest("opening");
+    check_becomes_idle("opening");
     load(&store);
     assert!(store.stats().rotations > 0);
-    comes_to_rest("load");
+    check_becomes_idle("load");
     store.blocking().append(&1).unwrap();
-    comes_to_rest("one append");
+    check_becomes_idle("one append");
     store.blocking().close().unwrap();
 }
 
 #[test]
 fn idle_store_uses_no_cpu() {
     if let Some(args) = child_args() {
-        return watched(&args[0], &args[1]);
+        return run_child(&args[0], &args[1]);
     }
     on_each_backend(|backend| {
-        let journal = Journal::new();
+        let journal = TempJournal::new();
         let args = [&format!("{backend:?}"), journal.path().to_str().unwrap()];
-        let output = child("idle::idle_store_uses_no_cpu", &args).output().unwrap();
+        let output = child("idle_cpu::idle_store_uses_no_cpu", &args).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     });
 }
