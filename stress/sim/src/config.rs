@@ -6,7 +6,7 @@ use ministore_uring::{
     JournalOptions, RecoveryPolicy, SyncMode,
     testkit::{
         DirEntriesAfterCrash, DirectIo, SimDisk,
-        sim::{Beside, Rng, Stop},
+        sim::{BackgroundPace, CrashKind, Rng},
     },
 };
 
@@ -69,7 +69,7 @@ pub struct Incarnation {
     /// The number of actions of the callers.
     pub actions: u64,
     /// The number of operations until a crash, and its kind.
-    pub stop: Option<(u64, Stop)>,
+    pub stop: Option<(u64, CrashKind)>,
 }
 
 impl Incarnation {
@@ -77,7 +77,8 @@ impl Incarnation {
         let segments_kept =
             if config.checksums { rng.pick(&[usize::MAX, usize::MAX, 1, 2, 3, 5]) } else { usize::MAX };
         // Without checksums an interrupted commit may look like corruption.
-        let policy = if config.checksums { RecoveryPolicy::Strict } else { RecoveryPolicy::TruncateAtFirstError };
+        let policy =
+            if config.checksums { RecoveryPolicy::Strict } else { RecoveryPolicy::TruncateAtFirstError };
         let segment_bytes = match config {
             // Without checksums a torn commit in a rotated segment cannot be distinguished from its records.
             RunConfig { checksums: false, .. } => u64::MAX,
@@ -94,7 +95,7 @@ impl Incarnation {
             .sync_mode(rng.pick(&[SyncMode::Auto, SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync]))
             .max_group_bytes(rng.pick(&[1, 200, 2000, 1 << 20, 1 << 20]))
             .max_queue_bytes(rng.pick(&[400, 2000, 64 << 20, 64 << 20]));
-        let stops = [Stop::PowerCut, Stop::PowerCut, Stop::Kill];
+        let stops = [CrashKind::PowerCut, CrashKind::PowerCut, CrashKind::Kill];
         let stop = match rng.below(10) {
             // During the recovery.
             0..3 => Some((rng.range(1, 12), rng.pick(&stops))),
@@ -133,12 +134,12 @@ pub fn set_up_disk(disk: &SimDisk, rng: &mut Rng) {
     ]));
     disk.dir_entries_after_crash(rng.pick(&[DirEntriesAfterCrash::Any, DirEntriesAfterCrash::Ordered]));
     disk.pace_beside(rng.pick(&[
-        Beside::Starved,
-        Beside::Slow,
-        Beside::Slow,
-        Beside::Even,
-        Beside::Even,
-        Beside::Eager,
+        BackgroundPace::Starved,
+        BackgroundPace::Slow,
+        BackgroundPace::Slow,
+        BackgroundPace::Even,
+        BackgroundPace::Even,
+        BackgroundPace::Eager,
     ]));
     disk.delay_allocation(rng.chance(20));
     disk.honor_dsync(rng.chance(75));

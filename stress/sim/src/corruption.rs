@@ -6,7 +6,7 @@ use ministore_uring::{
     JournalOptions,
     testkit::{
         SimDisk,
-        sim::{Rng, Stop},
+        sim::{CrashKind, Rng},
     },
 };
 
@@ -47,7 +47,7 @@ pub fn check_random(disk: &SimDisk, path: &Path, intact: &[(u64, u64)], seed: u6
     if is_holds_file && opened.is_ok() {
         return violated(format!("{}: corrupted holds are accepted", context()));
     }
-    fork.stop_now(Stop::Kill);
+    fork.stop_now(CrashKind::Kill);
     drop(opened);
     Ok(error.is_some() || is_holds_file)
 }

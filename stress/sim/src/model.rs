@@ -230,7 +230,9 @@ impl Model {
     fn skip_unwritten(&self, mut at: usize, seq: u64, id: u64) -> Checked<usize> {
         loop {
             let Some(append) = self.appends.get(at) else {
-                return violated(format!("record {seq} is {id}: no caller appended it, or not in this order"));
+                return violated(format!(
+                    "record {seq} is {id}: no caller appended it, or not in this order"
+                ));
             };
             if append.ids[0] == id {
                 return Ok(at);

@@ -84,11 +84,16 @@ impl Retention {
     /// acknowledged number.
     pub fn check(&self, first: u64, any_found: bool) -> Checked {
         if first > self.lowest_hold() {
-            return violated(format!("record {first} is the first, and earlier ones are held: {:?}", self.holds));
+            return violated(format!(
+                "record {first} is the first, and earlier ones are held: {:?}",
+                self.holds
+            ));
         }
         if !self.has_limits && first > self.trim_requested.max(1) {
             let requested = self.trim_requested;
-            return violated(format!("record {first} is the first, and trims were requested before {requested}"));
+            return violated(format!(
+                "record {first} is the first, and trims were requested before {requested}"
+            ));
         }
         if any_found && first < self.trimmed_before {
             return violated(format!(
@@ -113,7 +118,9 @@ impl Retention {
         for (name, hold) in &mut self.holds {
             let confirmed = found.get(name).copied();
             if hold.possible().all(|position| position != confirmed) {
-                return violated(format!("the hold {name} is {confirmed:?} after recovery, and was {hold:?}"));
+                return violated(format!(
+                    "the hold {name} is {confirmed:?} after recovery, and was {hold:?}"
+                ));
             }
             *hold = HoldState { confirmed, requested: Vec::new() };
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use ministore_uring::testkit::{
     SimDisk,
-    sim::{Rng, Stop},
+    sim::{CrashKind, Rng},
 };
 
 use crate::{
@@ -146,12 +146,12 @@ impl Run {
 
     /// Ends the process and restarts the disk as the crash leaves it.
     fn crash(&mut self) -> Checked {
-        let stop = self.disk.stopped().unwrap_or(Stop::PowerCut);
+        let stop = self.disk.stopped().unwrap_or(CrashKind::PowerCut);
         self.disk.watch(None);
         self.shared.lock().end_incarnation();
         match stop {
-            Stop::PowerCut => self.stats.power_cuts += 1,
-            Stop::Kill => self.stats.kills += 1,
+            CrashKind::PowerCut => self.stats.power_cuts += 1,
+            CrashKind::Kill => self.stats.kills += 1,
         }
         self.disk.heal();
         self.disk.restart_after(stop);
@@ -181,7 +181,7 @@ fn end_incarnation(mut workload: Workload<'_>, incarnation: &Incarnation, rng: &
     }
     match rng.below(10) {
         0..4 => {
-            disk.stop_now(if rng.chance(60) { Stop::PowerCut } else { Stop::Kill });
+            disk.stop_now(if rng.chance(60) { CrashKind::PowerCut } else { CrashKind::Kill });
             workload.crash()?;
             Ok(End::Crashed)
         }
@@ -201,7 +201,7 @@ fn end_incarnation(mut workload: Workload<'_>, incarnation: &Incarnation, rng: &
                 None => Ok(End::Closed { rotated: count_rotated(disk) }),
                 Some(_) if disk.is_stopped() => Ok(End::Crashed),
                 Some(_) if disk.faults() > faults => {
-                    disk.stop_now(if rng.chance(50) { Stop::PowerCut } else { Stop::Kill });
+                    disk.stop_now(if rng.chance(50) { CrashKind::PowerCut } else { CrashKind::Kill });
                     Ok(End::Failed)
                 }
                 Some(error) => violated(format!("it cannot be closed: {error}")),

@@ -15,7 +15,7 @@ use ministore_uring::{
     Append, MiniStore, MiniStoreError, PendingAppend, Result,
     testkit::{
         SimDisk,
-        sim::{Rng, Stepped, Turn},
+        sim::{Rng, StepOutcome, SteppedWriter},
     },
 };
 
@@ -51,7 +51,7 @@ pub struct Workload<'a> {
     pub rng: Rng,
     shared: SharedModel,
     pub store: MiniStore,
-    pub writer: Stepped,
+    pub writer: SteppedWriter,
     /// Appends that wait for capacity in the queue, in order.
     waiting: Vec<WaitingAppend>,
     /// Accepted appends without a known outcome, each with its index in the model.
@@ -81,7 +81,7 @@ impl<'a> Workload<'a> {
         mut rng: Rng,
         shared: &SharedModel,
         faults_before: u64,
-        (store, writer): (MiniStore, Stepped),
+        (store, writer): (MiniStore, SteppedWriter),
     ) -> Self {
         disk.watch(Some(shared.watcher(disk, path, rng.fork(), &store)));
         Self {
@@ -257,7 +257,7 @@ impl<'a> Workload<'a> {
             let outcomes_first = self.rng.chance(50);
             let turn = self.writer.step(outcomes_first);
             self.poll_outcomes()?;
-            if turn == Turn::Ended || (turn == Turn::Idle && !self.disk.advance_beside()) {
+            if turn == StepOutcome::Ended || (turn == StepOutcome::Idle && !self.disk.advance_beside()) {
                 break;
             }
         }
@@ -300,7 +300,7 @@ impl<'a> Workload<'a> {
         self.disk.watch(None);
         let Self { store, mut writer, pending, waiting, rotations, retention_ops, .. } = self;
         drop((store, pending, waiting, rotations, retention_ops));
-        while writer.step(false) != Turn::Ended {}
+        while writer.step(false) != StepOutcome::Ended {}
         Ok(())
     }
 

@@ -14,13 +14,17 @@ pub(super) fn full_queue_accepts_no_more(dir: &Path) {
     let accepted = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let callers: Vec<_> = (0..4_u64)
         .map(|value| {
-            let (fixture, store, accepted) = (fixture.clone(), store.clone(), std::sync::Arc::clone(&accepted));
+            let (fixture, store, accepted) =
+                (fixture.clone(), store.clone(), std::sync::Arc::clone(&accepted));
             thread::spawn(move || {
                 let pending = store.blocking().submit(&value).unwrap();
                 // No append completes while commits are blocked, so no capacity is freed.
                 let accepted = accepted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
                 if fixture.is_blocked() {
-                    assert!(accepted <= CAPACITY, "{accepted} appends were accepted, the capacity is {CAPACITY}");
+                    assert!(
+                        accepted <= CAPACITY,
+                        "{accepted} appends were accepted, the capacity is {CAPACITY}"
+                    );
                 }
                 pending.wait().unwrap();
             })

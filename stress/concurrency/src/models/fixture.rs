@@ -13,7 +13,11 @@ use std::{
 use crate::{
     BackendKind, JournalOptions, MiniStore, MiniStoreError, Reader, Result,
     api::APPEND_OVERHEAD_BYTES,
-    io::{CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor, FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode, OsFileSystem}, options::DEFAULT_FILE_MODE,
+    io::{
+        CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor, FileHandle, FileId,
+        FileKind, FileSystem, LockFile, OpenMode, OsFileSystem,
+    },
+    options::DEFAULT_FILE_MODE,
     sync::{Condvar, Mutex, block_on, switch},
 };
 

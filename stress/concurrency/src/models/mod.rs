@@ -7,12 +7,12 @@ mod capacity;
 mod closing;
 mod enqueue;
 mod failure;
+mod fixture;
 mod follow;
 mod lock;
 mod queue;
 mod read_ahead;
 mod retention;
-mod fixture;
 mod rotation;
 mod waiting;
 

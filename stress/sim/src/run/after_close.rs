@@ -1,6 +1,6 @@
 //! Checks a closed journal.
 
-use ministore_uring::testkit::sim::Stop;
+use ministore_uring::testkit::sim::CrashKind;
 
 use super::Run;
 use crate::{config::FaultMode, corruption, model::Checked, read::read_all};
@@ -25,7 +25,7 @@ impl Run {
             corruption::check_foreign_next(&self.disk, &self.path, &found, seed)?;
         }
         if self.rng.chance(30) {
-            self.disk.stop_now(if self.rng.chance(50) { Stop::PowerCut } else { Stop::Kill });
+            self.disk.stop_now(if self.rng.chance(50) { CrashKind::PowerCut } else { CrashKind::Kill });
             self.crash()?;
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ministore_uring::{
     JournalOptions, MiniStore, MiniStoreError, RecoveryPolicy,
-    testkit::sim::{Stepped, Stop},
+    testkit::sim::{CrashKind, SteppedWriter},
 };
 
 use super::Run;
@@ -40,13 +40,13 @@ impl Run {
     }
 
     /// Opens the journal. If a crash or a fault ends the recovery, another incarnation tries again.
-    pub(super) fn open(&mut self, incarnation: &Incarnation) -> Checked<Option<(MiniStore, Stepped)>> {
+    pub(super) fn open(&mut self, incarnation: &Incarnation) -> Checked<Option<(MiniStore, SteppedWriter)>> {
         let mut stop = incarnation.stop;
         for _ in 0..RECOVERIES_MAX {
             if let Some((after, stop)) = stop {
                 match stop {
-                    Stop::PowerCut => self.disk.power_cut_after(after),
-                    Stop::Kill => self.disk.kill_after(after),
+                    CrashKind::PowerCut => self.disk.power_cut_after(after),
+                    CrashKind::Kill => self.disk.kill_after(after),
                 }
             }
             let faults = self.disk.faults();
@@ -58,10 +58,14 @@ impl Run {
                 Err(_) if self.disk.is_stopped() => {
                     self.stats.interrupted_recoveries += 1;
                     self.crash()?;
-                    stop = self.rng.chance(60).then(|| (self.rng.range(1, 10), Stop::PowerCut));
+                    stop = self.rng.chance(60).then(|| (self.rng.range(1, 10), CrashKind::PowerCut));
                 }
                 Err(_) if self.disk.faults() > faults => {
-                    self.disk.stop_now(if self.rng.chance(50) { Stop::Kill } else { Stop::PowerCut });
+                    self.disk.stop_now(if self.rng.chance(50) {
+                        CrashKind::Kill
+                    } else {
+                        CrashKind::PowerCut
+                    });
                     self.crash()?;
                 }
                 Err(error) => return violated(format!("it cannot be opened: {error}")),
@@ -126,7 +130,7 @@ impl Run {
     ) -> Checked {
         let fork = self.disk.fork(self.rng.number());
         fork.heal();
-        fork.restart_after(Stop::PowerCut);
+        fork.restart_after(CrashKind::PowerCut);
         let (store, _writer) = match fork.open_stepped(self.idle_options(), &self.path) {
             Ok(opened) => opened,
             Err(error) => return violated(format!("a power cut right after recovery: {error}")),
@@ -151,17 +155,17 @@ impl Run {
         let fork = self.disk.fork(self.rng.number());
         fork.heal();
         fork.forget_dropped();
-        fork.restart_after(Stop::Kill);
+        fork.restart_after(CrashKind::Kill);
         for round in 0..2 {
             let before = segments(&fork, &self.path);
             let opened = fork.open_stepped(self.idle_options(), &self.path);
             // Only the recovery must run, not the work after it.
-            fork.stop_now(Stop::Kill);
+            fork.stop_now(CrashKind::Kill);
             if let Err(error) = opened {
                 return violated(format!("a second recovery: {error}"));
             }
             drop(opened);
-            fork.restart_after(Stop::Kill);
+            fork.restart_after(CrashKind::Kill);
             // The first round may undo background work that the current incarnation has started.
             if round == 1 && segments(&fork, &self.path) != before {
                 let after = segments(&fork, &self.path);
