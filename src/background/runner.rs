@@ -65,9 +65,7 @@ impl JobRunner {
             BackgroundJob::CreateNext { bytes, page_cache } => {
                 JobResult::Created(self.create_next(bytes, page_cache))
             }
-            BackgroundJob::Rename { file, next, to } => {
-                JobResult::Renamed(self.rename(&*file, &*next, &to))
-            }
+            BackgroundJob::Rename { file, next, to } => JobResult::Renamed(self.rename(&*file, &*next, &to)),
             BackgroundJob::Close(rotated) => match self.close_and_apply_limits(&rotated) {
                 Ok(false) => JobResult::CloseDeferred(rotated),
                 closed => JobResult::Closed(closed.map(drop)),
