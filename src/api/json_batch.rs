@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::{RawRecord, Result, format::LF, format::encode, options::LINE_BYTES_LIMIT};
 
 /// A batch of records that are JSON already. Each one is checked when it is added, so that a rejected one does not cost
-/// the others. [`Append::json_batch`] makes it ready to be appended.
+/// the others. [`Append::json_batch`](crate::Append::json_batch) makes it ready to be appended.
 ///
 /// ```
 /// # fn main() -> ministore_uring::Result<()> {
@@ -43,8 +43,9 @@ impl JsonBatch {
     ///
     /// # Errors
     ///
-    /// [`InvalidJson`](crate::MiniStoreError::InvalidJson), as [`MiniStore::append_json`];
-    /// [`TooLarge`](crate::MiniStoreError::TooLarge) if the batch would exceed 1 GiB. The batch remains as it was.
+    /// [`InvalidJson`](crate::MiniStoreError::InvalidJson), as
+    /// [`MiniStore::append_json`](crate::MiniStore::append_json); [`TooLarge`](crate::MiniStoreError::TooLarge) if the
+    /// batch would exceed 1 GiB. The batch remains as it was.
     pub fn push(&mut self, json: &[u8]) -> Result<()> {
         let value = encode::validate_value(json).map_err(|error| encode::in_batch(error, self.records))?;
         self.push_value(&json[value])
