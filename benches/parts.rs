@@ -46,14 +46,14 @@ fn seal(c: &mut Criterion) {
 }
 
 fn statistics(c: &mut Criterion) {
-    let statistics = bench::Counting::new().unwrap();
+    let statistics = bench::StatsCounters::new().unwrap();
     let mut group = c.benchmark_group("statistics");
     group.bench_function("count a group", |b| b.iter(|| statistics.group(black_box(256), black_box(76_800))));
     group.bench_function("read", |b| b.iter(|| statistics.read()));
     #[cfg(feature = "metrics")]
     group.bench_function("count a group, with a recorder of metrics", |b| {
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-        let statistics = metrics::with_local_recorder(&recorder, bench::Counting::new).unwrap();
+        let statistics = metrics::with_local_recorder(&recorder, bench::StatsCounters::new).unwrap();
         let (scraped, mut groups) = (recorder.handle(), 0_u64);
         b.iter(|| {
             statistics.group(black_box(256), black_box(76_800));

@@ -1,4 +1,4 @@
-//! Not an interface: the parts that `benches/parts.rs` measures, for the feature `_bench`.
+//! The parts of the crate that `benches/parts.rs` measures, for the feature `_bench`. Not a public interface.
 
 #![allow(missing_docs, clippy::must_use_candidate, reason = "for a benchmark only")]
 
@@ -31,39 +31,39 @@ pub fn decode_seal(bytes: &[u8]) -> Option<u32> {
     seal::decode(bytes)
 }
 
-/// The seal of a group's lines.
+/// Returns the seal of a group's lines.
 pub fn seal_of(lines: &[u8]) -> u32 {
     let mut chain = Chain::from_seal(0);
     chain.push(lines);
     chain.seal()
 }
 
-/// Records of a segment that verify, if it is one.
+/// Returns the number of records that verify; `None` if the bytes are not a segment.
 pub fn scan_to_end(segment: &[u8]) -> Option<u64> {
     crate::journal::segment_summary::scan_to_end(segment).ok()?.ok().map(|scanned| scanned.records)
 }
 
-/// What a commit is counted in.
+/// The counters of a store.
 #[derive(Debug)]
-pub struct Counting(Counters);
+pub struct StatsCounters(Counters);
 
-impl Counting {
+impl StatsCounters {
     pub fn new() -> Result<Self> {
         Counters::new(Path::new("j"), &JournalOptions::new()).map(Self)
     }
 
-    /// All that is done to count a group: two looks at the clock (that of the group's opening, and that of its end) and the
-    /// counters. The writer looks at it for other reasons, too.
+    /// Counts a group as the writer does: two clock reads (at the first append of the group and at its end) and the counters.
+    /// The writer needs the clock reads for other reasons, too.
     pub fn group(&self, records: u64, json_bytes: u64) {
         let opened = black_box(Instant::now());
         let end = black_box(Instant::now());
         let took = end - opened;
-        self.0.group(&GroupSample { records, json_bytes, queue_wait: took, encode: took, sync: took });
-        self.0.notify(took);
+        self.0.record_group(&GroupSample { records, json_bytes, queue_wait: took, encode: took, sync: took });
+        self.0.record_notify(took);
     }
 
     pub fn read(&self) -> Stats {
         let backend = BackendKind::Blocking;
-        self.0.read(Gauges { backend, durable_seq: 0, queue_bytes: 0, poisoned: false })
+        self.0.snapshot(Gauges { backend, durable_seq: 0, queue_bytes: 0, poisoned: false })
     }
 }

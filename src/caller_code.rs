@@ -1,4 +1,4 @@
-//! Code of callers that the journal's threads run: their wakers, and the owners of their bytes as those are dropped.
+//! Caller-supplied code that the journal's threads run: wakers, callbacks, and the destructors of owned bytes.
 
 use std::panic::{self, AssertUnwindSafe};
 

@@ -129,7 +129,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("ministore-uring runs on Linux only: linux-only.md in its repository says why");
 
-// An example that is a test, too, names the crate.
+// An example that is also compiled as a test refers to the crate by its name.
 #[cfg(test)]
 extern crate self as ministore_uring;
 
@@ -152,9 +152,9 @@ pub mod maintenance;
 #[path = "../stress/concurrency/src/models/mod.rs"]
 pub mod models;
 mod options;
-mod seeded_bugs;
 mod read;
 mod recovery;
+mod seeded_bugs;
 mod serialize;
 pub mod stats;
 mod sync;
@@ -175,8 +175,8 @@ pub use stats::Stats;
 /// The reference, as in `docs/reference` of the package. This module exists in the documentation only.
 #[cfg(any(doc, doctest))]
 pub mod docs {
-    // The pages link to each other with reference definitions at their ends. Of two definitions the first one counts: here
-    // the links go to modules, in the repository to files.
+    // The pages link to each other with reference definitions at their ends. The first of two definitions wins: here the links
+    // refer to modules, in the repository to files.
 
     #[doc = "[accepted]: crate::docs::format#accepted-records\n[glossary]: crate::docs::glossary\n[recovery]: crate::docs::recovery\n[side-files]: crate::docs::side_files\n"]
     #[doc = include_str!("../docs/reference/format.md")]
@@ -208,7 +208,7 @@ pub mod docs {
     pub mod glossary {}
 }
 
-/// The examples of these pages are tests, too.
+/// Runs the examples of these pages as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/tutorial/README.md")]

@@ -1,9 +1,9 @@
-//! Every primitive by which the threads and tasks of a store meet, in one place, so that a model checker can slip its
-//! own under the real code: `stress/concurrency` compiles this crate with `--cfg shuttle`.
+//! Every synchronization primitive of the crate, in one place, so that a model checker can replace them:
+//! `stress/concurrency` compiles this crate with `--cfg shuttle`.
 //!
-//! The rest of the crate names no primitive of `std::sync`, `std::thread`, tokio or crossbeam itself, `Arc` apart.
+//! The rest of the crate imports no primitive of `std::sync`, `std::thread`, tokio or crossbeam directly, except for `Arc`.
 
-/// Counts that tell, and never decide: nobody waits for one, and nothing is published by one. So a model checker need not
+/// The primitives of statistics. No thread waits for a counter, and none publishes other data, so a model checker need not
 /// switch threads at them.
 pub(crate) mod stats {
     pub(crate) use std::sync::{
@@ -26,7 +26,7 @@ mod primitives {
     pub(crate) use pollster::block_on;
     pub(crate) use tokio::sync::{mpsc, oneshot};
 
-    /// Statics that begin as their type's default.
+    /// Declares statics that are initialized with their type's default.
     macro_rules! process_wide {
         ($($(#[$attribute:meta])* $name:ident: $type:ty;)*) => {
             $($(#[$attribute])* static $name: std::sync::LazyLock<$type> = std::sync::LazyLock::new(Default::default);)*

@@ -42,6 +42,6 @@ impl StoreInner {
 
     /// Reports the size of the queue to the metrics.
     pub(crate) fn update_queue_gauge(&self) {
-        self.status.counters.queue(|| self.queue.used_bytes());
+        self.status.counters.set_queue_bytes(|| self.queue.used_bytes());
     }
 }

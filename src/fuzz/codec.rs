@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{
-    reference,
     generator::{self, Generator},
+    reference,
 };
 use crate::{
     MiniStoreError,
@@ -93,7 +93,8 @@ fn check_line(line: &[u8]) {
     };
     assert_eq!(parse_trailer(line), (value_len, expected));
     let is_embedded = |&at: &usize| !line[at - 1].is_ascii_whitespace();
-    let expected = (1..line.len()).filter(is_embedded).filter_map(|at| Some((at, reference::seal(&line[at..])?)));
+    let expected =
+        (1..line.len()).filter(is_embedded).filter_map(|at| Some((at, reference::seal(&line[at..])?)));
     assert!(embedded_seals(line).eq(expected));
     assert_eq!(seal::decode(line), reference::seal(line));
 }
@@ -103,7 +104,10 @@ fn check_encoding(link: ChainLink) {
     assert_eq!(Header::parse(&text), Ok(Header::Checksummed(link)));
     for len in 0..text.len() {
         let bare = &text[..len] == Header::Plain.encode().as_slice();
-        assert!(header::is_torn_header(&text[..len]) || Header::parse(&text[..len]).is_ok(), "truncated to {len}");
+        assert!(
+            header::is_torn_header(&text[..len]) || Header::parse(&text[..len]).is_ok(),
+            "truncated to {len}"
+        );
         assert!(!bare || Header::parse(&text[..len]) == Ok(Header::Plain));
     }
     assert_eq!(seal::encode(link.prev).as_slice(), reference::seal_bytes(link.prev));

@@ -6,8 +6,8 @@ use futures_core::Stream;
 use serde_json::value::RawValue;
 
 use super::{
-    journal::{FuzzJournal, records},
     generator::Generator,
+    journal::{FuzzJournal, records},
 };
 use crate::{MiniStore, MiniStoreError, Reader, io::os_file_system, read::replay_parallel_on};
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{
-    journal::{FilesByName, FuzzJournal},
     generator::Generator,
+    journal::{FilesByName, FuzzJournal},
 };
 use crate::{Backend, JournalOptions, MiniStoreError, OpenReport, RecoveryPolicy, maintenance::verify};
 
@@ -74,7 +74,12 @@ fn check_reopen(journal: &FuzzJournal, options: JournalOptions, last: u64) {
 }
 
 /// Checks that recovery kept every record that readers found before it.
-fn check_no_record_is_lost(journal: &FuzzJournal, before: &FilesByName, policy: RecoveryPolicy, after: &[(u64, String)]) {
+fn check_no_record_is_lost(
+    journal: &FuzzJournal,
+    before: &FilesByName,
+    policy: RecoveryPolicy,
+    after: &[(u64, String)],
+) {
     journal.restore(before);
     let (read, fault) = journal.records();
     if policy == RecoveryPolicy::Strict || fault.is_none() {

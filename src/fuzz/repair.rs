@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{
-    journal::{FilesByName, FuzzJournal, records},
     generator::Generator,
+    journal::{FilesByName, FuzzJournal, records},
 };
 use crate::{
     MiniStoreError,

@@ -1,8 +1,8 @@
 //! Scans of one segment: everything that a scan returns as verified is verified.
 
 use super::{
-    reference,
     generator::{self, Generator},
+    reference,
 };
 use crate::{
     format::scan::{
@@ -71,7 +71,9 @@ fn read(bytes: &[u8], collect: ScanMode) -> Option<ScannedSegment> {
                 lines.extend((0..block.len()).map(|at| block.value(block.span(at).unwrap()).to_vec()));
                 groups.push(group);
             }
-            ScanItem::End(end) => return Some(ScannedSegment { header: scanner.header(), groups, lines, end }),
+            ScanItem::End(end) => {
+                return Some(ScannedSegment { header: scanner.header(), groups, lines, end });
+            }
         }
     }
     panic!("the scan does not end");

@@ -73,7 +73,7 @@ impl StoreStatus {
 
     pub(crate) fn publish(&self, durable_seq: u64) {
         self.watermark.publish(durable_seq);
-        self.counters.durable(durable_seq);
+        self.counters.set_durable_seq(durable_seq);
     }
 
     /// Returns an error if records cannot be found by sequence number.
@@ -88,7 +88,7 @@ impl StoreStatus {
 
     /// Returns the statistics. Takes no lock.
     pub(crate) fn stats(&self, backend: BackendKind, queue_bytes: u64) -> Stats {
-        self.counters.read(Gauges {
+        self.counters.snapshot(Gauges {
             backend,
             durable_seq: self.durable_seq(),
             queue_bytes,
@@ -129,7 +129,7 @@ impl StoreStatus {
     pub(crate) fn poison(&self, cause: io::Error) {
         if self.poison.get().is_none() {
             tracing::error!(journal = %self.path.display(), error = %cause, "write or sync failed; journal poisoned until reopened");
-            self.counters.poisoned();
+            self.counters.set_poisoned();
         }
         let _ = self.poison.set(Arc::new(cause));
     }

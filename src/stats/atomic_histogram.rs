@@ -1,8 +1,8 @@
-//! A histogram that one thread adds to while others read it, without a lock: nobody who looks can hold a commit up, and
-//! a fork never finds it locked.
+//! A histogram that one thread adds to while others read it, without a lock: a reader cannot delay a commit, and a forked
+//! child never finds it locked.
 //!
-//! Its buckets are those of an HdrHistogram with three significant digits, so that what is read is what such a histogram
-//! would have recorded, but for the least and the greatest value, which are those of their buckets.
+//! Its buckets are those of an HdrHistogram with three significant digits, so that a snapshot equals what such a histogram
+//! would have recorded, except for the minimum and the maximum, which are those of their buckets.
 
 use hdrhistogram::{CreationError, Histogram};
 
@@ -11,22 +11,22 @@ use crate::sync::stats::{AtomicU64, Once, Ordering};
 /// Significant decimal digits.
 const DIGITS: u8 = 3;
 
-/// Buckets of width 1 that so many digits need: the power of two from twice a thousand on. From there on, each next half
-/// as many are twice as wide.
+/// The number of buckets of width 1 that [`DIGITS`] need: the first power of two from 2000 on. After them, the width doubles
+/// every [`ROW`] buckets.
 const SUB_BUCKETS: u64 = 2048;
 
-/// Buckets of one width, but for the narrowest, of which there are twice as many.
+/// The number of buckets of each width; of width 1 there are twice as many.
 const ROW: u64 = SUB_BUCKETS / 2;
 
-/// The greatest value; larger ones count as this one: an hour in nanoseconds.
+/// The greatest value: an hour in nanoseconds. Larger ones count as this one.
 pub(super) const VALUE_MAX: u64 = 3600 * 1_000_000_000;
 
-/// Up to `VALUE_MAX`.
-const ROWS: usize = (place(VALUE_MAX) / ROW + 1) as usize;
+/// The number of rows up to `VALUE_MAX`.
+const ROWS: usize = (bucket(VALUE_MAX) / ROW + 1) as usize;
 
 type Row = Box<[AtomicU64]>;
 
-/// Memory is taken by the row, when something falls into it.
+/// Allocates a row when the first value is added to it.
 #[derive(Debug)]
 pub(super) struct AtomicHistogram {
     rows: [Once<Row>; ROWS],
@@ -40,22 +40,22 @@ impl Default for AtomicHistogram {
 
 impl AtomicHistogram {
     pub(super) fn record(&self, value: u64) {
-        let place = place(value.min(VALUE_MAX));
+        let bucket = bucket(value.min(VALUE_MAX));
         let row =
-            self.rows[(place / ROW) as usize].get_or_init(|| (0..ROW).map(|_| AtomicU64::new(0)).collect());
-        row[(place % ROW) as usize].fetch_add(1, Ordering::Relaxed);
+            self.rows[(bucket / ROW) as usize].get_or_init(|| (0..ROW).map(|_| AtomicU64::new(0)).collect());
+        row[(bucket % ROW) as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What was recorded so far, in a histogram like `empty`.
+    /// Returns the recorded values in a histogram like `empty`.
     pub(super) fn read(&self, empty: &Histogram<u64>) -> Histogram<u64> {
         let mut histogram = like(empty);
-        // From the greatest value down: it then grows once.
+        // From the greatest value down, so that the histogram grows only once.
         for (index, row) in self.rows.iter().enumerate().rev() {
             let Some(row) = row.get() else { continue };
-            for (place, count) in (index as u64 * ROW..).zip(row) {
+            for (bucket, count) in (index as u64 * ROW..).zip(row) {
                 match count.load(Ordering::Relaxed) {
                     0 => {}
-                    count => add(&mut histogram, value_max(place), count),
+                    count => add(&mut histogram, value_max(bucket), count),
                 }
             }
         }
@@ -63,7 +63,7 @@ impl AtomicHistogram {
     }
 }
 
-/// An empty histogram with the buckets of a tally, as small as there is one: it grows with what is recorded.
+/// Returns an empty histogram with these buckets, of the smallest size. It grows as values are recorded.
 pub(super) fn empty() -> Result<Histogram<u64>, CreationError> {
     Histogram::new_with_bounds(1, 2, DIGITS)
 }
@@ -74,13 +74,13 @@ fn like(other: &Histogram<u64>) -> Histogram<u64> {
     histogram
 }
 
-/// Such a histogram takes whatever there is memory for.
+/// Adds a value to a histogram that grows, which cannot fail.
 fn add(histogram: &mut Histogram<u64>, value: u64, count: u64) {
     let added = histogram.record_n(value, count);
     debug_assert!(added.is_ok(), "{value}: {added:?}");
 }
 
-/// What `later` has more than `earlier`; nothing where it has less.
+/// Returns the values that `later` has more than `earlier`; none where it has fewer.
 pub(super) fn difference(later: &Histogram<u64>, earlier: &Histogram<u64>) -> Histogram<u64> {
     let mut difference = like(later);
     for step in later.iter_recorded() {
@@ -94,16 +94,16 @@ pub(super) fn difference(later: &Histogram<u64>, earlier: &Histogram<u64>) -> Hi
     difference
 }
 
-/// The place of a value's bucket among all.
-const fn place(value: u64) -> u64 {
+/// Returns the index of a value's bucket.
+const fn bucket(value: u64) -> u64 {
     let doublings = (u64::BITS - (value | (SUB_BUCKETS - 1)).leading_zeros() - SUB_BUCKETS.ilog2()) as u64;
     doublings * ROW + (value >> doublings)
 }
 
-/// The greatest value of a bucket.
-fn value_max(place: u64) -> u64 {
-    let doublings = (place / ROW).saturating_sub(1);
-    ((place - doublings * ROW + 1) << doublings) - 1
+/// Returns the greatest value of a bucket.
+fn value_max(bucket: u64) -> u64 {
+    let doublings = (bucket / ROW).saturating_sub(1);
+    ((bucket - doublings * ROW + 1) << doublings) - 1
 }
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// As many small values as large ones.
+    /// Small values are as likely as large ones.
     fn values() -> impl Strategy<Value = Vec<u64>> {
         let value = (0..u64::BITS, any::<u64>()).prop_map(|(shift, value)| value >> shift);
         proptest::collection::vec(value, 0..200)
@@ -130,14 +130,14 @@ mod tests {
         atomic_histogram.read(&empty().unwrap())
     }
 
-    /// Every bucket with something in it.
+    /// Returns the greatest value and the count of every bucket that is not empty.
     fn counts(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
         histogram.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
     }
 
     proptest! {
         #[test]
-        fn a_tally_has_the_buckets_of_the_histogram(values in values()) {
+        fn snapshot_equals_an_hdrhistogram(values in values()) {
             let (snapshot, recorded) = (snapshot(&values), recorded(&values));
             prop_assert_eq!(counts(&snapshot), counts(&recorded));
             prop_assert_eq!(snapshot.min(), recorded.min());
@@ -146,7 +146,7 @@ mod tests {
         }
 
         #[test]
-        fn a_difference_is_what_came_later(before in values(), after in values()) {
+        fn difference_has_the_later_values(before in values(), after in values()) {
             let all: Vec<u64> = before.iter().chain(&after).copied().collect();
             let difference = difference(&snapshot(&all), &snapshot(&before));
             prop_assert_eq!(counts(&difference), counts(&snapshot(&after)));
@@ -154,17 +154,17 @@ mod tests {
     }
 
     #[test]
-    fn every_bucket_up_to_an_hour_has_its_place() {
-        for place in 0..=place(VALUE_MAX) {
-            let value = value_max(place);
-            assert_eq!(super::place(value), place);
-            assert_eq!(super::place(value + 1), place + 1);
+    fn buckets_up_to_an_hour_are_contiguous() {
+        for bucket in 0..=bucket(VALUE_MAX) {
+            let value = value_max(bucket);
+            assert_eq!(super::bucket(value), bucket);
+            assert_eq!(super::bucket(value + 1), bucket + 1);
         }
-        assert_eq!((ROWS as u64 - 1) * ROW, place(VALUE_MAX) / ROW * ROW);
+        assert_eq!((ROWS as u64 - 1) * ROW, bucket(VALUE_MAX) / ROW * ROW);
     }
 
     #[test]
-    fn memory_is_taken_only_for_what_was_recorded() {
+    fn rows_are_allocated_on_first_value() {
         let atomic_histogram = AtomicHistogram::default();
         (40_000..80_000).for_each(|value| atomic_histogram.record(value));
         assert!(atomic_histogram.rows.iter().filter(|row| row.get().is_some()).count() <= 2);

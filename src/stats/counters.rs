@@ -1,4 +1,4 @@
-//! The counters behind [`Stats`]: added to by the writer thread, read by anybody at any time.
+//! The counters of [`Stats`]. The writer thread adds to them; any thread reads them at any time.
 
 use std::{
     path::Path,
@@ -18,7 +18,7 @@ use crate::{
     sync::stats::{AtomicBool, AtomicU64, Ordering},
 };
 
-/// What is to be counted of a commit group.
+/// The figures of one commit group.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GroupSample {
     pub(crate) records: u64,
@@ -28,7 +28,7 @@ pub(crate) struct GroupSample {
     pub(crate) sync: Duration,
 }
 
-/// What is true at the moment of reading.
+/// Values at the moment of a snapshot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gauges {
     pub(crate) backend: BackendKind,
@@ -37,6 +37,7 @@ pub(crate) struct Gauges {
     pub(crate) poisoned: bool,
 }
 
+/// The counters of one store.
 #[derive(Debug)]
 pub(crate) struct Counters {
     started: SystemTime,
@@ -50,7 +51,7 @@ pub(crate) struct Counters {
     groups: AtomicU64,
     slow_commits: AtomicU64,
     transient_errors: AtomicU64,
-    /// 0 for none.
+    /// The error number; 0 for none.
     last_transient_error: AtomicU64,
     rotations: AtomicU64,
     trimmed_segments: AtomicU64,
@@ -64,12 +65,12 @@ pub(crate) struct Counters {
     group_bytes: AtomicHistogram,
     rotation: AtomicHistogram,
     rotation_stall: AtomicHistogram,
-    /// What readings start from.
+    /// The histogram that snapshots start from.
     empty: Histogram<u64>,
 }
 
 impl Counters {
-    /// Those of the journal at `path`.
+    /// Creates the counters of the journal at `path`.
     pub(crate) fn new(path: &Path, options: &JournalOptions) -> Result<Self> {
         Ok(Self {
             started: SystemTime::now(),
@@ -100,8 +101,8 @@ impl Counters {
         })
     }
 
-    /// A group became durable.
-    pub(crate) fn group(&self, group: &GroupSample) {
+    /// Counts a group that became durable.
+    pub(crate) fn record_group(&self, group: &GroupSample) {
         self.records.fetch_add(group.records, Ordering::Relaxed);
         self.bytes.fetch_add(group.json_bytes, Ordering::Relaxed);
         self.groups.fetch_add(1, Ordering::Relaxed);
@@ -110,52 +111,52 @@ impl Counters {
         self.sync.record(nanos(group.sync));
         self.group_records.record(group.records);
         self.group_bytes.record(group.json_bytes);
-        self.metric_handles.group(group);
+        self.metric_handles.record_group(group);
     }
 
-    /// All callers of a group were told.
-    pub(crate) fn notify(&self, took: Duration) {
+    /// Records how long it took to notify the callers of a group.
+    pub(crate) fn record_notify(&self, took: Duration) {
         self.notify.record(nanos(took));
-        self.metric_handles.notify(took);
+        self.metric_handles.record_notify(took);
     }
 
-    pub(crate) fn slow_commit(&self) {
+    pub(crate) fn count_slow_commit(&self) {
         self.slow_commits.fetch_add(1, Ordering::Relaxed);
-        self.metric_handles.slow_commit();
+        self.metric_handles.count_slow_commit();
     }
 
-    /// A call failed before it changed anything.
-    pub(crate) fn transient_error(&self, errno: Option<i32>) {
+    /// Counts a call that failed before it changed anything.
+    pub(crate) fn count_transient_error(&self, errno: Option<i32>) {
         let errno = errno.and_then(|errno| u64::try_from(errno).ok()).unwrap_or(0);
         self.last_transient_error.store(errno, Ordering::Relaxed);
         self.transient_errors.fetch_add(1, Ordering::Relaxed);
-        self.metric_handles.transient_error();
+        self.metric_handles.count_transient_error();
     }
 
-    pub(crate) fn segment_rotated(&self) {
+    pub(crate) fn count_rotation(&self) {
         self.rotations.fetch_add(1, Ordering::Relaxed);
-        self.metric_handles.segment_rotated();
+        self.metric_handles.count_rotation();
     }
 
-    /// A rotation is over: how long it took, and how long of that the writer could not commit.
-    pub(crate) fn rotation(&self, took: Duration, held: Duration) {
+    /// Records the duration of a rotation, and the part of it in which the writer could not commit.
+    pub(crate) fn record_rotation(&self, took: Duration, stall: Duration) {
         self.rotation.record(nanos(took));
-        self.rotation_stall.record(nanos(held));
-        self.metric_handles.rotation(took, held);
+        self.rotation_stall.record(nanos(stall));
+        self.metric_handles.record_rotation(took, stall);
     }
 
-    /// Retention deleted a segment.
-    pub(crate) fn released(&self, records: u64) {
+    /// Counts a segment that retention deleted, and its records.
+    pub(crate) fn count_trimmed(&self, records: u64) {
         self.trimmed_segments.fetch_add(1, Ordering::Relaxed);
         self.trimmed_records.fetch_add(records, Ordering::Relaxed);
-        self.metric_handles.released(records);
+        self.metric_handles.count_trimmed(records);
     }
 
-    pub(crate) fn preallocated(&self, bytes: u64) {
+    pub(crate) fn add_preallocated_bytes(&self, bytes: u64) {
         self.preallocated_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn method(&self, method: CommitMethod) {
+    pub(crate) fn set_method(&self, method: CommitMethod) {
         self.direct_io.store(method.direct, Ordering::Relaxed);
         self.dsync.store(method.sync == SyncKind::Dsync, Ordering::Relaxed);
     }
@@ -164,22 +165,22 @@ impl Counters {
         if self.dsync.load(Ordering::Relaxed) { SyncKind::Dsync } else { SyncKind::Fdatasync }
     }
 
-    /// For those who are told, instead of asking.
-    pub(crate) fn durable(&self, seq: u64) {
-        self.metric_handles.durable(seq);
+    /// Updates the gauge of the `metrics` facade; snapshots read the value themselves.
+    pub(crate) fn set_durable_seq(&self, seq: u64) {
+        self.metric_handles.set_durable_seq(seq);
     }
 
-    pub(crate) fn queue(&self, bytes: impl FnOnce() -> u64) {
-        self.metric_handles.queue(bytes);
+    pub(crate) fn set_queue_bytes(&self, bytes: impl FnOnce() -> u64) {
+        self.metric_handles.set_queue_bytes(bytes);
     }
 
-    pub(crate) fn poisoned(&self) {
-        self.metric_handles.poisoned();
+    pub(crate) fn set_poisoned(&self) {
+        self.metric_handles.set_poisoned();
     }
 
-    pub(crate) fn read(&self, now: Gauges) -> Stats {
+    pub(crate) fn snapshot(&self, now: Gauges) -> Stats {
         let Gauges { backend, durable_seq, queue_bytes, poisoned } = now;
-        let read = |atomic_histogram: &AtomicHistogram| atomic_histogram.read(&self.empty);
+        let read = |histogram: &AtomicHistogram| histogram.read(&self.empty);
         Stats {
             backend,
             direct_io: self.direct_io.load(Ordering::Relaxed),

@@ -1,10 +1,10 @@
-//! The text form of a distribution that HdrHistogram's own tools write and its plotter reads.
+//! The text form of a distribution, as HdrHistogram's own tools write it and its plotter reads it.
 
 use std::io::{self, Write};
 
 use hdrhistogram::Histogram;
 
-/// Steps for each halving of the distance to 100 %, as everywhere.
+/// Steps for each halving of the distance to 100 %: the default of HdrHistogram.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
 
 /// Writes the distribution as HdrHistogram prints it (`.hgrm`), each value divided by `per_unit`: 1000.0 makes
@@ -51,7 +51,7 @@ fn footer(histogram: &Histogram<u64>, per_unit: f64, out: &mut impl Write) -> io
     writeln!(out, "#[Buckets = {:12}, SubBuckets     = {:12}]", histogram.buckets(), sub_buckets(histogram))
 }
 
-/// The smallest power of two that resolves the significant digits, as every HdrHistogram counts it.
+/// Returns the smallest power of two that resolves the significant digits, as HdrHistogram defines it.
 fn sub_buckets(histogram: &Histogram<u64>) -> u64 {
     (2 * 10_u64.pow(u32::from(histogram.sigfig()))).next_power_of_two()
 }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_what_the_plotter_reads() {
+    fn hgrm_text_has_the_format_of_the_plotter() {
         let mut histogram = Histogram::new_with_bounds(1, 3_600_000_000_000, 3).unwrap();
         (1..=1000).for_each(|n| histogram.record(n * 1000).unwrap());
         let lines = text(&histogram);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn values_and_counts_never_go_down() {
+    fn hgrm_values_and_counts_never_decrease() {
         let mut histogram = Histogram::new(3).unwrap();
         (0..10_000_u64).for_each(|n| histogram.record(1 + n * n % 7919).unwrap());
         let lines = text(&histogram);

@@ -1,4 +1,4 @@
-//! The interval log that HdrHistogram's own tools read: one line an interval and histogram.
+//! The interval log that HdrHistogram's own tools read: one line per interval and histogram.
 
 use std::{
     io::{self, Write},
@@ -15,8 +15,7 @@ use hdrhistogram::{
 
 use super::Stats;
 
-/// The greatest value of each line is written in millions of what was recorded, as HdrHistogram's own writer does:
-/// milliseconds where that is nanoseconds.
+/// The greatest value of each line is divided by this, as in HdrHistogram's own writer: nanoseconds become milliseconds.
 const MAX_VALUE_DIVISOR: f64 = 1e6;
 
 /// Writes an interval log (`.hlog`, HdrHistogram's format 1.3): one line per interval and histogram, tagged with the name
@@ -52,7 +51,7 @@ pub struct HlogWriter<W> {
 }
 
 impl<W: Write> HlogWriter<W> {
-    /// Begins a log. The times of its intervals count from `base_time`: the beginning of the log, or earlier.
+    /// Starts a log. The times of its intervals count from `base_time`: the beginning of the log, or earlier.
     ///
     /// # Errors
     ///
@@ -89,8 +88,8 @@ impl<W: Write> HlogWriter<W> {
     ///
     /// # Errors
     ///
-    /// Those of the writer; [`InvalidInput`](io::ErrorKind::InvalidInput) where the tag has a comma, a space or a line
-    /// break in it.
+    /// Those of the writer; [`InvalidInput`](io::ErrorKind::InvalidInput) if the tag contains a comma, a space or a line
+    /// break.
     pub fn write_histogram(
         &mut self,
         tag: &str,
@@ -116,21 +115,21 @@ impl<W: Write> HlogWriter<W> {
                 IntervalLogWriterError::IoError(error) => error,
                 IntervalLogWriterError::SerializeError(error) => io::Error::other(error),
             })?;
-        // What the builder says of the divisor stands at the head of the file.
+        // The builder repeats the comment about the divisor, which is already at the start of the file.
         let start = line.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         out.write_all(&line[start..])
     }
 
-    /// Passes on what was written.
+    /// Flushes the writer.
     ///
     /// # Errors
     ///
-    /// What the writer says.
+    /// Those of the writer.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
-    /// The writer itself.
+    /// Returns the writer.
     pub fn into_inner(self) -> W {
         self.out
     }

@@ -1,8 +1,8 @@
-//! The same counts for the `metrics` facade, where that feature is on; else nothing, and nothing is compiled of it.
+//! The same figures for the `metrics` facade, if that feature is on; otherwise a type without fields.
 //!
-//! The only file that names `metrics`. Handles are registered when a journal is opened, with the recorder that is
-//! installed by then: none is looked up while it commits. Names, units and labels are in docs/reference/metrics.md: they are an
-//! interface.
+//! The only file that names `metrics`. Handles are registered when a journal is opened, with the recorder that is installed
+//! at that time: no handle is looked up during a commit. Names, units and labels are in docs/reference/metrics.md: they are
+//! an interface.
 
 #[cfg(feature = "metrics")]
 pub(super) use on::Metrics;
@@ -21,7 +21,7 @@ mod on {
 
     use crate::{JournalOptions, stats::GroupSample};
 
-    /// One handle a metric.
+    /// The handle of each metric.
     #[derive(Debug)]
     pub(in crate::stats) struct Metrics {
         records: Counter,
@@ -135,7 +135,7 @@ mod on {
             metric_handles
         }
 
-        pub(in crate::stats) fn group(&self, group: &GroupSample) {
+        pub(in crate::stats) fn record_group(&self, group: &GroupSample) {
             self.records.increment(group.records);
             self.bytes.increment(group.json_bytes);
             self.groups.increment(1);
@@ -146,41 +146,41 @@ mod on {
             self.group_bytes.record(number(group.json_bytes));
         }
 
-        pub(in crate::stats) fn notify(&self, took: Duration) {
+        pub(in crate::stats) fn record_notify(&self, took: Duration) {
             self.notify.record(took);
         }
 
-        pub(in crate::stats) fn slow_commit(&self) {
+        pub(in crate::stats) fn count_slow_commit(&self) {
             self.slow_commits.increment(1);
         }
 
-        pub(in crate::stats) fn transient_error(&self) {
+        pub(in crate::stats) fn count_transient_error(&self) {
             self.transient_errors.increment(1);
         }
 
-        pub(in crate::stats) fn segment_rotated(&self) {
+        pub(in crate::stats) fn count_rotation(&self) {
             self.rotations.increment(1);
         }
 
-        pub(in crate::stats) fn rotation(&self, took: Duration, held: Duration) {
+        pub(in crate::stats) fn record_rotation(&self, took: Duration, stall: Duration) {
             self.rotation.record(took);
-            self.rotation_stall.record(held);
+            self.rotation_stall.record(stall);
         }
 
-        pub(in crate::stats) fn released(&self, records: u64) {
+        pub(in crate::stats) fn count_trimmed(&self, records: u64) {
             self.trimmed_segments.increment(1);
             self.trimmed_records.increment(records);
         }
 
-        pub(in crate::stats) fn durable(&self, seq: u64) {
+        pub(in crate::stats) fn set_durable_seq(&self, seq: u64) {
             self.durable_seq.set(number(seq));
         }
 
-        pub(in crate::stats) fn queue(&self, bytes: impl FnOnce() -> u64) {
+        pub(in crate::stats) fn set_queue_bytes(&self, bytes: impl FnOnce() -> u64) {
             self.queue_bytes.set(number(bytes()));
         }
 
-        pub(in crate::stats) fn poisoned(&self) {
+        pub(in crate::stats) fn set_poisoned(&self) {
             self.poisoned.set(1.0);
         }
     }
@@ -205,25 +205,25 @@ mod off {
             Self
         }
 
-        pub(in crate::stats) fn group(&self, _: &GroupSample) {}
+        pub(in crate::stats) fn record_group(&self, _: &GroupSample) {}
 
-        pub(in crate::stats) fn notify(&self, _: Duration) {}
+        pub(in crate::stats) fn record_notify(&self, _: Duration) {}
 
-        pub(in crate::stats) fn slow_commit(&self) {}
+        pub(in crate::stats) fn count_slow_commit(&self) {}
 
-        pub(in crate::stats) fn transient_error(&self) {}
+        pub(in crate::stats) fn count_transient_error(&self) {}
 
-        pub(in crate::stats) fn segment_rotated(&self) {}
+        pub(in crate::stats) fn count_rotation(&self) {}
 
-        pub(in crate::stats) fn rotation(&self, _: Duration, _: Duration) {}
+        pub(in crate::stats) fn record_rotation(&self, _: Duration, _: Duration) {}
 
-        pub(in crate::stats) fn released(&self, _: u64) {}
+        pub(in crate::stats) fn count_trimmed(&self, _: u64) {}
 
-        pub(in crate::stats) fn durable(&self, _: u64) {}
+        pub(in crate::stats) fn set_durable_seq(&self, _: u64) {}
 
-        pub(in crate::stats) fn queue(&self, _: impl FnOnce() -> u64) {}
+        pub(in crate::stats) fn set_queue_bytes(&self, _: impl FnOnce() -> u64) {}
 
-        pub(in crate::stats) fn poisoned(&self) {}
+        pub(in crate::stats) fn set_poisoned(&self) {}
     }
 }
 
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
     use crate::JournalOptions;
 
-    /// What was described, and what was registered: by name.
+    /// The descriptions and the labels of the registered metrics, by name.
     #[derive(Default)]
     struct RegisteredMetrics {
         described: Mutex<BTreeMap<String, String>>,
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_registered_is_what_is_documented() {
+    fn registered_metrics_match_the_documentation() {
         let page = include_str!("../../docs/reference/metrics.md");
         let table = page.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
         let documented: Vec<_> = table.lines().filter(|line| line.starts_with("| `ministore_")).collect();

@@ -78,7 +78,7 @@ pub struct Stats {
     /// Commits that took [`slow_commit_threshold`](crate::JournalOptions::slow_commit_threshold) or longer.
     pub slow_commits: u64,
     /// Calls that failed before they changed anything, for example for want of descriptors, memory or a permission. They are
-    /// retried with a back-off, and the store works meanwhile. (A full disk is not counted here.)
+    /// retried with a back-off, and the store keeps working. (A full disk is not counted here.)
     pub transient_errors: u64,
     /// The error number (`errno`) of the last of them; `None` where there was none.
     pub last_transient_error: Option<i32>,
@@ -110,7 +110,7 @@ pub struct Stats {
     /// Bytes of JSON in a group.
     #[serde(serialize_with = "crate::serialize::histogram")]
     pub group_bytes: Histogram<u64>,
-    /// From when a rotation was due until the new segment was active; commits continue meanwhile. One value per rotation.
+    /// From when a rotation was due until the new segment was active; commits continue during it. One value per rotation.
     #[serde(serialize_with = "crate::serialize::histogram")]
     pub rotation: Histogram<u64>,
     /// The part of it in which the writer could not commit. It is contained in the `queue_wait` of the groups that waited.

@@ -89,7 +89,8 @@ impl CommitBackend for SimBackend {
         if seeded(Bug::AcknowledgeBeforeWrite) {
             let previous = self.unwritten.replace((*inode, bytes.to_vec(), offset));
             return previous.map_or(Ok(()), |(inode, bytes, offset)| {
-                write(&self.fs, inode, &bytes, offset, WriteMode::DirectDurable).map_err(CommitError::from_write)
+                write(&self.fs, inode, &bytes, offset, WriteMode::DirectDurable)
+                    .map_err(CommitError::from_write)
             });
         }
         let is_dsync = *kind == SyncKind::Dsync;

@@ -240,7 +240,8 @@ impl FileContent {
             }
         }
         data.retain(|write| !matches!(write, ContentChange::Write { bytes, .. } if bytes.is_empty()));
-        let only_durable = data.iter().all(|write| matches!(write, ContentChange::Write { durable: true, .. }));
+        let only_durable =
+            data.iter().all(|write| matches!(write, ContentChange::Write { durable: true, .. }));
         if !only_durable {
             self.pending = data;
         }

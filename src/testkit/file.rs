@@ -106,13 +106,7 @@ pub(super) enum WriteMode {
 }
 
 /// Writes bytes in one or more pieces, as the kernel may do.
-pub(super) fn write(
-    fs: &SimFs,
-    inode: Inode,
-    bytes: &[u8],
-    offset: u64,
-    mode: WriteMode,
-) -> io::Result<()> {
+pub(super) fn write(fs: &SimFs, inode: Inode, bytes: &[u8], offset: u64, mode: WriteMode) -> io::Result<()> {
     let pieces = {
         let mut state = fs.host.state();
         let mut rng = state.rng.fork();
@@ -132,7 +126,8 @@ fn write_piece(fs: &SimFs, inode: Inode, bytes: &[u8], at: u64, mode: WriteMode)
     let mut state = fs.host.state();
     match state.begin(fs.incarnation, OpKind::Write) {
         OpDecision::Apply => {
-            let granted = state.take_space_for(inode, at, bytes.len() as u64, mode != WriteMode::Cached) as usize;
+            let granted =
+                state.take_space_for(inode, at, bytes.len() as u64, mode != WriteMode::Cached) as usize;
             let (written, rest) = bytes.split_at(granted);
             if is_durable {
                 state.write_through(inode, at, written);

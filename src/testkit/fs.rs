@@ -28,11 +28,7 @@ pub(super) struct SimFs {
 }
 
 impl SimFs {
-    fn apply<T>(
-        &self,
-        kind: OpKind,
-        change: impl FnOnce(&mut SimState) -> io::Result<T>,
-    ) -> io::Result<T> {
+    fn apply<T>(&self, kind: OpKind, change: impl FnOnce(&mut SimState) -> io::Result<T>) -> io::Result<T> {
         self.host.apply(self.incarnation, kind, change)
     }
 
@@ -90,7 +86,12 @@ impl FileSystem for SimFs {
             })?,
         };
         let reported_failures = Mutex::new(self.host.state().failures(inode));
-        Ok(Arc::new(SimFile { fs: self.clone(), inode, reported_failures, writable: how != OpenMode::ReadOnly }))
+        Ok(Arc::new(SimFile {
+            fs: self.clone(),
+            inode,
+            reported_failures,
+            writable: how != OpenMode::ReadOnly,
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

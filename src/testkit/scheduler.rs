@@ -126,10 +126,7 @@ pub(super) struct LockstepExecutor {
 
 impl LockstepExecutor {
     /// Starts the background thread, which first calls `init`.
-    pub(super) fn spawn(
-        scheduler: Arc<Scheduler>,
-        init: impl FnOnce() + Send + 'static,
-    ) -> io::Result<Self> {
+    pub(super) fn spawn(scheduler: Arc<Scheduler>, init: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (tasks, queue) = channel::<Task>();
         let ((resume, resumed), (report_yield, yielded)) = (channel(), channel());
         let thread = thread::Builder::new().name("ministore-bg".into()).spawn(move || {

@@ -119,7 +119,7 @@ impl RetentionManager {
         let records = end - oldest.first;
         let status = &self.status;
         status.retention.set_first_seq(end);
-        status.counters.released(records);
+        status.counters.count_trimmed(records);
         tracing::info!(segment = %path.display(), records, first_seq = end, %reason, "deleted a segment");
         if reason == DeleteReason::Count
             && self.with_state(|state| mem::take(&mut state.warn_on_first_delete))

@@ -139,7 +139,7 @@ impl RetentionManager {
 
     fn count_transient(&self, source: &io::Error) {
         if !is_storage_full(source) {
-            self.status.counters.transient_error(source.raw_os_error());
+            self.status.counters.count_transient_error(source.raw_os_error());
         }
     }
 

@@ -158,7 +158,7 @@ impl Writer {
             // Of appends that are committed individually, each begins where the previous one ended.
             let begun = self.notify_pending_since.replace(durable_at).unwrap_or(dequeued_at);
             let latency = durable_at.duration_since(started);
-            self.inner.status.counters.group(&GroupSample {
+            self.inner.status.counters.record_group(&GroupSample {
                 records,
                 json_bytes,
                 queue_wait: begun.saturating_duration_since(first_append_at),
@@ -178,7 +178,7 @@ impl Writer {
         }
         let checked = self.segment.check_before_commit(&*self.fs);
         if let Err(CommitError::NotStarted { source, .. }) = &checked {
-            self.inner.status.counters.transient_error(source.raw_os_error());
+            self.inner.status.counters.count_transient_error(source.raw_os_error());
         }
         checked
     }
@@ -223,7 +223,7 @@ impl Writer {
         self.last_group_len = group.appends() as u64;
         self.receiver.complete(group, outcome);
         if let Some(durable_at) = self.notify_pending_since.take() {
-            self.inner.status.counters.notify(durable_at.elapsed());
+            self.inner.status.counters.record_notify(durable_at.elapsed());
         }
         self.inner.update_queue_gauge();
         if seeded(Bug::NotifyBeforePublish) {

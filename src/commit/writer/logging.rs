@@ -57,7 +57,7 @@ impl Writer {
     /// system is not trusted with the requested flags, or does not support direct I/O.
     pub(super) fn log_commit_method(&mut self) {
         let method = self.commit_backend.method();
-        self.inner.status.counters.method(method);
+        self.inner.status.counters.set_method(method);
         let segment = self.segment.path.display();
         let buffered = !method.direct && self.options.direct_io && self.segment.is_preallocated();
         let is_fdatasync = method.sync == SyncKind::Fdatasync && !method.trusted;
@@ -84,7 +84,7 @@ impl Writer {
         if self.options.slow_commit_threshold.is_none_or(|threshold| latency < threshold) {
             return;
         }
-        self.inner.status.counters.slow_commit();
+        self.inner.status.counters.count_slow_commit();
         let &CommitInfo { seq, group_records: records, group_bytes: bytes, .. } = committed;
         let segment = self.segment.path.display();
         tracing::warn!(%segment, ?latency, seq, records, bytes, "slow commit");

@@ -107,7 +107,7 @@ impl Writer {
                 Preallocating::Idle if requested || !self.waits_for_padding(end) => {
                     // The group is large, or the disk has no space for the padding. It may have space for the group.
                     let added = self.segment.pad_to(if requested { 1 } else { STEP_BYTES_MIN });
-                    self.inner.status.counters.preallocated(added);
+                    self.inner.status.counters.add_preallocated_bytes(added);
                     return Ok(WriteKind::Extending);
                 }
                 Preallocating::Idle => {
@@ -137,7 +137,7 @@ impl Writer {
             (to, preallocating)
         {
             self.segment.on_preallocated(to);
-            self.inner.status.counters.preallocated(to - from);
+            self.inner.status.counters.add_preallocated_bytes(to - from);
         }
     }
 

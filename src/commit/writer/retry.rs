@@ -68,7 +68,7 @@ impl Retry {
         } else {
             self.delay = (self.delay * 2).clamp(DELAY_MIN, DELAY_MAX);
             self.not_before = now + self.delay;
-            inner.status.counters.transient_error(source.raw_os_error());
+            inner.status.counters.count_transient_error(source.raw_os_error());
         }
         if self.should_log(!matches!(self.cause, Some(Cause::Blocked { .. })), now) {
             let (journal, path) = (inner.status.path.display(), path.display());

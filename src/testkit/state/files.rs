@@ -39,7 +39,13 @@ impl SimState {
     }
 
     /// Takes disk space for a write; returns how many of its bytes got it.
-    pub(in crate::testkit) fn take_space_for(&mut self, inode: Inode, offset: u64, count: u64, at_once: bool) -> u64 {
+    pub(in crate::testkit) fn take_space_for(
+        &mut self,
+        inode: Inode,
+        offset: u64,
+        count: u64,
+        at_once: bool,
+    ) -> u64 {
         let file = &mut self.files[inode];
         let growth = (offset + count).saturating_sub(file.content.len() as u64);
         if self.plan.delayed_allocation && !at_once {

@@ -110,10 +110,7 @@ fn vanished_legacy_records_are_not_built_on() {
             disk.reader("j").records::<String>().map(|record| record.map(|found| found.value)).collect();
         let texts: Vec<_> =
             found.iter().flatten().map(String::as_str).filter(|text| text.len() < 3000).collect();
-        assert!(
-            found.iter().all(Result::is_ok) && texts == ["synced", "after it"],
-            "seed {seed}: {found:?}"
-        );
+        assert!(found.iter().all(Result::is_ok) && texts == ["synced", "after it"], "seed {seed}: {found:?}");
     }
 }
 

@@ -100,7 +100,7 @@ impl Writer {
             return;
         }
         let Some(RotationTimes { rotated, elapsed, stall }) = self.rotation.timer.finish() else { return };
-        self.inner.status.counters.rotation(elapsed, stall);
+        self.inner.status.counters.record_rotation(elapsed, stall);
         let next_seq = self.next_seq;
         tracing::info!(segment = %rotated.display(), next_seq, ?elapsed, ?stall, "rotated segment");
     }
@@ -170,8 +170,8 @@ impl Writer {
         self.rotation.next_number = number + 1;
         self.rotation.requested = false;
         self.rotation.timer.switched(&to);
-        self.inner.status.counters.segment_rotated();
-        self.inner.status.counters.preallocated(bytes);
+        self.inner.status.counters.count_rotation();
+        self.inner.status.counters.add_preallocated_bytes(bytes);
         self.rotation.to_close = Some(RotatedSegment {
             file: Arc::clone(&old.file),
             data_end: old.data_end(),
