@@ -17,7 +17,7 @@ use parser::Parser;
 /// is 128); a caller that wraps a record in further levels subtracts them.
 pub(crate) const NESTING_LEVELS_MAX: u32 = 127;
 
-/// Keys that `serde_json` uses internally. A program that enables the feature behind such a key reads an object with it as its
+/// Keys that `serde_json` uses internally. A program that enables the feature of such a key reads an object with it as its
 /// first key as something different, or fails to read it.
 const RESERVED_KEYS: [&str; 2] = ["$serde_json::private::RawValue", "$serde_json::private::Number"];
 
