@@ -48,7 +48,8 @@ pub(super) struct ActiveSegment {
     /// The bytes of the file from `base` to `data_end`, which are written again with the next group.
     buffer: CommitBuffer,
     base: u64,
-    /// During a write, the buffer of the group that follows: the bytes of its first block, and the group if it is encoded.
+    /// During a write, the buffer of the group that follows: the bytes of its first block, and the group if it is
+    /// encoded.
     next_buffer: CommitBuffer,
     next_encoded: Option<EncodedGroup>,
     /// Whether the file ends in LF, and perhaps the close marker, after `data_end`. They are truncated before the
