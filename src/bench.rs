@@ -52,8 +52,8 @@ impl StatsCounters {
         Counters::new(Path::new("j"), &JournalOptions::new()).map(Self)
     }
 
-    /// Counts a group as the writer does: two clock reads (at the first append of the group and at its end) and the counters.
-    /// The writer needs the clock reads for other reasons, too.
+    /// Counts a group as the writer does: two clock reads (at the first append of the group and at its end) and the
+    /// counters. The writer needs the clock reads for other reasons, too.
     pub fn group(&self, records: u64, json_bytes: u64) {
         let opened = black_box(Instant::now());
         let end = black_box(Instant::now());

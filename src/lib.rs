@@ -1,5 +1,5 @@
-//! A write-ahead log for Linux. An append returns once its record is durable; concurrent appends share one io_uring write
-//! and sync; the files are plain, checksummed JSON Lines.
+//! A write-ahead log for Linux. An append returns once its record is durable; concurrent appends share one io_uring
+//! write and sync; the files are plain, checksummed JSON Lines.
 //!
 //! ```
 //! use ministore_uring::{JournalOptions, Reader};
@@ -30,8 +30,8 @@
 //!
 #![doc = include_str!("../docs/images/data-path.svg")]
 //!
-//! A [`MiniStore`] is a handle: clone it and append from any number of tasks and threads. Appends that are pending at the same
-//! time are committed together, with one write and one sync; that is where the rate comes from. A single task
+//! A [`MiniStore`] is a handle: clone it and append from any number of tasks and threads. Appends that are pending at
+//! the same time are committed together, with one write and one sync; that is where the rate comes from. A single task
 //! [`submit`](MiniStore::submit)s many records before it awaits any:
 //!
 //! ```
@@ -57,24 +57,25 @@
 //! The futures need no particular runtime: tokio, smol, or a `block_on`. Programs without a runtime use
 //! [`blocking`](MiniStore::blocking).
 //!
-//! An [`Append`] is an append with options: [`expect_seq`](Append::expect_seq) appends only if the record gets an expected
-//! sequence number, [`on_commit`](Append::on_commit) calls back on the writer thread. [`send`](MiniStore::send) waits for
-//! capacity in the queue, [`try_send`](MiniStore::try_send) never waits. The [`Receipt`] has the sequence numbers, the position
-//! and the latency.
+//! An [`Append`] is an append with options: [`expect_seq`](Append::expect_seq) appends only if the record gets an
+//! expected sequence number, [`on_commit`](Append::on_commit) calls back on the writer thread.
+//! [`send`](MiniStore::send) waits for capacity in the queue, [`try_send`](MiniStore::try_send) never waits. The
+//! [`Receipt`] has the sequence numbers, the position and the latency.
 //!
 //! # Reading
 //!
 //! [`Reader::open`] reads a journal by its path, in any process, open for writing or not: all
-//! [`records`](Reader::records), single ones ([`get`](Reader::get)) and ranges ([`range`](Reader::range)) by sequence number,
-//! without reading the journal from its start, and [`follow`](Reader::follow), which also returns each new record once it is
-//! durable. These methods block; the forms that return a stream do not. The store has [`get`](MiniStore::get),
-//! [`range`](MiniStore::range) and [`follow`](MiniStore::follow) for async code.
+//! [`records`](Reader::records), single ones ([`get`](Reader::get)) and ranges ([`range`](Reader::range)) by sequence
+//! number, without reading the journal from its start, and [`follow`](Reader::follow), which also returns each new
+//! record once it is durable. These methods block; the forms that return a stream do not. The store has
+//! [`get`](MiniStore::get), [`range`](MiniStore::range) and [`follow`](MiniStore::follow) for async code.
 //!
 //! # Retention
 //!
 //! [`JournalOptions`] keeps every record unless a limit is set: by [number of segments](JournalOptions::max_segments),
 //! [bytes](JournalOptions::max_total_bytes) or [age](JournalOptions::max_age). A program that takes snapshots calls
-//! [`trim_before`](MiniStore::trim_before). A [`hold`](MiniStore::hold) keeps the records that a consumer still needs, durably.
+//! [`trim_before`](MiniStore::trim_before). A [`hold`](MiniStore::hold) keeps the records that a consumer still needs,
+//! durably.
 //!
 //! # In place of `ministore` 0.1.7
 //!
@@ -83,8 +84,8 @@
 //! ministore = { package = "ministore-uring", version = "0.1" }
 //! ```
 //!
-//! Programs compile unchanged, and their journals are read and continued. [`MiniStore::open`] and [`MiniStoreOptions`] keep the
-//! default of **deleting all but 3 segments**.
+//! Programs compile unchanged, and their journals are read and continued. [`MiniStore::open`] and [`MiniStoreOptions`]
+//! keep the default of **deleting all but 3 segments**.
 //!
 //! # Guarantees
 //!
@@ -100,16 +101,18 @@
 //! | exclusive | one writer per journal, enforced across processes; readers take no lock; files of others are never touched |
 //! | honest in failure | after a failed sync nothing more is acknowledged; a full disk rejects the appends that do not fit, loses nothing acknowledged, and the store works again once space is freed; a temporary shortage is reported and retried |
 //!
-//! [`checksums(false)`](JournalOptions::checksums) gives up *atomic* for batches, *numbered* across deletions, and *checked*.
+//! [`checksums(false)`](JournalOptions::checksums) gives up *atomic* for batches, *numbered* across deletions, and
+//! *checked*.
 //!
-//! Assumptions about the disk: a completed `fdatasync` (on ext4, xfs and btrfs also an `O_DSYNC` write) survives a power failure;
-//! a sector of 512 bytes is written whole or not at all; a rename within a directory is atomic, and durable once the directory
-//! is synced. Nothing is assumed about the order in which unsynced sectors, sizes and names become durable.
+//! Assumptions about the disk: a completed `fdatasync` (on ext4, xfs and btrfs also an `O_DSYNC` write) survives a
+//! power failure; a sector of 512 bytes is written whole or not at all; a rename within a directory is atomic, and
+//! durable once the directory is synced. Nothing is assumed about the order in which unsynced sectors, sizes and names
+//! become durable.
 //!
 //! # Errors
 //!
-//! There is one error type, [`MiniStoreError`], with the path and the offset. [`kind`](MiniStoreError::kind) says what a caller can
-//! do, and [`write_outcome`](MiniStoreError::write_outcome) whether the record was written.
+//! There is one error type, [`MiniStoreError`], with the path and the offset. [`kind`](MiniStoreError::kind) says what
+//! a caller can do, and [`write_outcome`](MiniStoreError::write_outcome) whether the record was written.
 //!
 //! # Features
 //!
@@ -123,8 +126,8 @@
 //!
 //! # More
 //!
-//! The module [`docs`], which exists in this documentation only, has the reference: file format, recovery, options and limits, side
-//! files, metrics, log events, platform, glossary. The program `ministore` is the package `ministore-cli`.
+//! The module [`docs`], which exists in this documentation only, has the reference: file format, recovery, options and
+//! limits, side files, metrics, log events, platform, glossary. The program `ministore` is the package `ministore-cli`.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("ministore-uring runs on Linux only: linux-only.md in its repository says why");
@@ -175,8 +178,8 @@ pub use stats::Stats;
 /// The reference, as in `docs/reference` of the package. This module exists in the documentation only.
 #[cfg(any(doc, doctest))]
 pub mod docs {
-    // The pages link to each other with reference definitions at their ends. The first of two definitions wins: here the links
-    // refer to modules, in the repository to files.
+    // The pages link to each other with reference definitions at their ends. The first of two definitions wins: here
+    // the links refer to modules, in the repository to files.
 
     #[doc = "[accepted]: crate::docs::format#accepted-records\n[glossary]: crate::docs::glossary\n[recovery]: crate::docs::recovery\n[side-files]: crate::docs::side_files\n"]
     #[doc = include_str!("../docs/reference/format.md")]

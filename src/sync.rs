@@ -1,10 +1,11 @@
 //! Every synchronization primitive of the crate, in one place, so that a model checker can replace them:
 //! `stress/concurrency` compiles this crate with `--cfg shuttle`.
 //!
-//! The rest of the crate imports no primitive of `std::sync`, `std::thread`, tokio or crossbeam directly, except for `Arc`.
+//! The rest of the crate imports no primitive of `std::sync`, `std::thread`, tokio or crossbeam directly, except for
+//! `Arc`.
 
-/// The primitives of statistics. No thread waits for a counter, and none publishes other data, so a model checker need not
-/// switch threads at them.
+/// The primitives of statistics. No thread waits for a counter, and none publishes other data, so a model checker need
+/// not switch threads at them.
 pub(crate) mod stats {
     pub(crate) use std::sync::{
         OnceLock as Once,

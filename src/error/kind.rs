@@ -27,13 +27,13 @@ pub enum ErrorKind {
     InvalidData,
     /// The records asked for were deleted by retention. Continue with the oldest one that exists.
     Trimmed,
-    /// Another writer was first: another process holds the journal, the queue is full, or another append took the sequence
-    /// number.
+    /// Another writer was first: another process holds the journal, the queue is full, or another append took the
+    /// sequence number.
     Contention,
     /// The disk, a quota or a file size limit is full. Free space and try again.
     StorageFull,
-    /// The store accepts nothing more: closed, poisoned, its writer panicked, or this is a forked child. Open the journal
-    /// again.
+    /// The store accepts nothing more: closed, poisoned, its writer panicked, or this is a forked child. Open the
+    /// journal again.
     Closed,
     /// A system call failed before it changed anything. Try again later.
     Unavailable,
@@ -72,8 +72,8 @@ impl MiniStoreError {
 
     /// Returns whether the same call may succeed later, without any other change to the program or the journal:
     /// [`QueueFull`](Self::QueueFull), [`StorageFull`](Self::StorageFull), [`Unavailable`](Self::Unavailable),
-    /// [`Locked`](Self::Locked), and an
-    /// [`Io`](Self::Io) error that is a temporary shortage (descriptors, memory, disk space, an interrupted or timed-out call).
+    /// [`Locked`](Self::Locked), and an [`Io`](Self::Io) error that is a temporary shortage (descriptors, memory, disk
+    /// space, an interrupted or timed-out call).
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

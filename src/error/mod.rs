@@ -16,20 +16,21 @@ pub type Result<T> = std::result::Result<T, MiniStoreError>;
 /// Every error of this crate. [`kind`](Self::kind) and [`is_retryable`](Self::is_retryable) say what a caller can do,
 /// [`path`](Self::path) names the file.
 ///
-/// The first six variants are those of `ministore` 0.1.7, unchanged. The others are new, and more may be added: the enum is
-/// `non_exhaustive`.
+/// The first six variants are those of `ministore` 0.1.7, unchanged. The others are new, and more may be added: the
+/// enum is `non_exhaustive`.
 ///
 /// # The record of a failed append
 ///
 /// [`write_outcome`](Self::write_outcome) returns whether it was written. After [`Poisoned`](Self::Poisoned) and
-/// [`WriterPanicked`](Self::WriterPanicked) that is *unknown*: the next open may find the record, whole, or not at all. After
-/// every other error of an append the record was *not* written. ([`Forked`](Self::Forked) describes its own case.)
+/// [`WriterPanicked`](Self::WriterPanicked) that is *unknown*: the next open may find the record, whole, or not at all.
+/// After every other error of an append the record was *not* written. ([`Forked`](Self::Forked) describes its own
+/// case.)
 ///
 /// # `From` conversions
 ///
-/// `MiniStoreError` implements `From<io::Error>` and `From<serde_json::Error>`, because 0.1.7 does. **A program's own `?` on a
-/// `serde_json` result in a function that returns this error type becomes [`Serialize`](Self::Serialize)**, also where the
-/// program *parsed* something: map such errors yourself before returning them.
+/// `MiniStoreError` implements `From<io::Error>` and `From<serde_json::Error>`, because 0.1.7 does. **A program's own
+/// `?` on a `serde_json` result in a function that returns this error type becomes [`Serialize`](Self::Serialize)**,
+/// also where the program *parsed* something: map such errors yourself before returning them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MiniStoreError {
@@ -91,7 +92,8 @@ pub enum MiniStoreError {
         reason: String,
     },
 
-    /// A record that was read back (by [`records`](crate::Reader::records), `follow` or `get`) is not of the requested type.
+    /// A record that was read back (by [`records`](crate::Reader::records), `follow` or `get`) is not of the requested
+    /// type.
     #[error("{}: record {seq} at byte {offset} (line {line}) does not fit the type: {source}", segment.display())]
     Record {
         /// The file.
@@ -107,13 +109,13 @@ pub enum MiniStoreError {
         source: serde_json::Error,
     },
 
-    /// A record is not JSON that every reader of the journal can parse: `docs/reference/format.md`, "Accepted records". It was given
-    /// as JSON (`append_json`, `Append::json`, `JsonBatch`), or its serialization contains a
+    /// A record is not JSON that every reader of the journal can parse: `docs/reference/format.md`, "Accepted records".
+    /// It was given as JSON (`append_json`, `Append::json`, `JsonBatch`), or its serialization contains a
     /// [`RawValue`](serde_json::value::RawValue), nests too deep or is empty. Nothing was written.
     #[error("invalid JSON record: {reason} at line {line} column {column}")]
     InvalidJson {
-        /// The byte of the record at which it fails, counted from 0; the last byte if the record ends too early. It counts
-        /// the white space before the value, if the record was given as JSON.
+        /// The byte of the record at which it fails, counted from 0; the last byte if the record ends too early. It
+        /// counts the white space before the value, if the record was given as JSON.
         offset: usize,
         /// The record in its batch, counted from 1; 1 without a batch.
         line: u64,
@@ -143,8 +145,8 @@ pub enum MiniStoreError {
         pid: Option<u32>,
     },
 
-    /// A file is in the way that does not belong to the journal, or the path names a file of another journal. It was not
-    /// changed; the message names it and says what to do.
+    /// A file is in the way that does not belong to the journal, or the path names a file of another journal. It was
+    /// not changed; the message names it and says what to do.
     #[error("{}: {reason}", path.display())]
     NotOwned {
         /// The file.
@@ -164,8 +166,9 @@ pub enum MiniStoreError {
         source: Arc<io::Error>,
     },
 
-    /// A system call failed before it changed anything, for example because of missing memory or a permission. The record was
-    /// not written, nothing acknowledged is lost, and the store works again once the call succeeds: try again later.
+    /// A system call failed before it changed anything, for example because of missing memory or a permission. The
+    /// record was not written, nothing acknowledged is lost, and the store works again once the call succeeds: try
+    /// again later.
     #[error("{}: cannot {action} now: {source}", path.display())]
     Unavailable {
         /// The file that the call was about.
@@ -177,8 +180,8 @@ pub enum MiniStoreError {
         source: Arc<io::Error>,
     },
 
-    /// A write or a sync failed earlier, so the state of the disk is unknown: no append is acknowledged until the journal is
-    /// opened again.
+    /// A write or a sync failed earlier, so the state of the disk is unknown: no append is acknowledged until the
+    /// journal is opened again.
     #[error("{}: poisoned by an earlier write or sync failure: {source}", path.display())]
     Poisoned {
         /// The journal.
@@ -218,9 +221,9 @@ pub enum MiniStoreError {
     #[error("writer thread panicked")]
     WriterPanicked,
 
-    /// This process is a fork of the one that opened the journal. A fork has no writer thread: only the process that opened
-    /// the journal can write it, and it continues undisturbed. A record appended here was not written; one that was accepted
-    /// before the fork is written by the other process, which knows its outcome.
+    /// This process is a fork of the one that opened the journal. A fork has no writer thread: only the process that
+    /// opened the journal can write it, and it continues undisturbed. A record appended here was not written; one that
+    /// was accepted before the fork is written by the other process, which knows its outcome.
     #[error("{}: opened by process {pid}, and this is a fork of it: only that process can write", path.display())]
     Forked {
         /// The journal.

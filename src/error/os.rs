@@ -25,10 +25,11 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| SHORTAGES.contains(&errno))
 }
 
-/// Returns whether a `rename`, `link` or `unlink` that failed with this error is known to have changed nothing. The kernel
-/// returns these errors while it looks the names up, checks permissions and reserves resources, before the first change.
-/// After every other error the outcome is unknown: `EIO` can occur in the middle of the change, and the response of a
-/// server may be lost (`EINTR`, `ETIMEDOUT`, `ESTALE`; a repeated request returns `ENOENT` if the first one succeeded).
+/// Returns whether a `rename`, `link` or `unlink` that failed with this error is known to have changed nothing. The
+/// kernel returns these errors while it looks the names up, checks permissions and reserves resources, before the first
+/// change. After every other error the outcome is unknown: `EIO` can occur in the middle of the change, and the
+/// response of a server may be lost (`EINTR`, `ETIMEDOUT`, `ESTALE`; a repeated request returns `ENOENT` if the first
+/// one succeeded).
 pub(crate) fn left_names_unchanged(error: &io::Error) -> bool {
     const BEFORE_ANY_CHANGE: [Errno; 20] = [
         Errno::MFILE,

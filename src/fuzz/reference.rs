@@ -105,8 +105,8 @@ pub(super) fn has_later_group(bytes: &[u8], from: usize) -> bool {
     false
 }
 
-/// Returns whether JSON text can be a record, line feeds in it aside: `serde_json` parses it as a `Value`, and no object
-/// begins with a key that `serde_json` reserves.
+/// Returns whether JSON text can be a record, line feeds in it aside: `serde_json` parses it as a `Value`, and no
+/// object begins with a key that `serde_json` reserves.
 pub(super) fn is_accepted(json: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Value>(json).is_ok()
         && serde_json::from_slice::<FirstKeys>(json).is_ok_and(|found| !found.is_reserved)

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     MiniStoreError,
-    maintenance::{RepairMode, VerifyReport, repair, salvage, verify},
+    maintenance::{Corruption, RepairMode, VerifyReport, repair, salvage, verify},
 };
 
 /// Verifies, salvages and repairs the journal that the bytes generate in `dir`.
@@ -21,6 +21,8 @@ pub fn maintenance(data: &[u8], dir: &Path) {
             assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
             return;
         }
+        // A segment with a bare header that no writer could have given its number.
+        Err(MiniStoreError::NotOwned { .. }) => return,
         Err(error) => panic!("{error}"),
     };
     check_readers_agree(&journal, &found);
@@ -34,7 +36,10 @@ fn check_readers_agree(journal: &FuzzJournal, found: &VerifyReport) {
     if matches!(fault, Some(MiniStoreError::Record { .. })) {
         return;
     }
-    assert_eq!(fault.is_some(), !found.faults.is_empty(), "{fault:?} {:?}", found.faults);
+    // Readers skip what no group contains at the end of a rotated segment; a line reader does not.
+    let is_skipped = |found: &&Corruption| found.reason.contains("of a rotated segment");
+    let is_read = found.faults.iter().any(|found| !is_skipped(&found));
+    assert_eq!(fault.is_some(), is_read, "{fault:?} {:?}", found.faults);
     if fault.is_none() {
         assert_eq!(read.len() as u64, found.records);
     }

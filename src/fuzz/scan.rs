@@ -79,7 +79,8 @@ fn read(bytes: &[u8], collect: ScanMode) -> Option<ScannedSegment> {
     panic!("the scan does not end");
 }
 
-/// Checks that the seal of each group covers its bytes and the seal before it, and that no group that verifies is missing.
+/// Checks that the seal of each group covers its bytes and the seal before it, and that no group that verifies is
+/// missing.
 fn check_groups(bytes: &[u8], scanned: &ScannedSegment) {
     assert_eq!(scanned.lines.len() as u64, scanned.records());
     let text = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_end();
@@ -120,8 +121,8 @@ fn check_groups(bytes: &[u8], scanned: &ScannedSegment) {
     }
 }
 
-/// Checks that the bytes after the last group are an end marker or a reported tail, and that the tail is damage if a later
-/// group verifies.
+/// Checks that the bytes after the last group are an end marker or a reported tail, and that the tail is damage if a
+/// later group verifies.
 fn check_end(bytes: &[u8], scanned: &ScannedSegment) {
     let ScannedSegment { header, groups, end, .. } = scanned;
     assert_eq!(end.file_end, bytes.len() as u64);

@@ -36,7 +36,8 @@ pub(crate) trait CommitBackend: fmt::Debug {
     /// Writes the buffer's bytes at `offset` and makes them durable, the file's length included.
     fn commit(&mut self, buffer: &mut CommitBuffer, offset: u64) -> Result<(), CommitError>;
 
-    /// Commits, and calls `overlapped` once while the write is in flight; before the write, if the backend blocks in it.
+    /// Commits, and calls `overlapped` once while the write is in flight; before the write, if the backend blocks in
+    /// it.
     fn commit_overlapped(
         &mut self,
         buffer: &mut CommitBuffer,

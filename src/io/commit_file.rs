@@ -14,8 +14,8 @@ pub(super) struct CommitFile {
 }
 
 impl CommitFile {
-    /// Opens the file with the flags that the options ask for; without them, if its file system is not trusted with them
-    /// or refuses them.
+    /// Opens the file with the flags that the options ask for; without them, if its file system is not trusted with
+    /// them or refuses them.
     pub(super) fn open(dir: &OpenDir, path: &Path, options: CommitOptions) -> io::Result<Self> {
         let open = |flags| open_regular(dir, path, OFlags::WRONLY | OFlags::NOFOLLOW | flags, 0);
         for options in [options, options.without_direct()] {
@@ -35,9 +35,9 @@ impl CommitFile {
         Ok(Self { file: open(OFlags::empty())?, method: CommitMethod::BUFFERED })
     }
 
-    /// Writes a group again from its start with blocking, buffered writes, and syncs it. Used after a short write: a file
-    /// system or ring that makes one may not have written the bytes that it reports, or may refuse the rest at an offset
-    /// that is not a multiple of a block.
+    /// Writes a group again from its start with blocking, buffered writes, and syncs it. Used after a short write: a
+    /// file system or ring that makes one may not have written the bytes that it reports, or may refuse the rest at an
+    /// offset that is not a multiple of a block.
     pub(super) fn write_again(&self, bytes: &[u8], offset: u64) -> Result<(), CommitError> {
         if self.method.direct {
             self.set_direct(false).map_err(CommitError::Failed)?;

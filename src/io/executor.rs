@@ -1,5 +1,5 @@
-//! The executor of background work. With the file system of the operating system it is a thread; a simulated file system
-//! runs the work step by step, between the operations of the commits.
+//! The executor of background work. With the file system of the operating system it is a thread; a simulated file
+//! system runs the work step by step, between the operations of the commits.
 
 use std::{fmt, io};
 

@@ -1,5 +1,5 @@
-//! A wrapper around the file system of the operating system that counts operations, blocks them, fails them and runs full on
-//! command. For tests.
+//! A wrapper around the file system of the operating system that counts operations, blocks them, fails them and runs
+//! full on command. For tests.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 

@@ -1,5 +1,5 @@
-//! [`FileBackend`]: the part of a [`CommitBackend`] that differs between system calls. The handling of its files is shared:
-//! the one that commits go to, and the one prepared for the next segment.
+//! [`FileBackend`]: the part of a [`CommitBackend`] that differs between system calls. The handling of its files is
+//! shared: the one that commits go to, and the one prepared for the next segment.
 
 use std::{fmt, io, path::Path};
 

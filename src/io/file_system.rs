@@ -37,8 +37,8 @@ pub(crate) trait FileSystem: Send + Sync + fmt::Debug {
     /// Renames a file, and replaces `to` atomically. Durable once the directory is synced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Renames a file, and fails with `AlreadyExists` if `to` exists. `Unsupported` means that the file system cannot do
-    /// that, and that nothing was changed. Durable once the directory is synced.
+    /// Renames a file, and fails with `AlreadyExists` if `to` exists. `Unsupported` means that the file system cannot
+    /// do that, and that nothing was changed. Durable once the directory is synced.
     /// [`rename_to_free_name`](super::rename_to_free_name) works on every file system.
     fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()>;
 
@@ -129,8 +129,8 @@ pub(crate) trait FileHandle: ReadAt + Send + Sync + fmt::Debug {
         Ok(None)
     }
 
-    /// Returns when it was last written to, if that is known. Must not be called on a file that is committed to: the call
-    /// slows the next commit down (see `OsFileSystem`).
+    /// Returns when it was last written to, if that is known. Must not be called on a file that is committed to: the
+    /// call slows the next commit down (see `OsFileSystem`).
     fn modified(&self) -> io::Result<Option<SystemTime>> {
         Ok(None)
     }
@@ -153,8 +153,8 @@ pub(crate) trait FileHandle: ReadAt + Send + Sync + fmt::Debug {
     /// Only a hint.
     fn drop_page_cache(&self, _offset: u64, _bytes: u64) {}
 
-    /// Locks the file itself, whatever its name; returns `false` if another owner has the lock. Does nothing where files
-    /// have no other names.
+    /// Locks the file itself, whatever its name; returns `false` if another owner has the lock. Does nothing where
+    /// files have no other names.
     fn try_lock(&self) -> io::Result<bool> {
         Ok(true)
     }

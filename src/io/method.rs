@@ -75,8 +75,8 @@ impl CommitMethod {
 }
 
 impl CommitOptions {
-    /// Returns the options for a segment with or without checksums. Only preallocated segments, which have checksums, are
-    /// written directly.
+    /// Returns the options for a segment with or without checksums. Only preallocated segments, which have checksums,
+    /// are written directly.
     pub(crate) fn for_segment(options: &JournalOptions, checksums: bool) -> Self {
         let &JournalOptions { direct_io, preallocate, sync_mode: sync, trust_file_system, .. } = options;
         Self { direct: direct_io && preallocate && checksums, sync, trust_file_system }
@@ -108,8 +108,8 @@ impl CommitOptions {
     }
 }
 
-/// Returns whether the file is on a file system whose direct writes honour `O_DSYNC`, asynchronous ones included; `false` if
-/// the kernel does not report the file system.
+/// Returns whether the file is on a file system whose direct writes honour `O_DSYNC`, asynchronous ones included;
+/// `false` if the kernel does not report the file system.
 pub(super) fn is_trusted(file: &File) -> bool {
     // `f_type` is signed on some architectures: only its 32 bits are the number.
     fstatfs(file).is_ok_and(|found| matches!(found.f_type as u32, EXT4_MAGIC | XFS_MAGIC | BTRFS_MAGIC))

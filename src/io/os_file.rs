@@ -51,8 +51,8 @@ impl FileHandle for File {
     }
 
     fn len_if_linked(&self) -> io::Result<Option<u64>> {
-        // Without the times: since Linux 6.13, reading them makes the next write store a new one in the inode, through the
-        // file system's journal. That cost a third of a commit's latency.
+        // Without the times: since Linux 6.13, reading them makes the next write store a new one in the inode, through
+        // the file system's journal. That cost a third of a commit's latency.
         let wanted = StatxFlags::NLINK | StatxFlags::SIZE;
         let meta = match statx(self, "", AtFlags::EMPTY_PATH, wanted) {
             Ok(meta) => meta,
@@ -130,7 +130,8 @@ impl LockFile for OsLockFile {
     }
 }
 
-/// Returns the holder of an exclusive `flock` on a file. Parses lines like `1: FLOCK  ADVISORY  WRITE 4711 08:01:131090 0 EOF` (proc(5)).
+/// Returns the holder of an exclusive `flock` on a file. Parses lines like `1: FLOCK  ADVISORY  WRITE 4711 08:01:131090
+/// 0 EOF` (proc(5)).
 fn holder_in(locks: &str, (dev, inode): FileId) -> Option<u32> {
     let device = (rustix::fs::major(dev), rustix::fs::minor(dev));
     locks.lines().find_map(|line| {
@@ -143,8 +144,8 @@ fn holder_in(locks: &str, (dev, inode): FileId) -> Option<u32> {
     })
 }
 
-/// Returns the identity of a file. As in `len_if_linked`: no times. And no request to a server, because an identity never
-/// changes.
+/// Returns the identity of a file. As in `len_if_linked`: no times. And no request to a server, because an identity
+/// never changes.
 pub(super) fn id_of(dir: BorrowedFd<'_>, name: &Path, flags: AtFlags) -> Result<FileId, Errno> {
     match statx(dir, name, flags | AtFlags::STATX_DONT_SYNC, StatxFlags::INO) {
         Ok(found) => Ok(id_in(&found)),

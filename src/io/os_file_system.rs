@@ -32,7 +32,8 @@ pub(crate) struct OsFileSystem {
     mode: u32,
     /// The directory of a journal that is open for writing.
     journal_dir: OpenDir,
-    /// The directory that a reader syncs. It stays open, so that a sync reports the write-back errors since it was opened.
+    /// The directory that a reader syncs. It stays open, so that a sync reports the write-back errors since it was
+    /// opened.
     reader_dir: OnceLock<(PathBuf, File)>,
 }
 
@@ -77,8 +78,8 @@ impl FileSystem for OsFileSystem {
         }
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         self.create_dirs(parent)?;
-        // Opened before the directory is created: an existing directory is not synced again, so no failure may leave one
-        // that was not.
+        // Opened before the directory is created: an existing directory is not synced again, so no failure may leave
+        // one that was not.
         let parent = File::open(parent)?;
         match fs::create_dir(dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -13,8 +13,8 @@ use crate::{
 /// Why a file did not get a name that must be free.
 #[derive(Debug)]
 pub(crate) enum RenameError {
-    /// A call failed before it changed anything: the same rename may be retried. `AlreadyExists` means that another file
-    /// has the new name. The file keeps its old name; after an attempt with links it may have the new one, too.
+    /// A call failed before it changed anything: the same rename may be retried. `AlreadyExists` means that another
+    /// file has the new name. The file keeps its old name; after an attempt with links it may have the new one, too.
     Refused(io::Error),
     /// The file system can neither rename without replacing nor link. Nothing was changed.
     Unsupported(io::Error),
@@ -33,9 +33,9 @@ impl RenameError {
     }
 }
 
-/// Renames a file within `dir` and never replaces another one. Where the file system cannot do that in one step the file
-/// gets the new name as a second one, durably, before it loses the old one: a crash leaves it with both, and recovery or
-/// a retry completes the rename. Durable once the directory is synced.
+/// Renames a file within `dir` and never replaces another one. Where the file system cannot do that in one step the
+/// file gets the new name as a second one, durably, before it loses the old one: a crash leaves it with both, and
+/// recovery or a retry completes the rename. Durable once the directory is synced.
 pub(crate) fn rename_to_free_name(
     fs: &dyn FileSystem,
     dir: &Path,
@@ -78,8 +78,8 @@ fn is_link_refused(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || Errno::from_io_error(error) == Some(Errno::PERM)
 }
 
-/// Returns whether a file still has this name; `true` if that cannot be determined (for example because the directory may
-/// not be searched any more).
+/// Returns whether a file still has this name; `true` if that cannot be determined (for example because the directory
+/// may not be searched any more).
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
 //! The commit path over io_uring. The only file that names `io_uring`, and the only one of the library with `unsafe`.
 //!
-//! The ring belongs to the writer thread and carries one operation at a time. The thread that submits an operation waits for
-//! its completion, so a buffer is never touched or dropped while the kernel owns it; if the completion is unknown, the
-//! buffer is leaked.
+//! The ring belongs to the writer thread and carries one operation at a time. The thread that submits an operation
+//! waits for its completion, so a buffer is never touched or dropped while the kernel owns it; if the completion is
+//! unknown, the buffer is leaked.
 
 use std::{
     fmt, io, mem,
@@ -117,8 +117,8 @@ impl UringBackend {
         })
     }
 
-    /// Writes all bytes; returns `false` if a write was short. The contents of the file are then unknown: after a short write
-    /// io_uring itself writes the rest, and on FUSE starts at the wrong position of the buffer (Linux 6.18).
+    /// Writes all bytes; returns `false` if a write was short. The contents of the file are then unknown: after a short
+    /// write io_uring itself writes the rest, and on FUSE starts at the wrong position of the buffer (Linux 6.18).
     fn write_all(
         &mut self,
         fd: RawFd,
@@ -150,8 +150,8 @@ fn single_issuer_ring() -> io::Result<IoUring> {
     IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(RING_ENTRIES)
 }
 
-/// Checks that the kernel supports the operations. Linux 5.6 was the first with a probe, and the first with a write that
-/// takes no vector.
+/// Checks that the kernel supports the operations. Linux 5.6 was the first with a probe, and the first with a write
+/// that takes no vector.
 fn check_operations(ring: &IoUring) -> io::Result<()> {
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe)?;
@@ -166,8 +166,8 @@ fn check_operations(ring: &IoUring) -> io::Result<()> {
 /// Submits an operation. The only place where the kernel gets a pointer.
 #[expect(unsafe_code, reason = "the ring takes pointers")]
 fn push(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
-    // SAFETY: everything that an entry points to lives until the operation has completed. `UringBackend::run` is the only
-    // caller: it neither returns nor unwinds before the completion, and if the completion is unknown,
+    // SAFETY: everything that an entry points to lives until the operation has completed. `UringBackend::run` is the
+    // only caller: it neither returns nor unwinds before the completion, and if the completion is unknown,
     // `UringBackend::write` leaks the buffer. While the operation runs the backend is borrowed mutably, and so is the
     // buffer. The descriptor belongs to `UringBackend::files`, whose files are replaced only between operations.
     unsafe { ring.submission().push(entry) }.map_err(|_| io::Error::other("the submission queue is full"))
@@ -188,8 +188,8 @@ impl OpError {
     }
 }
 
-/// Returns whether `io_uring_enter` must be called again. These errors are returned before it has started anything, because
-/// of a signal or because the kernel is short of memory.
+/// Returns whether `io_uring_enter` must be called again. These errors are returned before it has started anything,
+/// because of a signal or because the kernel is short of memory.
 fn is_transient(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::INTR | Errno::AGAIN | Errno::BUSY | Errno::NOMEM))
 }

@@ -27,9 +27,9 @@ pub enum Backend {
 ///
 /// `O_DSYNC` is relied on only on ext4, xfs and btrfs (ext2 and ext3 cannot be distinguished from ext4). Other file
 /// systems can ignore it: FUSE does for asynchronous direct writes and for files that its server opens with
-/// `FOPEN_DIRECT_IO`, and overlayfs does not show what is below it. There every mode is
-/// [`Fdatasync`](Self::Fdatasync), through the page cache, so that no append is acknowledged without a completed sync. The
-/// file system is determined whenever a segment is opened for writing.
+/// `FOPEN_DIRECT_IO`, and overlayfs does not show what is below it. There every mode is [`Fdatasync`](Self::Fdatasync),
+/// through the page cache, so that no append is acknowledged without a completed sync. The file system is determined
+/// whenever a segment is opened for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

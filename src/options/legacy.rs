@@ -4,9 +4,8 @@ use super::{JournalOptions, MIB};
 
 /// The options of `ministore` 0.1.7, with their names, defaults and meaning.
 ///
-/// **These options delete**: at a rotation the oldest segments go, so that at most
-/// [`max_segments`](Self::max_segments) files (3 by default) are left. [`JournalOptions`] has every option and keeps all
-/// segments by default.
+/// **These options delete**: at a rotation the oldest segments go, so that at most [`max_segments`](Self::max_segments)
+/// files (3 by default) are left. [`JournalOptions`] has every option and keeps all segments by default.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

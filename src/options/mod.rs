@@ -15,8 +15,8 @@ pub use legacy::MiniStoreOptions;
 /// 1 MiB, in bytes.
 const MIB: u64 = 1024 * 1024;
 
-/// The most bytes of a record, a batch or a line, whatever the options say: one write of it stays well below the limit of a
-/// single system call (2 GiB on Linux).
+/// The most bytes of a record, a batch or a line, whatever the options say: one write of it stays well below the limit
+/// of a single system call (2 GiB on Linux).
 pub(crate) const LINE_BYTES_LIMIT: u64 = 1024 * MIB;
 
 /// The permission bits of new files by default: only the owner may read and write them.
@@ -73,8 +73,8 @@ pub struct JournalOptions {
 }
 
 impl JournalOptions {
-    /// Returns the defaults: 64 MiB per segment, every segment kept, checksummed, preallocated, readable by its owner only,
-    /// on the fastest backend available.
+    /// Returns the defaults: 64 MiB per segment, every segment kept, checksummed, preallocated, readable by its owner
+    /// only, on the fastest backend available.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -103,8 +103,8 @@ impl JournalOptions {
         }
     }
 
-    /// Sets the size in bytes at which a segment is rotated (default: 64 MiB; at least 1). A segment may end up larger: by
-    /// the group that reached the limit, and by up to an eighth while the rotation runs in the background.
+    /// Sets the size in bytes at which a segment is rotated (default: 64 MiB; at least 1). A segment may end up larger:
+    /// by the group that reached the limit, and by up to an eighth while the rotation runs in the background.
     #[must_use]
     pub fn max_segment_bytes(mut self, bytes: u64) -> Self {
         self.max_segment_bytes = bytes;
@@ -112,11 +112,12 @@ impl JournalOptions {
     }
 
     /// Sets how many segments are kept, including the active one (default: `None`, all; at least 1). Older ones are
-    /// **deleted** at a rotation, and when [`trim_before`](crate::MiniStore::trim_before) is called or a hold moves; not at open.
+    /// **deleted** at a rotation, and when [`trim_before`](crate::MiniStore::trim_before) is called or a hold moves;
+    /// not at open.
     ///
-    /// This limit and the two below are applied together: the oldest segment is deleted as long as one of them is exceeded
-    /// and no [hold](crate::MiniStore::hold) protects it; the active one stays. [`first_seq`](crate::MiniStore::first_seq) returns the
-    /// oldest record that is left.
+    /// This limit and the two below are applied together: the oldest segment is deleted as long as one of them is
+    /// exceeded and no [hold](crate::MiniStore::hold) protects it; the active one stays.
+    /// [`first_seq`](crate::MiniStore::first_seq) returns the oldest record that is left.
     #[must_use]
     pub fn max_segments(mut self, segments: impl Into<Option<usize>>) -> Self {
         self.max_segments = segments.into();
@@ -125,22 +126,22 @@ impl JournalOptions {
 
     /// Sets how many bytes the journal's files may have together (default: `None`, no limit; at least 1): the rotated
     /// segments and the active one, including its padding. The oldest rotated segments are **deleted** where the sum is
-    /// larger: at open, at each rotation, and when [`trim_before`](crate::MiniStore::trim_before), [`hold`](crate::MiniStore::hold) or
-    /// [`release_hold`](crate::MiniStore::release_hold) is called. The active segment grows in between, so the disk needs this
-    /// many bytes plus two segments (the next one is created early).
+    /// larger: at open, at each rotation, and when [`trim_before`](crate::MiniStore::trim_before),
+    /// [`hold`](crate::MiniStore::hold) or [`release_hold`](crate::MiniStore::release_hold) is called. The active
+    /// segment grows in between, so the disk needs this many bytes plus two segments (the next one is created early).
     #[must_use]
     pub fn max_total_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.max_total_bytes = bytes.into();
         self
     }
 
-    /// Sets for how long rotated segments are kept (default: `None`, indefinitely; more than 0). One is **deleted** when its
-    /// newest record is older: when its file was last modified longer ago, because records carry no time. (A segment that a
-    /// crash left unfinished counts from the next open.)
+    /// Sets for how long rotated segments are kept (default: `None`, indefinitely; more than 0). One is **deleted**
+    /// when its newest record is older: when its file was last modified longer ago, because records carry no time. (A
+    /// segment that a crash left unfinished counts from the next open.)
     ///
     /// Applied when [`max_total_bytes`](Self::max_total_bytes) is; there is no timer, and the active segment stays
-    /// however old it is. A program that must delete in time calls [`rotate`](crate::MiniStore::rotate) or `trim_before(0)`
-    /// regularly.
+    /// however old it is. A program that must delete in time calls [`rotate`](crate::MiniStore::rotate) or
+    /// `trim_before(0)` regularly.
     #[must_use]
     pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.max_age = age.into();
@@ -148,10 +149,10 @@ impl JournalOptions {
     }
 
     /// Sets whether new segments carry checksums (default: yes): a seal at the end of each commit group. Without them a
-    /// closed file is byte for byte what `ministore` 0.1.7 would have written. Damage then goes unnoticed, a batch may be
-    /// found in part after a crash, sequence numbers count from the oldest segment that exists (so nothing can be held or
-    /// trimmed by them), and nothing is preallocated. A commit that a crash interrupted can look like damage: open may then
-    /// need [`RecoveryPolicy::TruncateAtFirstError`].
+    /// closed file is byte for byte what `ministore` 0.1.7 would have written. Damage then goes unnoticed, a batch may
+    /// be found in part after a crash, sequence numbers count from the oldest segment that exists (so nothing can be
+    /// held or trimmed by them), and nothing is preallocated. A commit that a crash interrupted can look like damage:
+    /// open may then need [`RecoveryPolicy::TruncateAtFirstError`].
     #[must_use]
     pub fn checksums(mut self, yes: bool) -> Self {
         self.checksums = yes;
@@ -166,8 +167,8 @@ impl JournalOptions {
         self
     }
 
-    /// Sets whether commits bypass the page cache (`O_DIRECT`) on ext4, xfs and btrfs (default: yes). Elsewhere, and where the
-    /// file system refuses it, they are buffered writes.
+    /// Sets whether commits bypass the page cache (`O_DIRECT`) on ext4, xfs and btrfs (default: yes). Elsewhere, and
+    /// where the file system refuses it, they are buffered writes.
     #[must_use]
     pub fn direct_io(mut self, yes: bool) -> Self {
         self.direct_io = yes;
@@ -181,8 +182,8 @@ impl JournalOptions {
         self
     }
 
-    /// Trusts `O_DIRECT` and `O_DSYNC` on every file system, which breaks the guarantee on some: for tests of this project
-    /// on file systems of its own.
+    /// Trusts `O_DIRECT` and `O_DSYNC` on every file system, which breaks the guarantee on some: for tests of this
+    /// project on file systems of its own.
     #[cfg(any(test, feature = "_sim"))]
     #[doc(hidden)]
     #[must_use]
@@ -214,33 +215,33 @@ impl JournalOptions {
         self
     }
 
-    /// Sets how long the writer waits for more appends before it commits a group (default: 0; at most 1 s). Trades latency
-    /// for fewer syncs. A hold or a trim that is requested during the delay is answered after it.
+    /// Sets how long the writer waits for more appends before it commits a group (default: 0; at most 1 s). Trades
+    /// latency for fewer syncs. A hold or a trim that is requested during the delay is answered after it.
     #[must_use]
     pub fn commit_delay(mut self, delay: Duration) -> Self {
         self.commit_delay = delay;
         self
     }
 
-    /// Sets how many bytes of lines end the [`commit_delay`](Self::commit_delay) early (default: `None`, as many as a group
-    /// holds; at least 1). Without a delay it has no effect. A delay also ends when a caller waits for capacity in the queue,
-    /// and when a rotation or a close is requested.
+    /// Sets how many bytes of lines end the [`commit_delay`](Self::commit_delay) early (default: `None`, as many as a
+    /// group holds; at least 1). Without a delay it has no effect. A delay also ends when a caller waits for capacity
+    /// in the queue, and when a rotation or a close is requested.
     #[must_use]
     pub fn commit_delay_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.commit_delay_bytes = bytes.into();
         self
     }
 
-    /// Sets how many bytes of lines one commit group gathers at most (default: 1 MiB; from 1 B to 1 GiB). A single record or
-    /// batch may be larger: it then has a group to itself.
+    /// Sets how many bytes of lines one commit group gathers at most (default: 1 MiB; from 1 B to 1 GiB). A single
+    /// record or batch may be larger: it then has a group to itself.
     #[must_use]
     pub fn max_group_bytes(mut self, bytes: u64) -> Self {
         self.max_group_bytes = bytes;
         self
     }
 
-    /// Sets how large one record may be as JSON, in bytes (default: 16 MiB; at most 1 GiB). A larger one is refused with
-    /// [`MiniStoreError::TooLarge`].
+    /// Sets how large one record may be as JSON, in bytes (default: 16 MiB; at most 1 GiB). A larger one is refused
+    /// with [`MiniStoreError::TooLarge`].
     #[must_use]
     pub fn max_record_bytes(mut self, bytes: u64) -> Self {
         self.max_record_bytes = bytes;
@@ -255,26 +256,26 @@ impl JournalOptions {
         self
     }
 
-    /// Sets how many bytes may wait for the writer (default: 64 MiB; at most 1 GiB). Callers beyond that wait, first come
-    /// first served. A record or batch that is larger takes the whole queue.
+    /// Sets how many bytes may wait for the writer (default: 64 MiB; at most 1 GiB). Callers beyond that wait, first
+    /// come first served. A record or batch that is larger takes the whole queue.
     #[must_use]
     pub fn max_queue_bytes(mut self, bytes: u64) -> Self {
         self.max_queue_bytes = bytes;
         self
     }
 
-    /// Sets from which latency on a commit counts as slow (default: 1 s; `None`: never; more than 0): a `tracing` warning
-    /// reports its latency and size, and [`Stats::slow_commits`](crate::Stats::slow_commits) counts it. Both happen when the
-    /// commit is durable: one that hangs shows in [`Stats::queue_bytes`](crate::Stats::queue_bytes).
+    /// Sets from which latency on a commit counts as slow (default: 1 s; `None`: never; more than 0): a `tracing`
+    /// warning reports its latency and size, and [`Stats::slow_commits`](crate::Stats::slow_commits) counts it. Both
+    /// happen when the commit is durable: one that hangs shows in [`Stats::queue_bytes`](crate::Stats::queue_bytes).
     #[must_use]
     pub fn slow_commit_threshold(mut self, latency: impl Into<Option<Duration>>) -> Self {
         self.slow_commit_threshold = latency.into();
         self
     }
 
-    /// Sets the value of the label `journal` of this journal's metrics (default: its path). Each value is a set of series
-    /// of its own in the collector, so a program with very many journals gives them a common one: counters and histograms
-    /// then add up, and gauges show the journal that reported last. An empty value leaves the label out.
+    /// Sets the value of the label `journal` of this journal's metrics (default: its path). Each value is a set of
+    /// series of its own in the collector, so a program with very many journals gives them a common one: counters and
+    /// histograms then add up, and gauges show the journal that reported last. An empty value leaves the label out.
     #[cfg(feature = "metrics")]
     #[must_use]
     pub fn metrics_label(mut self, journal: impl Into<String>) -> Self {

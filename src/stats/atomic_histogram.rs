@@ -1,8 +1,8 @@
-//! A histogram that one thread adds to while others read it, without a lock: a reader cannot delay a commit, and a forked
-//! child never finds it locked.
+//! A histogram that one thread adds to while others read it, without a lock: a reader cannot delay a commit, and a
+//! forked child never finds it locked.
 //!
-//! Its buckets are those of an HdrHistogram with three significant digits, so that a snapshot equals what such a histogram
-//! would have recorded, except for the minimum and the maximum, which are those of their buckets.
+//! Its buckets are those of an HdrHistogram with three significant digits, so that a snapshot equals what such a
+//! histogram would have recorded, except for the minimum and the maximum, which are those of their buckets.
 
 use hdrhistogram::{CreationError, Histogram};
 
@@ -11,8 +11,8 @@ use crate::sync::stats::{AtomicU64, Once, Ordering};
 /// Significant decimal digits.
 const DIGITS: u8 = 3;
 
-/// The number of buckets of width 1 that [`DIGITS`] need: the first power of two from 2000 on. After them, the width doubles
-/// every [`ROW`] buckets.
+/// The number of buckets of width 1 that [`DIGITS`] need: the first power of two from 2000 on. After them, the width
+/// doubles every [`ROW`] buckets.
 const SUB_BUCKETS: u64 = 2048;
 
 /// The number of buckets of each width; of width 1 there are twice as many.

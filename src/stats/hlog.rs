@@ -15,11 +15,12 @@ use hdrhistogram::{
 
 use super::Stats;
 
-/// The greatest value of each line is divided by this, as in HdrHistogram's own writer: nanoseconds become milliseconds.
+/// The greatest value of each line is divided by this, as in HdrHistogram's own writer: nanoseconds become
+/// milliseconds.
 const MAX_VALUE_DIVISOR: f64 = 1e6;
 
-/// Writes an interval log (`.hlog`, HdrHistogram's format 1.3): one line per interval and histogram, tagged with the name
-/// that [`Stats::histograms`] returns (`Tag=sync`). Empty histograms have no line.
+/// Writes an interval log (`.hlog`, HdrHistogram's format 1.3): one line per interval and histogram, tagged with the
+/// name that [`Stats::histograms`] returns (`Tag=sync`). Empty histograms have no line.
 ///
 /// HdrHistogram's `HistogramLogProcessor` (`-tag sync`), `HistogramLogAnalyzer` and the libraries of other languages
 /// read it. Latencies are in nanoseconds, `group_records` in records, `group_bytes` in bytes.
@@ -88,8 +89,8 @@ impl<W: Write> HlogWriter<W> {
     ///
     /// # Errors
     ///
-    /// Those of the writer; [`InvalidInput`](io::ErrorKind::InvalidInput) if the tag contains a comma, a space or a line
-    /// break.
+    /// Those of the writer; [`InvalidInput`](io::ErrorKind::InvalidInput) if the tag contains a comma, a space or a
+    /// line break.
     pub fn write_histogram(
         &mut self,
         tag: &str,

@@ -1,8 +1,8 @@
 //! The same figures for the `metrics` facade, if that feature is on; otherwise a type without fields.
 //!
-//! The only file that names `metrics`. Handles are registered when a journal is opened, with the recorder that is installed
-//! at that time: no handle is looked up during a commit. Names, units and labels are in docs/reference/metrics.md: they are
-//! an interface.
+//! The only file that names `metrics`. Handles are registered when a journal is opened, with the recorder that is
+//! installed at that time: no handle is looked up during a commit. Names, units and labels are in
+//! docs/reference/metrics.md: they are an interface.
 
 #[cfg(feature = "metrics")]
 pub(super) use on::Metrics;

@@ -1,5 +1,5 @@
-//! Statistics of a store: counts, and how long each stage of a commit took. Any number of observers read them at any time,
-//! each with intervals of its own.
+//! Statistics of a store: counts, and how long each stage of a commit took. Any number of observers read them at any
+//! time, each with intervals of its own.
 //!
 //! Owns the counters, their histograms, and the forms in which they leave the process. Must never delay a commit: the
 //! writer adds to atomic counters, and a reader takes no lock.
@@ -43,10 +43,10 @@ use crate::{BackendKind, SyncKind};
 /// A snapshot of a store's counters: since it was opened, or, after [`since`](Self::since), of an interval. See
 /// [`MiniStore::stats`](crate::MiniStore::stats).
 ///
-/// Latencies are in nanoseconds, with three significant digits, up to an hour (longer ones count as an hour). The time from
-/// the call of an append to its return is the sum of four stages: `queue_wait`, `encode`, `sync`, `notify`. An append that
-/// was acknowledged is counted here, in every stage but `notify`. A snapshot that is taken while a commit is counted can
-/// differ by that commit between two numbers.
+/// Latencies are in nanoseconds, with three significant digits, up to an hour (longer ones count as an hour). The time
+/// from the call of an append to its return is the sum of four stages: `queue_wait`, `encode`, `sync`, `notify`. An
+/// append that was acknowledged is counted here, in every stage but `notify`. A snapshot that is taken while a commit
+/// is counted can differ by that commit between two numbers.
 ///
 /// Serializes with each histogram as `count`, `min`, `mean`, `p50`, `p90`, `p99`, `p99_9` and `max`.
 #[derive(Debug, Clone, Serialize)]
@@ -60,8 +60,8 @@ pub struct Stats {
     pub sync_mode: SyncKind,
     /// The highest durable sequence number; 0 for none.
     pub durable_seq: u64,
-    /// Bytes in the queue now, including the group that is being committed: lines, and a fixed overhead per append. At most
-    /// [`max_queue_bytes`](crate::JournalOptions::max_queue_bytes).
+    /// Bytes in the queue now, including the group that is being committed: lines, and a fixed overhead per append. At
+    /// most [`max_queue_bytes`](crate::JournalOptions::max_queue_bytes).
     pub queue_bytes: u64,
     /// A write or a sync failed: every append is refused.
     pub poisoned: bool,
@@ -77,8 +77,8 @@ pub struct Stats {
     pub groups: u64,
     /// Commits that took [`slow_commit_threshold`](crate::JournalOptions::slow_commit_threshold) or longer.
     pub slow_commits: u64,
-    /// Calls that failed before they changed anything, for example for want of descriptors, memory or a permission. They are
-    /// retried with a back-off, and the store keeps working. (A full disk is not counted here.)
+    /// Calls that failed before they changed anything, for example for want of descriptors, memory or a permission.
+    /// They are retried with a back-off, and the store keeps working. (A full disk is not counted here.)
     pub transient_errors: u64,
     /// The error number (`errno`) of the last of them; `None` where there was none.
     pub last_transient_error: Option<i32>,
@@ -93,15 +93,15 @@ pub struct Stats {
     /// From the oldest append of a group until the writer dequeued the group. One value per group.
     #[serde(serialize_with = "crate::serialize::histogram")]
     pub queue_wait: Histogram<u64>,
-    /// From then until its write began: encoding, checksums, and waiting for disk space or padding. Close to zero where the
-    /// group was encoded during the write before. One value per group.
+    /// From then until its write began: encoding, checksums, and waiting for disk space or padding. Close to zero where
+    /// the group was encoded during the write before. One value per group.
     #[serde(serialize_with = "crate::serialize::histogram")]
     pub encode: Histogram<u64>,
     /// From the start of a group's write until it was durable. One value per group.
     #[serde(serialize_with = "crate::serialize::histogram")]
     pub sync: Histogram<u64>,
-    /// From then until all its callers were notified. One value per group; one for all of them where a full disk split the
-    /// group into its appends.
+    /// From then until all its callers were notified. One value per group; one for all of them where a full disk split
+    /// the group into its appends.
     #[serde(serialize_with = "crate::serialize::histogram")]
     pub notify: Histogram<u64>,
     /// Records in a group.
@@ -110,11 +110,12 @@ pub struct Stats {
     /// Bytes of JSON in a group.
     #[serde(serialize_with = "crate::serialize::histogram")]
     pub group_bytes: Histogram<u64>,
-    /// From when a rotation was due until the new segment was active; commits continue during it. One value per rotation.
+    /// From when a rotation was due until the new segment was active; commits continue during it. One value per
+    /// rotation.
     #[serde(serialize_with = "crate::serialize::histogram")]
     pub rotation: Histogram<u64>,
-    /// The part of it in which the writer could not commit. It is contained in the `queue_wait` of the groups that waited.
-    /// One value per rotation.
+    /// The part of it in which the writer could not commit. It is contained in the `queue_wait` of the groups that
+    /// waited. One value per rotation.
     #[serde(serialize_with = "crate::serialize::histogram")]
     pub rotation_stall: Histogram<u64>,
 }
@@ -123,8 +124,8 @@ impl Stats {
     /// Returns the difference to `earlier`, a snapshot of the same store. Nothing is reset: an observer keeps its last
     /// snapshot, and does not affect others.
     ///
-    /// `backend`, `direct_io`, `sync_mode`, `durable_seq`, `queue_bytes`, `poisoned` and `last_transient_error` are those of
-    /// `self`.
+    /// `backend`, `direct_io`, `sync_mode`, `durable_seq`, `queue_bytes`, `poisoned` and `last_transient_error` are
+    /// those of `self`.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -131,8 +131,8 @@ impl SimBackend {
     }
 }
 
-/// Fails a direct write that a file system would refuse. Records an unaligned one as a violation, because the engine would
-/// hide it by falling back to buffered writes.
+/// Fails a direct write that a file system would refuse. Records an unaligned one as a violation, because the engine
+/// would hide it by falling back to buffered writes.
 fn check_direct(fs: &SimFs, bytes: &[u8], offset: u64) -> io::Result<()> {
     let mut state = fs.host.state();
     let values = [offset, bytes.len() as u64, bytes.as_ptr().addr() as u64];

@@ -1,5 +1,5 @@
-//! The bytes of one file: those in the page cache, those on the disk, and the changes that a power cut keeps or loses. Does
-//! not know names.
+//! The bytes of one file: those in the page cache, those on the disk, and the changes that a power cut keeps or loses.
+//! Does not know names.
 
 use std::ops::Range;
 
@@ -20,8 +20,8 @@ pub(super) struct FileContent {
     durable: Vec<u8>,
     /// The changes since, in order.
     pending: Vec<ContentChange>,
-    /// Ranges of which a failed sync dropped the dirty pages: the cache has bytes that the disk never got, and may forget
-    /// them.
+    /// Ranges of which a failed sync dropped the dirty pages: the cache has bytes that the disk never got, and may
+    /// forget them.
     dropped: Vec<(usize, usize)>,
 }
 
@@ -36,8 +36,8 @@ enum ContentChange {
     SetLen(usize),
 }
 
-/// The chance, in percent, that one version of one pending sector is on the disk after a power cut. The extremes find the
-/// most bugs.
+/// The chance, in percent, that one version of one pending sector is on the disk after a power cut. The extremes find
+/// the most bugs.
 const CHANCES: [u64; 7] = [0, 0, 10, 50, 90, 100, 100];
 
 impl FileContent {
@@ -102,8 +102,8 @@ impl FileContent {
         !self.pending.is_empty()
     }
 
-    /// Fails a sync as Linux does: some of the dirty pages reached the disk, all of them are marked clean, and the next sync
-    /// has nothing to write and succeeds. Changes of the size are metadata: they stay pending.
+    /// Fails a sync as Linux does: some of the dirty pages reached the disk, all of them are marked clean, and the next
+    /// sync has nothing to write and succeeds. Changes of the size are metadata: they stay pending.
     pub(super) fn fail_sync(&mut self, rng: &mut Rng) {
         let len = self.cached.len();
         let mut sizes = Vec::new();
@@ -161,9 +161,9 @@ impl FileContent {
         write_into(&mut self.cached, offset, bytes);
     }
 
-    /// Returns a possible state of the disk after a power cut. Every sector, independently, is the durable one or any later
-    /// version of it; the size is the one after a prefix of the changes. Truncated bytes never come back unless the truncation
-    /// itself was lost, and bytes that were never written are zeros.
+    /// Returns a possible state of the disk after a power cut. Every sector, independently, is the durable one or any
+    /// later version of it; the size is the one after a prefix of the changes. Truncated bytes never come back unless
+    /// the truncation itself was lost, and bytes that were never written are zeros.
     fn after_power_cut(&self, sizes_kept: usize, rng: &mut Rng) -> Vec<u8> {
         let sector_chance = rng.pick(&CHANCES);
         let (mut cached, mut on_disk) = (self.durable.clone(), self.durable.clone());
@@ -247,8 +247,8 @@ impl FileContent {
         }
     }
 
-    /// Returns the range that becomes dirty with these bytes: whole pages, with the bytes around them that a failed sync
-    /// dropped.
+    /// Returns the range that becomes dirty with these bytes: whole pages, with the bytes around them that a failed
+    /// sync dropped.
     fn widen_to_pages(&self, from: usize, to: usize) -> (usize, usize) {
         if self.dropped.is_empty() {
             return (from, to);

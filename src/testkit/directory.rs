@@ -122,8 +122,8 @@ impl Directory {
 }
 
 impl DirChange {
-    /// Applies the change. If its file has another name since, the entry that it writes still changes, and the one that it
-    /// removes stays: they are in different blocks of the directory.
+    /// Applies the change. If its file has another name since, the entry that it writes still changes, and the one that
+    /// it removes stays: they are in different blocks of the directory.
     fn apply(&self, names: &mut BTreeMap<PathBuf, Inode>) {
         match self {
             Self::Create { path, inode } => drop(names.insert(path.clone(), *inode)),

@@ -1,5 +1,5 @@
-//! The simulated computer. Every operation on its disk is counted, can be the one at which the incarnation ends, and is a
-//! point at which the other thread may run.
+//! The simulated computer. Every operation on its disk is counted, can be the one at which the incarnation ends, and is
+//! a point at which the other thread may run.
 
 use std::{
     fmt, io,

@@ -1,9 +1,9 @@
 //! A simulated disk, for programs that crash-test their own recovery. Nothing here touches a real file.
 //!
-//! [`SimDisk`] is an operating system's page cache over a disk with sectors of 512 bytes, in memory. It can cut the power
-//! after any operation, kill the process, fail a write or a sync, and run full. After a power cut it holds one of the
-//! states that a real disk could be left in, chosen by its seed: of what was not synced any sectors may be lost, a write
-//! may be torn, sizes may be the old ones, names of files may be missing.
+//! [`SimDisk`] is an operating system's page cache over a disk with sectors of 512 bytes, in memory. It can cut the
+//! power after any operation, kill the process, fail a write or a sync, and run full. After a power cut it holds one of
+//! the states that a real disk could be left in, chosen by its seed: of what was not synced any sectors may be lost, a
+//! write may be torn, sizes may be the old ones, names of files may be missing.
 //!
 //! A program that keeps its state in a journal opens it on the disk, works until the power is cut, and opens it again:
 //! everything that was acknowledged must be there.
@@ -34,15 +34,15 @@
 //!
 //! # Repeating a failure
 //!
-//! A store on this disk has its writer thread as always, and does its background work on that thread, too. So a program that
-//! awaits each append before it makes the next one makes the same operations in every run, and a seed and the number of an
-//! operation repeat a failure. If several appends are pending at the same time, the number of them that share a commit
-//! depends on the threads, and so do the operations that follow.
+//! A store on this disk has its writer thread as always, and does its background work on that thread, too. So a program
+//! that awaits each append before it makes the next one makes the same operations in every run, and a seed and the
+//! number of an operation repeat a failure. If several appends are pending at the same time, the number of them that
+//! share a commit depends on the threads, and so do the operations that follow.
 //!
 //! # What is not simulated
 //!
-//! Directories other than the one that files are in, permissions, symbolic links, and reads that fail. Time passes only in
-//! [`SimDisk::advance_clock`].
+//! Directories other than the one that files are in, permissions, symbolic links, and reads that fail. Time passes only
+//! in [`SimDisk::advance_clock`].
 
 #![cfg_attr(
     not(any(test, feature = "_sim")),
@@ -158,15 +158,15 @@ impl SimDisk {
         verify_on(&self.fs(), path.as_ref())
     }
 
-    /// Returns the number of operations so far that changed something: writes, syncs, changes of sizes and of names. A split
-    /// write is several.
+    /// Returns the number of operations so far that changed something: writes, syncs, changes of sizes and of names. A
+    /// split write is several.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.host.state().operations
     }
 
-    /// Cuts the power in the middle of the operation with this number, counted from 1 since the disk was created. That one
-    /// and every later one fails until [`restart`](Self::restart).
+    /// Cuts the power in the middle of the operation with this number, counted from 1 since the disk was created. That
+    /// one and every later one fails until [`restart`](Self::restart).
     pub fn power_cut_at(&self, operation: u64) {
         self.host.state().plan.crash_at = Some((operation, CrashKind::PowerCut));
     }
@@ -195,8 +195,8 @@ impl SimDisk {
         self.host.state().stopped.is_some()
     }
 
-    /// Starts again after a power cut or a kill; where there was none, cuts the power now. Every operation of stores that are
-    /// still open fails.
+    /// Starts again after a power cut or a kill; where there was none, cuts the power now. Every operation of stores
+    /// that are still open fails.
     pub fn restart(&self) {
         let mut state = self.host.state();
         let crash = state.stopped.unwrap_or(CrashKind::PowerCut);
@@ -210,15 +210,16 @@ impl SimDisk {
         state.plan.failing_writes.push(at);
     }
 
-    /// Makes a sync of a file or a directory fail with an I/O error, counted from now: 1 is the next. As on Linux, the dirty
-    /// pages are dropped: the next sync succeeds, and their data may never reach the disk.
+    /// Makes a sync of a file or a directory fail with an I/O error, counted from now: 1 is the next. As on Linux, the
+    /// dirty pages are dropped: the next sync succeeds, and their data may never reach the disk.
     pub fn fail_sync(&self, nth: u64) {
         let mut state = self.host.state();
         let at = state.counts().1 + nth;
         state.plan.failing_syncs.push(at);
     }
 
-    /// Makes a rename fail with an I/O error, counted from now: 1 is the next. The file may have its new name nevertheless.
+    /// Makes a rename fail with an I/O error, counted from now: 1 is the next. The file may have its new name
+    /// nevertheless.
     pub fn fail_rename(&self, nth: u64) {
         let mut state = self.host.state();
         let at = state.renames() + nth;
@@ -235,8 +236,8 @@ impl SimDisk {
         self.host.state().plan.space = None;
     }
 
-    /// Sets whether the process has no file descriptors left (default: no). Every call that needs a new one then fails with
-    /// `EMFILE`, having changed nothing.
+    /// Sets whether the process has no file descriptors left (default: no). Every call that needs a new one then fails
+    /// with `EMFILE`, having changed nothing.
     pub fn exhaust_descriptors(&self, yes: bool) {
         self.host.state().plan.no_descriptors = yes;
     }
@@ -262,21 +263,22 @@ impl SimDisk {
         self.host.state().plan.direct_io = how;
     }
 
-    /// Sets whether the file system honours `O_DSYNC` (default: yes). One that does not is none of those on which the flag is
-    /// trusted (see [`SyncMode`](crate::SyncMode)): a write with it is only durable after the next sync, as on FUSE.
+    /// Sets whether the file system honours `O_DSYNC` (default: yes). One that does not is none of those on which the
+    /// flag is trusted (see [`SyncMode`](crate::SyncMode)): a write with it is only durable after the next sync, as on
+    /// FUSE.
     pub fn honor_dsync(&self, yes: bool) {
         self.host.state().plan.honors_dsync = yes;
     }
 
-    /// Returns the number of completed syncs of files so far: `fsync` and `fdatasync` that succeeded, and writes with `O_DSYNC`
-    /// where the file system honours it.
+    /// Returns the number of completed syncs of files so far: `fsync` and `fdatasync` that succeeded, and writes with
+    /// `O_DSYNC` where the file system honours it.
     #[must_use]
     pub fn completed_syncs(&self) -> u64 {
         self.host.state().completed_syncs
     }
 
-    /// Sets whether the file system supports a rename that does not replace a file (default: yes). Without that, a store gives
-    /// a file its new name with a link and removes the old name afterwards.
+    /// Sets whether the file system supports a rename that does not replace a file (default: yes). Without that, a
+    /// store gives a file its new name with a link and removes the old name afterwards.
     pub fn rename_without_replacing(&self, yes: bool) {
         self.host.state().plan.renames_without_replacing = yes;
     }

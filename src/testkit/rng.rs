@@ -1,5 +1,5 @@
-//! Random numbers that a seed repeats exactly, on every machine and in every version. The simulation has no other source of
-//! randomness.
+//! Random numbers that a seed repeats exactly, on every machine and in every version. The simulation has no other
+//! source of randomness.
 
 /// SplitMix64: one word of state, and statistically good enough for choices.
 #[derive(Debug, Clone)]

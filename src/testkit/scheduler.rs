@@ -1,6 +1,7 @@
-//! The order of foreground and background operations. Either background work runs inline on the thread that submits it; or
-//! it has a thread in lockstep: exactly one of the two threads runs at any time, and the seed decides how many background
-//! operations run between two operations of the writer. So any interleaving can occur, and a seed repeats it.
+//! The order of foreground and background operations. Either background work runs inline on the thread that submits it;
+//! or it has a thread in lockstep: exactly one of the two threads runs at any time, and the seed decides how many
+//! background operations run between two operations of the writer. So any interleaving can occur, and a seed repeats
+//! it.
 
 use std::{
     cell::RefCell,
@@ -49,8 +50,8 @@ thread_local! {
 }
 
 impl Scheduler {
-    /// Called before every operation. On the background thread, yields until its next turn and returns `true`. On any other
-    /// thread returns `false`: that thread may let the background thread run.
+    /// Called before every operation. On the background thread, yields until its next turn and returns `true`. On any
+    /// other thread returns `false`: that thread may let the background thread run.
     pub(super) fn yield_if_background(&self) -> bool {
         if !self.on_background_thread() {
             return false;

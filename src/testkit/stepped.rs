@@ -1,5 +1,5 @@
-//! The interface of the simulation in `stress/sim`: stores without threads, which it runs step by step, and the internals of
-//! the disk.
+//! The interface of the simulation in `stress/sim`: stores without threads, which it runs step by step, and the
+//! internals of the disk.
 
 use std::{path::Path, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! Tests of the simulated disk against the behaviour of real ones, and of the engine on it for faults that real disks show
-//! too rarely.
+//! Tests of the simulated disk against the behaviour of real ones, and of the engine on it for faults that real disks
+//! show too rarely.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -242,8 +242,9 @@ fn append_is_acknowledged_after_a_completed_sync() {
 
 /// Runs `f` with `subscriber` as the default of this thread.
 ///
-/// While there is only one dispatcher, `tracing-core` enables a callsite by the default subscriber of the thread that first
-/// reaches it, so another test without a subscriber would disable the callsite. With a second dispatcher it asks all of them.
+/// While there is only one dispatcher, `tracing-core` enables a callsite by the default subscriber of the thread that
+/// first reaches it, so another test without a subscriber would disable the callsite. With a second dispatcher it asks
+/// all of them.
 pub(crate) fn with_subscriber<T>(
     subscriber: impl Subscriber + Send + Sync + 'static,
     f: impl FnOnce() -> T,

@@ -263,8 +263,8 @@ impl CommitBackend for FaultBackend {
     }
 }
 
-/// Returns the path that a file has now. After a rename by links the kernel still shows the path that the file was opened
-/// with, so the directory is searched for its inode.
+/// Returns the path that a file has now. After a rename by links the kernel still shows the path that the file was
+/// opened with, so the directory is searched for its inode.
 fn name_of(file: &File) -> io::Result<PathBuf> {
     let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     if path.exists() {

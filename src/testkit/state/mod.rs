@@ -1,5 +1,5 @@
-//! The state of a simulated computer: its files and names, the planned faults, and the effect of a crash. Every method is one
-//! operation of a process; the scheduler decides the order of operations.
+//! The state of a simulated computer: its files and names, the planned faults, and the effect of a crash. Every method
+//! is one operation of a process; the scheduler decides the order of operations.
 
 mod files;
 mod names;
