@@ -20,8 +20,12 @@ use std::{
 
 use crate::{MiniStoreError, Result, io::FileSystem};
 
-/// The minimum number of digits in the name of a rotated segment.
-const DIGITS_MIN: usize = 3;
+/// The number of digits in the name of a rotated segment, up to number 999.
+const DIGITS: usize = 3;
+
+/// The number of digits from number 1000 on, and of every number that `ministore` 0.1.7 writes. Shorter ones, as in
+/// `orders.2024`, are left to other journals.
+const DIGITS_LONG: usize = 6;
 
 /// The highest segment number that a writer continues from, so that enough numbers are left for the segments to come.
 /// Readers accept higher ones.
@@ -69,8 +73,18 @@ impl FileNames {
         self.dir.join(&self.base)
     }
 
+    /// Returns the name that this engine gives to a rotated segment.
     pub(crate) fn rotated(&self, number: u64) -> PathBuf {
-        self.with_suffix(&format!(".{number:0width$}", width = DIGITS_MIN))
+        let width = if number <= 999 { DIGITS } else { DIGITS_LONG };
+        self.with_suffix(&format!(".{number:0width$}"))
+    }
+
+    /// Returns the names that writers give to the rotated segment of this number: this engine, and `ministore` 0.1.7.
+    pub(crate) fn written_names(&self, number: u64) -> Vec<PathBuf> {
+        let mut names =
+            vec![self.rotated(number), self.with_suffix(&format!(".{number:0width$}", width = DIGITS_LONG))];
+        names.dedup();
+        names
     }
 
     pub(crate) fn next(&self) -> PathBuf {
@@ -153,6 +167,11 @@ impl FileNames {
     /// Returns the number in the name of a rotated segment.
     pub(crate) fn number_of(&self, path: &Path) -> Option<u64> {
         self.rotated_number(path.file_name()?)
+    }
+
+    /// Returns the number of digits in the name of a rotated segment.
+    pub(crate) fn digits_of(&self, path: &Path) -> usize {
+        path.file_name().map_or(0, OsStr::len).saturating_sub(self.base.len() + 1)
     }
 
     fn rotated_number(&self, name: &OsStr) -> Option<u64> {

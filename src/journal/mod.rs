@@ -1,6 +1,8 @@
 //! The files of a journal: names, locks, holds, segments, ownership. Also the status of an open journal, which its
 //! threads and its callers share.
 
+pub(crate) mod adoption;
+pub(crate) mod chain;
 pub(crate) mod close_segment;
 pub(crate) mod file_names;
 pub(crate) mod fork;

@@ -17,10 +17,13 @@ use crate::{
     MiniStoreError, Result,
     error::is_shortage,
     format::scan::read_header,
-    format::{CLOSE_MARKER, ChainLink, Header, HeaderError, LF, SEAL_LEN, seal},
+    format::{ChainLink, Header, HeaderError},
     io::{FileHandle, FileSystem, OpenMode, is_at},
-    journal::file_names::{FileNames, FileRole},
-    journal::segment_summary::scan_to_end,
+    journal::{
+        adoption::is_accepted_by_name,
+        chain::{ChainRelation, closing_seal, follows},
+        file_names::{FileNames, FileRole},
+    },
 };
 
 /// Checks whether a journal may be opened for writing. Called before the lock file is created, which would turn a file
@@ -99,7 +102,11 @@ fn check_name(fs: &dyn FileSystem, names: &FileNames, listed: &[OsString]) -> Re
     let is_part = match relation().map_err(MiniStoreError::file(&path, "compare with its neighbours"))? {
         ChainRelation::Continues => true,
         ChainRelation::Unrelated => false,
-        ChainRelation::Unknown => owner_exists,
+        ChainRelation::Unknown => {
+            let header = read_header(&*file).map_err(MiniStoreError::file(&path, "read"))?;
+            let is_plain = header == Ok(Header::Plain);
+            owner_exists && (!is_plain || is_accepted_by_name(&owner, listed, &path))
+        }
     };
     if !is_part {
         return Ok(());
@@ -232,47 +239,6 @@ pub(crate) fn check_deletion(
         return Ok(Err("another store has it open for writing"));
     }
     Ok(Ok(relation))
-}
-
-/// Whether one segment continues another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ChainRelation {
-    /// The second continues the first.
-    Continues,
-    /// The second provably does not continue the first.
-    Unrelated,
-    /// One of them has no checksums, or is damaged.
-    Unknown,
-}
-
-impl ChainRelation {
-    fn or(self, other: Self) -> Self {
-        if self == Self::Unknown { other } else { self }
-    }
-}
-
-/// Compares the last seal of a segment with the one that the next segment's header stores. Reads the whole first
-/// segment only if it is not closed.
-pub(crate) fn follows(segment: &dyn FileHandle, next: &dyn FileHandle) -> io::Result<ChainRelation> {
-    let Ok(Header::Checksummed(link)) = read_header(next)? else { return Ok(ChainRelation::Unknown) };
-    let last_seal = match closing_seal(segment)? {
-        Some(seal) => seal,
-        None => match scan_to_end(segment)? {
-            Ok(scanned) if scanned.end.tail.is_none() => scanned.end.last_seal.unwrap_or(0),
-            _ => return Ok(ChainRelation::Unknown),
-        },
-    };
-    Ok(if last_seal == link.prev { ChainRelation::Continues } else { ChainRelation::Unrelated })
-}
-
-/// Returns the last seal of a segment that has a close marker, or `None` for another file.
-pub(crate) fn closing_seal(file: &dyn FileHandle) -> io::Result<Option<u32>> {
-    let mut closing = [0; SEAL_LEN + 2];
-    let Some(offset) = file.len()?.checked_sub(closing.len() as u64) else { return Ok(None) };
-    if file.read_at(&mut closing, offset)? != closing.len() || !closing.ends_with(&[CLOSE_MARKER, LF]) {
-        return Ok(None);
-    }
-    Ok(seal::decode(&closing))
 }
 
 /// Returns the file that prevents a rename to this name: one that has it, or the lock file that reserves it.

@@ -1,16 +1,22 @@
 //! A consistent list of a journal's segments, even while it is being rotated.
 
-use std::{ffi::OsString, io, path::PathBuf, sync::Arc};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     MiniStoreError, Result,
     format::scan::read_header,
-    io::{FileHandle, FileSystem, OpenMode},
+    io::{FileHandle, FileSystem, OpenMode, is_at},
+    journal::adoption::check_adoption,
     journal::file_names::FileNames,
     journal::ownership::{check_left_out, has_own_lock},
 };
 
-/// A rotation takes much longer than two listings, so this many attempts do not fail in a row.
+/// An attempt takes some microseconds and a rotation takes milliseconds, so this many attempts do not fail in a row.
 const ATTEMPTS_MAX: u32 = 100;
 
 /// The segments of a journal.
@@ -23,30 +29,42 @@ pub(crate) struct SegmentSet {
 }
 
 impl SegmentSet {
-    /// Lists the directory before and after it opens the active file. If no segment was rotated in between, that file
-    /// follows the newest rotated segment.
+    /// Returns the segments of a journal at one moment, however fast it is rotated and however long a listing of its
+    /// directory takes.
+    ///
+    /// If the active file has its name before and after the listing, no rotation came between. Otherwise the segments that
+    /// were rotated since then are found by their numbers, from the newest one listed to the first number without a file.
+    /// If the active file still has its name after that, the set is complete: a rotation gives the active file the next
+    /// number before another file gets the active name.
     pub(crate) fn take(fs: &dyn FileSystem, names: &FileNames) -> Result<Self> {
-        let mut before = list_rotated(fs, names)?;
         let mut attempts = 0;
         loop {
-            let active = open_if_exists(fs, names.active())?;
-            let after = list_rotated(fs, names)?;
-            attempts += 1;
-            if before.last() == after.last() || attempts == ATTEMPTS_MAX {
-                let active = match active {
-                    Some(active) => Some(active),
-                    None => unpublished_next_segment(fs, names)?,
-                };
-                let mut segments = Self { rotated: after, active };
+            let mut active = open_active(fs, names)?;
+            let (listed, mut rotated) = list_rotated(fs, names)?;
+            let anchor = rotated.last().map(|(_, path)| path.clone());
+            let mut is_complete = is_current(fs, names, active.as_ref())?;
+            while !is_complete && attempts < ATTEMPTS_MAX {
+                attempts += 1;
+                active = open_active(fs, names)?;
+                add_rotated_since(fs, names, &mut rotated)?;
+                if is_current(fs, names, active.as_ref())? {
+                    // Segments are deleted oldest first: the ones after this one exist, too.
+                    is_complete = match &anchor {
+                        Some(path) => exists(fs, path)?,
+                        None => false,
+                    };
+                    break;
+                }
+            }
+            if is_complete || attempts == ATTEMPTS_MAX {
+                check_adoption(fs, names, &listed, &rotated)?;
+                let mut segments = Self { rotated, active };
                 segments.remove_second_name(fs)?;
                 return Ok(segments);
             }
-            before = after;
         }
     }
-}
 
-impl SegmentSet {
     /// Removes the newest rotated segment if it is the active one under a second name: a rename by hard links adds the
     /// new name before it removes the active one.
     fn remove_second_name(&mut self, fs: &dyn FileSystem) -> Result<()> {
@@ -60,6 +78,78 @@ impl SegmentSet {
         }
         Ok(())
     }
+}
+
+/// Opens the active segment. Between the last two steps of a rotation, when no file has the active name, that is
+/// `NAME.next`.
+fn open_active(fs: &dyn FileSystem, names: &FileNames) -> Result<Option<(PathBuf, Arc<dyn FileHandle>)>> {
+    match open_if_exists(fs, names.active())? {
+        Some(active) => Ok(Some(active)),
+        None => unpublished_next_segment(fs, names),
+    }
+}
+
+/// Returns whether the active segment still is the one that was opened.
+fn is_current(
+    fs: &dyn FileSystem,
+    names: &FileNames,
+    active: Option<&(PathBuf, Arc<dyn FileHandle>)>,
+) -> Result<bool> {
+    let is_published = exists(fs, &names.active())?;
+    match active {
+        Some((path, file)) if is_published == (*path == names.active()) => {
+            is_at(fs, path, &**file).map_err(MiniStoreError::file(path, "stat"))
+        }
+        Some(_) => Ok(false),
+        None => Ok(!is_published),
+    }
+}
+
+/// Adds the segments that a listing missed because they were rotated during it or after it.
+fn add_rotated_since(
+    fs: &dyn FileSystem,
+    names: &FileNames,
+    rotated: &mut Vec<(u64, PathBuf)>,
+) -> Result<()> {
+    let mut missed = Vec::new();
+    let mut numbers = rotated.iter().map(|(number, _)| *number).peekable();
+    while let Some(number) = numbers.next() {
+        let next = numbers.peek().copied().unwrap_or(u64::MAX);
+        for number in number.saturating_add(1)..next {
+            match find_rotated(fs, names, number)? {
+                NumberedFile::Segment(path) => missed.push((number, path)),
+                NumberedFile::OtherJournal => {}
+                NumberedFile::Missing => break,
+            }
+        }
+    }
+    rotated.append(&mut missed);
+    rotated.sort();
+    Ok(())
+}
+
+/// What has the number of a rotated segment.
+enum NumberedFile {
+    Segment(PathBuf),
+    /// Another journal has the number, or its lock file does: rotation skips it.
+    OtherJournal,
+    Missing,
+}
+
+fn find_rotated(fs: &dyn FileSystem, names: &FileNames, number: u64) -> Result<NumberedFile> {
+    for path in names.written_names(number) {
+        if has_own_lock(fs, &path).map_err(MiniStoreError::file(&path, "stat"))? {
+            return Ok(NumberedFile::OtherJournal);
+        }
+        if exists(fs, &path)? {
+            return Ok(NumberedFile::Segment(path));
+        }
+    }
+    Ok(NumberedFile::Missing)
+}
+
+fn exists(fs: &dyn FileSystem, path: &Path) -> Result<bool> {
+    Ok(fs.id_at(path).map_err(MiniStoreError::file(path, "stat"))?.is_some())
 }
 
 /// Opens `NAME.next` if it has a header: between the last two steps of a rotation (or after a power cut there) it
@@ -79,14 +169,15 @@ fn unpublished_next_segment(
     Ok(header.is_ok().then_some((path, file)))
 }
 
-fn list_rotated(fs: &dyn FileSystem, names: &FileNames) -> Result<Vec<(u64, PathBuf)>> {
+/// Returns the names in the directory, and the rotated segments among them.
+fn list_rotated(fs: &dyn FileSystem, names: &FileNames) -> Result<(Vec<OsString>, Vec<(u64, PathBuf)>)> {
     match fs.list(names.dir()) {
         Ok(listed) => {
             let rotated = names.rotated_in(&listed);
             check_left_out_of(fs, names, &listed, &rotated)?;
-            Ok(rotated)
+            Ok((listed, rotated))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Vec::new(), Vec::new())),
         Err(error) => Err(MiniStoreError::file(names.dir(), "list the directory")(error)),
     }
 }

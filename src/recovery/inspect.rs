@@ -20,8 +20,12 @@ use crate::{
     format::{ChainLink, HeaderError},
     io::{FileSystem, OpenMode},
     journal::file_names::{FileNames, NUMBER_MAX},
-    journal::ownership::{ChainRelation, check_companions, check_left_out, follows},
     journal::segment_summary::SegmentSummary,
+    journal::{
+        adoption::check_adoption,
+        chain::{ChainRelation, follows},
+        ownership::{check_companions, check_left_out},
+    },
 };
 
 /// The files of a journal, as found.
@@ -57,6 +61,7 @@ impl JournalState {
         let active =
             if exists(names.active()) { Some(ActiveFile::inspect(fs, names.active(), cache)?) } else { None };
         check_oldest(fs, names, &listed, &rotated, active.as_ref())?;
+        check_adoption(fs, names, &listed, &rotated)?;
         let successor = active.as_ref().and_then(ActiveFile::link);
         let newest = match rotated.last() {
             Some((number, _)) if *number > NUMBER_MAX => {

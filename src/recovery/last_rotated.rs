@@ -9,7 +9,7 @@ use crate::{
     format::scan::{SegmentEnd, Tail, read_header},
     format::{ChainLink, Header, LF},
     io::{FileHandle, FileSystem, OpenMode},
-    journal::ownership::closing_seal,
+    journal::chain::closing_seal,
 };
 
 /// The newest rotated segment, as far as it was read.

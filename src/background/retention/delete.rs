@@ -12,7 +12,10 @@ use crate::{
         listing::Listing,
         policy::{DeleteReason, JournalSize, OldestSegment, RetentionLimits, RetentionPolicy},
     },
-    journal::ownership::{ChainRelation, check_deletion, has_own_lock},
+    journal::{
+        chain::ChainRelation,
+        ownership::{check_deletion, has_own_lock},
+    },
 };
 
 impl RetentionManager {
