@@ -5,7 +5,7 @@ use std::{io, path::Path, sync::Arc};
 use super::{Corruption, SegmentReport, SegmentState, VerifyReport};
 use crate::{
     format::scan::{Block, ResyncScanner, ScanItem, ScanMode, Scanner, Tail},
-    format::{Header, SEAL_LEN},
+    format::{Header, HeaderError, SEAL_LEN},
     io::FileHandle,
     journal::segment_summary::check_plain_lines,
 };
@@ -15,6 +15,9 @@ use crate::{
 pub(super) struct Verifier {
     pub(super) report: VerifyReport,
     expected: Option<ExpectedStart>,
+    /// The missing close marker of the newest rotated segment so far. It is a fault if a later segment shows that the
+    /// rotation ended: a rotation begins only after the segment before it was closed.
+    unclosed: Option<Corruption>,
 }
 
 /// The expected start of the next segment.
@@ -54,12 +57,19 @@ impl Verifier {
             checksummed: false,
             state: SegmentState::Damaged,
         };
+        let unclosed = self.unclosed.take();
         match Scanner::open(Arc::clone(file), ScanMode::VerifyOnly)? {
-            Ok(scanner) => self.scan(&mut segment, scanner, file)?,
+            Ok(scanner) => self.scan(&mut segment, scanner, file, active)?,
             Err(error) => {
+                if error == HeaderError::BadMagic {
+                    segment.state = SegmentState::NotAJournal;
+                }
                 self.report.faults.push(Corruption::of_file(path, error.to_string()));
                 self.expected = Some(ExpectedStart { next_seq: None, last_seal: None, torn: None });
             }
+        }
+        if let Some(fault) = unclosed.filter(|_| !active || segment.state == SegmentState::Closed) {
+            self.add_fault_of_previous(fault);
         }
         self.report.records += segment.records;
         self.report.groups += segment.groups;
@@ -72,6 +82,7 @@ impl Verifier {
         segment: &mut SegmentReport,
         mut scanner: Scanner<Arc<dyn FileHandle>>,
         file: &Arc<dyn FileHandle>,
+        active: bool,
     ) -> io::Result<()> {
         let header = scanner.header();
         segment.header_bytes = scanner.position().data_end();
@@ -112,6 +123,15 @@ impl Verifier {
             self.report.faults.push(fault.clone());
             self.resync(segment, file, tail)?;
         } else if fault.is_none() {
+            if !active && segment.checksummed && segment.state == SegmentState::Open {
+                self.unclosed = Some(Corruption {
+                    segment: segment.path.clone(),
+                    offset: end.data_end,
+                    line: 1 + segment.records,
+                    seq: segment.last_seq,
+                    reason: "the close marker of a rotated segment is missing".into(),
+                });
+            }
             segment.padding_bytes = end.file_end.saturating_sub(end.data_end + u64::from(end.has_newline));
             segment.padding_bytes -= u64::from(end.closed);
         }
@@ -135,10 +155,12 @@ impl Verifier {
         let mut block = Block::default();
         let mut in_fault = true;
         while let Some(group) = scanner.next(&mut block)? {
-            block.clear();
             if group.verified {
                 segment.records += group.records;
                 segment.groups += 1;
+                segment.record_bytes += block.byte_len() as u64;
+                segment.seal_bytes += SEAL_LEN as u64;
+                segment.data_bytes += block.byte_len() as u64 + SEAL_LEN as u64 + group.records;
             } else if !in_fault {
                 self.report.faults.push(Corruption {
                     segment: segment.path.clone(),
@@ -148,6 +170,7 @@ impl Verifier {
                     reason: tail.reason.into(),
                 });
             }
+            block.clear();
             in_fault = !group.verified;
         }
         Ok(())
@@ -158,15 +181,15 @@ impl Verifier {
         let expected = self.expected.take();
         let Some(link) = header.link() else {
             let expected = expected?;
-            self.report.faults.extend(expected.torn);
+            self.add_torn(expected.torn);
             return expected.next_seq;
         };
         if let Some(ExpectedStart { next_seq, last_seal, torn }) = expected {
             let lowest_first = 1 + self.unnumbered_records();
             let is_first_expected = next_seq.map_or(link.first >= lowest_first, |next| next == link.first);
             let is_seal_expected = next_seq.is_none() || link.prev == last_seal.unwrap_or(0);
+            self.add_torn(torn);
             if !is_first_expected || !is_seal_expected {
-                self.report.faults.extend(torn);
                 let next = next_seq.unwrap_or(lowest_first);
                 self.report.faults.push(Corruption::of_file(
                     path,
@@ -180,6 +203,21 @@ impl Verifier {
             }
         }
         Some(link.first)
+    }
+
+    /// Adds the torn tail of the previous segment to the faults: every group in it was durable before the next segment began.
+    fn add_torn(&mut self, torn: Option<Corruption>) {
+        if let Some(mut torn) = torn {
+            torn.reason = "the bytes after the last commit group of a rotated segment do not verify".into();
+            self.add_fault_of_previous(torn);
+        }
+    }
+
+    fn add_fault_of_previous(&mut self, fault: Corruption) {
+        if let Some(previous) = self.report.segments.last_mut() {
+            previous.state = SegmentState::Damaged;
+        }
+        self.report.faults.push(fault);
     }
 
     /// Returns the number of records in the plain segments whose sequence numbers are still unknown.

@@ -61,7 +61,7 @@ pub struct SegmentReport {
     pub groups: u64,
     /// The size of the file.
     pub file_bytes: u64,
-    /// Bytes of header, lines and seals that verify, up to the first fault.
+    /// Bytes of header, lines and seals that verify.
     pub data_bytes: u64,
     /// Bytes of the header's line among them, its line feed not counted.
     pub header_bytes: u64,
@@ -90,6 +90,8 @@ pub enum SegmentState {
     TornTail,
     /// Some acknowledged data does not verify.
     Damaged,
+    /// The file does not begin as a journal does.
+    NotAJournal,
 }
 
 impl fmt::Display for SegmentState {
@@ -99,6 +101,7 @@ impl fmt::Display for SegmentState {
             Self::Open => "open",
             Self::TornTail => "torn tail",
             Self::Damaged => "damaged",
+            Self::NotAJournal => "not a journal",
         })
     }
 }

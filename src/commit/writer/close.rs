@@ -50,7 +50,7 @@ impl Writer {
         self.maybe_run_retention();
         self.drain_background();
         let unnamed = self.segment.path != self.names.active();
-        for close in self.rotation.take_unclosed() {
+        if let Some(close) = self.rotation.take_unclosed() {
             // A new segment without its name may never get it: the next open reads the sequence numbers from the old
             // one, which retention must not delete.
             self.background.submit(if unnamed { close.without_retention() } else { close });

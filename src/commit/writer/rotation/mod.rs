@@ -39,8 +39,10 @@ pub(super) struct Rotation {
     retry: Retry,
     /// The rotated segment, to be closed once the new segment has its name.
     to_close: Option<RotatedSegment>,
-    /// Rotated segments that could not be closed because the disk was full, oldest first.
-    close_deferred: Vec<RotatedSegment>,
+    /// A rotated segment that could not be closed because the disk was full.
+    close_deferred: Option<RotatedSegment>,
+    /// The job that closes a rotated segment was submitted and has not ended.
+    is_closing: bool,
     newest_rotated: u64,
     /// The number to try for the next rotated segment. Files of another journal may have the numbers after the newest.
     next_number: u64,
@@ -78,7 +80,8 @@ impl Rotation {
             requested: false,
             retry: Retry::default(),
             to_close: None,
-            close_deferred: Vec::new(),
+            close_deferred: None,
+            is_closing: false,
             newest_rotated,
             next_number: newest_rotated + 1,
             timer: RotationTimer::default(),
@@ -103,11 +106,19 @@ impl Rotation {
             && matches!(self.rename, ActiveRename::Idle)
     }
 
-    /// Takes the jobs that close rotated segments: those that the full disk has deferred, and the one whose successor
-    /// had no name yet.
-    pub(super) fn take_unclosed(&mut self) -> Vec<BackgroundJob> {
-        let close_deferred = mem::take(&mut self.close_deferred).into_iter();
-        close_deferred.chain(self.to_close.take()).map(BackgroundJob::Close).collect()
+    /// Takes the job that closes the newest rotated segment, if it is not closed.
+    ///
+    /// There is one at most: the next rotation waits until the segment before it is closed, so that a rotated segment
+    /// without its close marker is either the newest or damaged.
+    pub(super) fn take_unclosed(&mut self) -> Option<BackgroundJob> {
+        let unclosed = self.close_deferred.take().or_else(|| self.to_close.take())?;
+        self.is_closing = true;
+        Some(BackgroundJob::Close(unclosed))
+    }
+
+    /// Returns whether the rotated segment before the active one is closed.
+    fn is_previous_closed(&self) -> bool {
+        !self.is_closing && self.close_deferred.is_none()
     }
 
     /// Removes a new segment that was created and not used. Called when the journal is closed.

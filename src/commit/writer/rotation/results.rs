@@ -2,6 +2,8 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
+use rustix::io::Errno;
+
 use super::{super::retry::Failure, ActiveRename, NextSegment, Rotation};
 use crate::{
     background::job::{JobResult, PrepareError, RenameResult},
@@ -20,6 +22,9 @@ impl Rotation {
         inner: &StoreInner,
         now: Duration,
     ) {
+        if let JobResult::Closed(_) | JobResult::CloseDeferred(_) = result {
+            self.is_closing = false;
+        }
         match result {
             JobResult::Preallocated(Ok(_)) => self.retry.found_space(inner),
             JobResult::Closed(Ok(())) | JobResult::RetentionApplied(Ok(())) => {}
@@ -97,7 +102,10 @@ impl Rotation {
             }
             JobResult::CloseDeferred(rotated) => {
                 tracing::warn!(journal = %inner.status.path.display(), "disk full; closing a rotated segment later");
-                self.close_deferred.push(rotated.clone());
+                self.close_deferred = Some(rotated.clone());
+                let path = names.rotated(rotated.number);
+                let source = Errno::NOSPC.into();
+                self.retry.failed(Failure { path, action: "close", source }, now, inner);
             }
         }
     }

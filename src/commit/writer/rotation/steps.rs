@@ -71,9 +71,15 @@ impl Writer {
             return;
         }
         match (&self.rotation.next, &self.rotation.rename) {
-            (NextSegment::Ready { file: next, open: true, .. }, ActiveRename::Idle)
-                if !self.rotation.retry.is_waiting() =>
-            {
+            (_, ActiveRename::Idle) if self.rotation.retry.is_waiting() => {}
+            (_, ActiveRename::Idle) if !self.rotation.is_previous_closed() => {
+                if !self.rotation.is_closing
+                    && let Some(close) = self.rotation.take_unclosed()
+                {
+                    self.background.submit(close);
+                }
+            }
+            (NextSegment::Ready { file: next, open: true, .. }, ActiveRename::Idle) => {
                 let number = self.rotation.next_number;
                 let to = self.names.rotated(number);
                 self.segment.rotated_path = Some(to.clone());
@@ -226,7 +232,7 @@ impl Writer {
         }
         self.rotation.retry.succeeded(&self.inner);
         self.segment.path = active;
-        for close in self.rotation.take_unclosed() {
+        if let Some(close) = self.rotation.take_unclosed() {
             self.background.submit(close);
         }
         Ok(())

@@ -214,12 +214,12 @@ fn segment_size_is_read_again_after_padding_removal() {
         fixture.barrier();
         // The file is truncated before padding is written for the first time.
         finish(fixture.store.hold("x", 1)).unwrap();
-        // The first segment is not closed before the third rotation.
-        (1..=4).for_each(|nth| fixture.faults.fail(Op::SetLen, nth, Errno::NOSPC));
-        fixture.append_segments(2);
+        // The first segment is not closed before the second rotation.
+        (1..=2).for_each(|nth| fixture.faults.fail(Op::SetLen, nth, Errno::NOSPC));
+        fixture.append_segments(1);
         let padded = fs::metadata(fixture.path.with_extension("001")).unwrap().len();
         assert!(padded >= 60 << 10, "{padded}");
-        fixture.append_segments(1);
+        fixture.append_segments(2);
         assert!(is_closed(&fixture.path.with_extension("001")));
         assert!(finish(fixture.store.release_hold("x")).unwrap());
         assert_eq!(finish(fixture.store.trim_before(0)).unwrap(), 1, "the limit allows all segments");
