@@ -126,3 +126,17 @@ impl<'a> BlockingStore<'a> {
         block_on(self.store.close())
     }
 }
+
+impl MiniStore {
+    /// Returns the same operations for programs without an async runtime: they block the calling thread.
+    #[must_use]
+    pub fn blocking(&self) -> BlockingStore<'_> {
+        BlockingStore::borrowed(self)
+    }
+
+    /// As [`blocking`](Self::blocking), as an owned handle.
+    #[must_use]
+    pub fn into_blocking(self) -> BlockingStore<'static> {
+        BlockingStore::owned(self)
+    }
+}

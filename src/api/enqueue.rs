@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::store::StoreHandle;
+use super::{limits::APPEND_OVERHEAD_BYTES, store::StoreHandle};
 use crate::{
-    JournalOptions, MiniStore, MiniStoreError, Result,
+    MiniStore, MiniStoreError, Result,
     background::requests::RetentionRequest,
     commit::queue::{Appended, Command, Disconnected, Payload, PendingCommit, QueuedAppend},
     format::encode,
@@ -14,28 +14,6 @@ use crate::{
     seeded_bugs::{Bug, seeded},
     sync::oneshot,
 };
-
-/// The bytes that one queued append takes of `max_queue_bytes` beyond its lines: its entry in the queue and its
-/// outcome.
-pub(crate) const APPEND_OVERHEAD_BYTES: u64 = 256;
-
-/// The limits of the options that are checked when an append is queued.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AppendLimits {
-    max_record_bytes: u64,
-    max_batch_bytes: u64,
-    pub(super) max_queue_bytes: u32,
-}
-
-impl AppendLimits {
-    pub(super) fn new(options: &JournalOptions) -> Self {
-        Self {
-            max_record_bytes: options.max_record_bytes,
-            max_batch_bytes: options.max_batch_bytes,
-            max_queue_bytes: u32::try_from(options.max_queue_bytes).unwrap_or(u32::MAX),
-        }
-    }
-}
 
 impl MiniStore {
     /// Serializes a record and checks its size.

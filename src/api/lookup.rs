@@ -3,36 +3,21 @@
 
 use std::{
     ops::{Range, RangeBounds},
-    path::Path,
     sync::Arc,
 };
 
 use serde::de::DeserializeOwned;
 
+use super::point_reader::PointReader;
 use crate::{
     BlockingStore, MiniStore, MiniStoreError, Reader, Record, RecordRange, RecordStream, Result,
-    io::FileSystem,
     journal::{
-        fork::ForkGuard,
         reply::{Reply, reply},
         status::StoreStatus,
     },
-    read::{FoundRecord, ReadPlan, ReadPool, seq_range},
+    read::{FoundRecord, ReadPlan, seq_range},
     sync::oneshot,
 };
-
-/// The reader and the threads that all handles of a store share for random reads.
-#[derive(Debug)]
-pub(crate) struct PointReader {
-    reader: Reader,
-    pool: ReadPool,
-}
-
-impl PointReader {
-    pub(crate) fn new(fs: Arc<dyn FileSystem>, path: &Path, fork_guard: ForkGuard) -> Self {
-        Self { reader: Reader::new(fs, path), pool: ReadPool::new(fork_guard) }
-    }
-}
 
 impl MiniStore {
     /// Returns the record with sequence number `seq`; `None` where it is not durable yet, and for 0. It is found as a

@@ -5,8 +5,10 @@ mod blocking;
 mod enqueue;
 mod follow;
 mod json_batch;
+mod limits;
 mod lookup;
 mod open;
+mod point_reader;
 mod receipt;
 mod replay;
 mod retention;
@@ -15,8 +17,8 @@ mod wait_durable;
 
 pub use append::Append;
 pub use blocking::BlockingStore;
-#[cfg(any(test, shuttle))]
-pub(crate) use enqueue::APPEND_OVERHEAD_BYTES;
 pub use json_batch::JsonBatch;
+#[cfg(any(test, shuttle))]
+pub(crate) use limits::APPEND_OVERHEAD_BYTES;
 pub use receipt::{PendingAppend, Receipt};
 pub use store::MiniStore;

@@ -5,9 +5,9 @@ use std::{future::Future, ops::Range, path::Path, sync::Arc};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{enqueue::AppendLimits, lookup::PointReader};
+use super::{limits::AppendLimits, point_reader::PointReader};
 use crate::{
-    BackendKind, BlockingStore, JournalOptions, MiniStoreOptions, OpenReport, Result, Stats,
+    BackendKind, JournalOptions, MiniStoreOptions, OpenReport, Result, Stats,
     background::requests::RequestQueue,
     commit::{
         queue::{Command, CommitQueue, Payload, WriterHandle},
@@ -219,18 +219,6 @@ impl MiniStore {
     /// As [`append_json`](Self::append_json).
     pub async fn append_json_str(&self, json: &str) -> Result<u64> {
         self.append_json(Bytes::copy_from_slice(json.as_bytes())).await
-    }
-
-    /// Returns the same operations for programs without an async runtime: they block the calling thread.
-    #[must_use]
-    pub fn blocking(&self) -> BlockingStore<'_> {
-        BlockingStore::borrowed(self)
-    }
-
-    /// As [`blocking`](Self::blocking), as an owned handle.
-    #[must_use]
-    pub fn into_blocking(self) -> BlockingStore<'static> {
-        BlockingStore::owned(self)
     }
 
     /// Rotates the active segment and begins a new one, whatever its size. Does nothing where the active segment

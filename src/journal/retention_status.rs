@@ -30,8 +30,7 @@ impl RetentionStatus {
         self.lock_holds().values().copied().min().unwrap_or(u64::MAX)
     }
 
-    /// Returns the holds, or `None` if the lock is taken: in a forked child, possibly by a thread that it does not
-    /// have.
+    /// Returns the holds, or `None` if the lock is held: in a forked child, possibly by a thread that it does not have.
     pub(crate) fn try_holds(&self) -> Option<Holds> {
         match self.holds.try_lock() {
             Ok(holds) => Some(holds.clone()),

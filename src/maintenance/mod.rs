@@ -18,6 +18,7 @@
 //! ```
 
 mod repair;
+mod report;
 mod salvage;
 #[cfg(test)]
 mod tests;
@@ -30,10 +31,11 @@ use std::{
 };
 
 pub use repair::{RepairMode, RepairReport, repair};
+pub use report::{SegmentReport, SegmentState, VerifyReport};
 pub use salvage::{SalvageReport, salvage};
+pub use verify::verify;
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use verify::verify_on;
-pub use verify::{SegmentReport, SegmentState, VerifyReport, verify};
 
 use serde::Serialize;
 

@@ -2,7 +2,10 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use super::{Corruption, SegmentReport, SegmentState, VerifyReport};
+use super::{
+    Corruption,
+    report::{SegmentReport, SegmentState, VerifyReport},
+};
 use crate::{
     format::scan::{Block, ResyncScanner, ScanItem, ScanMode, Scanner, Tail},
     format::{Header, HeaderError, SEAL_LEN},

@@ -1,43 +1,15 @@
 //! The records of a block, one by one: shared by the iterators and the streams.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
-use super::{
-    journal_reader::{JournalReader, RecordPosition},
-    raw_records::RawRecord,
-    segment::record_at,
-};
+use super::record::{RawRecord, Record, RecordPosition, record_at};
 use crate::{Result, format::scan::Block};
-
-/// A record and its sequence number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<T> {
-    /// Its sequence number: it never changes.
-    pub seq: u64,
-    /// The deserialized value.
-    pub value: T,
-}
-
-impl<T> Record<T> {
-    pub(super) fn parse<'a>(record: RawRecord<'a>) -> Result<Self>
-    where
-        T: Deserialize<'a>,
-    {
-        Ok(Self { seq: record.seq, value: record.parse()? })
-    }
-}
 
 /// A source of blocks of records.
 pub(super) trait BlockSource {
     /// Appends the next records to `block`, all of one segment, and returns the position of the first; `None` at the
     /// end.
     fn fill(&mut self, block: &mut Block) -> Result<Option<RecordPosition>>;
-}
-
-impl BlockSource for JournalReader {
-    fn fill(&mut self, block: &mut Block) -> Result<Option<RecordPosition>> {
-        Self::fill(self, block)
-    }
 }
 
 impl<B: BlockSource + ?Sized> BlockSource for Box<B> {

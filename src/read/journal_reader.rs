@@ -7,7 +7,9 @@ use std::{collections::VecDeque, io, ops::Range, path::Path, path::PathBuf, sync
 
 use self::listing::QueuedSegment;
 use super::{
-    lookup::{self, Index},
+    block_cursor::BlockSource,
+    lookup::{Index, RELISTS_MAX, seek},
+    record::RecordPosition,
     segment::SegmentReader,
 };
 use crate::{
@@ -16,20 +18,6 @@ use crate::{
     format::scan::{Block, ScanMode, Scanner, SegmentEnd},
     io::{FileSystem, OpenMode},
 };
-
-/// The maximum number of listings of which retention deleted every segment before one was opened: more in a row do not
-/// happen.
-pub(super) const RELISTS_MAX: u32 = 100;
-
-/// The position of the records of a block.
-#[derive(Debug, Clone)]
-pub(super) struct RecordPosition {
-    pub(super) segment: Arc<Path>,
-    /// The sequence number of the first record.
-    pub(super) seq: u64,
-    /// The line of the first record, counted from 1 in the file.
-    pub(super) line: u64,
-}
 
 /// Reads the verified records of a journal, or of one file of it, in order.
 #[derive(Debug)]
@@ -62,7 +50,19 @@ struct ExpectedNext {
     torn: Option<MiniStoreError>,
 }
 
+impl BlockSource for JournalReader {
+    fn fill(&mut self, block: &mut Block) -> Result<Option<RecordPosition>> {
+        Self::fill(self, block)
+    }
+}
+
 impl JournalReader {
+    /// Skips the segments that are left, and returns the sequence number after the last record.
+    pub(super) fn skip_to_end(mut self) -> Result<Option<u64>> {
+        while self.open_next()? {}
+        Ok(self.expected.map(|expected| expected.next_seq))
+    }
+
     fn new(fs: Arc<dyn FileSystem>, wanted: Range<u64>) -> Self {
         Self {
             fs,
@@ -110,15 +110,6 @@ impl JournalReader {
             }
             _ => Ok(journal_reader),
         }
-    }
-
-    /// Returns the sequence number of the newest record of the journal of `index`; 0 where there is none. Reads the
-    /// newest segment, and others only where headers state no sequence numbers.
-    pub(super) fn last_seq(index: &Arc<Index>) -> Result<u64> {
-        // No record has this number, so every segment is skipped to its end.
-        let mut journal_reader = Self::of_range(index, u64::MAX - 1..u64::MAX)?;
-        while journal_reader.open_next()? {}
-        Ok(journal_reader.expected.map_or(0, |expected| expected.next_seq.saturating_sub(1)))
     }
 
     /// Opens one file, whatever its name is.
@@ -224,7 +215,7 @@ impl JournalReader {
         self.deleted_since_listing = false;
         let start = self.wanted.start;
         let sought = match &self.index {
-            Some(index) => lookup::seek(index, &mut segment, start),
+            Some(index) => seek(index, &mut segment, start),
             None if segment.next_seq() < start => segment.skip_to(start),
             None => Ok(None),
         };

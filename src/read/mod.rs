@@ -9,18 +9,19 @@ mod parallel;
 mod raw_records;
 mod read_ahead;
 mod read_plan;
+mod record;
 mod records;
 mod replay;
 mod segment;
 mod stream;
 
-pub use block_cursor::Record;
 pub(crate) use follow::FollowTarget;
 pub use follow::{FollowStream, Follower, RawFollower, StopHandle};
 pub(crate) use lookup::{FoundRecord, ReadPool, seq_range};
 pub use lookup::{Reader, RecordRange};
-pub use raw_records::{RawRecord, RawRecords};
+pub use raw_records::RawRecords;
 pub(crate) use read_plan::ReadPlan;
+pub use record::{RawRecord, Record};
 pub use records::Records;
 pub(crate) use replay::replay_on;
 #[cfg(any(test, feature = "_fuzz", shuttle))]

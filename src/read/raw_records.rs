@@ -1,48 +1,11 @@
 //! Records without deserialization, lent from the reader's buffer.
 
-use std::{fmt, path::Path, str, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
-use serde::Deserialize;
-
-use super::{block_cursor::BlockCursor, journal_reader::JournalReader, read_plan::ReadPlan};
-use crate::{MiniStoreError, Result, io::FileSystem};
-
-/// A record as it was appended, not parsed: one JSON value and its sequence number. Valid until the next one is read.
-#[derive(Debug, Clone, Copy)]
-pub struct RawRecord<'a> {
-    /// Its sequence number: it never changes.
-    pub seq: u64,
-    /// The record, byte for byte as it was appended, without a line feed, white space or seal.
-    pub json: &'a [u8],
-    pub(crate) segment: &'a Path,
-    /// Its byte offset in the file.
-    pub(crate) offset: u64,
-    /// Its line, counted from 1 in the file.
-    pub(super) line: u64,
-}
-
-impl<'a> RawRecord<'a> {
-    /// Returns the record's value. It may borrow from the record: strings without an escape (`&str`), a
-    /// [`RawValue`](serde_json::value::RawValue).
-    ///
-    /// # Errors
-    ///
-    /// [`Record`](MiniStoreError::Record): the record is not a `T`.
-    pub fn parse<T: Deserialize<'a>>(&self) -> Result<T> {
-        // Checking the whole record for UTF-8 at once is faster than serde_json's check of each string.
-        let parsed = match str::from_utf8(self.json) {
-            Ok(text) => serde_json::from_str(text),
-            Err(_) => serde_json::from_slice(self.json),
-        };
-        parsed.map_err(|source| MiniStoreError::Record {
-            segment: self.segment.to_path_buf(),
-            offset: self.offset,
-            line: self.line,
-            seq: self.seq,
-            source,
-        })
-    }
-}
+use super::{
+    block_cursor::BlockCursor, journal_reader::JournalReader, read_plan::ReadPlan, record::RawRecord,
+};
+use crate::{Result, io::FileSystem};
 
 /// The records of a journal without parsing, oldest first, over all segments, in bounded memory. Blocks the calling
 /// thread while it reads. See [`Reader::raw_records`](crate::Reader::raw_records).

@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
-use super::{block_cursor::Record, raw_records::RawRecords};
+use super::{raw_records::RawRecords, record::Record};
 use crate::{Result, io::FileSystem};
 
 /// The records of a journal, oldest first, over all segments, in bounded memory. Blocks the calling thread while it

@@ -3,9 +3,8 @@
 use std::{io, path::Path, sync::Arc};
 
 use super::{
-    journal_reader::RecordPosition,
     lookup::{FoundRecord, IndexRecorder},
-    raw_records::RawRecord,
+    record::{RecordPosition, record_at},
 };
 use crate::{
     MiniStoreError,
@@ -165,21 +164,4 @@ impl SegmentReader {
     pub(super) fn read_error(&self, error: io::Error) -> MiniStoreError {
         MiniStoreError::file(self.path.to_path_buf(), "read")(error)
     }
-}
-
-/// Returns the record `seq` of a block whose records begin at `position`.
-pub(super) fn record_at<'a>(
-    block: &'a Block,
-    position: &'a RecordPosition,
-    seq: u64,
-) -> Option<RawRecord<'a>> {
-    let index = seq.checked_sub(position.seq)?;
-    let span = block.span(usize::try_from(index).ok()?)?;
-    Some(RawRecord {
-        seq,
-        json: block.value(span),
-        segment: &position.segment,
-        offset: span.offset,
-        line: position.line + index,
-    })
 }

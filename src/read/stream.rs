@@ -14,10 +14,8 @@ use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
 use super::{
-    block_cursor::{BlockCursor, Record},
-    journal_reader::JournalReader,
-    read_ahead::ReadAhead,
-    read_plan::ReadPlan,
+    block_cursor::BlockCursor, journal_reader::JournalReader, read_ahead::ReadAhead, read_plan::ReadPlan,
+    record::Record,
 };
 use crate::{MiniStoreError, Result, io::FileSystem};
 

@@ -72,12 +72,12 @@ impl SimDisk {
     }
 
     /// Lets the background thread make one operation. Returns `false` if it has no task.
-    pub fn advance_beside(&self) -> bool {
+    pub fn advance_background(&self) -> bool {
         self.host.scheduler.advance()
     }
 
     /// Sets the speed of background work.
-    pub fn pace_beside(&self, pace: BackgroundPace) {
+    pub fn background_pace(&self, pace: BackgroundPace) {
         self.host.state().plan.background_pace = pace;
     }
 

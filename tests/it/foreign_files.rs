@@ -1,6 +1,7 @@
 //! Files that do not belong to the journal: they are never deleted, replaced, renamed or adopted, and errors name them.
 
 mod active_file;
+mod adoption;
 mod ownership;
 
 use std::{

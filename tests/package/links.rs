@@ -218,3 +218,29 @@ fn paths_of_documents_in_sources_exist() {
     }
     assert!(missing.is_empty(), "{missing:#?}");
 }
+
+/// Files of the repository that documents name in code spans exist.
+#[test]
+fn paths_of_sources_in_documents_exist() {
+    let folders =
+        ["src/", "tests/", "stress/", "crates/", "benches/", "examples/", "family/", "packaging/", "fuzz/"];
+    let is_published = !root().join("crates").exists();
+    // These pages name files of other projects, and of the reader's own program.
+    let others = ["benches/peers/", "docs/tutorial/"];
+    let mut missing = Vec::new();
+    for page in pages().into_iter().filter(|page| !others.iter().any(|other| inside(page).starts_with(other)))
+    {
+        // A page next to a manifest counts from there, too.
+        let bases = [root(), page.parent().unwrap()];
+        for span in fs::read_to_string(&page).unwrap().split('`').skip(1).step_by(2) {
+            let path = span.split([' ', ':', '#']).next().unwrap();
+            let is_path =
+                folders.iter().any(|folder| path.starts_with(folder)) && !path.contains(['*', '{', '<', '…']);
+            let is_left_out = is_published && NOT_PUBLISHED.iter().any(|folder| path.starts_with(folder));
+            if is_path && !is_left_out && !bases.iter().any(|base| base.join(path).exists()) {
+                missing.push(format!("{}: {path}", inside(&page)));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}

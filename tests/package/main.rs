@@ -5,6 +5,7 @@
 
 mod links;
 mod public_names;
+mod tidy;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,7 +61,7 @@ fn is_allowed(licence: &str, names: &[&BTreeSet<String>]) -> bool {
 }
 
 #[test]
-fn every_licence_is_one_of_those_that_deny_toml_allows() {
+fn licences_are_allowed_by_deny_toml() {
     let (of_all, of_one) = allowed();
     let none = BTreeSet::new();
     for package in packages() {
@@ -103,7 +104,7 @@ fn no_dependency_asks_for_a_newer_compiler_than_we_do() {
 }
 
 #[test]
-fn packages_outside_the_workspace_state_the_same_compiler() {
+fn excluded_packages_have_the_same_rust_version() {
     for package in ["fuzz", "benches/peers", "family"] {
         let manifest = format!("{package}/Cargo.toml");
         if !root().join(&manifest).exists() {

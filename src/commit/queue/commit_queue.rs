@@ -1,6 +1,6 @@
 //! The queue itself: its state, its capacity, and when it wakes the writer thread.
 
-use std::{collections::VecDeque, mem, sync::Arc, task::Wake};
+use std::{collections::VecDeque, fmt, mem, sync::Arc, task::Wake};
 
 use super::{
     command::{Command, Disconnected, Recv},
@@ -22,7 +22,6 @@ pub(super) const RETAINED_BUFFERS: usize = 2;
 pub(super) const ACCEPTED_BYTES_PER_LOCK: usize = 64 << 10;
 pub(super) const ACCEPTED_APPENDS_PER_LOCK: usize = 64;
 
-#[derive(Debug)]
 pub(crate) struct CommitQueue {
     status: Arc<StoreStatus>,
     pub(super) state: Mutex<QueueState>,
@@ -319,6 +318,16 @@ impl CommitQueue {
         let mut state = self.lock();
         update(&self.appends, |appends| appends + group.appends() as u64);
         state.commands.push_front(Command::Commit(group));
+    }
+}
+
+/// Without the appends: the queue is part of every handle.
+impl fmt::Debug for CommitQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommitQueue")
+            .field("appends", &self.appends)
+            .field("used_bytes", &self.used_bytes)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,14 +4,10 @@ use std::{iter, mem, sync::Arc, time::Instant};
 
 use super::{
     completion::{GroupCompletion, GroupOutcome, GroupSlot, SlotOffset},
-    payload::Payload,
+    payload::{COPY_THRESHOLD_BYTES, Payload},
     queued_append::QueuedAppend,
 };
 use crate::{caller_code::catch_caller_panic, format::LF, journal::status::StoreStatus};
-
-/// Payloads of fewer bytes are copied into the group, so that the thread that allocated them also frees them and the
-/// writer thread reads one contiguous buffer. Larger ones are moved.
-pub(crate) const COPY_THRESHOLD_BYTES: usize = 16 << 10;
 
 /// The most bytes of each buffer of a completed group that are kept for later groups.
 pub(super) const RETAINED_CAPACITY_BYTES: usize = 4 << 20;

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use super::group::COPY_THRESHOLD_BYTES;
+/// Payloads of fewer bytes are copied into the group, so that the thread that allocated them also frees them and the
+/// writer thread reads one contiguous buffer. Larger ones are moved.
+pub(crate) const COPY_THRESHOLD_BYTES: usize = 16 << 10;
 
 /// Lines, separated by LF.
 #[derive(Debug)]

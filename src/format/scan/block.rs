@@ -2,7 +2,16 @@
 
 use std::ops::Range;
 
-use super::lines::ValueRun;
+/// Consecutive lines that are only values: none is empty or ends in white space, so none has a seal or padding.
+#[derive(Debug)]
+pub(crate) struct ValueRun<'a> {
+    /// The lines, with the LFs between them.
+    pub(crate) bytes: &'a [u8],
+    /// The offset of the first line in the file.
+    pub(crate) offset: u64,
+    /// The end of each line in `bytes`.
+    pub(crate) ends: &'a [usize],
+}
 
 /// One line in a [`Block`].
 #[derive(Debug, Clone, PartialEq, Eq)]

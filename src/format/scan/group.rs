@@ -1,9 +1,6 @@
 //! Commit groups: collects the lines up to a seal, and verifies the seal.
 
-use super::{
-    lines::{Line, ValueRun},
-    tail::NextGroupStart,
-};
+use super::{block::ValueRun, lines::Line, tail::NextGroupStart};
 use crate::{
     format::{Chain, LineTrailer, SEAL_LEN, parse_trailer},
     seeded_bugs::{Bug, seeded},

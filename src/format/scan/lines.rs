@@ -2,7 +2,10 @@
 
 use std::io;
 
-use super::{Block, ReadAt};
+use super::{
+    ReadAt,
+    block::{Block, ValueRun},
+};
 use crate::{format::LF, format::PADDING, options::LINE_BYTES_LIMIT};
 
 /// Bytes of the first read: enough for a header or a small journal.
@@ -54,17 +57,6 @@ pub(crate) struct LineReader<S> {
     read_bytes: usize,
     /// Memory of [`values`](Self::values), used again by each call.
     ends: Vec<usize>,
-}
-
-/// Consecutive lines that are only values: none is empty or ends in white space, so none has a seal or padding.
-#[derive(Debug)]
-pub(crate) struct ValueRun<'a> {
-    /// The lines, with the LFs between them.
-    pub(crate) bytes: &'a [u8],
-    /// The offset of the first line in the file.
-    pub(crate) offset: u64,
-    /// The end of each line in `bytes`.
-    pub(crate) ends: &'a [usize],
 }
 
 impl ValueRun<'_> {

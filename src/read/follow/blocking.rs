@@ -6,12 +6,13 @@ use serde::de::DeserializeOwned;
 
 use super::{
     super::{
-        block_cursor::{BlockCursor, BlockSource, Record},
-        journal_reader::RecordPosition,
-        raw_records::RawRecord,
+        block_cursor::{BlockCursor, BlockSource},
+        record::RawRecord,
+        record::Record,
+        record::RecordPosition,
     },
     follow_loop::{FollowLoop, FollowTarget},
-    wakeup::StopSignal,
+    stop_signal::StopSignal,
 };
 use crate::{Result, format::scan::Block};
 

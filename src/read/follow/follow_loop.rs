@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::{
-    super::{block_cursor::BlockSource, journal_reader::RecordPosition},
+    super::{block_cursor::BlockSource, record::RecordPosition},
     journal::JournalFollower,
-    wakeup::{StopSignal, Wakeup, WakeupSource},
+    stop_signal::StopSignal,
+    wakeup::{Wakeup, WakeupSource},
     watch::{DirWatch, FsEvent},
 };
 use crate::{Result, format::scan::Block, io::FileSystem, journal::status::StoreStatus};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    super::journal_reader::RecordPosition,
+    super::record::RecordPosition,
     durability::Durability,
     live_segment::LiveSegment,
     segment_files::{SegmentFile, SegmentFiles},

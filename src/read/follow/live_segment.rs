@@ -4,7 +4,7 @@ mod accept;
 
 use std::{io, path::Path, sync::Arc};
 
-use super::{super::journal_reader, durability::Durability};
+use super::{super::record::RecordPosition, durability::Durability};
 use crate::{
     MiniStoreError, Result,
     format::Header,
@@ -99,7 +99,7 @@ impl LiveSegment {
         &mut self,
         block: &mut Block,
         durability: &Durability,
-    ) -> Result<Option<journal_reader::RecordPosition>> {
+    ) -> Result<Option<RecordPosition>> {
         let (seq, line) = (self.next_seq, self.next_record);
         self.fill_large(block).map_err(|error| self.read_error(error))?;
         // A large group may have ended exactly with the previous block. Returning `None` would make the follower wait
@@ -110,11 +110,7 @@ impl LiveSegment {
         }
         let filled = block.len() as u64;
         (self.next_seq, self.next_record) = (seq + filled, line + filled);
-        Ok((filled > 0).then(|| journal_reader::RecordPosition {
-            segment: Arc::clone(&self.path),
-            seq,
-            line,
-        }))
+        Ok((filled > 0).then(|| RecordPosition { segment: Arc::clone(&self.path), seq, line }))
     }
 
     /// Appends whole groups to `block`, or sets `large` to a large one.

@@ -12,6 +12,7 @@ mod follow_loop;
 mod journal;
 mod live_segment;
 mod segment_files;
+mod stop_signal;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -13,12 +13,9 @@ use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
 use super::{
-    super::{
-        block_cursor::{BlockCursor, Record},
-        read_ahead::ReadAhead,
-    },
+    super::{block_cursor::BlockCursor, read_ahead::ReadAhead, record::Record},
     follow_loop::{FollowLoop, FollowTarget},
-    wakeup::StopSignal,
+    stop_signal::StopSignal,
 };
 use crate::{MiniStoreError, Result};
 

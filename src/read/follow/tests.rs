@@ -12,7 +12,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     super::{
         block_cursor::{BlockCursor, BlockSource},
-        journal_reader::RecordPosition,
+        record::RecordPosition,
     },
     durability::Durability,
     journal::JournalFollower,

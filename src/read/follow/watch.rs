@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{durability::Durability, wakeup::StopSignal};
+use super::{durability::Durability, stop_signal::StopSignal};
 use crate::{MiniStoreError, Result, io::FileSystem, journal::file_names::FileNames};
 
 /// The files are polled at this interval although inotify watches them: some file systems send no events for the

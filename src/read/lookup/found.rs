@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Result,
-    read::{block_cursor::Record, raw_records::RawRecord},
+    read::record::{RawRecord, Record},
 };
 
 /// An owned record that was not deserialized yet.

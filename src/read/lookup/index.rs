@@ -4,31 +4,28 @@
 //! says where to start reading. Where the files contradict it, they are listed again and read from their start.
 
 use std::{
-    fmt, io,
-    ops::Range,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
-    found::FoundRecord,
     segment_list::SegmentList,
     sparse_index::{BYTES_MAX, POINT_DISTANCE_BYTES, SparseIndex},
 };
 use crate::{
     MiniStoreError, Result,
     format::ChainLink,
-    format::scan::{IndexPoint, ScanMode, ScanPosition, Scanner, SegmentEnd},
-    io::{FileHandle, FileSystem, OpenMode},
+    format::scan::{IndexPoint, ScanPosition},
+    io::{FileHandle, FileSystem},
     journal::file_names::FileNames,
     journal::segment_set::SegmentSet,
-    read::{
-        block_cursor::BlockCursor,
-        journal_reader::{JournalReader, RELISTS_MAX},
-        segment::SegmentReader,
-    },
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+/// The maximum number of listings of which retention deleted every segment before one was opened: more in a row do not
+/// happen.
+pub(in crate::read) const RELISTS_MAX: u32 = 100;
 
 /// The index that all clones of one reader share.
 pub(crate) struct Index {
@@ -84,6 +81,11 @@ impl Index {
         MiniStoreError::Trimmed { path: self.path.clone(), first_seq }
     }
 
+    /// Returns the segment list of the last listing.
+    pub(super) fn segment_list(&self) -> Option<Arc<SegmentList>> {
+        self.lock().segment_list.clone()
+    }
+
     /// Returns the sequence number of the first record that exists, where a header states it.
     pub(in crate::read) fn first_seq(&self) -> Option<u64> {
         // Retention may delete every segment of a list before one is opened.
@@ -93,50 +95,7 @@ impl Index {
 
     /// Returns whether the newest segment's header states a sequence number.
     pub(crate) fn has_seqs(&self) -> bool {
-        let list = self.lock().segment_list.clone();
-        list.is_some_and(|list| list.has_seqs(&*self.fs))
-    }
-
-    /// Returns the record `seq`; `None` where the journal ends before it.
-    pub(super) fn find(self: &Arc<Self>, seq: u64) -> Result<Option<FoundRecord>> {
-        match self.find_indexed(seq) {
-            Some(found) => Ok(found),
-            None => self.find_after_relist(seq),
-        }
-    }
-
-    /// Finds a record with the segment list and index points in memory. The outer `None` means that they do not
-    /// suffice; the inner one that the journal ends before `seq`.
-    fn find_indexed(self: &Arc<Self>, seq: u64) -> Option<Option<FoundRecord>> {
-        let list = self.lock().segment_list.clone()?;
-        let entry = list.containing(&*self.fs, seq)?;
-        let header = entry.header(&*self.fs)?;
-        let file = self.fs.open(&entry.path, OpenMode::ReadOnly).ok()?;
-        let scanner = Scanner::open(Arc::clone(&file), ScanMode::Read).ok()?.ok()?;
-        // A rotation may have replaced the active segment since it was listed.
-        let link = header.link().filter(|_| scanner.header() == header)?;
-        let mut segment = SegmentReader::new(Arc::clone(&entry.path), file, scanner, link.first);
-        match seek(self, &mut segment, seq).ok()? {
-            None => segment.find_record(seq).ok().flatten().map(Some),
-            Some(end) => (entry.is_active && !is_corrupt(&end)).then_some(None),
-        }
-    }
-
-    /// Lists the segments again and finds the record, which may also be in a segment that follows the expected one.
-    pub(crate) fn find_after_relist(self: &Arc<Self>, seq: u64) -> Result<Option<FoundRecord>> {
-        let mut journal_reader = JournalReader::of_range(self, only(seq))?;
-        let mut block_cursor = BlockCursor::default();
-        while block_cursor.next_block(&mut journal_reader)? {
-            if block_cursor.advance(seq) {
-                return Ok(block_cursor.current().map(|record| FoundRecord::of(&record)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Returns the sequence number of the newest record; 0 where there is none.
-    pub(super) fn last_seq(self: &Arc<Self>) -> Result<u64> {
-        JournalReader::last_seq(self)
+        self.segment_list().is_some_and(|list| list.has_seqs(&*self.fs))
     }
 
     /// Adds an index point; returns `false` where the position cannot be one.
@@ -148,60 +107,17 @@ impl Index {
         index_point.is_some()
     }
 
-    fn point_before(&self, link: ChainLink, seq: u64) -> Option<(u64, IndexPoint)> {
+    pub(super) fn point_before(&self, link: ChainLink, seq: u64) -> Option<(u64, IndexPoint)> {
         self.lock().sparse_index.point_before(link, seq)
     }
 
-    fn remove_segment(&self, link: ChainLink) {
+    pub(super) fn remove_segment(&self, link: ChainLink) {
         self.lock().sparse_index.remove_segment(link);
     }
 
     fn lock(&self) -> MutexGuard<'_, IndexState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn only(seq: u64) -> Range<u64> {
-    seq..seq.saturating_add(1)
-}
-
-fn is_corrupt(end: &SegmentEnd) -> bool {
-    end.tail.as_ref().is_some_and(|tail| tail.is_corrupt)
-}
-
-/// Skips a segment to the group that contains record `seq`, starting at the nearest index point. Returns the segment's
-/// end if it contains no such record.
-pub(in crate::read) fn seek(
-    index: &Arc<Index>,
-    segment: &mut SegmentReader,
-    seq: u64,
-) -> io::Result<Option<SegmentEnd>> {
-    let link = segment.header().link();
-    if let Some(link) = link {
-        segment.set_index_recorder(IndexRecorder { index: Arc::clone(index), link, next_offset: 0 });
-    }
-    if segment.next_seq() >= seq {
-        return Ok(None);
-    }
-    if let Some(link) = link
-        && let Some((from_seq, index_point)) = index.point_before(link, seq)
-    {
-        let mut candidate = segment.seek_to(from_seq, index_point);
-        let sought = candidate.skip_to(seq);
-        // An index point precedes a group that verified. If that no longer holds, the point is from a tail that was
-        // truncated.
-        let confirmed = match &sought {
-            Ok(None) => true,
-            Ok(Some(end)) => candidate.next_seq() > from_seq && !is_corrupt(end),
-            Err(_) => false,
-        };
-        if confirmed {
-            *segment = candidate;
-            return sought;
-        }
-        index.remove_segment(link);
-    }
-    segment.skip_to(seq)
 }
 
 /// Adds the verified positions of one segment to the index.
@@ -213,6 +129,10 @@ pub(in crate::read) struct IndexRecorder {
 }
 
 impl IndexRecorder {
+    pub(super) fn new(index: Arc<Index>, link: ChainLink) -> Self {
+        Self { index, link, next_offset: 0 }
+    }
+
     /// Records that the group at `position` was verified; `seq` is its first record.
     pub(in crate::read) fn record_point(&mut self, position: &ScanPosition, seq: u64) {
         if position.offset() >= self.next_offset && self.index.add_point(self.link, position, seq) {

@@ -4,10 +4,12 @@
 //! the start positions of some groups. Every record that is returned was verified from such a position on. Never
 //! writes, never locks a file, and keeps none open.
 
+mod find;
 mod found;
 mod index;
 mod range;
 mod read_pool;
+mod seek;
 mod segment_list;
 mod sparse_index;
 #[cfg(test)]
@@ -33,9 +35,10 @@ use crate::{
 
 pub(crate) use found::FoundRecord;
 pub(crate) use index::Index;
-pub(in crate::read) use index::{IndexRecorder, seek};
+pub(in crate::read) use index::{IndexRecorder, RELISTS_MAX};
 pub use range::RecordRange;
 pub(crate) use read_pool::ReadPool;
+pub(in crate::read) use seek::seek;
 
 /// Reads the journal at a path: all records, single ones and ranges by sequence number, and those that are appended
 /// later.

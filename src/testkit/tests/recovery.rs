@@ -67,11 +67,11 @@ fn direct_write_refused_in_rotation_is_buffered() {
     for steps in 0..30 {
         let disk = SimDisk::in_lock_step(steps);
         disk.direct_io(DirectIo::RefusedAtWrite);
-        disk.pace_beside(BackgroundPace::Starved);
+        disk.background_pace(BackgroundPace::Starved);
         let path = Path::new("/d/j");
         let (store, mut writer) = disk.open_stepped(JournalOptions::new(), path).unwrap();
         let first = pollster::block_on(store.submit(&"a".repeat(200))).unwrap();
-        while disk.advance_beside() || writer.step(true) == StepOutcome::Busy {}
+        while disk.advance_background() || writer.step(true) == StepOutcome::Busy {}
         first.wait().unwrap();
         drop(store);
         while writer.step(true) != StepOutcome::Ended {}
@@ -80,14 +80,14 @@ fn direct_write_refused_in_rotation_is_buffered() {
         let options = JournalOptions::new().max_segment_bytes(300);
         let (store, mut writer) = disk.open_stepped(options, path).unwrap();
         for _ in 0..steps {
-            disk.advance_beside();
+            disk.advance_background();
             if disk.files().contains(&"/d/j.001".into()) {
                 break;
             }
             writer.step(true);
         }
         let second = pollster::block_on(store.submit(&2)).unwrap();
-        while writer.step(false) == StepOutcome::Busy || disk.advance_beside() {}
+        while writer.step(false) == StepOutcome::Busy || disk.advance_background() {}
         assert_eq!(second.wait().unwrap().seq, 2, "{steps} background operations");
     }
 }

@@ -133,7 +133,7 @@ pub fn set_up_disk(disk: &SimDisk, rng: &mut Rng) {
         DirectIo::RefusedAtWrite,
     ]));
     disk.dir_entries_after_crash(rng.pick(&[DirEntriesAfterCrash::Any, DirEntriesAfterCrash::Ordered]));
-    disk.pace_beside(rng.pick(&[
+    disk.background_pace(rng.pick(&[
         BackgroundPace::Starved,
         BackgroundPace::Slow,
         BackgroundPace::Slow,

@@ -240,7 +240,7 @@ impl<'a> Workload<'a> {
     fn advance_background(&mut self) {
         let operations = self.rng.range(1, 30);
         for _ in 0..operations {
-            self.disk.advance_beside();
+            self.disk.advance_background();
         }
     }
 
@@ -257,7 +257,7 @@ impl<'a> Workload<'a> {
             let outcomes_first = self.rng.chance(50);
             let turn = self.writer.step(outcomes_first);
             self.poll_outcomes()?;
-            if turn == StepOutcome::Ended || (turn == StepOutcome::Idle && !self.disk.advance_beside()) {
+            if turn == StepOutcome::Ended || (turn == StepOutcome::Idle && !self.disk.advance_background()) {
                 break;
             }
         }

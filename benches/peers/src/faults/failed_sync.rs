@@ -14,8 +14,8 @@ use super::{
 use crate::{
     log_under_test::LogKind,
     simfs::{
-        fuse::MountedSimFs,
         model::{KeepPolicy, NameDurability, SimDisk},
+        mount::MountedSimFs,
     },
 };
 

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     log_under_test::LogKind,
     simfs::{
-        fuse::MountedSimFs,
         model::{NameDurability, SimDisk},
+        mount::MountedSimFs,
     },
 };
 

@@ -1,19 +1,17 @@
-//! Mounts a [`SimDisk`] as a FUSE file system and injects faults.
+//! Serves a simulated disk to the kernel through FUSE, and injects faults.
 //!
 //! Must never block in a request: one thread serves the kernel. Delayed requests are answered later.
 
 use std::{
     ffi::OsStr,
-    fs, io,
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use fuser::{
-    BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
-    Generation, INodeNo, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
+    ReplyEntry, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
 use super::model::{NameDurability, NodeKind, ROOT, SECTOR_BYTES, SimDisk};
@@ -23,107 +21,25 @@ const TTL: Duration = Duration::ZERO;
 
 /// The injected faults, and the number of syncs.
 #[derive(Debug, Default)]
-struct SyncFaults {
+pub(super) struct SyncFaults {
     /// The number of syncs of files that succeed before one fails with EIO; `None` if none fails.
-    syncs_until_failure: Option<u64>,
+    pub(super) syncs_until_failure: Option<u64>,
     /// The number of requested syncs of files.
-    syncs: u64,
+    pub(super) syncs: u64,
     /// Whether syncs of files are not answered.
-    blocks_syncs: bool,
-    blocked: Vec<ReplyEmpty>,
+    pub(super) blocks_syncs: bool,
+    pub(super) blocked: Vec<ReplyEmpty>,
 }
 
 #[derive(Debug)]
-struct SimFsState {
-    disk: SimDisk,
-    names: NameDurability,
-    faults: SyncFaults,
+pub(super) struct SimFsState {
+    pub(super) disk: SimDisk,
+    pub(super) names: NameDurability,
+    pub(super) faults: SyncFaults,
 }
 
 /// The FUSE server.
-struct FuseServer(Arc<Mutex<SimFsState>>);
-
-/// A mounted disk; it is unmounted when it is dropped.
-#[derive(Debug)]
-pub struct MountedSimFs {
-    state: Arc<Mutex<SimFsState>>,
-    session: Option<BackgroundSession>,
-    path: PathBuf,
-}
-
-impl MountedSimFs {
-    /// Mounts `disk` at `path`, which is created.
-    ///
-    /// # Errors
-    ///
-    /// FUSE is missing or not permitted.
-    pub fn mount(disk: SimDisk, names: NameDurability, path: &Path) -> io::Result<Self> {
-        fs::create_dir_all(path)?;
-        let state = Arc::new(Mutex::new(SimFsState { disk, names, faults: SyncFaults::default() }));
-        let mut config = Config::default();
-        config.mount_options = vec![MountOption::FSName("volatile".to_string()), MountOption::NoAtime];
-        let session = fuser::spawn_mount(FuseServer(Arc::clone(&state)), path, &config)?;
-        Ok(Self { state, session: Some(session), path: path.to_path_buf() })
-    }
-
-    /// Returns the mount point.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn state(&self) -> MutexGuard<'_, SimFsState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns a copy of the current disk.
-    #[must_use]
-    pub fn disk(&self) -> SimDisk {
-        self.state().disk.clone()
-    }
-
-    /// Returns the number of requested syncs of files.
-    #[must_use]
-    pub fn syncs(&self) -> u64 {
-        self.state().faults.syncs
-    }
-
-    /// Lets `remaining` more syncs of files succeed, then one fail.
-    pub fn fail_sync_after(&self, remaining: u64) {
-        self.state().faults.syncs_until_failure = Some(remaining);
-    }
-
-    /// Returns whether the injected sync failure has happened.
-    #[must_use]
-    pub fn has_failed(&self) -> bool {
-        self.state().faults.syncs_until_failure.is_none()
-    }
-
-    /// Leaves syncs of files unanswered from now on.
-    pub fn block_syncs(&self) {
-        self.state().faults.blocks_syncs = true;
-    }
-
-    /// Answers the blocked syncs, and all later ones.
-    pub fn release_syncs(&self) {
-        let blocked = {
-            let mut state = self.state();
-            state.faults.blocks_syncs = false;
-            std::mem::take(&mut state.faults.blocked)
-        };
-        blocked.into_iter().for_each(ReplyEmpty::ok);
-    }
-}
-
-impl Drop for MountedSimFs {
-    fn drop(&mut self) {
-        self.release_syncs();
-        if let Some(session) = self.session.take() {
-            // A mount that is still in use ends with the mount namespace.
-            session.umount_and_join().ok();
-        }
-    }
-}
+pub(super) struct FuseServer(pub(super) Arc<Mutex<SimFsState>>);
 
 impl FuseServer {
     fn state(&self) -> MutexGuard<'_, SimFsState> {

@@ -22,7 +22,7 @@ use crate::log_under_test::{LogError, LogResult};
 /// The first argument of a child.
 pub const VERB: &str = "measure";
 
-/// The time that a measurement may take in addition: opening, writing beforehand, closing, counting.
+/// The additional time that a measurement may use: opening, writing beforehand, closing, counting.
 const OVERHEAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Measures `config` in a child process, in a new directory in `dir` that is removed afterwards.

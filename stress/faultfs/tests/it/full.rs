@@ -34,7 +34,11 @@ fn append_beyond_space_is_rejected_not_written() {
                 fixture.fs.clear().unwrap();
                 let acknowledged = acks.acknowledged();
                 acks.run(&store, WORKLOAD);
-                assert_eq!(acks.acknowledged(), acknowledged + 90, "{context}: an append failed although there is space");
+                assert_eq!(
+                    acks.acknowledged(),
+                    acknowledged + 90,
+                    "{context}: an append failed although there is space"
+                );
             }
             assert_recovers(&fixture, store, &mut acks, &context);
         }

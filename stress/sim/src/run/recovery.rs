@@ -78,7 +78,7 @@ impl Run {
     pub(super) fn check_recovered(&mut self, store: &MiniStore, incarnation: &Incarnation) -> Checked {
         let next_seq = store.open_report().next_seq;
         // Finish the deletions at open first, so that they cannot overtake the readers of these checks.
-        while incarnation.limited_at_open && self.disk.advance_beside() {}
+        while incarnation.limited_at_open && self.disk.advance_background() {}
         if self.disk.is_stopped() {
             return Ok(());
         }
