@@ -18,8 +18,8 @@ use crate::{
 pub(super) struct Verifier {
     pub(super) report: VerifyReport,
     expected: Option<ExpectedStart>,
-    /// The missing close marker of the newest rotated segment so far. It is a fault if a later segment shows that the
-    /// rotation ended: a rotation begins only after the segment before it was closed.
+    /// The end of the newest rotated segment so far, if it does not verify or has no close marker. It is a fault if a later
+    /// segment shows that the segment was closed: the next rotation and the close of the journal wait for that.
     unclosed: Option<Corruption>,
 }
 
@@ -71,9 +71,15 @@ impl Verifier {
                 self.expected = Some(ExpectedStart { next_seq: None, last_seal: None, torn: None });
             }
         }
-        if let Some(fault) = unclosed.filter(|_| !active || segment.state == SegmentState::Closed) {
-            self.add_fault_of_previous(fault);
-        }
+        let is_known = |fault: &Corruption| {
+            self.report
+                .faults
+                .iter()
+                .any(|known| known.segment == fault.segment && known.offset == fault.offset)
+        };
+        let is_complete = !active || segment.state == SegmentState::Closed;
+        let unclosed = unclosed.filter(|fault| is_complete && !is_known(fault));
+        self.add_faults_of_previous(unclosed);
         self.report.records += segment.records;
         self.report.groups += segment.groups;
         self.report.segments.push(segment);
@@ -126,17 +132,23 @@ impl Verifier {
             self.report.faults.push(fault.clone());
             self.resync(segment, file, tail)?;
         } else if fault.is_none() {
-            if !active && segment.checksummed && segment.state == SegmentState::Open {
-                self.unclosed = Some(Corruption {
+            segment.padding_bytes = end.file_end.saturating_sub(end.data_end + u64::from(end.has_newline));
+            segment.padding_bytes -= u64::from(end.closed);
+        }
+        if !active && segment.checksummed && segment.state != SegmentState::Closed {
+            self.unclosed = Some(match &fault {
+                Some(torn) => Corruption {
+                    reason: "the bytes after the last commit group of a rotated segment do not verify".into(),
+                    ..torn.clone()
+                },
+                None => Corruption {
                     segment: segment.path.clone(),
                     offset: end.data_end,
                     line: 1 + segment.records,
                     seq: segment.last_seq,
                     reason: "the close marker of a rotated segment is missing".into(),
-                });
-            }
-            segment.padding_bytes = end.file_end.saturating_sub(end.data_end + u64::from(end.has_newline));
-            segment.padding_bytes -= u64::from(end.closed);
+                },
+            });
         }
         let is_damaged = segment.state == SegmentState::Damaged;
         self.expected = Some(ExpectedStart {
@@ -184,15 +196,15 @@ impl Verifier {
         let expected = self.expected.take();
         let Some(link) = header.link() else {
             let expected = expected?;
-            self.add_torn(expected.torn);
+            self.add_faults_of_previous(expected.torn);
             return expected.next_seq;
         };
         if let Some(ExpectedStart { next_seq, last_seal, torn }) = expected {
             let lowest_first = 1 + self.unnumbered_records();
             let is_first_expected = next_seq.map_or(link.first >= lowest_first, |next| next == link.first);
             let is_seal_expected = next_seq.is_none() || link.prev == last_seal.unwrap_or(0);
-            self.add_torn(torn);
             if !is_first_expected || !is_seal_expected {
+                self.add_faults_of_previous(torn);
                 let next = next_seq.unwrap_or(lowest_first);
                 self.report.faults.push(Corruption::of_file(
                     path,
@@ -208,19 +220,13 @@ impl Verifier {
         Some(link.first)
     }
 
-    /// Adds the torn tail of the previous segment to the faults: every group in it was durable before the next segment began.
-    fn add_torn(&mut self, torn: Option<Corruption>) {
-        if let Some(mut torn) = torn {
-            torn.reason = "the bytes after the last commit group of a rotated segment do not verify".into();
-            self.add_fault_of_previous(torn);
+    fn add_faults_of_previous(&mut self, faults: impl IntoIterator<Item = Corruption>) {
+        for fault in faults {
+            if let Some(previous) = self.report.segments.last_mut() {
+                previous.state = SegmentState::Damaged;
+            }
+            self.report.faults.push(fault);
         }
-    }
-
-    fn add_fault_of_previous(&mut self, fault: Corruption) {
-        if let Some(previous) = self.report.segments.last_mut() {
-            previous.state = SegmentState::Damaged;
-        }
-        self.report.faults.push(fault);
     }
 
     /// Returns the number of records in the plain segments whose sequence numbers are still unknown.
