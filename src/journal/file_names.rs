@@ -31,6 +31,9 @@ const DIGITS_LONG: usize = 6;
 /// Readers accept higher ones.
 pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
 
+/// Rotated segments: number and path, oldest first.
+pub(crate) type RotatedSegments = Vec<(u64, PathBuf)>;
+
 /// The role of a file in the journal that its name is derived from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileRole {
@@ -114,16 +117,16 @@ impl FileNames {
 
     /// Returns the rotated segments among the names in the directory, oldest first. A file with a lock file of its own
     /// is another journal.
-    pub(crate) fn rotated_in(&self, names: &[OsString]) -> Vec<(u64, PathBuf)> {
+    pub(crate) fn rotated_in(&self, names: &[OsString]) -> RotatedSegments {
         self.numbered_in(names, false)
     }
 
     /// Returns the other journals among the names in the directory that have the name of a rotated segment.
-    pub(crate) fn foreign_in(&self, names: &[OsString]) -> Vec<(u64, PathBuf)> {
+    pub(crate) fn foreign_in(&self, names: &[OsString]) -> RotatedSegments {
         self.numbered_in(names, true)
     }
 
-    fn numbered_in(&self, names: &[OsString], has_lock: bool) -> Vec<(u64, PathBuf)> {
+    fn numbered_in(&self, names: &[OsString], has_lock: bool) -> RotatedSegments {
         let stem = |name| OsStr::as_bytes(name).strip_suffix(b".lock").map(OsStr::from_bytes);
         let with_lock: HashSet<&OsStr> = names.iter().filter_map(|name| stem(name)).collect();
         let mut numbered: Vec<_> = names

@@ -12,7 +12,7 @@ use crate::{
     format::scan::read_header,
     io::{FileHandle, FileSystem, OpenMode, is_at},
     journal::adoption::check_adoption,
-    journal::file_names::FileNames,
+    journal::file_names::{FileNames, RotatedSegments},
     journal::ownership::{check_left_out, has_own_lock},
 };
 
@@ -23,7 +23,7 @@ const ATTEMPTS_MAX: u32 = 100;
 #[derive(Debug)]
 pub(crate) struct SegmentSet {
     /// Oldest first.
-    pub(crate) rotated: Vec<(u64, PathBuf)>,
+    pub(crate) rotated: RotatedSegments,
     /// The active segment, open, so that a rotation cannot replace it.
     pub(crate) active: Option<(PathBuf, Arc<dyn FileHandle>)>,
 }
@@ -106,11 +106,7 @@ fn is_current(
 }
 
 /// Adds the segments that a listing missed because they were rotated during it or after it.
-fn add_rotated_since(
-    fs: &dyn FileSystem,
-    names: &FileNames,
-    rotated: &mut Vec<(u64, PathBuf)>,
-) -> Result<()> {
+fn add_rotated_since(fs: &dyn FileSystem, names: &FileNames, rotated: &mut RotatedSegments) -> Result<()> {
     let mut missed = Vec::new();
     let mut numbers = rotated.iter().map(|(number, _)| *number).peekable();
     while let Some(number) = numbers.next() {
@@ -170,7 +166,7 @@ fn unpublished_next_segment(
 }
 
 /// Returns the names in the directory, and the rotated segments among them.
-fn list_rotated(fs: &dyn FileSystem, names: &FileNames) -> Result<(Vec<OsString>, Vec<(u64, PathBuf)>)> {
+fn list_rotated(fs: &dyn FileSystem, names: &FileNames) -> Result<(Vec<OsString>, RotatedSegments)> {
     match fs.list(names.dir()) {
         Ok(listed) => {
             let rotated = names.rotated_in(&listed);

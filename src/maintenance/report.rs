@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Corruption;
 
-/// The parts of a journal, and the corruption found in it. See [`verify()`].
+/// The parts of a journal, and the corruption found in it. See [`verify`](super::verify()).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct VerifyReport {

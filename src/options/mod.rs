@@ -241,7 +241,7 @@ impl JournalOptions {
     }
 
     /// Sets how large one record may be as JSON, in bytes (default: 16 MiB; at most 1 GiB). A larger one is refused
-    /// with [`MiniStoreError::TooLarge`].
+    /// with [`TooLarge`](crate::MiniStoreError::TooLarge).
     #[must_use]
     pub fn max_record_bytes(mut self, bytes: u64) -> Self {
         self.max_record_bytes = bytes;
@@ -249,7 +249,7 @@ impl JournalOptions {
     }
 
     /// Sets how large one batch may be as JSON, in bytes (default: 64 MiB; at most 1 GiB). A larger one is refused with
-    /// [`MiniStoreError::TooLarge`].
+    /// [`TooLarge`](crate::MiniStoreError::TooLarge).
     #[must_use]
     pub fn max_batch_bytes(mut self, bytes: u64) -> Self {
         self.max_batch_bytes = bytes;

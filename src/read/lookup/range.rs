@@ -120,7 +120,7 @@ impl<T> RecordRange<T> {
 }
 
 impl<T: DeserializeOwned> RecordRange<T> {
-    fn to_item(&mut self, read: Result<Option<FoundRecord>>) -> Option<Result<Record<T>>> {
+    fn item_of(&mut self, read: Result<Option<FoundRecord>>) -> Option<Result<Record<T>>> {
         match read {
             Ok(Some(found)) => Some(found.parse()),
             Ok(None) => {
@@ -143,7 +143,7 @@ impl<T: DeserializeOwned> Iterator for RecordRange<T> {
             return None;
         }
         let read = self.read_next();
-        self.to_item(read)
+        self.item_of(read)
     }
 }
 
@@ -153,7 +153,7 @@ impl<T: DeserializeOwned> DoubleEndedIterator for RecordRange<T> {
             return None;
         }
         let read = self.read_back();
-        self.to_item(read)
+        self.item_of(read)
     }
 }
 

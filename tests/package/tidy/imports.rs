@@ -71,7 +71,7 @@ fn absolute(module: &[String], path: &[String], modules: &BTreeSet<Module>) -> O
         let names = path.iter().skip_while(|part| *part == "super" || *part == "self").cloned();
         return Some(module[..module.len() - ups].iter().cloned().chain(names).collect());
     }
-    let child = [module, &[first.clone()]].concat();
+    let child = [module, std::slice::from_ref(first)].concat();
     modules.contains(&child).then(|| [module, path].concat())
 }
 

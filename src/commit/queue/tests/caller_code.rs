@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{super::group::COPY_THRESHOLD_BYTES, *};
+use super::{super::payload::COPY_THRESHOLD_BYTES, *};
 use crate::sync::Mutex;
 
 /// Bytes whose owner runs a function when it is dropped.

@@ -6,7 +6,8 @@ use proptest::{collection::vec, prelude::*};
 use super::{
     super::{
         commit_queue::RETAINED_BUFFERS,
-        group::{COPY_THRESHOLD_BYTES, GroupBuffers, RETAINED_CAPACITY_BYTES},
+        group::{GroupBuffers, RETAINED_CAPACITY_BYTES},
+        payload::COPY_THRESHOLD_BYTES,
     },
     *,
 };
