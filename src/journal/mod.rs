@@ -7,6 +7,7 @@ pub(crate) mod close_segment;
 pub(crate) mod file_names;
 pub(crate) mod fork;
 pub(crate) mod holds;
+pub(crate) mod legacy;
 pub(crate) mod lock;
 pub(crate) mod ownership;
 pub(crate) mod reply;

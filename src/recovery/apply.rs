@@ -11,7 +11,6 @@ use super::{
     active::{ActiveContent, ActiveFile},
     decide::Step,
     inspect::JournalState,
-    numbering::first_seq_of,
     rewrite::{rewrite_last_group, sync_next},
     scan_cache::ScanCache,
     truncate::{free_name, truncate_tail},
@@ -23,6 +22,7 @@ use crate::{
     journal::{
         close_segment::{close_segment, write_ending},
         file_names::FileNames,
+        legacy::first_seq_of,
         segment_summary::SegmentSummary,
     },
     seeded_bugs::{Bug, seeded},

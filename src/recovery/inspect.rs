@@ -11,7 +11,6 @@ use super::{
     decide::{ActiveState, DamagedFile, JournalStates, NextState, RotatedState, Step},
     last_rotated::LastRotated,
     next::inspect_next,
-    numbering::{CountError, NextPosition, next_position},
     scan_cache::ScanCache,
 };
 use crate::{
@@ -19,12 +18,13 @@ use crate::{
     format::scan::{SegmentEnd, Tail},
     format::{ChainLink, HeaderError},
     io::{FileSystem, OpenMode},
-    journal::file_names::{FileNames, NUMBER_MAX},
-    journal::segment_summary::SegmentSummary,
     journal::{
         adoption::check_adoption,
         chain::{ChainRelation, follows},
+        file_names::{FileNames, NUMBER_MAX},
+        legacy::{CountError, NextPosition, next_position},
         ownership::{check_companions, check_left_out},
+        segment_summary::SegmentSummary,
     },
 };
 
@@ -85,10 +85,12 @@ impl JournalState {
         } else {
             NextState::Absent
         };
-        let open = |path: &PathBuf| fs.open(path, OpenMode::ReadOnly);
         let next_position = match successor {
             Some(link) => Ok(NextPosition { next_seq: link.first, last_seal: Some(link.prev) }),
-            None => next_position(&rotated, open, cache)?,
+            None => next_position(&rotated, |path| {
+                let file = fs.open(path, OpenMode::ReadOnly).map_err(MiniStoreError::file(path, "open"))?;
+                cache.scan(path, &file).map_err(MiniStoreError::file(path, "read"))
+            })?,
         };
         Ok(Self { active, rotated, newest, next_position, next, next_path: names.next(), old_names })
     }

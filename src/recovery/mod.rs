@@ -9,7 +9,6 @@ mod decide;
 mod inspect;
 mod last_rotated;
 mod next;
-mod numbering;
 mod report;
 mod rewrite;
 mod scan_cache;

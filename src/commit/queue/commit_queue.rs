@@ -312,13 +312,6 @@ impl CommitQueue {
             _ => None,
         }
     }
-
-    /// Puts a group back that was taken, as the oldest one.
-    pub(super) fn put_back(&self, group: Group) {
-        let mut state = self.lock();
-        update(&self.appends, |appends| appends + group.appends() as u64);
-        state.commands.push_front(Command::Commit(group));
-    }
 }
 
 /// Without the appends: the queue is part of every handle.

@@ -61,15 +61,9 @@ impl QueueReceiver {
         self.queue.take(&mut self.queue.lock())
     }
 
-    /// Takes the oldest group if it accepts no more appends. The caller [puts it back](Self::push_front_group) before
-    /// it waits again.
-    pub(crate) fn pop_full_group(&self) -> Option<Group> {
+    /// Takes the oldest group if it accepts no more appends.
+    pub(crate) fn take_full_group(&self) -> Option<Group> {
         self.queue.take_full_group()
-    }
-
-    /// Puts a group of [`pop_full_group`](Self::pop_full_group) back.
-    pub(crate) fn push_front_group(&self, group: Group) {
-        self.queue.put_back(group);
     }
 
     /// Gives the group that is being filled some time to become full.

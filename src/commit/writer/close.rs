@@ -21,9 +21,10 @@ impl Writer {
         self.retention_requests.cancel();
         self.background.cancel_deferred();
         let closed_error = || self.inner.status.closed_error();
+        // Dropping a group rejects its appends.
+        drop(self.next_group.take());
         for command in self.receiver.close() {
             match command {
-                // Dropping a group rejects its appends.
                 Command::Commit(group) => drop(group),
                 Command::Rotate(reply_tx) | Command::Close(reply_tx) => reply(reply_tx, Err(closed_error())),
             }

@@ -35,7 +35,7 @@ impl Writer {
         if let Some(mismatch) = self.check_expected_seq(&group) {
             return self.complete_group(group, GroupOutcome::Each(vec![mismatch]));
         }
-        let next_group = self.receiver.pop_full_group();
+        let next_group = self.receiver.take_full_group();
         let input = CommitInput {
             pieces: group.pieces(),
             records: group.records(),
@@ -54,9 +54,7 @@ impl Writer {
                 outcome => GroupOutcome::Each(vec![outcome; group.appends()]),
             },
         };
-        if let Some(next_group) = next_group {
-            self.receiver.push_front_group(next_group);
-        }
+        self.next_group = next_group;
         self.complete_group(group, outcome);
     }
 

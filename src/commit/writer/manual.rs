@@ -9,7 +9,10 @@ use super::{
     open::{SelectedBackend, WriterParts, start},
 };
 use crate::{
-    JournalOptions, Result, commit::queue::Recv, journal::fork::ForkGuard, journal::lock::PendingRelease,
+    JournalOptions, Result,
+    commit::queue::{Command, Recv},
+    journal::fork::ForkGuard,
+    journal::lock::PendingRelease,
 };
 
 /// The result of a step.
@@ -72,7 +75,10 @@ impl Writer {
 
     /// Returns an event if there is one now.
     fn poll_event(&mut self, results_first: bool) -> Option<WriterEvent> {
-        let command = |writer: &Self| {
+        let command = |writer: &mut Self| {
+            if let Some(group) = writer.next_group.take() {
+                return Some(WriterEvent::Command(Command::Commit(group)));
+            }
             loop {
                 match writer.receiver.poll()? {
                     Recv::Command(command) => return Some(WriterEvent::Command(command)),

@@ -38,7 +38,7 @@ use crate::{
     JournalOptions, Result,
     background::{job::JobResult, requests::RequestReceiver, worker::BackgroundWorker},
     commit::inner::StoreInner,
-    commit::queue::{Command, QueueReceiver, Recv},
+    commit::queue::{Command, Group, QueueReceiver, Recv},
     io::{CommitBackend, FileSystem},
     journal::file_names::FileNames,
     journal::lock::JournalLock,
@@ -62,6 +62,8 @@ struct Writer {
     preallocating: Preallocating,
     group_size: GroupSizeEma,
     next_seq: u64,
+    /// The group to commit next, if it was taken from the queue during the last commit.
+    next_group: Option<Group>,
     /// When records became durable whose callers are not notified yet.
     notify_pending_since: Option<Instant>,
     log_once: LogOnce,
@@ -105,6 +107,9 @@ impl Writer {
             // Job results come first: where jobs run inline, the order of all operations is then deterministic.
             if let Some(result) = self.background.poll() {
                 return WriterEvent::JobDone(result);
+            }
+            if let Some(group) = self.next_group.take() {
+                return WriterEvent::Command(Command::Commit(group));
             }
             self.receiver.spin_for_appends(mem::take(&mut self.last_group_len));
             match self.receiver.wait() {

@@ -222,6 +222,7 @@ pub(super) fn start(
         retention_requests: RequestReceiver::new(retention_requests, status),
         background,
         segment,
+        next_group: None,
         notify_pending_since: None,
         log_once: LogOnce::default(),
         last_group_len: 0,

@@ -12,7 +12,10 @@ use crate::{
     format::scan::{ScanMode, Scanner, has_magic, last_newline_before, read_header},
     format::{Header, HeaderError, header::MAGIC},
     io::{FileHandle, FileSystem, OpenMode},
-    journal::segment_summary::scan_to_end,
+    journal::{
+        legacy::{Numbering, count_back},
+        segment_summary::scan_to_end,
+    },
 };
 
 /// The maximum length of a header, in bytes.
@@ -121,19 +124,16 @@ impl SegmentFiles {
         }
     }
 
-    /// Returns the sequence number of the first record of a plain segment. Its header does not state it, so records are
-    /// counted back from the first later segment that does; if there is none, the first record is 1.
+    /// Returns the sequence number of the first record of a plain segment.
     fn first_of_plain(&mut self, index: usize) -> Result<u64> {
-        let mut records = 0;
-        for index in index..=self.rotated.len() {
-            let Some(file) = self.open(index)? else { continue };
+        count_back((index..=self.rotated.len()).map(|index| {
+            let Some(file) = self.open(index)? else { return Ok(Numbering::Counted(0)) };
             if let Some(link) = file.header.link() {
-                return Ok(link.first.saturating_sub(records).max(1));
+                return Ok(Numbering::Stated(link.first));
             }
             let summary = scan_to_end(&file.file).map_err(MiniStoreError::file(&file.path, "read"))?;
-            records += summary.map_or(0, |summary| summary.records);
-        }
-        Ok(1)
+            Ok(Numbering::Counted(summary.map_or(0, |summary| summary.records)))
+        }))
     }
 }
 

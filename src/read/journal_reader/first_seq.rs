@@ -1,13 +1,16 @@
 //! The sequence number that a segment starts with.
 
-use std::{path::Path, sync::Arc};
+use std::{iter, path::Path, sync::Arc};
 
 use super::{ExpectedNext, JournalReader, corrupt};
 use crate::{
     MiniStoreError, Result,
     format::Header,
     io::{FileHandle, OpenMode},
-    journal::segment_summary::scan_to_end,
+    journal::{
+        legacy::{Numbering, count_back},
+        segment_summary::scan_to_end,
+    },
 };
 
 impl JournalReader {
@@ -42,21 +45,17 @@ impl JournalReader {
         }
     }
 
-    /// Returns the sequence number of the first record of a plain segment. Its header does not state it, so records are
-    /// counted back from the first later segment that does; if there is none, the first record is 1.
+    /// Returns the sequence number of the first record of a plain segment.
     fn first_of_plain(&self, path: &Path, file: &Arc<dyn FileHandle>) -> Result<u64> {
-        let mut records = self.count_records(path, file)?;
-        for queued in &self.queue {
-            match queued.header(&*self.fs) {
-                Some(Header::Checksummed(link)) => return Ok(link.first.saturating_sub(records).max(1)),
-                _ => {
-                    if let Ok(file) = self.fs.open(&queued.path, OpenMode::ReadOnly) {
-                        records += self.count_records(&queued.path, &file)?;
-                    }
-                }
-            }
-        }
-        Ok(1)
+        let this = self.count_records(path, file).map(Numbering::Counted);
+        let later = self.queue.iter().map(|queued| match queued.header(&*self.fs) {
+            Some(Header::Checksummed(link)) => Ok(Numbering::Stated(link.first)),
+            _ => match self.fs.open(&queued.path, OpenMode::ReadOnly) {
+                Ok(file) => self.count_records(&queued.path, &file).map(Numbering::Counted),
+                Err(_) => Ok(Numbering::Counted(0)),
+            },
+        });
+        count_back(iter::once(this).chain(later))
     }
 
     /// Counts the records of a segment that verify. Records after damage are not counted, so a read by sequence number

@@ -190,9 +190,9 @@ fn expect_seq_append_is_not_encoded_early() {
     let append = || QueuedAppend { expected_seq: Some(9), ..queued(line(1), 1) };
     drop(ends.append(append()));
     drop(ends.submit(1));
-    assert!(ends.receiver().pop_full_group().is_none());
+    assert!(ends.receiver().take_full_group().is_none());
     drop(ends.group());
-    assert!(ends.receiver().pop_full_group().is_none(), "the group is not full yet");
+    assert!(ends.receiver().take_full_group().is_none(), "the group is not full yet");
     drop(ends.append(append()));
-    assert!(ends.receiver().pop_full_group().is_some());
+    assert!(ends.receiver().take_full_group().is_some());
 }
