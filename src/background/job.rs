@@ -66,6 +66,8 @@ pub(crate) enum JobResult {
     CloseDeferred(RotatedSegment),
     /// The callers got their replies, or get them when no segment is left to delete.
     RetentionApplied(io::Result<()>),
+    /// The job panicked, or was never run: its effect is unknown.
+    Lost(io::Error),
 }
 
 /// Why the next segment was not prepared.

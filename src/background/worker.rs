@@ -99,8 +99,7 @@ struct CompletionGuard {
 
 impl Drop for CompletionGuard {
     fn drop(&mut self) {
-        // The writer poisons the store on a failed `Closed`, as it must after any lost job.
-        let lost = || JobResult::Closed(Err(io::Error::other("the housekeeping thread is gone")));
+        let lost = || JobResult::Lost(io::Error::other("a job of the background thread did not end"));
         let _ = self.result_tx.send(self.result.take().unwrap_or_else(lost));
         self.waker.wake_by_ref();
     }

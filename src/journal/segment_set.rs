@@ -32,8 +32,8 @@ impl SegmentSet {
     /// Returns the segments of a journal at one moment, however fast it is rotated and however long a listing of its
     /// directory takes.
     ///
-    /// If the active file has its name before and after the listing, no rotation came between. Otherwise the segments that
-    /// were rotated since then are found by their numbers, from the newest one listed to the first number without a file.
+    /// If the active file has its name before and after the listing, no rotation came between. Otherwise the listing may
+    /// lack segments, and those are found by their numbers, from each one listed to the next number without a file.
     /// If the active file still has its name after that, the set is complete: a rotation gives the active file the next
     /// number before another file gets the active name.
     pub(crate) fn take(fs: &dyn FileSystem, names: &FileNames) -> Result<Self> {
@@ -46,7 +46,7 @@ impl SegmentSet {
             while !is_complete && attempts < ATTEMPTS_MAX {
                 attempts += 1;
                 active = open_active(fs, names)?;
-                add_rotated_since(fs, names, &mut rotated)?;
+                add_missed(fs, names, &mut rotated)?;
                 if is_current(fs, names, active.as_ref())? {
                     // Segments are deleted oldest first: the ones after this one exist, too.
                     is_complete = match &anchor {
@@ -57,6 +57,7 @@ impl SegmentSet {
                 }
             }
             if is_complete || attempts == ATTEMPTS_MAX {
+                check_left_out_of(fs, names, &listed, &rotated)?;
                 check_adoption(fs, names, &listed, &rotated)?;
                 let mut segments = Self { rotated, active };
                 segments.remove_second_name(fs)?;
@@ -105,22 +106,35 @@ fn is_current(
     }
 }
 
-/// Adds the segments that a listing missed because they were rotated during it or after it.
-fn add_rotated_since(fs: &dyn FileSystem, names: &FileNames, rotated: &mut RotatedSegments) -> Result<()> {
-    let mut missed = Vec::new();
-    let mut numbers = rotated.iter().map(|(number, _)| *number).peekable();
-    while let Some(number) = numbers.next() {
-        let next = numbers.peek().copied().unwrap_or(u64::MAX);
-        for number in number.saturating_add(1)..next {
-            match find_rotated(fs, names, number)? {
-                NumberedFile::Segment(path) => missed.push((number, path)),
-                NumberedFile::OtherJournal => {}
-                NumberedFile::Missing => break,
-            }
+/// Adds the segments that a listing missed because they were rotated during it or after it: the ones before the oldest
+/// listed segment, and the ones after each listed segment.
+fn add_missed(fs: &dyn FileSystem, names: &FileNames, rotated: &mut RotatedSegments) -> Result<()> {
+    let listed: Vec<u64> = rotated.iter().map(|(number, _)| *number).collect();
+    if let Some(oldest) = listed.first() {
+        add_numbered(fs, names, (1..*oldest).rev(), rotated)?;
+    }
+    let ends = listed.iter().copied().skip(1).chain([u64::MAX]);
+    for (number, end) in listed.iter().zip(ends) {
+        add_numbered(fs, names, number.saturating_add(1)..end, rotated)?;
+    }
+    rotated.sort();
+    Ok(())
+}
+
+/// Adds the segments that have these numbers, up to the first number without a file.
+fn add_numbered(
+    fs: &dyn FileSystem,
+    names: &FileNames,
+    numbers: impl Iterator<Item = u64>,
+    rotated: &mut RotatedSegments,
+) -> Result<()> {
+    for number in numbers {
+        match find_rotated(fs, names, number)? {
+            NumberedFile::Segment(path) => rotated.push((number, path)),
+            NumberedFile::OtherJournal => {}
+            NumberedFile::Missing => break,
         }
     }
-    rotated.append(&mut missed);
-    rotated.sort();
     Ok(())
 }
 
@@ -170,7 +184,6 @@ fn list_rotated(fs: &dyn FileSystem, names: &FileNames) -> Result<(Vec<OsString>
     match fs.list(names.dir()) {
         Ok(listed) => {
             let rotated = names.rotated_in(&listed);
-            check_left_out_of(fs, names, &listed, &rotated)?;
             Ok((listed, rotated))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Vec::new(), Vec::new())),

@@ -22,6 +22,15 @@ fn crowd(journal: &TempJournal) {
     }
 }
 
+/// Stops the rotating thread when it is dropped, also by a failed assertion.
+struct StopRotation<'a>(&'a AtomicBool);
+
+impl Drop for StopRotation<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Appends and rotates until `stop` is set.
 fn rotate_until(store: &MiniStore, stop: &AtomicBool) {
     let mut next = 0_u64;
@@ -42,6 +51,7 @@ fn reads_during_rotation_find_every_record() {
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| rotate_until(&store, &stop));
+            let _stop = StopRotation(&stop);
             let reader = Reader::open(journal.path()).unwrap();
             for _ in 0..READS {
                 let durable_seq = store.durable_seq();
@@ -68,7 +78,6 @@ fn reads_during_rotation_find_every_record() {
                 assert_eq!(report.faults, []);
                 assert!(report.records >= durable_seq);
             }
-            stop.store(true, Ordering::Relaxed);
         });
         store.blocking().close().unwrap();
     });
@@ -83,11 +92,11 @@ fn followers_keep_up_with_rotation() {
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| rotate_until(&store, &stop));
+            let _stop = StopRotation(&stop);
             let follower = Reader::open(journal.path()).unwrap().follow::<u64>(1).unwrap();
             for (expected, record) in (1..=50).zip(follower) {
                 assert_eq!(record.unwrap().seq, expected);
             }
-            stop.store(true, Ordering::Relaxed);
         });
         store.blocking().close().unwrap();
     });

@@ -244,3 +244,25 @@ fn paths_of_sources_in_documents_exist() {
     }
     assert!(missing.is_empty(), "{missing:#?}");
 }
+
+/// Tests that documents name in code spans exist.
+#[test]
+fn tests_named_in_documents_exist() {
+    let mut sources = Vec::new();
+    files(root(), &[".rs"], &mut sources);
+    let text: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let is_published = !root().join("crates").exists();
+    let mut missing = Vec::new();
+    for page in pages().into_iter().filter(|page| inside(page).starts_with("docs/reports") && !is_published) {
+        for span in fs::read_to_string(&page).unwrap().split('`').skip(1).step_by(2) {
+            let name = span.rsplit("::").next().unwrap().trim_end_matches('*');
+            let is_name =
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+            // Three words at least: shorter spans are fields and options.
+            if is_name && name.matches('_').count() >= 3 && !text.contains(&format!("fn {name}")) {
+                missing.push(format!("{}: {span}", inside(&page)));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}

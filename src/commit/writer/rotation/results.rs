@@ -97,6 +97,7 @@ impl Rotation {
             }
             JobResult::Preallocated(Err(error))
             | JobResult::Closed(Err(error))
+            | JobResult::Lost(error)
             | JobResult::RetentionApplied(Err(error)) => {
                 inner.poison(clone_io_error(error));
             }
