@@ -215,3 +215,33 @@ fn open_if_exists(fs: &dyn FileSystem, path: PathBuf) -> Result<Option<(PathBuf,
         Err(error) => Err(MiniStoreError::file(path, "open")(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::write;
+
+    use tempfile::TempDir;
+
+    use super::{FileNames, RotatedSegments, add_missed};
+    use crate::io::OsFileSystem;
+
+    #[test]
+    fn segments_missed_anywhere_are_found() {
+        let dir = TempDir::new().unwrap();
+        let fs = OsFileSystem::default();
+        let names = FileNames::resolve(&fs, &dir.path().join("j")).unwrap();
+        let path = |number| names.rotated(number);
+        for number in 3..=9 {
+            write(path(number), "").unwrap();
+        }
+        write(dir.path().join("j.005.lock"), "").unwrap();
+        let segments = |numbers: &[u64]| -> RotatedSegments {
+            numbers.iter().map(|number| (*number, path(*number))).collect()
+        };
+        for listed in [&[3, 4, 6, 7, 8, 9][..], &[3], &[9], &[6], &[3, 9], &[4, 6, 8]] {
+            let mut rotated = segments(listed);
+            add_missed(&fs, &names, &mut rotated).unwrap();
+            assert_eq!(rotated, segments(&[3, 4, 6, 7, 8, 9]), "listed: {listed:?}");
+        }
+    }
+}
