@@ -1,8 +1,9 @@
 //! Numbered files that nothing proves to be segments: which of them a journal accepts by their names.
 //!
-//! A segment with checksums is proven by the chain: the next one continues it. A bare header proves nothing. Such a file is
-//! accepted only if a writer of the journal could have made it: its name has the digits that a writer gives it, its number is in the run
-//! without gaps up to the newest rotated segment, and a run that begins above 999 has at least six digits.
+//! A segment with checksums is proven by the chain: the next one continues it. A bare header proves nothing. Such a file
+//! is accepted only if a writer of the journal could have made it: its name has the digits that a writer gives it, its
+//! number is in the run without gaps up to the newest rotated segment, and a run that begins above 999 has at least six
+//! digits.
 
 use std::{
     collections::HashSet,
@@ -27,8 +28,8 @@ const SHORT_RUN_START_MAX: u64 = 999;
 /// The fewest digits of a run that begins above [`SHORT_RUN_START_MAX`].
 const LONG_DIGITS_MIN: usize = 6;
 
-/// Returns an error if one of the rotated segments is accepted neither by its name nor by the chain. Opens no file where the
-/// names are enough, as they are for a journal that no other file is named after.
+/// Returns an error if one of the rotated segments is accepted neither by its name nor by the chain. Opens no file where
+/// the names are enough, as they are for a journal that no other file is named after.
 ///
 /// # Errors
 ///
