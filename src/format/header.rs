@@ -18,9 +18,9 @@ const SEAL_KIND: &str = "crc32c";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChainLink {
     /// Sequence number of the first record line.
-    pub(crate) first: u64,
+    pub(crate) first_seq: u64,
     /// Value of the last seal in the segment before it; 0 if there is none.
-    pub(crate) prev: u32,
+    pub(crate) prev_seal: u32,
 }
 
 /// A parsed header line.
@@ -62,8 +62,8 @@ impl Header {
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut line = MAGIC.to_vec();
         line.extend_from_slice(VERSION.as_bytes());
-        if let Self::Checksummed(ChainLink { first, prev }) = self {
-            let object = format!(r#" {{"seal":"{SEAL_KIND}","first":{first},"prev":"{prev:08x}"}}"#);
+        if let Self::Checksummed(ChainLink { first_seq, prev_seal }) = self {
+            let object = format!(r#" {{"seal":"{SEAL_KIND}","first":{first_seq},"prev":"{prev_seal:08x}"}}"#);
             line.extend_from_slice(object.as_bytes());
         }
         line
@@ -95,9 +95,10 @@ fn parse_link(object: &[u8]) -> Result<ChainLink, HeaderError> {
         return Err(corrupt("the header's first sequence number is out of range".into()));
     }
     let is_hex = fields.prev.len() == 8 && fields.prev.bytes().all(|b| b.is_ascii_hexdigit());
-    let prev = u32::from_str_radix(fields.prev, 16).ok().filter(|_| is_hex);
-    let prev = prev.ok_or_else(|| corrupt("the header's previous seal is not 8 hex digits".into()))?;
-    Ok(ChainLink { first: fields.first, prev })
+    let prev_seal = u32::from_str_radix(fields.prev, 16).ok().filter(|_| is_hex);
+    let prev_seal =
+        prev_seal.ok_or_else(|| corrupt("the header's previous seal is not 8 hex digits".into()))?;
+    Ok(ChainLink { first_seq: fields.first, prev_seal })
 }
 
 /// Returns whether this is the JSON object of a checksummed header.

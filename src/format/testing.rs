@@ -3,7 +3,7 @@
 use super::{CLOSE_MARKER, Chain, ChainLink, Header, LF, PADDING, seal};
 
 /// The header of the first segment of a journal.
-pub(crate) const FIRST: Header = Header::Checksummed(ChainLink { first: 1, prev: 0 });
+pub(crate) const FIRST: Header = Header::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 });
 
 /// A segment up to its last line.
 #[derive(Debug, Clone)]

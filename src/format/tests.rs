@@ -6,7 +6,7 @@ use super::{
 };
 
 /// The example in the documentation of the format, whose seals are known.
-const EXAMPLE: Header = Header::Checksummed(ChainLink { first: 1, prev: 0 });
+const EXAMPLE: Header = Header::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 });
 
 #[test]
 fn chain_matches_documented_seals() {
@@ -94,8 +94,8 @@ proptest! {
     }
 
     #[test]
-    fn header_round_trips(first in 1u64..=1 << 62, prev: u32) {
-        let header = Header::Checksummed(ChainLink { first, prev });
+    fn header_round_trips(first_seq in 1u64..=1 << 62, prev_seal: u32) {
+        let header = Header::Checksummed(ChainLink { first_seq, prev_seal });
         prop_assert_eq!(Header::parse(&header.encode()), Ok(header));
     }
 

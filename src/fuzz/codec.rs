@@ -21,7 +21,8 @@ pub fn codec(data: &[u8]) {
     check_first_line(line);
     check_line(line);
     let mut generator = Generator::new(data);
-    let link = ChainLink { first: (generator.number() >> 2).max(1), prev: generator.number() as u32 };
+    let link =
+        ChainLink { first_seq: (generator.number() >> 2).max(1), prev_seal: generator.number() as u32 };
     check_encoding(link);
     let segment = generator::segment(&mut generator, link, false);
     check_chain(&segment.bytes);
@@ -81,7 +82,10 @@ fn parse_link(object: &[u8]) -> ChainLink {
     let object: serde_json::Value = serde_json::from_slice(object).unwrap();
     let prev = object["prev"].as_str().unwrap();
     assert_eq!((object["seal"].as_str(), prev.len()), (Some("crc32c"), 8));
-    ChainLink { first: object["first"].as_u64().unwrap(), prev: u32::from_str_radix(prev, 16).unwrap() }
+    ChainLink {
+        first_seq: object["first"].as_u64().unwrap(),
+        prev_seal: u32::from_str_radix(prev, 16).unwrap(),
+    }
 }
 
 fn check_line(line: &[u8]) {
@@ -110,8 +114,8 @@ fn check_encoding(link: ChainLink) {
         );
         assert!(!bare || Header::parse(&text[..len]) == Ok(Header::Plain));
     }
-    assert_eq!(seal::encode(link.prev).as_slice(), reference::seal_bytes(link.prev));
-    assert_eq!(seal::decode(&seal::encode(link.prev)), Some(link.prev));
+    assert_eq!(seal::encode(link.prev_seal).as_slice(), reference::seal_bytes(link.prev_seal));
+    assert_eq!(seal::decode(&seal::encode(link.prev_seal)), Some(link.prev_seal));
 }
 
 /// Checks the engine's incremental seals against those of whole groups.

@@ -54,7 +54,9 @@ pub(super) struct GeneratedSegment {
 pub(super) fn segment(generator: &mut Generator<'_>, link: ChainLink, closed: bool) -> GeneratedSegment {
     let header = match generator.byte() % 8 {
         0 => Header::Plain,
-        1 => Header::Checksummed(ChainLink { first: generator.number().max(1), prev: link.prev }),
+        1 => {
+            Header::Checksummed(ChainLink { first_seq: generator.number().max(1), prev_seal: link.prev_seal })
+        }
         _ => Header::Checksummed(link),
     };
     let mut bytes = header.encode();

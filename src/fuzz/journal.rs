@@ -110,7 +110,7 @@ pub(super) fn records(path: &Path, from: u64) -> (NumberedRecords, Option<MiniSt
 /// Generates segments that continue each other; nearly all are complete.
 fn segments(generator: &mut Generator<'_>) -> FilesByName {
     let mut files = FilesByName::new();
-    let mut link = ChainLink { first: 1, prev: 0 };
+    let mut link = ChainLink { first_seq: 1, prev_seal: 0 };
     let count = 1 + generator.byte() % 4;
     for index in 1..=count {
         let mut segment = generator::segment(generator, link, index < count);
@@ -123,7 +123,7 @@ fn segments(generator: &mut Generator<'_>) -> FilesByName {
             (false, _) => format!("j.{index:03}"),
         };
         files.insert(name, segment.bytes);
-        link = ChainLink { first: link.first + segment.records, prev: segment.last_seal };
+        link = ChainLink { first_seq: link.first_seq + segment.records, prev_seal: segment.last_seal };
     }
     files
 }
@@ -154,7 +154,10 @@ fn damage_files(generator: &mut Generator<'_>, files: &mut FilesByName) {
         6 => drop(files.insert(other, vec![b"\0 "[generator.below(2)]; generator.below(9000)])),
         7 => drop(files.insert(other, generator.take(60).to_vec())),
         8 => {
-            let link = ChainLink { first: 1 + u64::from(generator.byte()), prev: generator.number() as u32 };
+            let link = ChainLink {
+                first_seq: 1 + u64::from(generator.byte()),
+                prev_seal: generator.number() as u32,
+            };
             files.insert(other, generator::segment(generator, link, false).bytes);
         }
         _ => {

@@ -22,7 +22,7 @@ pub fn scan(data: &[u8]) {
         0 => generator.rest().to_vec(),
         1 => [b"// MINISTORE JOURNAL v0.1.4\n", generator.rest()].concat(),
         _ => {
-            let link = ChainLink { first: 1 + u64::from(generator.byte()), prev: 0 };
+            let link = ChainLink { first_seq: 1 + u64::from(generator.byte()), prev_seal: 0 };
             let mut bytes = generator::segment(&mut generator, link, false).bytes;
             generator::damage(&mut generator, &mut bytes);
             bytes

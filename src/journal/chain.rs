@@ -36,7 +36,7 @@ pub(crate) fn follows(segment: &dyn FileHandle, next: &dyn FileHandle) -> io::Re
             _ => return Ok(ChainRelation::Unknown),
         },
     };
-    Ok(if last_seal == link.prev { ChainRelation::Continues } else { ChainRelation::Unrelated })
+    Ok(if last_seal == link.prev_seal { ChainRelation::Continues } else { ChainRelation::Unrelated })
 }
 
 /// Returns the last seal of a segment that has a close marker, or `None` for another file.

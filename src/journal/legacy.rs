@@ -51,7 +51,7 @@ pub(crate) fn first_seq_of<R: ReadAt>(
         return 1;
     }
     let numbering = |(_, path): &(u64, PathBuf)| match header(path) {
-        Ok(Ok(Header::Checksummed(link))) => Numbering::Stated(link.first),
+        Ok(Ok(Header::Checksummed(link))) => Numbering::Stated(link.first_seq),
         Ok(_) => {
             let summary = open(path).and_then(|file| scan_to_end(&file));
             Numbering::Counted(
@@ -63,7 +63,7 @@ pub(crate) fn first_seq_of<R: ReadAt>(
             Numbering::Counted(0)
         }
     };
-    let active = link.map(|link| Numbering::Stated(link.first));
+    let active = link.map(|link| Numbering::Stated(link.first_seq));
     let Ok(first) = count_back(rotated.iter().map(numbering).chain(active).map(Ok::<_, Infallible>));
     first
 }
@@ -109,7 +109,7 @@ pub(crate) fn next_position(
         }
         records += summary.records;
         if let Some(link) = summary.header.link() {
-            return Ok(Ok(NextPosition { next_seq: link.first + records, last_seal }));
+            return Ok(Ok(NextPosition { next_seq: link.first_seq + records, last_seal }));
         }
     }
     Ok(Ok(NextPosition { next_seq: 1 + records, last_seal }))

@@ -161,8 +161,8 @@ pub(crate) fn check_left_out(
     }
     let Some(oldest) = oldest else { return Ok(()) };
     let header = read_header(oldest).map_err(MiniStoreError::file(names.active(), "read"))?;
-    let Ok(Header::Checksummed(ChainLink { prev, first })) = header else { return Ok(()) };
-    if prev == 0 || first <= 1 {
+    let Ok(Header::Checksummed(ChainLink { prev_seal, first_seq })) = header else { return Ok(()) };
+    if prev_seal == 0 || first_seq <= 1 {
         return Ok(());
     }
     for (_, path) in left_out.into_iter().rev().filter(|(other, _)| *other < number) {
@@ -170,7 +170,7 @@ pub(crate) fn check_left_out(
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             closing => closing.map_err(MiniStoreError::file(&path, "read"))?,
         };
-        if closing == Some(prev) {
+        if closing == Some(prev_seal) {
             let lock = with_suffix(&path, ".lock");
             let reason = format!(
                 "it is a rotated segment of the journal {}, and the lock file {} makes it a journal of its own: remove \

@@ -201,8 +201,9 @@ impl Verifier {
         };
         if let Some(ExpectedStart { next_seq, last_seal, torn }) = expected {
             let lowest_first = 1 + self.unnumbered_records();
-            let is_first_expected = next_seq.map_or(link.first >= lowest_first, |next| next == link.first);
-            let is_seal_expected = next_seq.is_none() || link.prev == last_seal.unwrap_or(0);
+            let is_first_expected =
+                next_seq.map_or(link.first_seq >= lowest_first, |next| next == link.first_seq);
+            let is_seal_expected = next_seq.is_none() || link.prev_seal == last_seal.unwrap_or(0);
             if !is_first_expected || !is_seal_expected {
                 self.add_faults_of_previous(torn);
                 let next = next_seq.unwrap_or(lowest_first);
@@ -210,14 +211,14 @@ impl Verifier {
                     path,
                     format!(
                         "it does not continue the segment before it: it begins with record {}, and {next} was to come",
-                        link.first
+                        link.first_seq
                     ),
                 ));
             } else if next_seq.is_none() {
-                self.number_plain(link.first);
+                self.number_plain(link.first_seq);
             }
         }
-        Some(link.first)
+        Some(link.first_seq)
     }
 
     fn add_faults_of_previous(&mut self, faults: impl IntoIterator<Item = Corruption>) {

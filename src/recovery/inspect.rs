@@ -86,7 +86,7 @@ impl JournalState {
             NextState::Absent
         };
         let next_position = match successor {
-            Some(link) => Ok(NextPosition { next_seq: link.first, last_seal: Some(link.prev) }),
+            Some(link) => Ok(NextPosition { next_seq: link.first_seq, last_seal: Some(link.prev_seal) }),
             None => next_position(&rotated, |path| {
                 let file = fs.open(path, OpenMode::ReadOnly).map_err(MiniStoreError::file(path, "open"))?;
                 cache.scan(path, &file).map_err(MiniStoreError::file(path, "read"))
@@ -143,7 +143,7 @@ impl JournalState {
     pub(super) fn link(&self) -> Result<ChainLink> {
         match &self.next_position {
             Ok(NextPosition { next_seq, last_seal }) => {
-                Ok(ChainLink { first: *next_seq, prev: last_seal.unwrap_or(0) })
+                Ok(ChainLink { first_seq: *next_seq, prev_seal: last_seal.unwrap_or(0) })
             }
             Err(_) => Err(self.to_error(DamagedFile::Rotated)),
         }
@@ -178,7 +178,7 @@ impl JournalState {
                     end: SegmentEnd { tail: Some(tail), .. },
                     ..
                 }) => {
-                    let seq = header.link().map(|link| link.first + records);
+                    let seq = header.link().map(|link| link.first_seq + records);
                     corrupt(active.path.clone(), Some(tail), seq, tail.reason.into())
                 }
                 _ => corrupt(active.path.clone(), None, None, "it cannot be read".into()),

@@ -34,7 +34,7 @@ impl LastRotated {
         // changed, because its records are counted for the sequence numbers of the next one.
         if let Some(link) = successor {
             match closing_seal(&*file)? {
-                Some(seal) if seal != link.prev => return Ok(Self::unlinked()),
+                Some(seal) if seal != link.prev_seal => return Ok(Self::unlinked()),
                 Some(seal) => return Ok(Self::Closed { last_seal: Some(seal) }),
                 None if is_closed_plain(&*file)? => return Ok(Self::Closed { last_seal: None }),
                 None => {}
@@ -48,7 +48,7 @@ impl LastRotated {
         if let Some(tail) = tail.as_ref().filter(|tail| tail.is_corrupt) {
             return Ok(Self::Corrupt { reason: tail.reason.into(), tail: Some(tail.clone()) });
         }
-        if successor.is_some_and(|link| last_seal.unwrap_or(0) != link.prev) {
+        if successor.is_some_and(|link| last_seal.unwrap_or(0) != link.prev_seal) {
             return Ok(Self::unlinked());
         }
         let is_complete = tail.is_none() && has_newline && file_end <= data_end + 2;

@@ -133,5 +133,5 @@ impl RetentionManager {
 
 fn first_stored(path: &Path, file: &Arc<dyn FileHandle>) -> Result<Option<u64>, RetentionError> {
     let header = read_header(&**file).map_err(retryable(path, "read"))?;
-    Ok(header.ok().and_then(|header| header.link()).map(|link| link.first))
+    Ok(header.ok().and_then(|header| header.link()).map(|link| link.first_seq))
 }

@@ -21,7 +21,7 @@ impl GroupEncoder {
     /// Creates an empty file.
     pub fn new(path: &Path) -> io::Result<Self> {
         let file = os_file_system().open(path, OpenMode::CreateNew)?;
-        let header = Header::Checksummed(ChainLink { first: 1, prev: 0 });
+        let header = Header::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 });
         Ok(Self(ActiveSegment::new_unwritten(file, path.into(), 0, header, true)))
     }
 

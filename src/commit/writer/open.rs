@@ -263,8 +263,10 @@ fn check_legacy_retention(
     // read counts as no hold.
     let second = rotated.get(1).map_or_else(|| names.active(), |(_, path)| path.clone());
     let header = fs.open(&second, OpenMode::ReadOnly).and_then(read_header);
-    let end =
-        header.ok().and_then(std::result::Result::ok).and_then(|header| header.link().map(|link| link.first));
+    let end = header
+        .ok()
+        .and_then(std::result::Result::ok)
+        .and_then(|header| header.link().map(|link| link.first_seq));
     let is_held = end.is_some_and(|end| end > status.retention.lowest_hold());
     logging::log_legacy_retention(
         &names.active(),

@@ -127,8 +127,8 @@ impl JournalFollower {
                 self.current = (!replaced).then_some(current);
                 Ok(replaced)
             }
-            Some(link) if link.first == next_seq && current.has_records() => {
-                if link.prev != current.last_seal()?.unwrap_or(0) {
+            Some(link) if link.first_seq == next_seq && current.has_records() => {
+                if link.prev_seal != current.last_seal()?.unwrap_or(0) {
                     return Err(next.damage("it does not continue the segment before it"));
                 }
                 self.current = next.open(Some(next_seq))?;
@@ -136,7 +136,7 @@ impl JournalFollower {
             }
             // The header of a plain segment states no sequence number: only its file number shows that it follows.
             None => self.switch_to_plain(current, next, next_seq),
-            Some(link) if link.first > next_seq => self.drain_then_open(current, list),
+            Some(link) if link.first_seq > next_seq => self.drain_then_open(current, list),
             // Another journal has replaced this one.
             Some(_) => {
                 self.from_seq = self.from_seq.max(next_seq);

@@ -45,14 +45,14 @@ impl SegmentFiles {
         if from_seq > 0 {
             for index in (0..=self.rotated.len()).rev() {
                 let Some(file) = self.open(index)? else { continue };
-                if file.header.link().is_some_and(|link| link.first <= from_seq) {
+                if file.header.link().is_some_and(|link| link.first_seq <= from_seq) {
                     return file.open(None);
                 }
             }
         }
         let Some((index, file)) = self.oldest()? else { return Ok(None) };
         let first = match file.header.link() {
-            Some(link) => link.first,
+            Some(link) => link.first_seq,
             None => self.first_of_plain(index)?,
         };
         if from_seq > 0 && first > from_seq {
@@ -81,7 +81,7 @@ impl SegmentFiles {
     /// Returns the sequence number of the oldest record.
     pub(super) fn first_seq(&mut self) -> Result<Option<u64>> {
         let Some((index, file)) = self.oldest()? else { return Ok(None) };
-        let stated = file.header.link().map(|link| link.first);
+        let stated = file.header.link().map(|link| link.first_seq);
         stated.map_or_else(|| self.first_of_plain(index), Ok).map(Some)
     }
 
@@ -89,7 +89,9 @@ impl SegmentFiles {
     pub(super) fn starting_with(&mut self, seq: u64) -> Result<Option<SegmentFile>> {
         for index in (0..=self.rotated.len()).rev() {
             let file = self.open(index)?;
-            if let Some(file) = file.filter(|file| file.header.link().is_some_and(|link| link.first == seq)) {
+            if let Some(file) =
+                file.filter(|file| file.header.link().is_some_and(|link| link.first_seq == seq))
+            {
                 return Ok(Some(file));
             }
         }
@@ -129,7 +131,7 @@ impl SegmentFiles {
         count_back((index..=self.rotated.len()).map(|index| {
             let Some(file) = self.open(index)? else { return Ok(Numbering::Counted(0)) };
             if let Some(link) = file.header.link() {
-                return Ok(Numbering::Stated(link.first));
+                return Ok(Numbering::Stated(link.first_seq));
             }
             let summary = scan_to_end(&file.file).map_err(MiniStoreError::file(&file.path, "read"))?;
             Ok(Numbering::Counted(summary.map_or(0, |summary| summary.records)))
@@ -154,7 +156,7 @@ impl SegmentFile {
         let opened = Scanner::open(Arc::clone(&self.file), ScanMode::VerifyOnly)
             .map_err(MiniStoreError::file(&self.path, "read"))?;
         let scanner = opened.map_err(|error| header_error(&self.path, error))?;
-        let stated = scanner.header().link().map(|link| link.first);
+        let stated = scanner.header().link().map(|link| link.first_seq);
         let first_seq = stated.or(first_seq).unwrap_or(1);
         let start = (scanner.header(), scanner.position());
         Ok(Some(LiveSegment::new(self.path.into(), self.file, start, self.number, first_seq)))

@@ -24,23 +24,24 @@ impl JournalReader {
     ) -> Result<u64> {
         let expected = self.expected.take();
         match (expected, header.link()) {
-            (None, Some(link)) => Ok(link.first),
+            (None, Some(link)) => Ok(link.first_seq),
             (None, None) => self.first_of_plain(path, file),
             (Some(ExpectedNext { torn: Some(torn), last_seal, .. }), link)
-                if link.is_none_or(|link| link.prev != last_seal.unwrap_or(0)) =>
+                if link.is_none_or(|link| link.prev_seal != last_seal.unwrap_or(0)) =>
             {
                 Err(torn)
             }
             (Some(expected), None) => Ok(expected.next_seq),
             (Some(expected), Some(link)) => {
-                let fits = link.first == expected.next_seq && link.prev == expected.last_seal.unwrap_or(0);
+                let fits =
+                    link.first_seq == expected.next_seq && link.prev_seal == expected.last_seal.unwrap_or(0);
                 let missing = || {
                     format!(
                         "it does not continue the segment before it: it begins with record {}, and {} was to come",
-                        link.first, expected.next_seq
+                        link.first_seq, expected.next_seq
                     )
                 };
-                if fits { Ok(link.first) } else { Err(corrupt(path, missing())) }
+                if fits { Ok(link.first_seq) } else { Err(corrupt(path, missing())) }
             }
         }
     }
@@ -49,7 +50,7 @@ impl JournalReader {
     fn first_of_plain(&self, path: &Path, file: &Arc<dyn FileHandle>) -> Result<u64> {
         let this = self.count_records(path, file).map(Numbering::Counted);
         let later = self.queue.iter().map(|queued| match queued.header(&*self.fs) {
-            Some(Header::Checksummed(link)) => Ok(Numbering::Stated(link.first)),
+            Some(Header::Checksummed(link)) => Ok(Numbering::Stated(link.first_seq)),
             _ => match self.fs.open(&queued.path, OpenMode::ReadOnly) {
                 Ok(file) => self.count_records(&queued.path, &file).map(Numbering::Counted),
                 Err(_) => Ok(Numbering::Counted(0)),

@@ -80,7 +80,7 @@ impl JournalReader {
             return;
         }
         let contains_seq = |queued: &QueuedSegment| {
-            queued.header(&*self.fs).and_then(Header::link).is_some_and(|link| link.first <= from_seq)
+            queued.header(&*self.fs).and_then(Header::link).is_some_and(|link| link.first_seq <= from_seq)
         };
         if let Some(start) = self.queue.iter().rposition(contains_seq) {
             self.queue.drain(..start);

@@ -33,7 +33,7 @@ impl Index {
         let scanner = Scanner::open(Arc::clone(&file), ScanMode::Read).ok()?.ok()?;
         // A rotation may have replaced the active segment since it was listed.
         let link = header.link().filter(|_| scanner.header() == header)?;
-        let mut segment = SegmentReader::new(Arc::clone(&entry.path), file, scanner, link.first);
+        let mut segment = SegmentReader::new(Arc::clone(&entry.path), file, scanner, link.first_seq);
         match seek(self, &mut segment, seq).ok()? {
             None => segment.find_record(seq).ok().flatten().map(Some),
             Some(end) => (entry.is_active && !is_corrupt(&end)).then_some(None),

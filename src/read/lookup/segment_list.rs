@@ -60,7 +60,7 @@ impl SegmentList {
     /// Returns the sequence number of the first record that exists, if a header states it.
     pub(super) fn first_seq(&self, fs: &dyn FileSystem) -> Option<u64> {
         self.segments.iter().find_map(|entry| match entry.find_header(fs) {
-            HeaderState::Header(header) => Some(header.link().map(|link| link.first)),
+            HeaderState::Header(header) => Some(header.link().map(|link| link.first_seq)),
             HeaderState::Deleted => None,
             HeaderState::Unreadable => Some(None),
         })?
@@ -83,7 +83,7 @@ impl SegmentList {
         while low < high {
             let middle = low.midpoint(high);
             let before = match self.segments[middle].find_header(fs) {
-                HeaderState::Header(Header::Checksummed(link)) => link.first <= seq,
+                HeaderState::Header(Header::Checksummed(link)) => link.first_seq <= seq,
                 HeaderState::Deleted => true,
                 HeaderState::Header(Header::Plain) | HeaderState::Unreadable => {
                     return self.scan_headers(fs, seq);
@@ -102,7 +102,7 @@ impl SegmentList {
     fn scan_headers(&self, fs: &dyn FileSystem, seq: u64) -> Option<usize> {
         self.segments.iter().rposition(|entry| {
             let link = entry.header(fs).and_then(Header::link);
-            link.is_some_and(|link| link.first <= seq)
+            link.is_some_and(|link| link.first_seq <= seq)
         })
     }
 }

@@ -111,15 +111,15 @@ impl SparseIndex {
 }
 
 fn key(link: ChainLink) -> SegmentKey {
-    (link.first, link.prev)
+    (link.first_seq, link.prev_seal)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FIRST: ChainLink = ChainLink { first: 1, prev: 0 };
-    const SECOND: ChainLink = ChainLink { first: 1000, prev: 7 };
+    const FIRST: ChainLink = ChainLink { first_seq: 1, prev_seal: 0 };
+    const SECOND: ChainLink = ChainLink { first_seq: 1000, prev_seal: 7 };
 
     fn at(offset: u64) -> IndexPoint {
         IndexPoint { offset, seal: offset as u32 }

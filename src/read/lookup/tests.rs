@@ -56,7 +56,7 @@ fn text(seq: u64, word: &str) -> String {
 }
 
 fn first_segment() -> SegmentBytes {
-    SegmentBytes::new(Header::Checksummed(ChainLink { first: 1, prev: 0 }))
+    SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 }))
 }
 
 fn get(reader: &Reader, seq: u64) -> Result<Option<String>> {

@@ -171,7 +171,8 @@ fn failed_recovery_changes_nothing() {
     let foreign = b"what?\n".to_vec();
     let mut rotated = two_groups().closed();
     rotated[FIRST.encode().len() + 1] = b'9';
-    let unlinked = SegmentBytes::new(Header::Checksummed(ChainLink { first: 4, prev: 7 })).group(&["4"]);
+    let unlinked =
+        SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: 4, prev_seal: 7 })).group(&["4"]);
     for (what, files) in [
         ("no journal", vec![("", foreign.clone())]),
         ("corrupt", vec![("", corrupt_segment())]),

@@ -56,7 +56,7 @@ pub(super) fn two_groups() -> SegmentBytes {
 
 /// A segment that follows [`two_groups`].
 fn successor() -> SegmentBytes {
-    SegmentBytes::new(Header::Checksummed(ChainLink { first: 4, prev: two_groups().last_seal() }))
+    SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: 4, prev_seal: two_groups().last_seal() }))
 }
 
 pub(super) fn corrupt_segment() -> Vec<u8> {

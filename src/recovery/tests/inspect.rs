@@ -42,9 +42,9 @@ fn padding() -> Vec<u8> {
 /// Returns the link of the segment after the newest rotated one.
 fn link(rotated: Rotated) -> ChainLink {
     match rotated {
-        Rotated::Absent | Rotated::Corrupt => ChainLink { first: 1, prev: 0 },
+        Rotated::Absent | Rotated::Corrupt => ChainLink { first_seq: 1, prev_seal: 0 },
         Rotated::Closed | Rotated::Unfinished => {
-            ChainLink { first: 1 + RECORDS, prev: two_groups(FIRST).last_seal() }
+            ChainLink { first_seq: 1 + RECORDS, prev_seal: two_groups(FIRST).last_seal() }
         }
     }
 }

@@ -163,7 +163,7 @@ impl Writer {
         );
         let first_seq =
             if seeded(Bug::SeqRestartsAtRotation) { self.segment.records + 1 } else { self.next_seq };
-        let link = ChainLink { first: first_seq, prev: self.segment.last_seal().unwrap_or(0) };
+        let link = ChainLink { first_seq, prev_seal: self.segment.last_seal().unwrap_or(0) };
         let header = if self.options.checksums { Header::Checksummed(link) } else { Header::Plain };
         let preallocate = self.options.preallocate;
         let mut new_segment =

@@ -26,7 +26,8 @@ fn records_deleted_by_retention_return_trimmed() {
     let files = JournalFiles::new();
     let mut last = (1, 0);
     for number in 1..=5 {
-        let segment = SegmentBytes::new(Header::Checksummed(ChainLink { first: last.0, prev: last.1 }));
+        let segment =
+            SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: last.0, prev_seal: last.1 }));
         let segment = groups(segment, last.0..=last.0 + 19, "x");
         last = (last.0 + 20, segment.last_seal());
         files.write(&format!(".{number:03}"), segment.closed());

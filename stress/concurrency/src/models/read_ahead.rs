@@ -18,7 +18,7 @@ const RECORD_BYTES: usize = 3 << 10;
 
 /// Writes commit groups of a number and a long text each.
 fn write_journal(path: &Path) {
-    let mut bytes = Header::Checksummed(ChainLink { first: 1, prev: 0 }).encode();
+    let mut bytes = Header::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 }).encode();
     let mut chain = Chain::from_header(&bytes);
     for record in 0..RECORDS {
         let group = format!("{record}\n\"{}\"", "x".repeat(RECORD_BYTES));
