@@ -44,14 +44,9 @@ pub(crate) fn first_seq_of<R: ReadAt>(
     open: impl Fn(&PathBuf) -> io::Result<R>,
 ) -> u64 {
     let header = |path: &PathBuf| open(path).and_then(|file| read_header(&file));
-    if let Some((1, path)) = rotated.first()
-        && let Ok(found) = header(path)
-        && found.ok().and_then(Header::link).is_none()
-    {
-        return 1;
-    }
-    let numbering = |(_, path): &(u64, PathBuf)| match header(path) {
+    let numbering = |(number, path): &(u64, PathBuf)| match header(path) {
         Ok(Ok(Header::Checksummed(link))) => Numbering::Stated(link.first_seq),
+        Ok(_) if *number == 1 => Numbering::Stated(1),
         Ok(_) => {
             let summary = open(path).and_then(|file| scan_to_end(&file));
             Numbering::Counted(
