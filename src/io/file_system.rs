@@ -28,6 +28,14 @@ pub(crate) trait FileSystem: Send + Sync + fmt::Debug {
     /// Opens a regular file. Any other type of file is an error, and the call does not block on it.
     fn open(&self, path: &Path, how: OpenMode) -> io::Result<Arc<dyn FileHandle>>;
 
+    /// Opens a file for reading; `None` if nothing has this name.
+    fn open_if_exists(&self, path: &Path) -> io::Result<Option<Arc<dyn FileHandle>>> {
+        match self.open(path, OpenMode::ReadOnly) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     /// Opens a directory and keeps it open: from then on every path directly in it is looked up in its descriptor, even
     /// after the directory was moved.
     fn keep_dir_open(&self, _dir: &Path) -> io::Result<OpenDir> {

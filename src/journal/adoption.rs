@@ -6,6 +6,7 @@
 //! digits.
 
 use std::{
+    cell::LazyCell,
     collections::HashSet,
     ffi::{OsStr, OsString},
     io,
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     MiniStoreError, Result,
     format::{Header, scan::read_header},
-    io::{FileSystem, OpenMode},
+    io::FileSystem,
 };
 
 /// The number up to which a run may begin whatever its number of digits.
@@ -85,15 +86,11 @@ fn has_accepted_name(names: &FileNames, run: &[(u64, PathBuf)], (number, path): 
 
 /// Returns whether the chain shows that a file is a segment of the journal. Damage is no reason to refuse it.
 fn is_proven(fs: &dyn FileSystem, path: &Path, next: &Path) -> io::Result<bool> {
-    let open = |path: &Path| match fs.open(path, OpenMode::ReadOnly) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        opened => opened.map(Some),
-    };
-    let Some(file) = open(path)? else { return Ok(true) };
+    let Some(file) = fs.open_if_exists(path)? else { return Ok(true) };
     if read_header(&*file)? == Ok(Header::Plain) {
         return Ok(false);
     }
-    match open(next)? {
+    match fs.open_if_exists(next)? {
         Some(next) => Ok(follows(&*file, &*next)? != ChainRelation::Unrelated),
         None => Ok(false),
     }
@@ -101,10 +98,10 @@ fn is_proven(fs: &dyn FileSystem, path: &Path, next: &Path) -> io::Result<bool> 
 
 /// Returns whether a file has a bare header.
 fn is_plain(fs: &dyn FileSystem, path: &Path) -> io::Result<bool> {
-    match fs.open(path, OpenMode::ReadOnly) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        opened => Ok(read_header(&*opened?)? == Ok(Header::Plain)),
-    }
+    Ok(match fs.open_if_exists(path)? {
+        Some(file) => read_header(&*file)? == Ok(Header::Plain),
+        None => false,
+    })
 }
 
 fn refusal(names: &FileNames, (number, path): &(u64, PathBuf), is_newest: bool) -> MiniStoreError {
@@ -130,7 +127,9 @@ fn runs_of<'a>(
     listed: &[OsString],
     rotated: &'a [(u64, PathBuf)],
 ) -> Vec<&'a [(u64, PathBuf)]> {
-    let listed: HashSet<&OsStr> = listed.iter().map(OsString::as_os_str).collect();
+    // Most journals have no gaps, and the directory may have many other files.
+    let listed: LazyCell<HashSet<&OsStr>, _> =
+        LazyCell::new(|| listed.iter().map(OsString::as_os_str).collect());
     let is_taken = |number| {
         names.written_names(number).iter().any(|path| {
             let mut lock = path.file_name().unwrap_or_default().to_os_string();

@@ -40,10 +40,8 @@ pub(crate) enum SaveError {
 /// [`MiniStoreError::Corrupt`] if the file does not verify: it is then unknown which records must be kept.
 pub(crate) fn load(fs: &dyn FileSystem, names: &FileNames) -> Result<Holds> {
     let path = names.holds();
-    let file = match fs.open(&path, OpenMode::ReadOnly) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holds::new()),
-        opened => opened.map_err(MiniStoreError::file(&path, "open"))?,
-    };
+    let opened = fs.open_if_exists(&path).map_err(MiniStoreError::file(&path, "open"))?;
+    let Some(file) = opened else { return Ok(Holds::new()) };
     let bytes = read_all(&*file).map_err(MiniStoreError::file(&path, "read"))?;
     decode(&bytes).map_err(|fault| MiniStoreError::Corrupt {
         segment: path,

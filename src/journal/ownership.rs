@@ -79,10 +79,8 @@ fn check_name(fs: &dyn FileSystem, names: &FileNames, listed: &[OsString]) -> Re
     if !is_listed(listed, &path) {
         return Ok(());
     }
-    let file = match fs.open(&path, OpenMode::ReadOnly) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened.map_err(MiniStoreError::file(&path, "open"))?,
-    };
+    let opened = fs.open_if_exists(&path).map_err(MiniStoreError::file(&path, "open"))?;
+    let Some(file) = opened else { return Ok(()) };
     let before = others.iter().rev().find(|(other, _)| *other < number).map(|(_, path)| path.clone());
     let after = others.iter().find(|(other, _)| *other > number).map(|(_, path)| path.clone());
     let after = after
@@ -272,10 +270,7 @@ pub(crate) fn remove_own(fs: &dyn FileSystem, path: &Path, file: &dyn FileHandle
 
 /// Removes the file of this name, which a failed attempt to create it may have left, if it is empty and not locked.
 pub(crate) fn remove_empty(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
-    let file = match fs.open(path, OpenMode::ReadOnly) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened?,
-    };
+    let Some(file) = fs.open_if_exists(path)? else { return Ok(()) };
     if file.len()? == 0 && !has_own_lock(fs, path)? && !is_locked(&*file)? {
         return remove_own(fs, path, &*file);
     }

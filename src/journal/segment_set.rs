@@ -10,7 +10,7 @@ use std::{
 use crate::{
     MiniStoreError, Result,
     format::scan::read_header,
-    io::{FileHandle, FileSystem, OpenMode, is_at},
+    io::{FileHandle, FileSystem, is_at},
     journal::adoption::check_adoption,
     journal::file_names::{FileNames, RotatedSegments},
     journal::ownership::{check_left_out, has_own_lock},
@@ -209,11 +209,8 @@ fn check_left_out_of(
 }
 
 fn open_if_exists(fs: &dyn FileSystem, path: PathBuf) -> Result<Option<(PathBuf, Arc<dyn FileHandle>)>> {
-    match fs.open(&path, OpenMode::ReadOnly) {
-        Ok(file) => Ok(Some((path, file))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(MiniStoreError::file(path, "open")(error)),
-    }
+    let opened = fs.open_if_exists(&path).map_err(MiniStoreError::file(&path, "open"))?;
+    Ok(opened.map(|file| (path, file)))
 }
 
 #[cfg(test)]

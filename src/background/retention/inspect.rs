@@ -40,10 +40,7 @@ impl RetentionManager {
 
     /// Opens a file for reading. Returns `None` if it does not exist.
     pub(super) fn open(&self, path: &Path) -> Result<Option<Arc<dyn FileHandle>>, RetentionError> {
-        match self.fs.open(path, OpenMode::ReadOnly) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened.map(Some).map_err(retryable(path, "read")),
-        }
+        self.fs.open_if_exists(path).map_err(retryable(path, "read"))
     }
 
     /// Returns the first sequence number after the oldest segment, if the header of the next one stores it.
