@@ -66,16 +66,15 @@ fn statistics(c: &mut Criterion) {
     });
 }
 
-fn group_layout(c: &mut Criterion) {
-    let dir = tempfile::tempdir_in("target").unwrap();
+fn group_encoding(c: &mut Criterion) {
     let events = events().unwrap();
-    let mut group = c.benchmark_group("group layout");
+    let mut group = c.benchmark_group("group encoding");
     for count in GROUPS {
         let lines: Vec<&[u8]> = events[..count].iter().map(|line| line.as_bytes()).collect();
-        let mut group_layout = bench::GroupEncoder::new(&dir.path().join(count.to_string())).unwrap();
+        let mut encoder = bench::GroupEncoder::default();
         group.throughput(Throughput::Bytes(lines.iter().map(|line| line.len() as u64).sum()));
         group.bench_function(BenchmarkId::from_parameter(count), |b| {
-            b.iter(|| assert!(group_layout.group(black_box(&lines))));
+            b.iter(|| encoder.group(black_box(&lines)));
         });
     }
 }
@@ -160,5 +159,5 @@ fn count_lines(path: &Path) -> usize {
     count
 }
 
-criterion_group!(components, encode, seal, statistics, group_layout, scan, read);
+criterion_group!(components, encode, seal, statistics, group_encoding, scan, read);
 criterion_main!(components);

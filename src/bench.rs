@@ -7,11 +7,11 @@ use std::{hint::black_box, path::Path, time::Instant};
 use bytes::Bytes;
 use serde::Serialize;
 
-pub use crate::commit::writer::bench::GroupEncoder;
 use crate::{
     BackendKind, JournalOptions, Result, Stats,
     format::encode,
-    format::{Chain, seal},
+    format::{Chain, DataEnd, GroupLayout, encode_group, seal},
+    io::{BLOCK_BYTES, CommitBuffer},
     stats::{Counters, Gauges, GroupSample},
 };
 
@@ -41,6 +41,30 @@ pub fn seal_of(lines: &[u8]) -> u32 {
 /// Returns the number of records that verify; `None` if the bytes are not a segment.
 pub fn scan_to_end(segment: &[u8]) -> Option<u64> {
     crate::journal::segment_summary::scan_to_end(segment).ok()?.ok().map(|scanned| scanned.records)
+}
+
+/// Encodes groups as they are written with direct I/O.
+#[derive(Debug)]
+pub struct GroupEncoder {
+    buffer: CommitBuffer,
+    start: DataEnd,
+}
+
+impl Default for GroupEncoder {
+    fn default() -> Self {
+        let (buffer, start) = (CommitBuffer::with_capacity(256 << 10), DataEnd::after_header(b""));
+        Self { buffer, start }
+    }
+}
+
+impl GroupEncoder {
+    /// Encodes a group, and returns its length.
+    pub fn group(&mut self, lines: &[&[u8]]) -> usize {
+        let layout = GroupLayout { checksummed: true, padded_to: Some(BLOCK_BYTES) };
+        self.buffer.clear();
+        encode_group(&mut self.buffer, self.start, layout, lines.iter().copied());
+        self.buffer.bytes().len()
+    }
 }
 
 /// The counters of a store.

@@ -5,6 +5,7 @@
 //! [`seal`]; the last line of a closed segment also ends in the [close marker](CLOSE_MARKER).
 
 pub(crate) mod encode;
+pub(crate) mod group;
 pub(crate) mod header;
 pub(crate) mod holds;
 pub(crate) mod line;
@@ -12,6 +13,7 @@ pub(crate) mod scan;
 pub(crate) mod seal;
 mod validate;
 
+pub(crate) use group::{DataEnd, EncodedGroup, GroupLayout, encode_group};
 pub(crate) use header::{ChainLink, Header, HeaderError};
 pub(crate) use line::{LineTrailer, parse_trailer};
 pub(crate) use seal::{Chain, SEAL_LEN};

@@ -1,6 +1,6 @@
 //! Builds segments in memory, byte by byte, for tests to read, truncate and damage.
 
-use super::{CLOSE_MARKER, Chain, ChainLink, Header, LF, PADDING, seal};
+use super::{CLOSE_MARKER, ChainLink, DataEnd, GroupLayout, Header, LF, PADDING, encode_group};
 
 /// The header of the first segment of a journal.
 pub(crate) const FIRST: Header = Header::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 });
@@ -9,43 +9,41 @@ pub(crate) const FIRST: Header = Header::Checksummed(ChainLink { first_seq: 1, p
 #[derive(Debug, Clone)]
 pub(crate) struct SegmentBytes {
     bytes: Vec<u8>,
-    chain: Chain,
-    last_seal: u32,
+    end: DataEnd,
 }
 
 impl SegmentBytes {
     pub(crate) fn new(header: Header) -> Self {
         let bytes = header.encode();
-        Self { chain: Chain::from_header(&bytes), bytes, last_seal: 0 }
+        Self { end: DataEnd::after_header(&bytes), bytes }
     }
 
     /// Adds a commit group: `LF lines seal`.
-    pub(crate) fn group<L: AsRef<[u8]>>(mut self, lines: &[L]) -> Self {
-        for line in lines {
-            self = self.line(line);
-        }
-        self.last_seal = self.chain.seal();
-        self.chain = Chain::from_seal(self.last_seal);
-        self.bytes.extend_from_slice(&seal::encode(self.last_seal));
-        self
+    pub(crate) fn group<L: AsRef<[u8]>>(self, lines: &[L]) -> Self {
+        self.encoded(lines, true)
     }
 
     /// Adds a line without a seal: `LF line`.
-    pub(crate) fn line(mut self, line: impl AsRef<[u8]>) -> Self {
-        self.bytes.push(LF);
-        self.bytes.extend_from_slice(line.as_ref());
-        self.chain.push(line.as_ref());
+    pub(crate) fn line(self, line: impl AsRef<[u8]>) -> Self {
+        self.encoded(&[line], false)
+    }
+
+    fn encoded<L: AsRef<[u8]>>(mut self, lines: &[L], checksummed: bool) -> Self {
+        let layout = GroupLayout { checksummed, padded_to: None };
+        let lines = lines.iter().map(AsRef::as_ref);
+        self.end = encode_group(&mut self.bytes, self.end, layout, lines).data_end;
+        self.bytes.truncate(self.data_end());
         self
     }
 
     /// Returns the offset of the next LF.
     pub(crate) fn data_end(&self) -> usize {
-        self.bytes.len()
+        self.end.offset as usize
     }
 
     /// Returns the value of the last seal; 0 if there is none.
     pub(crate) fn last_seal(&self) -> u32 {
-        self.last_seal
+        self.end.last_seal.unwrap_or(0)
     }
 
     /// Returns the bytes up to the last line.

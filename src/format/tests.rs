@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::{
-    Chain, ChainLink, Header, HeaderError, LineTrailer, SEAL_LEN, header, line::embedded_seals,
-    parse_trailer, seal,
+    Chain, ChainLink, DataEnd, GroupLayout, Header, HeaderError, LineTrailer, PADDING, SEAL_LEN,
+    encode_group, header, line::embedded_seals, parse_trailer, seal,
 };
 
 /// The example in the documentation of the format, whose seals are known.
@@ -130,4 +130,31 @@ proptest! {
         bytes[at] ^= flip;
         prop_assert_ne!(seal(&bytes), before);
     }
+}
+
+#[test]
+fn encoded_group_is_lines_seal_and_padding() {
+    let header = Header::Plain.encode();
+    let (mut bytes, start) = (header.clone(), DataEnd::after_header(&header));
+    let layout = GroupLayout { checksummed: true, padded_to: Some(64) };
+    let encoded = encode_group(&mut bytes, start, layout, [&b"1\n2"[..], b"3"].into_iter());
+    let mut expected = [&header[..], b"\n1\n2\n3"].concat();
+    let mut chain = Chain::from_header(&header);
+    chain.push(b"1\n2\n3");
+    expected.extend_from_slice(&seal::encode(chain.seal()));
+    assert_eq!(encoded.data_end.offset, expected.len() as u64);
+    assert_eq!((encoded.data_end.last_seal, encoded.end % 64), (Some(chain.seal()), 0));
+    assert_eq!(encoded.data_end.chain, Chain::from_seal(chain.seal()));
+    expected.resize(encoded.end as usize, PADDING);
+    assert_eq!(bytes, expected);
+}
+
+#[test]
+fn group_without_lines_adds_no_seal() {
+    let header = Header::Plain.encode();
+    let (mut bytes, start) = (header.clone(), DataEnd::after_header(&header));
+    let layout = GroupLayout { checksummed: true, padded_to: None };
+    let encoded = encode_group(&mut bytes, start, layout, std::iter::empty());
+    assert_eq!((encoded.data_end, encoded.end), (start, start.offset + 1));
+    assert_eq!(bytes, [&header[..], b"\n"].concat());
 }

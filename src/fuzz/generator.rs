@@ -1,6 +1,6 @@
 //! A fuzzer's bytes as instructions: valid segments, and many ways to damage them.
 
-use crate::format::{CLOSE_MARKER, Chain, ChainLink, Header, LF, PADDING, seal};
+use crate::format::{CLOSE_MARKER, ChainLink, DataEnd, GroupLayout, Header, LF, PADDING, encode_group, seal};
 
 /// Reads instructions. After the last byte every number is 0.
 #[derive(Debug)]
@@ -60,25 +60,19 @@ pub(super) fn segment(generator: &mut Generator<'_>, link: ChainLink, closed: bo
         _ => Header::Checksummed(link),
     };
     let mut bytes = header.encode();
-    let mut chain = Chain::from_header(&bytes);
-    let (mut records, mut last_seal) = (0, 0);
+    let mut end = DataEnd::after_header(&bytes);
+    let mut records = 0;
     for _ in 0..generator.byte() % 6 {
         let kind = generator.byte();
-        for _ in 0..1 + kind % 3 {
-            let line = value(generator);
-            bytes.push(LF);
-            bytes.extend_from_slice(&line);
-            chain.push(&line);
-            records += 1;
-        }
-        if kind & 0x70 != 0 {
-            last_seal = chain.seal();
-            chain = Chain::from_seal(last_seal);
-            bytes.extend_from_slice(&seal::encode(last_seal));
-        }
+        let lines: Vec<Vec<u8>> = (0..1 + kind % 3).map(|_| value(generator)).collect();
+        records += lines.len() as u64;
+        let layout = GroupLayout { checksummed: kind & 0x70 != 0, padded_to: None };
+        end = encode_group(&mut bytes, end, layout, lines.iter().map(Vec::as_slice)).data_end;
+        bytes.truncate(end.offset as usize);
     }
-    let end = generator.byte();
-    match if closed && end < 200 { 2 } else { end % 6 } {
+    let last_seal = end.last_seal.unwrap_or(0);
+    let ending = generator.byte();
+    match if closed && ending < 200 { 2 } else { ending % 6 } {
         0 => {}
         1 => bytes.push(LF),
         2 | 3 => bytes.extend_from_slice(&[CLOSE_MARKER, LF]),

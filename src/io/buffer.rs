@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::BLOCK_BYTES;
+use crate::format::group::GroupBuffer;
 
 const BLOCK: usize = BLOCK_BYTES as usize;
 
@@ -39,17 +40,6 @@ impl CommitBuffer {
         self.storage.truncate(self.start + len);
     }
 
-    pub(crate) fn extend(&mut self, bytes: &[u8]) {
-        self.reserve(bytes.len());
-        self.storage.extend_from_slice(bytes);
-    }
-
-    /// Appends `byte` until the buffer is `len` bytes long.
-    pub(crate) fn fill_to(&mut self, len: usize, byte: u8) {
-        self.reserve(len.saturating_sub(self.len()));
-        self.storage.resize(self.start + len, byte);
-    }
-
     /// Removes the first `from` bytes.
     pub(crate) fn keep_from(&mut self, from: usize) {
         self.storage.drain(self.start..self.start + from);
@@ -70,6 +60,22 @@ impl CommitBuffer {
             larger.storage.extend_from_slice(self.bytes());
             *self = larger;
         }
+    }
+}
+
+impl GroupBuffer for CommitBuffer {
+    fn bytes(&self) -> &[u8] {
+        self.bytes()
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        self.storage.extend_from_slice(bytes);
+    }
+
+    fn fill_to(&mut self, len: usize, byte: u8) {
+        self.reserve(len.saturating_sub(self.len()));
+        self.storage.resize(self.start + len, byte);
     }
 }
 

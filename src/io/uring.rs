@@ -262,6 +262,7 @@ mod tests {
     use std::{fs, panic::catch_unwind};
 
     use super::{super::CommitOptions, *};
+    use crate::format::group::GroupBuffer;
 
     #[test]
     fn kernel_memory_shortage_is_retried() {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     JournalOptions, MiniStoreError, Result,
-    format::{Chain, Header, LF, seal},
+    format::{DataEnd, Header, LF, seal},
     io::{FileHandle, FileSystem, OpenMode, RenameError, rename_to_free_name},
     journal::{
         close_segment::{close_segment, write_ending},
@@ -116,10 +116,8 @@ pub(super) fn finish_open(
     let SegmentSummary { records, end, .. } = summary;
     let mut recovered = RecoveredJournal {
         file: Arc::clone(&file),
-        data_end: end.data_end,
-        chain: end.chain,
+        data_end: DataEnd { offset: end.data_end, chain: end.chain, last_seal: end.last_seal },
         checksummed,
-        last_seal: end.last_seal,
         records,
         newest_rotated: journal.rotated.last().map_or(0, |(number, _)| *number),
         first_seq,
@@ -129,16 +127,11 @@ pub(super) fn finish_open(
     if !checksummed && options.checksums && records == 0 {
         let header = Header::Checksummed(link);
         write_header(&*file, header).map_err(fail("write"))?;
-        let text = header.encode();
-        recovered.data_end = text.len() as u64;
-        recovered.chain = Chain::from_header(&text);
+        recovered.data_end = DataEnd::after_header(&header.encode());
         recovered.checksummed = true;
     } else if !checksummed && options.checksums {
-        let seal = end.chain.seal();
-        add_seal(&*file, end.data_end, seal).map_err(fail("write"))?;
-        recovered.data_end += seal::encode(seal).len() as u64;
-        recovered.chain = Chain::from_seal(seal);
-        recovered.last_seal = Some(seal);
+        add_seal(&*file, end.data_end, end.chain.seal()).map_err(fail("write"))?;
+        recovered.data_end = recovered.data_end.after_seal();
         recovered.checksummed = true;
         recovered.report.legacy_upgraded = true;
     } else if seeded(Bug::RecoveryTruncatesTooLittle) && end.tail.is_some() {

@@ -26,24 +26,20 @@ pub(crate) use scan_cache::ScanCache;
 use crate::{
     JournalOptions, MiniStoreError, Result,
     error::is_shortage,
-    format::Chain,
+    format::DataEnd,
     io::{FileHandle, FileSystem, OpenMode},
     journal::file_names::FileNames,
     journal::ownership::check_unlocked,
     seeded_bugs::{Bug, seeded},
 };
 
-/// The recovered active segment. It ends in an LF (or the close marker and an LF) after `data_end`.
+/// The recovered active segment. It ends in an LF (or the close marker and an LF) after its data.
 #[derive(Debug)]
 pub(crate) struct RecoveredJournal {
     pub(crate) file: Arc<dyn FileHandle>,
-    /// The offset after its last seal, or after its header or last plain line if it has no seal.
-    pub(crate) data_end: u64,
-    pub(crate) chain: Chain,
+    pub(crate) data_end: DataEnd,
     /// Its commit groups have seals.
     pub(crate) checksummed: bool,
-    /// Its last seal.
-    pub(crate) last_seal: Option<u32>,
     /// The number of its records.
     pub(crate) records: u64,
     /// The number of the newest rotated segment; 0 if there is none.

@@ -50,7 +50,7 @@ impl Writer {
         }
         self.maybe_run_retention();
         self.drain_background();
-        let unnamed = self.segment.path != self.names.active();
+        let unnamed = self.segment.file.path != self.names.active();
         if let Some(close) = self.rotation.take_unclosed() {
             // A new segment without its name may never get it: the next open reads the sequence numbers from the old
             // one, which retention must not delete.
@@ -66,11 +66,11 @@ impl Writer {
         if self.segment.is_unwritten() || unnamed {
             // Its header could not be written, or it could not get its name: it contains no record, and the next open
             // creates it again.
-            let path = self.segment.path.clone();
-            let removed = remove_own(&*self.fs, &path, &*self.segment.file);
+            let path = self.segment.file.path.clone();
+            let removed = remove_own(&*self.fs, &path, &*self.segment.file.handle);
             return removed.map_err(MiniStoreError::file(path, "remove"));
         }
-        let checked = self.segment.check_not_replaced(&*self.fs).map_err(CommitError::into_io);
+        let checked = self.segment.file.check_not_replaced(&*self.fs).map_err(CommitError::into_io);
         let closed = checked.and_then(|()| self.segment.close());
         closed.map_err(MiniStoreError::file(&self.inner.status.path, "close"))
     }

@@ -174,7 +174,7 @@ impl Writer {
         if records > 0 && !self.segment.is_unwritten() {
             self.publish_segment()?;
         }
-        let checked = self.segment.check_before_commit(&*self.fs);
+        let checked = self.segment.file.check_before_commit(&*self.fs);
         if let Err(CommitError::NotStarted { source, .. }) = &checked {
             self.inner.status.counters.count_transient_error(source.raw_os_error());
         }

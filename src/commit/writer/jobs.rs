@@ -58,7 +58,7 @@ impl Writer {
         }
         self.rotation.on_result(result, &self.names, &self.inner, self.fs.elapsed());
         if matches!(result, JobResult::Renamed(Ok(renamed)) if !matches!(renamed, RenameResult::Renamed)) {
-            self.segment.rotated_path = None;
+            self.segment.file.rotated_path = None;
         }
     }
 

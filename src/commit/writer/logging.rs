@@ -58,7 +58,7 @@ impl Writer {
     pub(super) fn log_commit_method(&mut self) {
         let method = self.commit_backend.method();
         self.inner.status.counters.set_method(method);
-        let segment = self.segment.path.display();
+        let segment = self.segment.file.path.display();
         let buffered = !method.direct && self.options.direct_io && self.segment.is_preallocated();
         let is_fdatasync = method.sync == SyncKind::Fdatasync && !method.trusted;
         let overridden = self.options.sync_mode == SyncMode::Dsync && is_fdatasync;
@@ -86,7 +86,7 @@ impl Writer {
         }
         self.inner.status.counters.count_slow_commit();
         let &CommitInfo { seq, group_records: records, group_bytes: bytes, .. } = committed;
-        let segment = self.segment.path.display();
+        let segment = self.segment.file.path.display();
         tracing::warn!(%segment, ?latency, seq, records, bytes, "slow commit");
     }
 

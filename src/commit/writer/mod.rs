@@ -5,8 +5,6 @@
 //! to the [`background`](crate::background) thread. No code here may panic on what a disk returns: every failure
 //! becomes the result of an append or of another call.
 
-#[cfg(feature = "_bench")]
-pub(crate) mod bench;
 mod close;
 mod commit;
 mod jobs;

@@ -16,7 +16,7 @@ use super::{
     logging::{self, LogOnce},
     preallocate::{GroupSizeEma, Preallocating},
     rotation::Rotation,
-    segment::{ActiveSegment, RecoveredSegment},
+    segment::ActiveSegment,
 };
 use crate::{
     Backend, BackendKind, JournalOptions, MiniStoreError, OpenReport, Result,
@@ -166,16 +166,7 @@ pub(super) fn start(
     status.retention.set_first_seq(recovered.first_seq);
     status.retention.set_holds(holds);
     let retention_requests = Arc::new(RequestQueue::default());
-    let recovered_segment = RecoveredSegment {
-        file: recovered.file,
-        path: names.active(),
-        data_end: recovered.data_end,
-        records: recovered.records,
-        checksummed: recovered.checksummed,
-        chain: recovered.chain,
-        last_seal: recovered.last_seal,
-    };
-    let mut segment = ActiveSegment::recovered(recovered_segment, options.preallocate);
+    let mut segment = ActiveSegment::recovered(&recovered, names.active(), options.preallocate);
     let commits = CommitOptions::for_segment(&options, segment.is_checksummed());
     segment
         .attach(&mut *commit_backend, commits)

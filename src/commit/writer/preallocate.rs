@@ -81,10 +81,10 @@ impl Writer {
         let shares_page = !from.is_multiple_of(STEP_BYTES_MIN);
         self.preallocating =
             if shares_page { Preallocating::Exclusive { from } } else { Preallocating::Concurrent { from } };
-        let truncate_at = self.segment.truncate_before_padding();
+        let truncate_at = self.segment.file.truncate_before_padding();
         let from = if seeded(Bug::PaddingOverwritesCommits) { self.segment.data_end() } else { from };
         self.background.submit(BackgroundJob::Preallocate {
-            file: Arc::clone(&self.segment.file),
+            file: Arc::clone(&self.segment.file.handle),
             truncate_at,
             from,
             to,
@@ -136,7 +136,7 @@ impl Writer {
         if let (Some(to), Preallocating::Concurrent { from } | Preallocating::Exclusive { from }) =
             (to, preallocating)
         {
-            self.segment.on_preallocated(to);
+            self.segment.file.on_preallocated(to);
             self.inner.status.counters.add_preallocated_bytes(to - from);
         }
     }

@@ -74,7 +74,7 @@ fn interrupted_recovery_reaches_the_same_state() {
             assert_eq!(recovered.report.next_seq, undisturbed.report.next_seq, "{context}");
             assert_eq!(records(&path), expected_records, "{context}");
             assert_eq!(segments(&path), expected_segments, "{context}");
-            assert_eq!(recovered.chain, undisturbed.chain, "{context}");
+            assert_eq!(recovered.data_end, undisturbed.data_end, "{context}");
         }
     }
 }

@@ -82,8 +82,8 @@ impl Writer {
             (NextSegment::Ready { file: next, open: true, .. }, ActiveRename::Idle) => {
                 let number = self.rotation.next_number;
                 let to = self.names.rotated(number);
-                self.segment.rotated_path = Some(to.clone());
-                let (file, next) = (Arc::clone(&self.segment.file), Arc::clone(next));
+                self.segment.file.rotated_path = Some(to.clone());
+                let (file, next) = (Arc::clone(&self.segment.file.handle), Arc::clone(next));
                 self.background.submit(BackgroundJob::Rename { file, next, to: to.clone() });
                 self.rotation.rename = if seeded(Bug::SwitchBeforeRename) {
                     ActiveRename::Done { to, number }
@@ -102,7 +102,7 @@ impl Writer {
 
     /// Ends the rotation in the statistics and the log, once the new segment has its name.
     pub(in crate::commit::writer) fn record_rotated(&mut self) {
-        if self.segment.path != self.names.active() {
+        if self.segment.file.path != self.names.active() {
             return;
         }
         let Some(RotationTimes { rotated, elapsed, stall }) = self.rotation.timer.finish() else { return };
@@ -170,7 +170,7 @@ impl Writer {
             ActiveSegment::new_unwritten(file, self.names.next(), bytes, header, preallocate);
         // The background thread has locked the file, and the commit backend has opened it: nothing here can fail.
         new_segment.switch(&mut *self.commit_backend);
-        self.lock.lock_segment_with(Arc::clone(&new_segment.file));
+        self.lock.lock_segment_with(Arc::clone(&new_segment.file.handle));
         let old = mem::replace(&mut self.segment, new_segment);
         self.rotation.newest_rotated = number;
         self.rotation.next_number = number + 1;
@@ -179,7 +179,7 @@ impl Writer {
         self.inner.status.counters.count_rotation();
         self.inner.status.counters.add_preallocated_bytes(bytes);
         self.rotation.to_close = Some(RotatedSegment {
-            file: Arc::clone(&old.file),
+            file: Arc::clone(&old.file.handle),
             data_end: old.data_end(),
             checksummed: old.is_checksummed(),
             number: self.rotation.newest_rotated,
@@ -212,13 +212,13 @@ impl Writer {
     /// Renames a new segment whose header is durable to the active name. Its records are acknowledged after that.
     pub(in crate::commit::writer) fn publish_segment(&mut self) -> std::result::Result<(), CommitError> {
         let active = self.names.active();
-        if self.segment.path == active {
+        if self.segment.file.path == active {
             return Ok(());
         }
         if self.rotation.retry.is_waiting() {
             return Err(self.rotation.retry.commit_error());
         }
-        match rename_to_free_name(&*self.fs, self.names.dir(), &self.segment.path, &active) {
+        match rename_to_free_name(&*self.fs, self.names.dir(), &self.segment.file.path, &active) {
             Ok(()) => {}
             Err(RenameError::Unknown(error)) => return Err(CommitError::Failed(error)),
             Err(RenameError::Refused(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -231,7 +231,7 @@ impl Writer {
             }
         }
         self.rotation.retry.succeeded(&self.inner);
-        self.segment.path = active;
+        self.segment.file.path = active;
         if let Some(close) = self.rotation.take_unclosed() {
             self.background.submit(close);
         }

@@ -1,98 +1,43 @@
-//! The active segment: where its data ends, how far it is preallocated, and the buffer in which the next group is
-//! encoded.
+//! The active segment: its file, and the tail block in which the next group is encoded.
 
-mod checks;
-mod encoding;
-mod write;
+mod segment_file;
+mod tail_block;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc};
 
-use self::encoding::{EncodedGroup, GroupEncoding, GroupStart, pad_to_multiple};
-pub(super) use self::write::WriteKind;
+use self::{segment_file::SegmentFile, tail_block::TailBlock};
 use crate::{
-    format::{Chain, Header},
-    io::{BLOCK_BYTES, CommitBackend, CommitBuffer, CommitOptions, FileHandle, FileId},
+    format::{DataEnd, EncodedGroup, Header},
+    io::{BLOCK_BYTES, CommitBackend, CommitError, CommitOptions, FileHandle},
     journal::close_segment::close_segment,
+    recovery::RecoveredJournal,
 };
-
-/// The initial capacity of the buffer.
-const BUFFER_BYTES: usize = 256 << 10;
-
-/// The capacity that the buffer shrinks to after a larger group.
-const RETAINED_BUFFER_BYTES: usize = 4 << 20;
 
 #[derive(Debug)]
 pub(super) struct ActiveSegment {
-    pub(super) file: Arc<dyn FileHandle>,
-    id: Option<FileId>,
-    /// The name that the file has now.
-    pub(super) path: PathBuf,
-    /// The name as a rotated segment, which the background thread gives to the file, or has given to it.
-    pub(super) rotated_path: Option<PathBuf>,
-    /// When the active name was last verified to be the open file, on the clock of the file system.
-    name_checked_at: Option<Duration>,
+    pub(super) file: SegmentFile,
+    tail: TailBlock,
     /// Records in the segment.
     pub(super) records: u64,
-    /// The offset after the last seal, or after the last plain line.
-    data_end: u64,
-    /// The offset up to which the file is preallocated, durably.
-    prepared_end: u64,
-    /// Whether the header is written. Until then nothing is durable, and after that everything up to `data_end`.
-    header_written: bool,
-    checksummed: bool,
-    preallocate: bool,
-    chain: Chain,
-    last_seal: Option<u32>,
-    /// The offset of each write is a multiple of this: [`BLOCK_BYTES`] with direct I/O, otherwise 1.
-    block: u64,
-    /// The bytes of the file from `base` to `data_end`, which are written again with the next group.
-    buffer: CommitBuffer,
-    base: u64,
-    /// During a write, the buffer of the group that follows: the bytes of its first block, and the group if it is
-    /// encoded.
-    next_buffer: CommitBuffer,
-    next_encoded: Option<EncodedGroup>,
-    /// Whether the file ends in LF, and perhaps the close marker, after `data_end`. They are truncated before the
-    /// segment is preallocated.
-    has_terminator: bool,
 }
 
-/// The state of a segment after recovery.
-#[derive(Debug)]
-pub(super) struct RecoveredSegment {
-    pub(super) file: Arc<dyn FileHandle>,
-    pub(super) path: PathBuf,
-    pub(super) data_end: u64,
-    pub(super) records: u64,
-    pub(super) checksummed: bool,
-    pub(super) chain: Chain,
-    pub(super) last_seal: Option<u32>,
+/// Whether [`ActiveSegment::write`] extends the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteKind {
+    /// The group is written over padding.
+    InPlace,
+    /// The write extends the file.
+    Extending,
 }
 
 impl ActiveSegment {
     /// Returns the segment that recovery has opened.
-    pub(super) fn recovered(recovered: RecoveredSegment, preallocate: bool) -> Self {
-        let RecoveredSegment { file, path, data_end, records, checksummed, chain, last_seal } = recovered;
+    pub(super) fn recovered(recovered: &RecoveredJournal, path: PathBuf, preallocate: bool) -> Self {
+        let &RecoveredJournal { ref file, data_end, records, checksummed, .. } = recovered;
         Self {
-            id: file.id().ok().flatten(),
-            file,
-            path,
-            rotated_path: None,
-            name_checked_at: None,
+            file: SegmentFile::recovered(Arc::clone(file), path, data_end.offset),
+            tail: TailBlock::new(data_end, checksummed, preallocate && checksummed),
             records,
-            data_end,
-            prepared_end: data_end,
-            header_written: true,
-            checksummed,
-            preallocate: preallocate && checksummed,
-            chain,
-            last_seal,
-            block: 1,
-            buffer: CommitBuffer::with_capacity(BUFFER_BYTES),
-            base: data_end,
-            next_buffer: CommitBuffer::with_capacity(BUFFER_BYTES),
-            next_encoded: None,
-            has_terminator: true,
         }
     }
 
@@ -105,36 +50,19 @@ impl ActiveSegment {
         preallocate: bool,
     ) -> Self {
         let text = header.encode();
-        let mut buffer = CommitBuffer::with_capacity(BUFFER_BYTES);
-        buffer.extend(&text);
+        let data_end = DataEnd::after_header(&text);
         let checksummed = header != Header::Plain;
         Self {
-            id: file.id().ok().flatten(),
-            file,
-            path,
-            rotated_path: None,
-            name_checked_at: None,
+            file: SegmentFile::prepared(file, path, prepared_end),
+            tail: TailBlock::with_header(&text, data_end, checksummed, preallocate && checksummed),
             records: 0,
-            data_end: text.len() as u64,
-            prepared_end,
-            header_written: false,
-            checksummed,
-            preallocate: preallocate && checksummed,
-            chain: Chain::from_header(&text),
-            last_seal: None,
-            block: 1,
-            buffer,
-            base: 0,
-            next_buffer: CommitBuffer::with_capacity(BUFFER_BYTES),
-            next_encoded: None,
-            has_terminator: false,
         }
     }
 
     /// Switches the commit backend to this segment, which the backend has opened and which has no data yet.
     pub(super) fn switch(&mut self, commit_backend: &mut dyn CommitBackend) {
         commit_backend.switch();
-        self.block = if commit_backend.is_direct() { BLOCK_BYTES } else { 1 };
+        self.set_block(commit_backend);
     }
 
     /// Opens this segment for commits.
@@ -143,112 +71,86 @@ impl ActiveSegment {
         commit_backend: &mut dyn CommitBackend,
         options: CommitOptions,
     ) -> io::Result<()> {
-        commit_backend.attach(&self.path, options)?;
-        self.block = if commit_backend.is_direct() { BLOCK_BYTES } else { 1 };
-        if self.header_written {
-            self.load_tail_block()?;
-        }
-        Ok(())
+        commit_backend.attach(&self.file.path, options)?;
+        self.set_block(commit_backend);
+        if self.is_unwritten() { Ok(()) } else { self.tail.load(&*self.file.handle) }
     }
 
-    /// Reads the bytes of the last block, which must be written again with the next group.
-    fn load_tail_block(&mut self) -> io::Result<()> {
-        self.base = self.block_start(self.data_end);
-        let mut bytes = vec![0; (self.data_end - self.base) as usize];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match self.file.read_at(&mut bytes[filled..], self.base + filled as u64)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => filled += count,
-            }
-        }
-        self.buffer.clear();
-        self.buffer.extend(&bytes);
-        Ok(())
+    fn set_block(&mut self, commit_backend: &dyn CommitBackend) {
+        self.tail.set_block(if commit_backend.is_direct() { BLOCK_BYTES } else { 1 });
     }
 
     /// Encodes a group after the data. Without lines it is only the header of a segment that has none.
-    pub(super) fn encode_group<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> EncodedGroup {
-        if let Some(encoded) = self.next_encoded.take() {
-            return encoded;
-        }
-        debug_assert_eq!(
-            self.base + self.buffer.len() as u64,
-            self.data_end,
-            "the buffer ends at the end of the data"
-        );
-        let start = GroupStart { base: self.base, chain: self.chain, last_seal: self.last_seal };
-        self.encoding().encode_group(&mut self.buffer, start, lines)
-    }
-
-    fn encoding(&self) -> GroupEncoding {
-        GroupEncoding { checksummed: self.checksummed, preallocate: self.preallocate, block: self.block }
-    }
-
-    /// Returns the offset of the next write after data that ends at `data_end`.
-    fn block_start(&self, data_end: u64) -> u64 {
-        data_end - data_end % self.block
+    pub(super) fn encode_group<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) -> EncodedGroup {
+        self.tail.encode(pieces)
     }
 
     /// Discards a group that is encoded but will not be written.
     pub(super) fn discard_encoded(&mut self) {
-        self.buffer.truncate((self.data_end - self.base) as usize);
-        self.next_encoded = None;
+        self.tail.discard_encoded();
     }
 
     /// Pads the encoded group up to a multiple of `align`, before a write that extends the file. Returns the number of
     /// bytes added.
     pub(super) fn pad_to(&mut self, align: u64) -> u64 {
-        pad_to_multiple(&mut self.buffer, self.base, align.max(self.block))
+        self.tail.pad_to(align)
     }
 
-    /// Records that the background thread has written padding.
-    pub(super) fn on_preallocated(&mut self, prepared_end: u64) {
-        self.prepared_end = self.prepared_end.max(prepared_end);
-        self.has_terminator = false;
+    /// Writes the encoded group. During the write it encodes `next_group`, which the next call of
+    /// [`encode_group`](Self::encode_group) then returns.
+    pub(super) fn write<'a>(
+        &mut self,
+        commit_backend: &mut dyn CommitBackend,
+        encoded: EncodedGroup,
+        kind: WriteKind,
+        next_group: Option<impl Iterator<Item = &'a [u8]>>,
+    ) -> Result<(), CommitError> {
+        if kind == WriteKind::Extending && self.is_preallocated() {
+            self.file.truncate_terminator().map_err(CommitError::Failed)?;
+        }
+        self.tail.write(commit_backend, encoded, next_group)?;
+        let written_end = self.tail.advance(encoded);
+        self.file.on_written(self.data_end(), written_end, !self.is_preallocated());
+        Ok(())
+    }
+
+    /// Discards the encoded group, and truncates the part of it that was written before the disk was full.
+    pub(super) fn truncate_failed_group(&mut self) -> io::Result<()> {
+        self.tail.discard_encoded();
+        self.file.truncate_failed_group()
     }
 
     /// Truncates the padding and writes the close marker.
     pub(super) fn close(&mut self) -> io::Result<()> {
-        close_segment(&*self.file, self.data_end, self.checksummed)
+        close_segment(&*self.file.handle, self.data_end(), self.is_checksummed())
     }
 
     pub(super) fn data_end(&self) -> u64 {
-        self.data_end
+        self.tail.data_end().offset
     }
 
     /// Returns the offset of the next line, after the LF that ends the previous one.
     pub(super) fn next_offset(&self) -> u64 {
-        self.data_end + 1
-    }
-
-    /// Returns the offset up to which the contents are durable: 0 without a header.
-    fn durable_end(&self) -> u64 {
-        if self.header_written { self.data_end } else { 0 }
+        self.data_end() + 1
     }
 
     pub(super) fn prepared_end(&self) -> u64 {
-        self.prepared_end
+        self.file.prepared_end()
     }
 
     pub(super) fn is_unwritten(&self) -> bool {
-        !self.header_written
+        self.file.is_unwritten()
     }
 
     pub(super) fn is_checksummed(&self) -> bool {
-        self.checksummed
+        self.tail.is_checksummed()
     }
 
     pub(super) fn is_preallocated(&self) -> bool {
-        self.preallocate
-    }
-
-    /// Returns the offset at which the background thread must truncate the file before it writes padding.
-    pub(super) fn truncate_before_padding(&self) -> Option<u64> {
-        self.has_terminator.then_some(self.data_end)
+        self.tail.is_padded()
     }
 
     pub(super) fn last_seal(&self) -> Option<u32> {
-        self.last_seal
+        self.tail.data_end().last_seal
     }
 }
