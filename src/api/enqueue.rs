@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{limits::APPEND_OVERHEAD_BYTES, store::StoreHandle};
+use super::limits::APPEND_OVERHEAD_BYTES;
 use crate::{
     MiniStore, MiniStoreError, Result,
     background::requests::RetentionRequest,
-    commit::queue::{Appended, Command, Disconnected, Payload, PendingCommit, QueuedAppend},
+    commit::queue::{Appended, Disconnected, Message, Payload, PendingCommit, QueuedAppend, ReplySender},
     format::encode,
     journal::reply::Reply,
     seeded_bugs::{Bug, seeded},
@@ -76,30 +76,28 @@ impl MiniStore {
         if seeded(Bug::AppendTakesNoPermits) { 0 } else { bytes }
     }
 
-    /// Sends a command to the writer thread and waits for its reply.
-    pub(super) async fn control(
-        &self,
-        to_command: impl FnOnce(oneshot::Sender<Result<()>>) -> Command,
-    ) -> Result<()> {
-        let StoreHandle { writer, status, .. } = &*self.handle;
-        status.check_fork()?;
-        let (reply_tx, outcome) = oneshot::channel();
-        writer.control(to_command(reply_tx)).map_err(|_| status.closed_error())?;
-        Reply { outcome, status: Arc::clone(status) }.await
+    /// Sends a message to the writer thread that follows the appends before it, and waits for the reply.
+    pub(super) async fn control(&self, to_message: impl FnOnce(ReplySender) -> Message) -> Result<()> {
+        self.request(|reply_tx| self.handle.queue.send_in_order(to_message(reply_tx))).await
     }
 
-    /// Queues a retention request, which the background thread processes, and waits for its reply. Unlike
+    /// Sends a retention request, which the background thread serves, and waits for the reply. Unlike
     /// [`control`](Self::control), it does not end the commit group that is being filled.
     pub(super) async fn request_retention<T>(
         &self,
         to_request: impl FnOnce(oneshot::Sender<Result<T>>) -> RetentionRequest,
     ) -> Result<T> {
-        let StoreHandle { writer, status, .. } = &*self.handle;
+        self.request(|reply_tx| self.handle.queue.send(Message::Retention(to_request(reply_tx)))).await
+    }
+
+    async fn request<T>(
+        &self,
+        send: impl FnOnce(oneshot::Sender<Result<T>>) -> std::result::Result<(), Disconnected>,
+    ) -> Result<T> {
+        let status = self.status();
         status.check_fork()?;
         let (reply_tx, outcome) = oneshot::channel();
-        if self.handle.retention_requests.add(to_request(reply_tx)).map_err(|_| status.closed_error())? {
-            writer.wake_writer();
-        }
+        send(reply_tx).map_err(|_| status.closed_error())?;
         Reply { outcome, status: Arc::clone(status) }.await
     }
 }

@@ -8,9 +8,8 @@ use serde::Serialize;
 use super::{limits::AppendLimits, point_reader::PointReader};
 use crate::{
     BackendKind, JournalOptions, MiniStoreOptions, OpenReport, Result, Stats,
-    background::requests::RequestQueue,
     commit::{
-        queue::{Command, CommitQueue, Payload, WriterHandle},
+        queue::{CommitQueue, Message, Payload, WriterHandle},
         writer,
     },
     format::encode,
@@ -66,10 +65,10 @@ pub struct MiniStore {
 /// The state that all clones of a handle share.
 #[derive(Debug)]
 pub(super) struct StoreHandle {
-    pub(super) writer: WriterHandle,
+    /// Dropped with the last handle: the writer thread then closes the journal.
+    _writer: WriterHandle,
     pub(super) status: Arc<StoreStatus>,
     pub(super) queue: Arc<CommitQueue>,
-    pub(super) retention_requests: Arc<RequestQueue>,
     report: OpenReport,
     backend: BackendKind,
     fs: Arc<dyn FileSystem>,
@@ -130,14 +129,13 @@ impl MiniStore {
     }
 
     fn from_parts(opened: writer::WriterParts, limits: AppendLimits) -> Self {
-        let writer::WriterParts { writer, status, queue, retention_requests, report, backend, fs } = opened;
+        let writer::WriterParts { writer, status, queue, report, backend, fs } = opened;
         let point_reader = PointReader::new(Arc::clone(&fs), &status.path, status.fork_guard.clone());
         Self {
             handle: Arc::new(StoreHandle {
-                writer,
+                _writer: writer,
                 status,
                 queue,
-                retention_requests,
                 report,
                 backend,
                 fs,
@@ -232,7 +230,7 @@ impl MiniStore {
     /// be tried again. Within the back-off, which is at most a second, the last error is returned without another
     /// attempt. [`Closed`](crate::MiniStoreError::Closed), [`Poisoned`](crate::MiniStoreError::Poisoned).
     pub async fn rotate(&self) -> Result<()> {
-        self.control(Command::Rotate).await
+        self.control(Message::Rotate).await
     }
 
     /// Makes every accepted append durable, closes the journal and unlocks it. Appends through other clones fail with
@@ -245,7 +243,7 @@ impl MiniStore {
     /// after a crash, and recovered at the next open. [`Closed`](crate::MiniStoreError::Closed) where it is closed
     /// already.
     pub async fn close(&self) -> Result<()> {
-        self.control(Command::Close).await
+        self.control(|reply_tx| Message::Close(Some(reply_tx))).await
     }
 
     /// Returns the highest durable sequence number; 0 for none. Every reader in every process sees that record.

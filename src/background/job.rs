@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use super::requests::RetentionRequest;
 use crate::io::FileHandle;
 
 /// A job for the background thread.
@@ -22,8 +23,8 @@ pub(crate) enum BackgroundJob {
     /// Closes a rotated segment whose successor has the active name, then deletes the oldest segment if a limit says
     /// so.
     Close(RotatedSegment),
-    /// Serves the pending retention requests. Only rotated segments up to number `newest` may be deleted.
-    ApplyRetention { newest: u64, opening: bool },
+    /// Serves retention requests. Only rotated segments up to number `newest` may be deleted.
+    ApplyRetention { requests: Vec<RetentionRequest>, newest: u64, opening: bool },
 }
 
 /// Whether padding stays in the page cache, where it only takes memory if commits use direct I/O.

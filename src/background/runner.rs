@@ -70,8 +70,8 @@ impl JobRunner {
                 Ok(false) => JobResult::CloseDeferred(rotated),
                 closed => JobResult::Closed(closed.map(drop)),
             },
-            BackgroundJob::ApplyRetention { newest, opening } => {
-                JobResult::RetentionApplied(self.retention.serve_requests(newest, opening))
+            BackgroundJob::ApplyRetention { requests, newest, opening } => {
+                JobResult::RetentionApplied(self.retention.serve_requests(requests, newest, opening))
             }
         }
     }

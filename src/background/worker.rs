@@ -1,43 +1,58 @@
-//! The writer's end of the background thread: submits jobs, which run one at a time in the order of submission, and
-//! receives their results.
+//! The writer's end of the background thread: submits jobs, which run one at a time in the order of submission. Their
+//! results come back as messages to the writer thread.
 
-use std::{io, sync::Arc, task::Waker};
+use std::{fmt, io, sync::Arc};
 
 use super::{
     job::{BackgroundJob, JobResult},
     runner::JobRunner,
 };
-use crate::{
-    io::Executor,
-    sync::{Receiver, Sender, unbounded},
-};
+use crate::io::Executor;
 
-#[derive(Debug)]
+/// Sends the result of a job to the writer thread.
+pub(crate) type ResultSender = Arc<dyn Fn(JobResult) + Send + Sync>;
+
 pub(crate) struct BackgroundWorker {
     executor: Box<dyn Executor>,
     runner: Arc<JobRunner>,
-    result_tx: Sender<JobResult>,
-    results: Receiver<JobResult>,
-    /// Wakes the writer thread.
-    waker: Waker,
+    send_result: ResultSender,
+    /// Jobs whose results the writer thread has not received.
     in_flight: usize,
 }
 
 impl BackgroundWorker {
-    pub(crate) fn new(executor: Box<dyn Executor>, runner: JobRunner, waker: Waker) -> Self {
-        let (result_tx, results) = unbounded();
-        Self { executor, runner: Arc::new(runner), result_tx, results, waker, in_flight: 0 }
+    pub(crate) fn new(executor: Box<dyn Executor>, runner: JobRunner, send_result: ResultSender) -> Self {
+        Self { executor, runner: Arc::new(runner), send_result, in_flight: 0 }
     }
 
     pub(crate) fn submit(&mut self, job: BackgroundJob) {
         let runner = Arc::clone(&self.runner);
-        let guard =
-            CompletionGuard { result_tx: self.result_tx.clone(), waker: self.waker.clone(), result: None };
+        let guard = CompletionGuard { send_result: Arc::clone(&self.send_result), result: None };
         self.in_flight += 1;
         self.executor.run(Box::new(move || {
             let mut guard = guard;
             guard.result = Some(runner.run(job));
         }));
+    }
+
+    /// Called when the writer thread has received a result.
+    pub(crate) fn on_received(&mut self) {
+        debug_assert!(self.in_flight > 0, "a result without a job");
+        self.in_flight -= 1;
+    }
+
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.in_flight > 0
+    }
+
+    /// Called before the writer thread waits for a result.
+    pub(crate) fn before_wait(&mut self) {
+        self.executor.before_wait();
+    }
+
+    /// Stops the executor. Called when the results of all jobs were received.
+    pub(crate) fn finish(&mut self) {
+        self.executor.finish();
     }
 
     /// Returns whether retention has segments left to delete and needs another job.
@@ -54,53 +69,23 @@ impl BackgroundWorker {
     pub(crate) fn cancel_deferred(&self) {
         self.runner.retention().cancel_deferred();
     }
+}
 
-    fn received(&mut self) {
-        debug_assert!(self.in_flight > 0, "a result without a job");
-        self.in_flight -= 1;
-    }
-
-    /// Returns a result if there is one. Never waits.
-    pub(crate) fn poll(&mut self) -> Option<JobResult> {
-        let result = self.results.try_recv().ok()?;
-        self.received();
-        Some(result)
-    }
-
-    /// Waits for a result. Returns `None` if no job is in flight.
-    pub(crate) fn recv(&mut self) -> Option<JobResult> {
-        if self.in_flight == 0 {
-            return None;
-        }
-        if self.results.is_empty() {
-            self.executor.before_wait();
-        }
-        let result = self.results.recv().ok();
-        self.received();
-        result
-    }
-
-    /// Waits until every submitted job is done, then stops the executor.
-    pub(crate) fn finish(&mut self, mut on_result: impl FnMut(JobResult)) {
-        while let Some(result) = self.recv() {
-            on_result(result);
-        }
-        self.executor.finish();
+impl fmt::Debug for BackgroundWorker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackgroundWorker").field("in_flight", &self.in_flight).finish_non_exhaustive()
     }
 }
 
 /// Sends the result of a job when it is dropped, even if the job never ran or panicked.
-#[derive(Debug)]
 struct CompletionGuard {
-    result_tx: Sender<JobResult>,
-    waker: Waker,
+    send_result: ResultSender,
     result: Option<JobResult>,
 }
 
 impl Drop for CompletionGuard {
     fn drop(&mut self) {
         let lost = || JobResult::Lost(io::Error::other("a job of the background thread did not end"));
-        let _ = self.result_tx.send(self.result.take().unwrap_or_else(lost));
-        self.waker.wake_by_ref();
+        (self.send_result)(self.result.take().unwrap_or_else(lost));
     }
 }

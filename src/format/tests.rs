@@ -109,7 +109,7 @@ proptest! {
         let mut closed = with_seal.clone();
         closed.push(super::CLOSE_MARKER);
         prop_assert_eq!(parse_trailer(&closed), (plain.len(), LineTrailer::ClosingSeal(value)));
-        with_seal.resize(with_seal.len() + padding, super::PADDING);
+        with_seal.resize(with_seal.len() + padding, PADDING);
         prop_assert_eq!(parse_trailer(&with_seal), (plain.len(), LineTrailer::Seal(value)));
     }
 

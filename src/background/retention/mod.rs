@@ -19,7 +19,7 @@ use self::{
 use super::{
     listing::Listing,
     policy::{RetentionLimits, RetentionPolicy},
-    requests::{RequestQueue, RetentionRequest},
+    requests::RetentionRequest,
 };
 use crate::{
     JournalOptions, MiniStoreError, Result,
@@ -42,7 +42,6 @@ pub(crate) struct RetentionManager {
     /// Whether segment headers store sequence numbers.
     checksums: bool,
     status: Arc<StoreStatus>,
-    requests: Arc<RequestQueue>,
     state: Mutex<RetentionState>,
 }
 
@@ -81,7 +80,6 @@ impl RetentionManager {
         fs: Arc<dyn FileSystem>,
         names: FileNames,
         status: Arc<StoreStatus>,
-        requests: Arc<RequestQueue>,
     ) -> Self {
         let state = RetentionState {
             trimmed_before: 0,
@@ -96,7 +94,6 @@ impl RetentionManager {
             limits: RetentionLimits::of(options),
             checksums: options.checksums,
             status,
-            requests,
             state: Mutex::new(state),
         }
     }
@@ -166,10 +163,15 @@ impl RetentionManager {
         self.with_state(|state| state.listing.iter_mut().for_each(|listing| listing.forget_size(number)));
     }
 
-    /// Serves the pending requests: saves the holds with one write and replies to their callers, then deletes a
-    /// segment. While `opening`, the limits are applied even without a request.
-    pub(super) fn serve_requests(&self, newest: u64, opening: bool) -> io::Result<()> {
-        let mut batch = self.drain_requests();
+    /// Serves requests: saves the holds with one write and replies to their callers, then deletes a segment. While
+    /// `opening`, the limits are applied even without a request.
+    pub(super) fn serve_requests(
+        &self,
+        requests: Vec<RetentionRequest>,
+        newest: u64,
+        opening: bool,
+    ) -> io::Result<()> {
+        let mut batch = self.batch(requests);
         if self.status.poisoned().is_some() {
             // An earlier job failed: it is unknown which segments are deleted, and so which records can be held.
             batch.fail(|| self.status.closed_error());
@@ -198,14 +200,14 @@ impl RetentionManager {
         }
     }
 
-    /// Takes the pending requests, and fails those that cannot be served.
-    fn drain_requests(&self) -> RequestBatch {
+    /// Returns the requests as one batch, and fails those that cannot be served.
+    fn batch(&self, requests: Vec<RetentionRequest>) -> RequestBatch {
         let mut batch = RequestBatch {
             holds: self.status.retention.holds(),
             hold_replies: Vec::new(),
             trim_replies: Vec::new(),
         };
-        for request in self.requests.take() {
+        for request in requests {
             match self.check(&request, &batch.holds) {
                 Err(error) => request.fail(error),
                 Ok(()) => self.add_to(&mut batch, request),

@@ -1,18 +1,19 @@
 //! The queue itself: its state, its capacity, and when it wakes the writer thread.
 
-use std::{collections::VecDeque, fmt, mem, sync::Arc, task::Wake};
+use std::{collections::VecDeque, fmt, mem, sync::Arc, time::Duration};
 
 use super::{
-    command::{Command, Disconnected, Recv},
-    completion::GroupSlot,
+    completion::PendingCommit,
     group::{Group, GroupBuffers},
+    mailbox::Mailbox,
+    message::{Disconnected, Message},
     queued_append::QueuedAppend,
     waiting_list::{Resolved, Ticket, WaitingList},
 };
 use crate::{
     journal::status::StoreStatus,
     seeded_bugs::{Bug, seeded},
-    sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError},
+    sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError, Sender, unbounded},
 };
 
 /// Groups whose buffers are kept for later ones: one group is filled while another is committed.
@@ -22,11 +23,16 @@ pub(super) const RETAINED_BUFFERS: usize = 2;
 pub(super) const ACCEPTED_BYTES_PER_LOCK: usize = 64 << 10;
 pub(super) const ACCEPTED_APPENDS_PER_LOCK: usize = 64;
 
+/// A control message, and the number of groups whose completion it follows.
+pub(super) type ControlMessage = (u64, Message);
+
 pub(crate) struct CommitQueue {
     status: Arc<StoreStatus>,
     pub(super) state: Mutex<QueueState>,
     /// Notified when an event occurs that the writer thread waits for.
     pub(super) changed: Condvar,
+    /// The control lane. Messages are sent under the lock.
+    control: Sender<ControlMessage>,
     /// Appends in the queue. Changed under the lock; the writer thread reads it without the lock while it spins.
     appends: AtomicU64,
     /// Bytes in the queue, including those of the group that is being committed. Changed under the lock.
@@ -40,22 +46,23 @@ pub(crate) struct CommitQueue {
 
 #[derive(Debug, Default)]
 pub(super) struct QueueState {
-    commands: VecDeque<Command>,
+    /// Groups that accept no more appends, oldest first.
+    full: VecDeque<Group>,
+    /// The group that is being filled.
+    open: Option<Group>,
+    /// Groups that were opened so far.
+    opened: u64,
     /// Buffers of completed groups, for new ones.
     pub(super) spare: Vec<GroupBuffers>,
     pub(super) writer: WriterState,
-    /// [`CommitQueue::wake_writer`] was called, and the writer thread has not received it yet.
-    wake_requested: bool,
     /// A caller found no capacity: the commit of the group that is being filled is not delayed.
     flush_requested: bool,
     /// Appends that wait for capacity. While there is one, no commit is delayed.
     waiting: WaitingList,
-    /// Every handle was dropped.
-    is_disconnected: bool,
     /// Appends are rejected.
     appends_closed: bool,
-    /// All commands are rejected.
-    commands_closed: bool,
+    /// All messages are rejected.
+    is_closed: bool,
 }
 
 /// What the writer thread does, as far as callers need to know.
@@ -76,17 +83,22 @@ impl CommitQueue {
         capacity_bytes: u32,
         max_group_bytes: u64,
         goal_bytes: u64,
-    ) -> Self {
-        Self {
+        delay: Duration,
+    ) -> (Arc<Self>, Mailbox) {
+        let (control, messages) = unbounded();
+        let queue = Arc::new(Self {
             status,
             state: Mutex::default(),
             changed: Condvar::new(),
+            control,
             appends: AtomicU64::new(0),
             used_bytes: AtomicU64::new(0),
             capacity_bytes: capacity_bytes.into(),
             max_group_bytes,
             goal_bytes,
-        }
+        });
+        let mailbox = Mailbox::new(Arc::clone(&queue), messages, delay);
+        (queue, mailbox)
     }
 
     pub(crate) fn status(&self) -> &Arc<StoreStatus> {
@@ -107,32 +119,36 @@ impl CommitQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a command after the newest group, which then accepts no more appends.
-    pub(crate) fn control(&self, command: Command) -> Result<(), Disconnected> {
+    /// Sends a message that the writer thread receives at once.
+    pub(crate) fn send(&self, message: Message) -> Result<(), Disconnected> {
+        self.send_after(self.lock(), 0, message)
+    }
+
+    /// Sends a message that follows the appends that were accepted so far. The group that is being filled accepts no more
+    /// appends.
+    pub(crate) fn send_in_order(&self, message: Message) -> Result<(), Disconnected> {
         let mut state = self.lock();
-        if state.commands_closed {
+        if seeded(Bug::GroupEndingCommandLost) && (state.open.is_some() || !state.full.is_empty()) {
+            return Ok(());
+        }
+        state.end_group();
+        let opened = state.opened;
+        self.send_after(state, opened, message)
+    }
+
+    fn send_after(
+        &self,
+        state: MutexGuard<'_, QueueState>,
+        groups: u64,
+        message: Message,
+    ) -> Result<(), Disconnected> {
+        if state.is_closed {
+            drop(state);
             return Err(Disconnected);
         }
-        let lost = seeded(Bug::GroupEndingCommandLost) && !state.commands.is_empty();
-        if !lost {
-            state.commands.push_back(command);
-        }
+        self.control.send((groups, message)).map_err(|_| Disconnected)?;
         self.wake(state);
         Ok(())
-    }
-
-    /// Wakes the writer thread for an event that is not a command: it receives [`Recv::Wakeup`].
-    pub(crate) fn wake_writer(&self) {
-        let mut state = self.lock();
-        state.wake_requested = true;
-        self.wake(state);
-    }
-
-    /// Records that the last handle was dropped.
-    pub(crate) fn disconnect(&self) {
-        let mut state = self.lock();
-        state.is_disconnected = true;
-        self.wake(state);
     }
 
     /// Rejects all appends from now on, and those that wait.
@@ -145,11 +161,12 @@ impl CommitQueue {
         waiting.for_each(|append| append.reject().notify());
     }
 
-    /// Rejects appends and commands from now on. Returns the commands that were accepted before.
-    pub(super) fn close(&self) -> VecDeque<Command> {
+    /// Rejects appends and messages from now on. Returns the groups that were accepted before.
+    pub(super) fn close(&self) -> VecDeque<Group> {
         let mut state = self.lock();
-        (state.appends_closed, state.commands_closed) = (true, true);
-        mem::take(&mut state.commands)
+        (state.appends_closed, state.is_closed) = (true, true);
+        state.end_group();
+        mem::take(&mut state.full)
     }
 
     /// Returns whether a new append may be added to the queue at once.
@@ -172,26 +189,26 @@ impl CommitQueue {
     /// Adds an append to the group that is being filled, or to one of its own. From here on the capacity that it takes
     /// belongs to the group.
     #[inline]
-    pub(super) fn add(&self, state: &mut QueueState, queued: &mut QueuedAppend) -> GroupSlot {
-        let alone = queued.expected_seq.is_some();
-        let open =
-            |command: &&mut Command| matches!(command, Command::Commit(group) if !alone && !group.is_full());
-        let slot = match state.commands.back_mut().filter(open) {
-            Some(Command::Commit(group)) => group.add(queued),
-            _ => {
-                let buffers = state.spare.pop().unwrap_or_default();
-                let mut group = Group::with_buffers(buffers, self.max_group_bytes, Arc::clone(&self.status));
-                let slot = group.add(queued);
-                state.commands.push_back(Command::Commit(group));
-                slot
-            }
-        };
+    pub(super) fn add(&self, state: &mut QueueState, queued: &mut QueuedAppend) -> PendingCommit {
+        if queued.expected_seq.is_some() {
+            state.end_group();
+        }
+        let QueueState { open, opened, spare, .. } = state;
+        let group = open.get_or_insert_with(|| {
+            *opened += 1;
+            let buffers = spare.pop().unwrap_or_default();
+            Group::with_buffers(buffers, self.max_group_bytes, Arc::clone(&self.status))
+        });
+        let pending = group.add(queued);
+        if group.is_full() {
+            state.end_group();
+        }
         update(&self.appends, |appends| appends + 1);
         update(&self.used_bytes, |bytes| bytes + u64::from(queued.permits));
-        slot
+        pending
     }
 
-    /// Adds an append to the end of the waiting list.
+    /// Adds an append to the end of the waiting list. Returns its ticket.
     pub(super) fn add_waiting(&self, mut state: MutexGuard<'_, QueueState>, queued: QueuedAppend) -> Ticket {
         let ticket = state.waiting.push(queued);
         // The commit of the group that is being filled is not delayed any more.
@@ -206,7 +223,7 @@ impl CommitQueue {
     }
 
     /// Frees capacity that a group took.
-    pub(super) fn free(&self, bytes: u64) {
+    fn free(&self, bytes: u64) {
         let state = self.lock();
         update(&self.used_bytes, |used| used.saturating_sub(bytes));
         if !seeded(Bug::FreedCapacityNotGranted) {
@@ -271,45 +288,48 @@ impl CommitQueue {
 
     /// Returns whether the queue contains nothing but one group whose commit may be delayed.
     pub(super) fn may_delay(&self, state: &QueueState) -> bool {
-        let below_goal = matches!(
-            state.commands.front(),
-            Some(Command::Commit(group)) if !group.is_full() && group.bytes() < self.goal_bytes
-        );
-        below_goal
-            && state.commands.len() == 1
-            && !state.flush_requested
-            && state.waiting.is_empty()
-            && !state.is_disconnected
+        let below_goal = state.open.as_ref().is_some_and(|group| group.bytes() < self.goal_bytes);
+        below_goal && state.full.is_empty() && !state.flush_requested && state.waiting.is_empty()
     }
 
-    /// Takes the next event for the writer thread.
-    pub(super) fn take(&self, state: &mut QueueState) -> Option<Recv> {
-        if let Some(command) = state.commands.pop_front() {
-            state.flush_requested = false;
-            if let Command::Commit(group) = &command {
-                update(&self.appends, |appends| appends.saturating_sub(group.appends() as u64));
-            }
-            return Some(Recv::Command(command));
-        }
-        if mem::take(&mut state.wake_requested) {
-            return Some(Recv::Wakeup);
-        }
-        state.is_disconnected.then_some(Recv::Disconnected)
+    /// Takes the oldest group.
+    pub(super) fn take_group(self: &Arc<Self>, state: &mut QueueState) -> Option<Group> {
+        let mut group = state.full.pop_front().or_else(|| state.open.take())?;
+        state.flush_requested = false;
+        update(&self.appends, |appends| appends.saturating_sub(group.appends() as u64));
+        group.set_capacity(CapacityGuard { queue: Arc::clone(self), bytes: group.permits() });
+        Some(group)
     }
 
-    /// Takes the oldest group if it has records to write, has no condition, and accepts no more appends.
-    pub(super) fn take_full_group(&self) -> Option<Group> {
+    /// Takes the oldest group if it accepts no more appends, has records to write and no condition.
+    pub(super) fn take_full_group(self: &Arc<Self>) -> Option<Group> {
         let mut state = self.lock();
-        let last = state.commands.len() == 1 && !state.is_disconnected;
-        let full = match state.commands.front()? {
-            Command::Commit(group) => {
-                group.records() > 0 && group.expected_seq().is_none() && (group.is_full() || !last)
-            }
-            Command::Rotate(_) | Command::Close(_) => false,
-        };
-        match full.then(|| self.take(&mut state))?? {
-            Recv::Command(Command::Commit(group)) => Some(group),
-            _ => None,
+        let oldest = state.full.front()?;
+        if oldest.records() == 0 || oldest.expected_seq().is_some() {
+            return None;
+        }
+        self.take_group(&mut state)
+    }
+}
+
+impl QueueState {
+    /// Lets the group that is being filled accept no more appends.
+    fn end_group(&mut self) {
+        self.full.extend(self.open.take());
+    }
+}
+
+/// The capacity that the appends of a group take. Dropping it frees the capacity.
+#[derive(Debug)]
+pub(super) struct CapacityGuard {
+    queue: Arc<CommitQueue>,
+    bytes: u64,
+}
+
+impl Drop for CapacityGuard {
+    fn drop(&mut self) {
+        if !seeded(Bug::PermitsNeverReleased) {
+            self.queue.free(self.bytes);
         }
     }
 }
@@ -321,17 +341,6 @@ impl fmt::Debug for CommitQueue {
             .field("appends", &self.appends)
             .field("used_bytes", &self.used_bytes)
             .finish_non_exhaustive()
-    }
-}
-
-/// Wakes the writer thread: the background thread uses the queue as its waker.
-impl Wake for CommitQueue {
-    fn wake(self: Arc<Self>) {
-        self.wake_writer();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.wake_writer();
     }
 }
 

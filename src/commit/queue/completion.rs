@@ -1,13 +1,17 @@
 //! The completion of a commit group: set once by the writer thread, read by every caller with an append in the group.
 
 use std::{
-    fmt, io, mem,
+    fmt,
+    future::Future,
+    io, mem,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use crate::{
+    MiniStoreError, Result,
     caller_code::catch_caller_panic,
     journal::status::StoreStatus,
     seeded_bugs::{Bug, seeded},
@@ -34,15 +38,6 @@ pub(crate) enum AppendOutcome {
     Rejected,
 }
 
-/// The outcome of all appends of a group.
-#[derive(Debug)]
-pub(crate) enum GroupOutcome {
-    Durable(CommitInfo),
-    /// The outcome of each append, in order.
-    Each(Vec<AppendOutcome>),
-    Rejected,
-}
-
 /// Where and when lines became durable: those of a group, or those of one append in it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CommitInfo {
@@ -65,7 +60,7 @@ pub(crate) struct CommitInfo {
 /// What is notified of an outcome.
 enum Waiter {
     Task(Waker),
-    Callback(Callback, SlotOffset),
+    Callback(Callback, Slot),
 }
 
 type OnOutcome = dyn FnOnce(AppendOutcome, &StoreStatus) + Send;
@@ -85,12 +80,23 @@ impl fmt::Debug for Callback {
     }
 }
 
-/// The records and bytes that precede an append in its group.
+/// The place of an append in its group.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SlotOffset {
-    pub(super) records: u64,
-    /// Bytes of lines, each with its LF.
-    pub(super) bytes: u64,
+pub(super) struct Slot {
+    pub(super) index: usize,
+    /// Records of the appends before it.
+    pub(super) records_before: u64,
+    /// Bytes of the lines before it, each with its LF.
+    pub(super) bytes_before: u64,
+}
+
+/// The outcome of a group.
+#[derive(Debug)]
+enum GroupOutcome {
+    /// One outcome for all appends.
+    All(AppendOutcome),
+    /// The outcome of each append, in order.
+    Each(Vec<AppendOutcome>),
 }
 
 /// Shared by the writer thread and the callers of one group: one allocation for all of them.
@@ -102,12 +108,12 @@ pub(crate) struct GroupCompletion {
     status: Arc<StoreStatus>,
 }
 
-/// One append in a group.
+/// The future of an append that is in the queue: resolves once it is durable.
 #[derive(Debug)]
-pub(crate) struct GroupSlot {
+#[must_use = "the outcome of an append is in its PendingCommit"]
+pub(crate) struct PendingCommit {
     completion: Arc<GroupCompletion>,
-    index: usize,
-    before: SlotOffset,
+    slot: Slot,
 }
 
 impl GroupCompletion {
@@ -115,18 +121,28 @@ impl GroupCompletion {
         Self { outcome: OnceLock::new(), waiters: Mutex::new(Vec::new()), status }
     }
 
-    pub(super) fn slot(self: &Arc<Self>, index: usize, before: SlotOffset) -> GroupSlot {
-        GroupSlot { completion: Arc::clone(self), index, before }
+    /// Returns the future of the append in this slot.
+    pub(super) fn pending(self: &Arc<Self>, slot: Slot) -> PendingCommit {
+        PendingCommit { completion: Arc::clone(self), slot }
     }
 
-    /// Sets the outcome, unless there is one, and notifies all waiters.
-    pub(super) fn complete(&self, outcome: GroupOutcome) {
+    /// Sets the outcome of all appends, unless there is one, and notifies all waiters.
+    pub(super) fn complete(&self, outcome: AppendOutcome) {
+        self.set(GroupOutcome::All(outcome));
+    }
+
+    /// Sets the outcome of each append, unless there is one, and notifies all waiters.
+    pub(super) fn complete_each(&self, outcomes: Vec<AppendOutcome>) {
+        self.set(GroupOutcome::Each(outcomes));
+    }
+
+    fn set(&self, outcome: GroupOutcome) {
         let _ = self.outcome.set(outcome);
-        let mut waiters = mem::take(&mut *self.lock()).into_iter().enumerate();
-        let notify = |(index, waiter)| match waiter {
+        let mut waiters = mem::take(&mut *self.lock()).into_iter();
+        let notify = |waiter| match waiter {
             Some(Waiter::Task(waker)) => Waker::wake(waker),
-            Some(Waiter::Callback(callback, before)) => {
-                let outcome = self.outcome_of(index, before).unwrap_or(AppendOutcome::Rejected);
+            Some(Waiter::Callback(callback, slot)) => {
+                let outcome = self.outcome_of(slot).unwrap_or(AppendOutcome::Rejected);
                 (callback.0)(outcome, &self.status);
             }
             None => {}
@@ -135,15 +151,17 @@ impl GroupCompletion {
         while !catch_caller_panic(|| waiters.by_ref().for_each(notify)) {}
     }
 
-    fn outcome_of(&self, index: usize, before: SlotOffset) -> Option<AppendOutcome> {
+    fn outcome_of(&self, slot: Slot) -> Option<AppendOutcome> {
         Some(match self.outcome.get()? {
-            GroupOutcome::Durable(group) => AppendOutcome::Durable(CommitInfo {
-                seq: group.seq + before.records,
-                offset: group.offset + before.bytes,
+            GroupOutcome::All(AppendOutcome::Durable(group)) => AppendOutcome::Durable(CommitInfo {
+                seq: group.seq + slot.records_before,
+                offset: group.offset + slot.bytes_before,
                 ..*group
             }),
-            GroupOutcome::Each(outcomes) => outcomes.get(index).cloned().unwrap_or(AppendOutcome::Rejected),
-            GroupOutcome::Rejected => AppendOutcome::Rejected,
+            GroupOutcome::All(outcome) => outcome.clone(),
+            GroupOutcome::Each(outcomes) => {
+                outcomes.get(slot.index).cloned().unwrap_or(AppendOutcome::Rejected)
+            }
         })
     }
 
@@ -173,34 +191,73 @@ impl fmt::Debug for GroupCompletion {
     }
 }
 
-impl GroupSlot {
-    pub(crate) fn status(&self) -> &StoreStatus {
+impl PendingCommit {
+    fn status(&self) -> &StoreStatus {
         &self.completion.status
     }
 
     /// Returns the outcome if it is known.
-    pub(crate) fn outcome(&self) -> Option<AppendOutcome> {
-        self.completion.outcome_of(self.index, self.before)
+    pub(super) fn outcome(&self) -> Option<AppendOutcome> {
+        self.completion.outcome_of(self.slot)
     }
 
     /// Registers a callback for the outcome. Called before another thread can complete the group.
     pub(super) fn set_callback(&self, callback: Callback) {
-        let waiter = Waiter::Callback(callback, self.before);
-        GroupCompletion::register(&mut self.completion.lock(), self.index, waiter);
+        let waiter = Waiter::Callback(callback, self.slot);
+        GroupCompletion::register(&mut self.completion.lock(), self.slot.index, waiter);
     }
 
-    /// Resolves to the [`outcome`](Self::outcome). The waker of the last call is woken when it is known.
-    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<AppendOutcome> {
+    /// Spins for a moment before a blocking caller parks.
+    pub(crate) fn spin_for_completion(&self) {
+        self.status().spin_for_completion(|| self.outcome().is_some());
+    }
+
+    /// Returns the result if it is known.
+    pub(crate) fn try_committed(&self) -> Option<Result<CommitInfo>> {
+        self.outcome().map(|outcome| append_result(outcome, self.status()))
+    }
+
+    pub(crate) fn poll_committed(&self, context: &mut Context<'_>) -> Poll<Result<CommitInfo>> {
+        if let Some(committed) = self.try_committed() {
+            return Poll::Ready(committed);
+        }
+        // No thread of a forked child would ever wake it.
+        self.status().check_fork()?;
         // Cloned before the lock is taken, and the replaced waker is dropped after: both run code of the caller.
         let waker = context.waker().clone();
         let _replaced = {
             let mut waiters = self.completion.lock();
             // Read under the lock: a group that is completed later finds the waker.
-            if let Some(outcome) = self.outcome().filter(|_| !seeded(Bug::WaitWithoutRecheck)) {
-                return Poll::Ready(outcome);
+            if let Some(committed) = self.try_committed().filter(|_| !seeded(Bug::WaitWithoutRecheck)) {
+                return Poll::Ready(committed);
             }
-            GroupCompletion::register(&mut waiters, self.index, Waiter::Task(waker))
+            GroupCompletion::register(&mut waiters, self.slot.index, Waiter::Task(waker))
         };
         Poll::Pending
+    }
+}
+
+impl Future for PendingCommit {
+    type Output = Result<CommitInfo>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_committed(context)
+    }
+}
+
+/// Converts an outcome into the result that the caller gets.
+pub(crate) fn append_result(outcome: AppendOutcome, status: &StoreStatus) -> Result<CommitInfo> {
+    match outcome {
+        AppendOutcome::Durable(committed) => Ok(committed),
+        AppendOutcome::StorageFull(source) => {
+            Err(MiniStoreError::StorageFull { path: status.path.clone(), source })
+        }
+        AppendOutcome::Unavailable { action, source } => {
+            Err(MiniStoreError::Unavailable { path: status.path.clone(), action, source })
+        }
+        AppendOutcome::SeqMismatch { expected, actual } => {
+            Err(MiniStoreError::SeqMismatch { expected, actual })
+        }
+        AppendOutcome::Rejected => Err(status.closed_error()),
     }
 }

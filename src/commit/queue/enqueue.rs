@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    command::Disconnected, commit_queue::CommitQueue, pending_commit::PendingCommit,
-    queued_append::QueuedAppend, waiting_list::Ticket,
+    commit_queue::CommitQueue, completion::PendingCommit, message::Disconnected, queued_append::QueuedAppend,
+    waiting_list::Ticket,
 };
 use crate::Result;
 
@@ -29,9 +29,9 @@ impl CommitQueue {
     ) -> std::result::Result<Appended<'_>, Disconnected> {
         let mut state = self.lock();
         if self.has_capacity(&state, queued)? {
-            let slot = self.add(&mut state, queued);
+            let pending = self.add(&mut state, queued);
             self.wake(state);
-            return Ok(Appended::Queued(PendingCommit { slot }));
+            return Ok(Appended::Queued(pending));
         }
         let ticket = self.add_waiting(state, mem::take(queued));
         Ok(Appended::Waiting(Waiting { queue: self, ticket, is_resolved: false }))
@@ -44,9 +44,9 @@ impl CommitQueue {
     ) -> std::result::Result<Option<PendingCommit>, Disconnected> {
         let mut state = self.lock();
         if self.has_capacity(&state, queued)? {
-            let slot = self.add(&mut state, queued);
+            let pending = self.add(&mut state, queued);
             self.wake(state);
-            return Ok(Some(PendingCommit { slot }));
+            return Ok(Some(pending));
         }
         self.request_flush(state);
         Ok(None)
@@ -67,9 +67,9 @@ impl Future for Waiting<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // No thread of a forked child would ever wake it.
         self.queue.status().check_fork()?;
-        self.ticket.poll(context).map(|slot| {
+        self.ticket.poll(context).map(|accepted| {
             self.is_resolved = true;
-            slot.map(|slot| PendingCommit { slot }).ok_or_else(|| self.queue.status().closed_error())
+            accepted.ok_or_else(|| self.queue.status().closed_error())
         })
     }
 }

@@ -3,9 +3,9 @@
 use std::{iter, mem, sync::Arc, time::Instant};
 
 use super::{
-    completion::{GroupCompletion, GroupOutcome, GroupSlot, SlotOffset},
-    payload::{COPY_THRESHOLD_BYTES, Payload},
-    queued_append::QueuedAppend,
+    commit_queue::CapacityGuard,
+    completion::{AppendOutcome, GroupCompletion, PendingCommit, Slot},
+    queued_append::{COPY_THRESHOLD_BYTES, Payload, QueuedAppend},
 };
 use crate::{caller_code::catch_caller_panic, format::LF, journal::status::StoreStatus};
 
@@ -25,6 +25,8 @@ pub(crate) struct Group {
     nonempty_appends: u64,
     /// Bytes that its appends took of the queue's capacity.
     permits: u64,
+    /// Frees that capacity. Set when the group is taken from the queue.
+    capacity: Option<CapacityGuard>,
     /// If set, the group is a single append, which is written only if its first record gets this sequence number.
     expected_seq: Option<u64>,
     first_append_at: Instant,
@@ -59,6 +61,7 @@ impl Group {
             records: 0,
             nonempty_appends: 0,
             permits: 0,
+            capacity: None,
             expected_seq: None,
             first_append_at,
             completion,
@@ -67,13 +70,17 @@ impl Group {
 
     /// Moves or copies the lines into the group. What remains in `queued` is dropped by the caller, outside the lock,
     /// because dropping it may run code of the caller.
-    pub(super) fn add(&mut self, queued: &mut QueuedAppend) -> GroupSlot {
+    pub(super) fn add(&mut self, queued: &mut QueuedAppend) -> PendingCommit {
         let GroupBuffers { appends, copied, moved } = &mut self.buffers;
         let &mut QueuedAppend { ref mut lines, records, permits, expected_seq, ref mut callback } = queued;
-        let before = SlotOffset { records: self.records, bytes: self.bytes + self.nonempty_appends };
-        let slot = self.completion.slot(appends.len(), before);
+        let slot = Slot {
+            index: appends.len(),
+            records_before: self.records,
+            bytes_before: self.bytes + self.nonempty_appends,
+        };
+        let pending = self.completion.pending(slot);
         if let Some(callback) = callback.take() {
-            slot.set_callback(callback);
+            pending.set_callback(callback);
         }
         self.expected_seq = expected_seq;
         let bytes = lines.bytes().len();
@@ -92,7 +99,7 @@ impl Group {
         self.nonempty_appends += u64::from(records > 0);
         self.records += records;
         self.permits += u64::from(permits);
-        slot
+        pending
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -116,9 +123,18 @@ impl Group {
         self.first_append_at
     }
 
-    /// Returns the bytes of the queue's capacity that the group's completion frees. Returns 0 if called again.
-    pub(super) fn take_permits(&mut self) -> u64 {
-        mem::take(&mut self.permits)
+    /// Returns the bytes that its appends took of the queue's capacity.
+    pub(super) fn permits(&self) -> u64 {
+        self.permits
+    }
+
+    pub(super) fn set_capacity(&mut self, capacity: CapacityGuard) {
+        self.capacity = Some(capacity);
+    }
+
+    /// Returns the guard that frees its capacity.
+    pub(super) fn take_capacity(&mut self) -> Option<CapacityGuard> {
+        self.capacity.take()
     }
 
     pub(crate) fn appends(&self) -> usize {
@@ -170,8 +186,12 @@ impl Group {
         })
     }
 
-    pub(super) fn complete(&self, outcome: GroupOutcome) {
+    pub(super) fn complete(&self, outcome: AppendOutcome) {
         self.completion.complete(outcome);
+    }
+
+    pub(super) fn complete_each(&self, outcomes: Vec<AppendOutcome>) {
+        self.completion.complete_each(outcomes);
     }
 
     fn drop_moved_payloads(&mut self) {
@@ -221,7 +241,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         // The writer thread panicked or ended without completing the group: its callers must not wait for it.
         if !self.completion.is_completed() {
-            self.completion.complete(GroupOutcome::Rejected);
+            self.completion.complete(AppendOutcome::Rejected);
         }
         self.drop_moved_payloads();
     }

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    command::{Command, Disconnected},
-    commit_queue::CommitQueue,
-};
+use super::{commit_queue::CommitQueue, message::Message};
 use crate::{
     journal::{fork::ForkGuard, lock::PendingRelease},
     seeded_bugs::{Bug, seeded},
@@ -24,15 +21,6 @@ impl WriterHandle {
     pub(crate) fn new(queue: Arc<CommitQueue>, fork_guard: ForkGuard, releasing: PendingRelease) -> Self {
         Self { queue, fork_guard, releasing }
     }
-
-    pub(crate) fn control(&self, command: Command) -> Result<(), Disconnected> {
-        self.queue.control(command)
-    }
-
-    /// Wakes the writer thread for an event that is not a command.
-    pub(crate) fn wake_writer(&self) {
-        self.queue.wake_writer();
-    }
 }
 
 impl Drop for WriterHandle {
@@ -44,7 +32,8 @@ impl Drop for WriterHandle {
             if !seeded(Bug::ReleaseNotAnnounced) {
                 self.releasing.mark_releasing();
             }
-            self.queue.disconnect();
+            // The queue is closed if the journal is.
+            let _ = self.queue.send_in_order(Message::Close(None));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The queue between the callers and the writer thread.
 //!
-//! Callers add appends to the newest [`Group`] under a short lock. The writer thread takes the oldest group, commits
-//! it, and completes it with one [`GroupOutcome`] for all its appends. The queue never waits for a disk, and never runs
-//! code of callers under its lock.
+//! Callers add appends to the newest [`Group`] under a short lock. The writer thread takes the oldest group from its
+//! [`Mailbox`], commits it, and completes it with one [`AppendOutcome`] for all its appends. The queue never waits for a
+//! disk, and never runs code of callers under its lock. All other [`Message`]s to the writer thread come through the same
+//! mailbox.
 //!
 //! The queue's capacity is counted in bytes under the same lock. An append that does not fit, or that arrives while
 //! others wait, is added to the end of the waiting list, together with its bytes. The thread that frees capacity moves
@@ -12,29 +13,25 @@
 //! long as one waits, the queue or the writer thread has a group whose completion frees capacity.
 
 mod adaptive_spin;
-mod command;
 mod commit_queue;
 mod completion;
 mod enqueue;
 mod group;
 mod handle;
-mod payload;
-mod pending_commit;
+mod mailbox;
+mod message;
 mod queued_append;
-mod receiver;
 #[cfg(test)]
 mod tests;
 mod waiting_list;
 
 pub(crate) use self::{
-    command::{Command, Disconnected, Recv},
     commit_queue::CommitQueue,
-    completion::{AppendOutcome, Callback, CommitInfo, GroupOutcome},
+    completion::{AppendOutcome, Callback, CommitInfo, PendingCommit, append_result},
     enqueue::Appended,
     group::Group,
     handle::WriterHandle,
-    payload::Payload,
-    pending_commit::{PendingCommit, append_result},
-    queued_append::QueuedAppend,
-    receiver::QueueReceiver,
+    mailbox::Mailbox,
+    message::{Disconnected, Message, ReplySender},
+    queued_append::{Payload, QueuedAppend},
 };

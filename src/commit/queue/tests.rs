@@ -5,10 +5,11 @@
 mod caller_code;
 mod completion;
 mod group;
-mod receiver;
+mod mailbox;
 mod waiting;
 
 use std::{
+    cell::{RefCell, RefMut},
     future::Future,
     path::PathBuf,
     pin::pin,
@@ -32,22 +33,21 @@ const HANG: Duration = Duration::from_secs(60);
 /// Both ends of a queue.
 struct QueueEnds {
     queue: Arc<CommitQueue>,
-    receiver: Option<QueueReceiver>,
+    mailbox: RefCell<Option<Mailbox>>,
 }
 
 impl QueueEnds {
     fn new(permits: u32, max_group_bytes: u64) -> Self {
-        let queue = Arc::new(CommitQueue::new(status(), permits, max_group_bytes, u64::MAX));
-        let receiver = QueueReceiver::new(Arc::clone(&queue), Duration::ZERO);
-        Self { queue, receiver: Some(receiver) }
+        let (queue, mailbox) = CommitQueue::new(status(), permits, max_group_bytes, u64::MAX, Duration::ZERO);
+        Self { queue, mailbox: RefCell::new(Some(mailbox)) }
     }
 
     fn inner(&self) -> StoreInner {
         StoreInner { status: Arc::clone(self.queue.status()), queue: Arc::clone(&self.queue) }
     }
 
-    fn receiver(&self) -> &QueueReceiver {
-        self.receiver.as_ref().unwrap()
+    fn mailbox(&self) -> RefMut<'_, Mailbox> {
+        RefMut::map(self.mailbox.borrow_mut(), |mailbox| mailbox.as_mut().unwrap())
     }
 
     fn submit(&self, bytes: usize) -> PendingCommit {
@@ -72,18 +72,20 @@ impl QueueEnds {
 
     /// Commits the oldest group.
     fn commit(&self, first_seq: u64) {
-        self.receiver().complete(self.group(), GroupOutcome::Durable(committed(first_seq)));
+        let group = self.group();
+        self.complete(group, AppendOutcome::Durable(committed(first_seq)));
     }
 
-    fn poll(&self) -> Option<Recv> {
-        self.receiver().poll()
+    fn complete(&self, group: Group, outcome: AppendOutcome) {
+        self.mailbox().complete(group, outcome);
     }
 
     fn group(&self) -> Group {
-        match self.poll() {
-            Some(Recv::Command(Command::Commit(group))) => group,
-            other => panic!("not a group: {other:?}"),
-        }
+        self.poll_group().expect("a group is queued")
+    }
+
+    fn poll_group(&self) -> Option<Group> {
+        self.mailbox().poll_group()
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{completion::GroupSlot, queued_append::QueuedAppend};
+use super::{completion::PendingCommit, queued_append::QueuedAppend};
 use crate::{
     caller_code::catch_caller_panic,
     seeded_bugs::{Bug, seeded},
@@ -42,7 +42,7 @@ struct WaitingSlot(Mutex<Stage>);
 #[derive(Debug)]
 enum Stage {
     Waiting(Option<Waker>),
-    Accepted(GroupSlot),
+    Accepted(PendingCommit),
     Rejected,
 }
 
@@ -82,17 +82,17 @@ impl WaitingList {
 
 impl Ticket {
     /// Resolves when the append is in the queue, or to `None` when it was rejected.
-    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Option<GroupSlot>> {
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Option<PendingCommit>> {
         self.slot.poll(context)
     }
 }
 
 impl WaitingAppend {
     /// Adds it to the queue with `add`. Called under the queue's lock: [`Resolved::notify`] does the rest outside it.
-    pub(super) fn accept(self, add: impl FnOnce(&mut QueuedAppend) -> GroupSlot) -> Resolved {
+    pub(super) fn accept(self, add: impl FnOnce(&mut QueuedAppend) -> PendingCommit) -> Resolved {
         let Self { mut queued, slot } = self;
-        let group_slot = add(&mut queued);
-        let waker = slot.resolve(Stage::Accepted(group_slot));
+        let pending = add(&mut queued);
+        let waker = slot.resolve(Stage::Accepted(pending));
         Resolved { queued, waker }
     }
 
@@ -132,7 +132,7 @@ impl WaitingSlot {
     }
 
     /// Resolves to `None` if the append was rejected. The waker of the last call is woken.
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<GroupSlot>> {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<PendingCommit>> {
         // Cloned before the lock is taken, and the replaced one is dropped after: both run code of the caller.
         let waker = context.waker().clone();
         let _replaced = {

@@ -1,16 +1,16 @@
 //! Closing the journal, and the end of the writer thread.
 
-use super::{CloseReply, Writer};
+use super::Writer;
 use crate::{
     MiniStoreError, Result,
-    commit::queue::Command,
+    commit::queue::ReplySender,
     io::CommitError,
     journal::{ownership::remove_own, reply::reply},
 };
 
 impl Writer {
     /// Closes the journal, fails all calls that still wait, and replies to the caller that closes it.
-    pub(super) fn shut_down(mut self, closing: Option<CloseReply>) {
+    pub(super) fn shut_down(mut self, closing: Option<ReplySender>) {
         // The caller that closes the journal may open it again at once, even though other handles still exist.
         self.lock.releasing().mark_releasing();
         let closed = self.close_journal();
@@ -18,17 +18,12 @@ impl Writer {
             tracing::error!(journal = %self.inner.status.path.display(), %error, "close failed");
         }
         self.inner.close();
-        self.retention_requests.cancel();
         self.background.cancel_deferred();
         let closed_error = || self.inner.status.closed_error();
+        self.retention_requests.drain(..).for_each(|request| request.fail(closed_error()));
         // Dropping a group rejects its appends.
         drop(self.next_group.take());
-        for command in self.receiver.close() {
-            match command {
-                Command::Commit(group) => drop(group),
-                Command::Rotate(reply_tx) | Command::Close(reply_tx) => reply(reply_tx, Err(closed_error())),
-            }
-        }
+        self.mailbox.close();
         for reply_tx in self.rotate_callers.drain(..) {
             reply(reply_tx, Err(closed_error()));
         }
@@ -57,8 +52,7 @@ impl Writer {
             self.background.submit(if unnamed { close.without_retention() } else { close });
         }
         self.drain_background();
-        let now = self.fs.elapsed();
-        self.background.finish(|result| self.rotation.on_result(&result, &self.names, &self.inner, now));
+        self.background.finish();
         if let Some(poisoned) = self.inner.status.poisoned() {
             return Err(poisoned);
         }

@@ -4,25 +4,11 @@ use std::{io, sync::Arc, time::Instant};
 
 use super::Writer;
 use crate::{
-    commit::queue::{AppendOutcome, CommitInfo, Group, GroupOutcome},
+    commit::queue::{AppendOutcome, CommitInfo, Group, Mailbox},
     io::CommitError,
     seeded_bugs::{Bug, seeded},
     stats::GroupSample,
 };
-
-/// The lines of one commit.
-struct CommitInput<'a, P> {
-    /// The lines, without the LFs between the pieces.
-    pieces: P,
-    records: u64,
-    json_bytes: u64,
-    /// When the first append of their group was queued.
-    first_append_at: Instant,
-    /// When the writer thread took the group from the queue.
-    dequeued_at: Instant,
-    /// The group of the next commit, if it is known: it is encoded during this commit.
-    next_group: Option<&'a Group>,
-}
 
 impl Writer {
     /// Makes a group durable and notifies its callers.
@@ -33,29 +19,23 @@ impl Writer {
         self.wait_overdue_rotation();
         let dequeued_at = Instant::now();
         if let Some(mismatch) = self.check_expected_seq(&group) {
-            return self.complete_group(group, GroupOutcome::Each(vec![mismatch]));
+            return self.complete_group(group, mismatch);
         }
-        let next_group = self.receiver.take_full_group();
-        let input = CommitInput {
-            pieces: group.pieces(),
-            records: group.records(),
-            json_bytes: group.json_bytes(),
-            first_append_at: group.first_append_at(),
-            dequeued_at,
-            next_group: next_group.as_ref(),
-        };
-        let outcome = match self.commit(input) {
-            Ok(committed) => GroupOutcome::Durable(committed),
+        let next_group = self.mailbox.take_full_group();
+        let info = self.commit_info(group.records(), group.json_bytes(), dequeued_at);
+        let committed = self.commit(group.pieces(), info, group.first_append_at(), next_group.as_ref());
+        match committed {
+            Ok(committed) => self.complete_group(group, AppendOutcome::Durable(committed)),
             Err(CommitError::StorageFull(_)) if group.appends() > 1 => {
-                GroupOutcome::Each(self.commit_individually(&group, dequeued_at))
+                let outcomes = self.commit_individually(&group, dequeued_at);
+                self.complete_by(group, |mailbox, group| mailbox.complete_each(group, outcomes));
             }
-            Err(error) => match self.append_outcome(error) {
-                AppendOutcome::Rejected => GroupOutcome::Rejected,
-                outcome => GroupOutcome::Each(vec![outcome; group.appends()]),
-            },
-        };
+            Err(error) => {
+                let outcome = self.append_outcome(error);
+                self.complete_group(group, outcome);
+            }
+        }
         self.next_group = next_group;
-        self.complete_group(group, outcome);
     }
 
     /// Returns the outcome of a group that expects another sequence number than the next one.
@@ -72,9 +52,8 @@ impl Writer {
         let first_append_at = group.first_append_at();
         for (lines, records, json_bytes) in group.each() {
             let pieces = (records > 0).then_some(lines).into_iter();
-            let input =
-                CommitInput { pieces, records, json_bytes, first_append_at, dequeued_at, next_group: None };
-            let outcome = match self.commit(input) {
+            let info = self.commit_info(records, json_bytes, dequeued_at);
+            let outcome = match self.commit(pieces, info, first_append_at, None) {
                 Ok(committed) => {
                     // At once: if a later append poisons the store, this one is known to be durable.
                     self.publish();
@@ -105,17 +84,20 @@ impl Writer {
         }
     }
 
-    /// Writes lines with one write and makes them durable.
+    /// Writes lines with one write and makes them durable. Encodes `next_group` during the write.
     fn commit<'a>(
         &mut self,
-        input: CommitInput<'a, impl Iterator<Item = &'a [u8]>>,
+        pieces: impl Iterator<Item = &'a [u8]>,
+        info: CommitInfo,
+        first_append_at: Instant,
+        next_group: Option<&Group>,
     ) -> Result<CommitInfo, CommitError> {
         if self.inner.status.poisoned().is_some() && !seeded(Bug::CommitAfterFailure) {
             return Err(CommitError::Failed(io::Error::other("poisoned")));
         }
-        let CommitInput { pieces, records, json_bytes, first_append_at, dequeued_at, next_group } = input;
+        let CommitInfo { group_records: records, group_bytes: json_bytes, dequeued_at, .. } = info;
         if records == 0 && !self.segment.is_unwritten() {
-            return Ok(self.commit_info(0, 0, dequeued_at));
+            return Ok(info);
         }
         if records > 0 && self.segment.is_unwritten() && !seeded(Bug::HeaderWithFirstGroup) {
             // In a commit of its own: a group that is torn in one write with the segment's header could tear the
@@ -128,7 +110,6 @@ impl Writer {
             self.segment.discard_encoded();
             return Err(error);
         }
-        let commit_info = self.commit_info(records, json_bytes, dequeued_at);
         let encoded = self.segment.encode_group(pieces);
         let written = self.ensure_space(encoded.end).and_then(|kind| {
             let started = Instant::now();
@@ -146,7 +127,7 @@ impl Writer {
             Err(failed) => return Err(failed),
         };
         let durable_at = Instant::now();
-        let committed = CommitInfo { durable_at, ..commit_info };
+        let committed = CommitInfo { durable_at, ..info };
         self.publish_segment()?;
         self.next_seq += records;
         self.segment.records += records;
@@ -196,30 +177,27 @@ impl Writer {
 
     /// Commits the header of a segment that has none yet, without records.
     pub(super) fn commit_header(&mut self) -> Result<(), CommitError> {
-        let (pieces, now) = (std::iter::empty(), Instant::now());
-        let header = CommitInput {
-            pieces,
-            records: 0,
-            json_bytes: 0,
-            first_append_at: now,
-            dequeued_at: now,
-            next_group: None,
-        };
-        self.commit(header).map(drop)
+        let now = Instant::now();
+        let info = self.commit_info(0, 0, now);
+        self.commit(std::iter::empty(), info, now, None).map(drop)
     }
 
     /// Publishes the durable sequence number, then notifies the callers of a group.
-    fn complete_group(&mut self, group: Group, outcome: GroupOutcome) {
-        if let GroupOutcome::Durable(committed) = &outcome {
+    fn complete_group(&mut self, group: Group, outcome: AppendOutcome) {
+        if let AppendOutcome::Durable(committed) = &outcome {
             debug_assert_eq!(
                 committed.seq + group.records(),
                 self.next_seq,
                 "the acknowledged records are those that were numbered"
             );
         }
+        self.complete_by(group, |mailbox, group| mailbox.complete(group, outcome));
+    }
+
+    fn complete_by(&mut self, group: Group, complete: impl FnOnce(&mut Mailbox, Group)) {
         self.publish();
         self.last_group_len = group.appends() as u64;
-        self.receiver.complete(group, outcome);
+        complete(&mut self.mailbox, group);
         if let Some(durable_at) = self.notify_pending_since.take() {
             self.inner.status.counters.record_notify(durable_at.elapsed());
         }

@@ -1,8 +1,11 @@
 //! Scheduling jobs on the background thread, and handling their results.
 
+use std::mem;
+
 use super::Writer;
 use crate::{
     background::job::{BackgroundJob, JobResult, RenameResult},
+    commit::queue::Message,
     io::CommitError,
 };
 
@@ -38,8 +41,16 @@ impl Writer {
 
     /// Handles all job results that there are. Never waits.
     pub(super) fn drain_results(&mut self) {
-        while let Some(result) = self.background.poll() {
+        while let Some(result) = self.mailbox.poll_result() {
+            self.background.on_received();
             self.on_job_result(&result);
+        }
+    }
+
+    /// Called for every message from the mailbox.
+    pub(super) fn on_received(&mut self, message: &Message) {
+        if let Message::JobDone(_) = message {
+            self.background.on_received();
         }
     }
 
@@ -64,31 +75,38 @@ impl Writer {
 
     /// Waits for one job result and handles it. Returns `false` if no job is in flight.
     pub(super) fn wait_result(&mut self) -> bool {
-        let result = self.background.recv();
-        result.is_some_and(|result| {
-            self.on_job_result(&result);
-            true
-        })
+        if !self.background.has_jobs() {
+            return false;
+        }
+        let result = self.mailbox.poll_result().or_else(|| {
+            self.background.before_wait();
+            self.mailbox.recv_result()
+        });
+        self.background.on_received();
+        if let Some(result) = &result {
+            self.on_job_result(result);
+        }
+        result.is_some()
     }
 
     /// Submits a retention job if one is due or a caller has sent a request.
     pub(super) fn maybe_run_retention(&mut self) {
-        let requests = &self.retention_requests;
         if self.inner.status.poisoned().is_some() {
             let closed_error = || self.inner.status.closed_error();
-            requests.take().into_iter().for_each(|request| request.fail(closed_error()));
+            self.retention_requests.drain(..).for_each(|request| request.fail(closed_error()));
             self.background.cancel_deferred();
             if self.retention_phase != RetentionPhase::Running {
                 // There is nothing to continue: later requests are received and fail.
                 self.retention_phase = RetentionPhase::Idle;
             }
         } else if matches!(self.retention_phase, RetentionPhase::OnOpen | RetentionPhase::Deferred)
-            || (self.retention_phase == RetentionPhase::Idle && requests.has_pending())
+            || (self.retention_phase == RetentionPhase::Idle && !self.retention_requests.is_empty())
         {
             let opening = self.retention_phase == RetentionPhase::OnOpen;
             self.retention_phase = RetentionPhase::Running;
             let newest = self.rotation.newest_deletable();
-            self.background.submit(BackgroundJob::ApplyRetention { newest, opening });
+            let requests = mem::take(&mut self.retention_requests);
+            self.background.submit(BackgroundJob::ApplyRetention { requests, newest, opening });
         }
     }
 
@@ -101,7 +119,10 @@ impl Writer {
                     self.maybe_run_retention();
                 }
             }
-            if !self.retention_requests.has_pending() {
+            while let Some(request) = self.mailbox.poll_retention() {
+                self.retention_requests.push(request);
+            }
+            if self.retention_requests.is_empty() {
                 return;
             }
             self.maybe_run_retention();

@@ -4,23 +4,19 @@
 use std::{ops::ControlFlow, path::Path};
 
 use super::{
-    Writer, WriterEvent,
-    jobs::RetentionPhase,
+    Writer,
     open::{SelectedBackend, WriterParts, start},
 };
 use crate::{
-    JournalOptions, Result,
-    commit::queue::{Command, Recv},
-    journal::fork::ForkGuard,
-    journal::lock::PendingRelease,
+    JournalOptions, Result, commit::queue::Message, journal::fork::ForkGuard, journal::lock::PendingRelease,
 };
 
 /// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepResult {
-    /// An event was handled.
+    /// A message was handled.
     Busy,
-    /// There is no event.
+    /// There is no message.
     Idle,
     /// The journal is closed.
     Ended,
@@ -41,21 +37,24 @@ impl ManualWriter {
         selected: SelectedBackend,
     ) -> Result<(Self, WriterParts)> {
         let (fork_guard, releasing) = (ForkGuard::current()?, PendingRelease::default());
-        let (mut writer, opened) = start(options, path, max_queue_bytes, selected, fork_guard, releasing)?;
-        writer.schedule_background_work();
+        let (writer, opened) = start(options, path, max_queue_bytes, selected, fork_guard, releasing)?;
         Ok((Self { writer: Some(writer) }, opened))
     }
 
-    /// Handles one command or one job result: the result if there are both and `results_first` is set.
-    pub(crate) fn step(&mut self, results_first: bool) -> StepResult {
+    /// Handles one message: one that is not a group first, if there are both and `control_first` is set.
+    pub(crate) fn step(&mut self, control_first: bool) -> StepResult {
         let Some(mut writer) = self.writer.take() else { return StepResult::Ended };
-        let Some(event) = writer.poll_event(results_first) else {
+        let message = if control_first {
+            writer.poll_control().or_else(|| writer.poll_group())
+        } else {
+            writer.poll_group().or_else(|| writer.poll_control())
+        };
+        let Some(message) = message else {
             self.writer = Some(writer);
             return StepResult::Idle;
         };
-        match writer.handle(event) {
+        match writer.step(message) {
             ControlFlow::Continue(()) => {
-                writer.schedule_background_work();
                 self.writer = Some(writer);
                 StepResult::Busy
             }
@@ -68,31 +67,7 @@ impl ManualWriter {
 }
 
 impl Writer {
-    /// Returns whether there is a retention request that can be served now.
-    fn has_retention_request(&self) -> bool {
-        self.retention_phase == RetentionPhase::Idle && self.retention_requests.has_pending()
-    }
-
-    /// Returns an event if there is one now.
-    fn poll_event(&mut self, results_first: bool) -> Option<WriterEvent> {
-        let command = |writer: &mut Self| {
-            if let Some(group) = writer.next_group.take() {
-                return Some(WriterEvent::Command(Command::Commit(group)));
-            }
-            loop {
-                match writer.receiver.poll()? {
-                    Recv::Command(command) => return Some(WriterEvent::Command(command)),
-                    Recv::Disconnected => return Some(WriterEvent::Disconnected),
-                    Recv::Wakeup if writer.has_retention_request() => {
-                        return Some(WriterEvent::RetentionRequested);
-                    }
-                    Recv::Wakeup => {}
-                }
-            }
-        };
-        if results_first {
-            return self.background.poll().map(WriterEvent::JobDone).or_else(|| command(self));
-        }
-        command(self).or_else(|| self.background.poll().map(WriterEvent::JobDone))
+    fn poll_group(&mut self) -> Option<Message> {
+        self.next_group.take().or_else(|| self.mailbox.poll_group()).map(Message::Commit)
     }
 }

@@ -33,14 +33,13 @@ use self::{
     segment::ActiveSegment,
 };
 use crate::{
-    JournalOptions, Result,
-    background::{job::JobResult, requests::RequestReceiver, worker::BackgroundWorker},
+    JournalOptions,
+    background::{requests::RetentionRequest, worker::BackgroundWorker},
     commit::inner::StoreInner,
-    commit::queue::{Command, Group, QueueReceiver, Recv},
+    commit::queue::{Group, Mailbox, Message, ReplySender},
     io::{CommitBackend, FileSystem},
     journal::file_names::FileNames,
     journal::lock::JournalLock,
-    sync::oneshot,
 };
 
 /// The state of the writer thread.
@@ -51,12 +50,13 @@ struct Writer {
     fs: Arc<dyn FileSystem>,
     commit_backend: Box<dyn CommitBackend>,
     inner: StoreInner,
-    retention_requests: RequestReceiver,
-    receiver: QueueReceiver,
+    mailbox: Mailbox,
     background: BackgroundWorker,
     segment: ActiveSegment,
     rotation: Rotation,
     retention_phase: RetentionPhase,
+    /// Retention requests that no job serves yet.
+    retention_requests: Vec<RetentionRequest>,
     preallocating: Preallocating,
     group_size: GroupSizeEma,
     next_seq: u64,
@@ -68,71 +68,54 @@ struct Writer {
     /// Appends of the last group, until the writer has spun for the next ones.
     last_group_len: u64,
     /// Callers that wait for a rotation.
-    rotate_callers: Vec<oneshot::Sender<Result<()>>>,
+    rotate_callers: Vec<ReplySender>,
     // The last field: the lock is released after everything else is dropped.
     lock: JournalLock,
 }
 
-/// Replies to the caller that closes the journal.
-type CloseReply = oneshot::Sender<Result<()>>;
-
-/// An event that wakes the writer thread.
-enum WriterEvent {
-    Command(Command),
-    JobDone(JobResult),
-    /// A caller has sent a retention request.
-    RetentionRequested,
-    /// Every handle was dropped.
-    Disconnected,
-}
-
 impl Writer {
-    /// Runs until the journal is closed, or every handle was dropped.
+    /// Runs until the journal is closed.
     fn run(mut self) {
-        self.schedule_background_work();
-        let closing = loop {
-            let event = self.wait();
-            if let ControlFlow::Break(closing) = self.handle(event) {
-                break closing;
-            }
-            self.schedule_background_work();
-        };
-        self.shut_down(closing);
-    }
-
-    fn wait(&mut self) -> WriterEvent {
         loop {
-            // Job results come first: where jobs run inline, the order of all operations is then deterministic.
-            if let Some(result) = self.background.poll() {
-                return WriterEvent::JobDone(result);
-            }
-            if let Some(group) = self.next_group.take() {
-                return WriterEvent::Command(Command::Commit(group));
-            }
-            self.receiver.spin_for_appends(mem::take(&mut self.last_group_len));
-            match self.receiver.wait() {
-                Recv::Command(command) => return WriterEvent::Command(command),
-                Recv::Disconnected => return WriterEvent::Disconnected,
-                Recv::Wakeup if self.retention_requests.has_pending() => {
-                    return WriterEvent::RetentionRequested;
-                }
-                // For a job result.
-                Recv::Wakeup => {}
+            let message = self.recv();
+            if let ControlFlow::Break(closing) = self.step(message) {
+                return self.shut_down(closing);
             }
         }
     }
 
-    /// Handles an event. Breaks when the journal must be closed, with the reply for the caller that closes it, if any.
-    fn handle(&mut self, event: WriterEvent) -> ControlFlow<Option<CloseReply>> {
-        match event {
-            WriterEvent::Command(Command::Commit(group)) => self.commit_group(group),
-            WriterEvent::Command(Command::Rotate(reply)) => self.rotate(reply),
-            WriterEvent::Command(Command::Close(reply)) => return ControlFlow::Break(Some(reply)),
-            WriterEvent::JobDone(result) => self.on_job_result(&result),
-            // `schedule_background_work`, which is called after every event, handles it.
-            WriterEvent::RetentionRequested => {}
-            WriterEvent::Disconnected => return ControlFlow::Break(None),
+    /// Waits for a message.
+    fn recv(&mut self) -> Message {
+        if let Some(message) = self.poll_control() {
+            return message;
         }
+        if let Some(group) = self.next_group.take() {
+            return Message::Commit(group);
+        }
+        self.mailbox.spin_for_appends(mem::take(&mut self.last_group_len));
+        let message = self.mailbox.recv();
+        self.on_received(&message);
+        message
+    }
+
+    /// Returns a message that is not a group, if there is one. Never waits.
+    fn poll_control(&mut self) -> Option<Message> {
+        let message = self.mailbox.poll_control()?;
+        self.on_received(&message);
+        Some(message)
+    }
+
+    /// Handles a message, and starts the background work that is due after it. Breaks when the journal must be closed, with
+    /// the sender for the reply to the caller that closes it, if any.
+    fn step(&mut self, message: Message) -> ControlFlow<Option<ReplySender>> {
+        match message {
+            Message::Commit(group) => self.commit_group(group),
+            Message::Rotate(reply_tx) => self.rotate(reply_tx),
+            Message::Retention(request) => self.retention_requests.push(request),
+            Message::JobDone(result) => self.on_job_result(&result),
+            Message::Close(reply_tx) => return ControlFlow::Break(reply_tx),
+        }
+        self.schedule_background_work();
         ControlFlow::Continue(())
     }
 }

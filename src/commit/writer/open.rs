@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Instant,
 };
 
@@ -20,15 +20,10 @@ use super::{
 };
 use crate::{
     Backend, BackendKind, JournalOptions, MiniStoreError, OpenReport, Result,
-    background::{
-        JobRunner, RetentionManager,
-        policy::RetentionLimits,
-        requests::{RequestQueue, RequestReceiver},
-        worker::BackgroundWorker,
-    },
+    background::{JobRunner, RetentionManager, policy::RetentionLimits, worker::BackgroundWorker},
     commit::inner::StoreInner,
     commit::queue::WriterHandle,
-    commit::queue::{CommitQueue, QueueReceiver},
+    commit::queue::{CommitQueue, Message},
     format::scan::read_header,
     io::{
         CommitBackend, CommitOptions, FileKind, FileSystem, OpenMode, OsFileSystem, UringBackend,
@@ -50,7 +45,6 @@ pub(crate) struct WriterParts {
     pub(crate) writer: WriterHandle,
     pub(crate) status: Arc<StoreStatus>,
     pub(crate) queue: Arc<CommitQueue>,
-    pub(crate) retention_requests: Arc<RequestQueue>,
     pub(crate) report: OpenReport,
     pub(crate) backend: BackendKind,
     /// The file system that the journal is on.
@@ -156,16 +150,16 @@ pub(super) fn start(
     let seqs_are_stable = options.checksums || RetentionLimits::of(&options).keep_everything();
     let status = StoreStatus::new(names.active(), fork_guard.clone(), &options, seqs_are_stable)?;
     let status = Arc::new(status);
-    let queue = Arc::new(CommitQueue::new(
+    let (queue, mailbox) = CommitQueue::new(
         Arc::clone(&status),
         max_queue_bytes,
         options.max_group_bytes,
         options.commit_delay_bytes.unwrap_or(u64::MAX),
-    ));
+        options.commit_delay,
+    );
     status.publish(report.next_seq - 1);
     status.retention.set_first_seq(recovered.first_seq);
     status.retention.set_holds(holds);
-    let retention_requests = Arc::new(RequestQueue::default());
     let mut segment = ActiveSegment::recovered(&recovered, names.active(), options.preallocate);
     let commits = CommitOptions::for_segment(&options, segment.is_checksummed());
     segment
@@ -179,23 +173,18 @@ pub(super) fn start(
         writer: WriterHandle::new(Arc::clone(&queue), fork_guard, releasing),
         status: Arc::clone(&status),
         queue: Arc::clone(&queue),
-        retention_requests: Arc::clone(&retention_requests),
         report,
         backend,
         fs: Arc::clone(&fs),
     };
-    let retention = RetentionManager::new(
-        &options,
-        Arc::clone(&fs),
-        names.clone(),
-        Arc::clone(&status),
-        Arc::clone(&retention_requests),
-    );
+    let retention = RetentionManager::new(&options, Arc::clone(&fs), names.clone(), Arc::clone(&status));
     let runner = JobRunner::new(Arc::clone(&fs), names.clone(), retention);
-    let background = BackgroundWorker::new(fs.executor()?, runner, Waker::from(Arc::clone(&queue)));
-    let receiver = QueueReceiver::new(Arc::clone(&queue), options.commit_delay);
+    let results = Arc::clone(&queue);
+    // The mailbox is open as long as a job runs, unless the writer thread panicked.
+    let send_result = Arc::new(move |result| drop(results.send(Message::JobDone(result))));
+    let background = BackgroundWorker::new(fs.executor()?, runner, send_result);
     let mut writer = Writer {
-        receiver,
+        mailbox,
         rotation: Rotation::new(recovered.newest_rotated),
         retention_phase: if RetentionLimits::of(&options).without_count().keep_everything() {
             RetentionPhase::Idle
@@ -209,8 +198,8 @@ pub(super) fn start(
         names,
         fs,
         commit_backend,
-        inner: StoreInner { status: Arc::clone(&status), queue },
-        retention_requests: RequestReceiver::new(retention_requests, status),
+        inner: StoreInner { status, queue },
+        retention_requests: Vec::new(),
         background,
         segment,
         next_group: None,
@@ -221,6 +210,7 @@ pub(super) fn start(
         lock,
     };
     writer.log_commit_method();
+    writer.schedule_background_work();
     Ok((writer, opened))
 }
 

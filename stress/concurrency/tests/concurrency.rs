@@ -71,7 +71,7 @@ tests! {
     stream_yields_every_record_or_may_be_dropped
     stream_reports_corruption_before_it_ends
     parallel_replay_is_complete_and_in_order
-    parked_writer_wakes_for_every_event
+    parked_writer_wakes_for_every_message
     last_waker_is_notified_of_the_outcome
     panicked_writer_rejects_all_callers
     commit_delay_loses_no_append
@@ -109,7 +109,7 @@ const DETECTED_BY: &[(Bug, &str)] = &[
     (Bug::AbandonedOpenUnnoticed, "cancelled_open_leaves_no_lock"),
     (Bug::WaitWithoutRecheck, "last_waker_is_notified_of_the_outcome"),
     (Bug::WakeReplacedWaker, "last_waker_is_notified_of_the_outcome"),
-    (Bug::ParkWithoutRecheck, "parked_writer_wakes_for_every_event"),
+    (Bug::ParkWithoutRecheck, "parked_writer_wakes_for_every_message"),
     (Bug::RequestsNotCancelledOnClose, "hold_racing_a_close_succeeds_or_is_rejected"),
     (Bug::WaitSeqWithoutRecheck, "wait_durable_returns_or_fails_at_close"),
     (Bug::CloseWithoutNotify, "wait_durable_reports_a_failed_commit"),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{super::payload::COPY_THRESHOLD_BYTES, *};
+use super::{super::queued_append::COPY_THRESHOLD_BYTES, *};
 use crate::sync::Mutex;
 
 /// Bytes whose owner runs a function when it is dropped.
@@ -91,11 +91,11 @@ fn panicking_bytes_owner_affects_only_itself() {
         Payload::Bytes(Bytes::from_owner(OnDrop(vec![b'1'; COPY_THRESHOLD_BYTES], || panic!("on purpose"))))
     };
     let durable = [0; 2].map(|_| ends.append(queued(lines(), 1)));
-    ends.receiver().complete(ends.group(), GroupOutcome::Durable(committed(1)));
+    ends.commit(1);
     let rejected = [0; 2].map(|_| ends.append(queued(lines(), 1)));
     drop(ends.group());
-    assert!(durable.iter().all(|pending| matches!(pending.slot.outcome(), Some(AppendOutcome::Durable(_)))));
-    assert!(rejected.iter().all(|pending| matches!(pending.slot.outcome(), Some(AppendOutcome::Rejected))));
+    assert!(durable.iter().all(|pending| matches!(pending.outcome(), Some(AppendOutcome::Durable(_)))));
+    assert!(rejected.iter().all(|pending| matches!(pending.outcome(), Some(AppendOutcome::Rejected))));
 }
 
 /// Returns a callback that records the outcome.
@@ -119,19 +119,19 @@ fn callbacks_run_once_in_order_despite_panics() {
         drop(ends.append(QueuedAppend { callback, ..queued(line(1), 1) }));
     }
     assert!(outcomes.lock().unwrap().is_empty());
-    ends.receiver().complete(ends.group(), GroupOutcome::Durable(committed(5)));
+    ends.commit(5);
     assert_eq!(*outcomes.lock().unwrap(), ["5", "6", "7", "8"]);
 }
 
 #[test]
 fn callbacks_of_dropped_groups_run() {
-    let mut ends = QueueEnds::new(100, 1);
+    let ends = QueueEnds::new(100, 1);
     let outcomes = Arc::default();
     for _ in 0..2 {
         drop(ends.append(QueuedAppend { callback: recording(&outcomes, false), ..queued(line(1), 1) }));
     }
     drop(ends.group());
-    ends.receiver = None;
+    drop(ends.mailbox.take());
     assert_eq!(*outcomes.lock().unwrap(), ["Rejected", "Rejected"]);
 }
 
@@ -145,7 +145,7 @@ fn panicking_waker_does_not_stop_other_wakers() {
         let waker = if at % 2 == 0 { panicking_waker() } else { counts.clone() };
         assert!(poll(pending, &waker).is_pending());
     }
-    ends.receiver().complete(ends.group(), GroupOutcome::Durable(committed(1)));
+    ends.commit(1);
     assert_eq!(woken.0.load(SeqCst), 2);
     assert_eq!(pending.map(|pending| now(pending).unwrap().seq), [1, 2, 3, 4]);
 }

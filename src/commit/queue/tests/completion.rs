@@ -11,7 +11,8 @@ fn appends_committed_alone_get_separate_outcomes() {
     let full = Arc::new(io::Error::from(io::ErrorKind::StorageFull));
     let outcomes =
         vec![AppendOutcome::Durable(committed(7)), AppendOutcome::StorageFull(full), AppendOutcome::Rejected];
-    ends.receiver().complete(ends.group(), GroupOutcome::Each(outcomes));
+    let group = ends.group();
+    ends.mailbox().complete_each(group, outcomes);
     assert!(matches!(now(written), Ok(CommitInfo { seq: 7, .. })));
     assert!(matches!(now(storage_full), Err(MiniStoreError::StorageFull { .. })));
     assert!(matches!(now(rejected), Err(MiniStoreError::WriterPanicked)));
@@ -31,7 +32,7 @@ fn last_registered_waker_is_woken_once() {
         assert!(poll(&mut pending, &Waker::from(Arc::clone(&last))).is_pending());
     }
     assert_eq!(Arc::strong_count(&first), 1, "the replaced waker is kept");
-    ends.receiver().complete(ends.group(), GroupOutcome::Durable(committed(1)));
+    ends.commit(1);
     assert_eq!((first.0.load(SeqCst), last.0.load(SeqCst)), (0, 1));
     assert_eq!(Arc::strong_count(&last), 1, "the waker is kept after it was woken");
     assert!(matches!(now(pending), Ok(CommitInfo { seq: 1, .. })));

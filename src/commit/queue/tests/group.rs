@@ -7,7 +7,7 @@ use super::{
     super::{
         commit_queue::RETAINED_BUFFERS,
         group::{GroupBuffers, RETAINED_CAPACITY_BYTES},
-        payload::COPY_THRESHOLD_BYTES,
+        queued_append::COPY_THRESHOLD_BYTES,
     },
     *,
 };
@@ -40,7 +40,7 @@ fn group_of(appends: &[(Bytes, u64)], buffers: GroupBuffers) -> Group {
     let mut group = new_group(buffers);
     for (at, (bytes, records)) in appends.iter().enumerate() {
         let lines = if at % 2 == 0 { Payload::Bytes(bytes.clone()) } else { Payload::Vec(bytes.to_vec()) };
-        group.add(&mut QueuedAppend { records: *records, ..queued(lines, 10) });
+        drop(group.add(&mut QueuedAppend { records: *records, ..queued(lines, 10) }));
     }
     group
 }
@@ -56,8 +56,7 @@ fn check_group(group: &mut Group, appends: &[(Bytes, u64)]) -> Result<(), TestCa
     prop_assert_eq!(group.records(), appends.iter().map(|append| append.1).sum::<u64>());
     prop_assert_eq!(group.bytes(), appends.iter().map(|append| append.0.len() as u64).sum::<u64>());
     prop_assert_eq!(group.json_bytes(), appends.iter().map(json).sum::<u64>());
-    prop_assert_eq!(group.take_permits(), 10 * appends.len() as u64);
-    prop_assert_eq!(group.take_permits(), 0, "permits are returned twice");
+    prop_assert_eq!(group.permits(), 10 * appends.len() as u64);
     Ok(())
 }
 
@@ -84,7 +83,7 @@ proptest! {
             })
             .collect();
         prop_assert!(slots.iter().all(|slot| slot.outcome().is_none()));
-        group.complete(GroupOutcome::Durable(committed(first)));
+        group.complete(AppendOutcome::Durable(committed(first)));
         let (mut next, mut offset) = (first, 1000);
         for (slot, (bytes, records)) in slots.iter().zip(&appends) {
             let Some(AppendOutcome::Durable(info)) = slot.outcome() else { panic!("not durable") };
@@ -99,8 +98,8 @@ proptest! {
 fn first_outcome_of_a_group_is_kept() {
     let mut group = new_group(GroupBuffers::default());
     let slot = group.add(&mut queued(line(1), 0));
-    group.complete(GroupOutcome::Durable(committed(5)));
-    group.complete(GroupOutcome::Rejected);
+    group.complete(AppendOutcome::Durable(committed(5)));
+    group.complete(AppendOutcome::Rejected);
     drop(group);
     assert!(matches!(slot.outcome(), Some(AppendOutcome::Durable(info)) if info.seq == 5));
 }
@@ -111,10 +110,7 @@ fn group_is_full_at_its_maximum_bytes() {
     for bytes in [9, 5, 10, 1, 8, 1, 1, 30] {
         drop(ends.submit(bytes));
     }
-    let groups = std::iter::from_fn(|| match ends.poll()? {
-        Recv::Command(Command::Commit(group)) => Some((group.appends(), group.bytes())),
-        other => panic!("not a group: {other:?}"),
-    });
+    let groups = std::iter::from_fn(|| ends.poll_group().map(|group| (group.appends(), group.bytes())));
     assert_eq!(groups.collect::<Vec<_>>(), [(2, 14), (1, 10), (3, 10), (2, 31)]);
 }
 
@@ -135,7 +131,7 @@ fn buffers_of_a_group_are_reused_for_the_next() {
     drop(ends.submit(700));
     let group = ends.group();
     let memory = group.pieces().next().unwrap().as_ptr();
-    ends.receiver().complete(group, GroupOutcome::Rejected);
+    ends.complete(group, AppendOutcome::Rejected);
     drop(ends.submit(600));
     assert_eq!(ends.group().pieces().next().unwrap().as_ptr(), memory);
 }
@@ -145,12 +141,12 @@ fn buffers_of_large_groups_shrink() {
     let mut group = new_group(GroupBuffers::default());
     let small = COPY_THRESHOLD_BYTES - 1;
     for _ in 0..2 * RETAINED_CAPACITY_BYTES / small {
-        group.add(&mut queued(line(small), 0));
+        drop(group.add(&mut queued(line(small), 0)));
     }
     for _ in 0..RETAINED_CAPACITY_BYTES / 10 {
-        group.add(&mut QueuedAppend { records: 0, ..queued(line(0), 0) });
+        drop(group.add(&mut QueuedAppend { records: 0, ..queued(line(0), 0) }));
     }
-    group.add(&mut queued(line(COPY_THRESHOLD_BYTES), 0));
+    drop(group.add(&mut queued(line(COPY_THRESHOLD_BYTES), 0)));
     assert!(group.bytes() > RETAINED_CAPACITY_BYTES as u64);
     let retained = group.take_buffers();
     assert!(
@@ -167,7 +163,7 @@ fn buffers_of_at_most_two_groups_are_kept() {
         drop(ends.submit(1));
     }
     let groups: Vec<_> = (0..8).map(|_| ends.group()).collect();
-    groups.into_iter().for_each(|group| ends.receiver().complete(group, GroupOutcome::Rejected));
+    groups.into_iter().for_each(|group| ends.complete(group, AppendOutcome::Rejected));
     assert_eq!(ends.queue.lock().spare.len(), RETAINED_BUFFERS);
 }
 
@@ -177,10 +173,8 @@ fn expect_seq_append_gets_its_own_group() {
     for expected_seq in [None, None, Some(3), Some(4), None, None] {
         drop(ends.append(QueuedAppend { expected_seq, ..queued(line(1), 1) }));
     }
-    let groups = std::iter::from_fn(|| match ends.poll()? {
-        Recv::Command(Command::Commit(group)) => Some((group.appends(), group.expected_seq())),
-        other => panic!("not a group: {other:?}"),
-    });
+    let groups =
+        std::iter::from_fn(|| ends.poll_group().map(|group| (group.appends(), group.expected_seq())));
     assert_eq!(groups.collect::<Vec<_>>(), [(2, None), (1, Some(3)), (1, Some(4)), (2, None)]);
 }
 
@@ -190,9 +184,9 @@ fn expect_seq_append_is_not_encoded_early() {
     let append = || QueuedAppend { expected_seq: Some(9), ..queued(line(1), 1) };
     drop(ends.append(append()));
     drop(ends.submit(1));
-    assert!(ends.receiver().take_full_group().is_none());
+    assert!(ends.mailbox().take_full_group().is_none());
     drop(ends.group());
-    assert!(ends.receiver().take_full_group().is_none(), "the group is not full yet");
+    assert!(ends.mailbox().take_full_group().is_none(), "the group is not full yet");
     drop(ends.append(append()));
-    assert!(ends.receiver().take_full_group().is_some());
+    assert!(ends.mailbox().take_full_group().is_some());
 }

@@ -51,7 +51,7 @@ models! {
     lock: concurrent_opens_exclude_each_other, open_waits_for_a_lock_being_released;
     read_ahead: stream_yields_every_record_or_may_be_dropped, stream_reports_corruption_before_it_ends,
         parallel_replay_is_complete_and_in_order;
-    queue: parked_writer_wakes_for_every_event, last_waker_is_notified_of_the_outcome,
+    queue: parked_writer_wakes_for_every_message, last_waker_is_notified_of_the_outcome,
         panicked_writer_rejects_all_callers, commit_delay_loses_no_append,
         commit_delay_ends_with_the_group, commit_delay_ends_at_its_bytes_or_a_full_queue,
         freed_group_capacity_serves_all_waiting_appends;

@@ -9,9 +9,10 @@ use std::{
 use super::fixture::{Fixture, options, permits_for, poll_once};
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Result,
+    background::job::JobResult,
     commit::queue::{
-        Appended, Command, CommitInfo, CommitQueue, Group, GroupOutcome, Payload, PendingCommit,
-        QueueReceiver, QueuedAppend, Recv,
+        AppendOutcome, Appended, CommitInfo, CommitQueue, Mailbox, Message, Payload, PendingCommit,
+        QueuedAppend,
     },
     journal::fork::ForkGuard,
     journal::status::StoreStatus,
@@ -28,12 +29,11 @@ struct QueueClient {
 }
 
 impl QueueClient {
-    fn new(dir: &Path, permits: u32) -> (Self, QueueReceiver) {
+    fn new(dir: &Path, permits: u32) -> (Self, Mailbox) {
         let (path, process) = (dir.join("j"), ForkGuard::current().unwrap());
         let status = StoreStatus::new(path, process, &JournalOptions::new(), true).unwrap();
-        let queue = Arc::new(CommitQueue::new(Arc::new(status), permits, 100, u64::MAX));
-        let receiver = QueueReceiver::new(Arc::clone(&queue), Duration::ZERO);
-        (Self { queue }, receiver)
+        let (queue, mailbox) = CommitQueue::new(Arc::new(status), permits, 100, u64::MAX, Duration::ZERO);
+        (Self { queue }, mailbox)
     }
 
     /// Submits an append as a store does.
@@ -48,9 +48,9 @@ impl QueueClient {
 }
 
 /// Returns an outcome in which only the sequence number matters.
-fn durable(seq: u64) -> GroupOutcome {
+fn durable(seq: u64) -> AppendOutcome {
     let now = Instant::now();
-    GroupOutcome::Durable(CommitInfo {
+    AppendOutcome::Durable(CommitInfo {
         seq,
         offset: 0,
         segment_first_seq: 1,
@@ -61,35 +61,35 @@ fn durable(seq: u64) -> GroupOutcome {
     })
 }
 
-/// Completes groups and reports one wakeup until the queue is disconnected.
-fn run_writer(receiver: &QueueReceiver, woken: oneshot::Sender<()>) {
-    let (mut next, mut woken) = (1, Some(woken));
+/// Completes groups and reports one job result until the queue is closed.
+fn run_writer(mailbox: &mut Mailbox, received: oneshot::Sender<()>) {
+    let (mut next, mut received) = (1, Some(received));
     loop {
-        match receiver.wait() {
-            Recv::Command(Command::Commit(group)) => {
+        match mailbox.recv() {
+            Message::Commit(group) => {
                 let first = next;
                 next += group.records();
-                receiver.complete(group, durable(first));
+                mailbox.complete(group, durable(first));
             }
-            Recv::Command(other) => panic!("unexpected command {other:?}"),
-            Recv::Wakeup => {
-                let _ = woken.take().expect("one wakeup").send(());
+            Message::JobDone(_) => {
+                let _ = received.take().expect("one result").send(());
             }
-            Recv::Disconnected => return,
+            Message::Close(None) => return,
+            other => panic!("unexpected message {other:?}"),
         }
     }
 }
 
-/// Appends, a wakeup and the end arrive while the writer parks: it misses none of them.
-pub(super) fn parked_writer_wakes_for_every_event(dir: &Path) {
-    let (client, receiver) = QueueClient::new(dir, 10);
-    let (woken, was_woken) = oneshot::channel();
-    let writer = thread::spawn(move || run_writer(&receiver, woken));
-    let wakes = thread::spawn({
+/// Appends, a job result and the end arrive while the writer parks: it misses none of them.
+pub(super) fn parked_writer_wakes_for_every_message(dir: &Path) {
+    let (client, mut mailbox) = QueueClient::new(dir, 10);
+    let (received, was_received) = oneshot::channel();
+    let writer = thread::spawn(move || run_writer(&mut mailbox, received));
+    let job = thread::spawn({
         let queue = Arc::clone(&client.queue);
         move || {
-            queue.wake_writer();
-            block_on(was_woken).unwrap();
+            queue.send(Message::JobDone(JobResult::Closed(Ok(())))).unwrap();
+            block_on(was_received).unwrap();
         }
     });
     let appends = [0, 1].map(|_| {
@@ -99,23 +99,23 @@ pub(super) fn parked_writer_wakes_for_every_event(dir: &Path) {
     let mut numbers = appends.map(|append| append.join().unwrap());
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2]);
-    wakes.join().unwrap();
-    client.queue.disconnect();
+    job.join().unwrap();
+    client.queue.send_in_order(Message::Close(None)).unwrap();
     writer.join().unwrap();
 }
 
 /// One task polls for an outcome, another awaits it, and the outcome arrives at any moment: the last waker is notified.
 pub(super) fn last_waker_is_notified_of_the_outcome(dir: &Path) {
-    let (client, receiver) = QueueClient::new(dir, 10);
+    let (client, mut mailbox) = QueueClient::new(dir, 10);
     let mut first = block_on(client.submit(1)).unwrap();
     let second = block_on(client.submit(1)).unwrap();
-    let Some(Recv::Command(Command::Commit(group))) = receiver.poll() else { panic!("nothing was queued") };
+    let group = mailbox.poll_group().expect("a group is queued");
     let polls = thread::spawn(move || {
         let polled = poll_once(&mut first);
         thread::spawn(move || polled.unwrap_or_else(|| block_on(first)).unwrap().seq)
     });
     let awaits = thread::spawn(move || block_on(second).unwrap().seq);
-    receiver.complete(group, durable(7));
+    mailbox.complete(group, durable(7));
     let first = polls.join().unwrap().join().unwrap();
     assert_eq!((first, awaits.join().unwrap()), (7, 8));
 }
@@ -123,17 +123,14 @@ pub(super) fn last_waker_is_notified_of_the_outcome(dir: &Path) {
 /// The writer ends in the middle of a group: every append gets an error, whether it is in that group, in the queue, waits
 /// for capacity, or is issued later.
 pub(super) fn panicked_writer_rejects_all_callers(dir: &Path) {
-    let (client, receiver) = QueueClient::new(dir, 2);
+    let (client, mailbox) = QueueClient::new(dir, 2);
     let callers = [0, 1, 2, 3].map(|_| {
         let client = client.clone();
         thread::spawn(move || block_on(async { client.submit(1).await?.await }))
     });
     let writer = thread::spawn(move || {
-        let group: Option<Group> = match receiver.poll() {
-            Some(Recv::Command(Command::Commit(group))) => Some(group),
-            _ => None,
-        };
-        drop((group, receiver));
+        let group = mailbox.poll_group();
+        drop((group, mailbox));
     });
     writer.join().unwrap();
     for caller in callers {
