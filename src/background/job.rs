@@ -45,16 +45,6 @@ pub(crate) struct RotatedSegment {
     pub(crate) applies_retention: bool,
 }
 
-impl BackgroundJob {
-    /// Returns the same job, but one that deletes no segment.
-    pub(crate) fn without_retention(self) -> Self {
-        match self {
-            Self::Close(rotated) => Self::Close(RotatedSegment { applies_retention: false, ..rotated }),
-            other => other,
-        }
-    }
-}
-
 /// The result of a job.
 #[derive(Debug)]
 pub(crate) enum JobResult {

@@ -59,6 +59,8 @@ pub(super) struct QueueState {
     flush_requested: bool,
     /// Appends that wait for capacity. While there is one, no commit is delayed.
     waiting: WaitingList,
+    /// Every handle was dropped.
+    is_disconnected: bool,
     /// Appends are rejected.
     appends_closed: bool,
     /// All messages are rejected.
@@ -149,6 +151,13 @@ impl CommitQueue {
         self.control.send((groups, message)).map_err(|_| Disconnected)?;
         self.wake(state);
         Ok(())
+    }
+
+    /// Records that the last handle was dropped.
+    pub(crate) fn disconnect(&self) {
+        let mut state = self.lock();
+        state.is_disconnected = true;
+        self.wake(state);
     }
 
     /// Rejects all appends from now on, and those that wait.
@@ -289,16 +298,22 @@ impl CommitQueue {
     /// Returns whether the queue contains nothing but one group whose commit may be delayed.
     pub(super) fn may_delay(&self, state: &QueueState) -> bool {
         let below_goal = state.open.as_ref().is_some_and(|group| group.bytes() < self.goal_bytes);
-        below_goal && state.full.is_empty() && !state.flush_requested && state.waiting.is_empty()
+        below_goal
+            && state.full.is_empty()
+            && !state.flush_requested
+            && state.waiting.is_empty()
+            && !state.is_disconnected
     }
 
-    /// Takes the oldest group.
-    pub(super) fn take_group(self: &Arc<Self>, state: &mut QueueState) -> Option<Group> {
-        let mut group = state.full.pop_front().or_else(|| state.open.take())?;
+    /// Takes the oldest group. After the last one, returns [`Message::Close`] if every handle was dropped.
+    pub(super) fn take(self: &Arc<Self>, state: &mut QueueState) -> Option<Message> {
+        let Some(mut group) = state.full.pop_front().or_else(|| state.open.take()) else {
+            return state.is_disconnected.then_some(Message::Close(None));
+        };
         state.flush_requested = false;
         update(&self.appends, |appends| appends.saturating_sub(group.appends() as u64));
         group.set_capacity(CapacityGuard { queue: Arc::clone(self), bytes: group.permits() });
-        Some(group)
+        Some(Message::Commit(group))
     }
 
     /// Takes the oldest group if it accepts no more appends, has records to write and no condition.
@@ -308,7 +323,10 @@ impl CommitQueue {
         if oldest.records() == 0 || oldest.expected_seq().is_some() {
             return None;
         }
-        self.take_group(&mut state)
+        match self.take(&mut state)? {
+            Message::Commit(group) => Some(group),
+            _ => None,
+        }
     }
 }
 

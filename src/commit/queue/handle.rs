@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{commit_queue::CommitQueue, message::Message};
+use super::commit_queue::CommitQueue;
 use crate::{
     journal::{fork::ForkGuard, lock::PendingRelease},
     seeded_bugs::{Bug, seeded},
@@ -32,8 +32,7 @@ impl Drop for WriterHandle {
             if !seeded(Bug::ReleaseNotAnnounced) {
                 self.releasing.mark_releasing();
             }
-            // The queue is closed if the journal is.
-            let _ = self.queue.send_in_order(Message::Close(None));
+            self.queue.disconnect();
         }
     }
 }

@@ -62,8 +62,8 @@ impl Mailbox {
             if !self.control.is_empty() {
                 continue;
             }
-            if let Some(group) = self.queue.take_group(&mut state) {
-                return Message::Commit(group);
+            if let Some(message) = self.queue.take(&mut state) {
+                return message;
             }
             if seeded(Bug::ParkWithoutRecheck) {
                 drop(state);
@@ -81,10 +81,10 @@ impl Mailbox {
         self.take_deferred(|(groups_before, _)| *groups_before <= completed)
     }
 
-    /// Returns the oldest group if there is one now, whether it is full or not.
+    /// Returns the oldest group if there is one now, or the end of the commit lane. Never waits.
     #[cfg(any(test, feature = "_sim", shuttle))]
-    pub(crate) fn poll_group(&self) -> Option<Group> {
-        self.queue.take_group(&mut self.queue.lock())
+    pub(crate) fn poll_commits(&self) -> Option<Message> {
+        self.queue.take(&mut self.queue.lock())
     }
 
     /// Takes the oldest group if it accepts no more appends, has records to write and no condition.

@@ -16,7 +16,7 @@ pub(crate) type ReplySender = oneshot::Sender<Result<()>>;
 pub(crate) enum Message {
     Commit(Group),
     Rotate(ReplySender),
-    /// Closes the journal. Without a sender, every handle was dropped.
+    /// Closes the journal. Without a sender, every handle was dropped: the commit lane has ended.
     Close(Option<ReplySender>),
     Retention(RetentionRequest),
     JobDone(JobResult),

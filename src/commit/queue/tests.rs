@@ -85,7 +85,10 @@ impl QueueEnds {
     }
 
     fn poll_group(&self) -> Option<Group> {
-        self.mailbox().poll_group()
+        match self.mailbox().poll_commits()? {
+            Message::Commit(group) => Some(group),
+            other => panic!("not a group: {other:?}"),
+        }
     }
 }
 

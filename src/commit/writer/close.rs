@@ -47,9 +47,7 @@ impl Writer {
         self.drain_background();
         let unnamed = self.segment.file.path != self.names.active();
         if let Some(close) = self.rotation.take_unclosed() {
-            // A new segment without its name may never get it: the next open reads the sequence numbers from the old
-            // one, which retention must not delete.
-            self.background.submit(if unnamed { close.without_retention() } else { close });
+            self.background.submit(close);
         }
         self.drain_background();
         self.background.finish();

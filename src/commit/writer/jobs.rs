@@ -6,7 +6,6 @@ use super::Writer;
 use crate::{
     background::job::{BackgroundJob, JobResult, RenameResult},
     commit::queue::Message,
-    io::CommitError,
 };
 
 /// Whether retention needs a job, or has one.
@@ -29,12 +28,7 @@ impl Writer {
             return;
         }
         self.preallocate();
-        self.prepare_next();
-        self.open_next();
-        if let Err(CommitError::Failed(error)) = self.publish_header() {
-            self.inner.poison(error);
-        }
-        self.poll_rotation();
+        self.advance_rotation();
         self.record_rotated();
         self.reply_to_rotate_callers();
     }

@@ -45,9 +45,9 @@ impl ManualWriter {
     pub(crate) fn step(&mut self, control_first: bool) -> StepResult {
         let Some(mut writer) = self.writer.take() else { return StepResult::Ended };
         let message = if control_first {
-            writer.poll_control().or_else(|| writer.poll_group())
+            writer.poll_control().or_else(|| writer.poll_commits())
         } else {
-            writer.poll_group().or_else(|| writer.poll_control())
+            writer.poll_commits().or_else(|| writer.poll_control())
         };
         let Some(message) = message else {
             self.writer = Some(writer);
@@ -67,7 +67,7 @@ impl ManualWriter {
 }
 
 impl Writer {
-    fn poll_group(&mut self) -> Option<Message> {
-        self.next_group.take().or_else(|| self.mailbox.poll_group()).map(Message::Commit)
+    fn poll_commits(&mut self) -> Option<Message> {
+        self.next_group.take().map(Message::Commit).or_else(|| self.mailbox.poll_commits())
     }
 }

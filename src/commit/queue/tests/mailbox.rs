@@ -19,7 +19,6 @@ fn ordered_message_follows_groups_before_it() {
     drop((ends.submit(1), ends.submit(2)));
     ends.queue.send_in_order(Message::Rotate(reply)).unwrap();
     drop(ends.submit(4));
-    ends.queue.send_in_order(Message::Close(None)).unwrap();
     ends.queue.send(job_done()).unwrap();
     assert!(matches!(control(&ends), Some(Message::JobDone(_))), "it follows no group");
     assert!(control(&ends).is_none());
@@ -28,10 +27,20 @@ fn ordered_message_follows_groups_before_it() {
     assert!(control(&ends).is_none(), "the group is not complete");
     ends.complete(first, AppendOutcome::Rejected);
     assert!(matches!(control(&ends), Some(Message::Rotate(_))));
-    assert!(control(&ends).is_none());
     ends.commit(3);
-    assert!(matches!(control(&ends), Some(Message::Close(None))));
     assert!(control(&ends).is_none() && ends.poll_group().is_none());
+}
+
+#[test]
+fn dropped_handle_closes_after_waiting_appends() {
+    let ends = QueueEnds::new(10, 100);
+    drop(ends.submit(10));
+    let mut waiting = ends.wait(1);
+    assert!(poll(&mut waiting, Waker::noop()).is_pending());
+    ends.queue.disconnect();
+    ends.commit(1);
+    assert!(matches!(ends.mailbox().recv(), Message::Commit(group) if group.bytes() == 1));
+    assert!(matches!(ends.mailbox().recv(), Message::Close(None)));
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! The results of background jobs, as far as a rotation depends on them.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use rustix::io::Errno;
 
-use super::{super::retry::Failure, ActiveRename, NextSegment, Rotation};
+use super::{
+    super::retry::Failure,
+    Rotation,
+    state::{PreviousSegment, RotatedName, RotationEvent, RotationState},
+};
 use crate::{
     background::job::{JobResult, PrepareError, RenameResult},
     commit::inner::StoreInner,
     error::{clone_io_error, is_storage_full},
+    io::FileHandle,
     journal::file_names::{FileNames, NUMBER_MAX},
 };
 
@@ -22,57 +27,77 @@ impl Rotation {
         inner: &StoreInner,
         now: Duration,
     ) {
-        if let JobResult::Closed(_) | JobResult::CloseDeferred(_) = result {
-            self.is_closing = false;
-        }
         match result {
             JobResult::Preallocated(Ok(_)) => self.retry.found_space(inner),
-            JobResult::Closed(Ok(())) | JobResult::RetentionApplied(Ok(())) => {}
             JobResult::Preallocated(Err(error)) if is_storage_full(error) => {
-                let failure =
-                    Failure { path: names.active(), action: "preallocate", source: clone_io_error(error) };
-                self.retry.failed(failure, now, inner);
+                self.failed(names.active(), "preallocate", clone_io_error(error), now, inner);
             }
-            JobResult::Created(Ok(file)) => {
-                self.retry.succeeded(inner);
-                if let NextSegment::Requested { bytes } = self.next {
-                    self.next = NextSegment::Ready { file: Arc::clone(file), bytes, open: false };
+            JobResult::RetentionApplied(Ok(())) => {}
+            JobResult::Created(created) => self.on_created(created, names, now, inner),
+            JobResult::Renamed(Ok(renamed)) => self.on_renamed(renamed, names, now, inner),
+            // The rename may or may not have happened, or may not be durable: the names on disk are unknown.
+            JobResult::Renamed(Err(error)) => {
+                self.apply(RotationEvent::NotRenamed);
+                inner.poison(clone_io_error(error));
+            }
+            JobResult::Closed(closed) => {
+                self.previous = PreviousSegment::Closed;
+                if let Err(error) = closed {
+                    inner.poison(clone_io_error(error));
                 }
             }
-            JobResult::Created(Err(PrepareError::Taken)) => {
-                self.next = NextSegment::Absent;
+            JobResult::CloseDeferred(rotated) => {
+                tracing::warn!(journal = %inner.status.path.display(), "disk full; closing a rotated segment later");
+                self.previous = PreviousSegment::Deferred(rotated.clone());
+                self.failed(names.rotated(rotated.number), "close", Errno::NOSPC.into(), now, inner);
+            }
+            JobResult::Preallocated(Err(error))
+            | JobResult::Lost(error)
+            | JobResult::RetentionApplied(Err(error)) => {
+                inner.poison(clone_io_error(error));
+            }
+        }
+    }
+
+    fn on_created(
+        &mut self,
+        created: &Result<Arc<dyn FileHandle>, PrepareError>,
+        names: &FileNames,
+        now: Duration,
+        inner: &StoreInner,
+    ) {
+        match created {
+            Ok(file) => {
+                self.retry.succeeded(inner);
+                self.apply(RotationEvent::Created(Arc::clone(file)));
+                return;
+            }
+            Err(PrepareError::Taken) => {
                 let reason = "another process created it: move it away".into();
                 self.retry.blocked(names.next(), reason, now, inner);
             }
-            JobResult::Created(Err(PrepareError::NotStarted { action, source })) => {
-                self.next = NextSegment::Absent;
-                let failure = Failure { path: names.next(), action, source: clone_io_error(source) };
-                self.retry.failed(failure, now, inner);
+            Err(PrepareError::NotStarted { action, source }) => {
+                self.failed(names.next(), action, clone_io_error(source), now, inner);
             }
-            JobResult::Renamed(Ok(RenameResult::NotRenamed(source))) => {
-                if let ActiveRename::Requested { to, .. } = mem::replace(&mut self.rename, ActiveRename::Idle)
-                {
-                    let action = "give the active segment this name";
-                    self.retry.failed(
-                        Failure { path: to, action, source: clone_io_error(source) },
-                        now,
-                        inner,
-                    );
-                }
-            }
-            JobResult::Renamed(Ok(RenameResult::Renamed)) => {
+            Err(PrepareError::NotDurable(error)) => inner.poison(clone_io_error(error)),
+        }
+        self.apply(RotationEvent::NotCreated);
+    }
+
+    fn on_renamed(&mut self, renamed: &RenameResult, names: &FileNames, now: Duration, inner: &StoreInner) {
+        match renamed {
+            RenameResult::Renamed => {
                 self.retry.succeeded(inner);
-                if let ActiveRename::Requested { to, number } =
-                    mem::replace(&mut self.rename, ActiveRename::Idle)
-                {
-                    self.rename = ActiveRename::Done { to, number };
+                return self.apply(RotationEvent::Renamed);
+            }
+            RenameResult::NextGone => return self.apply(RotationEvent::NextLost),
+            RenameResult::NotRenamed(source) => {
+                if let RotationState::Renaming(_, RotatedName { path, .. }) = &self.state {
+                    let (path, source) = (path.clone(), clone_io_error(source));
+                    self.failed(path, "give the active segment this name", source, now, inner);
                 }
             }
-            JobResult::Renamed(Ok(RenameResult::NextGone)) => {
-                (self.next, self.rename) = (NextSegment::Absent, ActiveRename::Idle);
-            }
-            JobResult::Renamed(Ok(RenameResult::Taken(path))) => {
-                self.rename = ActiveRename::Idle;
+            RenameResult::Taken(path) => {
                 let (journal, file, number) = (inner.status.path.display(), path.display(), self.next_number);
                 tracing::warn!(%journal, %file, number, "a file of another journal has the next segment's name; using the next number");
                 if self.next_number < NUMBER_MAX {
@@ -82,32 +107,21 @@ impl Rotation {
                     self.retry.blocked(path.clone(), reason, now, inner);
                 }
             }
-            JobResult::Renamed(Ok(RenameResult::Refused(reason))) => {
-                self.rename = ActiveRename::Idle;
+            RenameResult::Refused(reason) => {
                 self.retry.blocked(names.active(), reason.clone(), now, inner);
             }
-            JobResult::Created(Err(PrepareError::NotDurable(error))) => {
-                self.next = NextSegment::Absent;
-                inner.poison(clone_io_error(error));
-            }
-            // The rename may or may not have happened, or may not be durable: the names on disk are unknown.
-            JobResult::Renamed(Err(error)) => {
-                self.rename = ActiveRename::Idle;
-                inner.poison(clone_io_error(error));
-            }
-            JobResult::Preallocated(Err(error))
-            | JobResult::Closed(Err(error))
-            | JobResult::Lost(error)
-            | JobResult::RetentionApplied(Err(error)) => {
-                inner.poison(clone_io_error(error));
-            }
-            JobResult::CloseDeferred(rotated) => {
-                tracing::warn!(journal = %inner.status.path.display(), "disk full; closing a rotated segment later");
-                self.close_deferred = Some(rotated.clone());
-                let path = names.rotated(rotated.number);
-                let source = Errno::NOSPC.into();
-                self.retry.failed(Failure { path, action: "close", source }, now, inner);
-            }
         }
+        self.apply(RotationEvent::NotRenamed);
+    }
+
+    fn failed(
+        &mut self,
+        path: PathBuf,
+        action: &'static str,
+        source: io::Error,
+        now: Duration,
+        inner: &StoreInner,
+    ) {
+        self.retry.failed(Failure { path, action, source }, now, inner);
     }
 }

@@ -4,7 +4,7 @@ use std::{io, mem, sync::Arc, time::Instant};
 
 use super::{
     super::{Writer, preallocate::Preallocating, retry::Failure, segment::ActiveSegment},
-    ActiveRename, NextSegment, Rotation,
+    state::{RotatedName, RotationEvent, RotationFacts, RotationState, RotationStep},
     timer::RotationTimes,
 };
 use crate::{
@@ -18,85 +18,92 @@ use crate::{
 };
 
 impl Writer {
-    /// Requests the next segment when half of this one is used, or when a rotation is due.
-    pub(in crate::commit::writer) fn prepare_next(&mut self) {
-        let half_used = self.segment.data_end() >= self.options.max_segment_bytes / 2;
-        let due = self.rotation_is_due();
-        let wanted = self.segment.records > 0 && (half_used || due);
-        if !matches!(self.rotation.next, NextSegment::Absent) || self.rotation.retry.is_waiting() || !wanted {
-            return;
+    /// Starts the steps of a rotation that can be started now. Never waits.
+    pub(in crate::commit::writer) fn advance_rotation(&mut self) {
+        let is_due = self.rotation_is_due();
+        self.rotation.timer.update(is_due);
+        while self.inner.status.poisoned().is_none()
+            && let Some(step) = self.rotation.state.next_step(self.rotation_facts())
+        {
+            match step {
+                RotationStep::CreateNext => self.create_next(),
+                RotationStep::OpenNext => self.open_next(),
+                RotationStep::ClosePrevious => self.submit_close(),
+                RotationStep::RenameActive => self.rename_active(),
+                RotationStep::Switch => {
+                    let began = Instant::now();
+                    self.switch_segment();
+                    self.rotation.timer.add_stall(began);
+                }
+                RotationStep::Publish => {
+                    if let Err(CommitError::Failed(error)) = self.publish_segment() {
+                        self.inner.poison(error);
+                    }
+                }
+            }
         }
+    }
+
+    fn rotation_facts(&self) -> RotationFacts<'_> {
+        let half_used = self.segment.data_end() >= self.options.max_segment_bytes / 2;
+        let is_due = self.rotation_is_due();
+        RotationFacts {
+            wants_next: self.segment.records > 0 && (half_used || is_due),
+            is_due,
+            retry_waits: self.rotation.retry.is_waiting(),
+            previous: &self.rotation.previous,
+            header_written: !self.segment.is_unwritten(),
+        }
+    }
+
+    fn create_next(&mut self) {
         let bytes = self.next_prepared_bytes();
-        self.rotation.next = NextSegment::Requested { bytes };
+        self.rotation.apply(RotationEvent::CreateSubmitted { bytes });
         self.background.submit(BackgroundJob::CreateNext { bytes, page_cache: self.page_cache() });
     }
 
     /// Opens the next segment for commits, before any other step of the rotation: at the switch it would be too late to
     /// find that no file descriptor is free.
-    pub(in crate::commit::writer) fn open_next(&mut self) {
-        let Rotation { next, retry, .. } = &mut self.rotation;
-        let NextSegment::Ready { file, open: open @ false, .. } = next else { return };
-        if retry.is_waiting() {
-            return;
-        }
+    fn open_next(&mut self) {
+        let RotationState::Created(next) = &self.rotation.state else { return };
         let path = self.names.next();
         let options = CommitOptions::for_segment(&self.options, self.options.checksums);
         // The backend opens the file by name: another process may have moved the file and created another one.
         let opened =
-            self.commit_backend.prepare(&path, options).and_then(|()| is_at(&*self.fs, &path, &**file));
-        let opened =
-            opened.and_then(|is_own| if is_own { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) });
-        match opened {
+            self.commit_backend.prepare(&path, options).and_then(|()| is_at(&*self.fs, &path, &*next.file));
+        match opened.and_then(|is_own| if is_own { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }) {
             Ok(()) => {
-                *open = true;
-                retry.succeeded(&self.inner);
+                self.rotation.apply(RotationEvent::OpenedForCommits);
+                self.rotation.retry.succeeded(&self.inner);
             }
             // Another process removed it: create a new one.
             Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                *next = NextSegment::Absent;
-                self.prepare_next();
+                self.rotation.apply(RotationEvent::NextLost);
             }
             Err(source) => {
                 let failure = Failure { path, action: "open for commits", source };
-                retry.failed(failure, self.fs.elapsed(), &self.inner);
+                self.rotation.retry.failed(failure, self.fs.elapsed(), &self.inner);
             }
         }
     }
 
-    /// Starts the next step of a rotation that is due, if it can be started.
-    pub(in crate::commit::writer) fn poll_rotation(&mut self) {
-        let is_due = self.rotation_is_due();
-        self.rotation.timer.update(is_due);
-        if !is_due {
-            return;
+    /// Submits the job that closes the segment before the active one.
+    fn submit_close(&mut self) {
+        if let Some(close) = self.rotation.take_unclosed() {
+            self.background.submit(close);
         }
-        match (&self.rotation.next, &self.rotation.rename) {
-            (_, ActiveRename::Idle) if self.rotation.retry.is_waiting() => {}
-            (_, ActiveRename::Idle) if !self.rotation.is_previous_closed() => {
-                if !self.rotation.is_closing
-                    && let Some(close) = self.rotation.take_unclosed()
-                {
-                    self.background.submit(close);
-                }
-            }
-            (NextSegment::Ready { file: next, open: true, .. }, ActiveRename::Idle) => {
-                let number = self.rotation.next_number;
-                let to = self.names.rotated(number);
-                self.segment.file.rotated_path = Some(to.clone());
-                let (file, next) = (Arc::clone(&self.segment.file.handle), Arc::clone(next));
-                self.background.submit(BackgroundJob::Rename { file, next, to: to.clone() });
-                self.rotation.rename = if seeded(Bug::SwitchBeforeRename) {
-                    ActiveRename::Done { to, number }
-                } else {
-                    ActiveRename::Requested { to, number }
-                };
-            }
-            (NextSegment::Ready { .. }, ActiveRename::Done { .. }) => {
-                let began = Instant::now();
-                self.switch_segment();
-                self.rotation.timer.add_stall(began);
-            }
-            _ => {}
+    }
+
+    fn rename_active(&mut self) {
+        let RotationState::Prepared(next) = &self.rotation.state else { return };
+        let number = self.rotation.next_number;
+        let to = self.names.rotated(number);
+        self.segment.file.rotated_path = Some(to.clone());
+        let (file, next) = (Arc::clone(&self.segment.file.handle), Arc::clone(&next.file));
+        self.background.submit(BackgroundJob::Rename { file, next, to: to.clone() });
+        self.rotation.apply(RotationEvent::RenameSubmitted(RotatedName { path: to, number }));
+        if seeded(Bug::SwitchBeforeRename) {
+            self.rotation.apply(RotationEvent::Renamed);
         }
     }
 
@@ -131,7 +138,7 @@ impl Writer {
 
     /// Waits for one step of a rotation that is due. Returns `false` if none is due, or if it cannot continue.
     fn wait_rotation_step(&mut self) -> bool {
-        let renaming = !matches!(self.rotation.rename, ActiveRename::Idle);
+        let renaming = self.rotation.state.is_renaming();
         if self.inner.status.poisoned().is_some() || !(self.rotation_is_due() || renaming) {
             return false;
         }
@@ -145,14 +152,9 @@ impl Writer {
         received
     }
 
-    /// Makes the prepared file the active segment. The background thread closes the old one.
+    /// Makes the next segment the active one. The background thread closes the old one.
     fn switch_segment(&mut self) {
-        let NextSegment::Ready { file, bytes, .. } =
-            mem::replace(&mut self.rotation.next, NextSegment::Absent)
-        else {
-            return;
-        };
-        let ActiveRename::Done { to, number } = mem::replace(&mut self.rotation.rename, ActiveRename::Idle)
+        let RotationState::Renamed(next, RotatedName { path: to, number }) = self.rotation.state.clone()
         else {
             return;
         };
@@ -167,7 +169,7 @@ impl Writer {
         let header = if self.options.checksums { Header::Checksummed(link) } else { Header::Plain };
         let preallocate = self.options.preallocate;
         let mut new_segment =
-            ActiveSegment::new_unwritten(file, self.names.next(), bytes, header, preallocate);
+            ActiveSegment::new_unwritten(next.file, self.names.next(), next.bytes, header, preallocate);
         // The background thread has locked the file, and the commit backend has opened it: nothing here can fail.
         new_segment.switch(&mut *self.commit_backend);
         self.lock.lock_segment_with(Arc::clone(&new_segment.file.handle));
@@ -177,14 +179,14 @@ impl Writer {
         self.rotation.requested = false;
         self.rotation.timer.switched(&to);
         self.inner.status.counters.count_rotation();
-        self.inner.status.counters.add_preallocated_bytes(bytes);
-        self.rotation.to_close = Some(RotatedSegment {
+        self.inner.status.counters.add_preallocated_bytes(next.bytes);
+        self.rotation.apply(RotationEvent::Switched(RotatedSegment {
             file: Arc::clone(&old.file.handle),
             data_end: old.data_end(),
             checksummed: old.is_checksummed(),
-            number: self.rotation.newest_rotated,
+            number,
             applies_retention: true,
-        });
+        }));
         if seeded(Bug::HeaderWithFirstGroup) {
             return;
         }
@@ -232,7 +234,10 @@ impl Writer {
         }
         self.rotation.retry.succeeded(&self.inner);
         self.segment.file.path = active;
-        if let Some(close) = self.rotation.take_unclosed() {
+        if let RotationState::Publishing(rotated) = &self.rotation.state {
+            let rotated = rotated.clone();
+            self.rotation.apply(RotationEvent::Published);
+            let close = self.rotation.close_job(rotated);
             self.background.submit(close);
         }
         Ok(())

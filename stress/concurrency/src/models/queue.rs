@@ -100,7 +100,7 @@ pub(super) fn parked_writer_wakes_for_every_message(dir: &Path) {
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2]);
     job.join().unwrap();
-    client.queue.send_in_order(Message::Close(None)).unwrap();
+    client.queue.disconnect();
     writer.join().unwrap();
 }
 
@@ -109,7 +109,7 @@ pub(super) fn last_waker_is_notified_of_the_outcome(dir: &Path) {
     let (client, mut mailbox) = QueueClient::new(dir, 10);
     let mut first = block_on(client.submit(1)).unwrap();
     let second = block_on(client.submit(1)).unwrap();
-    let group = mailbox.poll_group().expect("a group is queued");
+    let Some(Message::Commit(group)) = mailbox.poll_commits() else { panic!("no group is queued") };
     let polls = thread::spawn(move || {
         let polled = poll_once(&mut first);
         thread::spawn(move || polled.unwrap_or_else(|| block_on(first)).unwrap().seq)
@@ -129,7 +129,7 @@ pub(super) fn panicked_writer_rejects_all_callers(dir: &Path) {
         thread::spawn(move || block_on(async { client.submit(1).await?.await }))
     });
     let writer = thread::spawn(move || {
-        let group = mailbox.poll_group();
+        let group = mailbox.poll_commits();
         drop((group, mailbox));
     });
     writer.join().unwrap();
