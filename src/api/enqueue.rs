@@ -8,7 +8,9 @@ use super::limits::APPEND_OVERHEAD_BYTES;
 use crate::{
     MiniStore, MiniStoreError, Result,
     background::requests::RetentionRequest,
-    commit::queue::{Appended, Disconnected, Message, Payload, PendingCommit, QueuedAppend, ReplySender},
+    commit::queue::{
+        Appended, Disconnected, Payload, PendingCommit, QueuedAppend, ReplySender, WriterMessage,
+    },
     format::encode,
     journal::reply::Reply,
     seeded_bugs::{Bug, seeded},
@@ -77,7 +79,7 @@ impl MiniStore {
     }
 
     /// Sends a message to the writer thread that follows the appends before it, and waits for the reply.
-    pub(super) async fn control(&self, to_message: impl FnOnce(ReplySender) -> Message) -> Result<()> {
+    pub(super) async fn control(&self, to_message: impl FnOnce(ReplySender) -> WriterMessage) -> Result<()> {
         self.request(|reply_tx| self.handle.queue.send_in_order(to_message(reply_tx))).await
     }
 
@@ -87,7 +89,7 @@ impl MiniStore {
         &self,
         to_request: impl FnOnce(oneshot::Sender<Result<T>>) -> RetentionRequest,
     ) -> Result<T> {
-        self.request(|reply_tx| self.handle.queue.send(Message::Retention(to_request(reply_tx)))).await
+        self.request(|reply_tx| self.handle.queue.send(WriterMessage::Retention(to_request(reply_tx)))).await
     }
 
     async fn request<T>(

@@ -9,7 +9,7 @@ use super::{limits::AppendLimits, point_reader::PointReader};
 use crate::{
     BackendKind, JournalOptions, MiniStoreOptions, OpenReport, Result, Stats,
     commit::{
-        queue::{CommitQueue, Message, Payload, WriterHandle},
+        queue::{CommitQueue, Payload, WriterHandle, WriterMessage},
         writer,
     },
     format::encode,
@@ -230,7 +230,7 @@ impl MiniStore {
     /// be tried again. Within the back-off, which is at most a second, the last error is returned without another
     /// attempt. [`Closed`](crate::MiniStoreError::Closed), [`Poisoned`](crate::MiniStoreError::Poisoned).
     pub async fn rotate(&self) -> Result<()> {
-        self.control(Message::Rotate).await
+        self.control(WriterMessage::Rotate).await
     }
 
     /// Makes every accepted append durable, closes the journal and unlocks it. Appends through other clones fail with
@@ -243,7 +243,7 @@ impl MiniStore {
     /// after a crash, and recovered at the next open. [`Closed`](crate::MiniStoreError::Closed) where it is closed
     /// already.
     pub async fn close(&self) -> Result<()> {
-        self.control(|reply_tx| Message::Close(Some(reply_tx))).await
+        self.control(|reply_tx| WriterMessage::Close(Some(reply_tx))).await
     }
 
     /// Returns the highest durable sequence number; 0 for none. Every reader in every process sees that record.

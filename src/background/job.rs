@@ -52,13 +52,21 @@ pub(crate) enum JobResult {
     Preallocated(io::Result<u64>),
     Created(Result<Arc<dyn FileHandle>, PrepareError>),
     Renamed(io::Result<RenameResult>),
-    Closed(io::Result<()>),
+    /// With whether the limits left segments to delete.
+    Closed(io::Result<Remaining>),
     /// There was no disk space for the end marker. The segment is readable without it; the writer tries again later.
-    CloseDeferred(RotatedSegment),
+    CloseDeferred(RotatedSegment, Remaining),
     /// The callers got their replies, or get them when no segment is left to delete.
-    RetentionApplied(io::Result<()>),
+    RetentionApplied(io::Result<Remaining>),
     /// The job panicked, or was never run: its effect is unknown.
     Lost(io::Error),
+}
+
+/// Whether segments are left to delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remaining {
+    None,
+    Some,
 }
 
 /// Why the next segment was not prepared.

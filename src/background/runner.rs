@@ -3,7 +3,7 @@
 use std::{io, mem, path::Path, sync::Arc};
 
 use super::{
-    job::{BackgroundJob, JobResult, PageCache, PrepareError, RenameResult, RotatedSegment},
+    job::{BackgroundJob, JobResult, PageCache, PrepareError, Remaining, RenameResult, RotatedSegment},
     padding::{extend, pad},
     retention::RetentionManager,
 };
@@ -66,10 +66,9 @@ impl JobRunner {
                 JobResult::Created(self.create_next(bytes, page_cache))
             }
             BackgroundJob::Rename { file, next, to } => JobResult::Renamed(self.rename(&*file, &*next, &to)),
-            BackgroundJob::Close(rotated) => match self.close_and_apply_limits(&rotated) {
-                Ok(false) => JobResult::CloseDeferred(rotated),
-                closed => JobResult::Closed(closed.map(drop)),
-            },
+            BackgroundJob::Close(rotated) => {
+                self.close_and_apply_limits(rotated).unwrap_or_else(|error| JobResult::Closed(Err(error)))
+            }
             BackgroundJob::ApplyRetention { requests, newest, opening } => {
                 JobResult::RetentionApplied(self.retention.serve_requests(requests, newest, opening))
             }
@@ -167,16 +166,17 @@ impl JobRunner {
         Ok(RenameResult::Renamed)
     }
 
-    /// Closes a rotated segment and applies the retention limits. Returns `false` if there is no disk space to close
-    /// it.
-    fn close_and_apply_limits(&self, rotated: &RotatedSegment) -> io::Result<bool> {
+    /// Closes a rotated segment and applies the retention limits.
+    fn close_and_apply_limits(&self, rotated: RotatedSegment) -> io::Result<JobResult> {
         self.fs.sync_dir(self.names.dir())?;
-        let closed = self.close(rotated)?;
-        if rotated.applies_retention {
-            self.retention.apply_limits(rotated.number)?;
-        }
+        let closed = self.close(&rotated)?;
+        let applies = rotated.applies_retention;
+        let remaining = if applies { self.retention.apply_limits(rotated.number)? } else { Remaining::None };
         // Deleting segments may have freed the disk space that closing needs.
-        Ok(closed || self.close(rotated)?)
+        if closed || self.close(&rotated)? {
+            return Ok(JobResult::Closed(Ok(remaining)));
+        }
+        Ok(JobResult::CloseDeferred(rotated, remaining))
     }
 
     fn close(&self, rotated: &RotatedSegment) -> io::Result<bool> {

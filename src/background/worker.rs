@@ -55,11 +55,6 @@ impl BackgroundWorker {
         self.executor.finish();
     }
 
-    /// Returns whether retention has segments left to delete and needs another job.
-    pub(crate) fn has_deferred(&self) -> bool {
-        self.runner.retention().has_deferred()
-    }
-
     /// Called when the journal starts to close: see [`RetentionManager::begin_closing`](super::RetentionManager).
     pub(crate) fn begin_closing(&self) {
         self.runner.retention().begin_closing();

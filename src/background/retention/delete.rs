@@ -3,12 +3,13 @@
 use std::{io, mem, path::Path};
 
 use super::{
-    Remaining, RetentionManager,
+    RetentionManager,
     error::{RetentionError, into_io, retryable},
 };
 use crate::{
     MiniStoreError,
     background::{
+        job::Remaining,
         listing::Listing,
         policy::{DeleteReason, JournalSize, OldestSegment, RetentionLimits, RetentionPolicy},
     },

@@ -17,6 +17,7 @@ use self::{
     error::{OsError, RetentionError, into_io},
 };
 use super::{
+    job::Remaining,
     listing::Listing,
     policy::{RetentionLimits, RetentionPolicy},
     requests::RetentionRequest,
@@ -42,11 +43,11 @@ pub(crate) struct RetentionManager {
     /// Whether segment headers store sequence numbers.
     checksums: bool,
     status: Arc<StoreStatus>,
-    state: Mutex<RetentionState>,
+    state: Mutex<DeletionState>,
 }
 
 #[derive(Debug)]
-struct RetentionState {
+struct DeletionState {
     /// The program needs no record before this one.
     trimmed_before: u64,
     /// The rotated segments, once they were listed.
@@ -67,13 +68,6 @@ struct Deferred {
     trim_replies: Vec<TrimReply>,
 }
 
-/// Whether segments are left to delete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Remaining {
-    None,
-    Some,
-}
-
 impl RetentionManager {
     pub(crate) fn new(
         options: &JournalOptions,
@@ -81,7 +75,7 @@ impl RetentionManager {
         names: FileNames,
         status: Arc<StoreStatus>,
     ) -> Self {
-        let state = RetentionState {
+        let state = DeletionState {
             trimmed_before: 0,
             listing: None,
             warn_on_first_delete: options.legacy_defaults,
@@ -98,7 +92,7 @@ impl RetentionManager {
         }
     }
 
-    fn with_state<T>(&self, f: impl FnOnce(&mut RetentionState) -> T) -> T {
+    fn with_state<T>(&self, f: impl FnOnce(&mut DeletionState) -> T) -> T {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -116,11 +110,6 @@ impl RetentionManager {
 
     fn is_closing(&self) -> bool {
         self.with_state(|state| state.closing)
-    }
-
-    /// Returns whether segments are left to delete and another job is needed.
-    pub(super) fn has_deferred(&self) -> bool {
-        self.with_state(|state| state.deferred.limits.is_some())
     }
 
     /// Poisons the store: the on-disk state is unknown, and no job that was submitted before may build on it.
@@ -170,13 +159,13 @@ impl RetentionManager {
         requests: Vec<RetentionRequest>,
         newest: u64,
         opening: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Remaining> {
         let mut batch = self.batch(requests);
         if self.status.poisoned().is_some() {
             // An earlier job failed: it is unknown which segments are deleted, and so which records can be held.
             batch.fail(|| self.status.closed_error());
             self.cancel_deferred();
-            return Ok(());
+            return Ok(Remaining::None);
         }
         let freed = match self.save_holds(&mut batch) {
             Ok(freed) => freed,
@@ -196,7 +185,7 @@ impl RetentionManager {
         trim_replies.append(&mut batch.trim_replies);
         match requested.or(limits) {
             Some(limits) => self.delete_next(newest, limits, trim_replies),
-            None => Ok(()),
+            None => Ok(Remaining::None),
         }
     }
 
@@ -277,7 +266,7 @@ impl RetentionManager {
         newest: u64,
         limits: RetentionLimits,
         trim_replies: Vec<TrimReply>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Remaining> {
         match self.delete_oldest_expired(newest, limits) {
             Err(RetentionError::Fatal(error)) => return Err(self.fail(trim_replies, error)),
             Err(RetentionError::Retryable(error)) => {
@@ -287,13 +276,14 @@ impl RetentionManager {
             Ok(Remaining::Some) => {
                 let deferred = Deferred { limits: Some(limits), trim_replies };
                 self.with_state(|state| state.deferred = deferred);
+                return Ok(Remaining::Some);
             }
             Ok(Remaining::None) if self.is_closing() => {
                 reply_to_all(trim_replies, || Err(MiniStoreError::Closed));
             }
             Ok(Remaining::None) => reply_to_all(trim_replies, || Ok(self.status.retention.first_seq())),
         }
-        Ok(())
+        Ok(Remaining::None)
     }
 
     /// Poisons the store after a failed sync, and fails the callers.
@@ -304,10 +294,10 @@ impl RetentionManager {
     }
 
     /// Applies all limits after a rotation. A segment that cannot be deleted is tried again at the next one.
-    pub(super) fn apply_limits(&self, newest: u64) -> io::Result<()> {
+    pub(super) fn apply_limits(&self, newest: u64) -> io::Result<Remaining> {
         if self.status.poisoned().is_some() {
             // An earlier job failed: it may have saved a hold that the next open finds and that is unknown here.
-            return Ok(());
+            return Ok(Remaining::None);
         }
         let deleted = self.delete_oldest_expired(newest, self.limits);
         self.close_files();
@@ -315,12 +305,12 @@ impl RetentionManager {
             Err(RetentionError::Fatal(error)) => Err(self.fail(Vec::new(), error)),
             Err(RetentionError::Retryable(error)) => {
                 self.report(&error);
-                Ok(())
+                Ok(Remaining::None)
             }
-            Ok(Remaining::None) => Ok(()),
+            Ok(Remaining::None) => Ok(Remaining::None),
             Ok(Remaining::Some) => {
                 self.with_state(|state| state.deferred.limits = Some(self.limits));
-                Ok(())
+                Ok(Remaining::Some)
             }
         }
     }

@@ -1,30 +1,28 @@
 //! The queue itself: its state, its capacity, and when it wakes the writer thread.
 
-use std::{collections::VecDeque, fmt, mem, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, mem, sync::Arc};
 
 use super::{
+    capacity::{Capacity, CapacityGuard},
     completion::PendingCommit,
-    group::{Group, GroupBuffers},
-    mailbox::Mailbox,
-    message::{Disconnected, Message},
+    group::Group,
+    message::{Disconnected, WriterMessage},
+    queue_state::{QueueState, WriterState},
     queued_append::QueuedAppend,
-    waiting_list::{Resolved, Ticket, WaitingList},
+    waiting_list::{Resolved, Ticket},
 };
 use crate::{
     journal::status::StoreStatus,
     seeded_bugs::{Bug, seeded},
-    sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError, Sender, unbounded},
+    sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError, Receiver, Sender, unbounded},
 };
-
-/// Groups whose buffers are kept for later ones: one group is filled while another is committed.
-pub(super) const RETAINED_BUFFERS: usize = 2;
 
 /// Bytes and appends that one thread moves from the waiting list into the queue before it unlocks the queue for others.
 pub(super) const ACCEPTED_BYTES_PER_LOCK: usize = 64 << 10;
 pub(super) const ACCEPTED_APPENDS_PER_LOCK: usize = 64;
 
 /// A control message, and the number of groups whose completion it follows.
-pub(super) type ControlMessage = (u64, Message);
+pub(super) type ControlMessage = (u64, WriterMessage);
 
 pub(crate) struct CommitQueue {
     status: Arc<StoreStatus>,
@@ -44,49 +42,14 @@ pub(crate) struct CommitQueue {
     goal_bytes: u64,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct QueueState {
-    /// Groups that accept no more appends, oldest first.
-    full: VecDeque<Group>,
-    /// The group that is being filled.
-    open: Option<Group>,
-    /// Groups that were opened so far.
-    opened: u64,
-    /// Buffers of completed groups, for new ones.
-    pub(super) spare: Vec<GroupBuffers>,
-    pub(super) writer: WriterState,
-    /// A caller found no capacity: the commit of the group that is being filled is not delayed.
-    flush_requested: bool,
-    /// Appends that wait for capacity. While there is one, no commit is delayed.
-    waiting: WaitingList,
-    /// Every handle was dropped.
-    is_disconnected: bool,
-    /// Appends are rejected.
-    appends_closed: bool,
-    /// All messages are rejected.
-    is_closed: bool,
-}
-
-/// What the writer thread does, as far as callers need to know.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WriterState {
-    /// It checks the queue before it waits: callers need not wake it.
-    #[default]
-    Busy,
-    /// It waits for any event.
-    Parked,
-    /// It waits for the group that is being filled to become full.
-    Delaying,
-}
-
 impl CommitQueue {
-    pub(crate) fn new(
+    /// Returns an empty queue, and the receiver of its control lane.
+    pub(super) fn new(
         status: Arc<StoreStatus>,
         capacity_bytes: u32,
         max_group_bytes: u64,
         goal_bytes: u64,
-        delay: Duration,
-    ) -> (Arc<Self>, Mailbox) {
+    ) -> (Arc<Self>, Receiver<ControlMessage>) {
         let (control, messages) = unbounded();
         let queue = Arc::new(Self {
             status,
@@ -99,8 +62,7 @@ impl CommitQueue {
             max_group_bytes,
             goal_bytes,
         });
-        let mailbox = Mailbox::new(Arc::clone(&queue), messages, delay);
-        (queue, mailbox)
+        (queue, messages)
     }
 
     pub(crate) fn status(&self) -> &Arc<StoreStatus> {
@@ -122,13 +84,13 @@ impl CommitQueue {
     }
 
     /// Sends a message that the writer thread receives at once.
-    pub(crate) fn send(&self, message: Message) -> Result<(), Disconnected> {
+    pub(crate) fn send(&self, message: WriterMessage) -> Result<(), Disconnected> {
         self.send_after(self.lock(), 0, message)
     }
 
     /// Sends a message that follows the appends that were accepted so far. The group that is being filled accepts no more
     /// appends.
-    pub(crate) fn send_in_order(&self, message: Message) -> Result<(), Disconnected> {
+    pub(crate) fn send_in_order(&self, message: WriterMessage) -> Result<(), Disconnected> {
         let mut state = self.lock();
         if seeded(Bug::GroupEndingCommandLost) && (state.open.is_some() || !state.full.is_empty()) {
             return Ok(());
@@ -142,7 +104,7 @@ impl CommitQueue {
         &self,
         state: MutexGuard<'_, QueueState>,
         groups: u64,
-        message: Message,
+        message: WriterMessage,
     ) -> Result<(), Disconnected> {
         if state.is_closed {
             drop(state);
@@ -231,15 +193,6 @@ impl CommitQueue {
         self.wake(state);
     }
 
-    /// Frees capacity that a group took.
-    fn free(&self, bytes: u64) {
-        let state = self.lock();
-        update(&self.used_bytes, |used| used.saturating_sub(bytes));
-        if !seeded(Bug::FreedCapacityNotGranted) {
-            self.accept_waiting(state);
-        }
-    }
-
     /// Moves waiting appends into the queue, first come, first served, until one does not fit.
     fn accept_waiting<'a>(&'a self, mut state: MutexGuard<'a, QueueState>) {
         loop {
@@ -305,15 +258,15 @@ impl CommitQueue {
             && !state.is_disconnected
     }
 
-    /// Takes the oldest group. After the last one, returns [`Message::Close`] if every handle was dropped.
-    pub(super) fn take(self: &Arc<Self>, state: &mut QueueState) -> Option<Message> {
+    /// Takes the oldest group. After the last one, returns [`WriterMessage::Close`] if every handle was dropped.
+    pub(super) fn take(self: &Arc<Self>, state: &mut QueueState) -> Option<WriterMessage> {
         let Some(mut group) = state.full.pop_front().or_else(|| state.open.take()) else {
-            return state.is_disconnected.then_some(Message::Close(None));
+            return state.is_disconnected.then_some(WriterMessage::Close(None));
         };
         state.flush_requested = false;
         update(&self.appends, |appends| appends.saturating_sub(group.appends() as u64));
-        group.set_capacity(CapacityGuard { queue: Arc::clone(self), bytes: group.permits() });
-        Some(Message::Commit(group))
+        group.set_capacity(CapacityGuard { capacity: Arc::clone(self) as _, bytes: group.permits() });
+        Some(WriterMessage::Commit(group))
     }
 
     /// Takes the oldest group if it accepts no more appends, has records to write and no condition.
@@ -324,30 +277,18 @@ impl CommitQueue {
             return None;
         }
         match self.take(&mut state)? {
-            Message::Commit(group) => Some(group),
+            WriterMessage::Commit(group) => Some(group),
             _ => None,
         }
     }
 }
 
-impl QueueState {
-    /// Lets the group that is being filled accept no more appends.
-    fn end_group(&mut self) {
-        self.full.extend(self.open.take());
-    }
-}
-
-/// The capacity that the appends of a group take. Dropping it frees the capacity.
-#[derive(Debug)]
-pub(super) struct CapacityGuard {
-    queue: Arc<CommitQueue>,
-    bytes: u64,
-}
-
-impl Drop for CapacityGuard {
-    fn drop(&mut self) {
-        if !seeded(Bug::PermitsNeverReleased) {
-            self.queue.free(self.bytes);
+impl Capacity for CommitQueue {
+    fn free(&self, bytes: u64) {
+        let state = self.lock();
+        update(&self.used_bytes, |used| used.saturating_sub(bytes));
+        if !seeded(Bug::FreedCapacityNotGranted) {
+            self.accept_waiting(state);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{iter, mem, sync::Arc, time::Instant};
 
 use super::{
-    commit_queue::CapacityGuard,
+    capacity::CapacityGuard,
     completion::{AppendOutcome, GroupCompletion, PendingCommit, Slot},
     queued_append::{COPY_THRESHOLD_BYTES, Payload, QueuedAppend},
 };

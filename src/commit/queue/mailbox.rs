@@ -8,14 +8,16 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
     adaptive_spin::AdaptiveSpin,
-    commit_queue::{CommitQueue, ControlMessage, QueueState, RETAINED_BUFFERS, WriterState},
+    commit_queue::{CommitQueue, ControlMessage},
     completion::AppendOutcome,
     group::Group,
-    message::Message,
+    message::WriterMessage,
+    queue_state::{QueueState, RETAINED_BUFFERS, WriterState},
 };
 use crate::{
     background::{job::JobResult, requests::RetentionRequest},
     caller_code::catch_caller_panic,
+    journal::status::StoreStatus,
     seeded_bugs::{Bug, seeded},
     sync::{MutexGuard, PoisonError, Receiver},
 };
@@ -36,9 +38,20 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
-    pub(super) fn new(queue: Arc<CommitQueue>, control: Receiver<ControlMessage>, delay: Duration) -> Self {
+    /// Returns the mailbox of a new queue. The commit of a group is delayed for `delay` at most, and not at all if the group
+    /// has `goal_bytes`.
+    pub(crate) fn with_queue(
+        status: Arc<StoreStatus>,
+        capacity_bytes: u32,
+        max_group_bytes: u64,
+        goal_bytes: u64,
+        delay: Duration,
+    ) -> (Arc<CommitQueue>, Self) {
+        let (queue, control) = CommitQueue::new(status, capacity_bytes, max_group_bytes, goal_bytes);
         let (deferred, adaptive_spin) = (VecDeque::new(), AdaptiveSpin::new());
-        Self { queue, control, deferred, completed: 0, delay, adaptive_spin }
+        let mailbox =
+            Self { queue: Arc::clone(&queue), control, deferred, completed: 0, delay, adaptive_spin };
+        (queue, mailbox)
     }
 
     /// Spins after a commit until the `woken` callers append again, where that has paid before.
@@ -49,7 +62,7 @@ impl Mailbox {
     }
 
     /// Waits for a message.
-    pub(crate) fn recv(&mut self) -> Message {
+    pub(crate) fn recv(&mut self) -> WriterMessage {
         loop {
             if let Some(message) = self.poll_control() {
                 return message;
@@ -76,14 +89,14 @@ impl Mailbox {
     }
 
     /// Returns the next control message that can be delivered now. Never waits.
-    pub(crate) fn poll_control(&mut self) -> Option<Message> {
+    pub(crate) fn poll_control(&mut self) -> Option<WriterMessage> {
         let completed = self.completed;
         self.take_deferred(|(groups_before, _)| *groups_before <= completed)
     }
 
     /// Returns the oldest group if there is one now, or the end of the commit lane. Never waits.
     #[cfg(any(test, feature = "_sim", shuttle))]
-    pub(crate) fn poll_commits(&self) -> Option<Message> {
+    pub(crate) fn poll_commits(&self) -> Option<WriterMessage> {
         self.queue.take(&mut self.queue.lock())
     }
 
@@ -94,8 +107,8 @@ impl Mailbox {
 
     /// Returns the oldest job result that was received. Never waits.
     pub(crate) fn poll_result(&mut self) -> Option<JobResult> {
-        match self.take_deferred(|(_, message)| matches!(message, Message::JobDone(_)))? {
-            Message::JobDone(result) => Some(result),
+        match self.take_deferred(|(_, message)| matches!(message, WriterMessage::JobDone(_)))? {
+            WriterMessage::JobDone(result) => Some(result),
             _ => None,
         }
     }
@@ -113,14 +126,14 @@ impl Mailbox {
 
     /// Returns the oldest retention request that was received. Never waits.
     pub(crate) fn poll_retention(&mut self) -> Option<RetentionRequest> {
-        match self.take_deferred(|(_, message)| matches!(message, Message::Retention(_)))? {
-            Message::Retention(request) => Some(request),
+        match self.take_deferred(|(_, message)| matches!(message, WriterMessage::Retention(_)))? {
+            WriterMessage::Retention(request) => Some(request),
             _ => None,
         }
     }
 
     /// Removes and returns the oldest control message that is `wanted`.
-    fn take_deferred(&mut self, wanted: impl Fn(&ControlMessage) -> bool) -> Option<Message> {
+    fn take_deferred(&mut self, wanted: impl Fn(&ControlMessage) -> bool) -> Option<WriterMessage> {
         while let Ok(received) = self.control.try_recv() {
             self.deferred.push_back(received);
         }
@@ -171,7 +184,7 @@ impl Mailbox {
         // Outside the lock, and one by one: dropping them wakes their callers.
         groups.into_iter().for_each(drop);
         while let Some(message) = self.take_deferred(|_| true) {
-            if seeded(Bug::RequestsNotCancelledOnClose) && matches!(message, Message::Retention(_)) {
+            if seeded(Bug::RequestsNotCancelledOnClose) && matches!(message, WriterMessage::Retention(_)) {
                 std::mem::forget(message);
                 continue;
             }

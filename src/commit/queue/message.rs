@@ -13,7 +13,7 @@ pub(crate) type ReplySender = oneshot::Sender<Result<()>>;
 /// A message to the writer thread. Groups come through the commit lane of its mailbox, everything else through the
 /// control lane.
 #[derive(Debug)]
-pub(crate) enum Message {
+pub(crate) enum WriterMessage {
     Commit(Group),
     Rotate(ReplySender),
     /// Closes the journal. Without a sender, every handle was dropped: the commit lane has ended.

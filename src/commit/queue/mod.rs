@@ -2,7 +2,7 @@
 //!
 //! Callers add appends to the newest [`Group`] under a short lock. The writer thread takes the oldest group from its
 //! [`Mailbox`], commits it, and completes it with one [`AppendOutcome`] for all its appends. The queue never waits for a
-//! disk, and never runs code of callers under its lock. All other [`Message`]s to the writer thread come through the same
+//! disk, and never runs code of callers under its lock. All other [`WriterMessage`]s to the writer thread come through the same
 //! mailbox.
 //!
 //! The queue's capacity is counted in bytes under the same lock. An append that does not fit, or that arrives while
@@ -13,6 +13,7 @@
 //! long as one waits, the queue or the writer thread has a group whose completion frees capacity.
 
 mod adaptive_spin;
+mod capacity;
 mod commit_queue;
 mod completion;
 mod enqueue;
@@ -20,6 +21,7 @@ mod group;
 mod handle;
 mod mailbox;
 mod message;
+mod queue_state;
 mod queued_append;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,6 @@ pub(crate) use self::{
     group::Group,
     handle::WriterHandle,
     mailbox::Mailbox,
-    message::{Disconnected, Message, ReplySender},
+    message::{Disconnected, ReplySender, WriterMessage},
     queued_append::{Payload, QueuedAppend},
 };

@@ -38,7 +38,8 @@ struct QueueEnds {
 
 impl QueueEnds {
     fn new(permits: u32, max_group_bytes: u64) -> Self {
-        let (queue, mailbox) = CommitQueue::new(status(), permits, max_group_bytes, u64::MAX, Duration::ZERO);
+        let (queue, mailbox) =
+            Mailbox::with_queue(status(), permits, max_group_bytes, u64::MAX, Duration::ZERO);
         Self { queue, mailbox: RefCell::new(Some(mailbox)) }
     }
 
@@ -86,7 +87,7 @@ impl QueueEnds {
 
     fn poll_group(&self) -> Option<Group> {
         match self.mailbox().poll_commits()? {
-            Message::Commit(group) => Some(group),
+            WriterMessage::Commit(group) => Some(group),
             other => panic!("not a group: {other:?}"),
         }
     }

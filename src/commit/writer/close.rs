@@ -43,7 +43,7 @@ impl Writer {
         if let Err(CommitError::Failed(error)) = self.publish_header() {
             self.inner.poison(error);
         }
-        self.maybe_run_retention();
+        self.run_retention();
         self.drain_background();
         let unnamed = self.segment.file.path != self.names.active();
         if let Some(close) = self.rotation.take_unclosed() {

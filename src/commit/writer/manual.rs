@@ -8,7 +8,8 @@ use super::{
     open::{SelectedBackend, WriterParts, start},
 };
 use crate::{
-    JournalOptions, Result, commit::queue::Message, journal::fork::ForkGuard, journal::lock::PendingRelease,
+    JournalOptions, Result, commit::queue::WriterMessage, journal::fork::ForkGuard,
+    journal::lock::PendingRelease,
 };
 
 /// The result of a step.
@@ -67,7 +68,7 @@ impl ManualWriter {
 }
 
 impl Writer {
-    fn poll_commits(&mut self) -> Option<Message> {
-        self.next_group.take().map(Message::Commit).or_else(|| self.mailbox.poll_commits())
+    fn poll_commits(&mut self) -> Option<WriterMessage> {
+        self.next_group.take().map(WriterMessage::Commit).or_else(|| self.mailbox.poll_commits())
     }
 }

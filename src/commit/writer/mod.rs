@@ -13,6 +13,7 @@ mod logging;
 mod manual;
 mod open;
 mod preallocate;
+mod retention;
 mod retry;
 mod rotation;
 mod segment;
@@ -26,9 +27,9 @@ pub(crate) use manual::{ManualWriter, StepResult};
 pub(crate) use open::{SelectedBackend, WriterParts, select_backend, spawn};
 
 use self::{
-    jobs::RetentionPhase,
     logging::LogOnce,
     preallocate::{GroupSizeEma, Preallocating},
+    retention::RetentionState,
     rotation::Rotation,
     segment::ActiveSegment,
 };
@@ -36,7 +37,7 @@ use crate::{
     JournalOptions,
     background::{requests::RetentionRequest, worker::BackgroundWorker},
     commit::inner::StoreInner,
-    commit::queue::{Group, Mailbox, Message, ReplySender},
+    commit::queue::{Group, Mailbox, ReplySender, WriterMessage},
     io::{CommitBackend, FileSystem},
     journal::file_names::FileNames,
     journal::lock::JournalLock,
@@ -54,7 +55,7 @@ struct Writer {
     background: BackgroundWorker,
     segment: ActiveSegment,
     rotation: Rotation,
-    retention_phase: RetentionPhase,
+    retention: RetentionState,
     /// Retention requests that no job serves yet.
     retention_requests: Vec<RetentionRequest>,
     preallocating: Preallocating,
@@ -85,12 +86,12 @@ impl Writer {
     }
 
     /// Waits for a message.
-    fn recv(&mut self) -> Message {
+    fn recv(&mut self) -> WriterMessage {
         if let Some(message) = self.poll_control() {
             return message;
         }
         if let Some(group) = self.next_group.take() {
-            return Message::Commit(group);
+            return WriterMessage::Commit(group);
         }
         self.mailbox.spin_for_appends(mem::take(&mut self.last_group_len));
         let message = self.mailbox.recv();
@@ -99,7 +100,7 @@ impl Writer {
     }
 
     /// Returns a message that is not a group, if there is one. Never waits.
-    fn poll_control(&mut self) -> Option<Message> {
+    fn poll_control(&mut self) -> Option<WriterMessage> {
         let message = self.mailbox.poll_control()?;
         self.on_received(&message);
         Some(message)
@@ -107,13 +108,13 @@ impl Writer {
 
     /// Handles a message, and starts the background work that is due after it. Breaks when the journal must be closed, with
     /// the sender for the reply to the caller that closes it, if any.
-    fn step(&mut self, message: Message) -> ControlFlow<Option<ReplySender>> {
+    fn step(&mut self, message: WriterMessage) -> ControlFlow<Option<ReplySender>> {
         match message {
-            Message::Commit(group) => self.commit_group(group),
-            Message::Rotate(reply_tx) => self.rotate(reply_tx),
-            Message::Retention(request) => self.retention_requests.push(request),
-            Message::JobDone(result) => self.on_job_result(&result),
-            Message::Close(reply_tx) => return ControlFlow::Break(reply_tx),
+            WriterMessage::Commit(group) => self.commit_group(group),
+            WriterMessage::Rotate(reply_tx) => self.rotate(reply_tx),
+            WriterMessage::Retention(request) => self.retention_requests.push(request),
+            WriterMessage::JobDone(result) => self.on_job_result(&result),
+            WriterMessage::Close(reply_tx) => return ControlFlow::Break(reply_tx),
         }
         self.schedule_background_work();
         ControlFlow::Continue(())

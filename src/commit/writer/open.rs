@@ -12,9 +12,9 @@ use std::{
 
 use super::{
     Writer,
-    jobs::RetentionPhase,
     logging::{self, LogOnce},
     preallocate::{GroupSizeEma, Preallocating},
+    retention::RetentionState,
     rotation::Rotation,
     segment::ActiveSegment,
 };
@@ -23,7 +23,7 @@ use crate::{
     background::{JobRunner, RetentionManager, policy::RetentionLimits, worker::BackgroundWorker},
     commit::inner::StoreInner,
     commit::queue::WriterHandle,
-    commit::queue::{CommitQueue, Message},
+    commit::queue::{CommitQueue, Mailbox, WriterMessage},
     format::scan::read_header,
     io::{
         CommitBackend, CommitOptions, FileKind, FileSystem, OpenMode, OsFileSystem, UringBackend,
@@ -150,7 +150,7 @@ pub(super) fn start(
     let seqs_are_stable = options.checksums || RetentionLimits::of(&options).keep_everything();
     let status = StoreStatus::new(names.active(), fork_guard.clone(), &options, seqs_are_stable)?;
     let status = Arc::new(status);
-    let (queue, mailbox) = CommitQueue::new(
+    let (queue, mailbox) = Mailbox::with_queue(
         Arc::clone(&status),
         max_queue_bytes,
         options.max_group_bytes,
@@ -181,15 +181,15 @@ pub(super) fn start(
     let runner = JobRunner::new(Arc::clone(&fs), names.clone(), retention);
     let results = Arc::clone(&queue);
     // The mailbox is open as long as a job runs, unless the writer thread panicked.
-    let send_result = Arc::new(move |result| drop(results.send(Message::JobDone(result))));
+    let send_result = Arc::new(move |result| drop(results.send(WriterMessage::JobDone(result))));
     let background = BackgroundWorker::new(fs.executor()?, runner, send_result);
     let mut writer = Writer {
         mailbox,
         rotation: Rotation::new(recovered.newest_rotated),
-        retention_phase: if RetentionLimits::of(&options).without_count().keep_everything() {
-            RetentionPhase::Idle
+        retention: if RetentionLimits::of(&options).without_count().keep_everything() {
+            RetentionState::Idle
         } else {
-            RetentionPhase::OnOpen
+            RetentionState::OnOpen
         },
         preallocating: Preallocating::Idle,
         group_size: GroupSizeEma::default(),

@@ -5,8 +5,8 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{
     super::{
-        commit_queue::RETAINED_BUFFERS,
         group::{GroupBuffers, RETAINED_CAPACITY_BYTES},
+        queue_state::RETAINED_BUFFERS,
         queued_append::COPY_THRESHOLD_BYTES,
     },
     *,

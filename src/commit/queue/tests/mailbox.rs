@@ -1,15 +1,18 @@
 //! The mailbox: control messages, delays, and the end of the queue.
 
-use super::{super::commit_queue::WriterState, *};
-use crate::{background::job::JobResult, sync::oneshot};
+use super::{super::queue_state::WriterState, *};
+use crate::{
+    background::job::{JobResult, Remaining},
+    sync::oneshot,
+};
 
 /// Returns the next control message.
-fn control(ends: &QueueEnds) -> Option<Message> {
+fn control(ends: &QueueEnds) -> Option<WriterMessage> {
     ends.mailbox().poll_control()
 }
 
-fn job_done() -> Message {
-    Message::JobDone(JobResult::Closed(Ok(())))
+fn job_done() -> WriterMessage {
+    WriterMessage::JobDone(JobResult::Closed(Ok(Remaining::None)))
 }
 
 #[test]
@@ -17,16 +20,16 @@ fn ordered_message_follows_groups_before_it() {
     let ends = QueueEnds::new(100, 100);
     let (reply, _receiver) = oneshot::channel();
     drop((ends.submit(1), ends.submit(2)));
-    ends.queue.send_in_order(Message::Rotate(reply)).unwrap();
+    ends.queue.send_in_order(WriterMessage::Rotate(reply)).unwrap();
     drop(ends.submit(4));
     ends.queue.send(job_done()).unwrap();
-    assert!(matches!(control(&ends), Some(Message::JobDone(_))), "it follows no group");
+    assert!(matches!(control(&ends), Some(WriterMessage::JobDone(_))), "it follows no group");
     assert!(control(&ends).is_none());
     let first = ends.group();
     assert_eq!(first.bytes(), 3, "the rotation ended the group");
     assert!(control(&ends).is_none(), "the group is not complete");
     ends.complete(first, AppendOutcome::Rejected);
-    assert!(matches!(control(&ends), Some(Message::Rotate(_))));
+    assert!(matches!(control(&ends), Some(WriterMessage::Rotate(_))));
     ends.commit(3);
     assert!(control(&ends).is_none() && ends.poll_group().is_none());
 }
@@ -39,19 +42,19 @@ fn dropped_handle_closes_after_waiting_appends() {
     assert!(poll(&mut waiting, Waker::noop()).is_pending());
     ends.queue.disconnect();
     ends.commit(1);
-    assert!(matches!(ends.mailbox().recv(), Message::Commit(group) if group.bytes() == 1));
-    assert!(matches!(ends.mailbox().recv(), Message::Close(None)));
+    assert!(matches!(ends.mailbox().recv(), WriterMessage::Commit(group) if group.bytes() == 1));
+    assert!(matches!(ends.mailbox().recv(), WriterMessage::Close(None)));
 }
 
 #[test]
 fn job_result_is_received_before_other_messages() {
     let ends = QueueEnds::new(100, 100);
     let (reply, _receiver) = oneshot::channel();
-    ends.queue.send_in_order(Message::Rotate(reply)).unwrap();
+    ends.queue.send_in_order(WriterMessage::Rotate(reply)).unwrap();
     assert!(ends.mailbox().poll_result().is_none());
     ends.queue.send(job_done()).unwrap();
-    assert!(matches!(ends.mailbox().recv_result(), Some(JobResult::Closed(Ok(())))));
-    assert!(matches!(ends.mailbox().recv(), Message::Rotate(_)), "the other message is kept");
+    assert!(matches!(ends.mailbox().recv_result(), Some(JobResult::Closed(Ok(Remaining::None)))));
+    assert!(matches!(ends.mailbox().recv(), WriterMessage::Rotate(_)), "the other message is kept");
 }
 
 #[test]
@@ -60,8 +63,8 @@ fn unordered_message_ends_no_group() {
     drop(ends.submit(1));
     ends.queue.send(job_done()).unwrap();
     drop(ends.submit(2));
-    assert!(matches!(ends.mailbox().recv(), Message::JobDone(_)));
-    assert!(matches!(ends.mailbox().recv(), Message::Commit(group) if group.bytes() == 3));
+    assert!(matches!(ends.mailbox().recv(), WriterMessage::JobDone(_)));
+    assert!(matches!(ends.mailbox().recv(), WriterMessage::Commit(group) if group.bytes() == 3));
 }
 
 #[test]
@@ -69,13 +72,13 @@ fn closed_mailbox_rejects_messages() {
     let ends = QueueEnds::new(100, 100);
     let (reply, mut received) = oneshot::channel();
     let queued_before = ends.submit(1);
-    ends.queue.send_in_order(Message::Rotate(reply)).unwrap();
+    ends.queue.send_in_order(WriterMessage::Rotate(reply)).unwrap();
     ends.mailbox().close();
     assert!(now(queued_before).is_err());
     assert!(matches!(poll(&mut received, Waker::noop()), Poll::Ready(Err(_))), "the reply is dropped");
     assert!(ends.queue.append(&mut queued(line(1), 1)).is_err());
     assert!(ends.queue.send(job_done()).is_err());
-    assert!(ends.queue.send_in_order(Message::Close(None)).is_err());
+    assert!(ends.queue.send_in_order(WriterMessage::Close(None)).is_err());
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn cancelled_waiting_caller_still_wakes_writer() {
         drop(ends.submit(1));
         let (sender, received) = std::sync::mpsc::channel();
         let waits = std::thread::spawn(move || {
-            sender.send(matches!(mailbox.recv(), Message::Commit(_))).unwrap();
+            sender.send(matches!(mailbox.recv(), WriterMessage::Commit(_))).unwrap();
         });
         wait_until(|| ends.queue.lock().writer == WriterState::Delaying);
         drop(ends.wait(100));

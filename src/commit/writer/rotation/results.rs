@@ -32,7 +32,7 @@ impl Rotation {
             JobResult::Preallocated(Err(error)) if is_storage_full(error) => {
                 self.failed(names.active(), "preallocate", clone_io_error(error), now, inner);
             }
-            JobResult::RetentionApplied(Ok(())) => {}
+            JobResult::RetentionApplied(Ok(_)) => {}
             JobResult::Created(created) => self.on_created(created, names, now, inner),
             JobResult::Renamed(Ok(renamed)) => self.on_renamed(renamed, names, now, inner),
             // The rename may or may not have happened, or may not be durable: the names on disk are unknown.
@@ -46,7 +46,7 @@ impl Rotation {
                     inner.poison(clone_io_error(error));
                 }
             }
-            JobResult::CloseDeferred(rotated) => {
+            JobResult::CloseDeferred(rotated, _) => {
                 tracing::warn!(journal = %inner.status.path.display(), "disk full; closing a rotated segment later");
                 self.previous = PreviousSegment::Deferred(rotated.clone());
                 self.failed(names.rotated(rotated.number), "close", Errno::NOSPC.into(), now, inner);

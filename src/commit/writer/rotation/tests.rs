@@ -170,7 +170,7 @@ fn new_segment_is_published_after_its_header() {
 }
 
 #[test]
-fn previous_segment_is_closed_before_the_next_rotation() {
+fn previous_segment_is_closed_before_next_rotation() {
     for state in all_states() {
         for_all_facts(|facts| {
             if state.next_step(facts) == Some(RotationStep::ClosePrevious) {

@@ -5,7 +5,7 @@ mod tail_block;
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use self::{segment_file::SegmentFile, tail_block::TailBlock};
+use self::{segment_file::ActiveSegmentFile, tail_block::TailBlock};
 use crate::{
     format::{DataEnd, EncodedGroup, Header},
     io::{BLOCK_BYTES, CommitBackend, CommitError, CommitOptions, FileHandle},
@@ -15,7 +15,7 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct ActiveSegment {
-    pub(super) file: SegmentFile,
+    pub(super) file: ActiveSegmentFile,
     tail: TailBlock,
     /// Records in the segment.
     pub(super) records: u64,
@@ -35,7 +35,7 @@ impl ActiveSegment {
     pub(super) fn recovered(recovered: &RecoveredJournal, path: PathBuf, preallocate: bool) -> Self {
         let &RecoveredJournal { ref file, data_end, records, checksummed, .. } = recovered;
         Self {
-            file: SegmentFile::recovered(Arc::clone(file), path, data_end.offset),
+            file: ActiveSegmentFile::recovered(Arc::clone(file), path, data_end.offset),
             tail: TailBlock::new(data_end, checksummed, preallocate && checksummed),
             records,
         }
@@ -53,7 +53,7 @@ impl ActiveSegment {
         let data_end = DataEnd::after_header(&text);
         let checksummed = header != Header::Plain;
         Self {
-            file: SegmentFile::prepared(file, path, prepared_end),
+            file: ActiveSegmentFile::prepared(file, path, prepared_end),
             tail: TailBlock::with_header(&text, data_end, checksummed, preallocate && checksummed),
             records: 0,
         }

@@ -16,7 +16,7 @@ use crate::{
 const NAME_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(in crate::commit::writer) struct SegmentFile {
+pub(in crate::commit::writer) struct ActiveSegmentFile {
     pub(in crate::commit::writer) handle: Arc<dyn FileHandle>,
     id: Option<FileId>,
     /// The name that the file has now.
@@ -34,7 +34,7 @@ pub(in crate::commit::writer) struct SegmentFile {
     has_terminator: bool,
 }
 
-impl SegmentFile {
+impl ActiveSegmentFile {
     /// Returns the file of a segment that has durable contents.
     pub(super) fn recovered(handle: Arc<dyn FileHandle>, path: PathBuf, data_end: u64) -> Self {
         let empty = Self::prepared(handle, path, data_end);

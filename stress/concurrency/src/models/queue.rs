@@ -9,10 +9,10 @@ use std::{
 use super::fixture::{Fixture, options, permits_for, poll_once};
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Result,
-    background::job::JobResult,
+    background::job::{JobResult, Remaining},
     commit::queue::{
-        AppendOutcome, Appended, CommitInfo, CommitQueue, Mailbox, Message, Payload, PendingCommit,
-        QueuedAppend,
+        AppendOutcome, Appended, CommitInfo, CommitQueue, Mailbox, Payload, PendingCommit, QueuedAppend,
+        WriterMessage,
     },
     journal::fork::ForkGuard,
     journal::status::StoreStatus,
@@ -32,7 +32,7 @@ impl QueueClient {
     fn new(dir: &Path, permits: u32) -> (Self, Mailbox) {
         let (path, process) = (dir.join("j"), ForkGuard::current().unwrap());
         let status = StoreStatus::new(path, process, &JournalOptions::new(), true).unwrap();
-        let (queue, mailbox) = CommitQueue::new(Arc::new(status), permits, 100, u64::MAX, Duration::ZERO);
+        let (queue, mailbox) = Mailbox::with_queue(Arc::new(status), permits, 100, u64::MAX, Duration::ZERO);
         (Self { queue }, mailbox)
     }
 
@@ -66,15 +66,15 @@ fn run_writer(mailbox: &mut Mailbox, received: oneshot::Sender<()>) {
     let (mut next, mut received) = (1, Some(received));
     loop {
         match mailbox.recv() {
-            Message::Commit(group) => {
+            WriterMessage::Commit(group) => {
                 let first = next;
                 next += group.records();
                 mailbox.complete(group, durable(first));
             }
-            Message::JobDone(_) => {
+            WriterMessage::JobDone(_) => {
                 let _ = received.take().expect("one result").send(());
             }
-            Message::Close(None) => return,
+            WriterMessage::Close(None) => return,
             other => panic!("unexpected message {other:?}"),
         }
     }
@@ -88,7 +88,7 @@ pub(super) fn parked_writer_wakes_for_every_message(dir: &Path) {
     let job = thread::spawn({
         let queue = Arc::clone(&client.queue);
         move || {
-            queue.send(Message::JobDone(JobResult::Closed(Ok(())))).unwrap();
+            queue.send(WriterMessage::JobDone(JobResult::Closed(Ok(Remaining::None)))).unwrap();
             block_on(was_received).unwrap();
         }
     });
@@ -109,7 +109,7 @@ pub(super) fn last_waker_is_notified_of_the_outcome(dir: &Path) {
     let (client, mut mailbox) = QueueClient::new(dir, 10);
     let mut first = block_on(client.submit(1)).unwrap();
     let second = block_on(client.submit(1)).unwrap();
-    let Some(Message::Commit(group)) = mailbox.poll_commits() else { panic!("no group is queued") };
+    let Some(WriterMessage::Commit(group)) = mailbox.poll_commits() else { panic!("no group is queued") };
     let polls = thread::spawn(move || {
         let polled = poll_once(&mut first);
         thread::spawn(move || polled.unwrap_or_else(|| block_on(first)).unwrap().seq)

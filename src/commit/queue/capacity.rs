@@ -1,0 +1,25 @@
+//! The capacity that a group takes of the queue.
+
+use std::{fmt, sync::Arc};
+
+use crate::seeded_bugs::{Bug, seeded};
+
+/// Gets capacity back.
+pub(super) trait Capacity: fmt::Debug + Send + Sync {
+    fn free(&self, bytes: u64);
+}
+
+/// The capacity that the appends of a group take. Dropping it frees the capacity.
+#[derive(Debug)]
+pub(super) struct CapacityGuard {
+    pub(super) capacity: Arc<dyn Capacity>,
+    pub(super) bytes: u64,
+}
+
+impl Drop for CapacityGuard {
+    fn drop(&mut self) {
+        if !seeded(Bug::PermitsNeverReleased) {
+            self.capacity.free(self.bytes);
+        }
+    }
+}
