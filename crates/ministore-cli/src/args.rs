@@ -9,7 +9,9 @@ use clap::{
 };
 
 use crate::{
-    bench, compare, completions, doctor, get, ingest, inspect, man, repair, replay, salvage, serve,
+    bench, compare, completions, doctor,
+    exit::LogFormat,
+    get, ingest, inspect, man, repair, replay, salvage, serve,
     style::{ColorMode, HEADING},
     transfer::{export, import},
     verify,
@@ -64,6 +66,20 @@ pub(crate) struct Cli {
     /// The same as --color never
     #[arg(long, global = true, display_order = 993, help_heading = "Global options")]
     no_color: bool,
+
+    /// The format of messages and of the log on standard error
+    #[arg(
+        long,
+        global = true,
+        display_order = 994,
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "text",
+        env = "MINISTORE_LOG_FORMAT",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    pub(crate) log_format: LogFormat,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -150,18 +166,31 @@ fn options(raw: &[OsString]) -> impl Iterator<Item = &str> {
 
 /// Returns the colour mode for messages of the argument parser.
 pub(crate) fn early_color(raw: &[OsString]) -> ColorMode {
-    let read = |text: &str| ColorMode::from_str(text, false).ok();
-    let mut mode = env::var("MINISTORE_COLOR").ok().and_then(|text| read(&text)).unwrap_or(ColorMode::Auto);
+    if options(raw).any(|word| word == "--no-color") {
+        return ColorMode::Never;
+    }
+    early_value(raw, "--color", "MINISTORE_COLOR").unwrap_or(ColorMode::Auto)
+}
+
+/// Returns the log format for messages of the argument parser.
+pub(crate) fn early_log_format(raw: &[OsString]) -> LogFormat {
+    early_value(raw, "--log-format", "MINISTORE_LOG_FORMAT").unwrap_or(LogFormat::Text)
+}
+
+/// Returns the last valid value of an option, or of its environment variable.
+fn early_value<T: ValueEnum>(raw: &[OsString], option: &str, variable: &str) -> Option<T> {
+    let read = |text: &str| T::from_str(text, false).ok();
+    let mut found = env::var(variable).ok().and_then(|text| read(&text));
     let mut words = options(raw).peekable();
     while let Some(word) = words.next() {
-        let value = match word {
-            "--no-color" => return ColorMode::Never,
-            "--color" => words.peek().copied(),
-            _ => word.strip_prefix("--color="),
+        let value = match word.strip_prefix(option) {
+            Some("") => words.peek().copied(),
+            Some(rest) => rest.strip_prefix('='),
+            None => None,
         };
-        mode = value.and_then(read).unwrap_or(mode);
+        found = value.and_then(read).or(found);
     }
-    mode
+    found
 }
 
 /// Whether errors of the argument parser are reported as JSON.
@@ -194,7 +223,7 @@ Exit codes:
   74   a read, write or sync failed; also disk full
   75   another process has the journal open for writing
   77   permission denied
-  130  interrupted by Ctrl-C (143: by SIGTERM); accepted records are durable";
+  130  interrupted by Ctrl-C (143: by SIGTERM; serve: 0); accepted records are durable";
 
 #[cfg(test)]
 mod tests {

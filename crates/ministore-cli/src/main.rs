@@ -38,8 +38,7 @@ use std::{env, ffi::OsString, io, process::ExitCode};
 use clap::{Parser, error::ErrorKind};
 
 use args::{Cli, Command, Verbosity};
-use exit::{CliError, ExitStatus};
-use style::Colors;
+use exit::{CliError, EventFormat, ExitStatus, LogFormat};
 use transfer::{export, import};
 
 fn main() -> ExitCode {
@@ -47,6 +46,7 @@ fn main() -> ExitCode {
     // Errors of the argument parser obey --color and --json, too.
     args::early_color(&raw).apply();
     exit::set_json(args::early_json(&raw));
+    exit::set_format(args::early_log_format(&raw));
     let cli = match Cli::try_parse_from(&raw) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &raw),
@@ -54,6 +54,7 @@ fn main() -> ExitCode {
     cli.color().apply();
     exit::set_json(cli.command.wants_json());
     exit::set_quiet(cli.quiet);
+    exit::set_format(cli.log_format);
     log_to_stderr(cli.verbosity());
     match run(cli.command) {
         Ok(status) => status.into(),
@@ -94,14 +95,13 @@ fn usage(error: &clap::Error, raw: &[OsString]) -> ExitCode {
             Ok(()) => ExitStatus::Ok.into(),
         };
     }
-    if exit::is_json() {
+    if exit::is_json() || args::early_log_format(raw) == LogFormat::Json {
         let text = error.render().to_string();
         let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
         let words: Vec<_> = message.split_whitespace().collect();
         return CliError::new(ExitStatus::Usage, words.join(" ")).print().into();
     }
-    // A failed write to standard error cannot be reported.
-    drop(error.print());
+    exit::usage(error);
     ExitStatus::Usage.into()
 }
 
@@ -112,12 +112,5 @@ fn log_to_stderr(verbosity: Verbosity) {
         Verbosity::Normal => tracing::Level::WARN,
         Verbosity::Verbose => tracing::Level::INFO,
     };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_ansi(Colors::of_stderr().is_on())
-        .with_target(false)
-        .without_time()
-        .compact()
-        .init();
+    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).event_format(EventFormat).init();
 }

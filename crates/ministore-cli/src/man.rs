@@ -44,7 +44,7 @@ const FILES: [(&str, &str); 8] = [
     ("NAME.import, NAME.export", "temporary directories of import and export"),
 ];
 
-const ENVIRONMENT: [(&str, &str); 5] = [
+const ENVIRONMENT: [(&str, &str); 6] = [
     (
         "MINISTORE_*",
         "set the options that name them in the help of each command; the command line takes precedence",
@@ -52,6 +52,7 @@ const ENVIRONMENT: [(&str, &str); 5] = [
     ("NO_COLOR", "not empty: no colours"),
     ("CLICOLOR_FORCE", "not empty and not 0: colours even if the output is not a terminal"),
     ("TERM", "dumb: no colours"),
+    ("JOURNAL_STREAM", "set by systemd: messages for the system journal begin with their priority"),
     ("LC_ALL, LC_CTYPE, LANG", "the first that is set selects the characters of the bars of inspect"),
 ];
 

@@ -9,8 +9,10 @@ use std::{
 
 use ministore_uring::{ErrorKind, MiniStoreError, maintenance::Corruption};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{
+    log::{self, Severity},
     status::{ErrorClass, ExitStatus},
     stderr::{is_json, one_line, write},
 };
@@ -205,12 +207,28 @@ impl CliError {
         }
     }
 
+    /// Returns the message on one line.
+    pub(crate) fn message(&self) -> String {
+        match &self.message {
+            Message::None => String::new(),
+            Message::Text(text) | Message::WithLocation(text) => one_line(text),
+        }
+    }
+
     /// Prints it to standard error and returns the exit status. A standard error that cannot be written is ignored.
     pub(crate) fn print(self) -> ExitStatus {
         let text = match &self.message {
             Message::None => return self.status,
             Message::Text(text) | Message::WithLocation(text) => one_line(text),
         };
+        if log::is_json() {
+            let fields = match serde_json::to_value(self.as_json(text.clone())) {
+                Ok(Value::Object(fields)) => fields,
+                _ => Map::new(),
+            };
+            write(&log::object(Severity::Error, &text, fields));
+            return self.status;
+        }
         if is_json() {
             if let Ok(json) = serde_json::to_string(&self.as_json(text)) {
                 write(&json);
@@ -223,7 +241,7 @@ impl CliError {
             _ => format!("{} {text}", colors.with(ERROR, "ministore:")),
         };
         let hint = self.hint.map(|hint| format!("\n{} {}", colors.with(HINT, "hint:"), one_line(&hint)));
-        write(&(line + &hint.unwrap_or_default()));
+        write(&log::plain(Severity::Error, &(line + &hint.unwrap_or_default())));
         self.status
     }
 

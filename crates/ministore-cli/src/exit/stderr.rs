@@ -6,7 +6,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::style::{Colors, HINT, WARNING};
+use serde_json::Map;
+
+use super::log::{self, Severity};
+use crate::style::{Colors, HINT};
 
 /// Errors are printed as JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -37,14 +40,21 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// Prints what to do next, after a report on standard output.
 pub(crate) fn hint(hint: impl Display) {
-    if !is_quiet() {
-        eprint_line(&format!("{} {hint}", Colors::of_stderr().with(HINT, "hint:")));
+    if is_quiet() {
+        return;
     }
+    let text = one_line(&hint.to_string());
+    if log::is_json() {
+        return write(&log::object(Severity::Info, &format!("hint: {text}"), Map::new()));
+    }
+    write(&log::plain(Severity::Info, &format!("{} {text}", Colors::of_stderr().with(HINT, "hint:"))));
 }
 
-/// Prints one line to standard error.
-fn eprint_line(line: &str) {
-    write(&one_line(line));
+/// Prints what the argument parser reports about a command line.
+pub(crate) fn usage(error: &clap::Error) {
+    let text = error.render();
+    let text = if Colors::of_stderr().is_on() { text.ansi().to_string() } else { text.to_string() };
+    write(&log::plain(Severity::Error, text.trim_end()));
 }
 
 /// Writes several lines at once.
@@ -55,13 +65,13 @@ pub(super) fn write(text: &str) {
 /// Prints one line to standard error that is not an error.
 pub(crate) fn info(message: impl Display) {
     if !is_quiet() {
-        eprint_line(&format!("ministore: {message}"));
+        write(&log::line(Severity::Info, &one_line(&message.to_string()), Map::new()));
     }
 }
 
 /// Prints one line to standard error about something that does not stop the program.
 pub(crate) fn warn(message: impl Display) {
     if !is_quiet() {
-        eprint_line(&format!("ministore: {} {message}", Colors::of_stderr().with(WARNING, "warning:")));
+        write(&log::line(Severity::Warning, &one_line(&message.to_string()), Map::new()));
     }
 }

@@ -149,7 +149,7 @@ fn interrupted_sweep_reports_partial_results() {
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(bench.stderr.take().unwrap()));
     lines.find(|line| line.as_ref().unwrap().contains("durable appends per second")).unwrap().unwrap();
     kill(&bench, "INT");
-    assert_eq!(lines.map(Result::unwrap).filter(|line| line.contains("ERROR")).count(), 0);
+    assert_eq!(lines.map(Result::unwrap).filter(|line| line.contains("error:")).count(), 0);
     assert_eq!(bench.wait().unwrap().code(), Some(130));
     let report: Value = serde_json::from_str(&fs::read_to_string(out).unwrap()).unwrap();
     assert_eq!(report["complete"], false);

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use insta::Settings;
 
-use crate::support::{ProgramOutput, TestDir};
+use crate::support::{ProgramOutput, TestDir, is_library_warning};
 
 macro_rules! snapshot {
     (figures $dir:expr, $command:expr) => {
@@ -39,8 +39,12 @@ macro_rules! snapshot {
 /// Formats the command line, the exit code and the output, without warnings of the library, which depend on the machine.
 pub(crate) fn shown(command: &Command, output: &ProgramOutput) -> String {
     let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
-    let err: String =
-        output.stderr.lines().filter(|line| !line.contains("WARN")).map(|line| format!("{line}\n")).collect();
+    let err: String = output
+        .stderr
+        .lines()
+        .filter(|line| !is_library_warning(line))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let code = output.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
     let mut text = format!("$ ministore {}\nexit code: {code}\n", args.join(" "));
     for (name, content) in [("standard output", &output.stdout), ("standard error", &err)] {

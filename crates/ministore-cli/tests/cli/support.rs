@@ -156,7 +156,7 @@ impl ProgramOutput {
     /// Splits off the hint: at most one, in the last line.
     #[track_caller]
     fn errors_and_hint(&self) -> (Vec<&str>, Option<&str>) {
-        let mut lines: Vec<&str> = self.stderr.lines().filter(|line| !line.contains("WARN")).collect();
+        let mut lines: Vec<&str> = self.stderr.lines().filter(|line| !is_library_warning(line)).collect();
         let hint = lines.pop_if(|line| line.starts_with("hint: "));
         assert!(!lines.iter().any(|line| line.starts_with("hint: ")), "{self:?}");
         (lines, hint)
@@ -192,6 +192,12 @@ impl CommandExt for Command {
     fn spawn_with_stdin(&mut self) -> Child {
         self.stdin(Stdio::piped()).spawn().unwrap()
     }
+}
+
+/// Whether a line of the log is a warning of the library, which the machine may cause. It names a file in a field.
+pub(crate) fn is_library_warning(line: &str) -> bool {
+    let names_a_file = || [" journal=", " segment=", " path="].iter().any(|field| line.contains(field));
+    line.starts_with("ministore: warning: ") && names_a_file()
 }
 
 /// Writes to a child that may have stopped reading.
