@@ -9,7 +9,7 @@ use crate::{ingest::bad_lines::OnError, store::JournalArgs, units};
 
 /// Receive JSON lines from clients over TCP, Unix sockets and FIFOs and append them to a journal
 ///
-/// Runs until SIGTERM or Ctrl-C; SIGHUP starts a new segment. A client whose first line is {"ministore":{"ack":"record"}}
+/// Runs until SIGTERM or Ctrl-C; SIGHUP starts a new segment, reads the token file again and opens the quarantine file again. A client whose first line is {"ministore":{"ack":"record"}}
 /// receives the sequence number of each record once it is durable; "ack":"batch" acknowledges batches, and "token":"…"
 /// authenticates. The protocol is described in docs/reference/serve.md.
 #[derive(Debug, clap::Args)]
@@ -44,8 +44,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size, default_value = "64MiB", env = "MINISTORE_MAX_QUEUE_BYTES", hide_env_values = true)]
     pub(crate) max_queue_bytes: u64,
 
-    /// Disconnect a client that completes no line for this long; 0: never
-    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, default_value = "5m", env = "MINISTORE_IDLE_TIMEOUT", hide_env_values = true)]
+    /// Disconnect a client that sends no first line, or only a part of a line, for this long; 0: never
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, default_value = "0", env = "MINISTORE_IDLE_TIMEOUT", hide_env_values = true)]
     pub(crate) idle_timeout: Duration,
 
     /// Disconnect a client that does not read its acknowledgements for this long

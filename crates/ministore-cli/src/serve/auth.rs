@@ -1,6 +1,11 @@
 //! Decides which clients may send: tokens, and the users and groups of their processes.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+};
 
 use constant_time_eq::constant_time_eq;
 use tokio::net::unix::UCred;
@@ -16,8 +21,10 @@ const TOKEN_BYTES_MIN: usize = 16;
 
 /// The configured restrictions.
 pub(super) struct AccessPolicy {
-    /// Empty: no token is required.
-    tokens: Vec<String>,
+    /// `None`: no token is required.
+    token_file: Option<PathBuf>,
+    /// The content of that file.
+    tokens: RwLock<Vec<String>>,
     uids: Vec<u32>,
     gids: Vec<u32>,
 }
@@ -34,19 +41,30 @@ impl std::fmt::Debug for AccessPolicy {
 
 impl AccessPolicy {
     pub(super) fn read(args: &Args) -> Result<Self, CliError> {
-        let tokens = args.token_file.as_deref().map(tokens).transpose()?.unwrap_or_default();
-        Ok(Self { tokens, uids: args.allow_uid.clone(), gids: args.allow_gid.clone() })
+        let token_file = args.token_file.clone();
+        let tokens = RwLock::new(token_file.as_deref().map(tokens).transpose()?.unwrap_or_default());
+        Ok(Self { token_file, tokens, uids: args.allow_uid.clone(), gids: args.allow_gid.clone() })
+    }
+
+    /// Reads the token file again. On an error the tokens stay as they are. Clients that have authenticated stay connected.
+    pub(super) fn reload(&self) -> Result<(), CliError> {
+        if let Some(file) = &self.token_file {
+            let new = tokens(file)?;
+            *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = new;
+        }
+        Ok(())
     }
 
     pub(super) fn requires_token(&self) -> bool {
-        !self.tokens.is_empty()
+        self.token_file.is_some()
     }
 
     /// Compares in constant time with all tokens.
     pub(super) fn token(&self, token: Option<&str>) -> bool {
         let given = token.unwrap_or("").as_bytes();
         let same = |known: &String| constant_time_eq(known.as_bytes(), given);
-        !self.requires_token() || self.tokens.iter().fold(false, |found, known| found | same(known))
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        !self.requires_token() || tokens.iter().fold(false, |found, known| found | same(known))
     }
 
     pub(super) fn peer(&self, peer: UCred) -> bool {
@@ -88,7 +106,8 @@ mod tests {
 
     fn with(tokens: &[&str]) -> AccessPolicy {
         AccessPolicy {
-            tokens: tokens.iter().map(|&token| token.into()).collect(),
+            token_file: (!tokens.is_empty()).then(PathBuf::new),
+            tokens: RwLock::new(tokens.iter().map(|&token| token.into()).collect()),
             uids: vec![],
             gids: vec![],
         }

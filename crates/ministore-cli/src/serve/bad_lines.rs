@@ -1,6 +1,10 @@
 //! Handles the bad lines of all clients.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    mem,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use super::{metrics::ServiceMetrics, response::BadLineAction};
 use crate::{
@@ -15,7 +19,10 @@ pub(super) enum BadLinePolicy {
     Stop,
     Skip,
     /// Serialises the lines of all clients.
-    Quarantine(Mutex<Quarantine>),
+    Quarantine {
+        path: PathBuf,
+        file: Mutex<Quarantine>,
+    },
 }
 
 impl BadLinePolicy {
@@ -23,8 +30,21 @@ impl BadLinePolicy {
         Ok(match policy {
             None | Some(OnError::Stop) => Self::Stop,
             Some(OnError::Skip) => Self::Skip,
-            Some(OnError::Quarantine(file)) => Self::Quarantine(Mutex::new(Quarantine::open(file, None)?)),
+            Some(OnError::Quarantine(path)) => {
+                Self::Quarantine { path: path.clone(), file: Mutex::new(Quarantine::open(path, None)?) }
+            }
         })
+    }
+
+    /// Makes the quarantine file durable and opens it by its name again: it may have been renamed (`logrotate`). On an error
+    /// the old file is used.
+    pub(super) fn reopen(&self) -> Result<(), CliError> {
+        if let Self::Quarantine { path, file } = self {
+            let new = Quarantine::open(path, None)?;
+            let mut old = mem::replace(&mut *lock(file), new);
+            old.persist()?;
+        }
+        Ok(())
     }
 
     /// Handles a line without its LF. If it cannot be written to the quarantine, the client must be disconnected.
@@ -35,8 +55,8 @@ impl BadLinePolicy {
                 metrics.count_bad(|counts| counts.skipped += 1);
                 Ok(BadLineAction::Skip)
             }
-            Self::Quarantine(quarantine) => {
-                quarantine.lock().unwrap_or_else(PoisonError::into_inner).write_line(line)?;
+            Self::Quarantine { file, .. } => {
+                lock(file).write_line(line)?;
                 metrics.count_bad(|counts| counts.quarantined += 1);
                 Ok(BadLineAction::Quarantine)
             }
@@ -46,10 +66,12 @@ impl BadLinePolicy {
     /// Makes the quarantine file durable.
     pub(super) fn sync(&self) -> Result<(), CliError> {
         match self {
-            Self::Quarantine(quarantine) => {
-                quarantine.lock().unwrap_or_else(PoisonError::into_inner).persist()
-            }
+            Self::Quarantine { file, .. } => lock(file).persist(),
             _ => Ok(()),
         }
     }
+}
+
+fn lock(file: &Mutex<Quarantine>) -> MutexGuard<'_, Quarantine> {
+    file.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,15 +4,19 @@ use std::{ops::RangeInclusive, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use ministore_uring::{Append, JsonBatch};
-use tokio::{io::AsyncRead, sync::mpsc};
+use tokio::{
+    io::AsyncRead,
+    sync::mpsc::{self, error::SendError},
+};
 
 use super::{
     client::PeerInfo,
     client_writer::Response,
     handshake,
     limits::HANDSHAKE_TIMEOUT,
-    lines::{ClientInput, Lines, ReadEnd},
-    metrics::DisconnectReason,
+    lines::{ClientInput, Lines, ReadEnd, Rest},
+    metrics::{DisconnectReason, RefuseReason},
+    protocol::WrongProtocol,
     response::BadLineAction,
     service::Service,
 };
@@ -43,12 +47,28 @@ pub(super) struct ClientReader<'a> {
     line: u64,
     /// It sent a valid token, or none is required.
     authenticated: bool,
+    /// Why lines are refused once reading has ended.
+    refuse_reason: RefuseReason,
+    rest: Rest,
 }
 
 impl<'a> ClientReader<'a> {
     pub(super) fn new(service: &'a Service, peer: &'a PeerInfo, responses: mpsc::Sender<Response>) -> Self {
         let authenticated = peer.is_fifo || !service.allowed.requires_token();
-        Self { service, peer, responses: Some(responses), line: 0, authenticated }
+        Self {
+            service,
+            peer,
+            responses: Some(responses),
+            line: 0,
+            authenticated,
+            refuse_reason: RefuseReason::Disconnected,
+            rest: Rest::default(),
+        }
+    }
+
+    /// Returns the input that was received and not examined, and why.
+    pub(super) fn into_rest(self) -> (RefuseReason, Rest) {
+        (self.refuse_reason, self.rest)
     }
 
     pub(super) fn max_record_bytes(&self) -> usize {
@@ -58,6 +78,9 @@ impl<'a> ClientReader<'a> {
     pub(super) async fn run<R: AsyncRead + Unpin>(&mut self, mut lines: Lines<R>) -> ReadOutcome {
         let result = self.read_all(&mut lines).await;
         self.service.metrics.bytes.fetch_add(lines.take_bytes(), Ordering::Relaxed);
+        let rest = lines.into_rest();
+        self.rest.bytes.extend_from_slice(&rest.bytes);
+        self.rest.is_in_skipped_line = rest.is_in_skipped_line;
         // The writing side ends after the last response.
         self.responses = None;
         result.err().unwrap_or(ReadOutcome::Complete)
@@ -73,9 +96,11 @@ impl<'a> ClientReader<'a> {
                 ClientInput::Lines(block) => self.process_block(&block).await?,
                 ClientInput::TooLong(start) => {
                     self.line += 1;
-                    self.require_auth().await?;
+                    self.service.metrics.count_lines(1);
+                    self.require_auth(true).await?;
                     self.handle_bad_line(&start, &self.too_long()).await?;
                 }
+                ClientInput::WrongProtocol(protocol) => return Err(self.wrong_protocol(protocol).await),
                 ClientInput::End(end) => return self.end(end).await,
             }
             lines.max_record_bytes = self.max_record_bytes();
@@ -92,18 +117,35 @@ impl<'a> ClientReader<'a> {
     }
 
     async fn process_block(&mut self, block: &Bytes) -> Result<(), ReadOutcome> {
+        let mut lines = block.strip_suffix(b"\n").unwrap_or(block).split(|&byte| byte == b'\n');
+        let processed = self.process_lines(&mut lines).await;
+        for line in lines {
+            self.rest.bytes.extend_from_slice(line);
+            self.rest.bytes.extend_from_slice(b"\n");
+        }
+        processed
+    }
+
+    async fn process_lines<'b>(
+        &mut self,
+        lines: &mut impl Iterator<Item = &'b [u8]>,
+    ) -> Result<(), ReadOutcome> {
         let mut batch = JsonBatch::new();
-        for raw in block.strip_suffix(b"\n").unwrap_or(block).split(|&byte| byte == b'\n') {
+        for raw in lines {
             self.line += 1;
             if self.line == 1 && !self.peer.is_fifo && self.handshake(raw).await? {
                 continue;
             }
+            self.service.metrics.count_lines(u64::from(!raw.trim_ascii().is_empty()));
             match self.push(&mut batch, raw) {
                 Ok(true) => {}
                 // The lines of a batch are consecutive: a blank or bad line ends it.
                 Ok(false) => self.submit(&mut batch, self.line - 1).await?,
                 Err(line_error) => {
-                    self.submit(&mut batch, self.line - 1).await?;
+                    if let Err(end) = self.submit(&mut batch, self.line - 1).await {
+                        self.service.metrics.count_refused(self.refuse_reason, 1);
+                        return Err(end);
+                    }
                     self.handle_bad_line(raw, &line_error).await?;
                 }
             }
@@ -135,13 +177,15 @@ impl<'a> ClientReader<'a> {
     /// Returns whether line 1 is a handshake.
     async fn handshake(&mut self, raw: &[u8]) -> Result<bool, ReadOutcome> {
         let Some(handshake) = handshake::read(raw) else {
-            self.require_auth().await?;
+            let is_line = !self.authenticated && !raw.trim_ascii().is_empty();
+            self.service.metrics.count_lines(u64::from(is_line));
+            self.require_auth(is_line).await?;
             return Ok(false);
         };
         match handshake {
             Ok(handshake) => {
                 self.authenticated |= self.service.allowed.token(handshake.token.as_deref());
-                self.require_auth().await?;
+                self.require_auth(false).await?;
                 self.respond(Response::Hello(handshake.ack)).await?;
                 Ok(true)
             }
@@ -152,10 +196,13 @@ impl<'a> ClientReader<'a> {
         }
     }
 
-    async fn require_auth(&mut self) -> Result<(), ReadOutcome> {
+    /// `is_line`: whether a line that has been counted is refused otherwise.
+    async fn require_auth(&mut self, is_line: bool) -> Result<(), ReadOutcome> {
         if self.authenticated {
             return Ok(());
         }
+        self.refuse_reason = RefuseReason::Rejected;
+        self.service.metrics.count_refused(self.refuse_reason, u64::from(is_line));
         Err(self
             .disconnect(
                 DisconnectReason::Unauthenticated,
@@ -171,7 +218,6 @@ impl<'a> ClientReader<'a> {
         }
         let batch = std::mem::take(batch);
         let count = batch.records();
-        self.service.metrics.lines.fetch_add(count, Ordering::Relaxed);
         let lines: RangeInclusive<u64> = last_line + 1 - count..=last_line;
         // Waits while the queue is full. Reading from this client pauses until then.
         match self.service.store.send(Append::json_batch(batch)).await {
@@ -185,7 +231,6 @@ impl<'a> ClientReader<'a> {
 
     async fn handle_bad_line(&mut self, raw: &[u8], line_error: &LineError) -> Result<(), ReadOutcome> {
         let (service, line) = (self.service, self.line);
-        service.metrics.lines.fetch_add(1, Ordering::Relaxed);
         service.metrics.bad_lines_total.fetch_add(1, Ordering::Relaxed);
         let location = format!("{}:{line}:{}: {}", self.peer.name, line_error.offset + 1, line_error.reason);
         let action = match service.bad_lines.handle(raw, &service.metrics) {
@@ -215,7 +260,8 @@ impl<'a> ClientReader<'a> {
             ReadEnd::Eof { rest } => {
                 if !rest.trim_ascii().is_empty() {
                     self.line = next;
-                    self.require_auth().await?;
+                    self.service.metrics.count_lines(1);
+                    self.require_auth(true).await?;
                     let reason = "incomplete line: LF is missing".to_owned();
                     self.handle_bad_line(&rest, &LineError { offset: rest.len(), reason }).await?;
                 }
@@ -233,12 +279,26 @@ impl<'a> ClientReader<'a> {
                 Err(self.disconnect(DisconnectReason::OutOfMemoryBudget, reason, next).await)
             }
             ReadEnd::Shutdown => {
+                self.refuse_reason = RefuseReason::Shutdown;
                 self.respond(Response::Close { reason: "the service is shutting down".to_owned(), next })
                     .await
                     .ok();
                 Err(ReadOutcome::Disconnected)
             }
         }
+    }
+
+    async fn wrong_protocol(&mut self, protocol: WrongProtocol) -> ReadOutcome {
+        self.refuse_reason = RefuseReason::WrongProtocol;
+        let reason = protocol.reason();
+        self.service.metrics.count_disconnect(DisconnectReason::WrongProtocol);
+        self.service.warn_limited(format_args!("{}: {reason}", self.peer.name));
+        let response = match protocol {
+            WrongProtocol::Http => Response::HttpError { reason },
+            WrongProtocol::Tls => Response::Close { reason: reason.to_owned(), next: 1 },
+        };
+        self.respond(response).await.ok();
+        ReadOutcome::Disconnected
     }
 
     async fn disconnect(&mut self, kind: DisconnectReason, reason: &str, next: u64) -> ReadOutcome {
@@ -250,9 +310,14 @@ impl<'a> ClientReader<'a> {
 
     /// Waits while many responses are pending. Fails if the writing side has ended.
     async fn respond(&self, response: Response) -> Result<(), ReadOutcome> {
-        match &self.responses {
-            Some(responses) => responses.send(response).await.map_err(|_| ReadOutcome::Disconnected),
-            None => Err(ReadOutcome::Disconnected),
-        }
+        let unsent = match &self.responses {
+            Some(responses) => match responses.send(response).await {
+                Ok(()) => return Ok(()),
+                Err(SendError(response)) => response,
+            },
+            None => response,
+        };
+        unsent.count_outcome(self.service).await;
+        Err(ReadOutcome::Disconnected)
     }
 }

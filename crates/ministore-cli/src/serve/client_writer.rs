@@ -31,6 +31,33 @@ pub(super) enum Response {
     Invalid { line: u64, reason: String, action: BadLineAction },
     /// The last one.
     Close { reason: String, next: u64 },
+    /// The only one, to a client that speaks HTTP.
+    HttpError { reason: &'static str },
+}
+
+impl Response {
+    /// Waits for the outcome of the lines and counts it, if they were submitted.
+    pub(super) async fn count_outcome(self, service: &Service) {
+        match self {
+            Self::Committed { pending, lines } => {
+                count_append(service, pending.await.as_ref().map(drop), &lines);
+            }
+            Self::Rejected { error, lines } => count_append(service, Err(&error), &lines),
+            Self::Hello(_) | Self::Invalid { .. } | Self::Close { .. } | Self::HttpError { .. } => {}
+        }
+    }
+}
+
+/// Counts the outcome of the lines of a batch.
+fn count_append(service: &Service, outcome: Result<(), &MiniStoreError>, lines: &RangeInclusive<u64>) {
+    let count = lines.end() + 1 - lines.start();
+    match outcome {
+        Ok(()) => service.metrics.count_durable(count),
+        Err(error) => {
+            service.metrics.count_failed(error, count);
+            service.on_append_error(error);
+        }
+    }
 }
 
 /// The way writing ended.
@@ -76,7 +103,15 @@ impl<'a, W: AsyncWrite + Unpin> ClientWriter<'a, W> {
 
     /// Runs until the reading side ends. If this side ends first, it stops the reading side.
     pub(super) async fn run(mut self, mut responses: Receiver<Response>) -> WriteEnd {
-        match self.send_all(&mut responses).await {
+        let sent = self.send_all(&mut responses).await;
+        if sent.is_err() {
+            // Without a client to answer, the outcome of its lines is still counted.
+            responses.close();
+            while let Some(response) = responses.recv().await {
+                response.count_outcome(self.service).await;
+            }
+        }
+        match sent {
             Ok(()) if self.failed => WriteEnd::Failed,
             Ok(()) => WriteEnd::All,
             Err(WriteError::Disconnected) => WriteEnd::Disconnected,
@@ -119,13 +154,19 @@ impl<'a, W: AsyncWrite + Unpin> ClientWriter<'a, W> {
                 self.line(&response::hello(acks, self.service.limits.max_record_bytes)).await
             }
             Response::Committed { pending, lines } => {
-                self.flush().await?;
-                match pending.await {
-                    Ok(receipt) => self.durable(receipt.seq, &lines).await,
+                let flushed = self.flush().await;
+                let outcome = pending.await.map(|receipt| receipt.seq);
+                count_append(self.service, outcome.as_ref().map(drop), &lines);
+                flushed?;
+                match outcome {
+                    Ok(seq) => self.durable(seq, &lines).await,
                     Err(error) => self.failed(&error, &lines, responses).await,
                 }
             }
-            Response::Rejected { error, lines } => self.failed(&error, &lines, responses).await,
+            Response::Rejected { error, lines } => {
+                count_append(self.service, Err(&error), &lines);
+                self.failed(&error, &lines, responses).await
+            }
             // Without acknowledgements the client need not read anything until it is disconnected.
             Response::Invalid { action, .. }
                 if self.acks == AckMode::None && action != BadLineAction::Disconnect =>
@@ -136,6 +177,7 @@ impl<'a, W: AsyncWrite + Unpin> ClientWriter<'a, W> {
                 self.line(&response::bad(line, &reason, action)).await
             }
             Response::Close { reason, next } => self.line(&response::closing(&reason, next)).await,
+            Response::HttpError { reason } => self.line(&response::http_error(reason)).await,
         }
     }
 
@@ -162,7 +204,6 @@ impl<'a, W: AsyncWrite + Unpin> ClientWriter<'a, W> {
         responses: &mut Receiver<Response>,
     ) -> Result<(), WriteError> {
         responses.close();
-        self.service.on_append_error(error);
         if !self.failed {
             self.failed = true;
             self.service.metrics.count_disconnect(DisconnectReason::JournalError);

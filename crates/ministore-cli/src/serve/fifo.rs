@@ -22,11 +22,14 @@ use tokio::{
 use super::{
     client::{self, PeerInfo},
     client_reader::ReadOutcome,
+    client_writer::WriteEnd,
+    lines::Rest,
     service::Service,
+    unread::UnreadLines,
 };
 use crate::exit::{CliError, ExitStatus};
 
-/// The pause after records could not be made durable. Writers block on the full pipe in the meantime.
+/// The pause after records could not be made durable, or reading failed. Writers block on the full pipe in the meantime.
 const FAILURE_DELAY: Duration = Duration::from_secs(1);
 
 /// An open FIFO.
@@ -57,16 +60,23 @@ impl Fifo {
     /// Runs until the service shuts down. The FIFO is kept: a later writer waits for the next start.
     pub(super) async fn serve(mut self, service: Arc<Service>) {
         let peer = PeerInfo { name: format!("fifo:{}", self.path.display()), is_fifo: true };
+        let mut rest = Rest::default();
         loop {
-            let outcome = client::serve(&service, &peer, &mut self.receiver, tokio::io::sink()).await;
-            if service.shutdown.is_triggered() {
-                return;
-            }
-            if outcome == ReadOutcome::StoreFailed {
+            let sink = tokio::io::sink();
+            let end = client::serve_until_end(&service, &peer, &mut self.receiver, sink, &mut rest).await;
+            let is_complete = end.read == ReadOutcome::Complete;
+            if !is_complete || end.write == WriteEnd::Failed {
                 tokio::select! {
-                    () = service.shutdown.wait() => return,
+                    () = service.shutdown.wait() => {}
                     () = sleep(FAILURE_DELAY) => {}
                 }
+            }
+            if service.shutdown.is_triggered() {
+                return service.metrics.count_unread(end.refuse_reason, UnreadLines::of(&rest).lines());
+            }
+            if !is_complete {
+                // The writers still have it open: the rest is examined with what they send next.
+                continue;
             }
             match OpenOptions::new().open_receiver(&self.path) {
                 Ok(next) => self.receiver = next,

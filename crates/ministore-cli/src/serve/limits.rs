@@ -31,6 +31,12 @@ pub(super) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// At most this many rejected clients are read at a time, for the same reason.
 pub(super) const MAX_LINGERING_REJECTS: usize = 64;
 
+/// A TCP client that has been silent for this long is asked whether it still exists, and again at the interval. After this many
+/// unanswered probes it is disconnected, so that clients of dead machines do not occupy connections.
+pub(super) const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+pub(super) const KEEPALIVE_PROBES: u32 = 4;
+
 /// Open files other than connections: segments, listeners, metrics clients.
 const OTHER_FILES: u64 = 128;
 

@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::limits::{CHUNK_BYTES, DRAIN_IDLE_TIMEOUT, DRAIN_TIMEOUT};
+use super::{
+    limits::{CHUNK_BYTES, DRAIN_IDLE_TIMEOUT, DRAIN_TIMEOUT},
+    protocol::WrongProtocol,
+};
 
 /// The memory of a long line: its bytes, the space to grow, and the copy in the journal queue.
 const COPIES: usize = 3;
@@ -24,6 +27,8 @@ pub(super) enum ClientInput {
     Lines(Bytes),
     /// The beginning of a line beyond the limit. The rest of it is skipped.
     TooLong(Bytes),
+    /// The first line is not one of JSON, but of this protocol.
+    WrongProtocol(WrongProtocol),
     End(ReadEnd),
 }
 
@@ -41,6 +46,14 @@ pub(super) enum ReadEnd {
     Shutdown,
 }
 
+/// Input that was received and not examined.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    pub(super) bytes: BytesMut,
+    /// The bytes up to the first LF belong to a line whose beginning was examined.
+    pub(super) is_in_skipped_line: bool,
+}
+
 /// The reading side of a client.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
@@ -54,21 +67,34 @@ pub(super) struct Lines<R> {
     held: Option<OwnedSemaphorePermit>,
     /// Received and not counted yet.
     bytes: u64,
+    /// Whether the protocol of the client must still be checked: it has sent no line, except blank ones.
+    is_first: bool,
+    /// Since when the client has sent nothing, or only a part of a line.
+    incomplete_since: Option<Instant>,
     /// During shutdown: until when arrived data is read.
     draining: Option<Instant>,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
-    pub(super) fn new(reader: R, max_record_bytes: usize, memory: Arc<Semaphore>) -> Self {
+    /// `rest`: examined before the input of the reader. `checks_protocol`: see [`ClientInput::WrongProtocol`].
+    pub(super) fn new(
+        reader: R,
+        rest: Rest,
+        max_record_bytes: usize,
+        memory: Arc<Semaphore>,
+        checks_protocol: bool,
+    ) -> Self {
         Self {
             reader,
-            buffer: BytesMut::new(),
+            buffer: rest.bytes,
             scanned: 0,
-            skipping: false,
+            skipping: rest.is_in_skipped_line,
             max_record_bytes,
             memory,
             held: None,
             bytes: 0,
+            is_first: checks_protocol,
+            incomplete_since: Some(Instant::now()),
             draining: None,
         }
     }
@@ -78,7 +104,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Waits for lines, at most for `timeout_after`; until `disconnected`, or until `shutdown` and no data is left.
+    /// Returns the bytes that [`next`](Self::next) did not return.
+    pub(super) fn into_rest(self) -> Rest {
+        Rest { bytes: self.buffer, is_in_skipped_line: self.skipping }
+    }
+
+    /// Waits for lines until `disconnected`, or until `shutdown` and no data is left; at most for `timeout_after` if the client
+    /// has sent no line yet or only a part of one. A client between two lines may be silent.
     pub(super) async fn next(
         &mut self,
         timeout_after: Option<Duration>,
@@ -86,7 +118,6 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         shutdown: impl Future<Output = ()>,
     ) -> ClientInput {
         self.shrink();
-        let idle = timeout_after.map(|timeout_after| Instant::now() + timeout_after);
         tokio::pin!(disconnected, shutdown);
         loop {
             if let Some(input) = self.split_lines() {
@@ -96,6 +127,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 return ClientInput::End(ReadEnd::OutOfMemoryBudget);
             }
             self.buffer.reserve(CHUNK_BYTES);
+            let idle = self.incomplete_since.zip(timeout_after).map(|(since, after)| since + after);
             let draining = self.draining.map(|until| until.min(Instant::now() + DRAIN_IDLE_TIMEOUT));
             let mut chunk = (&mut self.buffer).limit(CHUNK_BYTES);
             let read = tokio::select! {
@@ -112,7 +144,10 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 None => return ClientInput::End(ReadEnd::IdleTimeout),
                 Some(Err(_)) => return ClientInput::End(ReadEnd::Disconnected),
                 Some(Ok(0)) => return ClientInput::End(ReadEnd::Eof { rest: self.buffer.split().freeze() }),
-                Some(Ok(count)) => self.bytes += count as u64,
+                Some(Ok(count)) => {
+                    self.bytes += count as u64;
+                    self.incomplete_since.get_or_insert_with(Instant::now);
+                }
             }
         }
     }
@@ -124,14 +159,22 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 Some(at) => {
                     self.buffer.advance(at + 1);
                     self.skipping = false;
+                    self.complete();
                 }
                 None => self.buffer.clear(),
             }
+        }
+        if self.is_first
+            && let Some(protocol) = WrongProtocol::detect(&self.buffer)
+        {
+            return Some(ClientInput::WrongProtocol(protocol));
         }
         if let Some(at) = memchr::memrchr(b'\n', &self.buffer[self.scanned..]) {
             let lines = self.buffer.split_to(self.scanned + at + 1).freeze();
             // The part after the last LF has none.
             self.scanned = self.buffer.len();
+            self.is_first &= lines.trim_ascii().is_empty();
+            self.complete();
             return Some(ClientInput::Lines(lines));
         }
         self.scanned = self.buffer.len();
@@ -142,6 +185,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         self.skipping = true;
         self.scanned = 0;
         Some(ClientInput::TooLong(self.buffer.split().freeze()))
+    }
+
+    /// Starts the time of the next line, if a part of it has arrived.
+    fn complete(&mut self) {
+        self.incomplete_since = (!self.buffer.is_empty()).then(Instant::now);
     }
 
     /// Shrinks a buffer that has grown for a long line.

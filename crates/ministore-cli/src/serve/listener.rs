@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixStream},
@@ -16,11 +17,15 @@ use tokio::{
 
 use super::{
     client::{self, PeerInfo},
-    limits::{DRAIN_IDLE_TIMEOUT, DRAIN_TIMEOUT, LINGER_TIMEOUT, MAX_LINGERING_REJECTS},
-    metrics::DisconnectReason,
+    limits::{
+        DRAIN_IDLE_TIMEOUT, DRAIN_TIMEOUT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES,
+        LINGER_TIMEOUT, MAX_LINGERING_REJECTS,
+    },
+    metrics::{DisconnectReason, RefuseReason},
     response,
     service::Service,
     sockets::UnixSocketGuard,
+    unread::UnreadLines,
 };
 
 /// The delay after accepting failed (too many open files).
@@ -70,10 +75,19 @@ pub(super) async fn tcp(service: Arc<Service>, listener: TcpListener, name: Stri
         let Some((stream, peer)) = clients.accepted(&name, accepted).await else { continue };
         // Responses are small and must not be delayed.
         drop(stream.set_nodelay(true));
+        // A client may be silent, but not dead. A socket that refuses the options works as well.
+        keep_alive(&stream).ok();
         clients.accept(PeerInfo { name: format!("tcp:{peer}"), is_fifo: false }, stream);
     }
     drop(listener);
     clients.finish().await;
+}
+
+fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    sockopt::set_socket_keepalive(stream, true)
 }
 
 impl Acceptor {
@@ -127,17 +141,20 @@ impl Acceptor {
         });
     }
 
-    /// Sends one line with the reason, if the socket buffer has space for it.
+    /// Sends one line with the reason, if the socket buffer has space for it. Lines that the client sends are counted as refused.
     fn reject<S: Stream>(&mut self, peer: &PeerInfo, stream: S, kind: DisconnectReason, reason: &str) {
         self.service.metrics.count_disconnect(kind);
         self.service.warn_limited(format_args!("{}: rejected: {reason}", peer.name));
         let Ok(stream) = stream.write_now(response::closing(reason, 1).as_bytes()) else { return };
         // See `client`: without it the line may be lost.
         if let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() {
+            let service = Arc::clone(&self.service);
             self.tasks.spawn(async move {
                 let (reader, writer) = stream.split();
                 drop(writer);
-                drop(timeout(LINGER_TIMEOUT, client::discard(reader)).await);
+                let mut unread = UnreadLines::default();
+                drop(timeout(LINGER_TIMEOUT, unread.discard(reader)).await);
+                service.metrics.count_unread(RefuseReason::Rejected, unread.lines());
                 drop(permit);
             });
         }
@@ -148,6 +165,7 @@ impl Acceptor {
         let timeout_after = DRAIN_TIMEOUT + self.service.limits.write_timeout + LINGER_TIMEOUT;
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(timeout_after, all).await.is_err() {
+            self.service.shutdown.set_incomplete();
             self.service.warn_limited("some clients were still connected at the end of the shutdown");
         }
     }

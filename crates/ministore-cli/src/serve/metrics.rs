@@ -1,11 +1,14 @@
 //! The counters of the service, for its summary and its Prometheus metrics.
+//!
+//! Every received line has exactly one outcome: it is durable, it is a bad line, or it was refused. A line is counted when it
+//! arrives, and its outcome when that is known, by different code: a test compares the sums.
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use ministore_uring::{ErrorKind, MiniStoreError};
 
 use crate::ingest::bad_lines;
 
@@ -27,10 +30,12 @@ pub(super) enum DisconnectReason {
     OutOfMemoryBudget,
     /// Its records could not be made durable.
     JournalError,
+    /// It speaks HTTP or TLS.
+    WrongProtocol,
 }
 
 impl DisconnectReason {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::MaxClients,
         Self::PeerNotAllowed,
         Self::Unauthenticated,
@@ -39,6 +44,7 @@ impl DisconnectReason {
         Self::BadLine,
         Self::OutOfMemoryBudget,
         Self::JournalError,
+        Self::WrongProtocol,
     ];
 
     pub(super) fn label(self) -> &'static str {
@@ -51,12 +57,67 @@ impl DisconnectReason {
             Self::BadLine => "bad_line",
             Self::OutOfMemoryBudget => "memory_limit",
             Self::JournalError => "journal_error",
+            Self::WrongProtocol => "wrong_protocol",
         }
     }
 }
 
+/// Why the service refused lines, which may be records. The labels are the `reason` of the metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RefuseReason {
+    /// The disk is full.
+    StorageFull,
+    /// A system call failed before anything was written.
+    Unavailable,
+    /// A write or sync failed, or the journal is closed.
+    JournalFailed,
+    /// The client has no access, or too many are connected.
+    Rejected,
+    /// The client speaks HTTP or TLS.
+    WrongProtocol,
+    /// They arrived after the line for which the client was disconnected, or the connection broke within the last one.
+    Disconnected,
+    /// They arrived after the shutdown began.
+    Shutdown,
+}
+
+impl RefuseReason {
+    pub(super) const ALL: [Self; 7] = [
+        Self::StorageFull,
+        Self::Unavailable,
+        Self::JournalFailed,
+        Self::Rejected,
+        Self::WrongProtocol,
+        Self::Disconnected,
+        Self::Shutdown,
+    ];
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::StorageFull => "storage_full",
+            Self::Unavailable => "unavailable",
+            Self::JournalFailed => "journal_failed",
+            Self::Rejected => "rejected",
+            Self::WrongProtocol => "wrong_protocol",
+            Self::Disconnected => "disconnected",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    fn of(error: &MiniStoreError) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull => Self::StorageFull,
+            ErrorKind::Closed => Self::JournalFailed,
+            _ => Self::Unavailable,
+        }
+    }
+}
+
+/// The value of `last_append` if the journal accepted it.
+const ACCEPTED: u8 = u8::MAX;
+
 /// Counters since the service started.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ServiceMetrics {
     /// Connected now.
     pub(super) clients: AtomicU64,
@@ -65,12 +126,35 @@ pub(super) struct ServiceMetrics {
     disconnects_by_reason: [AtomicU64; DisconnectReason::ALL.len()],
     /// Lines that are neither blank nor handshakes.
     pub(super) lines: AtomicU64,
+    /// Lines whose records are durable.
+    pub(super) durable_lines: AtomicU64,
+    refused_by_reason: [AtomicU64; RefuseReason::ALL.len()],
     pub(super) bad_lines_total: AtomicU64,
     /// Received from clients.
     pub(super) bytes: AtomicU64,
     /// Records acknowledged to clients that requested it.
     pub(super) acknowledged: AtomicU64,
     bad_lines: Mutex<bad_lines::BadLineCounts>,
+    /// Whether the journal refused the last append: an index of [`RefuseReason::ALL`], or [`ACCEPTED`].
+    last_append: AtomicU8,
+}
+
+impl Default for ServiceMetrics {
+    fn default() -> Self {
+        Self {
+            clients: AtomicU64::new(0),
+            clients_total: AtomicU64::new(0),
+            disconnects_by_reason: Default::default(),
+            lines: AtomicU64::new(0),
+            durable_lines: AtomicU64::new(0),
+            refused_by_reason: Default::default(),
+            bad_lines_total: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            bad_lines: Mutex::default(),
+            last_append: AtomicU8::new(ACCEPTED),
+        }
+    }
 }
 
 impl ServiceMetrics {
@@ -95,48 +179,45 @@ impl ServiceMetrics {
         *self.bad_lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Copies the counters to the metrics recorder of the process.
-    pub(super) fn publish(&self) {
-        let all = [
-            ("ministore_serve_connections_total", &self.clients_total),
-            ("ministore_serve_lines_total", &self.lines),
-            ("ministore_serve_bad_lines_total", &self.bad_lines_total),
-            ("ministore_serve_received_bytes_total", &self.bytes),
-            ("ministore_serve_acknowledged_records_total", &self.acknowledged),
-        ];
-        for (name, count) in all {
-            counter!(name).absolute(count.load(Ordering::Relaxed));
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a number of clients")]
-        gauge!("ministore_serve_connections").set(self.clients.load(Ordering::Relaxed) as f64);
-        for reason in DisconnectReason::ALL {
-            let total = self.disconnects_for(reason);
-            counter!("ministore_serve_disconnects_total", "reason" => reason.label()).absolute(total);
-        }
+    /// Counts lines that arrived.
+    pub(super) fn count_lines(&self, lines: u64) {
+        self.lines.fetch_add(lines, Ordering::Relaxed);
     }
-}
 
-/// Registers the help text of each metric.
-pub(super) fn describe() {
-    describe_gauge!("ministore_serve_connections", Unit::Count, "Connected clients.");
-    let counters = [
-        ("ministore_serve_connections_total", Unit::Count, "Accepted clients."),
-        (
-            "ministore_serve_disconnects_total",
-            Unit::Count,
-            "Clients rejected or disconnected by the service, by reason.",
-        ),
-        ("ministore_serve_lines_total", Unit::Count, "Received lines, except blank ones."),
-        ("ministore_serve_bad_lines_total", Unit::Count, "Received lines that are not records."),
-        ("ministore_serve_received_bytes_total", Unit::Bytes, "Received bytes."),
-        (
-            "ministore_serve_acknowledged_records_total",
-            Unit::Count,
-            "Records acknowledged to clients that requested it.",
-        ),
-    ];
-    for (name, unit, meaning) in counters {
-        describe_counter!(name, unit, meaning);
+    /// The journal made the records of these lines durable.
+    pub(super) fn count_durable(&self, lines: u64) {
+        self.durable_lines.fetch_add(lines, Ordering::Relaxed);
+        self.last_append.store(ACCEPTED, Ordering::Relaxed);
+    }
+
+    /// The journal refused these lines.
+    pub(super) fn count_failed(&self, error: &MiniStoreError, lines: u64) {
+        let reason = RefuseReason::of(error);
+        self.count_refused(reason, lines);
+        self.last_append.store(reason as u8, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_refused(&self, reason: RefuseReason, lines: u64) {
+        self.refused_by_reason[reason as usize].fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// Lines arrived that are not examined any more.
+    pub(super) fn count_unread(&self, reason: RefuseReason, lines: u64) {
+        self.count_lines(lines);
+        self.count_refused(reason, lines);
+    }
+
+    pub(super) fn refused_for(&self, reason: RefuseReason) -> u64 {
+        self.refused_by_reason[reason as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        RefuseReason::ALL.into_iter().map(|reason| self.refused_for(reason)).sum()
+    }
+
+    /// Why the journal refused the last append, if it did.
+    pub(super) fn last_append_refused(&self) -> Option<RefuseReason> {
+        RefuseReason::ALL.get(usize::from(self.last_append.load(Ordering::Relaxed))).copied()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Implements `--metrics`: the counters in the Prometheus text format over HTTP.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
@@ -11,18 +11,19 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    task::AbortHandle,
     time::{interval, sleep, timeout},
 };
 
-use super::{metrics, service::Service, sockets};
-use crate::exit::{CliError, ExitStatus};
+use super::{exposition, metrics::RefuseReason, service::Service, sockets};
+use crate::exit::CliError;
 
-/// At most this many connections; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 16;
+/// At most this many connections. A new one replaces the oldest, which has sent no request by then or does not read its
+/// response: clients that are silent must not delay others.
+const MAX_CONNECTIONS: usize = 64;
 
 /// A client that takes longer to send a request or to read the response is disconnected.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,15 +33,6 @@ const UNHEALTHY_AFTER: Duration = Duration::from_secs(10);
 
 /// The interval at which the recorder is drained if no client reads the metrics.
 const UPKEEP: Duration = Duration::from_secs(5);
-
-/// Installs the recorder. It must be installed before the journal is opened, which registers its metrics then.
-pub(super) fn record() -> Result<PrometheusHandle, CliError> {
-    let recorder = PrometheusBuilder::new().install_recorder().map_err(|error| {
-        CliError::new(ExitStatus::Internal, format_args!("cannot record metrics: {error}"))
-    })?;
-    metrics::describe();
-    Ok(recorder)
-}
 
 /// The HTTP server.
 #[derive(Debug)]
@@ -68,21 +60,25 @@ impl MetricsServer {
 
     /// Runs as long as the service.
     pub(super) async fn serve(self, service: Arc<Service>) {
-        let readers = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut connections: VecDeque<AbortHandle> = VecDeque::new();
         let mut upkeep = interval(UPKEEP);
         loop {
             tokio::select! {
                 _ = upkeep.tick() => self.recorder.run_upkeep(),
-                (permit, accepted) = async { (Arc::clone(&readers).acquire_owned().await, self.listener.accept().await) } => {
+                accepted = self.listener.accept() => {
                     let Ok((stream, _)) = accepted else {
                         sleep(Duration::from_millis(100)).await;
                         continue;
                     };
+                    connections.retain(|connection| !connection.is_finished());
+                    if connections.len() >= MAX_CONNECTIONS && let Some(oldest) = connections.pop_front() {
+                        oldest.abort();
+                    }
                     let (service, recorder) = (Arc::clone(&service), self.recorder.clone());
-                    tokio::spawn(async move {
+                    let connection = tokio::spawn(async move {
                         drop(timeout(2 * REQUEST_TIMEOUT, answer_all(stream, &service, &recorder)).await);
-                        drop(permit);
                     });
+                    connections.push_back(connection.abort_handle());
                 }
             }
         }
@@ -108,17 +104,11 @@ fn answer(
 ) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => {
-            service.metrics.publish();
+            exposition::publish(service);
             (StatusCode::OK, recorder.render())
         }
         (&Method::GET | &Method::HEAD, "/healthz") => {
-            let reason = if service.shutdown.is_triggered() {
-                Some("shutting down")
-            } else if !service.store.stats().poisoned && service.health.is_healthy(UNHEALTHY_AFTER) {
-                None
-            } else {
-                Some("records wait and none becomes durable")
-            };
+            let reason = unhealthy(service);
             let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             (status, format!("{}\n", reason.unwrap_or("ok")))
         }
@@ -130,4 +120,21 @@ fn answer(
     let kind = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
+}
+
+/// Returns why the service cannot make records durable at present.
+fn unhealthy(service: &Service) -> Option<&'static str> {
+    if service.shutdown.is_triggered() {
+        return Some("shutting down");
+    }
+    if service.store.stats().poisoned {
+        return Some("a write or sync failed");
+    }
+    if !service.health.is_healthy(UNHEALTHY_AFTER) {
+        return Some("records wait and none becomes durable");
+    }
+    service.metrics.last_append_refused().map(|reason| match reason {
+        RefuseReason::StorageFull => "the last append was refused: disk full",
+        _ => "the last append was refused",
+    })
 }

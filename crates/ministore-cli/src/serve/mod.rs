@@ -11,7 +11,9 @@ mod bad_lines;
 mod client;
 mod client_reader;
 mod client_writer;
+mod exposition;
 mod fifo;
+mod free_bytes;
 mod handshake;
 mod health;
 mod limits;
@@ -19,11 +21,14 @@ mod lines;
 mod listener;
 mod metrics;
 mod metrics_server;
+mod process;
+mod protocol;
 mod report;
 mod response;
 mod service;
 mod shutdown;
 mod sockets;
+mod unread;
 
 use std::{sync::Arc, thread, time::Instant};
 
@@ -48,12 +53,16 @@ use address::Address;
 use auth::AccessPolicy;
 use bad_lines::BadLinePolicy;
 use fifo::Fifo;
+use free_bytes::FreeBytes;
 use health::Health;
 use metrics_server::MetricsServer;
 use report::ServiceReport;
 use service::Service;
 use shutdown::Shutdown;
 use sockets::UnixSocketGuard;
+
+/// The number of the signal.
+const SIGTERM: u8 = 15;
 
 /// At most this many threads for clients; the journal has two of its own.
 const THREADS_MAX: usize = 4;
@@ -73,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     limits::raise_open_files(args.max_clients);
     let allowed = AccessPolicy::read(args)?;
     let bad_lines = BadLinePolicy::open(args.on_error.as_ref())?;
-    let recorder = args.metrics.map(|_| metrics_server::record()).transpose()?;
+    let recorder = args.metrics.map(|_| exposition::install()).transpose()?;
     let store = store::open(options(args), &args.journal)?;
     let start_seq = store.durable_seq() + 1;
 
@@ -85,7 +94,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     // The service did not start.
     served?;
 
-    let report = ServiceReport { service: &service, seconds: begun.elapsed().as_secs_f64(), start_seq };
+    // SIGTERM is how a service is stopped: that is no failure.
+    let signal = signals.received();
+    let is_stopped = signal == Some(ExitStatus::Signal(SIGTERM)) && service.shutdown.is_clean();
+    let seconds = begun.elapsed().as_secs_f64();
+    let report = ServiceReport { service: &service, seconds, start_seq, is_stopped };
     let printed = match (args.json, is_quiet()) {
         (true, _) => report.print_json(),
         (false, false) => report.print(),
@@ -93,8 +106,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     };
     service.shutdown.failure().map_or(Ok(()), Err)?;
     closed.and(synced)?;
-    info("interrupted; acknowledged records are durable");
-    printed.map(|()| signals.received().unwrap_or(ExitStatus::Internal))
+    if service.shutdown.is_clean() {
+        info("stopped; acknowledged records are durable");
+    }
+    printed.map(|()| if is_stopped { ExitStatus::Ok } else { signal.unwrap_or(ExitStatus::Internal) })
 }
 
 fn options(args: &Args) -> JournalOptions {
@@ -173,9 +188,10 @@ async fn serve(
     health::notify(&NotifyState::Ready);
     tokio::select! {
         () = service.shutdown.wait() => {}
-        () = rotate_on(hangup, &service) => {}
+        () = reload_on(hangup, &service) => {}
         () = Health::run(&service) => {}
         () = health::watchdog(&service) => {}
+        () = FreeBytes::run(&service) => {}
         failed = service.store.wait_durable(u64::MAX) => {
             if let Err(error) = failed {
                 service.on_append_error(&error);
@@ -187,11 +203,19 @@ async fn serve(
     Ok(())
 }
 
-/// Runs as long as the service.
-async fn rotate_on(mut hangup: Signal, service: &Service) {
+/// Handles SIGHUP as long as the service runs.
+async fn reload_on(mut hangup: Signal, service: &Service) {
     while hangup.recv().await.is_some() {
+        if let Err(error) = service.allowed.reload() {
+            warn(format_args!("cannot read the tokens again; the old ones stay valid: {}", error.message()));
+        }
+        if let Err(error) = service.bad_lines.reopen() {
+            warn(format_args!("cannot open the quarantine file again: {}", error.message()));
+        }
         match service.store.rotate().await {
-            Ok(()) => tracing::info!("started a new segment"),
+            Ok(()) => info(
+                "reloaded: started a new segment, read the tokens again, opened the quarantine file again",
+            ),
             Err(error) => {
                 warn(format_args!("cannot start a new segment: {error}"));
                 service.on_append_error(&error);

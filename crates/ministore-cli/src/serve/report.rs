@@ -4,7 +4,10 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
 
-use super::{metrics::DisconnectReason, service::Service};
+use super::{
+    metrics::{DisconnectReason, RefuseReason},
+    service::Service,
+};
 use crate::{
     exit::CliError,
     ingest::{
@@ -21,13 +24,19 @@ pub(super) struct ServiceReport<'a> {
     pub(super) service: &'a Service,
     pub(super) seconds: f64,
     pub(super) start_seq: u64,
+    /// It was stopped by SIGTERM, and all connections were drained.
+    pub(super) is_stopped: bool,
 }
 
 impl ServiceReport<'_> {
     fn summary(&self) -> RunSummary {
         let stats = self.service.store.stats();
         let durable = DurableTotals { records: stats.records, bytes: stats.bytes };
-        let outcome = if stats.poisoned { RunOutcome::Failed } else { RunOutcome::Interrupted };
+        let outcome = match (stats.poisoned, self.is_stopped) {
+            (true, _) => RunOutcome::Failed,
+            (false, true) => RunOutcome::Complete,
+            (false, false) => RunOutcome::Interrupted,
+        };
         let totals = IngestTotals { durable, already_present: 0, bad: self.service.metrics.bad_lines() };
         RunSummary { totals, seconds: self.seconds, stats, outcome, start_seq: self.start_seq }
     }
@@ -38,6 +47,9 @@ impl ServiceReport<'_> {
         let clients = units::count(metrics.clients_total.load(Ordering::Relaxed));
         let disconnects = units::count(metrics.disconnects());
         rows.push(("clients", format!("{clients} accepted, {disconnects} rejected or disconnected")));
+        let lines = units::count(metrics.lines.load(Ordering::Relaxed));
+        let refused = units::count(metrics.refused());
+        rows.push(("lines", format!("{lines} received, {refused} refused")));
         rows.push(("bad lines", units::count(metrics.bad_lines_total.load(Ordering::Relaxed))));
         output::pairs(&rows)
     }
@@ -52,6 +64,13 @@ impl ServiceReport<'_> {
         summary["connections"] = json!(metrics.clients_total.load(Ordering::Relaxed));
         summary["disconnects"] = disconnects.into();
         summary["acknowledged_records"] = json!(metrics.acknowledged.load(Ordering::Relaxed));
+        let refused: Map<String, Value> = RefuseReason::ALL
+            .into_iter()
+            .map(|reason| (reason.label().to_owned(), metrics.refused_for(reason).into()))
+            .collect();
+        summary["lines"] = json!(metrics.lines.load(Ordering::Relaxed));
+        summary["durable_lines"] = json!(metrics.durable_lines.load(Ordering::Relaxed));
+        summary["refused_lines"] = refused.into();
         summary["bad_lines"] = json!(metrics.bad_lines_total.load(Ordering::Relaxed));
         output::json(&summary)
     }

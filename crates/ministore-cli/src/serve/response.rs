@@ -63,6 +63,14 @@ pub(super) fn closing(reason: &str, next: u64) -> String {
     line(&json!({ "error": reason, "line": next, "action": "disconnect" }))
 }
 
+/// The response to an HTTP request, which is not a line of JSON.
+pub(super) fn http_error(reason: &str) -> String {
+    let length = reason.len() + 1;
+    format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{reason}\n"
+    )
+}
+
 fn line(value: &serde_json::Value) -> String {
     format!("{value}\n")
 }

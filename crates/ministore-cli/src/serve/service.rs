@@ -9,8 +9,8 @@ use ministore_uring::{MiniStore, MiniStoreError};
 use tokio::sync::Semaphore;
 
 use super::{
-    args::Args, auth::AccessPolicy, bad_lines::BadLinePolicy, health::Health, limits::LONG_LINES_BYTES,
-    metrics::ServiceMetrics, shutdown::Shutdown,
+    args::Args, auth::AccessPolicy, bad_lines::BadLinePolicy, free_bytes::FreeBytes, health::Health,
+    limits::LONG_LINES_BYTES, metrics::ServiceMetrics, shutdown::Shutdown,
 };
 use crate::exit::{CliError, warn};
 
@@ -27,6 +27,7 @@ pub(super) struct Service {
     pub(super) metrics: ServiceMetrics,
     pub(super) shutdown: Shutdown,
     pub(super) health: Health,
+    pub(super) free_bytes: FreeBytes,
     /// One permit per client.
     pub(super) client_permits: Arc<Semaphore>,
     /// One permit per byte: see [`LONG_LINES_BYTES`].
@@ -66,6 +67,7 @@ impl Service {
         // The longest line must fit with its copies.
         let memory = LONG_LINES_BYTES.max(8 * args.max_record_bytes);
         Self {
+            free_bytes: FreeBytes::of(store.path()),
             store,
             limits,
             allowed,

@@ -1,6 +1,9 @@
 //! The shutdown of the service, triggered by a signal or by a journal error.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::watch;
 
@@ -11,11 +14,16 @@ use crate::exit::CliError;
 pub(super) struct Shutdown {
     triggered: Arc<watch::Sender<bool>>,
     failure: Arc<Mutex<Option<CliError>>>,
+    incomplete: Arc<AtomicBool>,
 }
 
 impl Shutdown {
     pub(super) fn new() -> Self {
-        Self { triggered: Arc::new(watch::Sender::new(false)), failure: Arc::default() }
+        Self {
+            triggered: Arc::new(watch::Sender::new(false)),
+            failure: Arc::default(),
+            incomplete: Arc::default(),
+        }
     }
 
     /// May be called from any thread.
@@ -35,6 +43,16 @@ impl Shutdown {
 
     pub(super) fn failure(&self) -> Option<CliError> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Remembers that connections were closed before they were drained.
+    pub(super) fn set_incomplete(&self) {
+        self.incomplete.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all connections were drained.
+    pub(super) fn is_clean(&self) -> bool {
+        !self.incomplete.load(Ordering::Relaxed)
     }
 
     /// Resolves when the shutdown is triggered.

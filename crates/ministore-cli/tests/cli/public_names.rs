@@ -67,7 +67,7 @@ fn command_line(names: &mut BTreeSet<String>) {
 
 /// Collects flags with their value names, and environment variables, from a help text.
 fn options(subcommand: &str, help: &str, names: &mut BTreeSet<String>) {
-    const GLOBAL: [&str; 5] = ["--help", "--verbose", "--quiet", "--color", "--no-color"];
+    const GLOBAL: [&str; 6] = ["--help", "--verbose", "--quiet", "--color", "--no-color", "--log-format"];
     for line in help.lines() {
         let text = line.trim_start();
         // Descriptions are indented further, and notes are not indented.

