@@ -14,6 +14,7 @@ mod health;
 mod limits;
 mod load;
 mod log_format;
+mod monitoring;
 mod protocol;
 mod reload;
 mod senders;
