@@ -131,12 +131,18 @@ fn missing(path: &Path, fits: &dyn Fn(&Path) -> bool) -> String {
     }
 }
 
-/// Quotes a path for a shell.
-pub(crate) fn quoted(path: &Path) -> Cow<'_, str> {
+/// Quotes a path for a shell, so that it is no option either.
+pub(crate) fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
+    let prefix = if text.starts_with('-') { "./" } else { "" };
+    quoted_word(&format!("{prefix}{text}")).into_owned()
+}
+
+/// Quotes a word for a shell.
+pub(crate) fn quoted_word(text: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_alphanumeric() || "/._-+:,@%=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
-        return text;
+        return text.into();
     }
     format!("'{}'", text.replace('\'', r"'\''")).into()
 }
@@ -148,7 +154,7 @@ mod tests {
     #[test]
     fn path_with_special_characters_is_quoted() {
         let shown =
-            ["/d/j.jsonl", "a b", "it's", "", "ä.jsonl"].map(|text| quoted(Path::new(text)).into_owned());
-        assert_eq!(shown, ["/d/j.jsonl", "'a b'", r"'it'\''s'", "''", "ä.jsonl"]);
+            ["/d/j.jsonl", "a b", "it's", "", "ä.jsonl", "-x", "-- y"].map(|text| quoted(Path::new(text)));
+        assert_eq!(shown, ["/d/j.jsonl", "'a b'", r"'it'\''s'", "''", "ä.jsonl", "./-x", "'./-- y'"]);
     }
 }

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 /// The host that figures were measured on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HostInfo {
+    /// The name of the machine. Reports of earlier versions have none.
+    #[serde(default)]
+    pub(crate) hostname: Option<String>,
     /// The output of `uname -r`.
     pub(crate) kernel: Option<String>,
     /// The model name.
@@ -26,6 +29,7 @@ pub(crate) struct HostInfo {
 impl HostInfo {
     pub(crate) fn this() -> Self {
         Self {
+            hostname: line_of("/proc/sys/kernel/hostname"),
             kernel: line_of("/proc/sys/kernel/osrelease"),
             processor: fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| processor(&text)),
             processors: thread::available_parallelism().map_or(1, usize::from),
@@ -114,6 +118,7 @@ mod tests {
     #[test]
     fn host_info_is_detected() {
         let machine = HostInfo::this();
+        assert!(machine.hostname.is_some());
         assert!(machine.kernel.is_some_and(|kernel| kernel.contains('.')));
         assert!(machine.processors > 0);
         assert!(machine.memory_bytes.is_some_and(|bytes| bytes > 1 << 24));

@@ -5,6 +5,8 @@
 
 mod args;
 mod bench;
+#[cfg(test)]
+mod command_lines;
 mod compare;
 mod completions;
 mod doctor;

@@ -21,6 +21,9 @@ pub(crate) struct BenchReport {
     pub(crate) version: String,
     /// Seconds since 1970.
     pub(crate) started: u64,
+    /// The command line, quoted for a shell. Reports of earlier versions have none.
+    #[serde(default)]
+    pub(crate) command: String,
     /// False: interrupted.
     pub(crate) complete: bool,
     pub(crate) host: HostInfo,

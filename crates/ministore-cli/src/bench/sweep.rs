@@ -1,7 +1,7 @@
 //! Runs a sweep and combines the rounds of each point.
 
 use std::{
-    fs,
+    env, fs, iter,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     exit::{CliError, warn},
+    hint,
     host::{FileSystem, HostInfo},
     signals::SignalHandler,
     units,
@@ -126,6 +127,7 @@ impl<'a> Sweep<'a> {
             schema: SCHEMA.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            command: command_line(),
             complete,
             host: HostInfo::this(),
             file_system: FileSystem::of(directory).ok(),
@@ -142,6 +144,12 @@ impl<'a> Sweep<'a> {
         };
         (report, latencies)
     }
+}
+
+/// Returns the command line of this process, quoted for a shell.
+fn command_line() -> String {
+    let words = env::args_os().skip(1).map(|word| hint::quoted_word(&word.to_string_lossy()).into_owned());
+    iter::once("ministore".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 impl PointMeasurements {
@@ -196,7 +204,7 @@ fn curve(latency: &Histogram<u64>) -> Vec<CurvePoint> {
 }
 
 fn group_sizes(group_records: &Histogram<u64>) -> Vec<GroupSizeBucket> {
-    let sizes = std::iter::successors(Some(1_u64), |size| size.checked_mul(2));
+    let sizes = iter::successors(Some(1_u64), |size| size.checked_mul(2));
     sizes
         .take_while(|&size| size <= group_records.max())
         .map(|records_from| {

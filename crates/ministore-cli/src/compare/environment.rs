@@ -14,8 +14,8 @@ pub(super) struct EnvDiff {
     pub(super) b: Value,
 }
 
-/// Values that change with every run.
-const IGNORED: [&str; 3] = ["file_system.free_bytes", "options.rounds", "host.memory_bytes"];
+/// Values that may change with every run. A container has a new host name each time.
+const IGNORED: [&str; 4] = ["file_system.free_bytes", "options.rounds", "host.memory_bytes", "host.hostname"];
 
 pub(super) fn differences(a: &BenchReport, b: &BenchReport) -> serde_json::Result<Vec<EnvDiff>> {
     let mut all = Vec::new();

@@ -144,6 +144,11 @@ fn inspect(directory: &Path) -> Result<DoctorReport, CliError> {
 }
 
 impl DoctorReport {
+    /// Returns a command line with the recommended options.
+    fn command(&self) -> Option<String> {
+        recommend::command(&self.directory, &self.recommended)
+    }
+
     /// Runs the checks that write.
     fn run_checks(&mut self, own: &Path, time: Duration, signals: &SignalHandler) -> Result<(), CliError> {
         let kind = self.file_system.kind.clone();

@@ -1,5 +1,7 @@
 //! The recommendations of `doctor`: options of the program and of the library, with reasons. Pure.
 
+use std::path::Path;
+
 use ministore_uring::SyncKind;
 use serde::Serialize;
 
@@ -8,7 +10,7 @@ use super::{
     measure::{self, DIRECT_SYNCED, GROWING, Measurement, STORE_BLOCKING, STORE_URING, SYNCED},
     space::{FreeSpace, SEGMENT_BYTES},
 };
-use crate::units;
+use crate::{hint::quoted, units};
 
 /// A sync that takes this long is worth sharing.
 const NANOS_SLOW: u64 = 1_000_000;
@@ -27,6 +29,17 @@ impl Recommendation {
     fn new(flag: Option<String>, option: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { flag, option: option.into(), reason: reason.into() }
     }
+}
+
+/// Returns a command line with the recommended options of the program, quoted for a shell.
+pub(super) fn command(directory: &Path, recommended: &[Recommendation]) -> Option<String> {
+    let flags: Vec<_> = recommended.iter().filter_map(|one| one.flag.as_deref()).collect();
+    if flags.is_empty() {
+        return None;
+    }
+    let in_directory = |name: &str| quoted(&directory.join(name));
+    let (journal, socket) = (in_directory("journal.jsonl"), in_directory("journal.sock"));
+    Some(format!("ministore serve {journal} --listen unix:{socket} {}", flags.join(" ")))
 }
 
 pub(super) fn recommend(
@@ -77,7 +90,7 @@ fn backend(measured: &[Measurement]) -> Option<Recommendation> {
         Recommendation::new(
             Some("--backend blocking".to_owned()),
             "backend(Backend::Blocking)",
-            format!("for a single caller ({figures}); for many concurrent callers, compare with `ministore bench` first"),
+            format!("for a single caller ({figures}); for many concurrent callers, compare with `ministore bench --backend auto,blocking` first"),
         )
     })
 }
@@ -193,6 +206,25 @@ mod tests {
         let advice = |mode| preallocate("fuse.sshfs", &unsynced, mode).map(|one| one.option);
         assert_eq!(advice(Some(SyncKind::Dsync)), None);
         assert_eq!(advice(Some(SyncKind::Fdatasync)), Some("preallocate(false)".to_owned()));
+    }
+
+    #[test]
+    fn command_has_every_flag_and_is_accepted() {
+        let small_disk = FreeSpace { free_bytes: 160 << 20, ..AMPLE_SPACE };
+        let slow = [took(STORE_URING, 8_000_000), took(STORE_BLOCKING, 5_000_000)];
+        for (kind, space, measured) in
+            [("ext4", &AMPLE_SPACE, &[][..]), ("btrfs", &AMPLE_SPACE, &[]), ("btrfs", &small_disk, &slow)]
+        {
+            let recommended = recommend(kind, space, measured, Some(SyncKind::Dsync));
+            for directory in [".", "/var/lib", "-x", "a b", "it's"] {
+                let command = command(Path::new(directory), &recommended).unwrap();
+                assert!(
+                    recommended.iter().filter_map(|one| one.flag.as_ref()).all(|flag| command.contains(flag))
+                );
+                assert_eq!(crate::command_lines::rejection(&command), None);
+            }
+        }
+        assert_eq!(command(Path::new("."), &[]), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ const CHECK_WIDTH: usize = 18;
 pub(super) fn print(report: &DoctorReport) -> Result<(), CliError> {
     let mut lines: Vec<String> = report.findings.iter().flat_map(finding_lines).collect();
     lines.extend(table(&report.measured));
-    lines.extend(recommended(&report.recommended));
+    lines.extend(recommended(report));
     lines.push(String::new());
     lines.push(verdict(&report.findings));
     // Names from the file system must not control the terminal.
@@ -65,15 +65,16 @@ fn cell(one: &Measurement) -> String {
     }
 }
 
-fn recommended(recommended: &[Recommendation]) -> Vec<String> {
+fn recommended(report: &DoctorReport) -> Vec<String> {
     let line = |one: &Recommendation| match &one.flag {
         Some(flag) => format!("  {flag} (`{}`): {}", one.option, one.reason),
         None => format!("  `{}`: {}", one.option, one.reason),
     };
     let mut lines = Vec::new();
-    if !recommended.is_empty() {
+    if !report.recommended.is_empty() {
         lines.extend([String::new(), "recommendations".to_owned()]);
-        lines.extend(recommended.iter().map(line));
+        lines.extend(report.recommended.iter().map(line));
+        lines.extend(report.command().map(|command| format!("  all flags together: {command}")));
     }
     lines
 }
@@ -104,6 +105,7 @@ pub(super) fn print_json(report: &DoctorReport) -> Result<(), CliError> {
         "checks": report.findings,
         "measurements": report.measured.iter().map(figures).collect::<Vec<_>>(),
         "recommendations": report.recommended,
+        "command": report.command(),
     }))
 }
 

@@ -92,7 +92,7 @@ pub(super) fn check(space: &FreeSpace) -> Vec<Finding> {
     let limit = space.max_file_bytes.filter(|&bytes| bytes < SEGMENT_BYTES).map(|bytes| {
         Finding::warning("free space", format!("the file size limit is {} (ulimit -f)", units::bytes(bytes)))
             .detail("the kernel kills a process that writes beyond it, or fails the write")
-            .remedy("raise the limit, or set `--max-segment-bytes` below it")
+            .remedy(format!("raise the limit, or use `--max-segment-bytes {}`", (bytes / 2).max(1)))
     });
     [Some(bytes), files, limit].into_iter().flatten().collect()
 }

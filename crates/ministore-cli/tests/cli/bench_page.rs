@@ -53,6 +53,7 @@ fn browser_shows_page_with_report_values() {
         }
         let overflow = browser.evaluate("document.documentElement.scrollWidth - innerWidth");
         assert!(overflow.as_f64().unwrap() <= 0.0, "{overflow} pixels too wide for {width}");
+        assert_scrolling_is_visible(&mut browser, width);
     }
     let background = "getComputedStyle(document.body).backgroundColor";
     let dark = browser.evaluate(background);
@@ -89,12 +90,48 @@ fn browser_shows_page_with_report_values() {
         assert!((shown_value - exact).abs() <= (exact * 0.006).max(0.5), "{pointer}: {text} for {exact}");
     }
 
+    assert_printable(&mut browser);
+
     let requests: Vec<_> = events_of(&browser, "Network.requestWillBeSent").collect();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(requests[0]["request"]["url"], format!("file://{}", page.display()));
     for method in ["Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"] {
         assert_eq!(events_of(&browser, method).collect::<Vec<_>>(), <Vec<&Value>>::new(), "{method}");
     }
+}
+
+/// Each table is followed by a hint, which is shown exactly where the table is wider than the screen.
+fn assert_scrolling_is_visible(browser: &mut Browser, width: u32) {
+    let tables = browser.evaluate(
+        "[...document.querySelectorAll('.scrolls')].map(scrolls => [
+            scrolls.scrollWidth > scrolls.clientWidth,
+            scrolls.nextElementSibling.offsetHeight > 0,
+            getComputedStyle(scrolls).backgroundImage.split('linear-gradient').length - 1,
+        ])",
+    );
+    let tables = tables.as_array().unwrap();
+    assert!(tables.len() >= 2, "{tables:?}");
+    for table in tables {
+        assert_eq!(table[0], width < 600, "a table is wider than {width} pixels: {tables:?}");
+        assert_eq!((&table[1], &table[2]), (&table[0], &4.into()), "{tables:?}");
+    }
+}
+
+/// On paper nothing scrolls, everything fits, and the colours are dark on white.
+fn assert_printable(browser: &mut Browser) {
+    browser.set_print();
+    let page = browser.evaluate(
+        "[
+            getComputedStyle(document.body).backgroundColor,
+            getComputedStyle(document.body).color,
+            document.documentElement.scrollWidth - innerWidth,
+            [...document.querySelectorAll('.scrolls')].filter(scrolls =>
+                scrolls.scrollWidth > scrolls.clientWidth || getComputedStyle(scrolls).overflowX != 'visible').length,
+            [...document.querySelectorAll('.scroll-hint')].filter(hint => hint.offsetHeight > 0).length,
+        ]",
+    );
+    let expected = serde_json::json!(["rgb(255, 255, 255)", "rgb(0, 0, 0)", 0, 0, 0]);
+    assert_eq!(page, expected, "background, text, overflow, scrolling tables, hints");
 }
 
 fn events_of<'a>(browser: &'a Browser, method: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -126,6 +163,13 @@ fn page_embeds_json_and_loads_nothing() {
         assert!(!text.contains(word), "{word}");
     }
     assert!(text.contains("default-src 'none'") && text.contains("open loop, 100 due per second"));
+    assert!(text.contains("100 appends per second "), "the headline of an open loop is its rate");
+    for text_of_run in
+        [report["host"]["hostname"].as_str().unwrap(), "--clients 1,2 --rate 100</code>", " GMT</time>"]
+    {
+        assert!(text.contains(text_of_run), "{text_of_run}");
+    }
+    assert!(report["command"].as_str().unwrap().starts_with("ministore bench --json --duration 0.3s"));
     assert_eq!(dir.snapshot().len(), 1, "no temporary file is left next to the page");
 }
 

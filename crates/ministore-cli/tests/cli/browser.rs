@@ -98,6 +98,14 @@ impl Browser {
         self.ask("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
     }
 
+    /// Shows the page as it is printed on A4 paper, in the colours of a dark screen.
+    pub(crate) fn set_print(&mut self) {
+        let size = json!({ "width": 718, "height": 1000, "deviceScaleFactor": 1, "mobile": false });
+        self.ask("Emulation.setDeviceMetricsOverride", &size);
+        let feature = json!({ "name": "prefers-color-scheme", "value": "dark" });
+        self.ask("Emulation.setEmulatedMedia", &json!({ "media": "print", "features": [feature] }));
+    }
+
     /// Evaluates an expression in the page.
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
         let params = json!({ "expression": expression, "returnByValue": true });

@@ -5,14 +5,15 @@ mod charts;
 mod file;
 mod format;
 mod group;
+mod head;
 mod scale;
 mod tables;
 
 use maud::{DOCTYPE, Markup, html};
 
 pub(super) use self::file::{check, write};
-use self::group::{Group, XAxis};
-use super::report::{BenchReport, Point};
+use self::group::Group;
+use super::report::BenchReport;
 
 /// No script runs and nothing is loaded.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
@@ -30,12 +31,12 @@ pub(super) fn render(report: &BenchReport) -> serde_json::Result<String> {
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "ministore bench: " (headline(report)) }
+                title { "ministore bench: " (head::headline(report)) }
                 style { (chart::raw(include_str!("style.css"))) }
             }
             body {
                 main {
-                    (head(report))
+                    (head::head(report))
                     @if let Some(chart) = charts::rate(&groups) {
                         section aria-label="The sweep" {
                             div.charts {
@@ -62,72 +63,6 @@ pub(super) fn render(report: &BenchReport) -> serde_json::Result<String> {
         }
     };
     Ok(page.into_string())
-}
-
-fn head(report: &BenchReport) -> Markup {
-    let best = best(&report.points);
-    let quickest = quickest(&report.points);
-    html! {
-        header {
-            p.eyebrow { "ministore bench" }
-            h1 { (headline(report)) }
-            @if !report.complete { p.warning { "Interrupted: some rounds are missing." } }
-            div.cards {
-                @if let Some((n, point)) = best {
-                    (card("highest rate", &format::figure(
-                        &format!("/points/{n}/appends_per_second/median"),
-                        point.appends_per_second.median,
-                        &format::whole(point.appends_per_second.median),
-                    ), &format!("durable appends per second, {}", with(point))))
-                    @if let Some(p99) = point.latency_us.get("p99") {
-                        (card("p99 at that rate", &format::figure(
-                            &format!("/points/{n}/latency_us/p99/median"), p99.median, &format::micros(p99.median),
-                        ), "until durable"))
-                    }
-                    (card("records per commit", &format::figure(
-                        &format!("/points/{n}/records_per_commit/median"),
-                        point.records_per_commit.median,
-                        &format!("{:.1}", point.records_per_commit.median),
-                    ), "sharing one write and sync"))
-                }
-                @if let Some((n, point, us)) = quickest {
-                    (card("lowest p50", &format::figure(
-                        &format!("/points/{n}/latency_us/p50/median"), us, &format::micros(us),
-                    ), &format!("until durable, {}", with(point))))
-                }
-            }
-        }
-    }
-}
-
-fn card(name: &str, figure: &Markup, under: &str) -> Markup {
-    html! { div.card { p.name { (name) } p.figure { (figure) } p.under { (under) } } }
-}
-
-fn with(point: &Point) -> String {
-    let over = if point.setting.rate.is_some() { XAxis::Rate } else { XAxis::Clients };
-    format!("{}, {}\u{a0}B", over.tip(point), point.setting.record_bytes)
-}
-
-fn headline(report: &BenchReport) -> String {
-    let kind = report.file_system.as_ref().map_or("unknown file system", |fs| &fs.kind);
-    match best(&report.points) {
-        Some((_, point)) => {
-            format!("{} durable appends per second on {kind}", format::whole(point.appends_per_second.median))
-        }
-        None => "nothing was measured".to_owned(),
-    }
-}
-
-fn best(points: &[Point]) -> Option<(usize, &Point)> {
-    let all = points.iter().enumerate();
-    all.max_by(|(_, a), (_, b)| a.appends_per_second.median.total_cmp(&b.appends_per_second.median))
-}
-
-fn quickest(points: &[Point]) -> Option<(usize, &Point, f64)> {
-    let all = points.iter().enumerate();
-    let with_p50 = all.filter_map(|(n, point)| Some((n, point, point.latency_us.get("p50")?.median)));
-    with_p50.min_by(|(_, _, a), (_, _, b)| a.total_cmp(b))
 }
 
 /// A group of the sweep.
@@ -163,13 +98,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        bench::report::{BenchOptions, BenchPoint, Round, SCHEMA, Summary},
+        bench::report::{BenchOptions, BenchPoint, Point, Round, SCHEMA, Summary},
         host::{FileSystem, HostInfo},
     };
 
     const HOSTILE: &str = "</script><script>alert(1)</script><!-- & \" ' \u{2028}";
 
-    fn report(points: usize) -> BenchReport {
+    pub(super) fn report(points: usize) -> BenchReport {
         let hostile = || Some(HOSTILE.to_owned());
         let latency_us: BTreeMap<_, _> = [("p50".to_owned(), 1.5), ("p99".to_owned(), 2.5)].into();
         let round = Round {
@@ -203,8 +138,15 @@ mod tests {
             schema: SCHEMA.into(),
             version: HOSTILE.into(),
             started: 0,
+            command: HOSTILE.into(),
             complete: false,
-            host: HostInfo { kernel: hostile(), processor: hostile(), processors: 1, memory_bytes: None },
+            host: HostInfo {
+                hostname: hostile(),
+                kernel: hostile(),
+                processor: hostile(),
+                processors: 1,
+                memory_bytes: None,
+            },
             file_system: Some(FileSystem {
                 kind: HOSTILE.into(),
                 source: hostile(),

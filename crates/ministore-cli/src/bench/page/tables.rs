@@ -129,6 +129,7 @@ pub(super) fn environment(report: &BenchReport) -> Markup {
     let BenchReport { host, file_system, options, .. } = report;
     let unknown = || "unknown".to_owned();
     let mut rows = vec![
+        ("host", host.hostname.clone().unwrap_or_else(unknown)),
         ("processor", format!("{} × {}", host.processors, host.processor.clone().unwrap_or_else(unknown))),
         ("memory", host.memory_bytes.map_or_else(unknown, units::bytes)),
         ("kernel", host.kernel.clone().unwrap_or_else(unknown)),
@@ -170,5 +171,8 @@ pub(super) fn environment(report: &BenchReport) -> Markup {
 }
 
 fn scrollable(name: &str, table: &Markup) -> Markup {
-    html! { div.scrolls role="region" aria-label=(name) tabindex="0" { table { (table) } } }
+    html! {
+        div.scrolls role="region" aria-label=(name) tabindex="0" { table { (table) } }
+        p.scroll-hint aria-hidden="true" { "scroll sideways for more columns →" }
+    }
 }
