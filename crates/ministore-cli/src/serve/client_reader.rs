@@ -241,7 +241,7 @@ impl<'a> ClientReader<'a> {
             }
             Ok(action) => action,
             Err(failure) => {
-                failure.print();
+                service.warn_limited(failure.message());
                 BadLineAction::Disconnect
             }
         };

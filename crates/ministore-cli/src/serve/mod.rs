@@ -45,7 +45,7 @@ pub(crate) use args::Args;
 
 use crate::{
     exit::{CliError, ExitStatus, info, is_quiet, warn},
-    ingest::start,
+    ingest::{start, summary::RunOutcome},
     signals::SignalHandler,
     store,
 };
@@ -97,8 +97,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     // SIGTERM is how a service is stopped: that is no failure.
     let signal = signals.received();
     let is_stopped = signal == Some(ExitStatus::Signal(SIGTERM)) && service.shutdown.is_clean();
+    let outcome = match (closed.is_ok() && synced.is_ok() && !service.shutdown.has_failed(), is_stopped) {
+        (false, _) => RunOutcome::Failed,
+        (true, true) => RunOutcome::Complete,
+        (true, false) => RunOutcome::Interrupted,
+    };
     let seconds = begun.elapsed().as_secs_f64();
-    let report = ServiceReport { service: &service, seconds, start_seq, is_stopped };
+    let report = ServiceReport { service: &service, seconds, start_seq, outcome };
     let printed = match (args.json, is_quiet()) {
         (true, _) => report.print_json(),
         (false, false) => report.print(),

@@ -24,21 +24,15 @@ pub(super) struct ServiceReport<'a> {
     pub(super) service: &'a Service,
     pub(super) seconds: f64,
     pub(super) start_seq: u64,
-    /// It was stopped by SIGTERM, and all connections were drained.
-    pub(super) is_stopped: bool,
+    pub(super) outcome: RunOutcome,
 }
 
 impl ServiceReport<'_> {
     fn summary(&self) -> RunSummary {
         let stats = self.service.store.stats();
         let durable = DurableTotals { records: stats.records, bytes: stats.bytes };
-        let outcome = match (stats.poisoned, self.is_stopped) {
-            (true, _) => RunOutcome::Failed,
-            (false, true) => RunOutcome::Complete,
-            (false, false) => RunOutcome::Interrupted,
-        };
         let totals = IngestTotals { durable, already_present: 0, bad: self.service.metrics.bad_lines() };
-        RunSummary { totals, seconds: self.seconds, stats, outcome, start_seq: self.start_seq }
+        RunSummary { totals, seconds: self.seconds, stats, outcome: self.outcome, start_seq: self.start_seq }
     }
 
     pub(super) fn print(&self) -> Result<(), CliError> {

@@ -192,3 +192,18 @@ fn unreadable_json_is_a_bad_line() {
     service.wait_for_log(":2:8: a lone surrogate in a string");
     assert_eq!(service.dir.replay(), "1\n1\n1\n");
 }
+
+#[test]
+fn unwritable_quarantine_disconnects() {
+    let mut service = ServeProcess::start(&["--on-error", "quarantine=/dev/full"]);
+    for _ in 0..3 {
+        let mut client = service.connect_unix().with_acks("record");
+        client.send("nonsense\n1\n");
+        let responses = client.receive_all();
+        assert_eq!((responses.len(), &responses[0]["action"]), (1, &json!("disconnect")), "{responses:?}");
+    }
+    let output = service.stop("TERM").code(74);
+    assert_eq!(output.stderr.matches("\"kind\":").count(), 1, "the others are limited warnings: {output:?}");
+    assert_eq!(output.json()["outcome"], "failed");
+    assert_eq!(service.dir.replay(), "");
+}
