@@ -4,14 +4,16 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
+    path::PathBuf,
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
 use super::service::{ServeProcess, TestClient};
 use crate::support::{TestDir, skipped};
 
-/// A service on a tmpfs of its own, in a mount namespace. Returns `None` without root.
+/// A service with a FIFO on a tmpfs of its own, in a mount namespace. Returns `None` without root.
 fn start_on_tmpfs(size: &str) -> Option<ServeProcess> {
     let dir = TestDir::new();
     fs::create_dir(dir.path("disk")).unwrap();
@@ -20,7 +22,17 @@ fn start_on_tmpfs(size: &str) -> Option<ServeProcess> {
     command.args(["--mount", "sh", "-c", &script, "sh"]).arg(dir.path("disk"));
     command.arg(env!("CARGO_BIN_EXE_ministore")).arg("serve").arg(dir.path("disk/journal.jsonl"));
     let listen = format!("unix:{}", dir.path("socket").display());
-    command.args(["--json", "--metrics", "127.0.0.1:0", "--no-preallocate", "--listen", &listen]);
+    let fifo = format!("fifo:{}", dir.path("fifo").display());
+    command.args([
+        "--json",
+        "--metrics",
+        "127.0.0.1:0",
+        "--no-preallocate",
+        "--listen",
+        &listen,
+        "-l",
+        &fifo,
+    ]);
     let can_mount = Command::new("unshare").args(["--mount", "true"]).output();
     if !can_mount.is_ok_and(|output| output.status.success()) {
         skipped("SKIPPED: a service on a full disk: needs root and unshare");
@@ -28,7 +40,14 @@ fn start_on_tmpfs(size: &str) -> Option<ServeProcess> {
     }
     let mut service = ServeProcess::spawn_command(dir, &mut command);
     service.wait_for_log("listening on unix:");
+    service.wait_for_log("listening on fifo:");
     Some(service)
+}
+
+/// Returns the path of a file in the mount namespace of the service.
+fn in_namespace(service: &ServeProcess, name: &str) -> PathBuf {
+    let path = service.dir.path(name);
+    PathBuf::from(format!("/proc/{}/root", service.child().id())).join(path.strip_prefix("/").unwrap())
 }
 
 #[test]
@@ -60,6 +79,34 @@ fn full_disk_is_unhealthy_until_an_append_succeeds() {
     assert_eq!(service.get("/healthz"), (200, "ok\n".to_owned()));
     assert_eq!(service.metric("ministore_serve_storage_full"), 0.0);
     service.wait_for_metric("ministore_serve_free_bytes", |free| free < 1e6);
+}
+
+#[test]
+fn fifo_continues_between_lines_after_a_full_disk() {
+    let Some(mut service) = start_on_tmpfs("4m") else { return };
+    let filler = in_namespace(&service, "disk/filler");
+    fs::write(&filler, vec![0; 3 << 20]).unwrap();
+    let line = |n: u32| format!("\"{n} {}\"\n", "x".repeat(9_000));
+    let mut fifo = fs::OpenOptions::new().write(true).open(service.dir.path("fifo")).unwrap();
+    let sent = 1..=400;
+    let writer = thread::spawn(move || sent.for_each(|n| fifo.write_all(line(n).as_bytes()).unwrap()));
+    service.wait_for_metric("ministore_serve_storage_full", |is_full| is_full == 1.0);
+    fs::remove_file(filler).unwrap();
+    writer.join().unwrap();
+    service.wait_for_metric("ministore_serve_lines_total", |lines| lines == 400.0);
+    assert_eq!(service.get("/healthz").0, 200);
+    fs::copy(in_namespace(&service, "disk/journal.jsonl"), service.dir.journal()).unwrap();
+    let summary = service.stop("TERM").ok().json();
+    assert_eq!(summary["bad_lines"], 0, "a line was cut in two: {summary}");
+    let stored: Vec<String> = service.dir.replay().lines().map(|line| format!("{line}\n")).collect();
+    assert_eq!(summary["durable_lines"], stored.len(), "{summary}");
+    assert_eq!(summary["refused_lines"]["storage_full"], 400 - stored.len(), "{summary}");
+    let all: Vec<String> = (1..=400).map(line).collect();
+    let mut expected = all.iter();
+    assert!(
+        stored.iter().all(|stored| expected.any(|sent| sent == stored)),
+        "lines in the order in which they were sent"
+    );
 }
 
 #[test]
