@@ -6,14 +6,20 @@ use maud::{Markup, PreEscaped, html};
 
 use super::scale::Scale;
 
-/// The size of a chart. Text stays readable on a phone of 350 pixels.
-const WIDTH: f64 = 460.0;
-const HEIGHT: f64 = 300.0;
+/// The size of a chart, and the position of the frame in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) width: f64,
+    pub(super) height: f64,
+    pub(super) left: f64,
+    pub(super) right: f64,
+    pub(super) top: f64,
+    pub(super) bottom: f64,
+}
 
-const LEFT: f64 = 60.0;
-const RIGHT: f64 = 446.0;
-const TOP: f64 = 28.0;
-const BOTTOM: f64 = 248.0;
+/// The layout on the page. Text stays readable on a phone of 350 pixels.
+const PAGE: Layout =
+    Layout { width: 460.0, height: 300.0, left: 60.0, right: 446.0, top: 28.0, bottom: 248.0 };
 
 /// The number of colours; further series reuse them, dashed.
 const COLOUR_COUNT: usize = 7;
@@ -55,8 +61,8 @@ impl Dot {
 #[derive(Debug, Clone)]
 pub(super) struct Series {
     pub(super) name: String,
-    /// The index of its colour, the same for the same series in all charts.
-    pub(super) colour: usize,
+    /// Its classes in the style sheet: those of [`class_of`] its colour, the same for the same series in all charts.
+    pub(super) class: String,
     pub(super) dots: Vec<Dot>,
     /// Draw dots, not only the line.
     pub(super) dotted: bool,
@@ -80,6 +86,7 @@ pub(super) struct Chart {
     pub(super) x: Axis,
     pub(super) y: Axis,
     pub(super) body: ChartBody,
+    pub(super) layout: Layout,
     /// Marked values of the x axis.
     pub(super) marks: Vec<f64>,
     /// The meaning of the marks.
@@ -87,6 +94,18 @@ pub(super) struct Chart {
 }
 
 impl Chart {
+    /// A chart of the page, without marks.
+    pub(super) fn new(
+        id: &str,
+        title: String,
+        description: String,
+        (x, y): (Axis, Axis),
+        body: ChartBody,
+    ) -> Self {
+        let (id, marks_name) = (id.to_owned(), String::new());
+        Self { id, title, description, x, y, body, layout: PAGE, marks: Vec::new(), marks_name }
+    }
+
     pub(super) fn figure(&self) -> Markup {
         html! {
             figure {
@@ -110,7 +129,7 @@ impl Chart {
                     @for series in series {
                         span.key {
                             svg.swatch viewBox="0 0 22 10" aria-hidden="true" {
-                                path class=(class_of(series.colour)) d="M1 5H21" {}
+                                path class=(series.class) d="M1 5H21" {}
                             }
                             (series.name)
                         }
@@ -127,40 +146,59 @@ impl Chart {
     }
 
     fn svg(&self) -> Markup {
-        let (title, description) = (format!("{}-title", self.id), format!("{}-desc", self.id));
+        let Layout { width, height, .. } = self.layout;
         html! {
-            svg.chart id=(self.id) viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img"
-                aria-labelledby=(format!("{title} {description}"))
-            {
-                title id=(title) { (self.title) }
-                desc id=(description) { (self.description) }
-                (self.frame())
-                @for &mark in &self.marks {
-                    path.mark d=(format!("M{x:.1} {TOP}V{BOTTOM}", x = self.x_of(mark))) {}
-                }
-                @match &self.body {
-                    ChartBody::Lines(series) => { @for series in series { (self.line(series)) } }
-                    ChartBody::Bars(bars) => { (self.bars(bars)) }
-                }
+            svg.chart id=(self.id) viewBox=(format!("0 0 {width} {height}")) role="img" aria-labelledby=(self.label_ids()) {
+                (self.labels())
+                (self.drawing())
+            }
+        }
+    }
+
+    /// Returns the ids of the elements that describe the chart.
+    pub(super) fn label_ids(&self) -> String {
+        format!("{id}-title {id}-desc", id = self.id)
+    }
+
+    /// Describes the chart for screen readers.
+    pub(super) fn labels(&self) -> Markup {
+        html! {
+            title id=(format!("{}-title", self.id)) { (self.title) }
+            desc id=(format!("{}-desc", self.id)) { (self.description) }
+        }
+    }
+
+    /// Draws the frame and its content.
+    pub(super) fn drawing(&self) -> Markup {
+        let Layout { top, bottom, .. } = self.layout;
+        html! {
+            (self.frame())
+            @for &mark in &self.marks {
+                path.mark d=(format!("M{x:.1} {top}V{bottom}", x = self.x_of(mark))) {}
+            }
+            @match &self.body {
+                ChartBody::Lines(series) => { @for series in series { (self.line(series)) } }
+                ChartBody::Bars(bars) => { (self.bars(bars)) }
             }
         }
     }
 
     fn frame(&self) -> Markup {
+        let Layout { height, left, right, top, bottom, .. } = self.layout;
         html! {
             @for (tick, text) in &self.y.ticks {
                 @let y = self.y_of(*tick);
-                path.grid d=(format!("M{LEFT} {y:.1}H{RIGHT}")) {}
-                text.tick x=(LEFT - 7.0) y=(format!("{:.1}", y + 4.5)) text-anchor="end" { (text) }
+                path.grid d=(format!("M{left} {y:.1}H{right}")) {}
+                text.tick x=(left - 7.0) y=(format!("{:.1}", y + 4.5)) text-anchor="end" { (text) }
             }
             @for (tick, text) in &self.x.ticks {
                 @let x = self.x_of(*tick);
-                path.grid d=(format!("M{x:.1} {TOP}V{:.1}", BOTTOM + 5.0)) {}
-                text.tick x=(format!("{x:.1}")) y=(BOTTOM + 20.0) text-anchor="middle" { (text) }
+                path.grid d=(format!("M{x:.1} {top}V{:.1}", bottom + 5.0)) {}
+                text.tick x=(format!("{x:.1}")) y=(bottom + 20.0) text-anchor="middle" { (text) }
             }
-            path.axis d=(format!("M{LEFT} {BOTTOM}H{RIGHT}")) {}
-            text.label x=(f64::midpoint(LEFT, RIGHT)) y=(HEIGHT - 8.0) text-anchor="middle" { (self.x.label) }
-            text.label x="2" y="14" { (self.y.label) }
+            path.axis d=(format!("M{left} {bottom}H{right}")) {}
+            text.label x=(f64::midpoint(left, right)) y=(height - 8.0) text-anchor="middle" { (self.x.label) }
+            text.label x="2" y=(top - 14.0) { (self.y.label) }
         }
     }
 
@@ -173,7 +211,7 @@ impl Chart {
             debug_assert!(written.is_ok());
         }
         html! {
-            g class=(class_of(series.colour)) {
+            g class=(series.class) {
                 path d=(path) {}
                 @if series.dotted {
                     @for dot in &series.dots {
@@ -188,7 +226,9 @@ impl Chart {
                             ..420.0 => ("end", x + 8.0),
                             _ => ("end", x - 7.0),
                         };
-                        text.value x=(format!("{x:.1}")) y=(format!("{:.1}", y - 9.0)) text-anchor=(anchor) { (dot.label) }
+                        @if !dot.label.is_empty() {
+                            text.value x=(format!("{x:.1}")) y=(format!("{:.1}", y - 9.0)) text-anchor=(anchor) { (dot.label) }
+                        }
                     }
                 }
             }
@@ -196,28 +236,32 @@ impl Chart {
     }
 
     fn bars(&self, bars: &[Dot]) -> Markup {
-        let width = ((RIGHT - LEFT) / bars.len().max(1) as f64 * 0.76).min(56.0);
+        let Layout { left, right, bottom, .. } = self.layout;
+        let width = ((right - left) / bars.len().max(1) as f64 * 0.76).min(56.0);
         html! {
             g.bars {
                 @for bar in bars {
                     @let (x, y) = (self.x_of(bar.x) - width / 2.0, self.y_of(bar.y));
                     rect x=(format!("{x:.1}")) y=(format!("{y:.1}")) width=(format!("{width:.1}"))
-                        height=(format!("{:.1}", BOTTOM - y)) rx="2" { title { (bar.tip) } }
+                        height=(format!("{:.1}", bottom - y)) rx="2" { title { (bar.tip) } }
                 }
             }
         }
     }
 
-    fn x_of(&self, value: f64) -> f64 {
-        LEFT + self.x.scale.position(value) * (RIGHT - LEFT)
+    pub(super) fn x_of(&self, value: f64) -> f64 {
+        let Layout { left, right, .. } = self.layout;
+        left + self.x.scale.position(value) * (right - left)
     }
 
-    fn y_of(&self, value: f64) -> f64 {
-        BOTTOM - self.y.scale.position(value) * (BOTTOM - TOP)
+    pub(super) fn y_of(&self, value: f64) -> f64 {
+        let Layout { top, bottom, .. } = self.layout;
+        bottom - self.y.scale.position(value) * (bottom - top)
     }
 }
 
-fn class_of(series: usize) -> String {
+/// Returns the classes of a colour, by its index.
+pub(super) fn class_of(series: usize) -> String {
     let dashed = if series / COLOUR_COUNT % 2 == 1 { " dashed" } else { "" };
     format!("series s{}{dashed}", series % COLOUR_COUNT)
 }

@@ -1,10 +1,10 @@
 //! The charts: rate and latency over the sweep, the percentile curve, latency over time, group sizes.
 
 use super::{
-    chart::{Axis, Chart, ChartBody, Dot, Series},
+    chart::{Axis, Chart, ChartBody, Dot, Series, class_of},
     format,
     group::{Group, XAxis},
-    scale::{Scale, ScaleKind},
+    scale::{self, Scale, ScaleKind},
 };
 use crate::bench::report::{Point, Round, Summary};
 
@@ -51,21 +51,15 @@ fn over_sweep(
             let label = if groups.len() == 1 { short(median) } else { String::new() };
             Dot { spread: Some((min, max)), tip, label, ..Dot::at(over.of(point), median) }
         });
-        Series { name: group.name.clone(), colour, dots: dots.collect(), dotted: true }
+        Series { name: group.name.clone(), class: class_of(colour), dots: dots.collect(), dotted: true }
     };
     let series: Vec<_> = groups.iter().enumerate().map(line).collect();
     let highest =
         series.iter().flat_map(|one| &one.dots).map(|dot| dot.spread.map_or(dot.y, |(_, high)| high));
-    Some(Chart {
-        id: id.to_owned(),
-        title: format!("{what} over {}", over.noun()),
-        description: described(&series, over.noun(), show),
-        x: over.axis(&series),
-        y: Axis::new(&what.to_lowercase(), Scale::linear(highest), format::count_tick),
-        body: ChartBody::Lines(series),
-        marks: Vec::new(),
-        marks_name: String::new(),
-    })
+    let y = Axis::new(&what.to_lowercase(), Scale::linear(highest), scale::count_tick);
+    let (title, description) =
+        (format!("{what} over {}", over.noun()), described(&series, over.noun(), show));
+    Some(Chart::new(id, title, description, (over.axis(&series), y), ChartBody::Lines(series)))
 }
 
 /// The percentiles of a group over its sweep.
@@ -87,19 +81,13 @@ pub(super) fn latency(n: usize, group: &Group<'_>) -> Option<Chart> {
             let ends = Some((spread.min, spread.max));
             Some(Dot { spread: ends, tip, ..Dot::at(over.of(point), spread.median) })
         });
-        Series { name: name.to_owned(), colour, dots: dots.collect(), dotted: true }
+        Series { name: name.to_owned(), class: class_of(colour), dots: dots.collect(), dotted: true }
     };
     let series: Vec<_> = LINES.into_iter().map(line).collect();
-    Some(Chart {
-        id: format!("latency-{n}"),
-        title: format!("Latency over {}", over.noun()),
-        description: described(&series, over.noun(), format::micros),
-        x: over.axis(&series),
-        y: latency_axis(&series),
-        body: ChartBody::Lines(series),
-        marks: Vec::new(),
-        marks_name: String::new(),
-    })
+    let axes = (over.axis(&series), latency_axis(&series));
+    let description = described(&series, over.noun(), format::micros);
+    let title = format!("Latency over {}", over.noun());
+    Some(Chart::new(&format!("latency-{n}"), title, description, axes, ChartBody::Lines(series)))
 }
 
 /// The percentile curve as in HdrHistogram's plotter: each halving of the distance to 100 % has the same width.
@@ -114,7 +102,12 @@ pub(super) fn curve(n: usize, group: &Group<'_>) -> Chart {
                 let x = if step.quantile < 1.0 { 1.0 / (1.0 - step.quantile) } else { appends };
                 Dot::at(x.min(appends), step.latency_us)
             });
-            Series { name: group.over.tip(point), colour, dots: dots.collect(), dotted: false }
+            Series {
+                name: group.over.tip(point),
+                class: class_of(colour),
+                dots: dots.collect(),
+                dotted: false,
+            }
         })
         .collect();
     let last = series.iter().flat_map(|one| &one.dots).map(|dot| dot.x).fold(10.0, f64::max);
@@ -126,16 +119,11 @@ pub(super) fn curve(n: usize, group: &Group<'_>) -> Chart {
         let last = one.dots.last()?;
         Some(format!("{}: the slowest append took {}", one.name, format::micros(last.y)))
     });
-    Chart {
-        id: format!("curve-{n}"),
-        title: "Latency by percentile".into(),
-        description: slowest.collect::<Vec<_>>().join("; "),
-        x: Axis { label: "percentile of the appends (%)".into(), scale, ticks },
-        y: latency_axis(&series),
-        body: ChartBody::Lines(series),
-        marks: Vec::new(),
-        marks_name: String::new(),
-    }
+    let description = slowest.collect::<Vec<_>>().join("; ");
+    let x = Axis { label: "percentile of the appends (%)".into(), scale, ticks };
+    let axes = (x, latency_axis(&series));
+    let title = "Latency by percentile".into();
+    Chart::new(&format!("curve-{n}"), title, description, axes, ChartBody::Lines(series))
 }
 
 /// One round of a point, with its rotations.
@@ -145,7 +133,7 @@ pub(super) fn timeline(id: usize, name: &str, round: &Round, number: usize, roun
             let &y = interval.latency_us.get(name)?;
             Some(Dot::at(interval.at_seconds, y))
         });
-        Series { name: name.to_owned(), colour, dots: dots.collect(), dotted: false }
+        Series { name: name.to_owned(), class: class_of(colour), dots: dots.collect(), dotted: false }
     };
     let series: Vec<_> = LINES_IN_TIME.into_iter().map(line).collect();
     let marks: Vec<_> = round
@@ -161,16 +149,12 @@ pub(super) fn timeline(id: usize, name: &str, round: &Round, number: usize, roun
         more => format!("{more} rotations"),
     };
     let end = round.timeline.last().map_or(1.0, |last| last.at_seconds).max(f64::MIN_POSITIVE);
-    Chart {
-        id: format!("time-{id}"),
-        title: format!("{name}: latency over time{of}"),
-        description: format!("{}; {rotations}", described(&series, "time", format::micros)),
-        x: Axis::new("time", Scale { kind: ScaleKind::Linear, from: 0.0, to: end }, format::seconds_tick),
-        y: latency_axis(&series),
-        body: ChartBody::Lines(series),
-        marks,
-        marks_name: rotations,
-    }
+    let x = Axis::new("time", Scale { kind: ScaleKind::Linear, from: 0.0, to: end }, scale::seconds_tick);
+    let axes = (x, latency_axis(&series));
+    let description = format!("{}; {rotations}", described(&series, "time", format::micros));
+    let title = format!("{name}: latency over time{of}");
+    let chart = Chart::new(&format!("time-{id}"), title, description, axes, ChartBody::Lines(series));
+    Chart { marks, marks_name: rotations, ..chart }
 }
 
 /// The distribution of group sizes.
@@ -192,27 +176,21 @@ pub(super) fn group_sizes(id: usize, name: &str, point: &Point) -> Chart {
     // Every second label if they are close.
     let every = bars.len().div_ceil(9).max(1);
     let label = |(n, size): (usize, &crate::bench::report::GroupSizeBucket)| {
-        (n as f64 + 0.5, format::count_tick(size.records_from as f64))
+        (n as f64 + 0.5, scale::count_tick(size.records_from as f64))
     };
     let ticks = point.group_sizes.iter().enumerate().step_by(every).map(label).collect();
     let often = point.group_sizes.iter().max_by_key(|size| size.groups);
     let description = often.map_or_else(String::new, |size| {
-        let part = format::percent_tick(round_off(size.groups as f64 / all));
+        let part = scale::percent_tick(round_off(size.groups as f64 / all));
         format!("{part} of the commits contain {} to {} records", size.records_from, size.records_to)
     });
     let scale = Scale { kind: ScaleKind::Linear, from: 0.0, to: bars.len().max(1) as f64 };
     let part = Scale::linear(bars.iter().map(|bar| bar.y));
     let part = Scale { to: part.to.min(1.0), ..part };
-    Chart {
-        id: format!("groups-{id}"),
-        title: format!("{name}: records per commit"),
-        description,
-        x: Axis { label: "records per commit, from".into(), scale, ticks },
-        y: Axis::new("share of the commits", part, format::percent_tick),
-        body: ChartBody::Bars(bars),
-        marks: Vec::new(),
-        marks_name: String::new(),
-    }
+    let x = Axis { label: "records per commit, from".into(), scale, ticks };
+    let axes = (x, Axis::new("share of the commits", part, scale::percent_tick));
+    let title = format!("{name}: records per commit");
+    Chart::new(&format!("groups-{id}"), title, description, axes, ChartBody::Bars(bars))
 }
 
 fn latency_axis(series: &[Series]) -> Axis {
@@ -220,7 +198,7 @@ fn latency_axis(series: &[Series]) -> Axis {
         let (low, high) = dot.spread.unwrap_or((dot.y, dot.y));
         [low, high]
     });
-    Axis::new("latency (logarithmic)", Scale::log(values), format::micros_tick)
+    Axis::new("latency (logarithmic)", Scale::log(values), scale::micros_tick)
 }
 
 /// Describes the ends of each line in words.
@@ -247,7 +225,7 @@ impl XAxis {
         let scale = Scale { kind: ScaleKind::Log, from: from * 0.8, to: to.max(from * 2.0) * 1.25 };
         // More labels would overlap.
         let every = ticks.len().div_ceil(9).max(1);
-        let ticks = ticks.into_iter().step_by(every).map(|tick| (tick, format::count_tick(tick))).collect();
+        let ticks = ticks.into_iter().step_by(every).map(|tick| (tick, scale::count_tick(tick))).collect();
         Axis { label: self.noun().to_owned(), scale, ticks }
     }
 }
