@@ -10,11 +10,13 @@ mod support;
 
 use std::{
     hint::black_box,
+    iter,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
 
+use fastrand::Rng;
 use ministore_uring::{JournalOptions, MiniStore, Reader};
 use serde_json::value::RawValue;
 use support::flights::events;
@@ -71,7 +73,8 @@ fn write_journal(path: &Path, lines: &[String], group: usize) -> Result<(MiniSto
 
 /// Returns pseudo-random sequence numbers, the same ones each time.
 fn pseudo_random_seqs(records: u64) -> impl Iterator<Item = u64> {
-    (1..).map(move |n: u64| n.wrapping_mul(6_364_136_223_846_793_005).rotate_left(29) % records + 1)
+    let mut random = Rng::with_seed(1);
+    iter::repeat_with(move || random.u64(1..=records))
 }
 
 /// Measures the lookups. Returns the memory of the index and the lookups per second.

@@ -6,6 +6,7 @@ use std::{
     thread,
 };
 
+use fastrand::Rng;
 use ministore_uring::{Backend, JournalOptions, MiniStore};
 
 use crate::support::{
@@ -115,13 +116,9 @@ fn kill_loses_no_acknowledged_record() {
         let journal = TempJournal::new();
         let mut acknowledged = Acknowledged::new();
         // A fixed sequence of counts: the moment of a kill is random anyway.
-        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        let mut random = Rng::with_seed(1);
         for round in 0..ROUNDS {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let lines = 1 + (random % 90) as usize;
-            kill_after(&journal, backend, round, lines, &mut acknowledged);
+            kill_after(&journal, backend, round, random.usize(1..=90), &mut acknowledged);
             // Readers see everything before recovery too.
             check(&journal, &acknowledged);
         }

@@ -1,10 +1,12 @@
 //! Records by sequence number, in journals that are open, written, rotated, trimmed, closed, old or large.
 
 use std::{
+    iter,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
 };
 
+use fastrand::Rng;
 use futures_lite::StreamExt;
 use ministore_uring::{JournalOptions, MiniStoreError, Reader, Record, Result};
 use serde::de::DeserializeOwned;
@@ -13,7 +15,8 @@ use crate::support::{TempJournal, block_on, for_each_backend, legacy_write};
 
 /// Returns a fixed pseudo-random sequence of numbers.
 fn scattered(of: u64) -> impl Iterator<Item = u64> {
-    (1..).map(move |n: u64| n.wrapping_mul(6_364_136_223_846_793_005).rotate_left(29) % of + 1)
+    let mut random = Rng::with_seed(1);
+    iter::repeat_with(move || random.u64(1..=of))
 }
 
 fn value<T: DeserializeOwned>(seq: u64, found: Result<Option<Record<T>>>) -> Option<T> {
@@ -91,12 +94,11 @@ fn durable_records_are_found_during_rotation() {
         let reader = Reader::open(journal.path()).unwrap();
         let (done, lookups) = (AtomicBool::new(false), AtomicU64::new(0));
         let look_up = |method: u64| {
-            let mut numbers = (1..).map(|n: u64| n.wrapping_mul(2_654_435_761 + method).rotate_left(17));
+            let mut random = Rng::with_seed(method);
             while !done.load(Ordering::Acquire) {
                 let durable = store.durable_seq();
-                let pick = numbers.next().unwrap();
                 // Sometimes the newest record, whose segment may be in the middle of its rename.
-                let seq = if pick % 3 == 0 { durable } else { pick % durable + 1 };
+                let seq = if random.u8(..3) == 0 { durable } else { random.u64(1..=durable) };
                 let found = match method {
                     0 => reader.get(seq),
                     1 => store.blocking().get(seq),

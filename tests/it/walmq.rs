@@ -14,6 +14,7 @@ use std::{
     task::{Context, Waker},
 };
 
+use fastrand::Rng;
 use ministore_uring::{JournalOptions, MiniStore, Record};
 use walmq_metadata::{Broker, BrokerError, Change, Metadata, Refused, TopicConfig};
 
@@ -182,25 +183,17 @@ fn recovered(metadata: &Metadata, reported_steps: &CompletedSteps) -> CompletedS
     done
 }
 
-/// Returns the next number of an xorshift generator, whose seed must not be 0.
-fn next(random: &mut u64) -> u64 {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    *random
-}
-
 #[test]
 fn killed_broker_recovers_its_state() {
     if let Some(args) = child_args() {
         return serve(Path::new(&args[0]), serde_json::from_str(&args[1]).unwrap());
     }
     let dir = temporary();
-    let mut random = 0x5eed;
+    let mut random = Rng::with_seed(1);
     let (mut done, mut snapshots, mut first_seq, mut inside_snapshots) = (CompletedSteps::new(), 0, 1, 0);
     for round in 0..ROUNDS {
         // The first round completes the initial changes.
-        let lines = if round == 0 { 100 } else { next(&mut random) % LINES_MAX };
+        let lines = if round == 0 { 100 } else { random.u64(..LINES_MAX) };
         let run = kill_after(dir.path(), &done, lines);
         inside_snapshots += u64::from(dir.path().join("metadata.snapshot.tmp").exists());
         snapshots += run.snapshots;

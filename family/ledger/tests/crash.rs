@@ -10,6 +10,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
+use fastrand::Rng;
 use ministate::Mutator;
 use ministore::MiniStore;
 use ministore_family_ledger::{Count, JOURNAL, Ledger};
@@ -39,13 +40,13 @@ fn acknowledged_mutations_survive_kills() {
     let rounds = env_number("FAMILY_ROUNDS").unwrap_or(ROUNDS);
     let seed = env_number("FAMILY_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     eprintln!("to repeat this run: FAMILY_SEED={seed} FAMILY_ROUNDS={rounds} family/run");
-    let mut random = seed;
+    let mut random = Rng::with_seed(seed);
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (mut acknowledged, mut stats) = (Acknowledged::new(), KillStats::default());
     for round in 0..rounds {
         let mut program = LedgerProcess::start(dir.path());
         program.check_recovered(dir.path(), &mut acknowledged, round);
-        for _ in 0..next(&mut random) % MAX_REPORTS {
+        for _ in 0..random.u64(..MAX_REPORTS) {
             program.read_report(&mut acknowledged, &mut stats);
         }
         program.kill(&mut acknowledged, &mut stats);
@@ -157,13 +158,4 @@ fn replay(dir: &Path) -> Vec<Count> {
 
 fn env_number(name: &str) -> Option<u64> {
     Some(std::env::var(name).ok()?.parse().unwrap())
-}
-
-/// Returns the next number of an xorshift generator. The seed 0 is replaced by 1.
-fn next(random: &mut u64) -> u64 {
-    *random = (*random).max(1);
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    *random
 }

@@ -12,10 +12,6 @@ use rustix::process::Signal;
 
 /// Writes one report line to the parent process. The line may be cut short if this process dies, but lines of several
 /// threads never mix.
-///
-/// # Panics
-///
-/// If the parent has closed the pipe.
 pub fn report(text: &str) {
     let mut out = io::stdout().lock();
     writeln!(out, "> {text}").and_then(|()| out.flush()).expect("the parent reads the pipe");
@@ -31,10 +27,6 @@ pub struct ChildProcess {
 
 impl ChildProcess {
     /// Starts `program` with the arguments of a role.
-    ///
-    /// # Panics
-    ///
-    /// If it cannot be started.
     pub fn start<A: AsRef<OsStr>>(program: &Path, args: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -44,10 +36,6 @@ impl ChildProcess {
     }
 
     /// Returns the next complete report line, or `None` at the end of the output.
-    ///
-    /// # Panics
-    ///
-    /// If reading the output fails.
     pub fn next_report(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
@@ -63,10 +51,6 @@ impl ChildProcess {
     }
 
     /// Waits for a report that begins with `prefix` and returns the rest of the line.
-    ///
-    /// # Panics
-    ///
-    /// If the output ends first.
     pub fn wait_for(&mut self, prefix: &str) -> String {
         loop {
             let line = self.next_report().unwrap_or_else(|| panic!("the child ended before {prefix:?}"));
@@ -77,19 +61,11 @@ impl ChildProcess {
     }
 
     /// Sends SIGKILL. Earlier reports can still be read.
-    ///
-    /// # Panics
-    ///
-    /// If the signal cannot be sent.
     pub fn kill(&mut self) {
         self.child.kill().expect("the child can be killed");
     }
 
     /// Waits for the end after [`kill`](Self::kill). Returns `false` if the child exited before the signal arrived.
-    ///
-    /// # Panics
-    ///
-    /// If the child failed before the signal arrived.
     pub fn reap(mut self) -> bool {
         let status = self.child.wait().expect("the child can be waited for");
         let killed = status.signal() == Some(Signal::KILL.as_raw());
@@ -98,10 +74,6 @@ impl ChildProcess {
     }
 
     /// Closes the child's standard input, waits for its end and returns the remaining reports.
-    ///
-    /// # Panics
-    ///
-    /// If the child failed.
     pub fn finish(mut self) -> Vec<String> {
         drop(self.child.stdin.take());
         let reports: Vec<_> = std::iter::from_fn(|| self.next_report()).collect();

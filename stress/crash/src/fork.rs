@@ -23,10 +23,6 @@ pub struct ForkedChild {
 
 impl ForkedChild {
     /// Forks. The child runs `body`, sends the returned text (or the panic message) to the parent, and exits.
-    ///
-    /// # Panics
-    ///
-    /// If the process cannot be forked.
     pub fn new(body: impl FnOnce() -> String) -> Self {
         let (mut read, mut write) = pipe().expect("a pipe");
         #[expect(unsafe_code, reason = "a foreign function")]
@@ -57,11 +53,6 @@ impl ForkedChild {
     }
 
     /// Waits for the end of the child and returns its message.
-    ///
-    /// # Panics
-    ///
-    /// If the child hangs.
-    #[must_use]
     pub fn join(self) -> String {
         let message = self.message.recv_timeout(CHILD_TIMEOUT);
         if message.is_err() {

@@ -8,7 +8,6 @@
 pub mod child;
 pub mod fork;
 pub mod model;
-pub mod random;
 pub mod record;
 pub mod recovery;
 pub mod rounds;

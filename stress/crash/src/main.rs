@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match *args.as_slice() {
-        ["write", ref rest @ ..] => roles::writer::run(rest),
+        ["write", path, round, options] => roles::writer::run(path, round, options),
         ["open", backend, path] => roles::writer::open_only(backend, path),
         ["read", path] => roles::reader::run(path),
         ["try", path] => roles::reader::try_to_open(path),

@@ -24,35 +24,27 @@ pub struct Model {
 
 impl Model {
     /// Creates the model of an empty journal.
-    #[must_use]
     pub fn new() -> Self {
         Self { oldest: 1, ..Self::default() }
     }
 
     /// Registers that a writer received an acknowledgement with this number for this record.
-    ///
-    /// # Panics
-    ///
-    /// If the number was assigned before.
     pub fn acknowledge(&mut self, seq: u64, id: RecordId) {
         assert_eq!(self.acknowledged.insert(seq, id), None, "number {seq} was assigned twice");
         assert!(seq > self.newest, "number {seq} was assigned after {} was found", self.newest);
     }
 
     /// Returns the number of acknowledged records.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.acknowledged.len()
     }
 
     /// Returns `true` if no record was acknowledged.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.acknowledged.is_empty()
     }
 
     /// Returns the highest number found.
-    #[must_use]
     pub fn newest(&self) -> u64 {
         self.newest
     }
@@ -63,19 +55,11 @@ impl Model {
     }
 
     /// Checks the records written since the last check.
-    ///
-    /// # Panics
-    ///
-    /// If the journal contradicts the model.
     pub fn check_new(&mut self, path: &Path) {
         self.check_from(path, self.newest + 1);
     }
 
     /// Checks the whole journal.
-    ///
-    /// # Panics
-    ///
-    /// If the journal contradicts the model.
     pub fn check_all(&mut self, path: &Path) {
         let newest = self.newest;
         self.check_from(path, 1);

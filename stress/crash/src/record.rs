@@ -1,9 +1,8 @@
 //! Test records. Each carries its writer and position, and a filler derived from both, so that a swapped or partial
 //! record is detected.
 
+use fastrand::Rng;
 use serde::{Deserialize, Serialize};
-
-use crate::random::Random;
 
 /// Records of one batch.
 pub const BATCH_LEN: u32 = 4;
@@ -31,13 +30,11 @@ pub struct TestRecord {
 
 impl RecordId {
     /// Returns the number of records in the append that contains this record.
-    #[must_use]
     pub fn batch_len(self) -> u32 {
         if self.count.is_multiple_of(5) { BATCH_LEN } else { 1 }
     }
 
     /// Returns the record that the same writer issues after this one.
-    #[must_use]
     pub fn successor(self) -> Self {
         let index = (self.index + 1) % self.batch_len();
         Self { index, count: self.count + u32::from(index == 0), ..self }
@@ -46,18 +43,16 @@ impl RecordId {
 
 impl TestRecord {
     /// Builds the record with this identity. Most are short; some are longer than a disk block.
-    #[must_use]
     pub fn new(id: RecordId) -> Self {
-        let seed = [id.round, id.writer, id.count, id.index];
-        let seed = seed.iter().fold(1_u64, |seed, &n| seed.wrapping_mul(1_000_003) ^ u64::from(n));
-        let mut random = Random::new(seed);
-        let bytes = if random.one_in(24) { random.below(6000) } else { random.below(50) };
-        let filler = (0..bytes).map(|_| char::from(b'a' + (random.draw() % 26) as u8)).collect();
+        let parts = [id.round, id.writer, id.count, id.index];
+        let seed = parts.iter().fold(0, |seed, part| Rng::with_seed(seed ^ u64::from(*part)).u64(..));
+        let mut random = Rng::with_seed(seed);
+        let bytes = if random.u8(..24) == 0 { random.usize(..6000) } else { random.usize(..50) };
+        let filler = (0..bytes).map(|_| random.lowercase()).collect();
         Self { id, filler }
     }
 
     /// Returns `true` if no byte of it was lost or changed.
-    #[must_use]
     pub fn is_intact(&self) -> bool {
         *self == Self::new(self.id)
     }

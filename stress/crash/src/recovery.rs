@@ -6,13 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ministore_uring::{JournalOptions, Reader};
+use fastrand::Rng;
+use ministore_uring::{Backend, JournalOptions, Reader};
 
-use crate::{
-    child::ChildProcess,
-    random::Random,
-    workdir::{BackendArg, Workdir},
-};
+use crate::{child::ChildProcess, workdir::Workdir};
 
 /// Records in the journal: enough that recovery takes a while to read them.
 const RECORDS: u64 = 500;
@@ -61,7 +58,7 @@ pub struct RecoveryKillConfig {
     /// The directory for the journal directories.
     pub base_dir: PathBuf,
     /// The backend that recovery uses.
-    pub backend: BackendArg,
+    pub backend: Backend,
     /// The state to recover from.
     pub state: CrashState,
     /// The number of kills.
@@ -71,22 +68,17 @@ pub struct RecoveryKillConfig {
 }
 
 /// Kills recovery at random moments until `config.kills` is reached.
-///
-/// # Panics
-///
-/// If recovery loses a record or does not complete.
-#[must_use]
 pub fn run(config: &RecoveryKillConfig) -> RecoveryKillStats {
     let workdir = Workdir::new(&config.base_dir);
     let crashed = CrashedJournal::create(config, &workdir);
-    let mut random = Random::new(config.seed);
+    let mut random = Rng::with_seed(config.seed);
     let mut stats = RecoveryKillStats::default();
     let mut open_time = Duration::from_millis(20);
     while stats.kills < config.kills {
         let RecoveryKillConfig { state, backend, seed, .. } = config;
         eprintln!("{state:?} on {backend}, seed {seed}, after {} kills", stats.kills);
         crashed.restore(&workdir);
-        for _ in 0..=random.below(MAX_CONSECUTIVE_KILLS) {
+        for _ in 0..random.u64(1..=MAX_CONSECUTIVE_KILLS) {
             let mut process = start(config, &workdir);
             wait_before_kill(&workdir, &mut random, open_time);
             process.kill();
@@ -109,14 +101,14 @@ pub fn run(config: &RecoveryKillConfig) -> RecoveryKillStats {
 }
 
 /// Waits for a random time within the open. Half of the waits end after recovery has begun to change files.
-fn wait_before_kill(workdir: &Workdir, random: &mut Random, open_time: Duration) {
+fn wait_before_kill(workdir: &Workdir, random: &mut Rng, open_time: Duration) {
     let micros = |longest: Duration| u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
     let started = Instant::now();
-    let mut delay = Duration::from_micros(random.below(micros(open_time)));
-    if random.one_in(2) {
+    let mut delay = Duration::from_micros(random.u64(..=micros(open_time)));
+    if random.bool() {
         let before = workdir.names();
         while workdir.names() == before && started.elapsed() < open_time * 2 {}
-        delay = started.elapsed() + Duration::from_micros(random.below(micros(open_time) / 12));
+        delay = started.elapsed() + Duration::from_micros(random.u64(..=micros(open_time) / 12));
     }
     while started.elapsed() < delay {
         std::hint::spin_loop();
@@ -139,7 +131,7 @@ struct CrashedJournal {
 
 impl CrashedJournal {
     fn create(config: &RecoveryKillConfig, workdir: &Workdir) -> Self {
-        let options = JournalOptions::new().backend(config.backend.0);
+        let options = JournalOptions::new().backend(config.backend);
         let store = options.open_blocking(workdir.path()).expect("it opens");
         let half = RECORDS / 2;
         store.blocking().append_batch((0..half).map(record)).expect("it is appended");

@@ -8,20 +8,14 @@
 use std::{
     fmt, fs,
     io::Write,
-    path::{Path, PathBuf},
-    str::FromStr,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
-use ministore_uring::{JournalOptions, SyncMode};
+use fastrand::Rng;
+use ministore_uring::{Backend, JournalOptions, SyncMode};
 
-use crate::{
-    child::ChildProcess,
-    model::Model,
-    random::Random,
-    record::RecordId,
-    workdir::{BackendArg, Workdir},
-};
+use crate::{child::ChildProcess, model::Model, record::RecordId, workdir::Workdir};
 
 /// Rounds between two checks of the whole journal. The other rounds check only new records.
 const FULL_CHECK_ROUNDS: u32 = 25;
@@ -34,90 +28,27 @@ pub struct KillConfig {
     /// The directory for the journal directory.
     pub base_dir: PathBuf,
     /// The backend of the writers.
-    pub backend: BackendArg,
+    pub backend: Backend,
     /// The number of rounds, each with one kill.
     pub rounds: u32,
     /// The seed of the random choices. The moments of the kills also depend on timing.
     pub seed: u64,
 }
 
-/// Configuration of the writer process of one round.
-#[derive(Debug, Clone, Copy)]
-pub struct WriterConfig {
-    backend: BackendArg,
-    /// The round, which identifies the process.
-    pub round: u32,
-    segment_bytes: u64,
-    segments_kept: usize,
-    preallocate: bool,
-    direct: bool,
-    sync_mode: SyncMode,
-    group_bytes: u64,
-}
-
-impl WriterConfig {
-    fn draw(backend: BackendArg, round: u32, random: &mut Random) -> Self {
+/// Chooses the options of the writer process of one round. Retention is on for 20 rounds at a time, so that the journal
+/// grows between them.
+fn draw_options(backend: Backend, has_retention: bool, random: &mut Rng) -> JournalOptions {
+    let sync_modes = [SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync];
+    let options = JournalOptions::new()
+        .backend(backend)
         // Mostly tiny, so that kills hit rotations. The last size is large enough that no rotation is due.
-        let segment_bytes = [700, 1500, 4000, 12_000, 1 << 20][random.below(5) as usize];
-        // Retention is on for 20 rounds at a time, so that the journal grows between them.
-        let has_retention = round / 20 % 4 == 3;
-        let segments_kept = if has_retention { 2 + random.below(6) as usize } else { usize::MAX };
-        let (preallocate, direct) = (!random.one_in(5), !random.one_in(4));
+        .max_segment_bytes([700, 1500, 4000, 12_000, 1 << 20][random.usize(..5)])
+        .preallocate(random.u8(..5) > 0)
+        .direct_io(random.u8(..4) > 0)
+        .sync_mode(sync_modes[random.usize(..3)])
         // With small groups the writer thread encodes the next one while it writes the current one.
-        let group_bytes = [1, 300, 1 << 20][random.below(3) as usize];
-        let sync_mode = [SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync][random.below(3) as usize];
-        Self { backend, round, segment_bytes, segments_kept, preallocate, direct, sync_mode, group_bytes }
-    }
-
-    fn args(self, path: &Path) -> Vec<String> {
-        let Self { backend, round, segment_bytes, segments_kept, .. } = self;
-        let Self { preallocate, direct, sync_mode, group_bytes, .. } = self;
-        let path = path.to_str().expect("a UTF-8 path");
-        let text = format!(
-            "write {backend} {path} {round} {segment_bytes} {segments_kept} {preallocate} {direct} {sync_mode} {group_bytes}"
-        );
-        text.split(' ').map(str::to_owned).collect()
-    }
-
-    /// Parses the arguments of the writer process: those of [`args`](Self::args) without the role.
-    ///
-    /// # Panics
-    ///
-    /// If they are not as the parent wrote them.
-    #[must_use]
-    pub fn from_args(args: &[&str]) -> Self {
-        fn parsed<T: FromStr<Err: fmt::Debug>>(text: &str) -> T {
-            text.parse().expect("as the parent wrote it")
-        }
-        let [backend, _, round, segment_bytes, segments_kept, preallocate, direct, sync_mode, group_bytes] =
-            *args
-        else {
-            panic!("{args:?}");
-        };
-        Self {
-            backend: parsed(backend),
-            round: parsed(round),
-            segment_bytes: parsed(segment_bytes),
-            segments_kept: parsed(segments_kept),
-            preallocate: parsed(preallocate),
-            direct: parsed(direct),
-            sync_mode: parsed(sync_mode),
-            group_bytes: parsed(group_bytes),
-        }
-    }
-
-    /// Returns the options that the process opens the journal with.
-    #[must_use]
-    pub fn options(&self) -> JournalOptions {
-        JournalOptions::new()
-            .backend(self.backend.0)
-            .max_segment_bytes(self.segment_bytes)
-            .max_segments(self.segments_kept)
-            .preallocate(self.preallocate)
-            .direct_io(self.direct)
-            .sync_mode(self.sync_mode)
-            .max_group_bytes(self.group_bytes)
-    }
+        .max_group_bytes([1, 300, 1 << 20][random.usize(..3)]);
+    if has_retention { options.max_segments(random.usize(2..8)) } else { options }
 }
 
 /// The event that triggers the kill of a process.
@@ -169,11 +100,6 @@ impl fmt::Display for KillStats {
 }
 
 /// Runs `config.rounds` rounds and prints the round and the seed before each.
-///
-/// # Panics
-///
-/// If the journal contradicts the model, or the reader process fails.
-#[must_use]
 pub fn run(config: &KillConfig) -> KillStats {
     let workdir = Workdir::new(&config.base_dir);
     let reader =
@@ -181,7 +107,7 @@ pub fn run(config: &KillConfig) -> KillStats {
     let mut run = KillRun {
         config,
         reader,
-        random: Random::new(config.seed),
+        random: Rng::with_seed(config.seed),
         model: Model::new(),
         stats: KillStats::default(),
         open_time: Duration::from_millis(3),
@@ -207,7 +133,7 @@ struct KillRun<'a> {
     config: &'a KillConfig,
     workdir: Workdir,
     reader: ChildProcess,
-    random: Random,
+    random: Rng,
     model: Model,
     stats: KillStats,
     /// A moving average of the time that an open takes.
@@ -216,12 +142,13 @@ struct KillRun<'a> {
 
 impl KillRun<'_> {
     fn run_round(&mut self, round: u32) {
-        let writer = WriterConfig::draw(self.config.backend, round, &mut self.random);
-        if writer.segments_kept != usize::MAX {
+        let has_retention = round / 20 % 4 == 3;
+        if has_retention {
             self.model.allow_retention();
         }
+        let options = draw_options(self.config.backend, has_retention, &mut self.random);
         let trigger = self.draw_trigger();
-        let opened = self.write_until_killed(writer, trigger);
+        let opened = self.write_until_killed(round, &options, trigger);
         self.count_kill(opened);
         if (round + 1).is_multiple_of(FULL_CHECK_ROUNDS) {
             self.model.check_all(self.workdir.path());
@@ -237,20 +164,23 @@ impl KillRun<'_> {
     }
 
     fn draw_trigger(&mut self) -> KillTrigger {
-        let up_to = |random: &mut Random, longest: Duration| {
+        let up_to = |random: &mut Rng, longest: Duration| {
             let micros = longest.as_micros().try_into().unwrap_or(u64::MAX);
-            Duration::from_micros(random.below(micros))
+            Duration::from_micros(random.u64(..=micros))
         };
-        match self.random.below(4) {
+        match self.random.u8(..4) {
             0 => KillTrigger::Delay(up_to(&mut self.random, self.open_time * 5 / 4)),
             1 => KillTrigger::Delay(up_to(&mut self.random, self.open_time * 6)),
-            _ => KillTrigger::Acknowledged(1 + self.random.below(60)),
+            _ => KillTrigger::Acknowledged(self.random.u64(1..=60)),
         }
     }
 
     /// Returns `true` if the journal was open when the process was killed.
-    fn write_until_killed(&mut self, config: WriterConfig, trigger: KillTrigger) -> bool {
-        let mut writer = ChildProcess::start(&self.config.program, config.args(self.workdir.path()));
+    fn write_until_killed(&mut self, round: u32, options: &JournalOptions, trigger: KillTrigger) -> bool {
+        let path = self.workdir.path().to_str().expect("a UTF-8 path");
+        let options = serde_json::to_string(options).expect("it can be serialized");
+        let args = ["write", path, &round.to_string(), &options];
+        let mut writer = ChildProcess::start(&self.config.program, args);
         writer.wait_for("opening");
         self.request_scan();
         let mut acks_left = match trigger {
@@ -335,7 +265,7 @@ impl KillRun<'_> {
 
     /// Opens and closes the journal without a kill, and checks it once more.
     fn finish(&mut self) {
-        let options = JournalOptions::new().backend(self.config.backend.0);
+        let options = JournalOptions::new().backend(self.config.backend);
         let store = options.open_blocking(self.workdir.path()).expect("the last kill is recovered from");
         assert_eq!(store.open_report().next_seq, self.model.newest() + 1);
         store.blocking().close().expect("it can be closed");

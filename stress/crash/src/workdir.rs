@@ -4,7 +4,6 @@ use std::{
     fmt, fs,
     io::{self, Write},
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 use ministore_uring::{Backend, JournalOptions, MiniStoreError};
@@ -19,11 +18,6 @@ pub struct Workdir {
 
 impl Workdir {
     /// Creates an empty directory in `base_dir`. The tests pass a build directory, because `/tmp` may be a tmpfs.
-    ///
-    /// # Panics
-    ///
-    /// If it cannot be created.
-    #[must_use]
     pub fn new(base_dir: &Path) -> Self {
         fs::create_dir_all(base_dir).expect("a directory for journals");
         let dir = tempfile::tempdir_in(base_dir).expect("a directory for a journal");
@@ -32,23 +26,16 @@ impl Workdir {
     }
 
     /// Returns the path of the journal.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the directory.
-    #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// Returns the names of all files except the lock, sorted.
-    ///
-    /// # Panics
-    ///
-    /// If the directory cannot be listed.
-    #[must_use]
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(self.dir())
             .expect("the directory exists")
@@ -60,52 +47,20 @@ impl Workdir {
     }
 
     /// Returns the names and contents of all files except the lock, sorted by name.
-    ///
-    /// # Panics
-    ///
-    /// If a file cannot be read.
-    #[must_use]
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let read = |name: String| (name.clone(), fs::read(self.dir().join(name)).expect("it can be read"));
         self.names().into_iter().map(read).collect()
     }
 }
 
-/// A backend as a command-line argument of a child process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BackendArg(pub Backend);
-
-impl fmt::Display for BackendArg {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0 == Backend::Uring { "uring" } else { "blocking" })
-    }
-}
-
-impl FromStr for BackendArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "uring" => Ok(Self(Backend::Uring)),
-            "blocking" => Ok(Self(Backend::Blocking)),
-            other => Err(format!("unknown backend: {other}")),
-        }
-    }
-}
-
 /// Returns the backends available on this machine, and prints a `SKIPPED` line if io_uring is not one of them.
-///
-/// # Panics
-///
-/// If a journal cannot be opened for another reason.
-#[must_use]
-pub fn backends(base_dir: &Path) -> Vec<BackendArg> {
+pub fn backends(base_dir: &Path) -> Vec<Backend> {
     let workdir = Workdir::new(base_dir);
     match JournalOptions::new().backend(Backend::Uring).open_blocking(workdir.path()) {
-        Ok(_) => vec![BackendArg(Backend::Uring), BackendArg(Backend::Blocking)],
+        Ok(_) => vec![Backend::Uring, Backend::Blocking],
         Err(error @ MiniStoreError::BackendUnavailable { .. }) => {
             print_uncaptured(format_args!("SKIPPED: io_uring: {error}"));
-            vec![BackendArg(Backend::Blocking)]
+            vec![Backend::Blocking]
         }
         Err(other) => panic!("{other}"),
     }

@@ -12,7 +12,8 @@ mod kills;
 
 use std::path::Path;
 
-use ministore_crash::workdir::{self, BackendArg};
+use ministore_crash::workdir;
+use ministore_uring::Backend;
 
 /// Returns the program that runs the child processes.
 fn program() -> &'static Path {
@@ -24,7 +25,7 @@ fn base_dir() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-fn on_each_backend(test: impl Fn(BackendArg)) {
+fn on_each_backend(test: impl Fn(Backend)) {
     for backend in workdir::backends(base_dir()) {
         // The test harness shows this line if the test fails.
         eprintln!("on {backend}:");

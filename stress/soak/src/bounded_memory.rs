@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use ministore_uring::{Append, JournalOptions, MiniStore, PendingAppend};
 
-use crate::args::MemoryConfig;
+use crate::args::SoakArgs;
 
 const SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -45,24 +45,25 @@ struct Throughput {
 }
 
 /// Runs the test. Panics if the process used more memory than the limits allow.
-pub(crate) fn run(config: &MemoryConfig) {
-    let dir = tempfile::Builder::new().prefix("ministore-soak").tempdir_in(&config.dir).unwrap();
+pub(crate) fn run(args: &SoakArgs, target_bytes: u64) {
+    let queue_bytes = args.queue << 20;
+    let dir = tempfile::Builder::new().prefix("ministore-soak").tempdir_in(&args.dir).unwrap();
     let path = dir.path().join("journal.jsonl");
     let before = max_resident_bytes();
     // The queue and the commit buffer each hold a group, the buffer doubles when it grows, and the allocator leaves
     // gaps.
-    let limit = before + config.queue_bytes + config.queue_bytes / 4 + 2 * GROUP_BYTES + OVERHEAD_BYTES;
+    let limit = before + queue_bytes + queue_bytes / 4 + 2 * GROUP_BYTES + OVERHEAD_BYTES;
     let options = JournalOptions::new()
-        .backend(config.backend)
+        .backend(args.backend)
         .max_segment_bytes(SEGMENT_BYTES)
         .max_segments(MAX_SEGMENTS)
         .max_group_bytes(GROUP_BYTES)
-        .max_queue_bytes(config.queue_bytes);
+        .max_queue_bytes(queue_bytes);
     let store = options.open_blocking(&path).unwrap();
     let started = Instant::now();
     let throughput = Throughput::default();
     // Warm-up ends after one percent of the bytes, and after the queue was filled several times.
-    let warm_at = (config.bytes / 100).max(8 * config.queue_bytes);
+    let warm_at = (target_bytes / 100).max(8 * queue_bytes);
     thread::scope(|scope| {
         for client in 0..CLIENTS {
             let (store, throughput) = (&store, &throughput);
@@ -73,7 +74,7 @@ pub(crate) fn run(config: &MemoryConfig) {
                     if total >= warm_at && warm_bytes.load(Ordering::Relaxed) == 0 {
                         warm_bytes.store(max_resident_bytes(), Ordering::Relaxed);
                     }
-                    total < config.bytes
+                    total < target_bytes
                 };
                 append_until(store, client, add_bytes);
             });
@@ -96,15 +97,15 @@ pub(crate) fn run(config: &MemoryConfig) {
         stats.records,
         stats.groups,
         stats.rotations,
-        mib(config.queue_bytes),
+        mib(queue_bytes),
         mib(before),
         mib(warm),
         mib(max_resident),
         mib(limit),
         mib(on_disk)
     );
-    assert!(stats.bytes >= config.bytes, "only {} of {} bytes were appended", stats.bytes, config.bytes);
-    assert!(stats.rotations >= config.bytes / SEGMENT_BYTES / 2, "segments were not rotated: {stats:?}");
+    assert!(stats.bytes >= target_bytes, "only {} of {target_bytes} bytes were appended", stats.bytes);
+    assert!(stats.rotations >= target_bytes / SEGMENT_BYTES / 2, "segments were not rotated: {stats:?}");
     assert!(max_resident <= limit, "{max_resident} bytes were resident, and {limit} are allowed");
     let max_on_disk = (MAX_SEGMENTS as u64 + 2) * (SEGMENT_BYTES + SEGMENT_BYTES / 4);
     assert!(on_disk <= max_on_disk, "{on_disk} bytes are on disk: old segments were not deleted");

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fastrand::Rng;
 use futures_lite::future::block_on;
 use ministore_uring::{Backend, JournalOptions, MiniStore, SyncMode};
 
@@ -28,23 +29,6 @@ const MAX_SEGMENTS: usize = 12;
 
 /// Maximum duration of an instance.
 const MAX_DURATION: Duration = Duration::from_millis(2500);
-
-/// A seeded pseudo-random number generator (xorshift).
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 /// How an instance ends.
 #[derive(Debug, Clone, Copy)]
@@ -132,22 +116,24 @@ impl StoreInstance {
         backend: Backend,
         path: &Path,
         ledger: &Arc<Ledger>,
+        number: u64,
         time_left: Duration,
-        random: &mut Random,
+        random: &mut Rng,
     ) -> Self {
-        let queue_bytes = if random.below(3) == 0 { 20 << 10 } else { 8 << 20 };
+        let queue_bytes = if random.u8(..3) == 0 { 20 << 10 } else { 8 << 20 };
         let options = JournalOptions::new()
             .backend(backend)
             .max_segment_bytes(SEGMENT_BYTES)
             .max_segments(MAX_SEGMENTS)
-            .preallocate(random.below(4) > 0)
-            .direct_io(random.below(3) > 0)
-            .sync_mode([SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync][random.below(3) as usize])
+            .preallocate(random.u8(..4) > 0)
+            .direct_io(random.u8(..3) > 0)
+            .sync_mode([SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync][random.usize(..3)])
             .max_queue_bytes(queue_bytes)
-            .max_group_bytes(1 << (10 + random.below(11)))
-            .commit_delay(Duration::from_micros(random.below(2) * random.below(500)));
-        let end = [InstanceEnd::Closed, InstanceEnd::Dropped, InstanceEnd::DroppedOnThread]
-            [random.below(3) as usize];
+            .max_group_bytes(1 << random.u8(10..=20))
+            .commit_delay(Duration::from_micros(random.u64(..2) * random.u64(..500)));
+        // Each end happens also in a short run.
+        let ends = [InstanceEnd::Closed, InstanceEnd::Dropped, InstanceEnd::DroppedOnThread];
+        let end = ends[number as usize % ends.len()];
         let duration = MAX_DURATION.min(time_left.max(Duration::from_millis(500)));
         Self { options, path: path.into(), ledger: Arc::clone(ledger), duration, end }
     }

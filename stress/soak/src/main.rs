@@ -21,55 +21,53 @@ mod readers;
 mod resources;
 mod watchdog;
 
-use std::{process::ExitCode, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
+
+use clap::Parser;
+use fastrand::Rng;
 
 use crate::{
-    args::{Args, SoakConfig},
-    instance::{Random, SoakStats, StoreInstance},
+    args::SoakArgs,
+    instance::{SoakStats, StoreInstance},
     ledger::Ledger,
     readers::{ReaderProcess, Verifier},
     resources::LeakCheck,
     watchdog::Watchdog,
 };
 
-fn main() -> ExitCode {
-    match Args::parse(std::env::args().skip(1)) {
-        Ok(Args::Read { path }) => readers::run_reader_process(&path),
-        Ok(Args::Soak(config)) => {
-            resources::use_one_arena();
-            run(&config);
-        }
-        Ok(Args::BoundedMemory(config)) => {
-            resources::use_one_arena();
-            bounded_memory::run(&config);
-        }
-        Err(usage) => {
-            eprintln!("{usage}");
-            return ExitCode::from(2);
-        }
+fn main() {
+    let args = SoakArgs::parse();
+    if let Some(path) = &args.read {
+        return readers::run_reader_process(path);
     }
-    ExitCode::SUCCESS
+    resources::use_one_arena();
+    match args.pass {
+        Some(mib) => bounded_memory::run(&args, mib << 20),
+        None => run(&args),
+    }
 }
 
 /// Runs the soak. Panics if a check fails.
-fn run(config: &SoakConfig) {
-    println!("seed {}, {:?}, {} s", config.seed, config.backend, config.duration.as_secs());
-    let dir = tempfile::Builder::new().prefix("ministore-soak").tempdir_in(&config.dir).unwrap();
+fn run(args: &SoakArgs) {
+    let duration = args.duration();
+    println!("seed {}, {:?}, {} s", args.seed, args.backend, duration.as_secs());
+    let dir = tempfile::Builder::new().prefix("ministore-soak").tempdir_in(&args.dir).unwrap();
     let path = dir.path().join("journal.jsonl");
     let ledger = Arc::new(Ledger::default());
     let _watchdog = Watchdog::start(Arc::clone(&ledger), &path);
     let mut verifier = Verifier::new(&path, Arc::clone(&ledger));
     let mut reader_process = ReaderProcess::start(&path);
-    let mut random = Random::new(config.seed);
+    let mut random = Rng::with_seed(args.seed);
     let mut leak_check = LeakCheck::start();
     let mut stats = SoakStats::default();
     let started = Instant::now();
-    while started.elapsed() < config.duration || stats.instances < 3 {
-        let time_left = config.duration.saturating_sub(started.elapsed());
-        let instance = StoreInstance::new(config.backend, &path, &ledger, time_left, &mut random);
+    while started.elapsed() < duration || stats.instances < 3 {
+        let time_left = duration.saturating_sub(started.elapsed());
+        let instance =
+            StoreInstance::new(args.backend, &path, &ledger, stats.instances, time_left, &mut random);
         verifier = instance.run(verifier, &mut stats);
         leak_check.sample();
-        if config.verbose {
+        if args.verbose {
             println!("{:>5} s: {stats}; {leak_check}", started.elapsed().as_secs());
         }
     }

@@ -15,7 +15,7 @@ fn check_run(backend: &str, args: &[&str], last_line: &str) {
     command.args(args).args(["--backend", backend, "--dir", env!("CARGO_TARGET_TMPDIR")]);
     let output = command.output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if backend == "uring" && stderr.contains("BackendUnavailable") {
+    if backend == "io_uring" && stderr.contains("BackendUnavailable") {
         let _ = writeln!(io::stderr(), "\nSKIPPED: soak on io_uring: io_uring is not available");
         return;
     }
@@ -35,7 +35,7 @@ fn check_memory(backend: &str) {
 
 #[test]
 fn soak_loses_and_leaks_nothing_on_uring() {
-    check_soak("uring");
+    check_soak("io_uring");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn soak_loses_and_leaks_nothing_on_blocking() {
 
 #[test]
 fn memory_is_bounded_by_limits_on_uring() {
-    check_memory("uring");
+    check_memory("io_uring");
 }
 
 #[test]

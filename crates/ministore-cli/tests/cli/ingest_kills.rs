@@ -2,10 +2,10 @@
 
 use std::{
     io::Write,
-    ops::Range,
     time::{Duration, Instant},
 };
 
+use fastrand::Rng;
 use ministore_uring::Reader;
 use serde_json::value::RawValue;
 
@@ -13,18 +13,6 @@ use crate::support::{CommandExt, TestDir, head, lines};
 
 const ROUNDS: u32 = 30;
 const LINES: usize = 2400;
-
-/// A pseudo-random number generator (xorshift).
-struct XorShift(u64);
-
-impl XorShift {
-    fn next_in(&mut self, range: Range<u64>) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        range.start + self.0 % (range.end - range.start)
-    }
-}
 
 /// Checks that the journal contains a prefix of the text. Returns the number of lines.
 fn check_prefix(dir: &TestDir, text: &str) -> usize {
@@ -41,27 +29,27 @@ fn check_prefix(dir: &TestDir, text: &str) -> usize {
 #[expect(clippy::print_stderr, reason = "shown if the test fails")]
 fn kill_repeatedly(backend: &str) {
     let (dir, text) = (TestDir::new(), lines(LINES));
-    let mut random = XorShift(0x2545_f491_4f6c_dd1d);
+    let mut random = Rng::with_seed(1);
     let mut durable = 0;
     for round in 0..ROUNDS {
         eprintln!("{backend}, round {round}, {durable} lines in the journal");
         let mut command = dir.ingest();
         command.args(["--resume", "--backend", backend]);
-        command.args(["--max-segment-bytes", ["2KiB", "16KiB", "1MiB"][random.next_in(0..3) as usize]]);
-        if random.next_in(0..4) == 0 {
+        command.args(["--max-segment-bytes", ["2KiB", "16KiB", "1MiB"][random.usize(..3)]]);
+        if random.u8(..4) == 0 {
             command.arg("--no-preallocate");
         }
         let mut child = command.spawn_with_stdin();
         let mut stdin = child.stdin.take().unwrap();
         // Lines that are already present are sent at once, the others one by one, so that each can become a batch.
-        let given = (durable + random.next_in(1..150) as usize).min(LINES);
+        let given = (durable + random.usize(1..150)).min(LINES);
         drop(stdin.write_all(head(&text, durable).as_bytes()));
         for line in head(&text, given)[head(&text, durable).len()..].split_inclusive('\n') {
             drop(stdin.write_all(line.as_bytes()));
         }
-        let delay = Duration::from_micros(random.next_in(0..40_000));
+        let delay = Duration::from_micros(random.u64(..40_000));
         let started = Instant::now();
-        match random.next_in(0..3) {
+        match random.u8(..3) {
             0 => while started.elapsed() < delay {},
             1 => {}
             _ => {

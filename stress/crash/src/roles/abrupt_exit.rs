@@ -2,8 +2,8 @@
 
 use std::{io::Read, panic, process, sync::Arc, thread};
 
-use ministore_crash::{child::report, workdir::BackendArg};
-use ministore_uring::JournalOptions;
+use ministore_crash::child::report;
+use ministore_uring::{Backend, JournalOptions};
 use serde::{Serialize, Serializer};
 
 use super::writer;
@@ -19,8 +19,8 @@ impl Serialize for PanickingRecord {
 
 /// Writes from four threads, then exits as `how` says.
 pub(crate) fn run(how: &str, backend: &str, path: &str) {
-    let backend: BackendArg = backend.parse().expect("a backend");
-    let options = JournalOptions::new().backend(backend.0).max_segment_bytes(4000);
+    let backend: Backend = backend.parse().expect("a backend");
+    let options = JournalOptions::new().backend(backend).max_segment_bytes(4000);
     let store = Arc::new(writer::open(options, path));
     for writer in 0..3 {
         let store = Arc::clone(&store);

@@ -18,9 +18,8 @@ use std::{
 use ministore_crash::{
     child::{ChildProcess, report},
     fork::ForkedChild,
-    workdir::BackendArg,
 };
-use ministore_uring::{JournalOptions, MiniStore, MiniStoreError, Reader, Result};
+use ministore_uring::{Backend, JournalOptions, MiniStore, MiniStoreError, Reader, Result};
 use serde::de::IgnoredAny;
 
 /// Forks per scenario. Each happens at another moment of the work of the parent's threads.
@@ -34,9 +33,8 @@ const QUEUE_BYTES: u64 = 3000;
 
 /// Runs one scenario.
 pub(crate) fn run(scenario: &str, backend: &str, path: &str) {
-    let backend: BackendArg = backend.parse().expect("a backend");
-    let options =
-        JournalOptions::new().backend(backend.0).max_segment_bytes(8000).max_queue_bytes(QUEUE_BYTES);
+    let backend: Backend = backend.parse().expect("a backend");
+    let options = JournalOptions::new().backend(backend).max_segment_bytes(8000).max_queue_bytes(QUEUE_BYTES);
     let path = Path::new(path);
     match scenario {
         "under-load" => under_load(options, path),

@@ -5,19 +5,16 @@ use std::{thread, time::Instant};
 use ministore_crash::{
     child::report,
     record::{RecordId, TestRecord},
-    rounds::WriterConfig,
-    workdir::BackendArg,
 };
-use ministore_uring::{Append, JournalOptions, MiniStore, OpenReport, PendingAppend};
+use ministore_uring::{Append, Backend, JournalOptions, MiniStore, OpenReport, PendingAppend};
 
 /// Appends that one pipelined thread has in flight.
 const IN_FLIGHT: usize = 6;
 
-/// Appends from three threads, with the options of [`WriterConfig`].
-pub(crate) fn run(args: &[&str]) {
-    let config = WriterConfig::from_args(args);
-    let store = &open(config.options(), args[1]);
-    let round = config.round;
+/// Appends from three threads.
+pub(crate) fn run(path: &str, round: &str, options: &str) {
+    let store = &open(serde_json::from_str(options).expect("options"), path);
+    let round = round.parse().expect("a round");
     thread::scope(|scope| {
         scope.spawn(move || append_one_by_one(store, round, 0));
         scope.spawn(move || append_one_by_one(store, round, 1));
@@ -27,8 +24,8 @@ pub(crate) fn run(args: &[&str]) {
 
 /// Opens the journal, which recovers it, and closes it.
 pub(crate) fn open_only(backend: &str, path: &str) {
-    let backend: BackendArg = backend.parse().expect("a backend");
-    let store = open(JournalOptions::new().backend(backend.0), path);
+    let backend: Backend = backend.parse().expect("a backend");
+    let store = open(JournalOptions::new().backend(backend), path);
     store.blocking().close().expect("it can be closed");
     report("closed");
 }

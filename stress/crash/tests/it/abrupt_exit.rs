@@ -27,7 +27,7 @@ fn check_exit(how: &str, code: Option<i32>, signal: Option<i32>) {
         assert_eq!((status.code(), status.signal()), (code, signal));
         assert!(model.len() > 100, "{} acknowledged", model.len());
         model.check_all(workdir.path());
-        let options = ministore_uring::JournalOptions::new().backend(backend.0);
+        let options = ministore_uring::JournalOptions::new().backend(backend);
         let store = options.open_blocking(workdir.path()).unwrap();
         assert_eq!(store.durable_seq(), model.newest());
         store.blocking().close().unwrap();

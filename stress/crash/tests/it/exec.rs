@@ -26,7 +26,7 @@ fn inherited_files() -> Vec<String> {
 fn started_process_inherits_no_journal_file() {
     on_each_backend(|backend| {
         let workdir = Workdir::new(base_dir());
-        let options = JournalOptions::new().backend(backend.0).max_segment_bytes(2000);
+        let options = JournalOptions::new().backend(backend).max_segment_bytes(2000);
         let store = options.open_blocking(workdir.path()).unwrap();
         let dir = workdir.dir().canonicalize().unwrap();
         let is_of_store =
@@ -62,7 +62,7 @@ fn close_unlocks_while_earlier_children_run() {
     on_each_backend(|backend| {
         let workdir = Workdir::new(base_dir());
         for n in 1..=10u32 {
-            let store = JournalOptions::new().backend(backend.0).open_blocking(workdir.path()).unwrap();
+            let store = JournalOptions::new().backend(backend).open_blocking(workdir.path()).unwrap();
             let pending = store.blocking().submit(&n).unwrap();
             let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
             assert_eq!(pending.wait().unwrap().seq, u64::from(n));

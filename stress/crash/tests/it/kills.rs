@@ -5,7 +5,7 @@ use std::env;
 use ministore_crash::{
     recovery::{self, CrashState, RecoveryKillConfig},
     rounds::{self, KillConfig},
-    workdir::{self, BackendArg, print_uncaptured},
+    workdir::{self, print_uncaptured},
 };
 use ministore_uring::Backend;
 
@@ -18,7 +18,6 @@ fn env_number(name: &str, default: u32) -> u32 {
 fn check_kills(backend: Backend) {
     let rounds = env_number("CRASH_ROUNDS", 100);
     let seed = env_number("CRASH_SEED", 1).into();
-    let backend = BackendArg(backend);
     if !workdir::backends(base_dir()).contains(&backend) {
         return;
     }
