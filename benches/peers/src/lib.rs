@@ -7,6 +7,5 @@
 pub mod faults;
 pub mod log_under_test;
 pub mod logs;
-pub mod simfs;
 pub mod speed;
 pub mod versions;

@@ -4,6 +4,7 @@
 
 use std::{fmt, future::Future, path::Path, pin::Pin};
 
+use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::logs::{ministore, ministore_uring, okaywal, raft_engine, wal_db, walrus};
@@ -38,22 +39,16 @@ pub struct Record {
 
 impl Record {
     /// Creates the record `number` of `appender`, with `fill_bytes` bytes of filling.
-    #[must_use]
     pub fn new(appender: u32, number: u64, fill_bytes: usize) -> Self {
         Self { appender, number, fill: fill(appender, number, fill_bytes) }
     }
 
     /// Returns whether exactly this record can have been submitted: nothing in it was changed.
-    #[must_use]
     pub fn is_genuine(&self) -> bool {
         self.fill == fill(self.appender, self.number, self.fill.len())
     }
 
     /// Serializes the record for a log of bytes: the same JSON that a log of values writes.
-    ///
-    /// # Errors
-    ///
-    /// None in practice: numbers and a string always serialize.
     pub fn to_bytes(&self) -> LogResult<Vec<u8>> {
         // Allocate all of it at once: the benchmark must not measure the growth of a buffer.
         let mut bytes = Vec::with_capacity(self.fill.len() + FRAME_BYTES);
@@ -63,14 +58,8 @@ impl Record {
 }
 
 fn fill(appender: u32, number: u64, bytes: usize) -> String {
-    const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
-    let mut state = (u64::from(appender) << 48) ^ number ^ ((bytes as u64) << 32) ^ 0x9E37_79B9_7F4A_7C15;
-    let mut letters = String::with_capacity(bytes);
-    for _ in 0..bytes {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        letters.push(char::from(LETTERS[(state >> 58) as usize]));
-    }
-    letters
+    let mut random = Rng::with_seed((u64::from(appender) << 48) ^ number ^ ((bytes as u64) << 32));
+    (0..bytes).map(|_| random.alphanumeric()).collect()
 }
 
 /// An item that a log returned.
@@ -84,7 +73,6 @@ pub enum ReplayedItem {
 
 impl ReplayedItem {
     /// Parses the bytes of an item.
-    #[must_use]
     pub fn of_bytes(bytes: &[u8]) -> Self {
         serde_json::from_slice(bytes).map_or(Self::Garbage(bytes.len()), Self::Record)
     }
@@ -97,24 +85,12 @@ pub type BoxFuture<'a> = Pin<Box<dyn Future<Output = LogResult<()>> + Send + 'a>
 pub trait LogUnderTest: Send + Sync {
     /// Appends one record. The record is *acknowledged* when this returns `Ok`: the log then claims that it is
     /// durable.
-    ///
-    /// # Errors
-    ///
-    /// The log's error.
     fn append(&self, record: &Record) -> LogResult<()>;
 
     /// Appends records with the log's own call for many at once; `Ok` acknowledges all of them.
-    ///
-    /// # Errors
-    ///
-    /// The log's error.
     fn append_many(&self, records: &[Record]) -> LogResult<()>;
 
     /// Returns all records of the log. Must be called before the first append.
-    ///
-    /// # Errors
-    ///
-    /// The log's error.
     fn replay(&self) -> LogResult<Vec<ReplayedItem>>;
 
     /// Returns the message with which opening reported, through the API, truncated or skipped data.
@@ -129,10 +105,6 @@ pub trait LogUnderTest: Send + Sync {
     }
 
     /// Closes the log with its own call.
-    ///
-    /// # Errors
-    ///
-    /// The log's error.
     fn close(self: Box<Self>) -> LogResult<()>;
 }
 
@@ -176,7 +148,6 @@ impl LogKind {
     ];
 
     /// Returns the name of the crate.
-    #[must_use]
     pub fn package(self) -> &'static str {
         match self {
             Self::Ours => "ministore-uring",
@@ -189,7 +160,6 @@ impl LogKind {
     }
 
     /// Returns the name on the command line and in the tables.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::WalDbStrict => "wal-db-strict",
@@ -198,7 +168,6 @@ impl LogKind {
     }
 
     /// Returns the log with this name.
-    #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
@@ -206,10 +175,6 @@ impl LogKind {
     /// Opens the log in `dir`, and creates it if it is missing.
     ///
     /// `walrus-rust` takes its directory from the environment: `WALRUS_DATA_DIR` must be `dir`.
-    ///
-    /// # Errors
-    ///
-    /// The log's error.
     pub fn open(self, dir: &Path, settings: Settings) -> LogResult<Box<dyn LogUnderTest>> {
         Ok(match self {
             Self::Ours => Box::new(ministore_uring::UringLog::open(dir, settings)?),

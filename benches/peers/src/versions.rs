@@ -4,7 +4,6 @@
 const LOCK: &str = include_str!("../Cargo.lock");
 
 /// Returns the version of `package` in the lock file.
-#[must_use]
 pub fn of(package: &str) -> &'static str {
     let name = format!("name = \"{package}\"");
     let mut lines = LOCK.lines();

@@ -15,13 +15,20 @@ use rustix::{
     mount::{UnmountFlags, unmount},
 };
 
+use tempfile::TempDir;
+
 use crate::{
     daemon::READY,
+    mounts::temp_dir,
     protocol::{Command, MountOptions, Op, Reply, Rule, RuleId, socket_path},
+    recording::KeptWrites,
 };
 
 /// The longest wait for a reply. The program's own waits are shorter, so one that takes longer is broken.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The name of the served directory.
+const BACKING: &str = "backing";
 
 /// A mounted file system that fails on command.
 ///
@@ -29,28 +36,24 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct Faultfs {
     daemon: Child,
-    backing: PathBuf,
     mount_point: PathBuf,
+    /// Removed after the file system is unmounted.
+    dir: TempDir,
 }
 
 impl Faultfs {
-    /// Runs `program` (`ministore-faultfs`) to serve the existing directory `backing` at the existing directory
-    /// `mount_point`. Needs the right to mount.
-    ///
-    /// # Errors
-    ///
-    /// The program did not start, or did not mount.
-    pub fn mount(
-        program: &Path,
-        backing: &Path,
-        mount_point: &Path,
-        options: MountOptions,
-    ) -> io::Result<Self> {
-        let mut command = Process::new(program);
-        command.args([backing, mount_point]).args(options.to_args());
-        let daemon = command.stdout(Stdio::piped()).spawn()?;
-        let mut this =
-            Self { daemon, backing: backing.to_path_buf(), mount_point: mount_point.to_path_buf() };
+    /// Runs `program`, which passes its further arguments to [`run`](crate::run), to serve a new, empty directory in
+    /// memory.
+    pub fn mount(mut program: Process, options: MountOptions) -> io::Result<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(io::Error::other("only root can mount and unmount"));
+        }
+        let dir = temp_dir()?;
+        let [backing, mount_point] = [BACKING, "mount"].map(|name| dir.path().join(name));
+        [&backing, &mount_point].into_iter().try_for_each(fs::create_dir)?;
+        program.args([&backing, &mount_point]).arg(serde_json::to_string(&options)?);
+        let daemon = program.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut this = Self { daemon, mount_point, dir };
         let mut line = String::new();
         if let Some(output) = this.daemon.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
@@ -69,15 +72,11 @@ impl Faultfs {
 
     /// Returns the directory that the mount serves.
     #[must_use]
-    pub fn backing(&self) -> &Path {
-        &self.backing
+    pub fn backing(&self) -> PathBuf {
+        self.dir.path().join(BACKING)
     }
 
     /// Adds a rule; it counts operations from now on.
-    ///
-    /// # Errors
-    ///
-    /// The file system is gone.
     pub fn set(&self, rule: Rule) -> io::Result<RuleId> {
         match self.send(&Command::Add(rule))? {
             Reply::Rule(id) => Ok(id),
@@ -86,38 +85,22 @@ impl Faultfs {
     }
 
     /// Ends a rule; the operations that it blocks continue.
-    ///
-    /// # Errors
-    ///
-    /// The file system is gone.
     pub fn release(&self, rule: RuleId) -> io::Result<()> {
         self.execute(&Command::Release(rule))
     }
 
     /// Ends every rule and limit; everything works again.
-    ///
-    /// # Errors
-    ///
-    /// The file system is gone.
     pub fn clear(&self) -> io::Result<()> {
         self.execute(&Command::Clear)
     }
 
     /// Limits the bytes by which all files together may grow; truncating or deleting a file frees its bytes again. A
     /// write beyond the limit is short, and the next one fails with `errno`.
-    ///
-    /// # Errors
-    ///
-    /// The file system is gone.
     pub fn set_space_limit(&self, bytes: u64, errno: Errno) -> io::Result<()> {
         self.execute(&Command::SetSpaceLimit { bytes, errno: errno.raw_os_error() })
     }
 
     /// Makes every later change, and every later open for writing, fail with `EROFS`.
-    ///
-    /// # Errors
-    ///
-    /// The file system is gone.
     pub fn read_only(&self) -> io::Result<()> {
         self.execute(&Command::ReadOnly)
     }
@@ -141,10 +124,6 @@ impl Faultfs {
     }
 
     /// Returns the number of operations that a rule was applied to.
-    ///
-    /// # Errors
-    ///
-    /// The file system is gone.
     pub fn fired(&self, rule: RuleId) -> io::Result<u64> {
         match self.send(&Command::Fired(rule))? {
             Reply::Count(count) => Ok(count),
@@ -153,10 +132,6 @@ impl Faultfs {
     }
 
     /// Returns the number of operations of this kind since the file system was mounted.
-    ///
-    /// # Errors
-    ///
-    /// The file system is gone.
     pub fn count(&self, op: Op) -> io::Result<u64> {
         match self.send(&Command::Counts)? {
             Reply::Counts(counts) => Ok(BTreeMap::get(&counts, &format!("{op:?}")).copied().unwrap_or(0)),
@@ -164,43 +139,58 @@ impl Faultfs {
         }
     }
 
-    /// Copies the state that a power cut at this moment would leave into `to`: data that was not synced is missing.
-    /// Names are copied as they are.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's error.
-    pub fn power_cut(&self, to: &Path) -> io::Result<()> {
-        self.execute(&Command::PowerCut { to: to.to_path_buf() })
+    /// Copies the state that a power cut at this moment would leave into the directory `to`, which is empty or is
+    /// created. Of the changes that were not synced, it contains those that `kept` selects.
+    pub fn power_cut(&self, to: &Path, kept: KeptWrites) -> io::Result<()> {
+        self.execute(&Command::PowerCut { to: to.to_path_buf(), kept })
+    }
+
+    /// Records every change and sync of a file in the root directory from now on; what it contains now is durable.
+    pub fn record(&self, name: &str) -> io::Result<()> {
+        self.execute(&Command::Record(name.to_owned()))
+    }
+
+    /// Writes the recording of a file to the file `to`.
+    pub fn save_recording(&self, name: &str, to: &Path) -> io::Result<()> {
+        self.execute(&Command::SaveRecording { name: name.to_owned(), to: to.to_path_buf() })
     }
 
     /// Kills the program that serves the file system: all running and later operations fail.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's error.
     pub fn kill(&mut self) -> io::Result<()> {
         self.daemon.kill()?;
         self.daemon.wait().map(drop)
     }
 
     fn execute(&self, command: &Command) -> io::Result<()> {
-        match self.send(command)? {
-            Reply::Done => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        execute(&self.mount_point, command)
     }
 
     fn send(&self, command: &Command) -> io::Result<Reply> {
-        let mut stream = UnixStream::connect(socket_path(&self.mount_point))?;
-        stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
-        let mut line = serde_json::to_vec(command)?;
-        line.push(b'\n');
-        stream.write_all(&line)?;
-        let mut reply = String::new();
-        BufReader::new(stream).read_line(&mut reply)?;
-        Ok(serde_json::from_str(&reply)?)
+        send(&self.mount_point, command)
     }
+}
+
+/// Adds a marker to each recording of the file system at `mount_point`, which another process may have mounted.
+pub fn mark(mount_point: &Path, text: &str) -> io::Result<()> {
+    execute(mount_point, &Command::Mark(text.to_owned()))
+}
+
+fn execute(mount_point: &Path, command: &Command) -> io::Result<()> {
+    match send(mount_point, command)? {
+        Reply::Done => Ok(()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn send(mount_point: &Path, command: &Command) -> io::Result<Reply> {
+    let mut stream = UnixStream::connect(socket_path(mount_point))?;
+    stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+    let mut line = serde_json::to_vec(command)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut reply = String::new();
+    BufReader::new(stream).read_line(&mut reply)?;
+    Ok(serde_json::from_str(&reply)?)
 }
 
 fn unexpected(reply: &Reply) -> io::Error {
@@ -214,6 +204,5 @@ impl Drop for Faultfs {
         let _ = unmount(&self.mount_point, UnmountFlags::DETACH);
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
-        let _ = fs::remove_file(socket_path(&self.mount_point));
     }
 }

@@ -27,45 +27,43 @@ pub(crate) fn serve(listener: UnixListener, core: Arc<Core>) {
 fn serve_one(mut stream: &UnixStream, core: &Core) -> io::Result<()> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
-    let reply = match serde_json::from_str(&line) {
-        Ok(command) => execute(command, core),
-        Err(error) => Reply::Failed(error.to_string()),
-    };
+    let reply =
+        serde_json::from_str(&line).map_err(io::Error::from).and_then(|command| execute(command, core));
+    let reply = reply.unwrap_or_else(|error| Reply::Failed(error.to_string()));
     let mut reply = serde_json::to_vec(&reply)?;
     reply.push(b'\n');
     stream.write_all(&reply)
 }
 
-fn execute(command: Command, core: &Core) -> Reply {
+fn execute(command: Command, core: &Core) -> io::Result<Reply> {
     let faults = &core.faults;
-    let in_time = |happened, what: &str| {
-        if happened { Reply::Done } else { Reply::Failed(format!("{what} in time")) }
+    let in_time = |happened, what: &str| match happened {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{what} in time"))),
     };
     match command {
-        Command::Add(rule) => return Reply::Rule(faults.add(rule)),
+        Command::Add(rule) => return Ok(Reply::Rule(faults.add(rule))),
+        Command::Fired(rule) => return Ok(Reply::Count(faults.fired(rule))),
+        Command::Counts => {
+            let counts = faults.counts().into_iter().map(|(op, count)| (format!("{op:?}"), count));
+            return Ok(Reply::Counts(counts.collect()));
+        }
         Command::Release(rule) => faults.release(rule),
         Command::Clear => faults.clear(),
         Command::SetSpaceLimit { bytes, errno } => faults.set_space_limit(bytes, errno),
         Command::ReadOnly => faults.set_read_only(),
         Command::AwaitFired { rule, times } => {
-            return in_time(faults.await_fired(rule, times), "the rule was not applied often enough");
+            in_time(faults.await_fired(rule, times), "the rule was not applied often enough")?;
         }
         Command::AwaitBlocked { rule, operations } => {
-            return in_time(
-                faults.await_blocked(rule, operations),
-                "the rule did not block enough operations",
-            );
+            in_time(faults.await_blocked(rule, operations), "the rule did not block enough operations")?;
         }
-        Command::Fired(rule) => return Reply::Count(faults.fired(rule)),
-        Command::Counts => {
-            let counts = faults.counts().into_iter().map(|(op, count)| (format!("{op:?}"), count));
-            return Reply::Counts(counts.collect());
-        }
-        Command::PowerCut { to } => {
-            return core
-                .power_cut(&to)
-                .map_or_else(|error| Reply::Failed(error.to_string()), |()| Reply::Done);
+        Command::PowerCut { to, kept } => core.durability().power_cut(&to, kept)?,
+        Command::Record(name) => core.durability().record(core.inode_of(&name)?)?,
+        Command::Mark(text) => core.durability().mark(&text),
+        Command::SaveRecording { name, to } => {
+            core.durability().recording(core.inode_of(&name)?)?.save(&to)?;
         }
     }
-    Reply::Done
+    Ok(Reply::Done)
 }

@@ -2,12 +2,12 @@
 
 use std::{ffi::OsString, fs, io, io::Write, os::unix::net::UnixListener, path::PathBuf, sync::Arc};
 
-use fuser::{Config, MountOption, Session, SessionACL};
+use fuser::{Config, MountOption, Session};
 
 use crate::{
     control,
     fs::{Core, Passthrough},
-    protocol::{MountOptions, socket_path},
+    protocol::socket_path,
 };
 
 /// The line on standard output that reports a completed mount.
@@ -17,14 +17,12 @@ pub(crate) const READY: &str = "mounted";
 const THREADS: usize = 2;
 
 /// Runs the program.
-///
-/// # Errors
-///
-/// Wrong arguments, or the operating system's error from mounting.
 pub fn run(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
-    let usage = || io::Error::other("usage: ministore-faultfs BACKING MOUNTPOINT [OPTION...]");
-    let (Some(backing), Some(mount_point)) = (args.next(), args.next()) else { return Err(usage()) };
-    let options = MountOptions::from_args(args).ok_or_else(usage)?;
+    let (Some(backing), Some(mount_point)) = (args.next(), args.next()) else {
+        return Err(io::Error::other("usage: ministore-faultfs BACKING MOUNTPOINT [OPTIONS]"));
+    };
+    let options = args.next().map_or_else(|| "{}".into(), |options| options.to_string_lossy().into_owned());
+    let options = serde_json::from_str(&options)?;
     let (backing, mount_point) = (fs::canonicalize(backing)?, PathBuf::from(mount_point));
     // A parent that is blocked in a delayed operation can neither exit nor send a command. The kernel kills this
     // process when the parent is killed, and that ends the operation.
@@ -34,7 +32,6 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
     control::serve(listener, Arc::clone(&core));
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("faultfs".into()), MountOption::DefaultPermissions];
-    config.acl = SessionACL::All;
     config.n_threads = Some(THREADS);
     let session = Session::new(Passthrough(core), &mount_point, &config)?;
     let mut out = io::stdout().lock();

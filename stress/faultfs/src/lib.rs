@@ -13,12 +13,15 @@
 mod client;
 mod control;
 mod daemon;
+mod durability;
 mod faults;
 mod fs;
+pub mod image;
 mod inodes;
+pub mod mounts;
 mod protocol;
-mod unsynced;
+pub mod recording;
 
-pub use client::Faultfs;
+pub use client::{Faultfs, mark};
 pub use daemon::run;
-pub use protocol::{MountOptions, Op, Rule, RuleId};
+pub use protocol::{MountOptions, NameDurability, Op, Rule, RuleId};

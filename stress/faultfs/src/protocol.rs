@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+
+use crate::recording::KeptWrites;
 
 /// A kind of operation on a file or a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,7 +37,8 @@ pub enum Op {
 }
 
 /// The capabilities that the file system requests from the kernel when it is mounted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct MountOptions {
     /// Allow asynchronous direct I/O (`FUSE_ASYNC_DIO`), as libfuse does by default.
     pub async_direct_io: bool,
@@ -46,38 +48,20 @@ pub struct MountOptions {
     pub unaligned_direct_io: bool,
     /// The most bytes in one write; the kernel splits larger ones.
     pub max_write_bytes: Option<u32>,
+    /// When names are durable.
+    pub names: NameDurability,
 }
 
-const ASYNC_DIRECT_IO: &str = "--async-direct-io";
-const OPEN_DIRECT_IO: &str = "--open-direct-io";
-const UNALIGNED_DIRECT_IO: &str = "--unaligned-direct-io";
-const MAX_WRITE_BYTES: &str = "--max-write-bytes=";
-
-impl MountOptions {
-    /// Returns the program's arguments for these options.
-    pub(crate) fn to_args(self) -> Vec<String> {
-        let Self { async_direct_io, open_direct_io, unaligned_direct_io, max_write_bytes } = self;
-        let flags = [
-            (async_direct_io, ASYNC_DIRECT_IO),
-            (open_direct_io, OPEN_DIRECT_IO),
-            (unaligned_direct_io, UNALIGNED_DIRECT_IO),
-        ];
-        let flags = flags.into_iter().filter(|(yes, _)| *yes).map(|(_, flag)| flag.to_owned());
-        flags.chain(max_write_bytes.map(|bytes| format!("{MAX_WRITE_BYTES}{bytes}"))).collect()
-    }
-
-    pub(crate) fn from_args(args: impl Iterator<Item = OsString>) -> Option<Self> {
-        let mut options = Self::default();
-        for arg in args {
-            match arg.to_str()? {
-                ASYNC_DIRECT_IO => options.async_direct_io = true,
-                OPEN_DIRECT_IO => options.open_direct_io = true,
-                UNALIGNED_DIRECT_IO => options.unaligned_direct_io = true,
-                other => options.max_write_bytes = Some(other.strip_prefix(MAX_WRITE_BYTES)?.parse().ok()?),
-            }
-        }
-        Some(options)
-    }
+/// When created, renamed and removed names are durable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NameDurability {
+    /// At once.
+    #[default]
+    AtOnce,
+    /// After a sync of the file or of the directory, as on ext4, xfs and btrfs.
+    WithFile,
+    /// Only after a sync of the directory, as `fsync(2)` says.
+    WithDirectory,
 }
 
 /// Identifies a rule; assigned by the file system.
@@ -248,6 +232,16 @@ pub(crate) enum Command {
     /// Copies the state that a power cut would leave now into a directory.
     PowerCut {
         to: PathBuf,
+        kept: KeptWrites,
+    },
+    /// Starts the recording of a file in the root directory.
+    Record(String),
+    /// Adds a marker to each recording.
+    Mark(String),
+    /// Writes the recording of a file to another file.
+    SaveRecording {
+        name: String,
+        to: PathBuf,
     },
 }
 
@@ -270,21 +264,6 @@ pub(crate) fn socket_path(mount_point: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mount_options_are_parsed_back_from_args() {
-        let options = MountOptions {
-            async_direct_io: true,
-            open_direct_io: true,
-            unaligned_direct_io: true,
-            max_write_bytes: Some(4096),
-        };
-        for options in [options, MountOptions::default()] {
-            let args = options.to_args().into_iter().map(OsString::from);
-            assert_eq!(MountOptions::from_args(args), Some(options));
-        }
-        assert_eq!(MountOptions::from_args(["--sync".into()].into_iter()), None);
-    }
 
     #[test]
     fn star_matches_any_characters() {

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{marker::Marker, recording::Event, test_record::TestRecord, workload};
+use ministore_faultfs::recording::Event;
+
+use crate::{marker::Marker, test_record::TestRecord, workload};
 
 /// A client: the generation and the client ID.
 type ClientKey = (u64, u64);

@@ -1,132 +1,92 @@
 //! The command line.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsString, path::PathBuf};
 
-use crate::{
-    attack::RunLength,
-    crash::{Crash, KeptWrites},
-    filesystem::{ALL_FILE_SYSTEMS, FileSystem},
-    workload::WorkloadPlan,
-};
+use clap::{Args, Parser, Subcommand};
+use ministore_faultfs::recording::KeptWrites;
 
-/// The usage message.
-pub(crate) const USAGE: &str = "\
-usage: ministore-powercut [--fs ext4,xfs,btrfs] [--minutes N | --points N] [--seed S]
-                          [--workers N] [--keep DIR] [--expedite]
-       ministore-powercut replay FS RECORDING AT KEPT [--ignore-flushes N]
-       ministore-powercut extract RECORDING AT KEPT IMAGE
+use crate::{crash::Crash, filesystem::FileSystem, workload::WorkloadPlan};
 
---minutes N   time spent on each file system
---points N    crash points on each file system (default 200)
---expedite    sets /sys/kernel/rcu_expedited during the run: faster, but affects the whole machine
-Exit status: 0 no record was lost, 1 a record was lost, 2 nothing could be checked.";
+/// Cuts the power of a disk under file systems at many points; every acknowledged record must survive.
+///
+/// Exit status: 0 no record was lost, 1 a record was lost, 2 nothing could be checked.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) action: Option<Action>,
+    #[command(flatten)]
+    pub(crate) attack: AttackArgs,
+}
 
-/// What the program should do.
-#[derive(Debug)]
+/// What the program does instead of an attack.
+#[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    Attack(AttackArgs),
+    /// Tests one power cut of a recording again
     Replay {
         file_system: FileSystem,
-        file: PathBuf,
-        crash: Crash,
+        recording: PathBuf,
+        #[command(flatten)]
+        crash: CrashArgs,
     },
-    /// Writes the image after a power cut to a file, so that it can be mounted and examined.
+    /// Writes the image after a power cut to a file, so that it can be mounted and examined
     Extract {
-        file: PathBuf,
-        crash: Crash,
+        recording: PathBuf,
+        #[command(flatten)]
+        crash: CrashArgs,
         image: PathBuf,
     },
-    /// Internal: serves the recorded disk.
+    /// Serves the file system with the recorded disk
+    #[command(hide = true)]
     Serve {
-        dir: PathBuf,
-        base: PathBuf,
+        #[arg(trailing_var_arg = true)]
+        args: Vec<OsString>,
     },
-    /// Internal: runs the workload.
-    Work(WorkloadPlan),
+    /// Runs the workload
+    #[command(hide = true)]
+    Work {
+        #[arg(value_parser = |plan: &str| serde_json::from_str::<WorkloadPlan>(plan))]
+        plan: WorkloadPlan,
+    },
+}
+
+/// A power cut.
+#[derive(Debug, Args)]
+pub(crate) struct CrashArgs {
+    /// The number of events before it
+    at: usize,
+    /// The later writes that are kept: nothing, everything, or BYTES:PERCENT:SEED
+    kept: KeptWrites,
+    /// The number of last flushes that the disk ignored
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    ignore_flushes: usize,
+}
+
+impl CrashArgs {
+    pub(crate) fn crash(&self) -> Crash {
+        Crash { at: self.at, kept: self.kept, flushes_ignored: self.ignore_flushes }
+    }
 }
 
 /// The options of an attack.
-#[derive(Debug)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct AttackArgs {
-    pub(crate) file_systems: Vec<FileSystem>,
-    pub(crate) run_length: RunLength,
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "ext4,xfs,btrfs")]
+    pub(crate) fs: Vec<FileSystem>,
+    /// The time spent on each file system
+    #[arg(long, value_name = "N", conflicts_with = "points")]
+    pub(crate) minutes: Option<u64>,
+    /// The crash points on each file system
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) points: usize,
+    #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
-    pub(crate) workers: usize,
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) workers: u8,
+    /// The directory that keeps the recordings of findings
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     pub(crate) keep: PathBuf,
+    /// Sets /sys/kernel/rcu_expedited during the run: faster, but affects the whole machine
+    #[arg(long)]
     pub(crate) expedite: bool,
-}
-
-/// Parses the arguments after the program name.
-pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Action, String> {
-    let first = args.next();
-    match first.as_deref() {
-        Some("serve") => Ok(Action::Serve { dir: value("DIR", &mut args)?, base: value("BASE", &mut args)? }),
-        Some("work") => {
-            let plan: String = value("PLAN", &mut args)?;
-            serde_json::from_str(&plan).map(Action::Work).map_err(|error| format!("PLAN: {error}"))
-        }
-        Some("replay") => parse_replay(&mut args),
-        Some("extract") => {
-            let file = value("RECORDING", &mut args)?;
-            let crash = parse_crash(&mut args)?;
-            Ok(Action::Extract { file, crash, image: value("IMAGE", &mut args)? })
-        }
-        _ => parse_attack(first.into_iter().chain(args)),
-    }
-}
-
-fn parse_replay(args: &mut impl Iterator<Item = String>) -> Result<Action, String> {
-    let (file_system, file) = (value("FS", args)?, value("RECORDING", args)?);
-    let mut crash = parse_crash(args)?;
-    match args.next().as_deref() {
-        None => {}
-        Some("--ignore-flushes") => crash.flushes_ignored = value("--ignore-flushes", args)?,
-        Some(other) => return Err(format!("{other}: unknown argument")),
-    }
-    Ok(Action::Replay { file_system, file, crash })
-}
-
-fn parse_crash(args: &mut impl Iterator<Item = String>) -> Result<Crash, String> {
-    Ok(Crash { at: value("AT", args)?, kept: value::<KeptWrites>("KEPT", args)?, flushes_ignored: 0 })
-}
-
-fn parse_attack(mut args: impl Iterator<Item = String>) -> Result<Action, String> {
-    let mut attack = AttackArgs {
-        file_systems: ALL_FILE_SYSTEMS.to_vec(),
-        run_length: RunLength::CrashPoints(200),
-        seed: 1,
-        workers: 4,
-        keep: std::env::temp_dir(),
-        expedite: false,
-    };
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--fs" => {
-                let list: String = value("--fs", &mut args)?;
-                attack.file_systems = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
-            }
-            "--minutes" => {
-                let minutes: u64 = value("--minutes", &mut args)?;
-                attack.run_length = RunLength::Time(Duration::from_secs(minutes * 60));
-            }
-            "--points" => attack.run_length = RunLength::CrashPoints(value("--points", &mut args)?),
-            "--seed" => attack.seed = value("--seed", &mut args)?,
-            "--workers" => attack.workers = value("--workers", &mut args)?,
-            "--keep" => attack.keep = value("--keep", &mut args)?,
-            "--expedite" => attack.expedite = true,
-            other => return Err(format!("{other}: unknown argument")),
-        }
-    }
-    match attack.workers {
-        1..=64 => Ok(Action::Attack(attack)),
-        workers => Err(format!("--workers {workers}: must be from 1 to 64")),
-    }
-}
-
-fn value<T: FromStr<Err: std::fmt::Display>>(
-    name: &str,
-    args: &mut impl Iterator<Item = String>,
-) -> Result<T, String> {
-    let text = args.next().ok_or_else(|| format!("{name}: missing"))?;
-    text.parse().map_err(|error| format!("{name} {text}: {error}"))
 }

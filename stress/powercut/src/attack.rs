@@ -2,23 +2,26 @@
 
 use std::{
     io,
-    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
+use fastrand::Rng;
+use ministore_faultfs::recording::{Event, KeptWrites, Recording};
+
 use crate::{
     acked_state,
+    args::AttackArgs,
     check::Finding,
-    crash::{Crash, CrashPoints, ImageBuilder, KeptWrites, crashes_at, pending_bytes},
+    crash::{Crash, CrashPoints, ImageBuilder, crashes_at, pending_bytes},
     filesystem::FileSystem,
     image_tester::ImageTester,
     marker::Marker,
-    random::Random,
-    record::{PowerCutState, RecordingConfig, RecordingError, record},
-    recording::{Event, Recording},
+    record::{PowerCutState, RecordingError, record},
     replay,
+    test_record::rng,
     workers::{CheckResults, StopConditions, check_all},
+    workload::RecordingConfig,
 };
 
 /// Crash points tested per recording.
@@ -36,25 +39,6 @@ const CONTROL_FLUSHES_IGNORED: usize = 8;
 
 /// The number of findings after which the attack stops.
 const MAX_FINDINGS: usize = 5;
-
-/// Configuration of an attack.
-#[derive(Debug, Clone)]
-pub(crate) struct AttackConfig {
-    pub(crate) seed: u64,
-    /// The number of crash points, or the time, for each file system.
-    pub(crate) run_length: RunLength,
-    pub(crate) workers: usize,
-    /// The directory that keeps the recordings of findings.
-    pub(crate) keep: PathBuf,
-    pub(crate) uring: bool,
-}
-
-/// The length of an attack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RunLength {
-    CrashPoints(usize),
-    Time(Duration),
-}
 
 /// Counts and findings of the attack on one file system.
 #[derive(Debug, Default)]
@@ -80,20 +64,18 @@ pub(crate) struct AttackStats {
 /// Attacks `file_system`.
 pub(crate) fn attack(
     file_system: FileSystem,
-    config: &AttackConfig,
+    args: &AttackArgs,
+    uring: bool,
     stop: &AtomicBool,
 ) -> io::Result<AttackStats> {
-    let testers = (0..config.workers)
-        .map(|number| ImageTester::new(file_system, file_system.disk_bytes(), number, config.uring))
+    let testers = (0..args.workers)
+        .map(|_| ImageTester::new(file_system, file_system.disk_bytes(), uring))
         .collect::<io::Result<Vec<_>>>()?;
-    let deadline = match config.run_length {
-        RunLength::Time(time) => Some(Instant::now() + time),
-        RunLength::CrashPoints(_) => None,
-    };
-    let mut attack =
-        AttackRun { file_system, config, stop, deadline, testers, stats: AttackStats::default() };
+    let deadline = args.minutes.map(|minutes| Instant::now() + Duration::from_secs(minutes * 60));
+    let stats = AttackStats::default();
+    let mut attack = AttackRun { file_system, args, uring, stop, deadline, testers, stats };
     attack.control_early()?;
-    let mut seed = config.seed;
+    let mut seed = args.seed;
     while !attack.is_over() {
         attack.run_generations(seed)?;
         seed += 1;
@@ -104,7 +86,8 @@ pub(crate) fn attack(
 #[derive(Debug)]
 struct AttackRun<'a> {
     file_system: FileSystem,
-    config: &'a AttackConfig,
+    args: &'a AttackArgs,
+    uring: bool,
     stop: &'a AtomicBool,
     deadline: Option<Instant>,
     testers: Vec<ImageTester>,
@@ -113,9 +96,9 @@ struct AttackRun<'a> {
 
 impl AttackRun<'_> {
     fn is_over(&self) -> bool {
-        let enough = match self.config.run_length {
-            RunLength::CrashPoints(points) => self.stats.points >= points,
-            RunLength::Time(_) => self.deadline.is_some_and(|deadline| Instant::now() > deadline),
+        let enough = match self.deadline {
+            Some(deadline) => Instant::now() > deadline,
+            None => self.stats.points >= self.args.points,
         };
         enough || self.stop.load(Ordering::Relaxed) || self.stats.findings.len() >= MAX_FINDINGS
     }
@@ -133,7 +116,7 @@ impl AttackRun<'_> {
             let start = before.map_or(0, |before| before.markers.len());
             let markers = acked_state::markers(&recording.events).map_err(io::Error::other)?;
             self.count(&recording, start, &markers);
-            let mut random = Random::new(&[seed, generation, 1]);
+            let mut random = rng(&[seed, generation, 1]);
             if generation == 0 && self.stats.control_ignored == 0 {
                 self.control_ignored(&recording, &markers, &mut random);
             }
@@ -154,7 +137,7 @@ impl AttackRun<'_> {
             generation,
             rounds,
             steps,
-            uring: self.config.uring,
+            uring: self.uring,
             early,
         }
     }
@@ -185,18 +168,17 @@ impl AttackRun<'_> {
         }
         for event in &recording.events {
             match event {
-                Event::Write { .. } => stats.writes += 1,
-                Event::Flush => stats.flushes += 1,
+                Event::Write { .. } | Event::SetLen(_) => stats.writes += 1,
+                Event::Sync => stats.flushes += 1,
                 Event::Marker(_) => {}
             }
         }
     }
 
-    fn choose_crashes(&mut self, recording: &Recording, start: usize, random: &mut Random) -> Vec<Crash> {
-        let count = match self.config.run_length {
-            RunLength::CrashPoints(points) => POINTS_PER_RECORDING.min(points - self.stats.points),
-            RunLength::Time(_) => POINTS_PER_RECORDING,
-        };
+    fn choose_crashes(&mut self, recording: &Recording, start: usize, random: &mut Rng) -> Vec<Crash> {
+        let left = self.args.points.saturating_sub(self.stats.points);
+        let count =
+            if self.deadline.is_some() { POINTS_PER_RECORDING } else { POINTS_PER_RECORDING.min(left) };
         let points = CrashPoints::of(&recording.events, start).sample(count, random);
         let pending = points.iter().map(|at| pending_bytes(&recording.events, *at)).max().unwrap_or_default();
         self.stats.max_pending_bytes = self.stats.max_pending_bytes.max(pending);
@@ -221,16 +203,16 @@ impl AttackRun<'_> {
 
     /// Checks that early acknowledgements are detected.
     fn control_early(&mut self) -> io::Result<()> {
-        let config = self.recording_config(self.config.seed, 0, true);
+        let config = self.recording_config(self.args.seed, 0, true);
         let Some(recording) = self.record(&config, None)? else { return Ok(()) };
         let markers = acked_state::markers(&recording.events).map_err(io::Error::other)?;
-        let mut random = Random::new(&[self.config.seed, 2]);
+        let mut random = rng(&[self.args.seed, 2]);
         self.stats.control_early = self.count_control_losses(&recording, &markers, 0, &mut random);
         Ok(())
     }
 
     /// Checks that a disk that ignores flushes is detected.
-    fn control_ignored(&mut self, recording: &Recording, markers: &[(usize, Marker)], random: &mut Random) {
+    fn control_ignored(&mut self, recording: &Recording, markers: &[(usize, Marker)], random: &mut Rng) {
         self.stats.control_ignored =
             self.count_control_losses(recording, markers, CONTROL_FLUSHES_IGNORED, random);
     }
@@ -240,7 +222,7 @@ impl AttackRun<'_> {
         recording: &Recording,
         markers: &[(usize, Marker)],
         flushes_ignored: usize,
-        random: &mut Random,
+        random: &mut Rng,
     ) -> usize {
         let points = CrashPoints::of(&recording.events, 0).sample_after_markers(CONTROL_POINTS, random);
         let crash = |at| Crash { at, kept: KeptWrites::Nothing, flushes_ignored };
@@ -262,7 +244,7 @@ impl AttackRun<'_> {
         }
         let RecordingConfig { file_system, seed, generation, .. } = config;
         let file =
-            self.config.keep.join(format!("powercut-{file_system}-seed{seed}-generation{generation}.rec"));
+            self.args.keep.join(format!("powercut-{file_system}-seed{seed}-generation{generation}.rec"));
         recording.save(&file)?;
         for (crash, finding) in findings {
             if let Finding::Harness { .. } = finding {
@@ -278,10 +260,9 @@ impl AttackRun<'_> {
 }
 
 /// Returns the state that the next generation starts with: one of the images just tested, and the markers before it.
-fn choose_power_cut(recording: &Recording, crashes: &[Crash], random: &mut Random) -> PowerCutState {
-    let index = usize::try_from(random.below(crashes.len() as u64)).unwrap_or_default();
+fn choose_power_cut(recording: &Recording, crashes: &[Crash], random: &mut Rng) -> PowerCutState {
     let everything = Crash { at: recording.events.len(), kept: KeptWrites::Everything, flushes_ignored: 0 };
-    let crash = crashes.get(index).copied().unwrap_or(everything);
+    let crash = random.choice(crashes).copied().unwrap_or(everything);
     let markers = recording.events[..crash.at].iter().filter(|event| matches!(event, Event::Marker(_)));
     PowerCutState { image: ImageBuilder::new(recording).image(crash), markers: markers.cloned().collect() }
 }

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ministore_faultfs::recording::KeptWrites;
 use ministore_uring::{
     Reader, Records,
     maintenance::{SegmentState, VerifyReport, verify},
@@ -13,9 +14,8 @@ use ministore_uring::{
 
 use crate::{
     acked_state::{AckedState, JournalContents},
-    crash::{Crash, KeptWrites},
-    random::Random,
-    test_record::{CHECKER, TestRecord},
+    crash::Crash,
+    test_record::{CHECKER, TestRecord, rng},
     workload,
 };
 
@@ -73,11 +73,11 @@ impl Checker {
             KeptWrites::Everything => 2,
             KeptWrites::Some { seed, .. } => seed,
         };
-        let mut random = Random::new(&[crash.at as u64, kept]);
+        let mut random = rng(&[crash.at as u64, kept]);
         for acked in acked_states {
             let journal = acked.journal;
             let path = workload::path(dir, journal);
-            let check = JournalCheck { path, acked, checker: self, variant: random.next() };
+            let check = JournalCheck { path, acked, checker: self, variant: random.u64(..) };
             check.run().map_err(|message| Finding::Violation { journal, message })?;
         }
         Ok(())

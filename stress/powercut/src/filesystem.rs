@@ -1,19 +1,18 @@
 //! The file systems under test: how each is created and mounted.
 
-use std::{ffi::CStr, fmt, fs, io, path::Path, process::Command, str::FromStr};
+use std::{ffi::CStr, fmt, fs, io, path::Path, process::Command};
 
-use crate::mounts::run;
+use clap::ValueEnum;
+use ministore_faultfs::mounts::run;
+use serde::{Deserialize, Serialize};
 
 /// A file system under test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 pub(crate) enum FileSystem {
     Ext4,
     Xfs,
     Btrfs,
 }
-
-/// All file systems under test.
-pub(crate) const ALL_FILE_SYSTEMS: [FileSystem; 3] = [FileSystem::Ext4, FileSystem::Xfs, FileSystem::Btrfs];
 
 impl FileSystem {
     pub(crate) fn name(self) -> &'static str {
@@ -73,14 +72,5 @@ impl FileSystem {
 impl fmt::Display for FileSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-impl FromStr for FileSystem {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = ALL_FILE_SYSTEMS.into_iter().find(|file_system| file_system.name() == text);
-        found.ok_or_else(|| format!("{text}: not ext4, xfs or btrfs"))
     }
 }

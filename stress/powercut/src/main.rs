@@ -9,14 +9,9 @@ mod check;
 mod crash;
 mod expedite;
 mod filesystem;
-mod image;
 mod image_tester;
 mod marker;
-mod mounts;
-mod random;
 mod record;
-mod recorder;
-mod recording;
 mod replay;
 mod report;
 mod test_record;
@@ -33,11 +28,12 @@ use std::{
     },
 };
 
-use args::Action;
-use attack::AttackConfig;
+use args::{Action, AttackArgs, CommandLine};
+use clap::Parser;
 use expedite::ExpeditedRcu;
 use filesystem::FileSystem;
-use ministore_uring::{Backend, JournalOptions};
+use ministore_faultfs::mounts;
+use ministore_uring::{Backend, JournalOptions, MiniStoreError};
 
 /// Exit status if a record was lost.
 const LOST: u8 = 1;
@@ -46,31 +42,22 @@ const LOST: u8 = 1;
 const NOT_CHECKED: u8 = 2;
 
 fn main() -> ExitCode {
-    let command = match args::parse(std::env::args().skip(1)) {
-        Ok(command) => command,
-        Err(error) => {
-            report::eprint_line(&format!("{error}\n{}", args::USAGE));
-            return NOT_CHECKED.into();
+    let CommandLine { action, attack } = CommandLine::parse();
+    let outcome = match action {
+        None => run_attacks(&attack),
+        Some(Action::Serve { args }) => ministore_faultfs::run(args.into_iter()).map(|()| ExitCode::SUCCESS),
+        Some(Action::Work { plan }) => work(&plan),
+        Some(Action::Replay { file_system, recording, crash }) => {
+            replay(file_system, &recording, crash.crash())
         }
-    };
-    let outcome = match command {
-        Action::Serve { dir, base } => serve(&dir, &base),
-        Action::Work(plan) => work(&plan),
-        Action::Replay { file_system, file, crash } => replay(file_system, &file, crash),
-        Action::Extract { file, crash, image } => {
-            replay::extract(&file, crash, &image).map(|()| ExitCode::SUCCESS)
+        Some(Action::Extract { recording, crash, image }) => {
+            replay::extract(&recording, crash.crash(), &image).map(|()| ExitCode::SUCCESS)
         }
-        Action::Attack(options) => attack(options),
     };
     outcome.unwrap_or_else(|error| {
         report::eprint_line(&format!("SKIPPED: {error}"));
         NOT_CHECKED.into()
     })
-}
-
-fn serve(dir: &Path, base: &Path) -> io::Result<ExitCode> {
-    recorder::serve(recording::Recording::load(base)?.base, dir)?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn work(plan: &workload::WorkloadPlan) -> io::Result<ExitCode> {
@@ -87,7 +74,7 @@ fn work(plan: &workload::WorkloadPlan) -> io::Result<ExitCode> {
 fn prepare() -> io::Result<Arc<AtomicBool>> {
     report::check_machine().map_err(io::Error::other)?;
     mounts::enter_private_namespace()?;
-    mounts::detach_orphans();
+    mounts::remove_orphans();
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
@@ -109,34 +96,28 @@ fn replay(file_system: FileSystem, file: &Path, crash: crash::Crash) -> io::Resu
     })
 }
 
-fn attack(options: args::AttackArgs) -> io::Result<ExitCode> {
+fn run_attacks(args: &AttackArgs) -> io::Result<ExitCode> {
     let stop = prepare()?;
     let uring = is_uring_available();
-    let _expedited = options.expedite.then(ExpeditedRcu::enable).transpose()?;
-    let args::AttackArgs { run_length, seed, workers, keep, .. } = options;
-    let config = AttackConfig { seed, run_length, workers, keep, uring };
+    let _expedited = args.expedite.then(ExpeditedRcu::enable).transpose()?;
     let mut rows = Vec::new();
-    for file_system in options.file_systems {
+    for &file_system in &args.fs {
         if let Some(reason) = file_system.unavailable_reason() {
             report::eprint_line(&format!("SKIPPED: {file_system}: {reason}"));
             continue;
         }
-        rows.push((file_system, attack::attack(file_system, &config, &stop)));
+        rows.push((file_system, attack::attack(file_system, args, uring, &stop)));
     }
-    report::print_table(&rows, seed, uring)?;
+    report::print_table(&rows, args.seed, uring)?;
     Ok(report::exit_code(&rows, stop.load(Ordering::Relaxed)))
 }
 
 /// Returns `true` if io_uring is available. Prints a `SKIPPED` line if not.
 fn is_uring_available() -> bool {
-    let path = std::env::temp_dir().join(format!("ministore-powercut-{}-probe", std::process::id()));
-    let opened = JournalOptions::new().backend(Backend::Uring).open_blocking(&path);
-    let outcome = opened.and_then(|store| store.blocking().close());
-    for suffix in ["", ".lock", ".next"] {
-        let mut name = path.clone().into_os_string();
-        name.push(suffix);
-        let _ = std::fs::remove_file(name);
-    }
+    let outcome = tempfile::tempdir().map_err(MiniStoreError::from).and_then(|dir| {
+        let options = JournalOptions::new().backend(Backend::Uring);
+        options.open_blocking(dir.path().join("probe"))?.blocking().close()
+    });
     match outcome {
         Ok(()) => true,
         Err(error) => {

@@ -1,8 +1,7 @@
 //! Markers that the workload adds to the log of the writes and flushes of its disk.
 
+use ministore_faultfs::recording::Event;
 use serde::{Deserialize, Serialize};
-
-use crate::recording::Event;
 
 /// One marker. It applies from its position in the log on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,45 +1,36 @@
-//! Makes one recording: starts the recording disk, creates a file system on it, and runs the workload in the file
-//! system.
+//! Makes one recording: serves a disk that records, creates a file system on it, and runs the workload in the file system.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    fs::{self, File},
+    io,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
+use ministore_faultfs::{
+    Faultfs, MountOptions,
+    image::Image,
+    mounts::{LoopDevice, Mount, temp_dir},
+    recording::{Event, Recording},
+};
+
 use crate::{
     filesystem::FileSystem,
-    image::Image,
     marker::Marker,
-    mounts::{LoopDevice, Mount, TempDirectory},
-    recorder::{CONTROL_NAME, DISK_NAME, READY},
-    recording::{Event, Recording},
-    workload::WorkloadPlan,
+    workload::{RecordingConfig, WorkloadPlan},
 };
+
+/// The name of the disk in the recorder's directory.
+const DISK_NAME: &str = "disk.img";
 
 /// The interval of polling the workload process.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The number of polls after which the workload counts as hung. It normally takes seconds.
 const MAX_POLLS: u32 = 120_000;
-
-/// Configuration of a recording.
-#[derive(Debug, Clone)]
-pub(crate) struct RecordingConfig {
-    pub(crate) file_system: FileSystem,
-    pub(crate) seed: u64,
-    /// The number of power cuts before this recording.
-    pub(crate) generation: u64,
-    pub(crate) rounds: u64,
-    pub(crate) steps: u64,
-    pub(crate) uring: bool,
-    /// Acknowledge records before they are durable: a control.
-    pub(crate) early: bool,
-}
 
 /// The image left by a power cut, and the markers before it.
 #[derive(Debug)]
@@ -70,32 +61,35 @@ pub(crate) fn record(
     before: Option<&PowerCutState>,
     stop: &AtomicBool,
 ) -> Result<Recording, RecordingError> {
-    let scratch = TempDirectory::create(&std::env::temp_dir(), "record")?;
-    let [disk_dir, dir] = ["disk", "fs"].map(|name| scratch.path().join(name));
-    fs::create_dir_all(&disk_dir)?;
-    fs::create_dir_all(&dir)?;
-    let file = scratch.path().join("recording");
-
-    let recorder = RecorderProcess::start(config.file_system, before, &disk_dir, &file)?;
-    let recorder_mount = Mount::adopt(&disk_dir);
-    let mut control = OpenOptions::new().write(true).open(disk_dir.join(CONTROL_NAME))?;
-    let device = LoopDevice::attach(&disk_dir.join(DISK_NAME), true)?;
+    let scratch = temp_dir()?;
+    let (dir, file) = (scratch.path().join("fs"), scratch.path().join("recording"));
+    fs::create_dir(&dir)?;
+    let mut program = Command::new(std::env::current_exe()?);
+    program.arg("serve");
+    let options = MountOptions { open_direct_io: true, unaligned_direct_io: true, ..MountOptions::default() };
+    let recorder = Faultfs::mount(program, options)?;
+    let disk = recorder.path().join(DISK_NAME);
+    let base =
+        before.map_or_else(|| Image::new(config.file_system.disk_bytes()), |before| before.image.clone());
+    base.store(&File::create_new(&disk)?)?;
+    let device = LoopDevice::attach(&disk, true)?;
     match before {
-        None => config.file_system.mkfs(device.device())?,
-        Some(before) => copy_markers(&mut control, &before.markers)?,
+        None => config.file_system.mkfs(device.path())?,
+        Some(before) => {
+            recorder.record(DISK_NAME)?;
+            copy_markers(recorder.path(), &before.markers)?;
+        }
     }
     let mounted = mount(config.file_system, &device, &dir)?;
     if before.is_none() {
         rustix::fs::syncfs(File::open(&dir)?).map_err(io::Error::from)?;
-        control.write_all(b"reset")?;
+        recorder.record(DISK_NAME)?;
     }
-    run_workload(config, &dir, &disk_dir.join(CONTROL_NAME), stop)?;
-    control.write_all(format!("dump {}", file.display()).as_bytes())?;
-    drop(control);
+    run_workload(config, &dir, recorder.path(), stop)?;
+    recorder.save_recording(DISK_NAME, &file)?;
     mounted.unmount()?;
     device.assert_unused()?;
     drop(device);
-    recorder_mount.unmount()?;
     drop(recorder);
     let recording = Recording::load(&file)?;
     match recording.events.iter().rev().find_map(Marker::parse) {
@@ -106,7 +100,7 @@ pub(crate) fn record(
 
 /// Mounts `device`, and checks that [`LoopDevice::is_mounted`] detects the mount.
 pub(crate) fn mount(file_system: FileSystem, device: &LoopDevice, dir: &Path) -> io::Result<Mount> {
-    let mounted = Mount::new(device.device(), dir, file_system.name(), file_system.mount_data())?;
+    let mounted = Mount::new(device, dir, file_system.name(), file_system.mount_data())?;
     if !device.is_mounted()? {
         return Err(io::Error::other(
             "a mounted device can be opened exclusively: leftover mounts are not detected",
@@ -115,67 +109,22 @@ pub(crate) fn mount(file_system: FileSystem, device: &LoopDevice, dir: &Path) ->
     Ok(mounted)
 }
 
-fn copy_markers(control: &mut File, markers: &[Event]) -> io::Result<()> {
+fn copy_markers(recorder: &Path, markers: &[Event]) -> io::Result<()> {
     for event in markers {
         if let Event::Marker(text) = event {
-            control.write_all(format!("marker {text}").as_bytes())?;
+            ministore_faultfs::mark(recorder, text)?;
         }
     }
     Ok(())
 }
 
-/// The process that serves the disk. It ends when its file system is unmounted, or when this guard is dropped.
-#[derive(Debug)]
-struct RecorderProcess {
-    child: Child,
-}
-
-impl RecorderProcess {
-    fn start(
-        file_system: FileSystem,
-        before: Option<&PowerCutState>,
-        dir: &Path,
-        file: &Path,
-    ) -> io::Result<Self> {
-        let base = before.map_or_else(|| Image::new(file_system.disk_bytes()), |before| before.image.clone());
-        Recording { base, events: Vec::new() }.save(file)?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("serve").arg(dir).arg(file).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut recorder = Self { child: command.spawn()? };
-        let mut line = String::new();
-        if let Some(out) = recorder.child.stdout.take() {
-            BufReader::new(out).read_line(&mut line)?;
-        }
-        if line.trim() != READY {
-            return Err(io::Error::other("the recorder did not start: is /dev/fuse usable?"));
-        }
-        Ok(recorder)
-    }
-}
-
-impl Drop for RecorderProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn run_workload(
     config: &RecordingConfig,
     dir: &Path,
-    control: &Path,
+    recorder: &Path,
     stop: &AtomicBool,
 ) -> Result<(), RecordingError> {
-    let plan = WorkloadPlan {
-        seed: config.seed,
-        generation: config.generation,
-        dir: dir.into(),
-        control: control.into(),
-        rounds: config.rounds,
-        steps: config.steps,
-        uring: config.uring,
-        early: config.early,
-    };
+    let plan = WorkloadPlan { config: *config, dir: dir.into(), recorder: recorder.into() };
     let mut command = Command::new(std::env::current_exe()?);
     let plan = serde_json::to_string(&plan).map_err(io::Error::from)?;
     let mut child = command.arg("work").arg(&plan).stdin(Stdio::null()).spawn()?;

@@ -1,15 +1,15 @@
 //! Repeats one power cut of a kept recording, or extracts its image.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{fs::File, io, path::Path};
+
+use ministore_faultfs::recording::Recording;
 
 use crate::{
     acked_state,
     check::Finding,
     crash::{Crash, ImageBuilder},
     filesystem::FileSystem,
-    image::PAGE_BYTES,
     image_tester::ImageTester,
-    recording::Recording,
 };
 
 /// Returns the command that repeats `crash` of the recording in `file`.
@@ -31,7 +31,7 @@ pub(crate) fn replay(
         return Err(io::Error::other(format!("the recording has {} events", recording.events.len())));
     }
     let markers = acked_state::markers(&recording.events).map_err(io::Error::other)?;
-    let mut tester = ImageTester::new(file_system, recording.base.bytes(), 0, uring)?;
+    let mut tester = ImageTester::new(file_system, recording.base.len(), uring)?;
     Ok(tester.check_crash(
         &mut ImageBuilder::new(&recording),
         &mut acked_state::AckedStates::new(&markers),
@@ -42,8 +42,5 @@ pub(crate) fn replay(
 /// Writes the image after a power cut to the file `image`.
 pub(crate) fn extract(file: &Path, crash: Crash, image: &Path) -> io::Result<()> {
     let recording = Recording::load(file)?;
-    let contents = ImageBuilder::new(&recording).image(crash);
-    let file = File::create(image)?;
-    file.set_len(contents.bytes())?;
-    contents.written().try_for_each(|(index, page)| file.write_all_at(page, (index * PAGE_BYTES) as u64))
+    ImageBuilder::new(&recording).image(crash).store(&File::create(image)?)
 }

@@ -6,7 +6,9 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{LOST, NOT_CHECKED, attack::AttackStats, filesystem::FileSystem, mounts};
+use ministore_faultfs::mounts;
+
+use crate::{LOST, NOT_CHECKED, attack::AttackStats, filesystem::FileSystem};
 
 /// One file system and the result of its attack.
 type ReportRow = (FileSystem, io::Result<AttackStats>);

@@ -1,11 +1,16 @@
 //! The records of the workload. Each identifies its client, and its text is derived from that identity.
 
+use fastrand::Rng;
 use serde::{Deserialize, Serialize};
-
-use crate::random::Random;
 
 /// The client ID of the checker.
 pub(crate) const CHECKER: u64 = u64::MAX;
+
+/// Creates a random number generator. The same parts give the same numbers.
+pub(crate) fn rng(parts: &[u64]) -> Rng {
+    let seed = parts.iter().fold(0, |seed, part| Rng::with_seed(seed ^ part).u64(..));
+    Rng::with_seed(seed)
+}
 
 /// A record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,11 +49,10 @@ impl TestRecord {
 
     /// Returns hexadecimal digits that depend on the identity and the length of the record.
     fn text_of(&self, bytes: usize) -> String {
-        let mut random =
-            Random::new(&[self.journal, self.generation, self.client, self.number, bytes as u64]);
+        let mut random = rng(&[self.journal, self.generation, self.client, self.number, bytes as u64]);
         let mut text = String::with_capacity(bytes + 16);
         while text.len() < bytes {
-            let piece = format!("{:016x}", random.next());
+            let piece = format!("{:016x}", random.u64(..));
             text.push_str(&piece.repeat(8));
         }
         text.truncate(bytes);

@@ -11,13 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ministore_faultfs::recording::Recording;
+
 use crate::{
     acked_state::AckedStates,
     check::Finding,
-    crash::{Crash, ImageBuilder},
+    crash::{Crash, ImageBuilder, tears_blocks},
     image_tester::ImageTester,
     marker::Marker,
-    recording::Recording,
 };
 
 /// Crashes that a worker takes at a time: neighbours share most of their images.
@@ -109,7 +110,7 @@ impl CrashQueue<'_> {
         results.images += 1;
         results.points.insert(crash.at);
         match outcome {
-            Err(Finding::NotMounted(_)) if crash.kept.tears_blocks() => results.unmountable += 1,
+            Err(Finding::NotMounted(_)) if tears_blocks(crash.kept) => results.unmountable += 1,
             Err(finding) => results.findings.push((crash, finding)),
             Ok(()) if took > MAX_IMAGE_TIME => {
                 let message = format!("one image took {} s", took.as_secs());

@@ -5,18 +5,23 @@
 //! It runs as a separate process (`work`). A client logs a marker for each acknowledgement before it continues.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 
 use bytes::Bytes;
+use fastrand::Rng;
 use ministore_uring::{Backend, JournalOptions, MiniStore, SyncMode};
 use serde::{Deserialize, Serialize};
 
-use crate::{marker::Marker, random::Random, test_record::TestRecord};
+use crate::{
+    filesystem::FileSystem,
+    marker::Marker,
+    test_record::{TestRecord, rng},
+};
 
 /// The number of journals written at once.
 pub(crate) const JOURNALS: u64 = 3;
@@ -26,26 +31,33 @@ const CLIENTS: u64 = 3;
 
 /// The number of unrelated files, and their maximum size.
 const UNRELATED_FILES: u64 = 6;
-const UNRELATED_FILE_BYTES: u64 = 64 << 10;
+const UNRELATED_FILE_BYTES: usize = 64 << 10;
 
-/// Configuration of the workload process, passed as JSON.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct WorkloadPlan {
+/// Configuration of a recording.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct RecordingConfig {
+    pub(crate) file_system: FileSystem,
     pub(crate) seed: u64,
-    /// The number of power cuts before this workload.
+    /// The number of power cuts before this recording.
     pub(crate) generation: u64,
-    /// The mounted file system under test.
-    pub(crate) dir: PathBuf,
-    /// The control file of the recorder, which receives the markers.
-    pub(crate) control: PathBuf,
     /// How often each journal is opened and closed.
     pub(crate) rounds: u64,
     /// The number of operations of each client in a round.
     pub(crate) steps: u64,
     /// Whether io_uring may be used.
     pub(crate) uring: bool,
-    /// Acknowledge records before they are durable, which the checker must detect.
+    /// Acknowledge records before they are durable, which the checker must detect: a control.
     pub(crate) early: bool,
+}
+
+/// Configuration of the workload process, passed as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct WorkloadPlan {
+    pub(crate) config: RecordingConfig,
+    /// The mounted file system under test.
+    pub(crate) dir: PathBuf,
+    /// The file system with the recorded disk, which receives the markers.
+    pub(crate) recorder: PathBuf,
 }
 
 /// The result of a step of the workload.
@@ -80,12 +92,11 @@ pub(crate) fn options(journal: u64, variant: u64, uring: bool) -> JournalOptions
 
 /// Runs the workload. `plan.dir` may contain the journals of earlier generations.
 pub(crate) fn run(plan: &WorkloadPlan) -> WorkloadResult<()> {
-    let control = &MarkerLog { file: OpenOptions::new().write(true).open(&plan.control)? };
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let unrelated = scope.spawn(|| write_unrelated_files(plan, &done));
         let journals: Vec<_> =
-            (0..JOURNALS).map(|journal| scope.spawn(move || run_journal(plan, journal, control))).collect();
+            (0..JOURNALS).map(|journal| scope.spawn(move || run_journal(plan, journal))).collect();
         let outcomes: Vec<_> = journals.into_iter().map(|thread| thread.join()).collect();
         done.store(true, Ordering::Relaxed);
         unrelated.join().map_err(|_| "the thread of the unrelated files panicked")??;
@@ -94,47 +105,34 @@ pub(crate) fn run(plan: &WorkloadPlan) -> WorkloadResult<()> {
         }
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
     })?;
-    control.log(&Marker::Done)
+    log(plan, &Marker::Done)
 }
 
-/// Writes markers to the log of the recorder.
-#[derive(Debug)]
-struct MarkerLog {
-    file: File,
+/// Adds a marker to the recording. It is in the recording when this returns.
+fn log(plan: &WorkloadPlan, marker: &Marker) -> WorkloadResult<()> {
+    Ok(ministore_faultfs::mark(&plan.recorder, &serde_json::to_string(marker)?)?)
 }
 
-impl MarkerLog {
-    /// Adds a marker. It is in the log when this returns.
-    fn log(&self, marker: &Marker) -> WorkloadResult<()> {
-        let command = format!("marker {}", serde_json::to_string(marker)?);
-        let written = (&self.file).write(command.as_bytes())?;
-        if written != command.len() {
-            return Err("a marker was written in part".into());
-        }
-        Ok(())
-    }
-}
-
-fn run_journal(plan: &WorkloadPlan, journal: u64, control: &MarkerLog) -> WorkloadResult<()> {
-    let mut random = Random::new(&[plan.seed, plan.generation, journal]);
+fn run_journal(plan: &WorkloadPlan, journal: u64) -> WorkloadResult<()> {
+    let mut random = rng(&[plan.config.seed, plan.config.generation, journal]);
     let mut clients: Vec<Client<'_>> =
-        (0..CLIENTS).map(|client| Client::new(plan, journal, client, control)).collect();
-    let variant = random.next();
-    for round in 0..plan.rounds {
+        (0..CLIENTS).map(|client| Client::new(plan, journal, client)).collect();
+    let variant = random.u64(..);
+    for round in 0..plan.config.rounds {
         // A step of 3 covers all sixteen variants in sixteen rounds, and neighbouring rounds differ in several options.
-        let options = options(journal, variant.wrapping_add(round * 3), plan.uring);
+        let options = options(journal, variant.wrapping_add(round * 3), plan.config.uring);
         let store = options.open_blocking(path(&plan.dir, journal))?;
-        control.log(&Marker::Opened { journal, next_seq: store.open_report().next_seq })?;
+        log(plan, &Marker::Opened { journal, next_seq: store.open_report().next_seq })?;
         thread::scope(|scope| {
             let running: Vec<_> =
-                clients.iter_mut().map(|client| scope.spawn(|| client.run_round(&store, plan))).collect();
+                clients.iter_mut().map(|client| scope.spawn(|| client.run_round(&store))).collect();
             for thread in running {
                 thread.join().map_err(|_| "a client panicked")??;
             }
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
         })?;
         // Otherwise the drop of the last handle closes the journal.
-        if random.percent(60) {
+        if random.u32(..100) < 60 {
             store.blocking().close()?;
         }
     }
@@ -146,22 +144,22 @@ fn run_journal(plan: &WorkloadPlan, journal: u64, control: &MarkerLog) -> Worklo
 struct Client<'a> {
     /// The journal, the generation and the client ID.
     id: (u64, u64, u64),
-    random: Random,
+    random: Rng,
     /// The number of its last record.
     number: u64,
-    control: &'a MarkerLog,
+    plan: &'a WorkloadPlan,
 }
 
 impl<'a> Client<'a> {
-    fn new(plan: &WorkloadPlan, journal: u64, client: u64, control: &'a MarkerLog) -> Self {
-        let random = Random::new(&[plan.seed, plan.generation, journal, client]);
-        Self { id: (journal, plan.generation, client), random, number: 0, control }
+    fn new(plan: &'a WorkloadPlan, journal: u64, client: u64) -> Self {
+        let random = rng(&[plan.config.seed, plan.config.generation, journal, client]);
+        Self { id: (journal, plan.config.generation, client), random, number: 0, plan }
     }
 
-    fn run_round(&mut self, store: &MiniStore, plan: &WorkloadPlan) -> WorkloadResult<()> {
-        for _ in 0..plan.steps {
-            match self.random.below(100) {
-                _ if plan.early => self.acknowledge_early(store)?,
+    fn run_round(&mut self, store: &MiniStore) -> WorkloadResult<()> {
+        for _ in 0..self.plan.config.steps {
+            match self.random.u32(..100) {
+                _ if self.plan.config.early => self.acknowledge_early(store)?,
                 0..40 => self.append_one(store)?,
                 40..65 => self.submit_many(store)?,
                 65..85 => self.append_batch(store, 30, 900)?,
@@ -175,7 +173,7 @@ impl<'a> Client<'a> {
     fn append_one(&mut self, store: &MiniStore) -> WorkloadResult<()> {
         let record = self.single_record();
         self.issue(1)?;
-        let seq = if self.random.percent(50) {
+        let seq = if self.random.bool() {
             store.blocking().append_json(Bytes::from(serde_json::to_vec(&record)?))?
         } else {
             store.blocking().submit(&record)?.wait()?.seq
@@ -184,7 +182,7 @@ impl<'a> Client<'a> {
     }
 
     fn submit_many(&mut self, store: &MiniStore) -> WorkloadResult<()> {
-        let count = 2 + self.random.below(12);
+        let count = self.random.u64(2..14);
         self.issue(count)?;
         let mut pending = Vec::new();
         for _ in 0..count {
@@ -202,9 +200,9 @@ impl<'a> Client<'a> {
         &mut self,
         store: &MiniStore,
         max_records: u64,
-        max_text_bytes: u64,
+        max_text_bytes: usize,
     ) -> WorkloadResult<()> {
-        let count = 2 + self.random.below(max_records - 1);
+        let count = self.random.u64(2..=max_records);
         self.issue(count)?;
         let first = self.number + 1;
         let records: Vec<TestRecord> =
@@ -235,25 +233,25 @@ impl<'a> Client<'a> {
     }
 
     fn single_record(&mut self) -> TestRecord {
-        let max_text_bytes = if self.random.percent(10) { 6000 } else { 700 };
+        let max_text_bytes = if self.random.u32(..100) < 10 { 6000 } else { 700 };
         self.next_record(0, 1, max_text_bytes)
     }
 
-    fn next_record(&mut self, index: u64, batch_len: u64, max_text_bytes: u64) -> TestRecord {
+    fn next_record(&mut self, index: u64, batch_len: u64, max_text_bytes: usize) -> TestRecord {
         self.number += 1;
-        let text_bytes = usize::try_from(self.random.below(max_text_bytes)).unwrap_or_default();
+        let text_bytes = self.random.usize(..max_text_bytes);
         TestRecord::new(self.id, self.number, index, batch_len, text_bytes)
     }
 
     /// Logs that the next `count` records will be submitted.
     fn issue(&self, count: u64) -> WorkloadResult<()> {
         let (journal, generation, client) = self.id;
-        self.control.log(&Marker::Issued { journal, generation, client, upto: self.number + count })
+        log(self.plan, &Marker::Issued { journal, generation, client, upto: self.number + count })
     }
 
     fn acknowledge(&self, number: u64, count: u64, seq: Option<u64>) -> WorkloadResult<()> {
         let (journal, generation, client) = self.id;
-        self.control.log(&Marker::Acknowledged { journal, generation, client, number, count, seq })
+        log(self.plan, &Marker::Acknowledged { journal, generation, client, number, count, seq })
     }
 }
 
@@ -262,15 +260,15 @@ impl<'a> Client<'a> {
 fn write_unrelated_files(plan: &WorkloadPlan, done: &AtomicBool) -> io::Result<()> {
     let dir = plan.dir.join("unrelated");
     fs::create_dir_all(&dir)?;
-    let mut random = Random::new(&[plan.seed, plan.generation, u64::MAX]);
+    let mut random = rng(&[plan.config.seed, plan.config.generation, u64::MAX]);
     while !done.load(Ordering::Relaxed) {
-        let file = dir.join(random.below(UNRELATED_FILES).to_string());
-        match random.below(10) {
+        let file = dir.join(random.u64(..UNRELATED_FILES).to_string());
+        match random.u32(..10) {
             0..6 => {
-                let bytes = usize::try_from(random.below(UNRELATED_FILE_BYTES)).unwrap_or_default();
+                let bytes = random.usize(..UNRELATED_FILE_BYTES);
                 fs::write(&file, vec![b'b'; bytes])?;
             }
-            6..8 => ignore_missing(fs::rename(&file, dir.join(random.below(UNRELATED_FILES).to_string())))?,
+            6..8 => ignore_missing(fs::rename(&file, dir.join(random.u64(..UNRELATED_FILES).to_string())))?,
             8 => ignore_missing(fs::remove_file(&file))?,
             _ => ignore_missing(File::open(&file).and_then(|file| file.sync_data()))?,
         }

@@ -11,36 +11,60 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use clap::{Parser, builder::PossibleValuesParser};
 use ministore_peers::{
     faults::{self, Context, child, report},
     log_under_test::{LogKind, Settings},
 };
 
-const USAGE: &str = "\
-usage: faults [--markdown | --json] [--rounds N] [--appenders N] [--seed N] [--dir DIR] [--only CONTESTANT]... [FAULT]...
-
-Without --markdown or --json, both are written, to stdout and to stderr. DIR is where the logs live (a directory on a
-real file system; default: the temporary directory). Faults: ";
-
 /// Set if the program already runs in its own mount namespace.
 const PRIVATE: &str = "MINISTORE_PEERS_PRIVATE_MOUNTS";
 
+/// Runs the same faults against ministore-uring and other write-ahead logs, and prints the outcomes.
+#[derive(Debug, Parser)]
 struct FaultsArgs {
+    /// Without --markdown or --json, both are written, to stdout and to stderr
+    #[arg(long)]
     markdown: bool,
+    #[arg(long)]
     json: bool,
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
-    appenders: usize,
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    appenders: u16,
+    #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Where the logs live: a directory on a real file system
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
-    kinds: Vec<LogKind>,
-    faults: Vec<faults::Fault>,
+    /// The logs [default: all]
+    #[arg(long, value_name = "LOG", value_parser = PossibleValuesParser::new(LogKind::ALL.map(LogKind::name)))]
+    only: Vec<String>,
+    /// The faults [default: all]
+    #[arg(value_name = "FAULT", value_parser = PossibleValuesParser::new(faults::ALL.map(|(name, _)| name)))]
+    faults: Vec<String>,
+}
+
+impl FaultsArgs {
+    fn kinds(&self) -> Vec<LogKind> {
+        let is_chosen =
+            |kind: &LogKind| self.only.is_empty() || self.only.iter().any(|name| name == kind.name());
+        LogKind::ALL.into_iter().filter(is_chosen).collect()
+    }
+
+    fn faults(&self) -> impl Iterator<Item = faults::Fault> {
+        let is_chosen =
+            |(name, _): &faults::Fault| self.faults.is_empty() || self.faults.iter().any(|id| id == name);
+        faults::ALL.into_iter().filter(is_chosen)
+    }
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let done = match arguments.first().and_then(|first| first.to_str()) {
         Some("child") => serve(&arguments).map(|()| true),
-        _ => isolate(&arguments).and_then(|()| parse(&arguments)).and_then(|arguments| run(&arguments)),
+        Some("faultfs") => ministore_faultfs::run(arguments.into_iter().skip(1)).map(|()| true),
+        _ => isolate(&arguments).and_then(|()| run(&FaultsArgs::parse())),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -82,66 +106,15 @@ fn isolate(arguments: &[OsString]) -> io::Result<()> {
     writeln!(io::stderr(), "faults: no mount namespace of its own ({error}): continuing without")
 }
 
-fn parse(arguments: &[OsString]) -> io::Result<FaultsArgs> {
-    let mut parsed = FaultsArgs {
-        markdown: false,
-        json: false,
-        rounds: 100,
-        appenders: 4,
-        seed: 1,
-        dir: std::env::temp_dir(),
-        kinds: Vec::new(),
-        faults: Vec::new(),
-    };
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let mut value = || rest.next().and_then(|value| value.to_str()).ok_or_else(|| invalid(usage()));
-        match argument.to_str() {
-            Some("--markdown") => parsed.markdown = true,
-            Some("--json") => parsed.json = true,
-            Some("--rounds") => parsed.rounds = value()?.parse().map_err(|_| invalid(usage()))?,
-            Some("--appenders") => parsed.appenders = value()?.parse().map_err(|_| invalid(usage()))?,
-            Some("--seed") => parsed.seed = value()?.parse().map_err(|_| invalid(usage()))?,
-            Some("--dir") => parsed.dir = PathBuf::from(value()?),
-            Some("--only") => {
-                parsed.kinds.push(LogKind::from_name(value()?).ok_or_else(|| invalid(usage()))?)
-            }
-            Some(name) => {
-                let fault = faults::ALL.into_iter().find(|(id, _)| *id == name);
-                parsed.faults.push(fault.ok_or_else(|| invalid(usage()))?);
-            }
-            None => return Err(invalid(usage())),
-        }
-    }
-    if parsed.kinds.is_empty() {
-        parsed.kinds = LogKind::ALL.to_vec();
-    }
-    if parsed.faults.is_empty() {
-        parsed.faults = faults::ALL.to_vec();
-    }
-    if parsed.rounds == 0 || parsed.appenders == 0 {
-        return Err(invalid(
-            "--rounds and --appenders must be at least 1: a run that tried nothing shows nothing",
-        ));
-    }
-    Ok(parsed)
-}
-
-fn usage() -> String {
-    let faults: Vec<&str> = faults::ALL.iter().map(|(id, _)| *id).collect();
-    let kinds: Vec<&str> = LogKind::ALL.iter().map(|kind| kind.name()).collect();
-    format!("{USAGE}{}\nContestants: {}", faults.join(", "), kinds.join(", "))
-}
-
 /// Runs the faults. Returns whether ministore-uring had no violations.
 fn run(arguments: &FaultsArgs) -> io::Result<bool> {
     let dir = tempfile::Builder::new().prefix("ministore-peers-").tempdir_in(&arguments.dir)?;
     let context = Context {
-        kinds: arguments.kinds.clone(),
+        kinds: arguments.kinds(),
         dir: dir.path().to_path_buf(),
         seed: arguments.seed,
         rounds: arguments.rounds,
-        appenders: arguments.appenders,
+        appenders: arguments.appenders.into(),
     };
     let versions = report::versions_line(&context.kinds);
     let both = arguments.markdown == arguments.json;
@@ -149,7 +122,7 @@ fn run(arguments: &FaultsArgs) -> io::Result<bool> {
         writeln!(io::stdout(), "Versions: {versions}.\n")?;
     }
     let mut tables = Vec::new();
-    for (id, fault) in &arguments.faults {
+    for (id, fault) in arguments.faults() {
         writeln!(io::stderr(), "faults: {id} …")?;
         let started = std::time::Instant::now();
         let table = fault(&context)?;

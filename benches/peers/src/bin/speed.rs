@@ -13,31 +13,97 @@ use std::{
     time::Duration,
 };
 
+use clap::Parser;
 use ministore_peers::speed::{
     bench_case::BenchCase,
     charts, child,
     host::HostInfo,
+    phases::Timing,
     plan::{BenchPlan, TARGET_BYTES},
     results::Results,
     table, targets,
 };
 
-const USAGE: &str = "\
-usage: speed [--quick | --targets] [--rounds N] [--seconds S] [--warm-up S] [--callers N,…] [--sizes BYTES,…]
-             [--in-flight N] [--only NAME,…] [--also NAME,…] [--without NAME,…] [--dir DIR]
-             [--markdown FILE] [--json FILE] [--svg DIR]
-
-The tables go to standard output, too. DIR of --dir: where the logs live, on a real file system (default: next to this
-program). --quick: 2 rounds of 0.25 s, three numbers of callers, records of 300 B. --targets: only what the targets need.
-Names: ";
-
-/// The command line.
+/// Measures ministore-uring, other logs, and the limits of the machine. The tables go to standard output, too.
+#[derive(Debug, Parser)]
 struct SpeedArgs {
-    plan: BenchPlan,
+    /// 2 rounds of 0.25 s, three numbers of callers, records of 300 B
+    #[arg(long, conflicts_with = "targets")]
+    quick: bool,
+    /// Only what the targets need
+    #[arg(long)]
+    targets: bool,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<Duration>,
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    warm_up: Option<Duration>,
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    callers: Vec<u16>,
+    #[arg(long, value_name = "BYTES,…", value_delimiter = ',')]
+    sizes: Vec<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    in_flight: Option<u16>,
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = case)]
+    only: Vec<BenchCase>,
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = case)]
+    also: Vec<BenchCase>,
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = case)]
+    without: Vec<BenchCase>,
+    /// Where the logs live, on a real file system [default: next to this program]
+    #[arg(long)]
     dir: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
+}
+
+impl SpeedArgs {
+    fn plan(&self) -> BenchPlan {
+        let mut plan = BenchPlan::default();
+        if self.quick {
+            plan.rounds = 2;
+            plan.timing = Timing { window: Duration::from_millis(250), warm_up: Duration::from_millis(100) };
+            plan.callers = vec![1, 16, 256];
+            plan.sizes = vec![TARGET_BYTES];
+        }
+        if self.targets {
+            plan.targets_only = true;
+            plan.callers = vec![1, 16, 256, 2048];
+            plan.sizes = vec![TARGET_BYTES];
+        }
+        plan.rounds = self.rounds.map_or(plan.rounds, usize::from);
+        plan.in_flight = self.in_flight.map_or(plan.in_flight, usize::from);
+        plan.timing.window = self.seconds.unwrap_or(plan.timing.window);
+        plan.timing.warm_up = self.warm_up.unwrap_or(plan.timing.warm_up);
+        if !self.callers.is_empty() {
+            plan.callers = self.callers.iter().copied().map(usize::from).collect();
+        }
+        if !self.sizes.is_empty() {
+            plan.sizes.clone_from(&self.sizes);
+        }
+        if !self.only.is_empty() {
+            plan.cases.clone_from(&self.only);
+        }
+        plan.cases.extend(&self.also);
+        plan.cases.retain(|case| !self.without.contains(case));
+        plan
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    let time = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    if time.is_zero() { Err("must not be 0".into()) } else { Ok(time) }
+}
+
+fn case(name: &str) -> Result<BenchCase, String> {
+    let names = || BenchCase::ALL.map(BenchCase::name).join(", ");
+    BenchCase::from_name(name).ok_or_else(|| format!("not one of {}", names()))
 }
 
 fn main() -> ExitCode {
@@ -45,10 +111,10 @@ fn main() -> ExitCode {
     let done = match &arguments[..] {
         [verb, config, dir] if verb == child::VERB => config
             .to_str()
-            .ok_or_else(usage)
+            .ok_or_else(|| io::ErrorKind::InvalidInput.into())
             .and_then(|config| child::serve(config, Path::new(dir)))
             .map(|()| true),
-        _ => parse(&arguments).and_then(|arguments| run(&arguments)),
+        _ => run(&SpeedArgs::parse()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -61,97 +127,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn usage() -> io::Error {
-    let names: Vec<&str> = BenchCase::ALL.iter().map(|case| case.name()).collect();
-    io::Error::new(io::ErrorKind::InvalidInput, format!("{USAGE}{}", names.join(", ")))
-}
-
-fn parse(arguments: &[OsString]) -> io::Result<SpeedArgs> {
-    let mut parsed =
-        SpeedArgs { plan: BenchPlan::default(), dir: None, markdown: None, json: None, svg: None };
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let mut value = || rest.next().ok_or_else(usage);
-        let plan = &mut parsed.plan;
-        match argument.to_str() {
-            Some("--quick") => quick(plan),
-            Some("--targets") => target_plan(plan),
-            Some("--rounds") => plan.rounds = number(value()?)?,
-            Some("--seconds") => plan.timing.window = seconds(value()?)?,
-            Some("--warm-up") => plan.timing.warm_up = seconds(value()?)?,
-            Some("--callers") => plan.callers = numbers(value()?)?,
-            Some("--sizes") => plan.sizes = numbers(value()?)?,
-            Some("--in-flight") => plan.in_flight = number(value()?)?,
-            Some("--only") => plan.cases = cases(value()?)?,
-            Some("--also") => plan.cases.extend(cases(value()?)?),
-            Some("--without") => {
-                let without = cases(value()?)?;
-                plan.cases.retain(|case| !without.contains(case));
-            }
-            Some("--dir") => parsed.dir = Some(value()?.into()),
-            Some("--markdown") => parsed.markdown = Some(value()?.into()),
-            Some("--json") => parsed.json = Some(value()?.into()),
-            Some("--svg") => parsed.svg = Some(value()?.into()),
-            _ => return Err(usage()),
-        }
-    }
-    let BenchPlan { rounds, in_flight, timing, callers, .. } = &parsed.plan;
-    if *rounds == 0 || *in_flight == 0 || timing.window.is_zero() || callers.contains(&0) {
-        return Err(usage());
-    }
-    Ok(parsed)
-}
-
-fn quick(plan: &mut BenchPlan) {
-    plan.rounds = 2;
-    plan.timing.window = Duration::from_millis(250);
-    plan.timing.warm_up = Duration::from_millis(100);
-    plan.callers = vec![1, 16, 256];
-    plan.sizes = vec![TARGET_BYTES];
-}
-
-fn target_plan(plan: &mut BenchPlan) {
-    plan.targets_only = true;
-    plan.callers = vec![1, 16, 256, 2048];
-    plan.sizes = vec![TARGET_BYTES];
-}
-
-fn number(value: &OsString) -> io::Result<usize> {
-    value.to_str().and_then(|text| text.parse().ok()).ok_or_else(usage)
-}
-
-fn numbers(value: &OsString) -> io::Result<Vec<usize>> {
-    let text = value.to_str().ok_or_else(usage)?;
-    text.split(',').map(|number| number.parse().map_err(|_| usage())).collect()
-}
-
-fn seconds(value: &OsString) -> io::Result<Duration> {
-    let seconds: f64 = value.to_str().and_then(|text| text.parse().ok()).ok_or_else(usage)?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| usage())
-}
-
-fn cases(value: &OsString) -> io::Result<Vec<BenchCase>> {
-    let text = value.to_str().ok_or_else(usage)?;
-    text.split(',').map(|name| BenchCase::from_name(name).ok_or_else(usage)).collect()
-}
-
 /// Runs the measurements. Returns whether all succeeded without loss.
 fn run(arguments: &SpeedArgs) -> io::Result<bool> {
     let program = std::env::current_exe()?;
-    let dir = arguments.dir.as_deref().or_else(|| program.parent()).ok_or_else(usage)?;
+    let dir = arguments.dir.as_deref().or_else(|| program.parent()).unwrap_or(Path::new("."));
     let dir = tempfile::Builder::new().prefix("speed-").tempdir_in(dir)?;
     let host = HostInfo::of(dir.path());
-    let results = measure(&arguments.plan, dir.path())?;
+    let plan = arguments.plan();
+    let results = measure(&plan, dir.path())?;
     if results.rows().next().is_none() {
         return Err(io::Error::other("nothing was to be measured"));
     }
-    let markdown = format!("{}\n{}", head(&arguments.plan, &host), table::markdown(&results));
+    let markdown = format!("{}\n{}", head(&plan, &host), table::markdown(&results));
     writeln!(io::stdout(), "{markdown}")?;
     if let Some(path) = &arguments.markdown {
         fs::write(path, &markdown)?;
     }
     if let Some(path) = &arguments.json {
-        fs::write(path, json(&arguments.plan, &host, &results))?;
+        fs::write(path, json(&plan, &host, &results))?;
     }
     if let Some(dir) = &arguments.svg {
         for name in charts::write(&results, dir)? {

@@ -29,10 +29,6 @@ struct ChangedByteCounts {
 }
 
 /// Changes one bit at a time.
-///
-/// # Errors
-///
-/// A child or a file fails without a fault.
 pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "changed-byte",

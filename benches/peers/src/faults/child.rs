@@ -23,10 +23,6 @@ const ADDRESS_SPACE_BYTES: u64 = 4 << 30;
 const TICK: Duration = Duration::from_millis(20);
 
 /// Serves the log of `kind` in `dir` until it receives `Close` or the commands end.
-///
-/// # Errors
-///
-/// A pipe to the program broke.
 pub fn serve(kind: LogKind, dir: &Path, settings: Settings) -> io::Result<()> {
     let limit = Rlimit { current: Some(ADDRESS_SPACE_BYTES), maximum: Some(ADDRESS_SPACE_BYTES) };
     setrlimit(Resource::As, limit)?;

@@ -55,19 +55,11 @@ pub struct ChildProcess {
 
 impl ChildProcess {
     /// Starts a child for the log of `kind` in `dir`.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be started.
     pub fn start(kind: LogKind, dir: &Path, settings: Settings) -> io::Result<Self> {
         Self::start_under(&[], kind, dir, settings)
     }
 
     /// Starts a child as [`start`](Self::start) does, under a tracer: a program and its arguments.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be started.
     pub fn start_under(tracer: &[&str], kind: LogKind, dir: &Path, settings: Settings) -> io::Result<Self> {
         let program = std::env::current_exe()?;
         let mut command = match tracer.split_first() {
@@ -101,7 +93,6 @@ impl ChildProcess {
     }
 
     /// Returns the process ID of the child.
-    #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -33,10 +33,6 @@ struct TraceCounts {
 }
 
 /// Traces every log.
-///
-/// # Errors
-///
-/// A child cannot be started.
 pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "directory-sync",

@@ -1,10 +1,9 @@
 //! A disk becomes full, and then has space again.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    process::{self, Stdio},
-};
+use std::{fs, io, path::Path, process};
+
+use ministore_faultfs::mounts::{LoopDevice, Mount, run as run_tool, temp_dir};
+use tempfile::TempDir;
 
 use super::{
     Context,
@@ -32,49 +31,29 @@ const APPENDS_AFTER: u64 = 8;
 /// A segment size of which several files fit on the disk.
 const SETTINGS: Settings = Settings { segment_bytes: 2 << 20 };
 
-/// A small ext4 in a file; mounted, and unmounted when it is dropped.
+/// A small mounted ext4.
 struct LoopDisk {
-    mount_point: PathBuf,
+    // They are dropped in this order.
+    _mount: Mount,
+    _device: LoopDevice,
+    mount_point: TempDir,
 }
 
 impl LoopDisk {
-    fn create(dir: &Path) -> io::Result<Self> {
-        let image = dir.join("disk.img");
-        let mount_point = dir.join("mounted");
-        fs::create_dir_all(&mount_point)?;
-        fs::File::create(&image)?.set_len(DISK_BYTES)?;
-        run_tool(
-            process::Command::new("mkfs.ext4")
-                .args(["-q", "-F", "-m", "0", "-O", "^has_journal"])
-                .arg(&image),
-        )?;
-        run_tool(process::Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mount_point))?;
-        Ok(Self { mount_point })
+    fn create() -> io::Result<Self> {
+        let (device, _) = LoopDevice::in_memory(DISK_BYTES)?;
+        let mut mkfs = process::Command::new("mkfs.ext4");
+        run_tool(mkfs.args(["-q", "-F", "-m", "0", "-O", "^has_journal"]).arg(device.path()))?;
+        let mount_point = temp_dir()?;
+        Ok(Self {
+            _mount: Mount::new(&device, mount_point.path(), "ext4", c"")?,
+            _device: device,
+            mount_point,
+        })
     }
-}
-
-impl Drop for LoopDisk {
-    fn drop(&mut self) {
-        // An error is ignored: the mount namespace ends with the program.
-        run_tool(process::Command::new("umount").arg("--lazy").arg(&self.mount_point)).ok();
-    }
-}
-
-/// Runs a system tool.
-fn run_tool(command: &mut process::Command) -> io::Result<()> {
-    let output = command.stdin(Stdio::null()).output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let program = command.get_program().display().to_string();
-    Err(io::Error::other(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }
 
 /// Fills a disk under every log.
-///
-/// # Errors
-///
-/// A child cannot be started.
 pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "disk-full",
@@ -99,15 +78,14 @@ pub fn run(context: &Context) -> io::Result<Table> {
         ],
     );
     for &kind in &context.kinds {
-        let dir = context.create_dir("disk-full", kind)?;
-        let disk = match LoopDisk::create(&dir) {
+        let disk = match LoopDisk::create() {
             Ok(disk) => disk,
             Err(error) => {
                 table.not_tested = Some(format!("no small disk can be made and mounted: {error}"));
                 return Ok(table);
             }
         };
-        let cells = fill_and_free(kind, &disk.mount_point, &mut table)?;
+        let cells = fill_and_free(kind, disk.mount_point.path(), &mut table)?;
         table.row(kind, cells);
     }
     table.notes.push(

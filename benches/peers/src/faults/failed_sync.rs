@@ -1,23 +1,19 @@
 //! A sync fails once with EIO, and the data that it should have written is dropped, as Linux does.
 
-use std::{io, path::Path};
+use std::io;
+
+use ministore_faultfs::{NameDurability, Op, Rule, mounts::temp_dir, recording::KeptWrites};
+use rustix::io::Errno;
 
 use super::{
     Context, ONE_FILE,
     child_process::{ChildEvent, ChildProcess, OpenOutcome},
     integrity::SubmittedRecords,
-    random::Random,
     report::{OutcomeCounts, Table, normalized_words},
     template,
     wire::{Command, Reply},
 };
-use crate::{
-    log_under_test::LogKind,
-    simfs::{
-        model::{KeepPolicy, NameDurability, SimDisk},
-        mount::MountedSimFs,
-    },
-};
+use crate::log_under_test::LogKind;
 
 /// The number of records acknowledged before the fault.
 const BEFORE: u64 = 5;
@@ -42,10 +38,6 @@ struct FailedSyncCounts {
 }
 
 /// Fails a sync under every log.
-///
-/// # Errors
-///
-/// A child cannot be started.
 pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "failed-sync",
@@ -65,13 +57,11 @@ pub fn run(context: &Context) -> io::Result<Table> {
         ],
     );
     for &kind in &context.kinds {
-        let dir = context.create_dir("failed-sync", kind)?;
         let mut counts = FailedSyncCounts::default();
         for successful_syncs in 0..SYNCS {
-            let path = dir.join(successful_syncs.to_string());
-            match run_with_failed_sync(kind, &path, successful_syncs, &mut counts) {
+            match run_with_failed_sync(kind, successful_syncs, &mut counts) {
                 Err(error) if table.rows.is_empty() && successful_syncs == 0 => {
-                    table.not_tested = Some(format!("a file system in memory cannot be mounted: {error}"));
+                    table.not_tested = Some(format!("the file system cannot be mounted: {error}"));
                     return Ok(table);
                 }
                 done => done?,
@@ -117,11 +107,10 @@ pub fn run(context: &Context) -> io::Result<Table> {
 
 fn run_with_failed_sync(
     kind: LogKind,
-    path: &Path,
     successful_syncs: u64,
     counts: &mut FailedSyncCounts,
 ) -> io::Result<()> {
-    let mounted = MountedSimFs::mount(SimDisk::default(), NameDurability::WithFile, &path.join("live"))?;
+    let mounted = super::mount(NameDurability::WithFile)?;
     let mut process = ChildProcess::start(kind, mounted.path(), ONE_FILE)?;
     let opened = process.wait_for_open();
     if !matches!(opened, OpenOutcome::Opened(_)) {
@@ -133,17 +122,16 @@ fn run_with_failed_sync(
     if submitted.acked.len() as u64 != BEFORE {
         return Err(io::Error::other(format!("{}: no acknowledgements without a fault", kind.name())));
     }
-    mounted.fail_sync_after(successful_syncs);
+    let rule = mounted.set(Rule::on(Op::Sync).nth(successful_syncs + 1).fails_and_forgets(Errno::IO))?;
     submitted.all.extend((BEFORE + 1..=BEFORE + AFTER).map(|number| (0, number)));
     let events =
         process.execute(&Command::Append { appender: 0, from: BEFORE + 1, count: AFTER, fill_bytes: 0 });
     record_acks(&events, &mut submitted);
-    count_outcomes(&events, mounted.has_failed(), counts);
-    let left = mounted.disk().power_cut(KeepPolicy::Nothing, &mut Random::new(0));
+    count_outcomes(&events, mounted.fired(rule)? > 0, counts);
+    let left = temp_dir()?;
+    mounted.power_cut(left.path(), KeptWrites::Nothing)?;
     drop(process);
-    drop(mounted);
-    let mounted = MountedSimFs::mount(left, NameDurability::WithFile, &path.join("cut"))?;
-    let (_process, outcome) = template::open_and_read(kind, mounted.path(), ONE_FILE, &submitted)?;
+    let (_process, outcome) = template::open_and_read(kind, left.path(), ONE_FILE, &submitted)?;
     match outcome.into_report() {
         Ok(report) => {
             counts.reopened.add("read");

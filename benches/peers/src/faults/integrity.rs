@@ -59,7 +59,6 @@ pub struct IntegrityReport {
 
 impl IntegrityReport {
     /// Compares the submitted records with the returned ones.
-    #[must_use]
     pub fn compare(submitted: &SubmittedRecords, returned: &ReplayResult) -> Self {
         let mut report = Self { invented: returned.garbage as u64, ..Self::default() };
         let mut seen = BTreeSet::new();
@@ -83,7 +82,6 @@ impl IntegrityReport {
     }
 
     /// Returns whether an acknowledged record is missing or a wrong record was returned.
-    #[must_use]
     pub fn has_violations(&self) -> bool {
         self.missing + self.doubled + self.out_of_order + self.invented > 0
     }

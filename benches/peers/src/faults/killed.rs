@@ -6,11 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fastrand::Rng;
+
 use super::{
     Context,
     child_process::{ChildEvent, ChildProcess, REPLY_TIMEOUT},
     integrity::{IntegrityReport, SubmittedRecords},
-    random::Random,
     report::{OutcomeCounts, Table, normalized_words},
     template,
     wire::{Command, Reply},
@@ -36,10 +37,6 @@ struct KillRun {
 }
 
 /// Kills every log's process `rounds` times.
-///
-/// # Errors
-///
-/// A child cannot be started.
 pub fn run(context: &Context) -> io::Result<Table> {
     let rounds = context.rounds;
     let mut table = Table::new(
@@ -71,9 +68,9 @@ pub fn run(context: &Context) -> io::Result<Table> {
             worst: IntegrityReport::default(),
             broken: OutcomeCounts::default(),
         };
-        let mut random = Random::new(context.seed);
+        let mut random = Rng::with_seed(context.seed);
         for _ in 0..rounds {
-            run.round(Duration::from_micros(random.below(MAX_LOAD_MS * 1000)))?;
+            run.round(Duration::from_micros(random.u64(..MAX_LOAD_MS * 1000)))?;
         }
         run.check()?;
         if run.worst.has_violations() || run.broken.summary() != "-" {

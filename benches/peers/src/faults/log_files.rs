@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ministore_faultfs::image::Image;
 use rustix::fs::{SeekFrom, seek};
 
 use crate::log_under_test::Record;
@@ -41,10 +42,6 @@ pub struct LogFile {
 }
 
 /// Returns the files of the log in `dir` that contain any of `records`, ordered by their first record.
-///
-/// # Errors
-///
-/// They cannot be read.
 pub fn files_with_records(dir: &Path, records: &[Record]) -> io::Result<Vec<LogFile>> {
     let lines: Vec<(u64, Vec<u8>)> = records
         .iter()
@@ -81,10 +78,6 @@ fn data_end(extents: &[Extent]) -> u64 {
 }
 
 /// Returns the paths of all files in `dir`, relative to it, sorted.
-///
-/// # Errors
-///
-/// It cannot be read.
 pub fn names(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     let mut folders = vec![PathBuf::new()];
@@ -117,10 +110,6 @@ fn extents(path: &Path) -> io::Result<Vec<Extent>> {
 }
 
 /// Copies the log in `from` to `to`, which must not exist; holes are preserved.
-///
-/// # Errors
-///
-/// It cannot be read or written.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for name in names(from)? {
@@ -128,29 +117,17 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent)?;
         }
-        let file = OpenOptions::new().write(true).create_new(true).open(&target)?;
-        file.set_len(fs::metadata(from.join(&name))?.len())?;
-        for extent in extents(&from.join(&name))? {
-            file.write_all_at(&extent.bytes, extent.offset)?;
-        }
+        Image::load(&File::open(from.join(&name))?)?.store(&File::create_new(&target)?)?;
     }
     Ok(())
 }
 
 /// Writes `bytes` into the file at `offset`.
-///
-/// # Errors
-///
-/// It cannot be written.
 pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all_at(bytes, offset)
 }
 
 /// Returns the byte at `offset`.
-///
-/// # Errors
-///
-/// It cannot be read.
 pub fn byte_at(path: &Path, offset: u64) -> io::Result<u8> {
     let mut byte = [0];
     File::open(path)?.read_exact_at(&mut byte, offset)?;

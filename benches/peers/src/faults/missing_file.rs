@@ -16,10 +16,6 @@ const SESSIONS: u64 = 3;
 const RECORDS: u64 = 40;
 
 /// Removes files from every log.
-///
-/// # Errors
-///
-/// A child or a file fails without a fault.
 pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "missing-file",

@@ -11,7 +11,6 @@ pub mod killed;
 pub mod log_files;
 pub mod missing_file;
 pub mod power_cut;
-pub mod random;
 pub mod report;
 pub mod stuck_sync;
 pub mod template;
@@ -22,7 +21,10 @@ pub mod wire;
 use std::{
     io,
     path::{Path, PathBuf},
+    process::Command,
 };
+
+use ministore_faultfs::{Faultfs, MountOptions, NameDurability};
 
 use crate::log_under_test::{LogKind, Settings};
 use report::Table;
@@ -44,10 +46,6 @@ pub struct Context {
 
 impl Context {
     /// Creates an empty directory for one log under one fault.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be created.
     pub fn create_dir(&self, fault: &str, kind: LogKind) -> io::Result<PathBuf> {
         let dir = self.dir.join(fault).join(kind.name());
         remove(&dir)?;
@@ -56,11 +54,14 @@ impl Context {
     }
 }
 
+/// Mounts an empty file system that knows what is durable.
+pub fn mount(names: NameDurability) -> io::Result<Faultfs> {
+    let mut program = Command::new(std::env::current_exe()?);
+    program.arg("faultfs");
+    Faultfs::mount(program, MountOptions { names, ..MountOptions::default() })
+}
+
 /// Removes a directory that may be missing.
-///
-/// # Errors
-///
-/// It cannot be removed.
 pub fn remove(dir: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -1,23 +1,20 @@
 //! The power fails at random times under load: unsynced data is lost, kept, or kept in part.
 
-use std::{collections::BTreeSet, io, path::Path, time::Duration};
+use std::{collections::BTreeSet, io, time::Duration};
+
+use fastrand::Rng;
+use ministore_faultfs::{NameDurability, mounts::temp_dir, recording::KeptWrites};
+use tempfile::TempDir;
 
 use super::{
     Context,
     child_process::{ChildEvent, ChildProcess, OpenOutcome, REPLY_TIMEOUT},
     integrity::{IntegrityReport, SubmittedRecords},
-    random::Random,
     report::{OutcomeCounts, Table},
     template,
     wire::{Command, Reply},
 };
-use crate::{
-    log_under_test::{LogKind, Settings},
-    simfs::{
-        model::{KeepPolicy, NameDurability, SimDisk},
-        mount::MountedSimFs,
-    },
-};
+use crate::log_under_test::{LogKind, Settings};
 
 /// Small enough for several files in every run.
 const SETTINGS: Settings = Settings { segment_bytes: 16 << 10 };
@@ -35,11 +32,14 @@ struct PowerCutCounts {
     failed: OutcomeCounts,
 }
 
-/// A disk after a power cut, and the number of records acknowledged before it.
+/// The size of a sector, which is written whole or not at all.
+const SECTOR_BYTES: u64 = 512;
+
+/// A directory after a power cut, and the number of records acknowledged before it.
 struct CutSnapshot {
-    disk: SimDisk,
+    dir: TempDir,
     acked: usize,
-    keep: KeepPolicy,
+    kept: KeptWrites,
 }
 
 /// The result of one load: disks, and the records by appender and number.
@@ -51,18 +51,14 @@ struct RecordedLoad {
 }
 
 /// Cuts the power of every log's disk.
-///
-/// # Errors
-///
-/// A child cannot be started.
 pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "power-cut",
         format!(
             "{} callers append at once to a new log on a file system in memory (FUSE) that knows what is durable. At \
-             {} random moments, each after the acknowledgements seen so far, the disk is copied as a power cut would leave it: \
+             {} random moments, each after the acknowledgements seen so far, it is copied as a power cut would leave it: \
              without anything unsynced, with all of it, or with any sectors of 512 bytes, sizes and first changes of names \
-             (seed {}); it is mounted, the log opened and read. Twice: a sync of a file makes its name durable too, as ext4, xfs \
+             (seed {}); the log in the copy is opened and read. Twice: a sync of a file makes its name durable too, as ext4, xfs \
              and btrfs do; or only a sync of the directory does, as `fsync(2)` says.",
             context.appenders, context.rounds, context.seed
         ),
@@ -82,17 +78,16 @@ pub fn run(context: &Context) -> io::Result<Table> {
             (NameDurability::WithFile, "with the file"),
             (NameDurability::WithDirectory, "with the directory"),
         ] {
-            let dir = context.create_dir("power-cut", kind)?;
-            let mut random = Random::new(context.seed);
-            let recorded = match record_load(context, kind, names, &dir, &mut random) {
+            let mut random = Rng::with_seed(context.seed);
+            let recorded = match record_load(context, kind, names, &mut random) {
                 Ok(recorded) => recorded,
                 Err(error) if table.rows.is_empty() => {
-                    table.not_tested = Some(format!("a file system in memory cannot be mounted: {error}"));
+                    table.not_tested = Some(format!("the file system cannot be mounted: {error}"));
                     return Ok(table);
                 }
                 Err(error) => return Err(error),
             };
-            let counts = open_all(kind, names, &dir, recorded)?;
+            let counts = open_all(kind, recorded)?;
             if counts.cuts_with_loss + counts.invented + counts.doubled + counts.out_of_order > 0
                 || counts.failed.summary() != "-"
             {
@@ -139,10 +134,9 @@ fn record_load(
     context: &Context,
     kind: LogKind,
     names: NameDurability,
-    dir: &Path,
-    random: &mut Random,
+    random: &mut Rng,
 ) -> io::Result<RecordedLoad> {
-    let mounted = MountedSimFs::mount(SimDisk::default(), names, &dir.join("live"))?;
+    let mounted = super::mount(names)?;
     let mut process = ChildProcess::start(kind, mounted.path(), SETTINGS)?;
     let opened = process.wait_for_open();
     if !matches!(opened, OpenOutcome::Opened(_)) {
@@ -152,16 +146,18 @@ fn record_load(
     let (mut snapshots, mut acked) = (Vec::new(), Vec::new());
     while (snapshots.len() as u64) < context.rounds {
         acked.extend(next_acked(&mut process, REPLY_TIMEOUT).map_err(|how| load_error(kind, &how))?);
-        if random.below(3) == 0 {
+        if random.u32(..3) == 0 {
             // Acknowledgements that arrived before the power cut count.
             while let Some(more) =
                 next_acked(&mut process, Duration::ZERO).map_err(|how| load_error(kind, &how))?
             {
                 acked.push(more);
             }
-            let keep = [KeepPolicy::Nothing, KeepPolicy::All, KeepPolicy::Any][snapshots.len() % 3];
-            let disk = mounted.disk().power_cut(keep, random);
-            snapshots.push(CutSnapshot { disk, acked: acked.len(), keep });
+            let some = KeptWrites::Some { unit_bytes: SECTOR_BYTES, percent: 50, seed: random.u64(..) };
+            let kept = [KeptWrites::Nothing, KeptWrites::Everything, some][snapshots.len() % 3];
+            let dir = temp_dir()?;
+            mounted.power_cut(dir.path(), kept)?;
+            snapshots.push(CutSnapshot { dir, acked: acked.len(), kept });
         }
     }
     let mut submitted: BTreeSet<_> = (0..).take(context.appenders).map(|appender| (appender, 1)).collect();
@@ -189,24 +185,21 @@ fn load_error(kind: LogKind, how: &str) -> io::Error {
     io::Error::other(format!("{}: under load on the model: {how}", kind.name()))
 }
 
-fn open_all(
-    kind: LogKind,
-    names: NameDurability,
-    dir: &Path,
-    recorded: RecordedLoad,
-) -> io::Result<PowerCutCounts> {
+fn open_all(kind: LogKind, recorded: RecordedLoad) -> io::Result<PowerCutCounts> {
     let RecordedLoad { snapshots, acked: all_acked, submitted } = recorded;
     let mut counts = PowerCutCounts::default();
-    for (index, CutSnapshot { disk, acked, keep }) in snapshots.into_iter().enumerate() {
+    for CutSnapshot { dir, acked, kept } in snapshots {
         let mut records = SubmittedRecords { all: submitted.clone(), ..SubmittedRecords::default() };
         counts.acked = acked as u64;
         all_acked[..acked].iter().for_each(|(appender, number)| records.add_acked(*appender, *number));
-        let mounted = MountedSimFs::mount(disk, names, &dir.join(format!("cut-{index}")))?;
-        let (_process, outcome) = template::open_and_read(kind, mounted.path(), SETTINGS, &records)?;
+        let (_process, outcome) = template::open_and_read(kind, dir.path(), SETTINGS, &records)?;
         counts.cuts += 1;
         match outcome.into_report() {
             Ok(report) => count_violations(&mut counts, &report),
-            Err(failed) => counts.failed.add(format!("{failed} (kept: {keep:?})")),
+            Err(failed) => {
+                let kept = if let KeptWrites::Some { .. } = kept { "some".into() } else { kept.to_string() };
+                counts.failed.add(format!("{failed} (kept: {kept})"));
+            }
         }
     }
     Ok(counts)

@@ -37,7 +37,6 @@ pub struct Table {
 
 impl Table {
     /// Creates an empty table.
-    #[must_use]
     pub fn new(id: &'static str, fault: impl Into<String>, columns: &[&'static str]) -> Self {
         Self {
             id,
@@ -64,7 +63,6 @@ impl Table {
     }
 
     /// Formats the table as Markdown.
-    #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!("### {}\n\n{}\n\n", self.id, self.fault);
         if let Some(why) = &self.not_tested {
@@ -92,7 +90,6 @@ fn escaped(cell: &str) -> String {
 }
 
 /// Shortens an error message to the size of a cell; a path is reduced to its last part.
-#[must_use]
 pub fn words(text: &str) -> String {
     const MAX: usize = 120;
     let mut plain = String::new();
@@ -109,7 +106,6 @@ pub fn words(text: &str) -> String {
 
 /// Formats a message as [`words`] does, with every number replaced by N, so that the same error at another position
 /// is equal.
-#[must_use]
 pub fn normalized_words(text: &str) -> String {
     let mut kind = String::new();
     for letter in text.chars() {
@@ -123,7 +119,6 @@ pub fn normalized_words(text: &str) -> String {
 }
 
 /// Returns the versions, for the first lines of every report.
-#[must_use]
 pub fn versions_line(kinds: &[LogKind]) -> String {
     let mut packages: Vec<&str> = kinds.iter().map(|kind| kind.package()).collect();
     packages.dedup();
@@ -143,7 +138,6 @@ impl OutcomeCounts {
     }
 
     /// Lists all outcomes, the most frequent first; a dash for none.
-    #[must_use]
     pub fn summary(&self) -> String {
         let mut counts: Vec<(&String, &u64)> = self.0.iter().collect();
         counts.sort_by_key(|(what, count)| (std::cmp::Reverse(**count), (*what).clone()));

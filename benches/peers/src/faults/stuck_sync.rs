@@ -2,9 +2,10 @@
 
 use std::{
     io,
-    path::Path,
     time::{Duration, Instant},
 };
+
+use ministore_faultfs::{NameDurability, Op, Rule};
 
 use super::{
     Context, ONE_FILE,
@@ -12,22 +13,12 @@ use super::{
     report::{Table, words},
     wire::{Command, Reply},
 };
-use crate::{
-    log_under_test::LogKind,
-    simfs::{
-        model::{NameDurability, SimDisk},
-        mount::MountedSimFs,
-    },
-};
+use crate::log_under_test::LogKind;
 
 /// How long the sync is blocked.
 const BLOCKED_TIME: Duration = Duration::from_secs(2);
 
 /// Blocks a sync under every log that has async calls.
-///
-/// # Errors
-///
-/// A child cannot be started.
 pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "stuck-sync",
@@ -44,10 +35,9 @@ pub fn run(context: &Context) -> io::Result<Table> {
         ],
     );
     for &kind in &context.kinds {
-        let dir = context.create_dir("stuck-sync", kind)?;
-        match append_during_blocked_sync(kind, &dir, &mut table) {
+        match append_during_blocked_sync(kind, &mut table) {
             Err(error) if table.rows.is_empty() => {
-                table.not_tested = Some(format!("a file system in memory cannot be mounted: {error}"));
+                table.not_tested = Some(format!("the file system cannot be mounted: {error}"));
                 return Ok(table);
             }
             Err(error) => return Err(error),
@@ -57,15 +47,15 @@ pub fn run(context: &Context) -> io::Result<Table> {
     Ok(table)
 }
 
-fn append_during_blocked_sync(kind: LogKind, dir: &Path, table: &mut Table) -> io::Result<Vec<String>> {
-    let mounted = MountedSimFs::mount(SimDisk::default(), NameDurability::WithFile, &dir.join("live"))?;
+fn append_during_blocked_sync(kind: LogKind, table: &mut Table) -> io::Result<Vec<String>> {
+    let mounted = super::mount(NameDurability::WithFile)?;
     let mut process = ChildProcess::start(kind, mounted.path(), ONE_FILE)?;
     let opened = process.wait_for_open();
     if !matches!(opened, OpenOutcome::Opened(_)) {
         return Err(io::Error::other(format!("{}: does not open on the model: {opened:?}", kind.name())));
     }
     process.execute(&Command::Append { appender: 0, from: 1, count: 3, fill_bytes: 0 });
-    mounted.block_syncs();
+    let rule = mounted.set(Rule::on(Op::Sync).forever().blocked())?;
     process.send(&Command::AppendAsync { appender: 0, number: 4 });
     let until = Instant::now() + BLOCKED_TIME;
     let (mut ticks, mut answered) = (0, None);
@@ -80,7 +70,7 @@ fn append_during_blocked_sync(kind: LogKind, dir: &Path, table: &mut Table) -> i
             ChildEvent::Exited(how) => return Err(io::Error::other(format!("{}: {how}", kind.name()))),
         }
     }
-    mounted.release_syncs();
+    mounted.release(rule)?;
     let during = match &answered {
         None => "pending".to_string(),
         Some(reply) => {

@@ -56,7 +56,6 @@ pub fn write(
 }
 
 /// Returns the records that [`write`] wrote.
-#[must_use]
 pub fn records(numbers: std::ops::RangeInclusive<u64>) -> Vec<Record> {
     numbers.map(|number| Record::new(0, number, varied_fill_bytes(number))).collect()
 }
@@ -74,7 +73,6 @@ pub enum ReopenOutcome {
 
 impl ReopenOutcome {
     /// A short label for counting.
-    #[must_use]
     pub fn label(&self) -> String {
         match self {
             Self::Read(None, _) => "opened".to_string(),
@@ -99,10 +97,6 @@ impl ReopenOutcome {
 }
 
 /// Opens the log in `dir` and reads it; the child continues to serve it.
-///
-/// # Errors
-///
-/// The child cannot be started.
 pub fn open_and_read(
     kind: LogKind,
     dir: &Path,

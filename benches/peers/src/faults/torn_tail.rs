@@ -2,11 +2,12 @@
 
 use std::{fs::OpenOptions, io, path::Path};
 
+use fastrand::Rng;
+
 use super::{
     Context, ONE_FILE,
     integrity::{IntegrityReport, SubmittedRecords},
     log_files::{self, LogFile},
-    random::Random,
     report::{OutcomeCounts, Table, normalized_words},
     template::{self, ReopenOutcome, WriterExit},
     wire::{Command, Reply},
@@ -39,10 +40,6 @@ struct TornTailCounts {
 }
 
 /// Damages every log's tail at many lengths in three ways.
-///
-/// # Errors
-///
-/// A child or a file fails without a fault.
 pub fn run(context: &Context) -> io::Result<Table> {
     let step = (MAX_TAIL_BYTES / context.rounds.max(1)).clamp(1, 20);
     let mut table = Table::new(
@@ -71,7 +68,7 @@ pub fn run(context: &Context) -> io::Result<Table> {
         let files = log_files::files_with_records(&whole, &template::records(1..=RECORDS))?;
         let newest = files.last().ok_or_else(|| io::Error::other("no file holds the records"))?;
         let mut counts = TornTailCounts::default();
-        let mut random = Random::new(context.seed);
+        let mut random = Rng::with_seed(context.seed);
         let mut logs = 0;
         for tail in (1..=MAX_TAIL_BYTES).step_by(usize::try_from(step).unwrap_or(1)) {
             for damage in [TailDamage::Removed, TailDamage::Zeroed, TailDamage::Garbage] {
@@ -104,12 +101,16 @@ pub fn run(context: &Context) -> io::Result<Table> {
     Ok(table)
 }
 
-fn tear(path: &Path, cut: u64, end: u64, damage: TailDamage, random: &mut Random) -> io::Result<()> {
+fn tear(path: &Path, cut: u64, end: u64, damage: TailDamage, random: &mut Rng) -> io::Result<()> {
     let bytes = usize::try_from(end - cut).map_err(io::Error::other)?;
     match damage {
         TailDamage::Removed => OpenOptions::new().write(true).open(path)?.set_len(cut),
         TailDamage::Zeroed => log_files::overwrite(path, cut, &vec![0; bytes]),
-        TailDamage::Garbage => log_files::overwrite(path, cut, &random.bytes(bytes)),
+        TailDamage::Garbage => {
+            let mut garbage = vec![0; bytes];
+            random.fill(&mut garbage);
+            log_files::overwrite(path, cut, &garbage)
+        }
     }
 }
 

@@ -17,10 +17,6 @@ const TURNS: u64 = 10;
 const RECORDS: u64 = 5;
 
 /// Lets two processes write every log.
-///
-/// # Errors
-///
-/// A child cannot be started.
 pub fn run(context: &Context) -> io::Result<Table> {
     let mut table = Table::new(
         "two-writers",

@@ -68,7 +68,6 @@ pub enum Reply {
 }
 
 /// Returns the length of the filling of record `number` where lengths vary: short ones, and some that span disk blocks.
-#[must_use]
 pub fn varied_fill_bytes(number: u64) -> usize {
     match number % 16 {
         7 => 3000,

@@ -24,10 +24,6 @@ pub struct MinistoreLog {
 
 impl MinistoreLog {
     /// Opens or creates the log.
-    ///
-    /// # Errors
-    ///
-    /// The crate's error.
     pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).build().map_err(LogError::new)?;
         let path = dir.join("journal.jsonl");

@@ -17,10 +17,6 @@ pub struct UringLog {
 
 impl UringLog {
     /// Opens or creates the log.
-    ///
-    /// # Errors
-    ///
-    /// The crate's error.
     pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
         let options = JournalOptions::new().max_segment_bytes(settings.segment_bytes);
         let store = options.open_blocking(dir.join("journal")).map_err(LogError::new)?;

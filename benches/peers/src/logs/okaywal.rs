@@ -88,10 +88,6 @@ impl LogManager for EntryCollector {
 
 impl OkaywalLog {
     /// Opens or creates the log and recovers its entries.
-    ///
-    /// # Errors
-    ///
-    /// The crate's error.
     pub fn open(dir: &Path) -> LogResult<Self> {
         let recovered = Arc::new(Mutex::new(RecoveredEntries::default()));
         let log = Configuration::default_for(dir)

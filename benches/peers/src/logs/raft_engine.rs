@@ -44,10 +44,6 @@ pub struct RaftEngineLog {
 
 impl RaftEngineLog {
     /// Opens or creates the log.
-    ///
-    /// # Errors
-    ///
-    /// The crate's error.
     pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
         let config = Config {
             dir: dir.join("engine").display().to_string(),

@@ -32,10 +32,6 @@ pub struct WalDbLog {
 
 impl WalDbLog {
     /// Opens or creates the log.
-    ///
-    /// # Errors
-    ///
-    /// The crate's error.
     pub fn open(dir: &Path, settings: Settings, policy: DamagePolicy) -> LogResult<Self> {
         let config = match policy {
             DamagePolicy::Default => WalConfig::new(),

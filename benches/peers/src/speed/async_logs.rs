@@ -15,10 +15,6 @@ impl AsyncLog for MiniStore {
 }
 
 /// Opens ministore-uring with default options, except for the size of segments.
-///
-/// # Errors
-///
-/// The crate's error.
 pub fn open_ours(dir: &Path, segment_bytes: Option<u64>) -> LogResult<MiniStore> {
     let options = JournalOptions::new();
     let options = match segment_bytes {
@@ -34,10 +30,6 @@ pub struct SharedMinistore(Mutex<ministore::MiniStore>);
 
 impl SharedMinistore {
     /// Opens or creates the log.
-    ///
-    /// # Errors
-    ///
-    /// The crate's error.
     pub async fn open(dir: &Path) -> LogResult<Self> {
         let options = ministore::MiniStoreOptions::new().max_segments(usize::MAX);
         let store = options.open(&dir.join("journal.jsonl")).await.map_err(LogError::new)?;

@@ -45,10 +45,6 @@ pub struct InPlaceFile {
 
 impl InPlaceFile {
     /// Writes the file and makes it durable.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's error; for example, `O_DIRECT` is not supported.
     pub fn prepare(dir: &Path, way: WriteMethod, largest: usize) -> LogResult<Self> {
         let path = dir.join("in-place");
         let beforehand = File::create(&path).map_err(LogError::new)?;
@@ -68,10 +64,6 @@ impl InPlaceFile {
     }
 
     /// Writes `bytes` after the previous ones, durably.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's error.
     pub fn write(&mut self, bytes: &[u8]) -> LogResult<()> {
         if self.offset + self.used + bytes.len() + BLOCK > FILE_BYTES {
             (self.offset, self.used) = (0, 0);
@@ -130,10 +122,6 @@ pub struct Baseline(Mutex<Option<InPlaceFile>>);
 
 impl Baseline {
     /// Writes the file beforehand.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's error.
     pub fn prepare(dir: &Path, way: WriteMethod, record_bytes: usize) -> LogResult<Self> {
         Ok(Self(Mutex::new(Some(InPlaceFile::prepare(dir, way, record_bytes + 1)?))))
     }

@@ -103,7 +103,6 @@ impl BenchCase {
     ];
 
     /// Returns the cases that this program was built with and measures by default.
-    #[must_use]
     pub fn usual() -> Vec<Self> {
         let unusual = |case: &Self| match case {
             Self::Rocksdb => !cfg!(feature = "rocksdb"),
@@ -114,7 +113,6 @@ impl BenchCase {
     }
 
     /// Returns the name on the command line and in the JSON.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Append => "append",
@@ -142,7 +140,6 @@ impl BenchCase {
     }
 
     /// Returns the name in tables and charts.
-    #[must_use]
     pub fn label(self) -> &'static str {
         match self {
             Self::Append => "ours: append",
@@ -166,13 +163,11 @@ impl BenchCase {
     }
 
     /// Returns the case with this name.
-    #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|case| case.name() == name)
     }
 
     /// Returns its role in comparisons.
-    #[must_use]
     pub fn role(self) -> Role {
         match self {
             Self::Append
@@ -195,7 +190,6 @@ impl BenchCase {
     }
 
     /// Returns the numbers of callers that it is measured with.
-    #[must_use]
     pub fn shape(self) -> Shape {
         match self {
             Self::Submit
@@ -210,7 +204,6 @@ impl BenchCase {
     }
 
     /// Returns the name and the version in the lock file; `None` for code of this package.
-    #[must_use]
     pub fn version(self) -> Option<String> {
         let package = |name: &str| format!("{name} {}", versions::of(name));
         match (self.role(), self) {

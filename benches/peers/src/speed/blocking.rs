@@ -34,10 +34,6 @@ pub struct OkaywalBench(WriteAheadLog);
 
 impl OkaywalBench {
     /// Opens or creates the log.
-    ///
-    /// # Errors
-    ///
-    /// The crate's error.
     pub fn open(dir: &Path) -> LogResult<Self> {
         Configuration::default_for(dir).open(LogVoid).map(Self).map_err(LogError::new)
     }
@@ -66,10 +62,6 @@ impl fmt::Debug for RaftEngineBench {
 
 impl RaftEngineBench {
     /// Opens or creates the log.
-    ///
-    /// # Errors
-    ///
-    /// The crate's error.
     pub fn open(dir: &Path, segment_bytes: u64) -> LogResult<Self> {
         let config = Config {
             dir: dir.join("engine").display().to_string(),

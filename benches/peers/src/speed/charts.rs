@@ -4,11 +4,13 @@ use std::{fs, io, path::Path};
 
 use super::{
     bench_case::{BenchCase, Role, Shape},
-    chart::{Chart, LineStyle, Series, Unit, svg},
+    chart::{Axis, Chart, ChartBody, Dot, Series},
     phases::Measurement,
+    picture::{COLOURS, LAYOUT, svg},
     results::Results,
-    table::size,
-    targets::baseline,
+    scale::{Scale, ScaleKind, count_tick, micros_tick},
+    table::{grouped_count, size},
+    targets::{baseline, grouped},
 };
 
 /// A metric that has a chart.
@@ -17,7 +19,7 @@ struct ChartSpec {
     name: &'static str,
     title: &'static str,
     upwards: &'static str,
-    unit: Unit,
+    tick: fn(f64) -> String,
     better: &'static str,
     figure: fn(&Measurement) -> f64,
 }
@@ -27,7 +29,7 @@ const ALL: [ChartSpec; 3] = [
         name: "rate",
         title: "Durable records a second",
         upwards: "records a second",
-        unit: Unit::Count,
+        tick: count_tick,
         better: "Higher is better.",
         figure: |measurement| measurement.records_per_second,
     },
@@ -35,7 +37,7 @@ const ALL: [ChartSpec; 3] = [
         name: "latency-p50",
         title: "Latency of an append, median",
         upwards: "p50",
-        unit: Unit::Micros,
+        tick: micros_tick,
         better: "Lower is better.",
         figure: |measurement| measurement.p50_us,
     },
@@ -43,26 +45,21 @@ const ALL: [ChartSpec; 3] = [
         name: "latency-p99",
         title: "Latency of an append, 99th percentile",
         upwards: "p99",
-        unit: Unit::Micros,
+        tick: micros_tick,
         better: "Lower is better.",
         figure: |measurement| measurement.p99_us,
     },
 ];
 
 /// Writes all charts into `dir`, which is created if it is missing. Returns their names.
-///
-/// # Errors
-///
-/// The operating system's error.
 pub fn write(results: &Results, dir: &Path) -> io::Result<Vec<String>> {
     fs::create_dir_all(dir)?;
     let mut names = Vec::new();
     for record_bytes in results.sizes() {
         for spec in &ALL {
-            let chart = chart(results, record_bytes, spec);
-            if let Some(picture) = svg(&chart) {
+            if let Some(chart) = chart(results, record_bytes, spec) {
                 let name = format!("{}.svg", chart.id);
-                fs::write(dir.join(&name), picture)?;
+                fs::write(dir.join(&name), svg(&chart))?;
                 names.push(name);
             }
         }
@@ -70,24 +67,31 @@ pub fn write(results: &Results, dir: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn chart(results: &Results, record_bytes: usize, spec: &ChartSpec) -> Chart {
+/// Returns `None` if there is no line.
+fn chart(results: &Results, record_bytes: usize, spec: &ChartSpec) -> Option<Chart> {
     let size = size(record_bytes);
     let series = series(results, record_bytes, spec);
-    let names: Vec<&str> = series.iter().map(|line| line.label.as_str()).collect();
-    Chart {
-        id: format!("{}-{record_bytes}", spec.name),
-        title: format!("{}, records of {size}", spec.title),
-        description: format!(
-            "{} over the number of concurrent callers, both axes logarithmic, records of {size}. {} Lines: {}.",
-            spec.title,
-            spec.better,
-            names.join("; ")
-        ),
-        across: "callers".into(),
-        upwards: spec.upwards.into(),
-        unit: spec.unit,
-        series,
-    }
+    let names: Vec<&str> = series.iter().map(|line| line.name.as_str()).collect();
+    let description = format!(
+        "{} over the number of concurrent callers, both axes logarithmic, records of {size}. {} Lines: {}.",
+        spec.title,
+        spec.better,
+        names.join("; ")
+    );
+    let dots = || series.iter().flat_map(|line| &line.dots);
+    let mut callers: Vec<f64> = dots().map(|dot| dot.x).collect();
+    callers.sort_by(f64::total_cmp);
+    callers.dedup();
+    let (from, to) = (*callers.first()?, *callers.last()?);
+    let across = Axis {
+        label: "callers".into(),
+        scale: Scale { kind: ScaleKind::Log, from, to: to.max(from * 2.0) },
+        ticks: callers.into_iter().map(|count| (count, grouped_count(count as usize))).collect(),
+    };
+    let upwards = Axis::new(spec.upwards, Scale::log(dots().map(|dot| dot.y)), spec.tick);
+    let (id, title) = (format!("{}-{record_bytes}", spec.name), format!("{}, records of {size}", spec.title));
+    let chart = Chart::new(&id, title, description, (across, upwards), ChartBody::Lines(series));
+    Some(Chart { layout: LAYOUT, ..chart })
 }
 
 /// Returns whether a case is drawn: only the cheaper of the two baselines, and only the echo with lines.
@@ -120,15 +124,19 @@ fn series(results: &Results, record_bytes: usize, spec: &ChartSpec) -> Vec<Serie
         };
         // A logarithmic axis cannot show zero.
         let points: Vec<_> = points.into_iter().filter(|point| point.1 > 0.0).collect();
-        let style = match (case, case.role()) {
-            (BenchCase::Append, _) => LineStyle::Ours,
-            (_, Role::Ours) => LineStyle::OursOtherCall,
-            (_, Role::Limit) => LineStyle::Limit,
-            (_, Role::Peer) => LineStyle::Peer(peers),
+        let class = match (case, case.role()) {
+            (BenchCase::Append, _) => "series s0 thick".to_owned(),
+            (_, Role::Ours) => "series s0 thick dotted".to_owned(),
+            (_, Role::Limit) => format!("series s{} dashed", COLOURS.len() - 1),
+            (_, Role::Peer) => format!("series s{}", 1 + peers % (COLOURS.len() - 2)),
         };
         peers += usize::from(case.role() == Role::Peer);
         if !points.is_empty() {
-            lines.push(Series { label: case.label().into(), style, points });
+            let dots = points.into_iter().map(|(callers, value)| {
+                let tip = format!("{}, {callers} callers: {}", case.label(), grouped(value));
+                Dot { tip, ..Dot::at(callers, value) }
+            });
+            lines.push(Series { name: case.label().into(), class, dots: dots.collect(), dotted: true });
         }
     }
     lines

@@ -38,10 +38,6 @@ pub struct Echo {
 
 impl Echo {
     /// Starts the thread.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's error.
     pub fn start(payload: EchoPayload) -> io::Result<Self> {
         let (requests, pending) = unbounded();
         let thread = Builder::new().name("echo".into()).spawn(move || serve(&pending))?;

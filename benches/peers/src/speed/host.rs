@@ -25,7 +25,6 @@ pub struct HostInfo {
 
 impl HostInfo {
     /// Reads the properties of this machine for the directory `dir`.
-    #[must_use]
     pub fn of(dir: &Path) -> Self {
         let device = device(dir);
         let queue = device.as_deref().and_then(queue);
@@ -44,7 +43,6 @@ impl HostInfo {
     }
 
     /// Formats the properties as one sentence.
-    #[must_use]
     pub fn sentence(&self) -> String {
         let Self { processor, cores, memory_kib, kernel, file_system, device, write_cache } = self;
         let memory = memory_kib / (1 << 20);

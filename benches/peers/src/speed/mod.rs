@@ -8,19 +8,26 @@ pub mod async_logs;
 pub mod baseline;
 pub mod bench_case;
 pub mod blocking;
-pub mod chart;
+// The charts of `ministore bench --report`, of which these are a part.
+#[allow(dead_code, reason = "the program uses all of it")]
+#[path = "../../../../crates/ministore-cli/src/bench/page/chart.rs"]
+mod chart;
 pub mod charts;
 pub mod child;
 pub mod echo;
 pub mod host;
 pub mod measure;
 pub mod phases;
+mod picture;
 pub mod pipelined;
 pub mod plan;
 pub mod records;
 pub mod results;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
+#[allow(dead_code, reason = "the program uses all of it")]
+#[path = "../../../../crates/ministore-cli/src/bench/page/scale.rs"]
+mod scale;
 pub mod sqlite;
 pub mod table;
 pub mod targets;

@@ -46,7 +46,6 @@ impl Phases {
     }
 
     /// Returns whether callers continue.
-    #[must_use]
     pub fn is_running(&self) -> bool {
         self.0.load(Ordering::Relaxed) != OVER
     }
@@ -62,10 +61,6 @@ pub struct CallerStats {
 
 impl CallerStats {
     /// Creates empty counts for one of `callers` callers.
-    ///
-    /// # Errors
-    ///
-    /// None in practice.
     pub fn new(callers: usize) -> LogResult<Self> {
         let digits = if callers > FINE_CALLERS_MAX { 2 } else { 3 };
         let latencies = Histogram::new_with_max(LATENCY_MAX, digits).map_err(LogError::new)?;
@@ -89,10 +84,6 @@ impl CallerStats {
     }
 
     /// Adds the counts of another caller.
-    ///
-    /// # Errors
-    ///
-    /// None in practice.
     pub fn add(&mut self, other: &Self) -> LogResult<()> {
         self.records += other.records;
         self.acknowledged += other.acknowledged;
@@ -100,7 +91,6 @@ impl CallerStats {
     }
 
     /// Computes the results of a window.
-    #[must_use]
     pub fn measurement(&self, window: Duration, record_bytes: usize) -> Measurement {
         let micros = |quantile: f64| self.latencies.value_at_quantile(quantile) as f64 / 1000.0;
         let rate = self.records as f64 / window.as_secs_f64();

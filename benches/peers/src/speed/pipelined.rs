@@ -38,7 +38,6 @@ pub enum SubmitMethod {
 }
 
 /// Returns the number of records of `record_bytes` bytes, with a line feed each, in about 1 MiB.
-#[must_use]
 pub fn records_per_write(record_bytes: usize) -> usize {
     (BULK_BYTES / (record_bytes + 1)).max(1)
 }
@@ -144,10 +143,6 @@ async fn run_task(
 }
 
 /// Writes 1 MiB after the other on one thread; the counts use the number of records of that size.
-///
-/// # Errors
-///
-/// The operating system's error.
 pub fn in_place(
     mut file: InPlaceFile,
     events: &RecordPool,

@@ -46,7 +46,6 @@ impl Default for BenchPlan {
 
 impl BenchPlan {
     /// Returns the measurements of one round in their order: cases that are compared directly follow each other.
-    #[must_use]
     pub fn round(&self, count_peers: bool) -> Vec<MeasurementConfig> {
         let mut configs = Vec::new();
         for &record_bytes in &self.sizes {

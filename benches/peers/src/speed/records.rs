@@ -23,10 +23,6 @@ pub struct RecordPool {
 
 impl RecordPool {
     /// Generates records of exactly `bytes` bytes as JSON.
-    ///
-    /// # Errors
-    ///
-    /// Such a short record is impossible.
     pub fn new(bytes: usize) -> LogResult<Self> {
         let bare = Record::new(0, FIRST_NUMBER, 0).to_bytes()?.len();
         let fill = bytes
@@ -38,7 +34,6 @@ impl RecordPool {
     }
 
     /// Returns a cursor over the records, which never ends. Each caller starts at another record.
-    #[must_use]
     pub fn cursor(&self, caller: usize) -> RecordCursor {
         let start = caller.wrapping_mul(7919) % self.pool.len();
         RecordCursor { pool: Arc::clone(&self.pool), next: start }
@@ -69,7 +64,6 @@ impl RecordCursor {
     }
 
     /// Returns all records once.
-    #[must_use]
     pub fn all(&self) -> &[Record] {
         &self.pool
     }

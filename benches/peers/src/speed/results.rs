@@ -68,31 +68,26 @@ impl Results {
     }
 
     /// Returns the row of one measurement.
-    #[must_use]
     pub fn row(&self, case: BenchCase, callers: usize, record_bytes: usize) -> Option<&ResultRow> {
         self.rows.get(&RowKey { record_bytes, callers, case })
     }
 
     /// Returns the medians of one measurement.
-    #[must_use]
     pub fn median(&self, case: BenchCase, callers: usize, record_bytes: usize) -> Option<Measurement> {
         self.row(case, callers, record_bytes).and_then(|row| row.median)
     }
 
     /// Returns the measured sizes.
-    #[must_use]
     pub fn sizes(&self) -> Vec<usize> {
         distinct(self.rows().map(|row| row.record_bytes))
     }
 
     /// Returns the measured numbers of callers.
-    #[must_use]
     pub fn callers(&self) -> Vec<usize> {
         distinct(self.rows().map(|row| row.callers).filter(|callers| *callers > 0))
     }
 
     /// Returns the measured cases.
-    #[must_use]
     pub fn cases(&self) -> Vec<BenchCase> {
         distinct(self.rows().map(|row| row.case))
     }
@@ -106,7 +101,6 @@ fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
 }
 
 /// Returns the middle value; for an even number of values, the mean of the two in the middle.
-#[must_use]
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let (half, odd) = (values.len() / 2, values.len() % 2 == 1);

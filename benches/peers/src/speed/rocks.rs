@@ -26,10 +26,6 @@ impl fmt::Debug for RocksDb {
 
 impl RocksDb {
     /// Opens or creates the log.
-    ///
-    /// # Errors
-    ///
-    /// The error of `RocksDB`.
     pub fn open(dir: &Path) -> LogResult<Self> {
         let mut options = Options::default();
         options.create_if_missing(true);
@@ -50,10 +46,6 @@ impl BlockingLog for RocksDb {
 }
 
 /// Returns the number of records in the database in `dir`.
-///
-/// # Errors
-///
-/// The error of `RocksDB`.
 pub fn stored(dir: &Path) -> LogResult<u64> {
     let db = DB::open(&Options::default(), dir.join("rocks")).map_err(LogError::new)?;
     let entries = db.iterator(IteratorMode::Start);

@@ -42,10 +42,6 @@ fn insert(connection: &Connection, record: &Record) -> LogResult<()> {
 }
 
 /// Returns the number of records in the database in `dir`.
-///
-/// # Errors
-///
-/// The error of `SQLite`.
 pub fn stored(dir: &Path) -> LogResult<u64> {
     let count = connect(&dir.join("log.db"))?.query_row("SELECT count(*) FROM log", [], |row| row.get(0));
     let count: i64 = count.map_err(LogError::new)?;
@@ -58,10 +54,6 @@ pub struct SharedConnection(Mutex<Connection>);
 
 impl SharedConnection {
     /// Opens or creates the log.
-    ///
-    /// # Errors
-    ///
-    /// The error of `SQLite`.
     pub fn open(dir: &Path) -> LogResult<Self> {
         Ok(Self(Mutex::new(connect(&dir.join("log.db"))?)))
     }
@@ -79,10 +71,6 @@ pub struct ConnectionPerCaller(PathBuf);
 
 impl ConnectionPerCaller {
     /// Creates the database.
-    ///
-    /// # Errors
-    ///
-    /// The error of `SQLite`.
     pub fn open(dir: &Path) -> LogResult<Self> {
         let path = dir.join("log.db");
         connect(&path)?;

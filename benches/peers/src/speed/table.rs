@@ -10,7 +10,6 @@ use super::{
 };
 
 /// Formats a size.
-#[must_use]
 pub fn size(bytes: usize) -> String {
     if bytes >= 1024 && bytes.is_multiple_of(1024) {
         format!("{} KiB", bytes / 1024)
@@ -20,7 +19,6 @@ pub fn size(bytes: usize) -> String {
 }
 
 /// Formats all tables.
-#[must_use]
 pub fn markdown(results: &Results) -> String {
     let mut text = targets(results);
     for record_bytes in results.sizes() {
@@ -80,7 +78,7 @@ fn grid(
     format!("| callers | {} |\n| --- |{}\n{lines}", heads.join(" | "), " ---: |".repeat(callers.len()))
 }
 
-fn grouped_count(count: usize) -> String {
+pub(super) fn grouped_count(count: usize) -> String {
     if count < 100 { count.to_string() } else { grouped(count as f64) }
 }
 

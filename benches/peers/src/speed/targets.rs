@@ -51,7 +51,6 @@ impl Comparison {
 }
 
 /// Formats a value with commas between the thousands.
-#[must_use]
 pub fn grouped(value: f64) -> String {
     if value < 100.0 {
         return format!("{value:.1}");
@@ -68,7 +67,6 @@ pub fn grouped(value: f64) -> String {
 }
 
 /// Returns the targets whose measurements exist.
-#[must_use]
 pub fn evaluate(results: &Results) -> Vec<Target> {
     let comparisons =
         [one_caller(results), many_callers(results), submit(results), pipelined(results), rotation(results)];
@@ -88,7 +86,6 @@ fn rate(measurement: Measurement) -> f64 {
 }
 
 /// Returns the baseline with the lower median latency, and its results.
-#[must_use]
 pub fn baseline(results: &Results, record_bytes: usize) -> Option<(BenchCase, Measurement)> {
     let cases = [BenchCase::FloorDirect, BenchCase::FloorBuffered];
     let floors = cases
@@ -98,7 +95,6 @@ pub fn baseline(results: &Results, record_bytes: usize) -> Option<(BenchCase, Me
 }
 
 /// Returns the peer with the highest rate.
-#[must_use]
 pub fn best_peer(results: &Results, callers: usize, record_bytes: usize) -> Option<(BenchCase, Measurement)> {
     let peers = results.cases().into_iter().filter(|case| case.role() == Role::Peer);
     let measured =
@@ -165,7 +161,6 @@ fn submit(results: &Results) -> Vec<Comparison> {
 }
 
 /// Returns the faster way to write 1 MiB in place.
-#[must_use]
 pub fn bulk_baseline(results: &Results, record_bytes: usize) -> Option<(BenchCase, Measurement)> {
     let cases = [BenchCase::BulkFloorDirect, BenchCase::BulkFloorBuffered];
     let floors = cases

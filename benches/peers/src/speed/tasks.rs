@@ -25,10 +25,6 @@ pub trait AsyncLog: Send + Sync + 'static {
 }
 
 /// Creates a runtime with one worker thread per core.
-///
-/// # Errors
-///
-/// The operating system's error.
 pub fn runtime() -> LogResult<Runtime> {
     let cores = available_parallelism().map_or(1, usize::from);
     Builder::new_multi_thread().worker_threads(cores).build().map_err(LogError::new)

@@ -18,10 +18,6 @@ pub type AppendFn<'a> = Box<dyn FnMut(&Record) -> LogResult<()> + Send + 'a>;
 /// A log with blocking calls.
 pub trait BlockingLog: Send + Sync {
     /// Returns the append function of caller `number`.
-    ///
-    /// # Errors
-    ///
-    /// The log's error.
     fn caller(&self, number: u32) -> LogResult<AppendFn<'_>>;
 }
 

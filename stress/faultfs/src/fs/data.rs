@@ -6,9 +6,9 @@ use fuser::{FileHandle, INodeNo};
 use rustix::io::Errno;
 
 use super::{Core, OpenHandle};
-use crate::{protocol::UnsyncedData, unsynced::Change};
+use crate::{protocol::UnsyncedData, recording::Event};
 
-/// The unit of direct reads and writes: a real disk rejects other offsets and lengths.
+/// The unit of a disk, which rejects direct reads and writes with other offsets and lengths.
 const SECTOR_BYTES: u64 = 512;
 
 impl Core {
@@ -45,7 +45,7 @@ impl Core {
     ) -> io::Result<u32> {
         self.with_file(handle, |file, inode, direct| {
             check_alignment(direct, offset, bytes.len())?;
-            let mut unsynced = self.unsynced();
+            let mut durability = self.durability();
             let len = file.metadata()?.len();
             let mut count = bytes.len().min(limit) as u64;
             let growth = (offset + count).saturating_sub(len.max(offset));
@@ -59,27 +59,32 @@ impl Core {
                 }
                 _ => {}
             }
-            let bytes = bytes[..count as usize].to_vec();
-            unsynced.apply(file, inode, Change::Write { offset, bytes })?;
+            let end = offset + count;
+            file.write_all_at(&bytes[..count as usize], offset)?;
+            // The disk writes whole sectors, with the other bytes that the page cache has.
+            let from = offset - offset % SECTOR_BYTES;
+            let mut data = vec![0; (end.next_multiple_of(SECTOR_BYTES).min(end.max(len)) - from) as usize];
+            file.read_exact_at(&mut data, from)?;
+            durability.change(inode, len, Event::Write { offset: from, data })?;
             Ok(count as u32)
         })
     }
 
     pub(super) fn sync(&self, handle: FileHandle) -> io::Result<()> {
         self.with_file(handle, |file, inode, _| {
-            let mut unsynced = self.unsynced();
+            let mut durability = self.durability();
             file.sync_data()?;
-            unsynced.sync(inode);
-            Ok(())
+            durability.sync(inode)
         })
     }
 
     pub(super) fn set_len(&self, ino: INodeNo, len: u64) -> io::Result<()> {
         let inode = self.inode(ino)?;
         let file = inode.open_file(true)?;
-        let mut unsynced = self.unsynced();
+        let mut durability = self.durability();
         let before = file.metadata()?.len();
-        unsynced.apply(&file, inode.number, Change::SetLen(len))?;
+        file.set_len(len)?;
+        durability.change(inode.number, before, Event::SetLen(len))?;
         self.faults.release_space(before.saturating_sub(len));
         Ok(())
     }
@@ -87,14 +92,11 @@ impl Core {
     /// Applies the effect of a failed writeback to the unsynced data of a file.
     pub(super) fn fail_writeback(&self, ino: INodeNo, unsynced_data: UnsyncedData) -> io::Result<()> {
         let inode = self.inode(ino)?;
-        let mut unsynced = self.unsynced();
+        let mut durability = self.durability();
         match unsynced_data {
             UnsyncedData::Kept => Ok(()),
-            UnsyncedData::Forgotten => {
-                unsynced.forget_changes(inode.number);
-                Ok(())
-            }
-            UnsyncedData::Reverted => unsynced.revert(&inode.open_file(true)?, inode.number),
+            UnsyncedData::Forgotten => durability.forget_changes(inode.number),
+            UnsyncedData::Reverted => durability.revert(inode.number, &inode.open_file(true)?),
         }
     }
 

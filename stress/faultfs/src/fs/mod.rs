@@ -11,9 +11,10 @@ mod requests;
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     fs::File,
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -25,23 +26,22 @@ use fuser::{FileHandle, FopenFlags, INodeNo};
 use rustix::fs::OFlags;
 
 use crate::{
+    durability::Durability,
     faults::{Faults, Operation},
     inodes::{Inode, Inodes},
     protocol::{MountOptions, Op, OpEffect},
-    unsynced::Unsynced,
 };
 
 /// State shared by the threads of the file system.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) faults: Faults,
-    backing: PathBuf,
     options: MountOptions,
     inodes: Mutex<Inodes>,
     handles: Mutex<HashMap<u64, Arc<OpenHandle>>>,
     last_handle: AtomicU64,
-    /// Locked while a file is changed.
-    unsynced: Mutex<Unsynced>,
+    /// Locked while a file or a name is changed.
+    durability: Mutex<Durability>,
 }
 
 /// An open file or directory.
@@ -59,18 +59,22 @@ impl Core {
     pub(crate) fn new(backing: &Path, options: MountOptions) -> io::Result<Self> {
         Ok(Self {
             faults: Faults::default(),
-            backing: backing.to_path_buf(),
             options,
             inodes: Mutex::new(Inodes::new(Inode::root(backing)?)),
             handles: Mutex::default(),
             last_handle: AtomicU64::new(0),
-            unsynced: Mutex::default(),
+            durability: Mutex::new(Durability::new(backing, options.names)?),
         })
     }
 
-    /// Copies the state that a power cut would leave now.
-    pub(crate) fn power_cut(&self, to: &Path) -> io::Result<()> {
-        self.unsynced().copy_durable(&self.backing, to)
+    pub(crate) fn durability(&self) -> MutexGuard<'_, Durability> {
+        lock(&self.durability)
+    }
+
+    /// Returns the inode of a file in the root directory.
+    pub(crate) fn inode_of(&self, name: &str) -> io::Result<u64> {
+        let root = self.inode(INodeNo::ROOT)?;
+        Ok(Inode::open(root.fd(), OsStr::new(name))?.number)
     }
 
     fn add_handle(&self, handle: OpenHandle) -> FileHandle {
@@ -104,10 +108,6 @@ impl Core {
 
     fn inodes(&self) -> MutexGuard<'_, Inodes> {
         lock(&self.inodes)
-    }
-
-    fn unsynced(&self) -> MutexGuard<'_, Unsynced> {
-        lock(&self.unsynced)
     }
 }
 

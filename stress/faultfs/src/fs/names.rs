@@ -44,27 +44,31 @@ impl Core {
         direct: bool,
     ) -> io::Result<(FileAttr, FileHandle)> {
         let dir = self.inode(parent)?;
-        let _unsynced = self.unsynced();
+        let mut durability = self.durability();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = openat(dir.fd(), name, flags, Mode::from_raw_mode(mode & 0o7777))?;
         let attr = self.look_up(parent, name)?;
+        durability.create(dir.number, name, attr.ino.0, false);
         let handle = OpenHandle::File { file: file.into(), inode: attr.ino.0, direct };
         Ok((attr, self.add_handle(handle)))
     }
 
     pub(super) fn make_dir(&self, parent: INodeNo, name: &OsStr, mode: u32) -> io::Result<FileAttr> {
         let dir = self.inode(parent)?;
+        let mut durability = self.durability();
         rustix::fs::mkdirat(dir.fd(), name, Mode::from_raw_mode(mode & 0o7777))?;
-        self.look_up(parent, name)
+        let attr = self.look_up(parent, name)?;
+        durability.create(dir.number, name, attr.ino.0, true);
+        Ok(attr)
     }
 
     pub(super) fn remove(&self, parent: INodeNo, name: &OsStr, flags: AtFlags) -> io::Result<()> {
         let dir = self.inode(parent)?;
-        let mut unsynced = self.unsynced();
+        let mut durability = self.durability();
         let stat = statat(dir.fd(), name, AtFlags::SYMLINK_NOFOLLOW)?;
         unlinkat(dir.fd(), name, flags)?;
+        durability.remove(dir.number, name);
         if flags.is_empty() && stat.st_nlink == 1 {
-            unsynced.forget(stat.st_ino);
             self.faults.release_space(stat.st_size.unsigned_abs());
         }
         Ok(())
@@ -77,10 +81,11 @@ impl Core {
         replaces: bool,
     ) -> io::Result<()> {
         let (dir, to_dir) = (self.inode(parent)?, self.inode(to_parent)?);
-        let _unsynced = self.unsynced();
+        let mut durability = self.durability();
         let number = statat(dir.fd(), name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino;
         let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         renameat_with(dir.fd(), name, to_dir.fd(), to, flags)?;
+        durability.rename((dir.number, name), (to_dir.number, to), number);
         self.inodes().rename(number, to);
         Ok(())
     }
@@ -105,8 +110,10 @@ impl Core {
 
     pub(super) fn sync_dir(&self, ino: INodeNo) -> io::Result<()> {
         let dir = self.inode(ino)?;
-        let dir = openat(dir.fd(), ".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(rustix::fs::fsync(dir)?)
+        let mut durability = self.durability();
+        rustix::fs::fsync(openat(dir.fd(), ".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)?;
+        durability.sync_dir(dir.number);
+        Ok(())
     }
 
     pub(super) fn statfs(&self, ino: INodeNo) -> io::Result<rustix::fs::StatFs> {

@@ -11,7 +11,7 @@ use fuser::{
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, FallocateFlags};
 
 use super::{OpenHandle, Passthrough, is_writing};
 use crate::protocol::{MountOptions, Op};
@@ -217,6 +217,28 @@ impl Filesystem for Passthrough {
             move |core, limit| core.write(handle, offset, &data, limit),
             move |written| reply_with!(reply, written, count => reply.written(count)),
         );
+    }
+
+    fn fallocate(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let extend = move |core: &super::Core, _| match FallocateFlags::from_bits_retain(mode as u32) {
+            FallocateFlags::KEEP_SIZE => Ok(()),
+            none if none.is_empty() => match core.attributes(ino)?.size.max(offset + length) {
+                len if len == core.attributes(ino)?.size => Ok(()),
+                len => core.set_len(ino, len),
+            },
+            _ => Err(rustix::io::Errno::OPNOTSUPP.into()),
+        };
+        let finish = move |result: Result<_, _>| reply_with!(reply, result, () => reply.ok());
+        self.dispatch(self.target(Op::SetLen, ino), true, extend, finish);
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ministore_faultfs::{MountOptions, Op};
+use ministore_faultfs::{MountOptions, NameDurability, Op, mounts::temp_dir, recording::KeptWrites};
 use ministore_uring::{JournalOptions, SyncMode};
 
 use crate::{
@@ -29,7 +29,13 @@ const MOUNTS: [(&str, MountOptions); 3] = [
 ];
 
 const fn mount(async_direct_io: bool, open_direct_io: bool) -> MountOptions {
-    MountOptions { async_direct_io, open_direct_io, unaligned_direct_io: true, max_write_bytes: None }
+    MountOptions {
+        async_direct_io,
+        open_direct_io,
+        unaligned_direct_io: true,
+        max_write_bytes: None,
+        names: NameDurability::AtOnce,
+    }
 }
 
 fn configs() -> Vec<StoreConfig> {
@@ -63,8 +69,8 @@ fn uncovered(config: StoreConfig, mount: MountOptions) -> (BTreeSet<u64>, u64) {
         let syncs = fixture.fs.count(Op::Sync).unwrap();
         block_on(store.append(&record)).unwrap();
         let synced = fixture.fs.count(Op::Sync).unwrap() > syncs;
-        let copy = fixture.temp_dir();
-        fixture.fs.power_cut(copy.path()).unwrap();
+        let copy = temp_dir().unwrap();
+        fixture.fs.power_cut(copy.path(), KeptWrites::Nothing).unwrap();
         let holds = |path| String::from_utf8_lossy(&fs::read(path).unwrap()).contains(&record);
         let is_stored = fs::read_dir(copy.path()).unwrap().any(|entry| holds(entry.unwrap().path()));
         if !(synced && is_stored) {

@@ -208,7 +208,7 @@ fn file_system_shutdown_poisons_and_keeps_acked() {
     for kind in [FILE_SYSTEMS[0], FILE_SYSTEMS[1]] {
         for config in StoreConfig::all() {
             let context = format!("{}, {config}", kind.name);
-            let Some(disk) = LoopDisk::new(kind) else { return };
+            let Some(mut disk) = LoopDisk::new(kind) else { return };
             let path = disk.path().join("j");
             let store = block_on(config.options().max_segment_bytes(100_000).open(&path)).unwrap();
             let mut acks = AckLog::default();

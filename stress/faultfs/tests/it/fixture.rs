@@ -2,19 +2,18 @@
 
 use std::{
     fmt,
-    fs::{self, File},
+    fs::File,
     future::Future,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
+    process::Command,
     sync::{Once, mpsc},
     thread,
     time::Duration,
 };
 
-use ministore_faultfs::{Faultfs, MountOptions};
+use ministore_faultfs::{Faultfs, MountOptions, mounts};
 use ministore_uring::{Backend, JournalOptions, MiniStore, Result, SyncMode};
-use rustix::mount::{MountPropagationFlags, mount_change};
-use tempfile::TempDir;
 
 /// A call that takes longer hangs.
 pub(crate) const HANG_TIMEOUT: Duration = Duration::from_secs(60);
@@ -136,7 +135,6 @@ pub(crate) fn backends() -> Vec<Backend> {
 /// A directory served by a file system that fails on command.
 pub(crate) struct Fixture {
     pub(crate) fs: Faultfs,
-    dir: TempDir,
     pub(crate) config: StoreConfig,
 }
 
@@ -147,13 +145,8 @@ impl Fixture {
 
     pub(crate) fn mounted(config: StoreConfig, options: MountOptions) -> Self {
         enter_private_namespace().unwrap();
-        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let (backing, mount_point) = (dir.path().join("backing"), dir.path().join("mount"));
-        fs::create_dir(&backing).unwrap();
-        fs::create_dir(&mount_point).unwrap();
-        let program = Path::new(env!("CARGO_BIN_EXE_ministore-faultfs"));
-        let fs = Faultfs::mount(program, &backing, &mount_point, options).unwrap();
-        Self { fs, dir, config }
+        let program = Command::new(env!("CARGO_BIN_EXE_ministore-faultfs"));
+        Self { fs: Faultfs::mount(program, options).unwrap(), config }
     }
 
     /// Returns the journal's path on the mount.
@@ -168,11 +161,6 @@ impl Fixture {
 
     pub(crate) fn open(&self, options: JournalOptions) -> Result<MiniStore> {
         block_on(options.open(self.path()))
-    }
-
-    /// Creates a new directory outside the mount.
-    pub(crate) fn temp_dir(&self) -> TempDir {
-        tempfile::tempdir_in(self.dir.path()).unwrap()
     }
 }
 
@@ -193,15 +181,13 @@ pub(crate) fn may_mount() -> io::Result<()> {
     thread::spawn(enter_private_namespace).join().unwrap()
 }
 
-/// Moves this thread, and the threads that it starts later, into a private mount namespace: no other process can
-/// keep their mounts alive, and the mounts end with the thread.
+/// Moves this thread into a private mount namespace, once.
 pub(crate) fn enter_private_namespace() -> io::Result<()> {
     thread_local!(static ENTERED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
     if ENTERED.get() {
         return Ok(());
     }
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    mounts::enter_private_namespace()?;
     ENTERED.set(true);
     Ok(())
 }

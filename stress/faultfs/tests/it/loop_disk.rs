@@ -1,18 +1,8 @@
 //! A small real disk: an image in memory on a loop device, with its own file system.
 
-use std::{
-    fmt,
-    fs::{self, File},
-    path::{Path, PathBuf},
-    process::{Command, Output},
-    thread,
-    time::Duration,
-};
+use std::{fmt, path::Path, process::Command};
 
-use rustix::{
-    io::Errno,
-    mount::{MountFlags, UnmountFlags, mount, unmount},
-};
+use ministore_faultfs::mounts::{LoopDevice, Mount, run, temp_dir};
 use tempfile::TempDir;
 
 use crate::fixture::{enter_private_namespace, may_mount, report_skipped};
@@ -34,9 +24,9 @@ pub(crate) const FILE_SYSTEMS: [FsKind; 3] = [
 
 /// A mounted disk; it is unmounted and detached when it is dropped.
 pub(crate) struct LoopDisk {
-    mount_point: PathBuf,
+    mount: Option<Mount>,
     device: LoopDevice,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl LoopDisk {
@@ -58,22 +48,18 @@ impl LoopDisk {
             return skip("there are no loop devices");
         }
         enter_private_namespace().unwrap();
-        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let (image, mount_point) = (dir.path().join("image"), dir.path().join("disk"));
-        File::create(&image).unwrap().set_len(kind.mib << 20).unwrap();
-        fs::create_dir(&mount_point).unwrap();
-        run(Command::new(kind.mkfs[0]).args(&kind.mkfs[1..]).arg(&image));
-        let attached = run(Command::new("losetup").args(["--find", "--show"]).arg(&image));
-        let device = LoopDevice(String::from_utf8(attached.stdout).unwrap().trim().into());
-        mount(&*device.0, &mount_point, kind.name, MountFlags::empty(), None).unwrap();
-        Some(Self { mount_point, device, _dir: dir })
+        let dir = temp_dir().unwrap();
+        let (device, _) = LoopDevice::in_memory(kind.mib << 20).unwrap();
+        run(Command::new(kind.mkfs[0]).args(&kind.mkfs[1..]).arg(device.path())).unwrap();
+        let mount = Some(Mount::new(&device, dir.path(), kind.name, c"").unwrap());
+        Some(Self { mount, device, dir })
     }
 
     /// Shuts the file system down, as after an error that it cannot handle: nothing is written any more. Returns
     /// `false`, after a message, if `xfs_io` is missing.
     pub(crate) fn shut_down(&self) -> bool {
         let command = ["-x", "-c", "shutdown"];
-        match Command::new("xfs_io").args(command).arg(&self.mount_point).output() {
+        match Command::new("xfs_io").args(command).arg(self.path()).output() {
             Ok(output) => {
                 assert!(output.status.success(), "xfs_io: {}", String::from_utf8_lossy(&output.stderr));
                 true
@@ -86,45 +72,18 @@ impl LoopDisk {
     }
 
     /// Unmounts the disk, on which no file may be open, and mounts it again.
-    ///
-    /// The kernel closes an io_uring in the background and keeps the files that were open in it for a moment.
-    pub(crate) fn mount_again(&self, kind: FsKind) {
-        let mut tries = 0;
-        while let Err(error) = unmount(&self.mount_point, UnmountFlags::empty()) {
-            assert!(error == Errno::BUSY && tries < 1000, "unmount: {error}");
-            tries += 1;
-            thread::sleep(Duration::from_millis(10));
-        }
-        mount(&*self.device.0, &self.mount_point, kind.name, MountFlags::empty(), None).unwrap();
+    pub(crate) fn mount_again(&mut self, kind: FsKind) {
+        self.mount.take().unwrap().unmount().unwrap();
+        self.mount = Some(Mount::new(&self.device, self.path(), kind.name, c"").unwrap());
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.mount_point
-    }
-}
-
-impl Drop for LoopDisk {
-    fn drop(&mut self) {
-        let _ = unmount(&self.mount_point, UnmountFlags::DETACH);
+        self.dir.path()
     }
 }
 
 impl fmt::Display for LoopDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}", self.mount_point.display(), self.device.0)
+        write!(f, "{} on {}", self.path().display(), self.device.path().display())
     }
-}
-
-struct LoopDevice(String);
-
-impl Drop for LoopDevice {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").args(["--detach", &self.0]).status();
-    }
-}
-
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output
 }

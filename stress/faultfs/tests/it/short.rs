@@ -93,6 +93,7 @@ fn group_is_whole_after_short_writes() {
         open_direct_io,
         unaligned_direct_io: true,
         max_write_bytes: Some(32 << 10),
+        ..MountOptions::default()
     };
     let (mut acknowledged, mut poisoned) = (0, 0);
     for config in configs() {

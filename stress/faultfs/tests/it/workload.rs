@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use ministore_faultfs::{mounts::temp_dir, recording::KeptWrites};
 use ministore_uring::{JournalOptions, MiniStore, MiniStoreError, Reader, Receipt, Result};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -189,8 +190,8 @@ pub(crate) fn records(path: &Path) -> Vec<Record> {
 pub(crate) fn assert_durable(fixture: &Fixture, store: &MiniStore, acks: &AckLog, context: &str) {
     let context = format!("{context}, after a power cut");
     let durable = store.durable_seq();
-    let copy = fixture.temp_dir();
-    fixture.fs.power_cut(copy.path()).unwrap();
+    let copy = temp_dir().unwrap();
+    fixture.fs.power_cut(copy.path(), KeptWrites::Nothing).unwrap();
     let path = copy.path().join("j");
     let reopened = block_on(JournalOptions::new().open(&path));
     let reopened = reopened.unwrap_or_else(|error| panic!("{context}: {error}"));

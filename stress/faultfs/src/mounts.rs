@@ -1,8 +1,8 @@
-//! The private mount namespace, and guards that remove mounts, loop devices and directories.
+//! Private mount namespaces, and guards that remove mounts and loop devices, for tests on real file systems.
 //!
 //! A copy of a mount in another namespace keeps its file system alive after `umount` here. The next mount of the device
 //! would then show the old contents and report false losses. The private namespace prevents that, and
-//! [`LoopDevice::assert_unused`] checks it after every `umount`.
+//! [`LoopDevice::assert_unused`] checks it after an `umount`.
 
 use std::{
     ffi::CStr,
@@ -21,9 +21,10 @@ use rustix::{
     mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
     thread::UnshareFlags,
 };
+use tempfile::{Builder, TempDir};
 
 /// The prefix of the names of all directories and images. The PID follows.
-const PREFIX: &str = "ministore-powercut-";
+const PREFIX: &str = "ministore-disk-";
 
 /// Attempts to attach a loop device, because other processes may take the free device first.
 const ATTACH_TRIES: usize = 20;
@@ -34,59 +35,48 @@ const BUSY_TRIES: usize = 1000;
 /// The pause between two attempts.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Enters a private mount namespace. Must be called before other threads start, so that they inherit the namespace.
-pub(crate) fn enter_private_namespace() -> io::Result<()> {
+/// Moves this thread, and the threads and processes that it starts later, into a private mount namespace: no other
+/// process can keep their mounts alive, and the mounts end with them.
+pub fn enter_private_namespace() -> io::Result<()> {
     #[expect(deprecated, reason = "only unsharing descriptor tables is unsafe, and they stay shared")]
     rustix::thread::unshare(UnshareFlags::NEWNS)?;
     let flags = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
     mount_change("/", flags).map_err(io::Error::from)
 }
 
-/// A directory that is removed on drop.
-#[derive(Debug)]
-pub(crate) struct TempDirectory(PathBuf);
-
-impl TempDirectory {
-    pub(crate) fn create(parent: &Path, name: &str) -> io::Result<Self> {
-        let path = parent.join(format!("{PREFIX}{}-{name}", std::process::id()));
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
+/// Creates a directory in memory, or the system's directory for temporary files where there is none.
+pub fn temp_dir() -> io::Result<TempDir> {
+    Builder::new().prefix(&prefix()).tempdir_in(memory())
 }
 
-impl Drop for TempDirectory {
-    fn drop(&mut self) {
-        // This does not delete the contents of mounts: a directory that is not empty is kept.
-        for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
-            let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir(entry.path()));
-        }
-        let _ = fs::remove_dir(&self.0);
-    }
+fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
+
+fn prefix() -> String {
+    format!("{PREFIX}{}-", std::process::id())
 }
 
 /// A mounted file system.
 #[derive(Debug)]
-pub(crate) struct Mount {
+pub struct Mount {
     dir: Option<PathBuf>,
 }
 
 impl Mount {
-    pub(crate) fn new(device: &Path, dir: &Path, kind: &str, data: &CStr) -> io::Result<Self> {
-        mount(device, dir, kind, MountFlags::empty(), data)?;
+    /// Mounts the file system of this kind at an existing directory, with the options `data`.
+    pub fn new(device: &LoopDevice, dir: &Path, kind: &str, data: &CStr) -> io::Result<Self> {
+        mount(&device.path, dir, kind, MountFlags::empty(), data)?;
         Ok(Self { dir: Some(dir.into()) })
     }
 
-    /// Takes over the unmount of a file system that another process mounted.
-    pub(crate) fn adopt(dir: &Path) -> Self {
-        Self { dir: Some(dir.into()) }
-    }
-
-    /// Unmounts the file system; fails if it stays in use.
-    pub(crate) fn unmount(mut self) -> io::Result<()> {
+    /// Unmounts the file system.
+    ///
+    /// # Errors
+    ///
+    /// It stays in use.
+    pub fn unmount(mut self) -> io::Result<()> {
         let dir = self.dir.take().unwrap_or_default();
         let outcome = while_busy(|| unmount(&dir, UnmountFlags::empty()));
         if outcome.is_err() {
@@ -120,12 +110,21 @@ impl Drop for Mount {
 
 /// A loop device, attached to a file.
 #[derive(Debug)]
-pub(crate) struct LoopDevice {
-    device: PathBuf,
+pub struct LoopDevice {
+    path: PathBuf,
 }
 
 impl LoopDevice {
-    pub(crate) fn attach(file: &Path, direct: bool) -> io::Result<Self> {
+    /// Creates a disk of zeros in memory. Returns its content too.
+    pub fn in_memory(bytes: u64) -> io::Result<(Self, File)> {
+        let image = Builder::new().prefix(&prefix()).tempfile_in(memory())?;
+        image.as_file().set_len(bytes)?;
+        // The kernel keeps the file for as long as the device is attached.
+        Ok((Self::attach(image.path(), false)?, image.into_file()))
+    }
+
+    /// Attaches a device to a file, which it reads and writes with direct I/O on request.
+    pub fn attach(file: &Path, direct: bool) -> io::Result<Self> {
         let direct = if direct { "--direct-io=on" } else { "--direct-io=off" };
         let mut outcome = Err(io::Error::other("no loop device"));
         for _ in 0..ATTACH_TRIES {
@@ -135,17 +134,19 @@ impl LoopDevice {
                 break;
             }
         }
-        Ok(Self { device: PathBuf::from(outcome?.trim()) })
+        Ok(Self { path: PathBuf::from(outcome?.trim()) })
     }
 
-    pub(crate) fn device(&self) -> &Path {
-        &self.device
+    /// Returns the path of the device.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Returns `true` if the device is mounted.
-    pub(crate) fn is_mounted(&self) -> io::Result<bool> {
+    pub fn is_mounted(&self) -> io::Result<bool> {
         let exclusive = i32::try_from(OFlags::EXCL.bits()).unwrap_or_default();
-        match OpenOptions::new().read(true).custom_flags(exclusive).open(&self.device) {
+        match OpenOptions::new().read(true).custom_flags(exclusive).open(&self.path) {
             Ok(_) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(true),
             Err(error) => Err(error),
@@ -154,45 +155,48 @@ impl LoopDevice {
 
     /// Checks after an `umount` that the file system is gone. If it were still alive, the next mount would show its old
     /// state.
-    pub(crate) fn assert_unused(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The device is still in use.
+    pub fn assert_unused(&self) -> io::Result<()> {
         match self.is_mounted()? {
             false => Ok(()),
-            true => Err(io::Error::other(format!("{} is still in use after umount", self.device.display()))),
+            true => Err(io::Error::other(format!("{} is still in use after umount", self.path.display()))),
         }
     }
 }
 
 impl Drop for LoopDevice {
     fn drop(&mut self) {
-        let _ = run(Command::new("losetup").arg("--detach").arg(&self.device));
+        let _ = run(Command::new("losetup").arg("--detach").arg(&self.path));
     }
 }
 
-/// Detaches the loop devices that killed runs have left.
-pub(crate) fn detach_orphans() {
-    let Ok(devices) = fs::read_dir("/sys/block") else { return };
-    for device in devices.flatten() {
-        let Ok(file) = fs::read_to_string(device.path().join("loop/backing_file")) else { continue };
-        let Some((_, rest)) = file.split_once(PREFIX) else { continue };
-        let pid: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        if !pid.is_empty() && !Path::new("/proc").join(&pid).exists() {
+/// Detaches the loop devices, and removes the directories, that killed runs have left.
+pub fn remove_orphans() {
+    for device in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+        let file = fs::read_to_string(device.path().join("loop/backing_file")).unwrap_or_default();
+        if is_orphan(&file) {
             let _ =
                 run(Command::new("losetup").arg("--detach").arg(Path::new("/dev").join(device.file_name())));
         }
     }
+    for entry in fs::read_dir(memory()).into_iter().flatten().flatten() {
+        if is_orphan(&entry.file_name().to_string_lossy()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
-/// Creates a file for an image in memory. The caller attaches it and removes its name, so that the kernel frees the
-/// memory after the last use.
-pub(crate) fn image_file(bytes: u64, name: &str) -> io::Result<(File, PathBuf)> {
-    let path = Path::new("/dev/shm").join(format!("{PREFIX}{}-{name}", std::process::id()));
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-    file.set_len(bytes)?;
-    Ok((file, path))
+/// Returns whether the process that created this name has ended.
+fn is_orphan(name: &str) -> bool {
+    let pid = name.split_once(PREFIX).and_then(|(_, rest)| rest.split('-').next());
+    pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
 }
 
 /// Runs a command and returns its output, or its standard error as an error.
-pub(crate) fn run(command: &mut Command) -> io::Result<String> {
+pub fn run(command: &mut Command) -> io::Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output =
         command.output().map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
