@@ -1,7 +1,7 @@
 //! Defines the command line as a whole: the subcommands, the global options and the text of `--help` about them. The
 //! arguments of a subcommand are defined in its module.
 
-use std::{env, ffi::OsString};
+use std::{env, ffi::OsString, path::Path};
 
 use clap::{
     Parser, Subcommand, ValueEnum,
@@ -135,6 +135,23 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// The journal that the command works on.
+    pub(crate) fn journal(&self) -> Option<&Path> {
+        match self {
+            Self::Ingest(args) => Some(&args.journal),
+            Self::Serve(args) => Some(&args.journal),
+            Self::Replay(args) | Self::Tail(args) => Some(&args.journal),
+            Self::Get(args) => Some(&args.journal),
+            Self::Inspect(args) => Some(&args.journal),
+            Self::Verify(args) => Some(&args.journal),
+            Self::Repair(args) => Some(&args.journal),
+            Self::Salvage(args) => Some(&args.journal),
+            Self::Export(args) => Some(&args.journal),
+            Self::Import(args) => Some(&args.source),
+            _ => None,
+        }
+    }
+
     /// Whether `--json` was given: then errors are JSON, too.
     pub(crate) fn wants_json(&self) -> bool {
         match self {

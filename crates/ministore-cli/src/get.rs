@@ -25,7 +25,7 @@ Examples:
   ministore get events.jsonl --json 7    # {\"seq\":7,\"record\":…}")]
 pub(crate) struct Args {
     /// The journal
-    journal: PathBuf,
+    pub(crate) journal: PathBuf,
 
     /// Sequence numbers, counted from 1
     #[arg(required = true, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]

@@ -4,7 +4,12 @@ use std::{borrow::Cow, fs, io, path::Path};
 
 use ministore_uring::MiniStoreError;
 
-use crate::{exit::ExitStatus, paths::directory_of, suggest};
+use crate::{
+    exit::ExitStatus,
+    paths::directory_of,
+    printable::{is_unprintable, printable_json},
+    suggest,
+};
 
 const NAME_THE_FILE: &str = "name the file of the journal, not a directory or a device";
 
@@ -144,6 +149,11 @@ pub(crate) fn quoted_word(text: &str) -> Cow<'_, str> {
     if !text.is_empty() && text.chars().all(plain) {
         return text.into();
     }
+    if text.contains(is_unprintable) {
+        // As it is printed, so that it can be pasted.
+        let escaped = text.replace('\\', r"\\").replace('\'', r"\'");
+        return format!("$'{}'", printable_json(&escaped)).into();
+    }
     format!("'{}'", text.replace('\'', r"'\''")).into()
 }
 
@@ -153,8 +163,10 @@ mod tests {
 
     #[test]
     fn path_with_special_characters_is_quoted() {
-        let shown =
-            ["/d/j.jsonl", "a b", "it's", "", "ä.jsonl", "-x", "-- y"].map(|text| quoted(Path::new(text)));
-        assert_eq!(shown, ["/d/j.jsonl", "'a b'", r"'it'\''s'", "''", "ä.jsonl", "./-x", "'./-- y'"]);
+        let shown = ["/d/j.jsonl", "a b", "it's", "", "ä.jsonl", "-x", "-- y", "a\n\u{9b}'"]
+            .map(|text| quoted(Path::new(text)));
+        let expected =
+            ["/d/j.jsonl", "'a b'", r"'it'\''s'", "''", "ä.jsonl", "./-x", "'./-- y'", r"$'a\u000a\u009b\''"];
+        assert_eq!(shown, expected);
     }
 }

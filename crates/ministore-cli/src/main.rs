@@ -15,17 +15,22 @@ mod get;
 mod hint;
 mod host;
 mod ingest;
+mod input;
 mod inspect;
 mod json;
 mod latency;
+mod lines;
 mod man;
 mod output;
+mod output_file;
+mod ownership;
 mod paths;
+mod printable;
+mod quarantine;
 mod reader;
 mod repair;
 mod replay;
 mod salvage;
-mod scratch_dir;
 mod serve;
 mod signals;
 mod store;
@@ -41,6 +46,7 @@ use clap::{Parser, error::ErrorKind};
 
 use args::{Cli, Command, Verbosity};
 use exit::{CliError, EventFormat, ExitStatus, LogFormat};
+use printable::printable;
 use transfer::{export, import};
 
 fn main() -> ExitCode {
@@ -51,14 +57,15 @@ fn main() -> ExitCode {
     exit::set_format(args::early_log_format(&raw));
     let cli = match Cli::try_parse_from(&raw) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, &raw),
+        Err(error) => return usage(&with_printable_names(error, &raw), &raw),
     };
     cli.color().apply();
     exit::set_json(cli.command.wants_json());
     exit::set_quiet(cli.quiet);
     exit::set_format(cli.log_format);
     log_to_stderr(cli.verbosity());
-    match run(cli.command) {
+    let checked = cli.command.journal().map_or(Ok(()), ownership::check_standard_outputs);
+    match checked.and_then(|()| signals::ignore_file_size_signal()).and_then(|()| run(cli.command)) {
         Ok(status) => status.into(),
         Err(error) => error.print().into(),
     }
@@ -82,6 +89,15 @@ fn run(command: Command) -> Result<ExitStatus, CliError> {
         Command::Completions(args) => completions::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Compare(args) => compare::run(&args),
+    }
+}
+
+/// Returns the same error with [`printable`] arguments: the parser quotes them as they are.
+fn with_printable_names(error: clap::Error, raw: &[OsString]) -> clap::Error {
+    let text = |arg: &OsString| printable(&arg.to_string_lossy()).into_owned();
+    match raw.iter().any(|arg| arg.to_string_lossy().contains(printable::is_unprintable)) {
+        true => Cli::try_parse_from(raw.iter().map(text)).err().unwrap_or(error),
+        false => error,
     }
 }
 

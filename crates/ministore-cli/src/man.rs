@@ -1,7 +1,6 @@
 //! `ministore man`: manual pages generated from the command line definition.
 
 use std::{
-    fs,
     io::{self, Write},
     path::PathBuf,
 };
@@ -15,7 +14,7 @@ use clap_mangen::{
 use crate::{
     args::Cli,
     exit::{CliError, ExitStatus},
-    output, units,
+    output, output_file, units,
 };
 
 /// Write the manual pages of the program and of each subcommand
@@ -40,7 +39,7 @@ const FILES: [(&str, &str); 8] = [
     ("NAME.lock", "locked by the process that writes; the file remains after that process exits"),
     ("NAME.holds", "the holds, which protect records from retention (NAME.holds.next: while it is written)"),
     ("NAME.truncated-OFFSET", "bytes that recovery or repair truncated from the end of a segment"),
-    ("NAME.ingest-checkpoint", "the state of the last ingest, for --resume"),
+    ("NAME.ingest-checkpoint", "the last runs of ingest, for --resume"),
     ("NAME.import, NAME.export", "temporary directories of import and export"),
 ];
 
@@ -71,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     for (command, is_program) in pages {
         let path = dir.join(format!("{}.1", name(command)));
         let failed = |error| CliError::create(&path, &error);
-        fs::write(&path, page(command, is_program).map_err(failed)?).map_err(failed)?;
+        output_file::write(&path, &page(command, is_program).map_err(failed)?)?;
         written += 1;
     }
     output::lines([format!("{}: {} written", dir.display(), units::counted(written, "page"))])?;

@@ -7,11 +7,19 @@ use std::{
 
 use serde::Serialize;
 
-use crate::exit::{CliError, ExitStatus};
+use crate::{
+    exit::{CliError, ExitStatus},
+    printable::{printable, printable_json},
+};
 
 /// Writes all lines at once, so that a report stays together when several programs share a terminal.
 pub(crate) fn lines<T: Display>(lines: impl IntoIterator<Item = T>) -> Result<(), CliError> {
-    let text = lines.into_iter().fold(String::new(), |text, line| text + &line.to_string() + "\n");
+    styled_lines(lines.into_iter().map(|line| printable(&line.to_string()).into_owned()))
+}
+
+/// Writes lines that contain styles. Text from elsewhere in them must be [`printable`].
+pub(crate) fn styled_lines(lines: impl IntoIterator<Item = String>) -> Result<(), CliError> {
+    let text = lines.into_iter().fold(String::new(), |text, line| text + &line + "\n");
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::output)
 }
@@ -36,7 +44,8 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> Vec<String> {
 
 /// Writes one JSON value on one line.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
-    lines([serde_json::to_string(value).map_err(json_failed)?])
+    let json = serde_json::to_string(value).map_err(json_failed)?;
+    styled_lines([printable_json(&json).into_owned()])
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

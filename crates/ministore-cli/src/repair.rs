@@ -23,7 +23,7 @@ Examples:
   ministore repair events.jsonl && ministore verify events.jsonl")]
 pub(crate) struct Args {
     /// The journal
-    journal: PathBuf,
+    pub(crate) journal: PathBuf,
 
     /// Show what would be done, without changing anything
     #[arg(long, short = 'n')]

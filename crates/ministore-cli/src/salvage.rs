@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     exit::{CliError, ExitStatus},
     json::JournalReport,
-    output, units,
+    output, ownership, units,
 };
 
 /// Copy the intact records of a damaged journal into a new one
@@ -22,7 +22,7 @@ Examples:
   ministore salvage events.jsonl salvaged.jsonl --json | jq '.faults[].reason'")]
 pub(crate) struct Args {
     /// The damaged journal
-    journal: PathBuf,
+    pub(crate) journal: PathBuf,
 
     /// The journal to create; it must not exist
     new: PathBuf,
@@ -33,6 +33,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
+    ownership::check_journal_name(&args.new)?;
     let salvage = maintenance::salvage(&args.journal, &args.new)
         .map_err(|error| CliError::store(&args.journal, &error))?;
     if args.json {

@@ -1,19 +1,32 @@
 //! Handles SIGINT and SIGTERM: the first one requests an orderly shutdown, the second ends it at once.
 
 use std::{
+    io,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     thread,
 };
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGINT, SIGTERM, SIGXFSZ},
+    flag,
     iterator::Signals,
 };
 
 use crate::exit::{CliError, ExitStatus};
+
+/// Makes a write beyond the file size limit (`ulimit -f`) fail like a write to a full disk. Without a handler the signal would end
+/// the program, and a service at each start.
+pub(crate) fn ignore_file_size_signal() -> Result<(), CliError> {
+    let installed = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    installed.map(drop).map_err(refused)
+}
+
+fn refused(error: io::Error) -> CliError {
+    CliError::new(ExitStatus::Internal, format_args!("cannot install signal handlers: {error}"))
+}
 
 /// Remembers the first signal (0: none yet). Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -25,9 +38,6 @@ impl SignalHandler {
     /// Starts the thread that handles signals. It records the first signal and then calls `wake` once, so that a waiting
     /// thread can check [`received`](Self::received).
     pub(crate) fn listen(wake: impl Fn() + Send + 'static) -> Result<Self, CliError> {
-        let refused = |error| {
-            CliError::new(ExitStatus::Internal, format_args!("cannot install signal handlers: {error}"))
-        };
         let signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
         let handler = Self::default();
         let clone = handler.clone();

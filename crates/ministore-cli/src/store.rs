@@ -8,7 +8,7 @@ use clap::{
 };
 use ministore_uring::{Backend, JournalOptions, MiniStore, Stats, SyncMode};
 
-use crate::{exit::CliError, units};
+use crate::{exit::CliError, ownership, units};
 
 /// Parses a backend by the library's names.
 pub(crate) fn backend_parser() -> impl TypedValueParser<Value = Backend> {
@@ -84,6 +84,7 @@ impl JournalArgs {
 
 /// Opens a journal for writing and reports on standard error what recovery truncated.
 pub(crate) fn open(options: JournalOptions, journal: &Path) -> Result<MiniStore, CliError> {
+    ownership::check_journal_name(journal)?;
     let store = options.open_blocking(journal).map_err(|error| CliError::store(journal, &error))?;
     if let Some(tail) = &store.open_report().truncated {
         let kept =

@@ -24,7 +24,7 @@ Examples:
   ministore verify events.jsonl --json | jq -r '.faults[].segment' | sort -u")]
 pub(crate) struct Args {
     /// The journal
-    journal: PathBuf,
+    pub(crate) journal: PathBuf,
 
     /// Print one JSON object
     #[arg(long)]

@@ -1,26 +1,22 @@
 //! Writes latency distributions in the format of HdrHistogram's tools.
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
+    io,
     path::{Path, PathBuf},
 };
 
 use hdrhistogram::Histogram;
 use ministore_uring::stats::write_hgrm;
 
-use crate::exit::CliError;
+use crate::{exit::CliError, output_file};
 
 /// Nanoseconds in the unit of the file.
 const UNIT: f64 = 1_000.0;
 
 pub(super) fn write_file(histogram: &Histogram<u64>, path: &Path) -> Result<(), CliError> {
-    let write = || {
-        let mut file = BufWriter::new(File::create(path)?);
-        write_hgrm(histogram, UNIT, &mut file)?;
-        file.flush()
-    };
-    write().map_err(|error| failure(path, &error))
+    let mut text = Vec::new();
+    write_hgrm(histogram, UNIT, &mut text).map_err(|error| failure(path, &error))?;
+    output_file::write(path, &text)
 }
 
 /// Returns the file for a point: for `latency.hgrm` and `16x300-auto`, `latency.16x300-auto.hgrm`.

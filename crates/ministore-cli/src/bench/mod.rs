@@ -19,7 +19,8 @@ use ministore_uring::{Backend, SyncMode};
 use crate::{
     exit::{CliError, ExitStatus},
     output,
-    scratch_dir::ScratchDir,
+    output_file::OutputFile,
+    paths,
     signals::SignalHandler,
     store, units,
 };
@@ -124,23 +125,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     };
     let settings = plan::settings(&clients, &args.record_bytes, &args.backend, &args.rate)
         .map_err(|message| CliError::new(ExitStatus::Usage, message))?;
-    if let Some(path) = &args.report {
-        page::check(path).map_err(|error| failure(path, &error))?;
-    }
+    let page_file = args.report.as_deref().map(OutputFile::create).transpose()?;
     let signals = SignalHandler::listen(|| {})?;
     let mut log = match &args.hlog {
-        Some(path) => Some((path, IntervalLog::create(path).map_err(|error| failure(path, &error))?)),
+        Some(path) => Some((path, IntervalLog::create(path)?)),
         None => None,
     };
-    let directory = ScratchDir::create_in(&args.dir, "bench")?;
+    let directory = paths::temporary_directory_in(&args.dir, "bench").map_err(|error| {
+        let failure = CliError::file(&args.dir, "create a directory in it", &error);
+        if args.dir.is_dir() { failure } else { failure.hint("name an existing directory") }
+    })?;
     let mut sweep = Sweep::new(args, settings);
     let log_only = log.as_mut().map(|(_, log)| log);
     sweep.run(directory.path(), log_only, &signals)?;
     let (report, latencies) = sweep.report(directory.path());
-    directory.remove()?;
+    directory.close().map_err(|error| CliError::file(&args.dir, "remove the temporary directory", &error))?;
 
     if let Some((path, log)) = log {
-        log.finish().map_err(|error| failure(path, &error))?;
+        log.finish(path)?;
     }
     if let Some(path) = &args.hgrm {
         let several = latencies.len() > 1;
@@ -149,9 +151,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
             distribution::write_file(latency, &path)?;
         }
     }
-    if let Some(path) = &args.report {
+    if let (Some(path), Some(file)) = (&args.report, page_file) {
         let page = page::render(&report).map_err(|error| CliError::new(ExitStatus::Internal, error))?;
-        page::write(path, &page).map_err(|error| failure(path, &error))?;
+        file.write(page.as_bytes()).map_err(|error| failure(path, &error))?;
+        file.persist()?;
     }
     if args.json {
         output::json(&report)?;

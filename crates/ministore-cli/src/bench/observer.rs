@@ -9,9 +9,10 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use ministore_uring::{MiniStore, MiniStoreError, Result, Stats, stats::HlogWriter};
+use ministore_uring::{MiniStore, MiniStoreError, Stats, stats::HlogWriter};
 
-use super::recorder::Window;
+use super::{distribution::failure, recorder::Window};
+use crate::{exit::CliError, output_file::OutputFile};
 
 /// The statistics of a workload.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(super) struct StatsSampler {
 /// The interval log of the whole benchmark.
 pub(super) struct IntervalLog {
     writer: HlogWriter<BufWriter<File>>,
+    output: OutputFile,
     /// The prefix of each tag.
     prefix: String,
     /// A write error does not stop the measurement; it is reported at the end.
@@ -32,10 +34,11 @@ pub(super) struct IntervalLog {
 }
 
 impl IntervalLog {
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let out = BufWriter::new(File::create(path)?);
-        let writer = HlogWriter::new(out, SystemTime::now())?;
-        Ok(Self { writer, prefix: String::new(), failed: None })
+    pub(super) fn create(path: &Path) -> Result<Self, CliError> {
+        let output = OutputFile::create(path)?;
+        let writer = output.file().and_then(|file| HlogWriter::new(BufWriter::new(file), SystemTime::now()));
+        let writer = writer.map_err(|error| failure(path, &error))?;
+        Ok(Self { writer, output, prefix: String::new(), failed: None })
     }
 
     /// Sets the prefix for the next point.
@@ -44,7 +47,7 @@ impl IntervalLog {
     }
 
     fn write(&mut self, interval: &Stats) {
-        let Self { writer, prefix, failed } = self;
+        let Self { writer, prefix, failed, .. } = self;
         if failed.is_some() {
             return;
         }
@@ -55,11 +58,10 @@ impl IntervalLog {
         *failed = written.err();
     }
 
-    pub(super) fn finish(mut self) -> io::Result<()> {
-        match self.failed {
-            Some(error) => Err(error),
-            None => self.writer.flush(),
-        }
+    pub(super) fn finish(mut self, path: &Path) -> Result<(), CliError> {
+        let written = self.failed.map_or_else(|| self.writer.flush(), Err);
+        written.map_err(|error| failure(path, &error))?;
+        self.output.persist()
     }
 }
 
@@ -68,8 +70,8 @@ pub(super) fn while_running<T>(
     store: &MiniStore,
     window: Window,
     log: Option<&mut IntervalLog>,
-    run: impl FnOnce() -> Result<T>,
-) -> Result<(T, StatsSampler)> {
+    run: impl FnOnce() -> ministore_uring::Result<T>,
+) -> ministore_uring::Result<(T, StatsSampler)> {
     let (done, ended) = channel::<()>();
     thread::scope(|scope| {
         let sampler = scope.spawn(|| observe(store, window, log, ended));

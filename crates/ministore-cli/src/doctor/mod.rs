@@ -24,7 +24,7 @@ use ministore_uring::SyncKind;
 use crate::{
     exit::{CliError, ExitStatus},
     host::{FileSystem, HostInfo},
-    scratch_dir::ScratchDir,
+    paths,
     signals::SignalHandler,
     units,
 };
@@ -79,17 +79,19 @@ struct DoctorReport {
 pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     let signals = SignalHandler::listen(|| {})?;
     let mut report = inspect(&args.directory)?;
-    match ScratchDir::try_create_in(&args.directory, "doctor") {
+
+    let failed = |action: &str, error: &io::Error| CliError::file(&args.directory, action, error);
+    match paths::temporary_directory_in(&args.directory, "doctor") {
         Ok(own) => {
             let tried = report.run_checks(own.path(), args.duration, &signals);
-            own.remove()?;
+            own.close().map_err(|error| failed("remove the temporary directory", &error))?;
             tried?;
         }
-        Err((_, error)) if is_unwritable(&error) => report.findings.push(
+        Err(error) if is_unwritable(&error) => report.findings.push(
             Finding::problem("directory", format!("cannot create files in it: {error}"))
                 .detail("a journal cannot be written here"),
         ),
-        Err((path, error)) => return Err(CliError::file(&path, "create", &error)),
+        Err(error) => return Err(failed("create a directory in it", &error)),
     }
     if let Some(signal) = signals.received() {
         return Ok(signal);

@@ -25,8 +25,7 @@ pub(super) fn print(report: &DoctorReport) -> Result<(), CliError> {
     lines.extend(recommended(report));
     lines.push(String::new());
     lines.push(verdict(&report.findings));
-    // Names from the file system must not control the terminal.
-    output::lines(lines.iter().map(|line| line.replace(char::is_control, "\u{fffd}")))
+    output::lines(lines)
 }
 
 fn finding_lines(finding: &Finding) -> Vec<String> {

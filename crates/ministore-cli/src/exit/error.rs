@@ -14,10 +14,12 @@ use serde_json::{Map, Value};
 use super::{
     log::{self, Severity},
     status::{ErrorClass, ExitStatus},
-    stderr::{is_json, one_line, write},
+    stderr::{is_json, write},
 };
 use crate::{
     hint,
+    ingest::line::LinePosition,
+    printable::{printable, printable_json},
     style::{Colors, ERROR, HINT},
 };
 
@@ -91,17 +93,21 @@ impl CliError {
         }
     }
 
-    /// An invalid line of an input, printed as `INPUT:LINE:COLUMN: reason`, the form that editors and compilers share.
-    pub(crate) fn bad_line(input: &str, line: u64, column: usize, reason: impl Display) -> Self {
-        let column = column as u64;
+    /// An invalid line of an input, printed as `INPUT:LINE:COLUMN: reason (byte OFFSET)`; the beginning is the form that editors
+    /// and compilers share. `offset`: in the line, from 0.
+    pub(crate) fn bad_line(input: &str, line: LinePosition, offset: usize, reason: impl Display) -> Self {
+        let column = offset as u64 + 1;
+        let byte = line.start + offset as u64;
+        let number = line.number;
         Self {
             status: ExitStatus::BadData,
             kind: ErrorClass::Program("invalid_line"),
             is_retryable: false,
-            message: Message::WithLocation(format!("{input}:{line}:{column}: {reason}")),
+            message: Message::WithLocation(format!("{input}:{number}:{column}: {reason} (byte {byte})")),
             at: Box::new(Location {
                 path: Some(input.into()),
-                line: Some(line),
+                offset: Some(byte),
+                line: Some(number),
                 column: Some(column),
                 ..Location::default()
             }),
@@ -207,40 +213,42 @@ impl CliError {
         }
     }
 
-    /// Returns the message on one line.
-    pub(crate) fn message(&self) -> String {
+    /// Returns the message, as it was composed.
+    pub(crate) fn message(&self) -> &str {
         match &self.message {
-            Message::None => String::new(),
-            Message::Text(text) | Message::WithLocation(text) => one_line(text),
+            Message::None => "",
+            Message::Text(text) | Message::WithLocation(text) => text,
         }
     }
 
     /// Prints it to standard error and returns the exit status. A standard error that cannot be written is ignored.
     pub(crate) fn print(self) -> ExitStatus {
-        let text = match &self.message {
-            Message::None => return self.status,
-            Message::Text(text) | Message::WithLocation(text) => one_line(text),
-        };
+        if matches!(self.message, Message::None) {
+            return self.status;
+        }
+        let text = self.message();
         if log::is_json() {
-            let fields = match serde_json::to_value(self.as_json(text.clone())) {
+            let fields = match serde_json::to_value(self.as_json(text.to_owned())) {
                 Ok(Value::Object(fields)) => fields,
                 _ => Map::new(),
             };
-            write(&log::object(Severity::Error, &text, fields));
+            write(&log::object(Severity::Error, text, fields));
             return self.status;
         }
         if is_json() {
-            if let Ok(json) = serde_json::to_string(&self.as_json(text)) {
-                write(&json);
+            if let Ok(json) = serde_json::to_string(&self.as_json(text.to_owned())) {
+                write(&printable_json(&json));
             }
             return self.status;
         }
         let colors = Colors::of_stderr();
+        let text = printable(text);
         let line = match self.message {
-            Message::WithLocation(_) => text,
+            Message::WithLocation(_) => text.into_owned(),
             _ => format!("{} {text}", colors.with(ERROR, "ministore:")),
         };
-        let hint = self.hint.map(|hint| format!("\n{} {}", colors.with(HINT, "hint:"), one_line(&hint)));
+        let hint =
+            self.hint.as_ref().map(|hint| format!("\n{} {}", colors.with(HINT, "hint:"), printable(hint)));
         write(&log::plain(Severity::Error, &(line + &hint.unwrap_or_default())));
         self.status
     }
@@ -256,7 +264,7 @@ impl CliError {
             line: *line,
             column: *column,
             seq: *seq,
-            hint: self.hint.as_deref().map(one_line),
+            hint: self.hint.clone(),
             exit_code: self.status.number(),
         }
     }

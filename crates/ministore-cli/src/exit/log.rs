@@ -24,8 +24,10 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::stderr::one_line;
-use crate::style::{Colors, ERROR, WARNING};
+use crate::{
+    printable::{printable, printable_json},
+    style::{Colors, ERROR, WARNING},
+};
 
 /// The values of `--log-format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -103,18 +105,19 @@ pub(super) fn line(level: Severity, message: &str, fields: Map<String, Value>) -
         return object(level, message, fields);
     }
     let colors = Colors::of_stderr();
+    let message = printable(message);
     let mut text = match level {
         Severity::Error => format!("ministore: {} {message}", colors.with(ERROR, "error:")),
         Severity::Warning => format!("ministore: {} {message}", colors.with(WARNING, "warning:")),
         Severity::Info => format!("ministore: {message}"),
     };
     for (name, value) in fields {
-        text.push_str(&format!(" {name}={value}"));
+        text.push_str(&format!(" {name}={}", printable_json(&value.to_string())));
     }
     plain(level, &text)
 }
 
-/// Formats text that has no fields and may have several lines.
+/// Formats [`printable`] text that has no fields and may have several lines.
 pub(super) fn plain(level: Severity, text: &str) -> String {
     if FORMAT.load(Ordering::Relaxed) != JOURNAL {
         return text.to_owned();
@@ -135,7 +138,7 @@ pub(super) fn object(level: Severity, message: &str, fields: Map<String, Value>)
     for (name, value) in fields {
         object.entry(name).or_insert(value);
     }
-    Value::Object(object).to_string()
+    printable_json(&Value::Object(object).to_string()).into_owned()
 }
 
 /// Formats the events of the library.
@@ -156,7 +159,7 @@ where
         let mut values = EventValues::default();
         event.record(&mut values);
         let level = Severity::of(*event.metadata().level());
-        writeln!(writer, "{}", one_line(&line(level, &values.message, values.fields)))
+        writeln!(writer, "{}", line(level, &values.message, values.fields))
     }
 }
 

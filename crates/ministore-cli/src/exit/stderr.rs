@@ -9,7 +9,10 @@ use std::{
 use serde_json::Map;
 
 use super::log::{self, Severity};
-use crate::style::{Colors, HINT};
+use crate::{
+    printable::printable,
+    style::{Colors, HINT},
+};
 
 /// Errors are printed as JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -33,31 +36,27 @@ pub(crate) fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
-/// A path in a message may contain line feeds.
-pub(super) fn one_line(text: &str) -> String {
-    text.replace('\n', " ")
-}
-
 /// Prints what to do next, after a report on standard output.
 pub(crate) fn hint(hint: impl Display) {
     if is_quiet() {
         return;
     }
-    let text = one_line(&hint.to_string());
+    let text = hint.to_string();
     if log::is_json() {
         return write(&log::object(Severity::Info, &format!("hint: {text}"), Map::new()));
     }
+    let text = printable(&text);
     write(&log::plain(Severity::Info, &format!("{} {text}", Colors::of_stderr().with(HINT, "hint:"))));
 }
 
-/// Prints what the argument parser reports about a command line.
+/// Prints what the argument parser reports about a command line of [`printable`] arguments.
 pub(crate) fn usage(error: &clap::Error) {
     let text = error.render();
     let text = if Colors::of_stderr().is_on() { text.ansi().to_string() } else { text.to_string() };
     write(&log::plain(Severity::Error, text.trim_end()));
 }
 
-/// Writes several lines at once.
+/// Writes lines of [`printable`] text at once.
 pub(super) fn write(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
@@ -65,13 +64,13 @@ pub(super) fn write(text: &str) {
 /// Prints one line to standard error that is not an error.
 pub(crate) fn info(message: impl Display) {
     if !is_quiet() {
-        write(&log::line(Severity::Info, &one_line(&message.to_string()), Map::new()));
+        write(&log::line(Severity::Info, &message.to_string(), Map::new()));
     }
 }
 
 /// Prints one line to standard error about something that does not stop the program.
 pub(crate) fn warn(message: impl Display) {
     if !is_quiet() {
-        write(&log::line(Severity::Warning, &one_line(&message.to_string()), Map::new()));
+        write(&log::line(Severity::Warning, &message.to_string(), Map::new()));
     }
 }

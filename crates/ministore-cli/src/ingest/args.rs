@@ -9,8 +9,8 @@ use crate::store::JournalArgs;
 
 /// Append JSON lines from files or standard input to a journal
 ///
-/// Reads NDJSON (one JSON value per line) from the given files, in order, or from standard input. Files named *.gz and *.zst
-/// are decompressed. Blank lines are skipped. The journal is created if it does not exist. At the end, and after Ctrl-C, a
+/// Reads NDJSON (one JSON value per line) from the given files, in order, or from standard input. gzip and Zstandard files are
+/// recognised by their content and decompressed. Blank lines are skipped. The journal is created if it does not exist. At the end, and after Ctrl-C, a
 /// summary reports how many records are durable and the commit latency.
 ///
 /// To receive lines from clients over sockets, use `ministore serve`.
@@ -30,7 +30,7 @@ Retention runs when a segment is started; --max-total-bytes and --max-age also r
 #[command(mut_arg("max_age", |arg| arg.env(Resettable::Reset)))]
 pub(crate) struct Args {
     /// The journal
-    pub(super) journal: PathBuf,
+    pub(crate) journal: PathBuf,
 
     /// The input files; `-` or none: standard input
     #[arg(value_name = "FILE")]
@@ -40,7 +40,12 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) resume: bool,
 
-    /// What to do with a line that is not JSON: stop, skip, or quarantine=FILE (append it unchanged to FILE)
+    /// Append the input even if the journal may already contain it
+    #[arg(long)]
+    pub(super) allow_duplicates: bool,
+
+    /// What to do with a line that is not JSON: stop, skip, or quarantine=FILE (append it to FILE, with its origin and the
+    /// reason)
     /// [default: stop; with --resume, the setting of the interrupted run]
     #[arg(long, value_name = "ACTION", value_parser = OnError::parse)]
     pub(super) on_error: Option<OnError>,

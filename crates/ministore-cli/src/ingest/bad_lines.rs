@@ -1,14 +1,24 @@
-//! Handles lines that are not records: the policy, the counts, and the quarantine file.
+//! Handles lines that are not records: the policy and the counts.
 
 use std::{
     fmt,
-    fs::{File, OpenOptions},
-    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
-use super::StopReason;
-use crate::{exit::CliError, paths::sync_directory_of};
+use super::{
+    StopReason,
+    line::{LineError, LineErrorKind, LinePosition},
+};
+use crate::{
+    exit::CliError,
+    hint::quoted,
+    input::Input,
+    quarantine::{BadLineOrigin, Quarantine},
+    units,
+};
+
+/// At most this many skipped lines are reported.
+const SKIPPED_SHOWN: u64 = 5;
 
 /// The value of `--on-error`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +57,83 @@ pub(crate) struct BadLineCounts {
     pub(crate) quarantined: u64,
 }
 
+/// A bad line, without its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BadLine<'a> {
+    pub(crate) input: &'a Input,
+    /// The name of the input in the quarantine file.
+    pub(crate) origin: &'a str,
+    pub(crate) position: LinePosition,
+    pub(crate) error: &'a LineError,
+}
+
+impl BadLine<'_> {
+    /// The error of a run that stops at this line.
+    pub(crate) fn failure(&self) -> CliError {
+        self.failure_with(
+            "fix the line, or leave it out with --on-error skip or quarantine=FILE; the lines before it are durable, and \
+             --resume continues after them",
+        )
+    }
+
+    /// The error of an import, which then removes its output.
+    pub(crate) fn failure_of_import(&self) -> CliError {
+        self.failure_with(
+            "fix the line, or leave it out: use 'ministore ingest' with --on-error skip or quarantine=FILE",
+        )
+    }
+
+    fn failure_with(&self, hint: &str) -> CliError {
+        let LineError { offset, reason, .. } = self.error;
+        let failure = CliError::bad_line(&self.input.name(), self.position, *offset, reason);
+        failure.hint(self.hint().unwrap_or_else(|| hint.to_owned()))
+    }
+
+    /// The next step for a fault of the whole file: leaving the line out would not help.
+    fn hint(&self) -> Option<String> {
+        let file = self.input.path().map_or_else(|| "…".into(), quoted);
+        let convert = |filter: &str| match self.input {
+            Input::Stdin => format!("… | jq -c {filter} | ministore ingest JOURNAL"),
+            Input::File(_) => format!("jq -c {filter} {file} | ministore ingest JOURNAL"),
+        };
+        Some(match self.error.kind {
+            LineErrorKind::MultiLine { is_array: false, .. } => {
+                format!("write one value per line: {}", convert("."))
+            }
+            LineErrorKind::MultiLine { is_array: true, .. } => {
+                format!("write one element of the array per line: {}", convert("'.[]'"))
+            }
+            LineErrorKind::TrailingComma => {
+                "write one value per line, without commas between them (sed 's/,$//')".to_owned()
+            }
+            LineErrorKind::Unterminated => {
+                "if the number is complete, end its line with a line feed; then run this again (ingest: with --resume)"
+                    .to_owned()
+            }
+            LineErrorKind::Single => return None,
+        })
+    }
+
+    fn quarantine_origin(&self) -> BadLineOrigin<'_> {
+        let offset = self.error.offset as u64;
+        BadLineOrigin {
+            input: self.origin,
+            line: self.position.number,
+            column: offset + 1,
+            offset: Some(self.position.start + offset),
+            reason: &self.error.reason,
+        }
+    }
+}
+
 /// Implements the policy.
 #[derive(Debug)]
 pub(crate) struct BadLines {
     /// `None`: stop at the first bad line.
     sink: Option<BadLineSink>,
     counts: BadLineCounts,
+    /// Warnings that are not printed yet: a progress bar may be in the way.
+    warnings: Vec<String>,
 }
 
 /// The destination of bad lines if the run continues.
@@ -64,116 +145,92 @@ enum BadLineSink {
 
 impl BadLines {
     pub(crate) fn stopping() -> Self {
-        Self { sink: None, counts: BadLineCounts::default() }
+        Self { sink: None, counts: BadLineCounts::default(), warnings: Vec::new() }
     }
 
     pub(crate) fn skipping() -> Self {
-        Self { sink: Some(BadLineSink::Skip), counts: BadLineCounts::default() }
+        Self { sink: Some(BadLineSink::Skip), ..Self::stopping() }
     }
 
     pub(crate) fn quarantining(quarantine: Quarantine) -> Self {
-        Self { sink: Some(BadLineSink::Quarantine(quarantine)), counts: BadLineCounts::default() }
+        Self { sink: Some(BadLineSink::Quarantine(quarantine)), ..Self::stopping() }
     }
 
     pub(crate) fn counts(&self) -> BadLineCounts {
         self.counts
     }
 
-    /// Starts a bad line: either the run stops, or [`raw`](Self::raw) and [`end`](Self::end) follow.
-    pub(crate) fn begin(
-        &mut self,
-        input: &str,
-        line: u64,
-        column: usize,
-        reason: &str,
-    ) -> Result<(), StopReason> {
-        if self.sink.is_none() {
-            let hint = "fix the line, or leave it out with --on-error skip or quarantine=FILE; the lines before it are \
-                        durable, and --resume continues after them";
-            return Err(CliError::bad_line(input, line, column, reason).hint(hint).into());
+    /// Handles a line.
+    pub(crate) fn add(&mut self, line: BadLine<'_>, raw: &[u8]) -> Result<(), StopReason> {
+        self.count(&line)?;
+        if let Some(BadLineSink::Quarantine(quarantine)) = &mut self.sink {
+            quarantine.add(line.quarantine_origin(), raw)?;
         }
-        tracing::info!("{input}:{line}:{column}: {reason} (skipped)");
         Ok(())
     }
 
-    /// Adds bytes of the line, unchanged.
-    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), CliError> {
-        match &mut self.sink {
-            Some(BadLineSink::Quarantine(quarantine)) => quarantine.write(bytes),
-            _ => Ok(()),
+    /// Starts a line that is too long for memory.
+    pub(crate) fn begin_long(&mut self, line: BadLine<'_>) -> Result<(), StopReason> {
+        self.count(&line)?;
+        if let Some(BadLineSink::Quarantine(quarantine)) = &mut self.sink {
+            quarantine.begin_long(line.quarantine_origin())?;
         }
+        Ok(())
     }
 
-    /// Ends the line.
-    pub(crate) fn end(&mut self) -> Result<(), CliError> {
-        match &mut self.sink {
-            Some(BadLineSink::Quarantine(quarantine)) => {
-                self.counts.quarantined += 1;
-                quarantine.write(b"\n")
-            }
+    pub(crate) fn add_piece(&mut self, piece: &[u8], is_last: bool) -> Result<(), CliError> {
+        let Some(BadLineSink::Quarantine(quarantine)) = &mut self.sink else { return Ok(()) };
+        quarantine.add_piece(piece)?;
+        if is_last { quarantine.end_long() } else { Ok(()) }
+    }
+
+    fn count(&mut self, line: &BadLine<'_>) -> Result<(), StopReason> {
+        match &self.sink {
+            None => return Err(line.failure().into()),
+            Some(BadLineSink::Quarantine(_)) => self.counts.quarantined += 1,
             Some(BadLineSink::Skip) => {
                 self.counts.skipped += 1;
-                Ok(())
+                if self.counts.skipped <= SKIPPED_SHOWN {
+                    let column = line.error.offset + 1;
+                    let (name, number, reason) =
+                        (line.input.name(), line.position.number, &line.error.reason);
+                    self.warnings.push(format!("{name}:{number}:{column}: {reason} (skipped)"));
+                }
             }
-            None => Ok(()),
+        }
+        Ok(())
+    }
+
+    /// Takes the warnings about skipped lines.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// Writes what was collected. Called while no more input is available.
+    pub(crate) fn flush(&mut self) -> Result<(), CliError> {
+        match &mut self.sink {
+            Some(BadLineSink::Quarantine(quarantine)) => quarantine.flush(),
+            _ => Ok(()),
         }
     }
 
     /// Makes the quarantine file durable.
-    pub(crate) fn finish(self) -> Result<(), CliError> {
-        match self.sink {
-            Some(BadLineSink::Quarantine(mut quarantine)) => quarantine.persist(),
+    pub(crate) fn finish(&mut self) -> Result<(), CliError> {
+        if let Some(more) = self.counts.skipped.checked_sub(SKIPPED_SHOWN).filter(|&more| more > 0) {
+            self.warnings.push(format!("{} skipped", units::counted(more, "more bad line")));
+        }
+        match &mut self.sink {
+            Some(BadLineSink::Quarantine(quarantine)) => quarantine.persist(),
             _ => Ok(()),
         }
     }
 }
 
-/// A file to which bad lines are appended unchanged.
-#[derive(Debug)]
-pub(crate) struct Quarantine {
-    path: PathBuf,
-    file: BufWriter<File>,
-    /// Its size when the run started. A resumed run truncates it to this size.
-    pub(crate) start_bytes: u64,
-}
-
-impl Quarantine {
-    /// Opens or creates it. `start_bytes`: a resumed run reads its whole input again and rewrites everything after this
-    /// size.
-    pub(crate) fn open(path: &Path, start_bytes: Option<u64>) -> Result<Self, CliError> {
-        let refused = |error| CliError::file(path, "open it for appending", &error);
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(refused)?;
-        let found = file.metadata().map_err(refused)?;
-        let start_bytes = start_bytes.unwrap_or(u64::MAX).min(found.len());
-        if found.is_file() && start_bytes < found.len() {
-            file.set_len(start_bytes).map_err(refused)?;
-        }
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), start_bytes })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
-        self.file.write_all(bytes).map_err(|error| CliError::file(&self.path, "write", &error))
-    }
-
-    /// Writes a whole line and flushes it.
-    pub(crate) fn write_line(&mut self, line: &[u8]) -> Result<(), CliError> {
-        self.write(line)?;
-        self.write(b"\n")?;
-        self.file.flush().map_err(|error| CliError::file(&self.path, "write", &error))
-    }
-
-    /// Makes it durable.
-    pub(crate) fn persist(&mut self) -> Result<(), CliError> {
-        self.sync().map_err(|error| CliError::file(&self.path, "make it durable", &error))
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.file.flush()?;
-        // A device or a pipe cannot be synced.
-        if !self.file.get_ref().metadata()?.is_file() {
-            return Ok(());
-        }
-        self.file.get_ref().sync_all()?;
-        sync_directory_of(&self.path)
+/// Makes the path of a quarantine file absolute: a resumed run may be started in another directory.
+pub(super) fn absolute(policy: OnError) -> OnError {
+    let absolute = |file: &Path| std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    match policy {
+        OnError::Quarantine(file) => OnError::Quarantine(absolute(&file)),
+        other => other,
     }
 }

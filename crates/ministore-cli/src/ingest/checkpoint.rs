@@ -1,27 +1,43 @@
-//! `JOURNAL.ingest-checkpoint`: the state that `--resume` needs after an interruption.
+//! `JOURNAL.ingest-checkpoint`: the runs of `ingest` that appended to this journal, for `--resume` after an interruption.
 //!
 //! Every accepted line gets one sequence number, in order. It is enough to store the first one durably before the first
 //! append: the journal shows how many lines were appended.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs::{self, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     exit::{CliError, ExitStatus},
-    paths::{sync_directory_of, with_suffix},
+    ownership::CHECKPOINT_SUFFIX,
+    paths::{directory_of, os_error, resolved, sync_directory_of, with_suffix},
 };
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The number of runs that are kept.
+const RUNS_MAX: usize = 256;
+
+/// The random part of a temporary name.
+const RANDOM_BYTES: usize = 6;
 
 /// The content of the file, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+struct Content {
+    version: u32,
+    /// Oldest first.
+    runs: Vec<Checkpoint>,
+}
+
+/// A run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checkpoint {
-    version: u32,
     /// The inputs in order, `-` for standard input.
     pub(super) inputs: Vec<String>,
     /// As given to `--on-error`, the path of a quarantine file made absolute.
@@ -37,7 +53,6 @@ pub(super) struct Checkpoint {
 impl Checkpoint {
     pub(super) fn new(inputs: Vec<String>, start_seq: u64) -> Self {
         Self {
-            version: VERSION,
             inputs,
             on_error: String::new(),
             quarantine_start_bytes: None,
@@ -47,7 +62,7 @@ impl Checkpoint {
     }
 }
 
-/// The file next to the journal.
+/// The file next to the journal. It is found however the journal is named: symbolic links are resolved.
 #[derive(Debug, Clone)]
 pub(super) struct CheckpointFile {
     pub(super) path: PathBuf,
@@ -55,32 +70,39 @@ pub(super) struct CheckpointFile {
 
 impl CheckpointFile {
     pub(super) fn of(journal: &Path) -> Self {
-        Self { path: with_suffix(journal, "ingest-checkpoint") }
+        Self { path: with_suffix(&resolved(journal), CHECKPOINT_SUFFIX) }
     }
 
-    /// Returns `None` if the file does not exist.
-    pub(super) fn load(&self) -> Result<Option<Checkpoint>, CliError> {
-        let text = match fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(CliError::file(&self.path, "read", &error)),
+    /// Returns the runs, oldest first; none if the file does not exist. A file that is something else is an error, because it
+    /// must not be replaced.
+    pub(super) fn load(&self) -> Result<Vec<Checkpoint>, CliError> {
+        let invalid = |reason: &str| {
+            let path = self.path.display();
+            let message = format_args!("{path}: is not a checkpoint of this program ({reason})");
+            CliError::new(ExitStatus::CannotCreate, message).path(&self.path).hint(
+                "nothing was changed: move the file away; a run that it describes can then not be resumed",
+            )
         };
-        let invalid = |reason: &dyn std::fmt::Display| {
-            let failure =
-                CliError::new(ExitStatus::BadData, format_args!("{}: {reason}", self.path.display()))
-                    .path(&self.path);
-            failure.hint("without it a run cannot be resumed: leave out --resume to append all of the input")
-        };
-        let run: Checkpoint = serde_json::from_slice(&text).map_err(|error| invalid(&error))?;
-        if run.version != VERSION {
-            return Err(invalid(&format_args!("unknown version {}", run.version)));
+        match fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Ok(found) if !found.is_file() => return Err(invalid("not a regular file")),
+            _ => {}
         }
-        Ok(Some(run))
+        let mut text = Vec::new();
+        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
+        let read = OpenOptions::new().read(true).custom_flags(flags).open(&self.path);
+        read.and_then(|mut file| file.read_to_end(&mut text))
+            .map_err(|error| CliError::file(&self.path, "read", &error))?;
+        let content: Content = serde_json::from_slice(&text).map_err(|error| invalid(&error.to_string()))?;
+        if content.version != VERSION {
+            return Err(invalid(&format!("version {}", content.version)));
+        }
+        Ok(content.runs)
     }
 
-    /// Replaces it durably and atomically.
-    pub(super) fn save(&self, run: &Checkpoint) -> Result<(), CliError> {
-        self.replace(run).map_err(|error| match error.kind() {
+    /// Replaces the file durably and atomically. The caller holds the lock of the journal.
+    pub(super) fn save(&self, runs: &[Checkpoint]) -> Result<(), CliError> {
+        self.replace(runs).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => CliError::file(&self.path, "write", &error),
             _ => CliError::new(
                 ExitStatus::CannotCreate,
@@ -89,13 +111,83 @@ impl CheckpointFile {
         })
     }
 
-    fn replace(&self, run: &Checkpoint) -> io::Result<()> {
-        let new = with_suffix(&self.path, "new");
-        let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(run)?)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
+    fn replace(&self, runs: &[Checkpoint]) -> io::Result<()> {
+        let runs = runs[runs.len().saturating_sub(RUNS_MAX)..].to_vec();
+        let mut text = serde_json::to_vec_pretty(&Content { version: VERSION, runs })?;
+        text.push(b'\n');
+        let mut file = tempfile::Builder::new()
+            .prefix(&self.temporary_prefix())
+            .rand_bytes(RANDOM_BYTES)
+            .tempfile_in(directory_of(&self.path))
+            .map_err(os_error)?;
+        file.write_all(&text)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path).map_err(|error| os_error(error.error))?;
         sync_directory_of(&self.path)
+    }
+
+    fn temporary_prefix(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name + "."
+    }
+
+    /// Removes temporary files that a killed run left. The caller holds the lock of the journal.
+    pub(super) fn remove_temporaries(&self) {
+        let prefix = self.temporary_prefix();
+        for entry in fs::read_dir(directory_of(&self.path)).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_temporary = name.strip_prefix(&prefix).is_some_and(|random| random.len() == RANDOM_BYTES);
+            if is_temporary && entry.file_type().is_ok_and(|found| found.is_file()) {
+                // The next run tries again.
+                drop(fs::remove_file(entry.path()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn run(start_seq: u64) -> Checkpoint {
+        Checkpoint::new(vec!["in".to_owned()], start_seq)
+    }
+
+    #[test]
+    fn saved_runs_are_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = CheckpointFile::of(&dir.path().join("j"));
+        assert_eq!(file.load().unwrap(), []);
+        let runs: Vec<_> = (1..=300).map(run).collect();
+        file.save(&runs).unwrap();
+        assert_eq!(file.load().unwrap(), runs[300 - RUNS_MAX..]);
+        fs::write(dir.path().join("j.ingest-checkpoint.a1b2c3"), "").unwrap();
+        fs::write(dir.path().join("j.ingest-checkpoint.notes"), "").unwrap();
+        file.remove_temporaries();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn other_file_is_not_a_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = CheckpointFile::of(&dir.path().join("j"));
+        for content in ["", "{}", "// MINISTORE JOURNAL v0.1.4\n", "{\"version\":9,\"runs\":[]}"] {
+            fs::write(&file.path, content).unwrap();
+            assert!(file.load().is_err(), "{content}");
+        }
+        fs::remove_file(&file.path).unwrap();
+        symlink("/dev/null", &file.path).unwrap();
+        assert!(file.load().is_err());
+    }
+
+    #[test]
+    fn checkpoint_of_a_link_is_that_of_its_target() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("j"), "").unwrap();
+        symlink("j", dir.path().join("link")).unwrap();
+        let path_of = |name: &str| CheckpointFile::of(&dir.path().join(name)).path;
+        assert_eq!(path_of("link"), path_of("j"));
     }
 }

@@ -6,8 +6,8 @@ use ministore_uring::MiniStore;
 
 use super::{
     Args, StopReason,
-    checkpoint::{Checkpoint, CheckpointFile},
     pipeline::IngestTotals,
+    start::RunCheckpoint,
     summary::{RunOutcome, RunSummary},
 };
 use crate::exit::{CliError, ExitStatus, info, is_quiet};
@@ -17,10 +17,7 @@ use crate::exit::{CliError, ExitStatus, info, is_quiet};
 pub(super) struct RunEnd {
     pub(super) started: Instant,
     pub(super) store: MiniStore,
-    pub(super) checkpoint_file: CheckpointFile,
-    pub(super) run: Checkpoint,
-    /// The run may be marked complete.
-    pub(super) owns_tail: bool,
+    pub(super) checkpoint: RunCheckpoint,
 }
 
 /// Finishes a run. `processed`: why no more lines were processed. `flushed`: whether the processed lines are durable.
@@ -33,14 +30,15 @@ pub(super) fn finish(
 ) -> Result<ExitStatus, CliError> {
     let closed = end.store.blocking().close().map_err(|error| CliError::store(&args.journal, &error));
     let complete = processed.is_ok() && flushed.is_ok() && closed.is_ok();
-    let marked = if complete { mark_complete(&mut end, totals) } else { Ok(()) };
+    let records = totals.already_present + totals.durable.records;
+    let marked = if complete { end.checkpoint.complete(records) } else { Ok(()) };
 
     let summary = RunSummary {
         totals,
         seconds: end.started.elapsed().as_secs_f64(),
         stats: end.store.stats(),
         outcome: outcome(&processed, complete),
-        start_seq: end.run.start_seq,
+        start_seq: end.checkpoint.start_seq,
     };
     let printed = match (args.json, is_quiet()) {
         (true, _) => summary.print_json(),
@@ -58,14 +56,6 @@ pub(super) fn finish(
             Ok(code)
         }
     }
-}
-
-fn mark_complete(end: &mut RunEnd, totals: IngestTotals) -> Result<(), CliError> {
-    if !end.owns_tail {
-        return Ok(());
-    }
-    end.run.complete_records = Some(totals.already_present + totals.durable.records);
-    end.checkpoint_file.save(&end.run)
 }
 
 fn outcome(processed: &Result<(), StopReason>, complete: bool) -> RunOutcome {

@@ -8,8 +8,9 @@ mod args;
 pub(crate) mod bad_lines;
 pub(crate) mod batch;
 mod checkpoint;
+mod duplicates;
 mod finish;
-pub(crate) mod input;
+
 pub(crate) mod line;
 mod line_reader;
 pub(crate) mod pipeline;
@@ -17,7 +18,6 @@ mod progress;
 mod resume_check;
 pub(crate) mod start;
 pub(crate) mod summary;
-mod zstd;
 
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -30,15 +30,15 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 pub(crate) use args::Args;
 
 use crate::{
-    exit::{CliError, ExitStatus},
+    exit::{CliError, ExitStatus, warn},
+    input::Input,
     signals::SignalHandler,
 };
 use finish::RunEnd;
-use input::Input;
+
 use line_reader::InputEvent;
 use pipeline::Pipeline;
 use progress::InputProgress;
-use resume_check::ResumeCheck;
 use start::IngestRun;
 
 /// The limit of a record in the journals that are written here. A longer line is a bad line.
@@ -66,16 +66,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     let wake = sender.clone();
     // If the channel is full, the main thread is not waiting for it and checks for signals anyway.
     let signals = SignalHandler::listen(move || drop(wake.try_send(InputEvent::Wake)))?;
-    let IngestRun { inputs, store, bad, resume_check, checkpoint_file, run } = start::start(args)?;
-    let owns_tail = resume_check.as_ref().is_none_or(ResumeCheck::may_append);
+    let IngestRun { inputs, store, bad, resume_check, checkpoint } = start::start(args)?;
 
+    inputs.iter().for_each(Input::announce_terminal);
     let progress = InputProgress::new(&inputs);
     spawn_reader(inputs, progress.counter(), sender)?;
     let mut pipeline = Pipeline::new(&store, bad, resume_check, signals);
     let processed = process_events(&events, &mut pipeline, &progress);
     progress.clear();
-    let (totals, flushed) = pipeline.finish();
-    let end = RunEnd { started, store, checkpoint_file, run, owns_tail };
+    let (totals, warnings, flushed) = pipeline.finish();
+    warnings.iter().for_each(warn);
+    let end = RunEnd { started, store, checkpoint };
     finish::finish(args, end, totals, processed, flushed)
 }
 
@@ -109,7 +110,14 @@ fn process_events(
         match events.recv() {
             Ok(InputEvent::End) => return pipeline.input_ended(),
             Ok(InputEvent::Failed(failure)) => return Err(failure.into()),
-            Ok(event) => pipeline.process(event)?,
+            Ok(event) => {
+                let processed = pipeline.process(event);
+                let warnings = pipeline.take_warnings();
+                if !warnings.is_empty() {
+                    progress.suspend(|| warnings.iter().for_each(warn));
+                }
+                processed?;
+            }
             Err(_) => {
                 return Err(CliError::new(ExitStatus::Internal, "the reading thread panicked").into());
             }

@@ -4,14 +4,20 @@ use bytes::Bytes;
 use ministore_uring::MiniStore;
 
 use super::{
-    StopReason,
-    bad_lines::{BadLineCounts, BadLines},
+    LINE_BYTES_MAX, StopReason,
+    bad_lines::{BadLine, BadLineCounts, BadLines},
     batch::{BatchWriter, DurableTotals},
-    line::{self, LineError},
+    line::{self, LineError, LineErrorKind, LinePosition, RawLine},
     line_reader::InputEvent,
     resume_check::{CheckedLine, ResumeCheck},
 };
-use crate::{exit::CliError, signals::SignalHandler};
+use crate::{
+    exit::{CliError, ExitStatus},
+    input::Input,
+    lines::LineBlock,
+    signals::SignalHandler,
+    units,
+};
 
 /// Processes the events of the reading thread.
 #[derive(Debug)]
@@ -21,11 +27,52 @@ pub(super) struct Pipeline<'a> {
     /// Lines that the interrupted run had appended.
     already_present: u64,
     bad: BadLines,
-    /// The name of the input, and the line in it, counted from 1.
-    input: String,
-    line: u64,
-    in_long_line: bool,
+    /// `None`: no input was opened.
+    current: Option<CurrentInput>,
     signals: SignalHandler,
+}
+
+/// The input that is being processed.
+#[derive(Debug)]
+struct CurrentInput {
+    input: Input,
+    /// Its name in the quarantine file.
+    origin: String,
+    /// The current line.
+    position: LinePosition,
+    /// The offset of the next line.
+    next_start: u64,
+    accepted: u64,
+    bad: u64,
+}
+
+impl CurrentInput {
+    fn new(input: Input) -> Self {
+        let origin = if input == Input::Stdin { input.name() } else { input.key() };
+        let position = LinePosition { number: 0, start: 0 };
+        Self { input, origin, position, next_start: 0, accepted: 0, bad: 0 }
+    }
+
+    /// Starts the next line.
+    fn begin_line(&mut self) {
+        self.position = LinePosition { number: self.position.number + 1, start: self.next_start };
+    }
+
+    fn bad_line<'a>(&'a self, error: &'a LineError) -> BadLine<'a> {
+        BadLine { input: &self.input, origin: &self.origin, position: self.position, error }
+    }
+
+    /// Checks that this is the right kind of file: an input of another format has no line that is a record.
+    fn check_end(&self) -> Result<(), CliError> {
+        if self.accepted > 0 || self.bad == 0 {
+            return Ok(());
+        }
+        let name = self.input.name();
+        let message = format_args!("{name}: no line is a record ({})", units::counted(self.bad, "bad line"));
+        let failure = CliError::new(ExitStatus::BadData, message).path(name.as_ref());
+        Err(failure
+            .hint("check its format: one JSON value per line. Leave the file out to ingest the others"))
+    }
 }
 
 /// The totals of a run.
@@ -49,9 +96,7 @@ impl<'a> Pipeline<'a> {
             resume_check,
             already_present: 0,
             bad,
-            input: String::new(),
-            line: 0,
-            in_long_line: false,
+            current: None,
             signals,
         }
     }
@@ -67,94 +112,110 @@ impl<'a> Pipeline<'a> {
 
     /// Makes the lines so far durable. Called while no more input is available.
     pub(super) fn flush(&mut self) -> Result<(), CliError> {
-        self.batches.flush()
+        self.batches.flush()?;
+        self.bad.flush()
+    }
+
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        self.bad.take_warnings()
     }
 
     pub(super) fn process(&mut self, event: InputEvent) -> Result<(), StopReason> {
         match event {
-            InputEvent::Opened(name) => {
-                self.input = name;
-                self.line = 0;
+            InputEvent::Opened(input) => {
+                self.end_input()?;
+                self.current = Some(CurrentInput::new(input));
                 Ok(())
             }
-            InputEvent::Lines(block) => self.lines(&block),
-            InputEvent::Long { piece, last } => self.long_line(&piece, last),
+            InputEvent::Block(LineBlock::Lines(block)) => self.lines(&block),
+            InputEvent::Block(LineBlock::LongLine { piece, is_first, is_last }) => {
+                self.long_line(&piece, is_first, is_last)
+            }
             InputEvent::Failed(_) | InputEvent::End | InputEvent::Wake => Ok(()),
         }
     }
 
+    fn end_input(&mut self) -> Result<(), CliError> {
+        self.current.take().map_or(Ok(()), |ended| ended.check_end())
+    }
+
     /// Checks at the end of the input that it contained all lines of the interrupted run.
-    pub(super) fn input_ended(&self) -> Result<(), StopReason> {
+    pub(super) fn input_ended(&mut self) -> Result<(), StopReason> {
+        self.end_input()?;
         self.resume_check.as_ref().map_or(Ok(()), |resume_check| Ok(resume_check.input_ended()?))
     }
 
-    /// Makes everything durable, including the quarantine file.
-    pub(super) fn finish(mut self) -> (IngestTotals, Result<(), CliError>) {
+    /// Makes everything durable, including the quarantine file. Returns the last warnings, too.
+    pub(super) fn finish(mut self) -> (IngestTotals, Vec<String>, Result<(), CliError>) {
         let bad = self.bad.counts();
         let flushed = self.batches.flush();
         let totals =
             IngestTotals { durable: self.batches.durable(), already_present: self.already_present, bad };
-        (totals, flushed.and(self.bad.finish()))
+        let finished = self.bad.finish();
+        (totals, self.bad.take_warnings(), flushed.and(finished))
     }
 
     fn lines(&mut self, block: &Bytes) -> Result<(), StopReason> {
-        // Only the last line of an input may lack its LF.
-        let lines = block.strip_suffix(b"\n").unwrap_or(block);
         let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', lines) {
-            self.whole_line(&lines[start..end])?;
+        for end in memchr::memchr_iter(b'\n', block) {
+            self.whole_line(&block[start..end], true)?;
             start = end + 1;
         }
-        self.whole_line(&lines[start..])
+        if start < block.len() { self.whole_line(&block[start..], false) } else { Ok(()) }
     }
 
     /// Processes a line without its LF.
-    fn whole_line(&mut self, raw: &[u8]) -> Result<(), StopReason> {
+    fn whole_line(&mut self, bytes: &[u8], has_lf: bool) -> Result<(), StopReason> {
         self.check_signals()?;
-        self.line += 1;
-        let Some(line_error) = self.accept(raw)? else { return Ok(()) };
-        self.begin_bad(&line_error)?;
-        self.bad.raw(raw)?;
-        Ok(self.bad.end()?)
+        let Some(current) = &mut self.current else { return Ok(()) };
+        current.begin_line();
+        current.next_start += bytes.len() as u64 + u64::from(has_lf);
+        let raw = RawLine { bytes, number: current.position.number, has_lf };
+        let Some(error) = self.accept(raw)? else { return Ok(()) };
+        let Some(current) = &mut self.current else { return Ok(()) };
+        // The file has another format: its lines must not be handled one by one.
+        let is_first = current.accepted == 0 && current.bad == 0;
+        if is_first && matches!(error.kind, LineErrorKind::MultiLine { is_opened: true, .. }) {
+            return Err(current.bad_line(&error).failure().into());
+        }
+        current.bad += 1;
+        self.bad.add(current.bad_line(&error), bytes)
     }
 
     /// Processes a piece of a line that is longer than the limit. Such a line is never complete in memory.
-    fn long_line(&mut self, piece: &[u8], last: bool) -> Result<(), StopReason> {
-        if !self.in_long_line {
-            self.line += 1;
-            self.in_long_line = true;
-            self.begin_bad(&LineError::too_long())?;
+    fn long_line(&mut self, piece: &[u8], is_first: bool, is_last: bool) -> Result<(), StopReason> {
+        let Some(current) = &mut self.current else { return Ok(()) };
+        if is_first {
+            current.begin_line();
+            current.bad += 1;
+            self.bad.begin_long(current.bad_line(&LineError::too_long(LINE_BYTES_MAX)))?;
         }
-        self.bad.raw(piece)?;
-        if last {
-            self.in_long_line = false;
-            self.bad.end()?;
-        }
-        Ok(())
-    }
-
-    fn begin_bad(&mut self, line_error: &LineError) -> Result<(), StopReason> {
-        let column = line_error.offset + 1;
-        self.bad.begin(&self.input, self.line, column, &line_error.reason)
+        current.next_start += piece.len() as u64 + u64::from(is_last);
+        Ok(self.bad.add_piece(piece, is_last)?)
     }
 
     /// Submits a line unless it is blank or already present. Returns `Some` if it is bad.
-    fn accept(&mut self, raw: &[u8]) -> Result<Option<LineError>, CliError> {
+    fn accept(&mut self, raw: RawLine<'_>) -> Result<Option<LineError>, CliError> {
         let value = match line::value(raw) {
             Ok(value) if value.is_empty() => return Ok(None),
             Ok(value) => value,
             Err(line_error) => return Ok(Some(line_error)),
         };
         let lead = value.start;
-        let line_error = self.accept_value(&raw[value])?;
+        let line_error = self.accept_value(&raw.bytes[value])?;
+        if line_error.is_none()
+            && let Some(current) = &mut self.current
+        {
+            current.accepted += 1;
+        }
         Ok(line_error.map(|line_error| LineError { offset: lead + line_error.offset, ..line_error }))
     }
 
     fn accept_value(&mut self, value: &[u8]) -> Result<Option<LineError>, CliError> {
         if let Some(resume_check) = self.resume_check.as_mut().filter(|resume_check| !resume_check.is_done())
+            && let Some(current) = &self.current
         {
-            let location = (&*self.input, self.line);
-            return Ok(match resume_check.check(value, location)? {
+            return Ok(match resume_check.check(value, &current.input.name(), current.position)? {
                 CheckedLine::Bad(line_error) => Some(line_error),
                 CheckedLine::AlreadyPresent => {
                     self.already_present += 1;
@@ -162,11 +223,14 @@ impl<'a> Pipeline<'a> {
                 }
             });
         }
-        if self.resume_check.is_some() {
+        if let Some(resume_check) = &self.resume_check {
             if let Err(line_error) = line::check(value) {
                 return Ok(Some(line_error));
             }
-            self.resume_check.take().map_or(Ok(()), |resume_check| resume_check.finish())?;
+            if let Some(current) = &self.current {
+                resume_check.finish(&current.input.name(), current.position)?;
+            }
+            self.resume_check = None;
         }
         Ok(self.batches.push(value)?.err())
     }

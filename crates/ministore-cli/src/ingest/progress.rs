@@ -10,8 +10,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::input::Input;
-use crate::{exit::is_quiet, units};
+use crate::{exit::is_quiet, input::Input, units};
 
 const WITH_SIZE: &str = "{wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}  {msg}  {eta}";
 const WITHOUT_SIZE: &str = "{spinner} {bytes} {binary_bytes_per_sec}  {msg}  {elapsed}";
@@ -42,6 +41,14 @@ impl InputProgress {
         bar.set_position(self.bytes.load(Ordering::Relaxed));
         let rate = units::rate(records, bar.elapsed().as_secs_f64());
         bar.set_message(format!("{} records, {}/s", units::count(records), units::count(rate)));
+    }
+
+    /// Runs code that prints to standard error without the bar.
+    pub(super) fn suspend(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
     }
 
     /// Removes the bar before the summary is printed.

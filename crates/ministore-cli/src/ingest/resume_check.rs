@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     checkpoint::Checkpoint,
-    line::{self, LineError},
+    line::{self, LineError, LinePosition},
 };
 use crate::{
     exit::{CliError, ExitStatus},
@@ -39,16 +39,26 @@ pub(super) enum CheckedLine {
 }
 
 impl ResumeCheck {
-    /// Returns `None` if the journal contains no record of the run.
-    pub(super) fn new(journal: &Path, run: &Checkpoint, durable_seq: u64) -> Result<Option<Self>, CliError> {
-        let end_seq = run.complete_records.map(|records| run.start_seq + records);
+    /// Returns `None` if the journal contains no record of the run, which is `runs[at]`.
+    pub(super) fn new(
+        journal: &Path,
+        runs: &[Checkpoint],
+        at: usize,
+        durable_seq: u64,
+    ) -> Result<Option<Self>, CliError> {
+        let run = &runs[at];
         let reached = durable_seq + 1;
-        if reached < end_seq.unwrap_or(run.start_seq) {
+        // A later run began where an incomplete one ended, or later.
+        let later = runs[at + 1..].iter().map(|later| later.start_seq).filter(|&start| start < reached).min();
+        let end_seq = match run.complete_records {
+            Some(records) => run.start_seq + records,
+            None => later.unwrap_or(reached),
+        };
+        if reached < end_seq.max(run.start_seq) {
             let message = format!("{}: contains fewer records than the run to resume", journal.display());
             return Err(CliError::new(ExitStatus::BadData, message).path(journal).hint(HINT));
         }
-        let end_seq = end_seq.unwrap_or(reached);
-        if end_seq == run.start_seq && reached == end_seq {
+        if end_seq == run.start_seq {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -59,7 +69,7 @@ impl ResumeCheck {
                 .peekable(),
             next_seq: run.start_seq,
             last_seq: end_seq - 1,
-            may_append: end_seq == reached,
+            may_append: end_seq == reached && later.is_none(),
         }))
     }
 
@@ -72,11 +82,12 @@ impl ResumeCheck {
         self.next_seq > self.last_seq
     }
 
-    /// Compares the next line. `location` is its input and line number.
+    /// Compares the next line.
     pub(super) fn check(
         &mut self,
         value: &[u8],
-        (input, number): (&str, u64),
+        input: &str,
+        position: LinePosition,
     ) -> Result<CheckedLine, CliError> {
         let record = self.record()?;
         if let Some(record) = &record
@@ -92,7 +103,7 @@ impl ResumeCheck {
             let seq = self.next_seq;
             let reason =
                 format!("differs from record {seq} of the journal: not the input of the interrupted run");
-            return Err(CliError::bad_line(input, number, 1, reason).seq(seq).hint(HINT));
+            return Err(CliError::bad_line(input, position, 0, reason).seq(seq).hint(HINT));
         }
         self.next_seq += 1;
         Ok(CheckedLine::AlreadyPresent)
@@ -132,15 +143,22 @@ impl ResumeCheck {
         Err(CliError::new(ExitStatus::BadData, message).path(&self.journal).hint(HINT))
     }
 
-    /// Called before the first line that is not in the journal.
-    pub(super) fn finish(&self) -> Result<(), CliError> {
+    /// Called before the first line that is not in the journal: the one at `position` in `input`.
+    pub(super) fn finish(&self, input: &str, position: LinePosition) -> Result<(), CliError> {
         if self.may_append {
             return Ok(());
         }
-        let message = format!(
-            "{}: the input has grown since it was ingested, and other records were appended since",
-            self.journal.display()
+        let line = position.number;
+        let reason = format!(
+            "the lines before this one are in {}, up to record {}; other records were appended since, so that the run \
+             cannot be resumed",
+            self.journal.display(),
+            self.last_seq
         );
-        Err(CliError::new(ExitStatus::BadData, message).path(&self.journal).hint(HINT))
+        let hint = format!(
+            "append the rest alone (tail -n +{line} FILE | ministore ingest JOURNAL); without --resume all of the input \
+             is appended again"
+        );
+        Err(CliError::bad_line(input, position, 0, reason).hint(hint))
     }
 }

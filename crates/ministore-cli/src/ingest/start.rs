@@ -1,19 +1,21 @@
 //! The start of a new or resumed run. All checks that can fail run before the first append.
 
-use std::path::PathBuf;
-
-use ministore_uring::{JournalOptions, MiniStore};
+use ministore_uring::{JournalOptions, MiniStore, Reader};
 
 use super::{
     Args,
-    bad_lines::{BadLines, OnError, Quarantine},
+    bad_lines::{BadLines, OnError, absolute},
     checkpoint::{Checkpoint, CheckpointFile},
-    input::Input,
+    duplicates::{self, InputStart},
     resume_check::ResumeCheck,
 };
 use crate::{
     exit::{CliError, ExitStatus, warn},
+    input::Input,
+    ownership::Ownership,
+    quarantine::Quarantine,
     store::{self, JournalArgs},
+    units,
 };
 
 /// The state of a run at its start.
@@ -24,35 +26,76 @@ pub(super) struct IngestRun {
     pub(super) bad: BadLines,
     /// The records that are already in the journal.
     pub(super) resume_check: Option<ResumeCheck>,
-    pub(super) checkpoint_file: CheckpointFile,
-    pub(super) run: Checkpoint,
+    pub(super) checkpoint: RunCheckpoint,
+}
+
+/// The checkpoint of this run.
+#[derive(Debug)]
+pub(super) struct RunCheckpoint {
+    file: CheckpointFile,
+    /// All runs; the last one is this run, unless it may not be changed.
+    runs: Vec<Checkpoint>,
+    /// This run. A complete one after which other records were appended is only compared: its checkpoint does not change.
+    pub(super) start_seq: u64,
+    may_change: bool,
+}
+
+impl RunCheckpoint {
+    /// Marks the run complete.
+    pub(super) fn complete(&mut self, records: u64) -> Result<(), CliError> {
+        match self.runs.last_mut().filter(|_| self.may_change) {
+            Some(run) => run.complete_records = Some(records),
+            None => return Ok(()),
+        }
+        self.file.save(&self.runs)
+    }
 }
 
 pub(super) fn start(args: &Args) -> Result<IngestRun, CliError> {
     let inputs = Input::all(&args.files);
-    inputs.iter().try_for_each(|input| input.check(&args.journal))?;
+    let ownership = check_files(args, &inputs)?;
     if args.resume && args.options.no_checksums && args.options.deletes() {
         let reason = "--resume needs stable sequence numbers: without checksums, deleting segments (--max-segments, --max-total-bytes, --max-age) changes them";
         return Err(CliError::new(ExitStatus::Usage, reason));
     }
-    let checkpoint_file = CheckpointFile::of(&args.journal);
+    let file = CheckpointFile::of(&args.journal);
     let keys: Vec<String> = inputs.iter().map(Input::key).collect();
-    let earlier = EarlierRun::load(args, &checkpoint_file, &keys)?;
-
+    check_interrupted(args, &file, &file.load()?, &keys)?;
     let store = store::open(options(&args.options), &args.journal)?;
-    let earlier = earlier.resumed(&checkpoint_file);
-    let resume_check = match &earlier {
-        Some(run) => ResumeCheck::new(&args.journal, run, store.durable_seq())?,
+    // From here on no other run is active.
+    let mut runs = file.load()?;
+    check_interrupted(args, &file, &runs, &keys)?;
+    file.remove_temporaries();
+
+    let durable_seq = store.durable_seq();
+    let at = runs.iter().rposition(|run| run.inputs == keys).filter(|_| args.resume);
+    let resume_check = match at {
+        Some(at) => ResumeCheck::new(&args.journal, &runs, at, durable_seq)?,
         None => None,
     };
-    let mut run = earlier.unwrap_or_else(|| Checkpoint::new(keys, store.durable_seq() + 1));
-    let bad = bad_lines(args, &mut run)?;
-    // A complete run after which other records were appended is only compared: its checkpoint does not change.
-    if resume_check.as_ref().is_none_or(ResumeCheck::may_append) {
+    let may_change = resume_check.as_ref().is_none_or(ResumeCheck::may_append);
+    let mut run = match (at, &resume_check) {
+        (Some(at), Some(_)) if may_change => runs.remove(at),
+        (Some(at), Some(_)) => runs[at].clone(),
+        // The journal contains nothing of this run.
+        (Some(at), None) => Checkpoint { start_seq: durable_seq + 1, ..runs.remove(at) },
+        (None, _) => {
+            if !args.allow_duplicates {
+                check_duplicates(args, &inputs, &keys, &runs, durable_seq)?;
+            }
+            warn_about_abandoned(args, &file, &runs, durable_seq);
+            Checkpoint::new(keys, durable_seq + 1)
+        }
+    };
+    let bad = bad_lines(args, &mut run, &ownership)?;
+    let start_seq = run.start_seq;
+    if may_change {
         run.complete_records = None;
-        checkpoint_file.save(&run)?;
+        runs.push(run);
+        file.save(&runs)?;
     }
-    Ok(IngestRun { inputs, store, bad, resume_check, checkpoint_file, run })
+    let checkpoint = RunCheckpoint { file, runs, start_seq, may_change };
+    Ok(IngestRun { inputs, store, bad, resume_check, checkpoint })
 }
 
 pub(crate) fn options(args: &JournalArgs) -> JournalOptions {
@@ -61,87 +104,136 @@ pub(crate) fn options(args: &JournalArgs) -> JournalOptions {
     options.max_segments(args.max_segments).max_total_bytes(args.max_total_bytes).max_age(args.max_age)
 }
 
-/// An earlier run and its effect on this one.
-enum EarlierRun {
-    /// There is none, or it is complete.
-    None,
-    /// It is incomplete and is not resumed.
-    Abandoned,
-    /// It is resumed.
-    Resumed(Checkpoint),
+/// Checks that inputs, journal and quarantine are different files: a journal that is appended to itself would grow until the
+/// disk is full.
+fn check_files(args: &Args, inputs: &[Input]) -> Result<Ownership, CliError> {
+    let mut ownership = Ownership::of_journal(&args.journal);
+    let mut found = Vec::new();
+    for input in inputs {
+        let metadata = input.check()?;
+        let is_taken = ownership.check_file(input.name().as_ref(), &metadata);
+        is_taken.map_err(|error| error.hint("name the journal first, then the input files"))?;
+        found.push((input.name(), metadata));
+    }
+    for (name, metadata) in found {
+        ownership.add_file(&metadata, format!("is the same file as the input {name}"));
+    }
+    if let Some(OnError::Quarantine(file)) = &args.on_error {
+        ownership.check_output(file)?;
+    }
+    Ok(ownership)
 }
 
-impl EarlierRun {
-    fn load(args: &Args, checkpoint_file: &CheckpointFile, keys: &[String]) -> Result<Self, CliError> {
-        let run = match checkpoint_file.load() {
-            Ok(None) => return Ok(Self::None),
-            Ok(Some(run)) => run,
-            // An invalid file does not matter to a run that does not need it.
-            Err(_) if !args.resume => return Ok(Self::None),
-            Err(failure) => return Err(failure),
-        };
-        match (args.resume, run.complete_records.is_some()) {
-            (false, false) => Ok(Self::Abandoned),
-            (false, true) => Ok(Self::None),
-            (true, _) if run.inputs == keys => Ok(Self::Resumed(run)),
-            // After a complete run, another input starts a new run.
-            (true, true) => Ok(Self::None),
-            (true, false) => Err(other_inputs(checkpoint_file, &run)),
-        }
+/// Rejects other inputs while a run can be resumed.
+fn check_interrupted(
+    args: &Args,
+    file: &CheckpointFile,
+    runs: &[Checkpoint],
+    keys: &[String],
+) -> Result<(), CliError> {
+    let Some(last) = runs.last().filter(|run| args.resume && run.complete_records.is_none()) else {
+        return Ok(());
+    };
+    if args.allow_duplicates || runs.iter().any(|run| run.inputs == keys) {
+        return Ok(());
     }
+    let inputs = last.inputs.join(" ");
+    let path = file.path.display();
+    let message = format_args!("{path}: the interrupted ingest had other inputs: {inputs}");
+    Err(CliError::new(ExitStatus::Usage, message)
+        .hint("use the same inputs to continue it, or leave out --resume to start from the beginning"))
+}
 
-    /// Called once the journal is locked: the earlier run cannot be active any more.
-    fn resumed(self, checkpoint_file: &CheckpointFile) -> Option<Checkpoint> {
-        match self {
-            Self::None => None,
-            Self::Resumed(run) => Some(run),
-            Self::Abandoned => {
-                let path = checkpoint_file.path.display();
-                warn(format_args!(
-                    "{path}: an earlier ingest is incomplete; this one starts from the beginning (--resume would \
-                     continue it)"
-                ));
-                None
-            }
-        }
+/// Warns if an interrupted run is given up that appended records.
+fn warn_about_abandoned(args: &Args, file: &CheckpointFile, runs: &[Checkpoint], durable_seq: u64) {
+    let is_interrupted = |run: &Checkpoint| run.complete_records.is_none() && run.start_seq <= durable_seq;
+    if !args.resume && runs.last().is_some_and(is_interrupted) {
+        let path = file.path.display();
+        warn(format_args!(
+            "{path}: an earlier ingest is incomplete; this one starts from the beginning (--resume would continue it)"
+        ));
     }
 }
 
-fn other_inputs(checkpoint_file: &CheckpointFile, run: &Checkpoint) -> CliError {
-    let inputs = run.inputs.join(" ");
-    let path = checkpoint_file.path.display();
-    CliError::new(
-        ExitStatus::Usage,
-        format_args!("{path}: the interrupted ingest had other inputs: {inputs}"),
-    )
-    .hint("use the same inputs to continue it, or leave out --resume to start from the beginning")
+/// Checks whether the journal already contains the input. With `--resume` that is an error, because the run that appended it is
+/// not known. Without, it is a warning if the last run had the same inputs.
+fn check_duplicates(
+    args: &Args,
+    inputs: &[Input],
+    keys: &[String],
+    runs: &[Checkpoint],
+    durable_seq: u64,
+) -> Result<(), CliError> {
+    let journal = args.journal.display();
+    if !args.resume {
+        return warn_about_second_run(args, inputs, keys, runs);
+    }
+    let ranges = duplicates::ranges_to_search(runs, keys, durable_seq);
+    if ranges.is_empty() {
+        return Ok(());
+    }
+    let starts = InputStart::of_files(inputs);
+    let refused = |message: String, hint: &str| {
+        Err(CliError::new(ExitStatus::BadData, message).path(&args.journal).hint(hint))
+    };
+    if let Some((name, seq)) = duplicates::find(&args.journal, &ranges, &starts)? {
+        return refused(
+            format!(
+                "{journal}: already contains lines of {name}, from record {seq} on, and no run of this input can be resumed"
+            ),
+            "nothing was appended: restore JOURNAL.ingest-checkpoint to continue that run, or use --allow-duplicates to \
+             append all of the input",
+        );
+    }
+    if inputs.iter().any(|input| !input.is_regular_file()) {
+        let records = units::counted(durable_seq, "record");
+        return refused(
+            format!(
+                "{journal}: has {records}, and no run of this input can be resumed; standard input and pipes cannot be searched for"
+            ),
+            "nothing was appended: use --allow-duplicates to append all of the input",
+        );
+    }
+    Ok(())
+}
+
+fn warn_about_second_run(
+    args: &Args,
+    inputs: &[Input],
+    keys: &[String],
+    runs: &[Checkpoint],
+) -> Result<(), CliError> {
+    let same =
+        |run: &&Checkpoint| run.inputs == keys && run.complete_records.is_some_and(|records| records > 0);
+    let Some(run) = runs.iter().rfind(same) else { return Ok(()) };
+    let starts = InputStart::of_files(&inputs[..1]);
+    let reader = Reader::open(&args.journal).map_err(|error| CliError::store(&args.journal, &error))?;
+    if let Some(start) = starts.first().filter(|start| start.is_at(&reader, run.start_seq)) {
+        let records = units::counted(run.complete_records.unwrap_or(0), "record");
+        warn(format_args!(
+            "{}: was ingested before ({records} from record {} on) and is appended again; --resume appends only new lines",
+            start.name, run.start_seq
+        ));
+    }
+    Ok(())
 }
 
 /// Chooses the policy: the option, or that of the interrupted run, or stop. Stores it in `run`.
-fn bad_lines(args: &Args, run: &mut Checkpoint) -> Result<BadLines, CliError> {
+fn bad_lines(args: &Args, run: &mut Checkpoint, ownership: &Ownership) -> Result<BadLines, CliError> {
     let earlier = OnError::parse(&run.on_error).ok();
     let policy = args.on_error.clone().or_else(|| earlier.clone()).unwrap_or(OnError::Stop);
     let policy = absolute(policy);
     let again = earlier.is_some_and(|earlier| earlier == policy);
-    let start_bytes = run.quarantine_start_bytes.filter(|_| again);
+    let resume_from = run.quarantine_start_bytes.filter(|_| again);
     run.on_error = policy.to_string();
     run.quarantine_start_bytes = None;
     Ok(match policy {
         OnError::Stop => BadLines::stopping(),
         OnError::Skip => BadLines::skipping(),
         OnError::Quarantine(file) => {
-            let quarantine = Quarantine::open(&file, start_bytes)?;
+            let quarantine = Quarantine::open(&file, ownership, resume_from)?;
             run.quarantine_start_bytes = Some(quarantine.start_bytes);
             BadLines::quarantining(quarantine)
         }
     })
-}
-
-/// Makes the path absolute: a resumed run may be started in another directory.
-fn absolute(policy: OnError) -> OnError {
-    let whole = |file: PathBuf| std::path::absolute(&file).unwrap_or(file);
-    match policy {
-        OnError::Quarantine(file) => OnError::Quarantine(whole(file)),
-        other => other,
-    }
 }

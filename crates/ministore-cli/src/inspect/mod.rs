@@ -12,6 +12,7 @@ use crate::{
     exit::{CliError, ExitStatus},
     json::JournalReport,
     output,
+    printable::printable,
     style::{Colors, ERROR, GOOD, HEADING, WARNING},
     units,
 };
@@ -32,7 +33,7 @@ Examples:
   ministore inspect events.jsonl --json | jq '.segments[] | select(.state == \"damaged\") | .path'")]
 pub(crate) struct Args {
     /// The journal
-    journal: PathBuf,
+    pub(crate) journal: PathBuf,
 
     /// Print one JSON object
     #[arg(long)]
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     if args.json {
         output::json(&as_json(args, &found).map_err(output::json_failed)?)?
     } else {
-        output::lines(table(&found).into_iter().chain(holds(&found)).chain(bars(&found)))?
+        output::styled_lines(table(&found).into_iter().chain(holds(&found)).chain(bars(&found)))?
     }
     Ok(ExitStatus::Ok)
 }
@@ -67,7 +68,9 @@ fn file_bytes(found: &VerifyReport) -> u64 {
 
 /// The holds, printed below the table.
 fn holds(found: &VerifyReport) -> impl Iterator<Item = String> {
-    let hold = |(name, seq): (&String, &u64)| format!("hold {name}: from record {}", units::count(*seq));
+    let hold = |(name, seq): (&String, &u64)| {
+        format!("hold {}: from record {}", printable(name), units::count(*seq))
+    };
     found.holds.iter().map(hold)
 }
 
@@ -121,7 +124,7 @@ fn style_of(state: SegmentState) -> Style {
 
 fn name(segment: &SegmentReport) -> String {
     let name = segment.path.file_name().unwrap_or(segment.path.as_os_str());
-    name.to_string_lossy().into_owned()
+    printable(&name.to_string_lossy()).into_owned()
 }
 
 fn row(segment: &SegmentReport) -> [String; 7] {

@@ -84,8 +84,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "IP:PORT", env = "MINISTORE_METRICS", hide_env_values = true)]
     pub(crate) metrics: Option<SocketAddr>,
 
-    /// What to do with a line that is not JSON: stop (disconnect the client), skip, or quarantine=FILE (append it unchanged
-    /// to FILE) [default: stop]
+    /// What to do with a line that is not JSON: stop (disconnect the client), skip, or quarantine=FILE (append it to FILE,
+    /// with its origin and the reason) [default: stop]
     #[arg(long, value_name = "ACTION", value_parser = OnError::parse, env = "MINISTORE_ON_ERROR", hide_env_values = true)]
     pub(crate) on_error: Option<OnError>,
 

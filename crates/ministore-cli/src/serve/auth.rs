@@ -89,6 +89,8 @@ fn tokens(file: &Path) -> Result<Vec<String>, CliError> {
         ));
     }
     let text = fs::read_to_string(file).map_err(refused)?;
+    // Editors on other systems write a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let tokens: Vec<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if tokens.is_empty() {

@@ -9,7 +9,9 @@ use std::{
 use super::{metrics::ServiceMetrics, response::BadLineAction};
 use crate::{
     exit::CliError,
-    ingest::bad_lines::{OnError, Quarantine},
+    ingest::bad_lines::OnError,
+    ownership::Ownership,
+    quarantine::{BadLineOrigin, Quarantine},
 };
 
 /// Implements `--on-error`.
@@ -21,17 +23,20 @@ pub(super) enum BadLinePolicy {
     /// Serialises the lines of all clients.
     Quarantine {
         path: PathBuf,
-        file: Mutex<Quarantine>,
+        /// Boxed, because the other variants are small.
+        file: Box<Mutex<Quarantine>>,
+        ownership: Ownership,
     },
 }
 
 impl BadLinePolicy {
-    pub(super) fn open(policy: Option<&OnError>) -> Result<Self, CliError> {
+    pub(super) fn open(policy: Option<&OnError>, ownership: Ownership) -> Result<Self, CliError> {
         Ok(match policy {
             None | Some(OnError::Stop) => Self::Stop,
             Some(OnError::Skip) => Self::Skip,
             Some(OnError::Quarantine(path)) => {
-                Self::Quarantine { path: path.clone(), file: Mutex::new(Quarantine::open(path, None)?) }
+                let file = Box::new(Mutex::new(Quarantine::open(path, &ownership, None)?));
+                Self::Quarantine { path: path.clone(), file, ownership }
             }
         })
     }
@@ -39,8 +44,8 @@ impl BadLinePolicy {
     /// Makes the quarantine file durable and opens it by its name again: it may have been renamed (`logrotate`). On an error
     /// the old file is used.
     pub(super) fn reopen(&self) -> Result<(), CliError> {
-        if let Self::Quarantine { path, file } = self {
-            let new = Quarantine::open(path, None)?;
+        if let Self::Quarantine { path, file, ownership } = self {
+            let new = Quarantine::open(path, ownership, None)?;
             let mut old = mem::replace(&mut *lock(file), new);
             old.persist()?;
         }
@@ -48,7 +53,12 @@ impl BadLinePolicy {
     }
 
     /// Handles a line without its LF. If it cannot be written to the quarantine, the client must be disconnected.
-    pub(super) fn handle(&self, line: &[u8], metrics: &ServiceMetrics) -> Result<BadLineAction, CliError> {
+    pub(super) fn handle(
+        &self,
+        origin: BadLineOrigin<'_>,
+        line: &[u8],
+        metrics: &ServiceMetrics,
+    ) -> Result<BadLineAction, CliError> {
         match self {
             Self::Stop => Ok(BadLineAction::Disconnect),
             Self::Skip => {
@@ -56,7 +66,9 @@ impl BadLinePolicy {
                 Ok(BadLineAction::Skip)
             }
             Self::Quarantine { file, .. } => {
-                lock(file).write_line(line)?;
+                let mut file = lock(file);
+                file.add(origin, line)?;
+                file.flush()?;
                 metrics.count_bad(|counts| counts.quarantined += 1);
                 Ok(BadLineAction::Quarantine)
             }

@@ -20,7 +20,10 @@ use super::{
     response::BadLineAction,
     service::Service,
 };
-use crate::ingest::line::{self, LineError};
+use crate::{
+    ingest::line::{self, LineError, RawLine},
+    quarantine::BadLineOrigin,
+};
 
 /// The length limit of the first line of a client that must authenticate.
 const HANDSHAKE_BYTES_MAX: usize = 4096;
@@ -103,7 +106,7 @@ impl<'a> ClientReader<'a> {
                 ClientInput::WrongProtocol(protocol) => return Err(self.wrong_protocol(protocol).await),
                 ClientInput::End(end) => return self.end(end).await,
             }
-            lines.max_record_bytes = self.max_record_bytes();
+            lines.set_max_record_bytes(self.max_record_bytes());
         }
     }
 
@@ -158,7 +161,7 @@ impl<'a> ClientReader<'a> {
         if raw.strip_suffix(b"\r").unwrap_or(raw).len() > self.service.limits.max_record_bytes {
             return Err(self.too_long());
         }
-        let value = line::value(raw)?;
+        let value = line::value(RawLine { bytes: raw, number: self.line, has_lf: true })?;
         if value.is_empty() {
             return Ok(false);
         }
@@ -170,12 +173,12 @@ impl<'a> ClientReader<'a> {
     }
 
     fn too_long(&self) -> LineError {
-        let limit = self.service.limits.max_record_bytes;
-        LineError { offset: limit, reason: format!("longer than max_record_bytes ({limit} bytes)") }
+        LineError::too_long(self.service.limits.max_record_bytes)
     }
 
     /// Returns whether line 1 is a handshake.
     async fn handshake(&mut self, raw: &[u8]) -> Result<bool, ReadOutcome> {
+        let raw = raw.strip_prefix(line::BYTE_ORDER_MARK).unwrap_or(raw);
         let Some(handshake) = handshake::read(raw) else {
             let is_line = !self.authenticated && !raw.trim_ascii().is_empty();
             self.service.metrics.count_lines(u64::from(is_line));
@@ -232,8 +235,11 @@ impl<'a> ClientReader<'a> {
     async fn handle_bad_line(&mut self, raw: &[u8], line_error: &LineError) -> Result<(), ReadOutcome> {
         let (service, line) = (self.service, self.line);
         service.metrics.bad_lines_total.fetch_add(1, Ordering::Relaxed);
-        let location = format!("{}:{line}:{}: {}", self.peer.name, line_error.offset + 1, line_error.reason);
-        let action = match service.bad_lines.handle(raw, &service.metrics) {
+        let column = line_error.offset as u64 + 1;
+        let location = format!("{}:{line}:{column}: {}", self.peer.name, line_error.reason);
+        let origin =
+            BadLineOrigin { input: &self.peer.name, line, column, offset: None, reason: &line_error.reason };
+        let action = match service.bad_lines.handle(origin, raw, &service.metrics) {
             // The writers of a FIFO cannot be disconnected.
             Ok(BadLineAction::Disconnect) if self.peer.is_fifo => {
                 service.metrics.count_bad(|counts| counts.skipped += 1);
@@ -262,8 +268,7 @@ impl<'a> ClientReader<'a> {
                     self.line = next;
                     self.service.metrics.count_lines(1);
                     self.require_auth(true).await?;
-                    let reason = "incomplete line: LF is missing".to_owned();
-                    self.handle_bad_line(&rest, &LineError { offset: rest.len(), reason }).await?;
+                    self.handle_bad_line(&rest, &LineError::unterminated(rest.len())).await?;
                 }
                 Ok(())
             }

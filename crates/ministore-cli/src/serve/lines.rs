@@ -1,11 +1,11 @@
-//! Reads the bytes of one client in chunks and splits them after the last LF.
+//! Reads the lines of one client in chunks.
 //!
 //! The buffer of a client contains a chunk and the beginning of an incomplete line. If that is more than a chunk, it is charged
 //! to a budget that all clients share ([`LONG_LINES_BYTES`](super::limits::LONG_LINES_BYTES)).
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -16,6 +16,7 @@ use super::{
     limits::{CHUNK_BYTES, DRAIN_IDLE_TIMEOUT, DRAIN_TIMEOUT},
     protocol::WrongProtocol,
 };
+use crate::lines::{LineBlock, LineSplitter};
 
 /// The memory of a long line: its bytes, the space to grow, and the copy in the journal queue.
 const COPIES: usize = 3;
@@ -58,11 +59,7 @@ pub(super) struct Rest {
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     reader: R,
-    buffer: BytesMut,
-    /// The length of the prefix of the buffer without an LF.
-    scanned: usize,
-    skipping: bool,
-    pub(super) max_record_bytes: usize,
+    splitter: LineSplitter,
     memory: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
     /// Received and not counted yet.
@@ -84,12 +81,12 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         memory: Arc<Semaphore>,
         checks_protocol: bool,
     ) -> Self {
+        let mut splitter = LineSplitter::new(max_record_bytes);
+        splitter.buffer = rest.bytes;
+        splitter.in_long_line = rest.is_in_skipped_line;
         Self {
             reader,
-            buffer: rest.bytes,
-            scanned: 0,
-            skipping: rest.is_in_skipped_line,
-            max_record_bytes,
+            splitter,
             memory,
             held: None,
             bytes: 0,
@@ -106,7 +103,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
     /// Returns the bytes that [`next`](Self::next) did not return.
     pub(super) fn into_rest(self) -> Rest {
-        Rest { bytes: self.buffer, is_in_skipped_line: self.skipping }
+        Rest { bytes: self.splitter.buffer, is_in_skipped_line: self.splitter.in_long_line }
+    }
+
+    pub(super) fn set_max_record_bytes(&mut self, max_record_bytes: usize) {
+        self.splitter.max_line_bytes = max_record_bytes;
     }
 
     /// Waits for lines until `disconnected`, or until `shutdown` and no data is left; at most for `timeout_after` if the client
@@ -126,10 +127,10 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             if !self.reserve_budget() {
                 return ClientInput::End(ReadEnd::OutOfMemoryBudget);
             }
-            self.buffer.reserve(CHUNK_BYTES);
+            self.splitter.buffer.reserve(CHUNK_BYTES);
             let idle = self.incomplete_since.zip(timeout_after).map(|(since, after)| since + after);
             let draining = self.draining.map(|until| until.min(Instant::now() + DRAIN_IDLE_TIMEOUT));
-            let mut chunk = (&mut self.buffer).limit(CHUNK_BYTES);
+            let mut chunk = (&mut self.splitter.buffer).limit(CHUNK_BYTES);
             let read = tokio::select! {
                 biased;
                 () = &mut disconnected => return ClientInput::End(ReadEnd::Disconnected),
@@ -143,7 +144,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 None if draining.is_some() => return ClientInput::End(ReadEnd::Shutdown),
                 None => return ClientInput::End(ReadEnd::IdleTimeout),
                 Some(Err(_)) => return ClientInput::End(ReadEnd::Disconnected),
-                Some(Ok(0)) => return ClientInput::End(ReadEnd::Eof { rest: self.buffer.split().freeze() }),
+                Some(Ok(0)) => {
+                    let rest = match self.splitter.finish() {
+                        Some(LineBlock::Lines(rest)) => rest,
+                        _ => Bytes::new(),
+                    };
+                    return ClientInput::End(ReadEnd::Eof { rest });
+                }
                 Some(Ok(count)) => {
                     self.bytes += count as u64;
                     self.incomplete_since.get_or_insert_with(Instant::now);
@@ -154,50 +161,41 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
     /// Takes the complete lines from the buffer.
     fn split_lines(&mut self) -> Option<ClientInput> {
-        if self.skipping {
-            match memchr::memchr(b'\n', &self.buffer) {
-                Some(at) => {
-                    self.buffer.advance(at + 1);
-                    self.skipping = false;
+        loop {
+            if self.is_first
+                && !self.splitter.in_long_line
+                && let Some(protocol) = WrongProtocol::detect(&self.splitter.buffer)
+            {
+                return Some(ClientInput::WrongProtocol(protocol));
+            }
+            match self.splitter.next_block()? {
+                LineBlock::Lines(lines) => {
+                    self.is_first &= lines.trim_ascii().is_empty();
                     self.complete();
+                    return Some(ClientInput::Lines(lines));
                 }
-                None => self.buffer.clear(),
+                LineBlock::LongLine { piece, is_first: true, .. } => {
+                    return Some(ClientInput::TooLong(piece));
+                }
+                // The rest of a line that was reported.
+                LineBlock::LongLine { is_last: true, .. } => self.complete(),
+                LineBlock::LongLine { .. } => {}
             }
         }
-        if self.is_first
-            && let Some(protocol) = WrongProtocol::detect(&self.buffer)
-        {
-            return Some(ClientInput::WrongProtocol(protocol));
-        }
-        if let Some(at) = memchr::memrchr(b'\n', &self.buffer[self.scanned..]) {
-            let lines = self.buffer.split_to(self.scanned + at + 1).freeze();
-            // The part after the last LF has none.
-            self.scanned = self.buffer.len();
-            self.is_first &= lines.trim_ascii().is_empty();
-            self.complete();
-            return Some(ClientInput::Lines(lines));
-        }
-        self.scanned = self.buffer.len();
-        // One byte more may be the CR of a CR LF.
-        if self.buffer.len() <= self.max_record_bytes + 1 {
-            return None;
-        }
-        self.skipping = true;
-        self.scanned = 0;
-        Some(ClientInput::TooLong(self.buffer.split().freeze()))
     }
 
     /// Starts the time of the next line, if a part of it has arrived.
     fn complete(&mut self) {
-        self.incomplete_since = (!self.buffer.is_empty()).then(Instant::now);
+        self.incomplete_since = (!self.splitter.buffer.is_empty()).then(Instant::now);
     }
 
     /// Shrinks a buffer that has grown for a long line.
     fn shrink(&mut self) {
-        if self.held.is_some() && self.buffer.len() <= CHUNK_BYTES {
+        let buffer = &mut self.splitter.buffer;
+        if self.held.is_some() && buffer.len() <= CHUNK_BYTES {
             let mut small = BytesMut::with_capacity(2 * CHUNK_BYTES);
-            small.extend_from_slice(&self.buffer);
-            self.buffer = small;
+            small.extend_from_slice(buffer);
+            *buffer = small;
             self.held = None;
         }
     }
@@ -205,7 +203,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// Reserves memory for a line that is longer than a chunk; returns `false` if the budget is exhausted.
     fn reserve_budget(&mut self) -> bool {
         let have = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let want = if self.buffer.len() <= CHUNK_BYTES { 0 } else { COPIES * self.buffer.len() };
+        let line = self.splitter.buffer.len();
+        let want = if line <= CHUNK_BYTES { 0 } else { COPIES * line };
         let Some(more) = want.checked_sub(have).filter(|&more| more > 0) else { return true };
         let Ok(more) = u32::try_from(more) else { return false };
         let Ok(more) = Arc::clone(&self.memory).try_acquire_many_owned(more) else { return false };

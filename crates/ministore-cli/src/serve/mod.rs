@@ -30,7 +30,7 @@ mod shutdown;
 mod sockets;
 mod unread;
 
-use std::{sync::Arc, thread, time::Instant};
+use std::{fs, sync::Arc, thread, time::Instant};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use ministore_uring::JournalOptions;
@@ -46,6 +46,7 @@ pub(crate) use args::Args;
 use crate::{
     exit::{CliError, ExitStatus, info, is_quiet, warn},
     ingest::{start, summary::RunOutcome},
+    ownership::Ownership,
     signals::SignalHandler,
     store,
 };
@@ -81,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     })?;
     limits::raise_open_files(args.max_clients);
     let allowed = AccessPolicy::read(args)?;
-    let bad_lines = BadLinePolicy::open(args.on_error.as_ref())?;
+    let bad_lines = BadLinePolicy::open(args.on_error.as_ref(), ownership(args)?)?;
     let recorder = args.metrics.map(|_| exposition::install()).transpose()?;
     let store = store::open(options(args), &args.journal)?;
     let start_seq = store.durable_seq() + 1;
@@ -115,6 +116,22 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
         info("stopped; acknowledged records are durable");
     }
     printed.map(|()| if is_stopped { ExitStatus::Ok } else { signal.unwrap_or(ExitStatus::Internal) })
+}
+
+/// Returns the files that must not be written, and checks the names of sockets and FIFOs, which are created.
+fn ownership(args: &Args) -> Result<Ownership, CliError> {
+    let mut ownership = Ownership::of_journal(&args.journal);
+    if let Some(file) = &args.token_file
+        && let Ok(found) = fs::metadata(file)
+    {
+        ownership.add_file(&found, format!("is the same file as the token file {}", file.display()));
+    }
+    for address in &args.listen {
+        if let Address::Unix(path) | Address::Fifo(path) = address {
+            ownership.check_name(path)?;
+        }
+    }
+    Ok(ownership)
 }
 
 fn options(args: &Args) -> JournalOptions {

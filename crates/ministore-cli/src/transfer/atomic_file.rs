@@ -2,19 +2,19 @@
 //! replaces another file.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{CWD, RenameFlags, renameat_with},
-    io::Errno,
-};
+use rustix::fs::OFlags;
+use tempfile::TempPath;
 
 use crate::{
     exit::{CliError, ExitStatus},
-    paths::{directory_of, sync_directory_of, with_suffix},
+    ownership,
+    paths::{directory_of, os_error, sync_directory_of, with_suffix},
 };
 
 /// The temporary name of the file, and the prefix of files that belong to it.
@@ -34,11 +34,15 @@ impl AtomicFile {
     pub(super) fn create_next_to(target: &Path, suffix: &str) -> Result<Self, CliError> {
         let dir = with_suffix(target, suffix);
         let failed = |error: io::Error| CliError::create(target, &error);
+        let is_directory = || fs::symlink_metadata(&dir).is_ok_and(|found| found.is_dir());
         match fs::create_dir(&dir) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_directory() => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(in_the_way(&dir)),
             created => created.map_err(failed)?,
         }
-        let lock = File::open(&dir).map_err(failed)?;
+        // A symbolic link is not followed, even if it has just replaced the directory.
+        let flags = i32::try_from((OFlags::DIRECTORY | OFlags::NOFOLLOW).bits()).unwrap_or(0);
+        let lock = OpenOptions::new().read(true).custom_flags(flags).open(&dir).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -50,8 +54,11 @@ impl AtomicFile {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let new_file = Self { target: target.to_owned(), dir, _lock: lock };
-        new_file.remove_files().map_err(|error| CliError::file(&new_file.dir, "empty it", &error))?;
-        Ok(new_file)
+        match new_file.remove_files() {
+            Ok(true) => Ok(new_file),
+            Ok(false) => Err(in_the_way(&new_file.dir)),
+            Err(error) => Err(CliError::file(&new_file.dir, "empty it", &error)),
+        }
     }
 
     /// The path to write the file to.
@@ -65,21 +72,29 @@ impl AtomicFile {
             io::ErrorKind::AlreadyExists => super::already_exists(&self.target),
             _ => CliError::file(&self.target, "rename the finished file", &error),
         };
-        rename_to_free(&self.file(), &self.target).map_err(failed)?;
+        let file = TempPath::try_from_path(self.file()).map_err(failed)?;
+        file.persist_noclobber(&self.target).map_err(|error| failed(os_error(error.error)))?;
         sync_directory_of(&self.target)
             .map_err(|error| CliError::file(directory_of(&self.target), "sync the directory", &error))
     }
 
-    /// Removes only files created here: the directory may belong to the user.
-    fn remove_files(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.dir)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(NAME) {
-                fs::remove_file(entry.path())?;
-            }
+    /// Removes the files of this run or of a killed one. Returns `false`, and removes nothing, if the directory contains anything
+    /// else: then it belongs to the user.
+    fn remove_files(&self) -> io::Result<bool> {
+        let paths: Vec<PathBuf> =
+            fs::read_dir(&self.dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        if paths.iter().any(|path| !ownership::is_of(path, &self.file())) {
+            return Ok(false);
         }
-        Ok(())
+        paths.iter().try_for_each(fs::remove_file)?;
+        Ok(true)
     }
+}
+
+fn in_the_way(dir: &Path) -> CliError {
+    let message =
+        format_args!("{}: in the way: it is not a temporary directory of this program", dir.display());
+    CliError::new(ExitStatus::CannotCreate, message).path(dir).hint("move it away, or choose another target")
 }
 
 impl Drop for AtomicFile {
@@ -87,18 +102,6 @@ impl Drop for AtomicFile {
         // Leftovers are removed by the next run.
         drop(self.remove_files());
         drop(fs::remove_dir(&self.dir));
-    }
-}
-
-/// Renames without replacing anything.
-fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Some file systems do not support this flag; a hard link does not replace anything either.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
-        }
-        renamed => Ok(renamed?),
     }
 }
 
@@ -139,5 +142,20 @@ mod tests {
         assert!(new_file.publish().is_err());
         assert_eq!(fs::read_to_string(&target).unwrap(), "other data");
         assert_eq!(names(dir.path()), ["target"]);
+    }
+
+    #[test]
+    fn directory_of_the_user_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, other) = (dir.path().join("target"), dir.path().join("other"));
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("whole"), "mine").unwrap();
+        std::os::unix::fs::symlink(&other, dir.path().join("target.import")).unwrap();
+        assert!(AtomicFile::create_next_to(&target, "import").is_err());
+        fs::remove_file(dir.path().join("target.import")).unwrap();
+        fs::write(other.join("whole.txt"), "mine").unwrap();
+        fs::rename(&other, dir.path().join("target.import")).unwrap();
+        assert!(AtomicFile::create_next_to(&target, "import").is_err());
+        assert_eq!(names(&dir.path().join("target.import")), ["whole", "whole.txt"]);
     }
 }

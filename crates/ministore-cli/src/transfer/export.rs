@@ -14,7 +14,9 @@ use serde_json::{json, value::RawValue};
 use super::{atomic_file::AtomicFile, check_free, check_no_file};
 use crate::{
     exit::{CliError, ExitStatus, info, is_quiet, warn},
-    output, reader,
+    output,
+    ownership::Ownership,
+    reader,
     signals::SignalHandler,
     units,
 };
@@ -41,7 +43,7 @@ Examples:
   ministore export events.jsonl - | ssh backup 'cat > events.jsonl'")]
 pub(crate) struct Args {
     /// The journal
-    journal: PathBuf,
+    pub(crate) journal: PathBuf,
 
     /// The file to create; it must not exist. `-`: standard output
     file: PathBuf,
@@ -60,6 +62,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     if args.file == Path::new("-") {
         return to_stdout(args, &reader);
     }
+    // A file next to another journal would become one of its segments.
+    Ownership::of_journal(&args.journal).check_name(&args.file)?;
     if args.lines {
         check_no_file(&args.file)?
     } else {

@@ -3,18 +3,25 @@
 use std::{
     ffi::OsStr,
     fs::OpenOptions,
-    io::{BufRead, BufReader, Read},
+    io::{self, Read},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
+use bytes::{Buf, Bytes};
 use ministore_uring::{JournalOptions, MiniStore, RawRecords, maintenance};
 use serde_json::json;
 
 use super::{atomic_file::AtomicFile, check_free, verify};
 use crate::{
     exit::{CliError, ExitStatus, info, is_quiet, warn},
-    ingest::{batch::BatchWriter, input::Input, line},
+    ingest::{
+        bad_lines::BadLine,
+        batch::BatchWriter,
+        line::{self, LineError, LinePosition, RawLine},
+    },
+    input::Input,
+    lines::{LineBlock, LineReader},
     output,
     paths::with_suffix,
     reader,
@@ -28,7 +35,7 @@ const RECORD_BYTES_MAX: u64 = 1 << 30;
 /// Create a journal with checksums from a plain journal or from JSON lines
 ///
 /// SOURCE is a journal (of `ministore` 0.1.7, of `export`, or with checksums; all segments are read) or a file of JSON lines,
-/// also `.gz` and `.zst`. It is only read. The new journal is created atomically and durably: it is written next to its name,
+/// also compressed with gzip or Zstandard. It is only read. The new journal is created atomically and durably: it is written next to its name,
 /// verified, its records are counted, and then it is renamed. The first bad line or damaged byte ends the import, and nothing
 /// is left behind.
 ///
@@ -43,7 +50,7 @@ Examples:
 To append to an existing journal, or to read standard input, use ingest.")]
 pub(crate) struct Args {
     /// The journal or file to read
-    source: PathBuf,
+    pub(crate) source: PathBuf,
 
     /// The journal to create; it must not exist
     journal: PathBuf,
@@ -81,8 +88,11 @@ fn claim(journal: &Path) -> Result<(), CliError> {
         return Ok(());
     }
     let lock = with_suffix(journal, "lock");
-    let created = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
-    created.map(drop).map_err(|error| CliError::create(&lock, &error))
+    // A file that exists is not changed, and a symbolic link to nothing not followed.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created.map(drop).map_err(|error| CliError::create(&lock, &error)),
+    }
 }
 
 /// Copies all records into a journal at `path`, closes it, and returns their number; `None` after a signal.
@@ -169,7 +179,17 @@ struct Source {
 /// The records of the source.
 enum SourceRecords {
     Journal { path: PathBuf, lines: RawRecords },
-    Ndjson { input: Input, lines: BufReader<Box<dyn Read + Send>>, number: u64 },
+    Ndjson(NdjsonRecords),
+}
+
+/// The lines of a file of JSON lines.
+struct NdjsonRecords {
+    input: Input,
+    reader: LineReader<Box<dyn Read + Send>>,
+    /// Lines that were read and not processed yet.
+    block: Bytes,
+    position: LinePosition,
+    next_start: u64,
 }
 
 impl Source {
@@ -177,10 +197,12 @@ impl Source {
     fn open(path: &Path) -> Result<Self, CliError> {
         if path.exists() && !suggest::is_journal(path) {
             let input = Input::File(path.to_owned());
-            Input::check_file(path)?;
-            let lines = input.open(|_| {}).map_err(|error| input.failure(&error))?;
-            let lines = BufReader::with_capacity(256 * 1024, lines);
-            return Ok(Self { records: SourceRecords::Ndjson { input, lines, number: 0 }, first_seq: None });
+            input.check()?;
+            let source = input.open(|_| {}).map_err(|error| input.failure(&error))?;
+            let reader = LineReader::new(source, line::LINE_BYTES_MAX);
+            let position = LinePosition { number: 0, start: 0 };
+            let lines = NdjsonRecords { input, reader, block: Bytes::new(), position, next_start: 0 };
+            return Ok(Self { records: SourceRecords::Ndjson(lines), first_seq: None });
         }
         let found = verify(path)?;
         if let Some(tail) = &found.torn_tail {
@@ -201,43 +223,52 @@ impl Source {
                 writer.push_copy(&record)?.map_err(failed)?;
                 Ok(true)
             }
-            SourceRecords::Ndjson { input, lines, number } => push_next_line(input, lines, number, writer),
+            SourceRecords::Ndjson(lines) => lines.push_next(writer),
         }
     }
 }
 
-/// Adds the next line that is not blank; returns `false` at the end. Reads at most the length of the largest record.
-fn push_next_line(
-    input: &Input,
-    lines: &mut impl BufRead,
-    number: &mut u64,
-    writer: &mut BatchWriter<'_>,
-) -> Result<bool, CliError> {
-    let limit = line::LINE_BYTES_MAX as u64 + "\r\n".len() as u64;
-    loop {
-        let mut text = Vec::new();
-        let read = lines.take(limit).read_until(b'\n', &mut text).map_err(|error| input.failure(&error))?;
-        if read == 0 {
-            return Ok(false);
+impl NdjsonRecords {
+    /// Adds the next line that is not blank; returns `false` at the end.
+    fn push_next(&mut self, writer: &mut BatchWriter<'_>) -> Result<bool, CliError> {
+        while let Some((bytes, has_lf)) = self.next_line()? {
+            let raw = RawLine { bytes: &bytes, number: self.position.number, has_lf };
+            let pushed = match line::value(raw) {
+                Ok(value) if value.is_empty() => continue,
+                Ok(value) => {
+                    let lead = value.start;
+                    let pushed = writer.push(&bytes[value])?;
+                    pushed.map_err(|fault| LineError { offset: lead + fault.offset, ..fault })
+                }
+                Err(fault) => Err(fault),
+            };
+            return pushed.map(|()| true).map_err(|error| self.bad_line(&error));
         }
-        *number += 1;
-        let raw = text.strip_suffix(b"\n").unwrap_or(&text);
-        let pushed = match line::value(raw) {
-            Ok(value) if value.is_empty() => continue,
-            Ok(value) => {
-                let lead = value.start;
-                let pushed = writer.push(&raw[value])?;
-                pushed.map_err(|fault| line::LineError { offset: lead + fault.offset, ..fault })
-            }
-            Err(fault) => Err(fault),
-        };
-        match pushed {
-            Ok(()) => return Ok(true),
-            Err(line::LineError { offset, reason }) => {
-                return Err(CliError::bad_line(&input.name(), *number, offset + 1, reason).hint(
-                    "fix the line, or leave it out: use 'ministore ingest' with --on-error skip or quarantine=FILE",
-                ));
+        Ok(false)
+    }
+
+    /// Returns the next line without its LF, and whether it had one. A line that is too long is an error.
+    fn next_line(&mut self) -> Result<Option<(Bytes, bool)>, CliError> {
+        self.position = LinePosition { number: self.position.number + 1, start: self.next_start };
+        if self.block.is_empty() {
+            match self.reader.next_block().map_err(|error| self.input.failure(&error))? {
+                Some(LineBlock::Lines(block)) => self.block = block,
+                Some(LineBlock::LongLine { .. }) => {
+                    return Err(self.bad_line(&LineError::too_long(line::LINE_BYTES_MAX)));
+                }
+                None => return Ok(None),
             }
         }
+        let end = memchr::memchr(b'\n', &self.block);
+        let bytes = self.block.split_to(end.unwrap_or(self.block.len()));
+        if end.is_some() {
+            self.block.advance(1);
+        }
+        self.next_start += bytes.len() as u64 + u64::from(end.is_some());
+        Ok(Some((bytes, end.is_some())))
+    }
+
+    fn bad_line(&self, error: &LineError) -> CliError {
+        BadLine { input: &self.input, origin: "", position: self.position, error }.failure_of_import()
     }
 }

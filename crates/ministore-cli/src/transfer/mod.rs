@@ -4,29 +4,26 @@ mod atomic_file;
 pub(crate) mod export;
 pub(crate) mod import;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 use ministore_uring::{MiniStoreError, maintenance};
 
 use crate::{
     exit::{CliError, ExitStatus},
     hint::quoted,
-    paths::{directory_of, with_suffix},
+    ownership::{Ownership, is_of},
+    paths::{resolved, with_suffix},
 };
-
-/// The side files of a journal; the checkpoint is the program's own.
-const SIDE_FILES: [&str; 4] = ["next", "holds", "lock", "ingest-checkpoint"];
 
 /// Rejects a target that exists or belongs to another journal.
 fn check_free(target: &Path, source: &Path) -> Result<(), CliError> {
-    if is_of(target, source) || is_of(source, target) {
+    let (full, full_source) = (resolved(target), resolved(source));
+    if is_of(&full, &full_source) || is_of(&full_source, &full) {
         let message = format_args!("{}: belongs to the journal {}", target.display(), source.display());
         return Err(CliError::new(ExitStatus::Usage, message).path(target).hint("choose another name"));
     }
     check_no_file(target)?;
+    check_not_side_file(target)?;
     match maintenance::verify(target) {
         Err(MiniStoreError::Io { source }) if source.kind() == io::ErrorKind::NotFound => {}
         Ok(_) => return Err(already_exists(target)),
@@ -51,24 +48,12 @@ fn already_exists(path: &Path) -> CliError {
     failure.hint("nothing is overwritten: choose another name, or move the existing file")
 }
 
-/// Whether a path is the name of a file of this journal, even if it does not exist yet.
-fn is_of(path: &Path, journal: &Path) -> bool {
-    let (Some(path), Some(journal)) = (resolved(path), resolved(journal)) else { return false };
-    let (Some(name), Some(own)) = (path.file_name(), journal.file_name()) else { return false };
-    let [name, own] = [name, own].map(|name| name.to_string_lossy().into_owned());
-    let suffix = name.strip_prefix(&own).and_then(|rest| rest.strip_prefix('.'));
-    let belongs = suffix.is_some_and(|suffix| {
-        SIDE_FILES.contains(&suffix)
-            || (!suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))
-    });
-    path.parent() == journal.parent() && (path == journal || belongs)
-}
-
-/// Resolves links, as the library does.
-fn resolved(path: &Path) -> Option<PathBuf> {
-    fs::canonicalize(path)
-        .ok()
-        .or_else(|| Some(fs::canonicalize(directory_of(path)).ok()?.join(path.file_name()?)))
+/// Rejects the name of a file of another journal. Only a segment's name may be that of a journal, too.
+fn check_not_side_file(target: &Path) -> Result<(), CliError> {
+    let is_number = target
+        .extension()
+        .is_some_and(|extension| extension.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    if is_number { Ok(()) } else { Ownership::default().check_output(target) }
 }
 
 /// Checks a journal before it is copied. Damage is an error.

@@ -17,7 +17,8 @@ fn import_of_bad_line_leaves_nothing() {
     let dir = TestDir::new();
     let source = dir.write("in.ndjson", lines(3000) + "{\"n\": }\n1\n");
     let output = dir.import("in.ndjson").run().code(65);
-    assert_eq!(output.error(), format!("{}:3001:7: expected value", source.display()));
+    let byte = lines(3000).len() + 6;
+    assert_eq!(output.error(), format!("{}:3001:7: expected value (byte {byte})", source.display()));
     assert!(output.hint().contains("ministore ingest"), "{output:?}");
     assert_eq!(dir.names(), ["in.ndjson"]);
     dir.write("in.ndjson", format!("1\n\"{}\"\n", "x".repeat(17 << 20)));

@@ -1,6 +1,6 @@
 //! `compare` of generated reports: which differences exceed the spread of the rounds.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use serde_json::{Value, json};
 
@@ -167,5 +167,7 @@ fn bench_output_can_be_compared() {
     let report = ministore(args).arg(scratch.root()).run().ok().stdout;
     let file = dir.write("a.json", report);
     let same = ministore(["compare"]).args([&file, &file]).run().ok();
+    let with_mark = dir.write("bom.json", [b"\xef\xbb\xbf", &fs::read(&file).unwrap()[..]].concat());
+    ministore(["compare"]).args([&with_mark, &file]).run().ok();
     assert!(same.stdout.contains("B is not worse: 0 figures worse and 0 better"), "{}", same.stdout);
 }

@@ -22,9 +22,9 @@ fn stdin_is_read_without_file_arguments() {
 #[test]
 fn inputs_are_read_in_argument_order() {
     let dir = TestDir::new();
-    let (first, last) = (dir.write("1", "1\n2"), dir.write("3", "4\n"));
-    dir.ingest().arg(first).arg("-").arg(last).run_with_stdin(b"3").ok();
-    assert_eq!(dir.replay(), "1\n2\n3\n4\n");
+    let (first, last) = (dir.write("1", "1\n[2]"), dir.write("3", "4\n"));
+    dir.ingest().arg(first).arg("-").arg(last).run_with_stdin(b"3\n").ok();
+    assert_eq!(dir.replay(), "1\n[2]\n3\n4\n");
 }
 
 #[test]

@@ -2,7 +2,18 @@
 
 use std::fs;
 
-use crate::support::{CommandExt, TestDir, lines};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::Value;
+
+use crate::support::{CommandExt, TestDir, lines, quarantined};
+
+/// Returns the bytes of a quarantined line.
+fn content(entry: &Value) -> Vec<u8> {
+    match entry["text"].as_str() {
+        Some(text) => text.into(),
+        None => BASE64_STANDARD.decode(entry["base64"].as_str().unwrap()).unwrap(),
+    }
+}
 
 /// Alternating good and bad lines.
 const MIXED: &str = "{\"a\":1}\n{\"a\":}\n{\"a\":2}\r\n  nonsense\r\n{\"a\":3}\n";
@@ -57,7 +68,13 @@ fn quarantine_keeps_bad_lines_unchanged() {
     let on_error = format!("--on-error=quarantine={}", bad.display());
     let output = dir.ingest().args([&on_error, "--json"]).run_with_stdin(MIXED.as_bytes()).ok();
     assert_eq!((&output.json()["quarantined"], &output.json()["skipped"]), (&2.into(), &0.into()));
-    assert_eq!(fs::read_to_string(bad).unwrap(), "from before\n{\"a\":}\n  nonsense\r\n");
+    assert!(fs::read_to_string(&bad).unwrap().starts_with("from before\n"));
+    let entries = quarantined(&bad);
+    let texts: Vec<_> = entries.iter().map(|entry| entry["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["{\"a\":}", "  nonsense\r"]);
+    let place = |entry: &Value| ["line", "column", "offset"].map(|name| entry[name].as_u64().unwrap());
+    assert_eq!((place(&entries[0]), place(&entries[1])), ([2, 6, 13], [4, 4, 27]));
+    assert_eq!((&entries[0]["input"], &entries[0]["reason"]), (&"<stdin>".into(), &"expected value".into()));
     assert_eq!(dir.replay(), GOOD);
 }
 
@@ -79,7 +96,11 @@ fn too_long_line_is_quarantined_whole() {
     let on_error = format!("--on-error=quarantine={}", bad.display());
     dir.ingest().arg(on_error).run_with_stdin(format!("1\n{long}\r\n2\n{long}").as_bytes()).ok();
     assert_eq!(dir.replay(), "1\n2\n");
-    assert!(fs::read_to_string(bad).unwrap() == format!("{long}\r\n{long}\n"));
+    let entries = quarantined(&bad);
+    assert!(
+        content(&entries[0]) == format!("{long}\r").as_bytes() && content(&entries[1]) == long.as_bytes()
+    );
+    assert_eq!((&entries[0]["line"], &entries[1]["line"]), (&2.into(), &4.into()));
 }
 
 #[test]
@@ -123,7 +144,9 @@ fn unreadable_json_is_skipped_or_quarantined() {
     let on_error = format!("--on-error=quarantine={}", file.display());
     let output = dir.ingest().args([&on_error, "--json"]).run_with_stdin(text.as_bytes()).ok();
     assert_eq!((&output.json()["records"], &output.json()["quarantined"]), (&5.into(), &4.into()));
-    assert_eq!(fs::read_to_string(file).unwrap(), bad.concat());
+    let texts: Vec<_> =
+        quarantined(&file).iter().map(|entry| entry["text"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(texts.join("\n") + "\n", bad.concat());
 }
 
 #[test]
@@ -139,4 +162,101 @@ fn resume_skips_the_same_unreadable_lines() {
     let output = dir.ingest().args(["--on-error", "skip", "--resume", "--json"]).arg(&file).run().ok();
     assert_eq!(output.json()["records"], 1, "{}", output.stdout);
     assert_eq!(dir.replay(), format!("{lines}3\n"));
+}
+
+#[test]
+fn skip_reports_the_first_places() {
+    let dir = TestDir::new();
+    let file = dir.write("in.ndjson", "1\nx\n".repeat(7) + "{\"a\":}\n");
+    let output = dir.ingest().args(["--on-error", "skip"]).arg(&file).run().ok();
+    let errors = output.errors();
+    assert_eq!(errors.len(), 6, "{output:?}");
+    assert!(errors[0].contains(&format!("{}:2:1: ", file.display())), "{output:?}");
+    assert!(errors[0].ends_with("expected value (skipped)"), "{output:?}");
+    assert!(errors[5].contains("3 more bad lines skipped"), "{output:?}");
+    assert!(dir.ingest().args(["--on-error", "skip", "-q"]).arg(&file).run().ok().stderr.is_empty());
+}
+
+#[test]
+fn quarantined_lines_can_be_ingested_after_repair() {
+    let dir = TestDir::new();
+    let bad = dir.path("bad");
+    let on_error = format!("--on-error=quarantine={}", bad.display());
+    dir.ingest().arg(on_error).run_with_stdin(b"1\n{\"a\":2\n\"\xff\"\n3\n").ok();
+    let fixed: Vec<_> =
+        quarantined(&bad).iter().map(content).map(|text| [&text[..], b"}\n"].concat()).collect();
+    dir.ingest().run_with_stdin(&fixed[0]).ok();
+    assert_eq!(dir.replay(), "1\n3\n{\"a\":2}\n");
+    assert_eq!(fixed[1], b"\"\xff\"}\n");
+}
+
+#[test]
+fn input_without_any_record_returns_65() {
+    for policy in ["skip", "quarantine"] {
+        let dir = TestDir::new();
+        let policy = if policy == "skip" {
+            policy.to_owned()
+        } else {
+            format!("quarantine={}", dir.path("q").display())
+        };
+        let file = dir.write("in.log", "first message\nsecond message\n\n");
+        let output = dir.ingest().args(["--on-error", &policy]).arg(&file).run().code(65);
+        assert!(output.stderr.contains("no line is a record (2 bad lines)"), "{output:?}");
+        let good = dir.write("good", "1\n");
+        dir.ingest().args(["--on-error", &policy]).arg(&good).run().ok();
+    }
+}
+
+#[test]
+fn value_over_several_lines_is_explained() {
+    let cases = [
+        ("{\n  \"a\": 1,\n  \"b\": [\n    2\n  ]\n}\n", "ends inside an object", "jq -c . "),
+        ("[\n{\"a\":1},\n{\"a\":2}\n]\n", "ends inside an array", "jq -c '.[]' "),
+        ("[{\"a\":1},\n{\"a\":2}]\n", "ends inside an array", "jq -c '.[]' "),
+    ];
+    for (text, reason, hint) in cases {
+        for policy in ["stop", "skip", "quarantine"] {
+            let dir = TestDir::new();
+            let file = dir.write("in.json", text);
+            let on_error = match policy {
+                "quarantine" => format!("quarantine={}", dir.path("q").display()),
+                policy => policy.to_owned(),
+            };
+            let output = dir.ingest().args(["--on-error", &on_error]).arg(&file).run().code(65);
+            assert!(output.error().starts_with(&format!("{}:1:", file.display())), "{output:?}");
+            assert!(output.error().contains(reason) && output.hint().contains(hint), "{output:?}");
+            assert!(!output.hint().contains("--on-error"), "{output:?}");
+            assert_eq!(dir.replay(), "");
+        }
+        let dir = TestDir::new();
+        dir.write("in.json", text);
+        let mut import = crate::support::ministore(["import".as_ref(), dir.path("in.json").as_os_str()]);
+        let output = import.arg(dir.journal()).run().code(65);
+        assert!(output.error().contains(reason) && output.hint().contains(hint), "{output:?}");
+    }
+}
+
+#[test]
+fn comma_after_value_is_explained() {
+    let dir = TestDir::new();
+    let file = dir.write("in.json", "{\"a\":1},\n{\"a\":2},\n{\"a\":3}\n");
+    let output = dir.ingest().arg(&file).run().code(65);
+    assert!(output.error().contains("a comma follows the value"), "{output:?}");
+    assert!(output.hint().contains("sed 's/,$//'"), "{output:?}");
+}
+
+#[test]
+fn incomplete_last_number_is_a_bad_line() {
+    let dir = TestDir::new();
+    let file = dir.write("in.ndjson", "12\n34");
+    let output = dir.ingest().arg(&file).run().code(65);
+    assert!(output.error().contains(":2:3: incomplete line: LF is missing (byte 5)"), "{output:?}");
+    assert_eq!(dir.replay(), "12\n");
+    fs::write(&file, "12\n345\n").unwrap();
+    dir.ingest().arg("--resume").arg(&file).run().ok();
+    assert_eq!(dir.replay(), "12\n345\n");
+    let other = TestDir::new();
+    let file = other.write("in.ndjson", "12\n34");
+    let mut import = crate::support::ministore(["import".as_ref(), file.as_os_str()]);
+    import.arg(other.journal()).run().code(65);
 }

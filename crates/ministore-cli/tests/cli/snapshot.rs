@@ -65,7 +65,7 @@ pub(crate) fn settings(dir: &TestDir) -> Settings {
     }
     settings.add_filter(r"process \d+", "process PID");
     settings.add_filter(r"kill \d+", "kill PID");
-    settings.add_filter(r"ministore-bench-\d+-", "ministore-bench-PID-");
+
     settings.add_filter(&format!(r"\b{}\b", escaped(env!("CARGO_PKG_VERSION"))), "VERSION");
     settings
 }

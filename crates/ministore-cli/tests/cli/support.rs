@@ -75,6 +75,15 @@ impl TestDir {
         files
     }
 
+    /// Returns the path and the content of every regular file, without links.
+    pub(crate) fn snapshot_of_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = fs::read_dir(self.root()).unwrap().map(Result::unwrap);
+        let regular = entries.filter(|entry| entry.file_type().unwrap().is_file()).map(|entry| entry.path());
+        let mut files: Vec<_> = regular.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    }
+
     /// Counts the records that a reader of the journal finds.
     pub(crate) fn durable(&self) -> usize {
         Reader::open(self.journal()).unwrap().records::<IgnoredAny>().map_while(Result::ok).count()
@@ -208,6 +217,12 @@ pub(crate) fn feed(child: &mut Child, bytes: &[u8]) {
 /// Reports a skipped test, `SKIPPED: <what>: <why>`. Writes directly: the test harness hides what a passing test prints.
 pub(crate) fn skipped(text: &str) {
     let _ = writeln!(io::stderr(), "\n{text}");
+}
+
+/// Returns the entries of a quarantine file.
+pub(crate) fn quarantined(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 pub(crate) fn kill(child: &Child, signal: &str) {

@@ -277,7 +277,7 @@ fn import_of_lines_rejects_unreadable_json() {
     let output = dir.import("in.ndjson").run().code(65);
     assert_eq!(
         output.error(),
-        format!("{}:2:9: a lone surrogate in a string", dir.path("in.ndjson").display())
+        format!("{}:2:9: a lone surrogate in a string (byte 10)", dir.path("in.ndjson").display())
     );
     assert_eq!(dir.names(), ["in.ndjson"]);
 }

@@ -2,7 +2,7 @@
 
 mod chart;
 mod charts;
-mod file;
+
 mod format;
 mod group;
 mod head;
@@ -11,7 +11,6 @@ mod tables;
 
 use maud::{DOCTYPE, Markup, html};
 
-pub(super) use self::file::{check, write};
 use self::group::Group;
 use super::report::BenchReport;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::service::ServeProcess;
-use crate::support::{CommandExt, head, lines};
+use crate::support::{CommandExt, head, lines, quarantined};
 
 #[test]
 fn record_is_acknowledged_once_durable() {
@@ -121,7 +121,10 @@ fn bad_lines_are_quarantined_and_reported_in_order() {
         "{responses:?}"
     );
     service.stop("TERM").ok();
-    assert_eq!(std::fs::read(file).unwrap(), b"no\xff\n{\n");
+    let entries = quarantined(&file);
+    assert_eq!((&entries[0]["base64"], &entries[1]["text"]), (&json!("bm//"), &json!("{")));
+    assert_eq!((&entries[0]["line"], &entries[0]["reason"]), (&json!(3), &json!("not UTF-8")));
+    assert!(entries[0]["input"].as_str().unwrap().starts_with("unix:"), "{entries:?}");
     assert_eq!(service.dir.replay(), "1\n2\n");
 }
 

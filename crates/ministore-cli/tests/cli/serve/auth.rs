@@ -16,6 +16,19 @@ fn tokens(dir: &TestDir, mode: u32) -> String {
 }
 
 #[test]
+fn byte_order_mark_is_accepted() {
+    let dir = TestDir::new();
+    let file = tokens(&dir, 0o600);
+    fs::write(&file, format!("\u{feff}{TOKEN}\n")).unwrap();
+    let mut service = ServeProcess::start_in(dir, &["--token-file", &file]);
+    let mut client = service.connect_tcp();
+    client.send(format!("\u{feff}{}\n1\n", json!({ "ministore": { "ack": "record", "token": TOKEN } })));
+    let responses = [client.receive(), client.receive()];
+    assert!(responses[0]["ok"].is_object() && responses[1]["ok"] == 1, "{responses:?}");
+    service.stop("TERM").ok();
+}
+
+#[test]
 fn client_without_valid_token_is_rejected() {
     let dir = TestDir::new();
     let file = tokens(&dir, 0o600);

@@ -187,3 +187,15 @@ fn endless_lines_stay_within_memory_limit() {
     eprintln!("{LONG} half lines of 7 MiB at the same time: {peak} KiB at most, {rejected} clients rejected");
     assert!(peak < 160 << 10 && rejected > 0.0, "{peak} KiB, {rejected} clients");
 }
+
+#[test]
+fn byte_order_mark_before_a_record_is_accepted() {
+    let mut service = ServeProcess::start(&[]);
+    for _ in 0..2 {
+        let mut client = service.connect_tcp();
+        client.send("\u{feff}1\n2\n");
+        assert!(client.finish().is_empty());
+    }
+    service.stop("TERM").ok();
+    assert_eq!(service.dir.replay(), "1\n2\n1\n2\n");
+}

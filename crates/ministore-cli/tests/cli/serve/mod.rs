@@ -10,6 +10,7 @@ mod acks;
 mod auth;
 mod faulty_clients;
 mod fifo;
+mod full_disk;
 mod health;
 mod limits;
 mod load;
