@@ -1,4 +1,4 @@
-//! The parts of a commit and of reading, one by one. `cargo bench --features _bench --bench parts`.
+//! The parts of a commit and of reading, one by one. `cargo bench --features unstable-internals --bench parts`.
 //!
 //! The events are those of `benches/read.rs`: from the file that `MINISTORE_EVENTS` names, or generated. The
 //! measurements do not alternate, so compare rates with `benches/read.rs` instead.
@@ -11,7 +11,7 @@ use std::{fs, hint::black_box, path::Path};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ministore_uring::{JournalOptions, MiniStore, Reader, bench};
+use ministore_uring::{JournalOptions, MiniStore, Reader, internals::bench};
 use serde_json::value::RawValue;
 use support::flights::{Flight, events};
 use tempfile::TempDir;

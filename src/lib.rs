@@ -138,16 +138,13 @@ extern crate self as ministore_uring;
 
 mod api;
 mod background;
-#[cfg(feature = "_bench")]
-#[doc(hidden)]
-pub mod bench;
 mod caller_code;
 mod commit;
 mod error;
 mod format;
-#[cfg(any(test, feature = "_fuzz"))]
+#[cfg(any(test, feature = "unstable-internals"))]
 #[doc(hidden)]
-pub mod fuzz;
+pub mod internals;
 mod io;
 mod journal;
 pub mod maintenance;

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ministore_uring::fuzz::codec(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ministore_uring::internals::fuzz::codec(data));

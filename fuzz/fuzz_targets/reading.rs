@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    ministore_uring_fuzz::in_directory(|dir| ministore_uring::fuzz::reading(data, dir));
+    ministore_uring_fuzz::in_directory(|dir| ministore_uring::internals::fuzz::reading(data, dir));
 });

@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    ministore_uring_fuzz::in_directory(|dir| ministore_uring::fuzz::recovery(data, dir));
+    ministore_uring_fuzz::in_directory(|dir| ministore_uring::internals::fuzz::recovery(data, dir));
 });

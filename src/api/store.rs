@@ -116,7 +116,7 @@ impl MiniStore {
     }
 
     /// As [`open_on`](Self::open_on), without a writer thread: the caller runs the returned writer step by step.
-    #[cfg(any(test, feature = "_sim"))]
+    #[cfg(any(test, feature = "unstable-internals"))]
     pub(crate) fn open_manual(
         options: JournalOptions,
         path: &Path,

@@ -10,7 +10,7 @@ const BLOCK: usize = BLOCK_BYTES as usize;
 /// Bytes that begin at an address that is a multiple of [`BLOCK_BYTES`].
 ///
 /// A plain `Vec` with one block of extra capacity: the bytes begin at the first aligned address in it.
-pub(crate) struct CommitBuffer {
+pub struct CommitBuffer {
     storage: Vec<u8>,
     /// The index in `storage` of the first byte.
     start: usize,
@@ -24,7 +24,7 @@ impl CommitBuffer {
         Self { storage, start }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.storage[self.start..]
     }
 

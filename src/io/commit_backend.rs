@@ -6,7 +6,7 @@ use super::{CommitBuffer, CommitMethod, CommitOptions, OpenDir};
 use crate::error::is_storage_full;
 
 /// Writes commit groups to one file at a time and makes them durable.
-pub(crate) trait CommitBackend: fmt::Debug {
+pub trait CommitBackend: fmt::Debug {
     /// Looks up the files of this directory in its descriptor from then on.
     fn keep_dir_open(&mut self, _dir: OpenDir) {}
 
@@ -51,7 +51,7 @@ pub(crate) trait CommitBackend: fmt::Debug {
 
 /// Why a commit is not durable.
 #[derive(Debug)]
-pub(crate) enum CommitError {
+pub enum CommitError {
     /// The disk is full: nothing acknowledged is affected, and a later commit may succeed.
     StorageFull(io::Error),
     /// A call failed before it changed anything, for example for lack of memory: a later commit may succeed.
@@ -62,7 +62,7 @@ pub(crate) enum CommitError {
 
 impl CommitError {
     /// Classifies the failure of a write that was not yet followed by a sync.
-    pub(crate) fn from_write(error: io::Error) -> Self {
+    pub fn from_write(error: io::Error) -> Self {
         if is_storage_full(&error) { Self::StorageFull(error) } else { Self::Failed(error) }
     }
 

@@ -10,10 +10,10 @@ use crate::sync::{
 };
 
 /// A unit of background work. Dropped without being run after the executor has ended.
-pub(crate) type Task = Box<dyn FnOnce() + Send>;
+pub type Task = Box<dyn FnOnce() + Send>;
 
 /// Runs tasks one at a time, in the order of their submission, concurrently with the thread that submits them.
-pub(crate) trait Executor: Send + fmt::Debug {
+pub trait Executor: Send + fmt::Debug {
     fn run(&mut self, task: Task);
 
     /// Called before the writer waits for the oldest task that is not done.

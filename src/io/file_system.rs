@@ -12,7 +12,7 @@ use super::{CommitBackend, Executor, OpenDir};
 use crate::format::scan::ReadAt;
 
 /// Files and names.
-pub(crate) trait FileSystem: Send + Sync + fmt::Debug {
+pub trait FileSystem: Send + Sync + fmt::Debug {
     /// Returns the path made absolute, with symbolic links resolved; `NotFound` if nothing has this name.
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
 
@@ -89,7 +89,7 @@ pub(crate) trait FileSystem: Send + Sync + fmt::Debug {
 
 /// The type of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileKind {
+pub enum FileKind {
     File,
     Directory,
     /// A device, a FIFO, a socket.
@@ -98,7 +98,7 @@ pub(crate) enum FileKind {
 
 /// How [`FileSystem::open`] opens a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OpenMode {
+pub enum OpenMode {
     /// For reading only. A symbolic link is followed.
     ReadOnly,
     /// For reading and writing. A symbolic link is an error: only the named file itself is ever written to.
@@ -108,10 +108,10 @@ pub(crate) enum OpenMode {
 }
 
 /// The identity of a file, whatever its name: device and inode.
-pub(crate) type FileId = (u64, u64);
+pub type FileId = (u64, u64);
 
 /// A file that is used as a lock. The lock ends with the process, however that ends.
-pub(crate) trait LockFile: Send + fmt::Debug {
+pub trait LockFile: Send + fmt::Debug {
     fn id(&self) -> FileId;
 
     /// Acquires the lock; returns `false` if another owner has it.
@@ -124,7 +124,7 @@ pub(crate) trait LockFile: Send + fmt::Debug {
 }
 
 /// An open file. Reads and writes use the page cache.
-pub(crate) trait FileHandle: ReadAt + Send + Sync + fmt::Debug {
+pub trait FileHandle: ReadAt + Send + Sync + fmt::Debug {
     fn len(&self) -> io::Result<u64>;
 
     /// Returns its length; `None` if it has no name any more.

@@ -39,21 +39,21 @@ impl fmt::Display for SyncKind {
 
 /// The options that decide how commits to a file are made durable.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct CommitOptions {
-    pub(crate) direct: bool,
-    pub(crate) sync: SyncMode,
+pub struct CommitOptions {
+    pub direct: bool,
+    pub sync: SyncMode,
     /// Trusts `O_DIRECT` and `O_DSYNC` on every file system. Used by tests that need a faulty one.
-    pub(crate) trust_file_system: bool,
+    pub trust_file_system: bool,
 }
 
 /// How commits to the attached file are made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CommitMethod {
+pub struct CommitMethod {
     /// Writes bypass the page cache.
-    pub(crate) direct: bool,
-    pub(crate) sync: SyncKind,
+    pub direct: bool,
+    pub sync: SyncKind,
     /// `O_DIRECT` and `O_DSYNC` are trusted on the file's file system.
-    pub(crate) trusted: bool,
+    pub trusted: bool,
 }
 
 impl CommitMethod {

@@ -4,6 +4,8 @@
 //! [`CommitBackend`] is the commit path: it belongs to the writer thread and makes one buffer durable at a time. The
 //! implementations are chosen once, at open; the rest of the engine does not depend on the choice.
 
+#![allow(missing_docs, unreachable_pub, reason = "exported by the module `internals` only")]
+
 mod blocking;
 mod buffer;
 mod commit_backend;
@@ -13,6 +15,8 @@ mod executor;
 pub(crate) mod fault;
 mod file_backend;
 mod file_system;
+#[cfg(any(test, shuttle, feature = "unstable-internals"))]
+mod layer;
 mod method;
 mod open_dir;
 mod os_file;
@@ -23,15 +27,17 @@ mod uring;
 use std::fmt;
 
 pub(crate) use blocking::BlockingBackend;
-pub(crate) use buffer::CommitBuffer;
-pub(crate) use commit_backend::{CommitBackend, CommitError};
+pub use buffer::CommitBuffer;
+pub use commit_backend::{CommitBackend, CommitError};
+pub use executor::Executor;
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use executor::Task;
-pub(crate) use executor::{Executor, ThreadExecutor};
-pub(crate) use file_system::{FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode};
-pub use method::SyncKind;
-pub(crate) use method::{CommitMethod, CommitOptions};
-pub(crate) use open_dir::OpenDir;
+pub(crate) use executor::ThreadExecutor;
+pub use file_system::{FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode};
+#[cfg(any(test, shuttle, feature = "unstable-internals"))]
+pub use layer::FileSystemLayer;
+pub use method::{CommitMethod, CommitOptions, SyncKind};
+pub use open_dir::OpenDir;
 pub(crate) use os_file_system::{OsFileSystem, os_file_system};
 pub(crate) use rename::{RenameError, has_id, is_at, rename_to_free_name};
 pub(crate) use uring::{UringBackend, refusal_hint};

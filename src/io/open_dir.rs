@@ -13,7 +13,7 @@ use rustix::fs::CWD;
 /// The descriptor of a journal's directory, kept from open to close. Clones share it. Before [`open`](Self::open) is
 /// called every path is looked up as it is.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct OpenDir(Arc<OnceLock<(PathBuf, File)>>);
+pub struct OpenDir(Arc<OnceLock<(PathBuf, File)>>);
 
 impl OpenDir {
     /// Opens the directory and keeps it open.

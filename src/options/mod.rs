@@ -184,7 +184,7 @@ impl JournalOptions {
 
     /// Trusts `O_DIRECT` and `O_DSYNC` on every file system, which breaks the guarantee on some: for tests of this
     /// project on file systems of its own.
-    #[cfg(any(test, feature = "_sim"))]
+    #[cfg(any(test, feature = "unstable-internals"))]
     #[doc(hidden)]
     #[must_use]
     pub fn trust_file_system(mut self, yes: bool) -> Self {

@@ -24,6 +24,6 @@ pub(crate) use read_plan::ReadPlan;
 pub use record::{RawRecord, Record};
 pub use records::Records;
 pub(crate) use replay::replay_on;
-#[cfg(any(test, feature = "_fuzz", shuttle))]
+#[cfg(any(test, feature = "unstable-internals", shuttle))]
 pub(crate) use replay::replay_parallel_on;
 pub use stream::{JournalStream, RecordStream};

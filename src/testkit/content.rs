@@ -97,7 +97,6 @@ impl FileContent {
     }
 
     /// Returns whether a power cut could lose a change.
-    #[cfg(any(test, feature = "_sim"))]
     pub(super) fn is_dirty(&self) -> bool {
         !self.pending.is_empty()
     }

@@ -60,14 +60,12 @@ impl Directory {
     }
 
     /// Creates a name that is durable.
-    #[cfg(any(test, feature = "_sim"))]
     pub(super) fn create_durable(&mut self, path: &Path, inode: Inode) {
         self.cached.insert(path.into(), inode);
         self.durable.insert(path.into(), inode);
     }
 
     /// Removes a name durably.
-    #[cfg(any(test, feature = "_sim"))]
     pub(super) fn remove_durable(&mut self, path: &Path) {
         self.cached.remove(path);
         self.durable.remove(path);
@@ -90,7 +88,6 @@ impl Directory {
         });
     }
 
-    #[cfg(any(test, feature = "_sim"))]
     pub(super) fn is_dirty(&self) -> bool {
         !self.pending.is_empty()
     }

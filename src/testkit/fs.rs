@@ -158,11 +158,7 @@ impl FileSystem for SimFs {
         if !self.host.lockstep {
             return Ok(Box::new(InlineExecutor));
         }
-        #[cfg(any(test, feature = "_sim"))]
-        let init = crate::seeded_bugs::inherit();
-        #[cfg(not(any(test, feature = "_sim")))]
-        let init = || {};
-        Ok(Box::new(LockstepExecutor::spawn(Arc::clone(&self.host.scheduler), init)?))
+        Ok(Box::new(LockstepExecutor::spawn(Arc::clone(&self.host.scheduler))?))
     }
 }
 

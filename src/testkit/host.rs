@@ -52,7 +52,6 @@ impl SimHost {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[cfg(any(test, feature = "_sim"))]
     pub(super) fn watch(&self, watcher: Option<Watcher>) {
         *self.watcher() = watcher;
     }

@@ -45,22 +45,22 @@
 //! in [`SimDisk::advance_clock`].
 
 #![cfg_attr(
-    not(any(test, feature = "_sim")),
+    not(any(test, feature = "unstable-internals")),
     allow(dead_code, unreachable_pub, reason = "some of it is used by the project's own simulation only")
 )]
 
 mod backend;
 mod content;
 mod directory;
-mod fault_plan;
+pub(crate) mod fault_plan;
 mod file;
 mod fs;
 mod host;
-mod rng;
+pub(crate) mod rng;
 mod scheduler;
 mod state;
-#[cfg(any(test, feature = "_sim"))]
-mod stepped;
+#[cfg(any(test, feature = "unstable-internals"))]
+pub(crate) mod stepped;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -85,18 +85,6 @@ use crate::{
     maintenance::{VerifyReport, verify_on},
     read::replay_on,
 };
-
-#[cfg(any(test, feature = "_sim"))]
-#[doc(hidden)]
-pub mod sim {
-    //! The additional interface of the project's own simulation.
-    pub use super::{
-        fault_plan::{BackgroundPace, CrashKind},
-        rng::Rng,
-        stepped::{StepOutcome, SteppedWriter},
-    };
-    pub use crate::seeded_bugs::{Bug, seed};
-}
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Debug, Clone)]

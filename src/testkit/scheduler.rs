@@ -126,12 +126,10 @@ pub(super) struct LockstepExecutor {
 }
 
 impl LockstepExecutor {
-    /// Starts the background thread, which first calls `init`.
-    pub(super) fn spawn(scheduler: Arc<Scheduler>, init: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    pub(super) fn spawn(scheduler: Arc<Scheduler>) -> io::Result<Self> {
         let (tasks, queue) = channel::<Task>();
         let ((resume, resumed), (report_yield, yielded)) = (channel(), channel());
         let thread = thread::Builder::new().name("ministore-bg".into()).spawn(move || {
-            init();
             RUN_TOKEN.set(Some(RunToken { resume: resumed, yielded: report_yield }));
             for task in queue {
                 if !wait_turn() {

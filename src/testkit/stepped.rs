@@ -7,6 +7,7 @@ use super::{
     SimDisk, SimHost,
     fault_plan::{BackgroundPace, CrashKind},
     host::Watcher,
+    rng::Rng,
 };
 use crate::{BackendKind, JournalOptions, MiniStore, Result, commit::writer, io::FileSystem};
 
@@ -48,7 +49,7 @@ impl SimDisk {
     pub fn fork(&self, seed: u64) -> Self {
         let host = SimHost::new(seed, true);
         let mut state = self.host.state().clone();
-        state.rng = super::sim::Rng::new(seed);
+        state.rng = Rng::new(seed);
         *host.state() = state;
         Self { host: Arc::new(host) }
     }
@@ -59,9 +60,23 @@ impl SimDisk {
     ///
     /// As [`JournalOptions::open`].
     pub fn open_stepped(&self, options: JournalOptions, path: &Path) -> Result<(MiniStore, SteppedWriter)> {
-        let fs = self.fs();
+        self.open_stepped_on(options, path, |disk| disk)
+    }
+
+    /// As [`open_stepped`](Self::open_stepped), on the file system that `layer` makes of this disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalOptions::open`].
+    pub fn open_stepped_on(
+        &self,
+        options: JournalOptions,
+        path: &Path,
+        layer: impl FnOnce(Arc<dyn FileSystem>) -> Arc<dyn FileSystem>,
+    ) -> Result<(MiniStore, SteppedWriter)> {
+        let fs = layer(Arc::new(self.fs()));
         let commit_backend = fs.commit_backend()?;
-        let selected = (BackendKind::Blocking, Arc::new(fs) as Arc<dyn FileSystem>, commit_backend);
+        let selected = (BackendKind::Blocking, fs, commit_backend);
         let (store, writer) = MiniStore::open_manual(options, path, selected)?;
         Ok((store, SteppedWriter(writer)))
     }

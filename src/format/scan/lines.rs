@@ -9,10 +9,11 @@ use super::{
 use crate::{format::LF, format::PADDING, options::LINE_BYTES_LIMIT};
 
 /// Bytes of the first read: enough for a header or a small journal.
-const READ_BYTES_MIN: usize = if cfg!(any(test, feature = "_fuzz")) { 512 } else { 4 * 1024 };
+const READ_BYTES_MIN: usize = if cfg!(any(test, feature = "unstable-internals")) { 512 } else { 4 * 1024 };
 
 /// Bytes of a later read. Few in unit tests, so that lines cross read boundaries.
-pub(super) const READ_BYTES: usize = if cfg!(any(test, feature = "_fuzz")) { 512 } else { 256 * 1024 };
+pub(super) const READ_BYTES: usize =
+    if cfg!(any(test, feature = "unstable-internals")) { 512 } else { 256 * 1024 };
 
 /// Spaces that are kept in the buffer of a run at its end: more than the longest run that can end a seal.
 const BUFFERED_SPACES: usize = 64;

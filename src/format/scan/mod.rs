@@ -16,7 +16,7 @@ mod tests;
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 pub(crate) use block::Block;
-#[cfg(any(test, feature = "_fuzz"))]
+#[cfg(any(test, feature = "unstable-internals"))]
 pub(crate) use group::VerifiedGroup;
 pub(crate) use header_line::{has_magic, read_header};
 pub(crate) use lines::LineReader;
@@ -27,7 +27,7 @@ pub(crate) use scanner::{ScanItem, ScanMode, Scanner, SegmentEnd};
 pub(crate) use tail::Tail;
 
 /// The source of a scan.
-pub(crate) trait ReadAt {
+pub trait ReadAt {
     /// Reads some bytes at `offset` and returns their number; 0 at the end.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
 }

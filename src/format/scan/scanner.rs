@@ -16,7 +16,7 @@ use crate::format::{CLOSE_MARKER, Chain, Header, HeaderError, LF};
 /// The lines of a larger group, or of a larger plain segment, are not kept in memory during verification. Small in unit tests, so
 /// that their segments can be small.
 pub(super) const MAX_BUFFERED_GROUP_BYTES: usize =
-    if cfg!(any(test, feature = "_fuzz")) { 16 << 10 } else { 8 << 20 };
+    if cfg!(any(test, feature = "unstable-internals")) { 16 << 10 } else { 8 << 20 };
 
 /// Whether a scan returns the lines that it verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

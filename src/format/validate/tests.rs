@@ -1,7 +1,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
-use crate::fuzz;
+use crate::internals::fuzz;
 
 fn rejection(json: &str) -> (usize, String) {
     let Rejection { offset, reason } = check(json.as_bytes(), NESTING_LEVELS_MAX).unwrap_err();

@@ -20,8 +20,8 @@ use crate::{
     BackendKind,
     format::scan::ReadAt,
     io::{
-        CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor, FileHandle, FileId,
-        FileKind, FileSystem, LockFile, OpenDir, OpenMode, OsFileSystem,
+        CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, FileHandle, FileId,
+        FileSystem, FileSystemLayer, OpenDir, OpenMode, OsFileSystem,
     },
 };
 
@@ -37,21 +37,9 @@ impl FaultFileSystem {
     }
 }
 
-impl FileSystem for FaultFileSystem {
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        self.inner.canonicalize(path)
-    }
-
-    fn kind(&self, path: &Path) -> io::Result<FileKind> {
-        self.inner.kind(path)
-    }
-
-    fn create_dirs(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dirs(dir)
-    }
-
-    fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>> {
-        self.inner.lock_file(path)
+impl FileSystemLayer for FaultFileSystem {
+    fn inner(&self) -> &dyn FileSystem {
+        &self.inner
     }
 
     fn open(&self, path: &Path, how: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
@@ -72,10 +60,6 @@ impl FileSystem for FaultFileSystem {
         self.run(Op::Rename, to, || self.inner.rename(from, to))
     }
 
-    fn keep_dir_open(&self, dir: &Path) -> io::Result<OpenDir> {
-        self.inner.keep_dir_open(dir)
-    }
-
     fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
         if self.faults.renames_only_by_links() {
             return Err(io::ErrorKind::Unsupported.into());
@@ -85,10 +69,6 @@ impl FileSystem for FaultFileSystem {
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.run(Op::Link, to, || self.inner.link(from, to))
-    }
-
-    fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {
-        self.inner.id_at(path)
     }
 
     fn id_and_len(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
@@ -120,10 +100,6 @@ impl FileSystem for FaultFileSystem {
 
     fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {
         self.faults.commit_backend(BackendKind::Blocking)
-    }
-
-    fn executor(&self) -> io::Result<Box<dyn Executor>> {
-        self.inner.executor()
     }
 }
 

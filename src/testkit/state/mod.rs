@@ -286,7 +286,6 @@ impl SimState {
     }
 
     /// Returns a description of what a power cut could lose; `None` if everything is durable.
-    #[cfg(any(test, feature = "_sim"))]
     pub(super) fn dirty_state(&self) -> Option<String> {
         if self.directory.is_dirty() {
             return Some("names that no sync of the directory covers".into());
@@ -298,7 +297,6 @@ impl SimState {
     }
 
     /// Creates or replaces a file, durably.
-    #[cfg(any(test, feature = "_sim"))]
     pub(super) fn write_file(&mut self, path: &Path, bytes: &[u8]) {
         let inode = self.files.len();
         let mut content = FileContent::default();
@@ -308,7 +306,6 @@ impl SimState {
     }
 
     /// Removes a name durably.
-    #[cfg(any(test, feature = "_sim"))]
     pub(super) fn delete_file(&mut self, path: &Path) {
         self.directory.remove_durable(path);
     }

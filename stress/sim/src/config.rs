@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use ministore_uring::{
     JournalOptions, RecoveryPolicy, SyncMode,
-    testkit::{
-        DirEntriesAfterCrash, DirectIo, SimDisk,
-        sim::{BackgroundPace, CrashKind, Rng},
-    },
+    internals::{BackgroundPace, CrashKind, Rng},
+    testkit::{DirEntriesAfterCrash, DirectIo, SimDisk},
 };
 
 /// The parameters of a whole run.

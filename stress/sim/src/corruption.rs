@@ -4,10 +4,8 @@ use std::path::Path;
 
 use ministore_uring::{
     JournalOptions,
-    testkit::{
-        SimDisk,
-        sim::{CrashKind, Rng},
-    },
+    internals::{CrashKind, Rng},
+    testkit::SimDisk,
 };
 
 use crate::{

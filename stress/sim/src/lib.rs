@@ -6,6 +6,7 @@ pub mod run_stats;
 
 mod config;
 mod corruption;
+mod lying_fs;
 mod model;
 mod observer;
 mod read;
@@ -15,8 +16,7 @@ mod workload;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use ministore_uring::testkit::sim::Bug;
-use ministore_uring::testkit::sim::seed as seed_bug;
+pub use lying_fs::Lie;
 pub use run_stats::RunStats;
 
 /// A run that violated a guarantee.
@@ -28,21 +28,19 @@ pub struct Failure {
     pub trace: Vec<String>,
 }
 
-/// Executes one run, optionally with a seeded bug.
-pub fn run(seed: u64, bug: Option<Bug>) -> Result<RunStats, Failure> {
-    run_once(seed, bug, false)
+/// Executes one run, optionally on a disk that lies.
+pub fn run(seed: u64, lie: Option<Lie>) -> Result<RunStats, Failure> {
+    run_once(seed, lie, false)
 }
 
 /// Repeats a run and returns its operations.
-pub fn trace(seed: u64, bug: Option<Bug>) -> Vec<String> {
-    run_once(seed, bug, true).map_or_else(|failure| failure.trace, |_| Vec::new())
+pub fn trace(seed: u64, lie: Option<Lie>) -> Vec<String> {
+    run_once(seed, lie, true).map_or_else(|failure| failure.trace, |_| Vec::new())
 }
 
-fn run_once(seed: u64, bug: Option<Bug>, trace: bool) -> Result<RunStats, Failure> {
-    seed_bug(bug);
-    let mut run = run::Run::new(seed, trace);
+fn run_once(seed: u64, lie: Option<Lie>, trace: bool) -> Result<RunStats, Failure> {
+    let mut run = run::Run::new(seed, lie, trace);
     let outcome = catch_unwind(AssertUnwindSafe(|| run.execute()));
-    seed_bug(None);
     let fail = |what: String| Failure { seed, what, trace: run.disk.traced() };
     match outcome {
         Ok(Ok(())) => Ok(run.stats),

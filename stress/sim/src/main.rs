@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use ministore_sim::{Bug, Failure, RunStats, run};
+use ministore_sim::{Failure, Lie, RunStats, run};
 
 /// The number of operations that are printed before a failure.
 const TRACE_LINES: usize = 150;
@@ -17,14 +17,14 @@ struct Arguments {
     minutes: f64,
     runs: u64,
     seed: Option<u64>,
-    bug: Option<Bug>,
+    lie: Option<Lie>,
 }
 
 fn main() -> ExitCode {
     let arguments = match parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(text) => {
-            println!("{text}\n\nusage: ministore-sim [--minutes N] [--runs N] [--seed S] [--bug NAME]");
+            println!("{text}\n\nusage: ministore-sim [--minutes N] [--runs N] [--seed S] [--lie NAME]");
             return ExitCode::from(2);
         }
     };
@@ -38,11 +38,11 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let mut total = RunStats::default();
     for seed in first.. {
-        match run(seed, arguments.bug) {
+        match run(seed, arguments.lie) {
             Ok(stats) => total += stats,
             Err(failure) => {
                 print!("{}", total.report(started.elapsed().as_secs_f64()));
-                report(&failure, arguments.bug);
+                report(&failure, arguments.lie);
                 return ExitCode::FAILURE;
             }
         }
@@ -56,18 +56,18 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn report(failure: &Failure, bug: Option<Bug>) {
+fn report(failure: &Failure, lie: Option<Lie>) {
     println!("\nseed {}: {}", failure.seed, failure.what);
-    let trace = ministore_sim::trace(failure.seed, bug);
+    let trace = ministore_sim::trace(failure.seed, lie);
     for line in &trace[trace.len().saturating_sub(TRACE_LINES)..] {
         println!("    {line}");
     }
-    let bug = bug.map_or_else(String::new, |bug| format!(" --bug {bug:?}"));
-    println!("\nrepeat: cargo run --release -p ministore-sim -- --seed {}{bug}", failure.seed);
+    let lie = lie.map_or_else(String::new, |lie| format!(" --lie {lie:?}"));
+    println!("\nrepeat: cargo run --release -p ministore-sim -- --seed {}{lie}", failure.seed);
 }
 
 fn parse(mut values: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments { minutes: 0.0, runs: 0, seed: None, bug: None };
+    let mut arguments = Arguments { minutes: 0.0, runs: 0, seed: None, lie: None };
     while let Some(name) = values.next() {
         let value = values.next().ok_or_else(|| format!("{name}: a value is missing"))?;
         let invalid = || format!("{name}: invalid value {value}");
@@ -75,9 +75,9 @@ fn parse(mut values: impl Iterator<Item = String>) -> Result<Arguments, String> 
             "--minutes" => arguments.minutes = value.parse().map_err(|_| invalid())?,
             "--runs" => arguments.runs = value.parse().map_err(|_| invalid())?,
             "--seed" => arguments.seed = Some(value.parse().map_err(|_| invalid())?),
-            "--bug" => {
-                let bug = Bug::SIMULATION.into_iter().find(|bug| format!("{bug:?}") == value);
-                arguments.bug = Some(bug.ok_or_else(invalid)?);
+            "--lie" => {
+                let lie = Lie::ALL.into_iter().find(|lie| format!("{lie:?}") == value);
+                arguments.lie = Some(lie.ok_or_else(invalid)?);
             }
             _ => return Err(format!("{name}: unknown")),
         }

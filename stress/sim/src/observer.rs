@@ -8,10 +8,7 @@ use std::{
     },
 };
 
-use ministore_uring::{
-    MiniStore, MiniStoreError,
-    testkit::{SimDisk, sim::Rng},
-};
+use ministore_uring::{MiniStore, MiniStoreError, internals::Rng, testkit::SimDisk};
 
 use crate::{
     model::{Checked, Model, Violation, violated},

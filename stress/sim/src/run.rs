@@ -3,15 +3,17 @@
 mod after_close;
 mod recovery;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use ministore_uring::testkit::{
-    SimDisk,
-    sim::{CrashKind, Rng},
+use ministore_uring::{
+    JournalOptions, MiniStore, Result,
+    internals::{CrashKind, Rng, SteppedWriter},
+    testkit::SimDisk,
 };
 
 use crate::{
     config::{Incarnation, RunConfig, set_up_disk},
+    lying_fs::{Lie, LyingFs},
     model::{Checked, Guarantees, Model, violated},
     observer::SharedModel,
     read::count_rotated,
@@ -21,6 +23,7 @@ use crate::{
 
 pub struct Run {
     config: RunConfig,
+    lie: Option<Lie>,
     rng: Rng,
     pub disk: SimDisk,
     path: PathBuf,
@@ -35,7 +38,7 @@ pub struct Run {
 const FOREIGN_CONTENT: &[u8] = b"// MINISTORE JOURNAL v0.1.4\n\"another journal\"\n";
 
 impl Run {
-    pub fn new(seed: u64, trace: bool) -> Self {
+    pub fn new(seed: u64, lie: Option<Lie>, trace: bool) -> Self {
         let mut rng = Rng::new(seed);
         let config = RunConfig::random(&mut rng);
         let disk = SimDisk::in_lock_step(rng.number());
@@ -52,6 +55,7 @@ impl Run {
         let model = Model::new(Guarantees { atomic_batches: config.checksums });
         Self {
             config,
+            lie,
             rng,
             disk,
             path: "/dir/j".into(),
@@ -79,6 +83,14 @@ impl Run {
         self.stats.faults = self.disk.faults();
         self.stats.reads = self.shared.reads();
         Ok(())
+    }
+
+    /// Opens the journal on this disk, or on a fork of it.
+    fn open_stepped(&self, disk: &SimDisk, options: JournalOptions) -> Result<(MiniStore, SteppedWriter)> {
+        disk.open_stepped_on(options, &self.path, |fs| match self.lie {
+            Some(lie) => Arc::new(LyingFs::new(fs, lie)),
+            None => fs,
+        })
     }
 
     /// Checks that the other journal is unchanged.

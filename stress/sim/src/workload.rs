@@ -13,10 +13,8 @@ use std::{
 
 use ministore_uring::{
     Append, MiniStore, MiniStoreError, PendingAppend, Result,
-    testkit::{
-        SimDisk,
-        sim::{Rng, StepOutcome, SteppedWriter},
-    },
+    internals::{Rng, StepOutcome, SteppedWriter},
+    testkit::SimDisk,
 };
 
 use crate::{

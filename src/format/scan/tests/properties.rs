@@ -195,6 +195,6 @@ proptest! {
 
     #[test]
     fn scan_agrees_with_reference_reader(script in vec(any::<u8>(), 0..1500)) {
-        crate::fuzz::scan(&script);
+        crate::internals::fuzz::scan(&script);
     }
 }

@@ -1,7 +1,6 @@
 //! Retention deletes segments between and during the reads.
 
 use std::{
-    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
     sync::{
@@ -16,9 +15,7 @@ use super::{JournalFiles, get, groups, text, warm_reader};
 use crate::{
     JournalOptions, MiniStoreError, Reader, Records, Result,
     format::{ChainLink, Header, testing::SegmentBytes},
-    io::{
-        CommitBackend, Executor, FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode, OsFileSystem,
-    },
+    io::{FileHandle, FileSystem, FileSystemLayer, OpenMode, OsFileSystem},
 };
 
 #[test]
@@ -80,21 +77,9 @@ impl RacingFs {
     }
 }
 
-impl FileSystem for RacingFs {
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        self.inner.canonicalize(path)
-    }
-
-    fn kind(&self, path: &Path) -> io::Result<FileKind> {
-        self.inner.kind(path)
-    }
-
-    fn create_dirs(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dirs(dir)
-    }
-
-    fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>> {
-        self.inner.lock_file(path)
+impl FileSystemLayer for RacingFs {
+    fn inner(&self) -> &dyn FileSystem {
+        &self.inner
     }
 
     fn open(&self, path: &Path, how: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
@@ -103,46 +88,6 @@ impl FileSystem for RacingFs {
             fs::remove_file(path)?;
         }
         self.inner.open(path, how)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename_noreplace(from, to)
-    }
-
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.link(from, to)
-    }
-
-    fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {
-        self.inner.id_at(path)
-    }
-
-    fn id_and_len(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
-        self.inner.id_and_len(path)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
-        self.inner.list(dir)
-    }
-
-    fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {
-        self.inner.commit_backend()
-    }
-
-    fn executor(&self) -> io::Result<Box<dyn Executor>> {
-        self.inner.executor()
     }
 }
 

@@ -1,7 +1,6 @@
 //! A store on real files whose commits can be blocked, and whose commits and renames can fail.
 
 use std::{
-    ffi::OsString,
     future::{Future, poll_fn},
     io,
     path::{Path, PathBuf},
@@ -14,8 +13,8 @@ use crate::{
     BackendKind, JournalOptions, MiniStore, MiniStoreError, Reader, Result,
     api::APPEND_OVERHEAD_BYTES,
     io::{
-        CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor, FileHandle, FileId,
-        FileKind, FileSystem, LockFile, OpenMode, OsFileSystem,
+        CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, FileHandle, FileSystem,
+        FileSystemLayer, LockFile, OpenMode, OsFileSystem,
     },
     options::DEFAULT_FILE_MODE,
     sync::{Condvar, Mutex, block_on, switch},
@@ -212,17 +211,9 @@ struct ModelFileSystem {
     control: Arc<Control>,
 }
 
-impl FileSystem for ModelFileSystem {
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        self.inner.canonicalize(path)
-    }
-
-    fn kind(&self, path: &Path) -> io::Result<FileKind> {
-        self.inner.kind(path)
-    }
-
-    fn create_dirs(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dirs(dir)
+impl FileSystemLayer for ModelFileSystem {
+    fn inner(&self) -> &dyn FileSystem {
+        &self.inner
     }
 
     fn lock_file(&self, path: &Path) -> io::Result<Box<dyn LockFile>> {
@@ -245,18 +236,6 @@ impl FileSystem for ModelFileSystem {
         self.inner.rename_noreplace(from, to)
     }
 
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.link(from, to)
-    }
-
-    fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {
-        self.inner.id_at(path)
-    }
-
-    fn id_and_len(&self, path: &Path) -> io::Result<Option<(FileId, u64)>> {
-        self.inner.id_and_len(path)
-    }
-
     fn remove(&self, path: &Path) -> io::Result<()> {
         switch();
         self.inner.remove(path)
@@ -265,17 +244,5 @@ impl FileSystem for ModelFileSystem {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         switch();
         self.inner.sync_dir(dir)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
-        self.inner.list(dir)
-    }
-
-    fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {
-        self.inner.commit_backend()
-    }
-
-    fn executor(&self) -> io::Result<Box<dyn Executor>> {
-        self.inner.executor()
     }
 }

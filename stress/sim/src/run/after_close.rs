@@ -1,6 +1,6 @@
 //! Checks a closed journal.
 
-use ministore_uring::testkit::sim::CrashKind;
+use ministore_uring::internals::CrashKind;
 
 use super::Run;
 use crate::{config::FaultMode, corruption, model::Checked, read::read_all};

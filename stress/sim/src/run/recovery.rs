@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ministore_uring::{
     JournalOptions, MiniStore, MiniStoreError, RecoveryPolicy,
-    testkit::sim::{CrashKind, SteppedWriter},
+    internals::{CrashKind, SteppedWriter},
 };
 
 use super::Run;
@@ -50,7 +50,7 @@ impl Run {
                 }
             }
             let faults = self.disk.faults();
-            match self.disk.open_stepped(incarnation.options.clone(), &self.path) {
+            match self.open_stepped(&self.disk, incarnation.options.clone()) {
                 Ok(opened) => return Ok(Some(opened)),
                 Err(error @ (MiniStoreError::Corrupt { .. } | MiniStoreError::MissingInitialState)) => {
                     return violated(format!("recovery fails: {error}"));
@@ -131,7 +131,7 @@ impl Run {
         let fork = self.disk.fork(self.rng.number());
         fork.heal();
         fork.restart_after(CrashKind::PowerCut);
-        let (store, _writer) = match fork.open_stepped(self.idle_options(), &self.path) {
+        let (store, _writer) = match self.open_stepped(&fork, self.idle_options()) {
             Ok(opened) => opened,
             Err(error) => return violated(format!("a power cut right after recovery: {error}")),
         };
@@ -158,7 +158,7 @@ impl Run {
         fork.restart_after(CrashKind::Kill);
         for round in 0..2 {
             let before = segments(&fork, &self.path);
-            let opened = fork.open_stepped(self.idle_options(), &self.path);
+            let opened = self.open_stepped(&fork, self.idle_options());
             // Only the recovery must run, not the work after it.
             fork.stop_now(CrashKind::Kill);
             if let Err(error) = opened {
