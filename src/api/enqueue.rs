@@ -13,7 +13,6 @@ use crate::{
     },
     format::encode,
     journal::reply::Reply,
-    seeded_bugs::{Bug, seeded},
     sync::oneshot,
 };
 
@@ -74,8 +73,7 @@ impl MiniStore {
     /// it.
     fn permits_for(&self, lines: &Payload) -> u32 {
         let bytes = lines.bytes().len() as u64 + APPEND_OVERHEAD_BYTES;
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.handle.limits.max_queue_bytes);
-        if seeded(Bug::AppendTakesNoPermits) { 0 } else { bytes }
+        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.handle.limits.max_queue_bytes)
     }
 
     /// Sends a message to the writer thread that follows the appends before it, and waits for the reply.

@@ -7,10 +7,7 @@ use std::{fmt, fs::File};
 
 use rustix::fs::{OFlags, fstatfs};
 
-use crate::{
-    options::{JournalOptions, SyncMode},
-    seeded_bugs::{Bug, seeded},
-};
+use crate::options::{JournalOptions, SyncMode};
 
 /// ext4, and also ext2 and ext3, which share its number: their direct writes honour `O_DSYNC` the same way.
 const EXT4_MAGIC: u32 = 0xEF53;
@@ -88,7 +85,7 @@ impl CommitOptions {
     /// asynchronous direct writes, and for every direct write to a file that the server opened with `FOPEN_DIRECT_IO`;
     /// overlayfs does not report the file system below it.
     pub(crate) fn method(self, trusted: bool) -> CommitMethod {
-        if !(trusted || self.trust_file_system || seeded(Bug::TrustEveryFileSystem)) {
+        if !(trusted || self.trust_file_system) {
             return CommitMethod::BUFFERED;
         }
         let sync = match self.sync {

@@ -4,7 +4,12 @@
 //! [`CommitBackend`] is the commit path: it belongs to the writer thread and makes one buffer durable at a time. The
 //! implementations are chosen once, at open; the rest of the engine does not depend on the choice.
 
-#![allow(missing_docs, unreachable_pub, reason = "exported by the module `internals` only")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::len_without_is_empty,
+    reason = "only the module `internals` exports it"
+)]
 
 mod blocking;
 mod buffer;

@@ -5,10 +5,7 @@ use std::{io, path::Path};
 use rustix::io::Errno;
 
 use super::{FileHandle, FileId, FileSystem};
-use crate::{
-    error::{is_shortage, left_names_unchanged},
-    seeded_bugs::{Bug, seeded},
-};
+use crate::error::{is_shortage, left_names_unchanged};
 
 /// Why a file did not get a name that must be free.
 #[derive(Debug)]
@@ -42,18 +39,13 @@ pub(crate) fn rename_to_free_name(
     from: &Path,
     to: &Path,
 ) -> Result<(), RenameError> {
-    if seeded(Bug::RenameReplaces) {
-        return fs.rename(from, to).map_err(RenameError::Unknown);
-    }
     match fs.rename_noreplace(from, to) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => link_to_free_name(fs, from, to)?,
         // An earlier attempt left it with both names.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(fs, from, to) => {}
         renamed => return renamed.map_err(RenameError::from_io),
     }
-    if !seeded(Bug::UnlinkBeforeLinkIsDurable) {
-        fs.sync_dir(dir).map_err(RenameError::Unknown)?;
-    }
+    fs.sync_dir(dir).map_err(RenameError::Unknown)?;
     fs.remove(from).map_err(RenameError::from_io)
 }
 

@@ -9,7 +9,6 @@ use crate::{
     format::holds::{decode, encode},
     io::{FileHandle, FileSystem, OpenMode},
     journal::file_names::FileNames,
-    seeded_bugs::{Bug, seeded},
 };
 
 /// The first sequence number that each hold keeps, by its name.
@@ -108,9 +107,6 @@ fn write_next(
     };
     let file = file.map_err(|error| ("create", error))?;
     file.write_at(&encode(holds), 0).map_err(|error| ("write", error))?;
-    if seeded(Bug::HoldNotSynced) {
-        return Ok(());
-    }
     file.sync().map_err(|error| ("sync", error))
 }
 

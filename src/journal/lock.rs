@@ -12,7 +12,6 @@ use crate::{
     MiniStoreError, Result,
     io::{FileHandle, FileId, FileSystem, LockFile},
     journal::file_names::FileNames,
-    seeded_bugs::{Bug, seeded},
     sync::{AtomicBool, Condvar, Mutex, MutexGuard, OnceLock, Ordering, PoisonError, process_wide},
 };
 
@@ -159,9 +158,7 @@ impl Drop for JournalLock {
             tracing::warn!(%error, "could not unlock the journal");
         }
         locks.remove(&self.file.id());
-        if !seeded(Bug::UnlockWithoutNotify) {
-            process_locks.changed.notify_all();
-        }
+        process_locks.changed.notify_all();
     }
 }
 

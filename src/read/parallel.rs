@@ -12,7 +12,6 @@ use serde::de::DeserializeOwned;
 use super::{block_cursor::BlockCursor, journal_reader::JournalReader};
 use crate::{
     MiniStoreError, Result,
-    seeded_bugs::{Bug, seeded},
     sync::{Mutex, PoisonError, mpsc, thread},
 };
 
@@ -88,7 +87,6 @@ impl<R: DeserializeOwned + Send + 'static> ParsedBlocks<R> {
                 return Some(block);
             }
             let (block_index, block) = self.receiver.recv().await?;
-            let block_index = if seeded(Bug::PartsInParseOrder) { self.next_index } else { block_index };
             self.early.insert(block_index, block);
         }
     }

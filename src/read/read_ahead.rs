@@ -12,7 +12,6 @@ use super::block_cursor::{BlockCursor, BlockSource};
 use crate::{
     MiniStoreError, Result,
     journal::fork::ForkGuard,
-    seeded_bugs::{Bug, seeded},
     sync::{mpsc, thread},
 };
 
@@ -61,7 +60,6 @@ impl ReadAhead {
                 let message = match block_cursor.next_block(&mut source) {
                     Ok(true) => Ok(Message::Block(block_cursor)),
                     Ok(false) => return,
-                    Err(_) if seeded(Bug::ReadErrorAsEnd) => return,
                     Err(error) => Err(error),
                 };
                 let ended = message.is_err();

@@ -25,7 +25,6 @@ use crate::{
         legacy::first_seq_of,
         segment_summary::SegmentSummary,
     },
-    seeded_bugs::{Bug, seeded},
 };
 
 /// Applies one step of recovery.
@@ -134,8 +133,6 @@ pub(super) fn finish_open(
         recovered.data_end = recovered.data_end.after_seal();
         recovered.checksummed = true;
         recovered.report.legacy_upgraded = true;
-    } else if seeded(Bug::RecoveryTruncatesTooLittle) && end.tail.is_some() {
-        file.write_at(&[LF], end.data_end).map_err(fail("write"))?;
     } else if !is_ending_expected {
         write_ending(&*file, end.data_end, &[LF], checksummed).map_err(fail("remove the padding of"))?;
     }
@@ -146,9 +143,6 @@ pub(super) fn finish_open(
 fn create_segment(fs: &dyn FileSystem, names: &FileNames, header: Header) -> io::Result<()> {
     let file = fs.open(&names.next(), OpenMode::CreateNew)?;
     write_header(&*file, header)?;
-    if seeded(Bug::NoDirSyncAfterCreate) {
-        return rename_noreplace(fs, names, &names.next(), &names.active());
-    }
     fs.sync_dir(names.dir())?;
     rename_noreplace(fs, names, &names.next(), &names.active())?;
     fs.sync_dir(names.dir())

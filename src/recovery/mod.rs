@@ -30,7 +30,6 @@ use crate::{
     io::{FileHandle, FileSystem, OpenMode},
     journal::file_names::FileNames,
     journal::ownership::check_unlocked,
-    seeded_bugs::{Bug, seeded},
 };
 
 /// The recovered active segment. It ends in an LF (or the close marker and an LF) after its data.
@@ -77,9 +76,6 @@ pub(crate) fn recover(
             }
         }
         match step {
-            Step::TruncateActive if seeded(Bug::RecoveryTruncatesTooLittle) => {
-                return apply::finish_open(fs, options, journal, report);
-            }
             Step::Done if rewrite::rewrite_and_sync_tail(fs, names, &journal, &mut cache)? => {
                 return apply::finish_open(fs, options, journal, report);
             }
@@ -120,7 +116,6 @@ fn sync_files(fs: &dyn FileSystem, names: &FileNames, journal: &JournalState) ->
     let mut any_file = false;
     for path in in_use.into_iter().flatten() {
         match fs.open(&path, OpenMode::ReadOnly) {
-            Ok(_) if seeded(Bug::TrustUnsyncedData) => any_file = true,
             Ok(file) => {
                 any_file = true;
                 file.sync().map_err(MiniStoreError::file(path, "sync"))?;
@@ -129,9 +124,5 @@ fn sync_files(fs: &dyn FileSystem, names: &FileNames, journal: &JournalState) ->
             Err(error) => return Err(MiniStoreError::file(path, "open")(error)),
         }
     }
-    if any_file && !seeded(Bug::TrustUnsyncedNames) {
-        fs.sync_dir(names.dir()).map_err(fail("sync the directory"))
-    } else {
-        Ok(())
-    }
+    if any_file { fs.sync_dir(names.dir()).map_err(fail("sync the directory")) } else { Ok(()) }
 }

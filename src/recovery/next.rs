@@ -12,7 +12,6 @@ use crate::{
     format::{PADDING, header},
     io::{FileHandle, FileSystem, OpenMode},
     journal::file_names::FileNames,
-    seeded_bugs::{Bug, seeded},
 };
 
 /// A whole header lies in the first sector.
@@ -35,7 +34,6 @@ pub(super) fn inspect_next(
     // Without a rotated segment there is nothing to compare: retention may have deleted all of them.
     let is_linked = matches!(newest, LastRotated::Absent)
         || summary.header.link().is_none_or(|link| link.prev_seal == newest.last_seal().unwrap_or(0));
-    let is_linked = is_linked || seeded(Bug::NextSegmentUnchecked);
     // No data was acknowledged under this name, so corruption in it does not come from a rotation.
     let is_corrupt = summary.end.tail.is_some_and(|tail| tail.is_corrupt);
     Ok(if is_linked && !is_corrupt { NextState::Valid } else { NextState::Unexpected })

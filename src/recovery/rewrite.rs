@@ -12,7 +12,6 @@ use crate::{
     MiniStoreError, Result,
     io::{FileHandle, FileSystem, OpenMode},
     journal::{file_names::FileNames, segment_summary::SegmentSummary},
-    seeded_bugs::{Bug, seeded},
 };
 
 /// Makes the complete active segment durable. Returns `false` if its last group was lost: the caller inspects the journal again.
@@ -25,14 +24,8 @@ pub(super) fn rewrite_and_sync_tail(
     let Some(ActiveFile { path, file, content: ActiveContent::Segment(summary) }) = &journal.active else {
         return Err(MiniStoreError::MissingInitialState);
     };
-    if seeded(Bug::TrustUnsyncedData) {
-        return Ok(true);
-    }
     let unchanged = rewrite_last_group(path, &**file, summary, cache)
         .map_err(MiniStoreError::file(path, "rewrite the end of"))?;
-    if seeded(Bug::NoDirSyncAfterCreate) || seeded(Bug::TrustUnsyncedNames) {
-        return Ok(unchanged);
-    }
     let synced = tracing::debug_span!("sync").in_scope(|| fs.sync_dir(names.dir()));
     synced.map_err(MiniStoreError::file(names.dir(), "sync the directory"))?;
     Ok(unchanged)
@@ -60,7 +53,7 @@ pub(super) fn rewrite_last_group(
         file.set_len(file.len()?)
     })?;
     tracing::debug_span!("sync").in_scope(|| file.sync())?;
-    if end.closed || seeded(Bug::NoRecheckOfLastGroup) {
+    if end.closed {
         // The data before a close marker was synced before the marker was written.
         return Ok(true);
     }
@@ -71,9 +64,6 @@ pub(super) fn rewrite_last_group(
 
 /// Makes the prepared segment durable before it gets the active name. Returns `false` if its last group was lost.
 pub(super) fn sync_next(fs: &dyn FileSystem, names: &FileNames, cache: &mut ScanCache) -> io::Result<bool> {
-    if seeded(Bug::TrustUnsyncedData) {
-        return Ok(true);
-    }
     let path = names.next();
     let file = fs.open(&path, OpenMode::ReadWrite)?;
     match cache.scan(&path, &*file)? {

@@ -13,7 +13,6 @@ use crate::{
     io::{FileHandle, FileSystem, OpenMode},
     journal::ownership::conflicting_file,
     journal::{close_segment::write_ending, file_names::FileNames, segment_summary::SegmentSummary},
-    seeded_bugs::{Bug, seeded},
 };
 
 /// Bytes copied at a time.
@@ -35,9 +34,7 @@ pub(super) fn truncate_tail(
     } else {
         None
     };
-    let too_much = seeded(Bug::RecoveryTruncatesTooMuch) && summary.last_group > 0;
-    let data_end = if too_much { summary.last_group - 1 } else { summary.end.data_end };
-    write_ending(file, data_end, &[LF], summary.is_checksummed())
+    write_ending(file, summary.end.data_end, &[LF], summary.is_checksummed())
         .map_err(MiniStoreError::file(path, "truncate"))?;
     let (offset, bytes, reason) = (tail.offset, tail.bytes, tail.reason.to_owned());
     let saved_path = saved_to.as_deref().map(Path::display).map(tracing::field::display);

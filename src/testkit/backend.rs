@@ -10,9 +10,8 @@ use super::{
     file::{WriteMode, sync, write},
     fs::{SimFs, absolute},
 };
-use crate::{
-    io::{BLOCK_BYTES, CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, SyncKind},
-    seeded_bugs::{Bug, seeded},
+use crate::io::{
+    BLOCK_BYTES, CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, SyncKind,
 };
 
 /// Commits to files of the simulated disk.
@@ -21,8 +20,6 @@ pub(super) struct SimBackend {
     fs: SimFs,
     file: Option<BackendFile>,
     next: Option<BackendFile>,
-    /// A commit that a seeded bug acknowledged without writing it.
-    unwritten: Option<(Inode, Vec<u8>, u64)>,
 }
 
 #[derive(Debug)]
@@ -35,7 +32,7 @@ struct BackendFile {
 
 impl SimBackend {
     pub(super) fn new(fs: SimFs) -> Self {
-        Self { fs, file: None, next: None, unwritten: None }
+        Self { fs, file: None, next: None }
     }
 
     fn open(&self, path: &Path, options: CommitOptions) -> io::Result<BackendFile> {
@@ -86,13 +83,6 @@ impl CommitBackend for SimBackend {
         if *direct {
             check_direct(&self.fs, bytes, offset).map_err(CommitError::Failed)?;
         }
-        if seeded(Bug::AcknowledgeBeforeWrite) {
-            let previous = self.unwritten.replace((*inode, bytes.to_vec(), offset));
-            return previous.map_or(Ok(()), |(inode, bytes, offset)| {
-                write(&self.fs, inode, &bytes, offset, WriteMode::DirectDurable)
-                    .map_err(CommitError::from_write)
-            });
-        }
         let is_dsync = *kind == SyncKind::Dsync;
         let honored = is_dsync && self.fs.host.state().plan.honors_dsync;
         let mode = match (*direct, honored) {
@@ -104,15 +94,7 @@ impl CommitBackend for SimBackend {
         if is_dsync {
             return self.end_dsync(mode, honored);
         }
-        let bug = if *direct { Bug::AcknowledgeBeforeFdatasync } else { Bug::AcknowledgeBeforeSync };
-        if seeded(bug) {
-            return Ok(());
-        }
-        let mut synced = sync(&self.fs, *inode, reported_failures);
-        if seeded(Bug::RetryFailedSync) && synced.is_err() {
-            synced = sync(&self.fs, *inode, reported_failures);
-        }
-        synced.map_err(CommitError::Failed)
+        sync(&self.fs, *inode, reported_failures).map_err(CommitError::Failed)
     }
 }
 

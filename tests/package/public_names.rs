@@ -21,7 +21,7 @@ fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() {
-            if !matches!(name, "tests" | "fuzz" | "fault") {
+            if !matches!(name, "tests" | "internals" | "fault") {
                 sources(&path, into);
             }
         } else if name.ends_with(".rs")
@@ -123,7 +123,7 @@ impl Names {
                     if let ImplItem::Fn(function) = function
                         && is_public(&function.vis)
                         && public.contains(&of)
-                        && !has(&function.attrs, "cfg", "_sim")
+                        && !has(&function.attrs, "cfg", "unstable-internals")
                     {
                         self.add("items", format!("{of}::{}()", function.sig.ident));
                     }

@@ -1,10 +1,7 @@
 //! Commit groups: collects the lines up to a seal, and verifies the seal.
 
 use super::{block::ValueRun, lines::Line, tail::NextGroupStart};
-use crate::{
-    format::{Chain, LineTrailer, SEAL_LEN, parse_trailer},
-    seeded_bugs::{Bug, seeded},
-};
+use crate::format::{Chain, LineTrailer, SEAL_LEN, parse_trailer};
 
 /// A verified commit group, or the lines of a plain segment that no seal covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +89,7 @@ impl GroupCandidate {
         self.end = line.offset + covered.len() as u64;
         if let Some(seal) = seal {
             self.end += SEAL_LEN as u64;
-            let verified = self.chain.seal() == seal || seeded(Bug::TornTailAsData);
+            let verified = self.chain.seal() == seal;
             self.check = if verified { GroupCheck::Verified { seal, closed } } else { GroupCheck::Failed };
         }
         value

@@ -27,6 +27,7 @@ pub(crate) use scanner::{ScanItem, ScanMode, Scanner, SegmentEnd};
 pub(crate) use tail::Tail;
 
 /// The source of a scan.
+#[allow(unreachable_pub, reason = "only the module `internals` exports it")]
 pub trait ReadAt {
     /// Reads some bytes at `offset` and returns their number; 0 at the end.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;

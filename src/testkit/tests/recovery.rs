@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     RecoveryPolicy,
-    testkit::sim::{BackgroundPace, StepOutcome},
+    internals::{BackgroundPace, StepOutcome},
 };
 
 #[test]

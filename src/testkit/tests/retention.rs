@@ -11,11 +11,11 @@ use tracing::{
     span,
 };
 
-use super::{
-    sim::{StepOutcome, SteppedWriter},
-    *,
+use super::*;
+use crate::{
+    MiniStoreOptions,
+    internals::{StepOutcome, SteppedWriter},
 };
-use crate::MiniStoreOptions;
 
 const JOURNAL: &str = "j";
 

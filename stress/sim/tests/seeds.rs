@@ -62,9 +62,10 @@ fn seed_repeats_a_run_exactly() {
 }
 
 /// Seeds that found bugs. 963_767_546_192: a failed job had written a hold, and the rotation after it deleted held records.
+/// 1930: the simulation corrupted a file without bytes.
 #[test]
 fn regression_seeds_find_no_violation() {
-    for seed in [963_767_546_192] {
+    for seed in [963_767_546_192, 1930] {
         if let Err(failure) = run(seed, None) {
             panic!("seed {seed}: {}", failure.what);
         }

@@ -9,7 +9,8 @@ use std::{
 use super::PolledFollower;
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Result,
-    testkit::{DirectIo, SimDisk, sim::Rng},
+    internals::Rng,
+    testkit::{DirectIo, SimDisk},
 };
 
 const SEEDS: u64 = 150;

@@ -1,5 +1,5 @@
-//! Small programs that use the real engine, each run under thousands of interleavings of its threads, also with seeded bugs
-//! that a model must detect. Compiled in `ministore-concurrency` only.
+//! Small programs that use the real engine, each run under thousands of interleavings of its threads. Compiled in
+//! `ministore-concurrency` only.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -17,9 +17,6 @@ mod rotation;
 mod waiting;
 
 use std::path::Path;
-
-pub use crate::seeded_bugs::Bug;
-use crate::seeded_bugs::seed;
 
 /// A program of a few threads that checks its own outcome. It gets an empty directory.
 #[derive(Debug, Clone, Copy)]
@@ -60,20 +57,4 @@ models! {
     retention: held_records_survive_concurrent_trims, hold_racing_a_close_succeeds_or_is_rejected;
     follow: wait_durable_returns_or_fails_at_close, wait_durable_reports_a_failed_commit,
         follower_yields_every_record_and_the_end;
-}
-
-/// Runs `act` with a seeded bug. All modelled threads share the thread that this is called on.
-pub fn with_bug<T>(bug: Bug, act: impl FnOnce() -> T) -> T {
-    let _clear = ClearBug;
-    seed(Some(bug));
-    act()
-}
-
-/// Removes the seeded bug when it is dropped.
-struct ClearBug;
-
-impl Drop for ClearBug {
-    fn drop(&mut self) {
-        seed(None);
-    }
 }
