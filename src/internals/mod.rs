@@ -15,6 +15,7 @@ pub use crate::{
         CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor, FileHandle, FileId,
         FileSystem, FileSystemLayer, LockFile, OpenMode,
     },
+    options::ReadLimits,
     testkit::{
         fault_plan::{BackgroundPace, CrashKind},
         rng::Rng,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{CommitBackend, Executor, OpenDir};
-use crate::format::scan::ReadAt;
+use crate::{format::scan::ReadAt, options::ReadLimits};
 
 /// Files and names.
 pub trait FileSystem: Send + Sync + fmt::Debug {
@@ -79,6 +79,11 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
 
     /// Returns the names in a directory, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>>;
+
+    /// Returns the sizes in which its files are read.
+    fn read_limits(&self) -> ReadLimits {
+        ReadLimits::default()
+    }
 
     /// Returns the commit path. Called on the writer thread, which owns it from then on.
     fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>>;

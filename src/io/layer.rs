@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{CommitBackend, Executor, FileHandle, FileId, FileKind, FileSystem, LockFile, OpenDir, OpenMode};
+use crate::options::ReadLimits;
 
 /// A [`FileSystem`] that forwards every call to another one, except for the methods that it implements itself.
 pub trait FileSystemLayer: Send + Sync + fmt::Debug {
@@ -123,6 +124,10 @@ impl<L: FileSystemLayer> FileSystem for L {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
         FileSystemLayer::list(self, dir)
+    }
+
+    fn read_limits(&self) -> ReadLimits {
+        self.inner().read_limits()
     }
 
     fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {

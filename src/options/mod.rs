@@ -3,6 +3,7 @@
 
 mod choices;
 mod legacy;
+mod read_limits;
 mod validate;
 
 use std::time::Duration;
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 pub use choices::{Backend, RecoveryPolicy, SyncMode};
 pub use legacy::MiniStoreOptions;
+#[allow(unreachable_pub, reason = "only the module `internals` exports it")]
+pub use read_limits::ReadLimits;
 
 /// 1 MiB, in bytes.
 const MIB: u64 = 1024 * 1024;

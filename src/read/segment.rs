@@ -13,9 +13,6 @@ use crate::{
     io::FileHandle,
 };
 
-/// The size at which a block is full, in bytes.
-const BLOCK_BYTES: usize = if cfg!(shuttle) { 4 << 10 } else { 256 << 10 };
-
 /// Reads the verified records of one segment in order.
 #[derive(Debug)]
 pub(super) struct SegmentReader {
@@ -120,7 +117,7 @@ impl SegmentReader {
         let len_before = block.len();
         loop {
             let next_seq = self.next_seq + (block.len() - len_before) as u64;
-            if block.byte_len() >= BLOCK_BYTES || next_seq >= until_seq {
+            if block.byte_len() >= self.file.read_limits().block_bytes || next_seq >= until_seq {
                 return Ok(None);
             }
             if let Some(lines) = &mut self.large {

@@ -1,6 +1,7 @@
 //! The faults that are planned for a simulated disk.
 
 use super::{directory::DirEntriesAfterCrash, rng::Rng};
+use crate::options::ReadLimits;
 
 /// How an incarnation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub(super) struct FaultPlan {
     pub(super) direct_io: DirectIo,
     /// A write with `O_DSYNC` is durable when it returns.
     pub(super) honors_dsync: bool,
+    /// The sizes in which files are read that are opened from now on.
+    pub(super) read_limits: ReadLimits,
     pub(super) dir_entries_after_crash: DirEntriesAfterCrash,
     pub(super) background_pace: BackgroundPace,
     /// A rename that must not replace a file is supported.
@@ -79,6 +82,7 @@ impl Default for FaultPlan {
             pieces_max: 1,
             direct_io: DirectIo::Works,
             honors_dsync: true,
+            read_limits: ReadLimits::default(),
             dir_entries_after_crash: DirEntriesAfterCrash::Any,
             background_pace: BackgroundPace::Even,
             renames_without_replacing: true,

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     format::scan::ReadAt,
     io::{FileHandle, FileId},
+    options::ReadLimits,
 };
 
 /// An open file.
@@ -27,6 +28,7 @@ pub(super) struct SimFile {
     /// The number of failed syncs that were reported to this handle.
     pub(super) reported_failures: Mutex<u64>,
     pub(super) writable: bool,
+    pub(super) read_limits: ReadLimits,
 }
 
 impl SimFile {
@@ -41,6 +43,10 @@ impl ReadAt for SimFile {
         let state = self.fs.host.state();
         state.check_alive(self.fs.incarnation)?;
         Ok(state.read_at(self.inode, into, offset))
+    }
+
+    fn read_limits(&self) -> ReadLimits {
+        self.read_limits
     }
 }
 

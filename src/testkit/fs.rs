@@ -18,7 +18,10 @@ use super::{
     scheduler::{InlineExecutor, LockstepExecutor},
     state::{OpKind, SimState},
 };
-use crate::io::{CommitBackend, Executor, FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode};
+use crate::{
+    io::{CommitBackend, Executor, FileHandle, FileId, FileKind, FileSystem, LockFile, OpenMode},
+    options::ReadLimits,
+};
 
 /// The file system as one incarnation of a process sees it.
 #[derive(Debug, Clone)]
@@ -91,6 +94,7 @@ impl FileSystem for SimFs {
             inode,
             reported_failures,
             writable: how != OpenMode::ReadOnly,
+            read_limits: self.read_limits(),
         }))
     }
 
@@ -148,6 +152,10 @@ impl FileSystem for SimFs {
         state.check_alive(self.incarnation)?;
         state.check_descriptors()?;
         Ok(state.list(&absolute(dir)))
+    }
+
+    fn read_limits(&self) -> ReadLimits {
+        self.host.state().plan.read_limits
     }
 
     fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {

@@ -9,7 +9,9 @@ use super::{
     host::Watcher,
     rng::Rng,
 };
-use crate::{BackendKind, JournalOptions, MiniStore, Result, commit::writer, io::FileSystem};
+use crate::{
+    BackendKind, JournalOptions, MiniStore, Result, commit::writer, io::FileSystem, options::ReadLimits,
+};
 
 /// A writer without a thread: the caller runs its steps.
 #[derive(Debug)]
@@ -94,6 +96,11 @@ impl SimDisk {
     /// Sets the speed of background work.
     pub fn background_pace(&self, pace: BackgroundPace) {
         self.host.state().plan.background_pace = pace;
+    }
+
+    /// Sets the sizes in which files are read that are opened from now on.
+    pub fn read_limits(&self, limits: ReadLimits) {
+        self.host.state().plan.read_limits = limits;
     }
 
     /// Ends this incarnation now.

@@ -6,14 +6,10 @@ use super::{
     ReadAt,
     block::{Block, ValueRun},
 };
-use crate::{format::LF, format::PADDING, options::LINE_BYTES_LIMIT};
-
-/// Bytes of the first read: enough for a header or a small journal.
-const READ_BYTES_MIN: usize = if cfg!(any(test, feature = "unstable-internals")) { 512 } else { 4 * 1024 };
-
-/// Bytes of a later read. Few in unit tests, so that lines cross read boundaries.
-pub(super) const READ_BYTES: usize =
-    if cfg!(any(test, feature = "unstable-internals")) { 512 } else { 256 * 1024 };
+use crate::{
+    format::{LF, PADDING},
+    options::{LINE_BYTES_LIMIT, ReadLimits},
+};
 
 /// Spaces that are kept in the buffer of a run at its end: more than the longest run that can end a seal.
 const BUFFERED_SPACES: usize = 64;
@@ -54,6 +50,7 @@ pub(crate) struct LineReader<S> {
     spaces: u64,
     /// Offset in the file at which reading stops, as if the file ended there.
     limit: u64,
+    pub(super) limits: ReadLimits,
     /// Bytes of the next read.
     read_bytes: usize,
     /// Memory of [`values`](Self::values), used again by each call.
@@ -76,6 +73,7 @@ impl<S: ReadAt> LineReader<S> {
 
     /// Returns a reader that starts at `offset` and stops at `limit`.
     pub(crate) fn with_limit(source: S, offset: u64, limit: u64) -> Self {
+        let limits = source.read_limits();
         Self {
             source,
             buffer: Vec::new(),
@@ -84,7 +82,8 @@ impl<S: ReadAt> LineReader<S> {
             read_to: offset,
             spaces: 0,
             limit,
-            read_bytes: READ_BYTES_MIN,
+            limits,
+            read_bytes: limits.first_read_bytes,
             ends: Vec::new(),
         }
     }
@@ -193,14 +192,14 @@ impl<S: ReadAt> LineReader<S> {
         self.grow(read_end);
         let count = read_some(&self.source, &mut self.buffer[old_end..read_end], self.read_to)?;
         if count == self.read_bytes {
-            self.read_bytes = (self.read_bytes * 4).min(READ_BYTES);
+            self.read_bytes = (self.read_bytes * 4).min(self.limits.read_bytes);
         }
         self.end += count;
         self.read_to += count as u64;
         if self.spaces > 0 && count > 0 {
             self.unfold_spaces(old_end)?;
         }
-        if self.end as u64 > LINE_BYTES_LIMIT + READ_BYTES as u64 {
+        if self.end as u64 > LINE_BYTES_LIMIT + self.limits.read_bytes as u64 {
             return Err(self.too_long());
         }
         Ok(count > 0)

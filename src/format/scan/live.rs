@@ -4,7 +4,10 @@
 use std::io;
 
 use super::{ReadAt, ScanPosition};
-use crate::format::{CLOSE_MARKER, Chain, Header, LF, PADDING, SEAL_LEN, seal};
+use crate::{
+    format::{CLOSE_MARKER, Chain, Header, LF, PADDING, SEAL_LEN, seal},
+    options::ReadLimits,
+};
 
 /// Bytes read after a position: a seal, the close marker, an LF and the first byte of a group.
 const PROBE_BYTES: usize = SEAL_LEN + 3;
@@ -130,6 +133,10 @@ impl<S: ReadAt> ReadAt for BoundedSource<S> {
         let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
         let count = into.len().min(left);
         self.source.read_at(&mut into[..count], offset)
+    }
+
+    fn read_limits(&self) -> ReadLimits {
+        self.source.read_limits()
     }
 }
 

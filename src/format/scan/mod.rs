@@ -26,11 +26,18 @@ pub(crate) use resync::ResyncScanner;
 pub(crate) use scanner::{ScanItem, ScanMode, Scanner, SegmentEnd};
 pub(crate) use tail::Tail;
 
+use crate::options::ReadLimits;
+
 /// The source of a scan.
 #[allow(unreachable_pub, reason = "only the module `internals` exports it")]
 pub trait ReadAt {
     /// Reads some bytes at `offset` and returns their number; 0 at the end.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Returns the sizes in which it is read.
+    fn read_limits(&self) -> ReadLimits {
+        ReadLimits::default()
+    }
 }
 
 impl ReadAt for File {
@@ -52,10 +59,18 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         (**self).read_at(into, offset)
     }
+
+    fn read_limits(&self) -> ReadLimits {
+        (**self).read_limits()
+    }
 }
 
 impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         (**self).read_at(into, offset)
+    }
+
+    fn read_limits(&self) -> ReadLimits {
+        (**self).read_limits()
     }
 }

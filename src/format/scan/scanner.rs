@@ -1,6 +1,6 @@
 //! Reads the verified commit groups of a segment in order, and its end.
 //!
-//! Every returned group is whole and verified. The lines of a group larger than [`MAX_BUFFERED_GROUP_BYTES`] are verified but not
+//! Every returned group is whole and verified. The lines of a group larger than [`buffered_group_bytes`](crate::options::ReadLimits) are verified but not
 //! returned; a caller that needs them reads them a second time, so that memory stays bounded.
 
 use std::io;
@@ -12,11 +12,6 @@ use super::{
     tail::{self, NextGroupStart, Tail},
 };
 use crate::format::{CLOSE_MARKER, Chain, Header, HeaderError, LF};
-
-/// The lines of a larger group, or of a larger plain segment, are not kept in memory during verification. Small in unit tests, so
-/// that their segments can be small.
-pub(super) const MAX_BUFFERED_GROUP_BYTES: usize =
-    if cfg!(any(test, feature = "unstable-internals")) { 16 << 10 } else { 8 << 20 };
 
 /// Whether a scan returns the lines that it verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +169,9 @@ impl<S: ReadAt> Scanner<S> {
             } else {
                 break;
             }
-            if !candidate.is_too_large && block.byte_len() - bytes_before > MAX_BUFFERED_GROUP_BYTES {
+            if !candidate.is_too_large
+                && block.byte_len() - bytes_before > self.lines.limits.buffered_group_bytes
+            {
                 candidate.is_too_large = true;
                 block.truncate(lines_before);
             }

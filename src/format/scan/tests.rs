@@ -12,9 +12,14 @@ mod torn;
 
 use super::{
     Block, LineReader, ReadAt, ResyncScanner, ScanItem, ScanMode, Scanner, SegmentEnd, VerifiedGroup,
-    scanner::MAX_BUFFERED_GROUP_BYTES,
 };
-use crate::format::{HeaderError, testing::SegmentBytes};
+use crate::{
+    format::{HeaderError, testing::SegmentBytes},
+    options::ReadLimits,
+};
+
+const READ_BYTES: usize = ReadLimits::SMALL.read_bytes;
+const MAX_BUFFERED_GROUP_BYTES: usize = ReadLimits::SMALL.buffered_group_bytes;
 
 /// The complete result of a scan.
 #[derive(Debug)]

@@ -13,16 +13,8 @@ use crate::{
         last_newline_before,
     },
     io::FileHandle,
+    options::ReadLimits,
 };
-
-/// The size at which a block is full, in bytes.
-const BLOCK_BYTES: usize = if cfg!(any(test, shuttle)) { 4 << 10 } else { 256 << 10 };
-
-/// The bytes that are read at the end of a segment, where new groups are expected: after them is padding.
-const WINDOW_BYTES_MIN: u64 = if cfg!(test) { 512 } else { 64 << 10 };
-
-/// The bytes that are read while there is a backlog.
-const WINDOW_BYTES_MAX: u64 = if cfg!(test) { 16 << 10 } else { 1 << 20 };
 
 /// A segment, and the position up to which it was read.
 #[derive(Debug)]
@@ -37,6 +29,8 @@ pub(super) struct LiveSegment {
     pub(super) next_seq: u64,
     next_record: u64,
     position: ScanPosition,
+    limits: ReadLimits,
+    /// The bytes that are read at the end of the segment, where new groups are expected: after them is padding.
     window_bytes: u64,
     /// The lines of a group that is too large for a block. It was verified; this reads it again.
     large: Option<LineReader<Arc<dyn FileHandle>>>,
@@ -69,6 +63,7 @@ impl LiveSegment {
         number: u64,
         first_seq: u64,
     ) -> Self {
+        let limits = file.read_limits();
         Self {
             path,
             file,
@@ -78,7 +73,8 @@ impl LiveSegment {
             next_seq: first_seq,
             next_record: 2,
             position,
-            window_bytes: WINDOW_BYTES_MIN,
+            window_bytes: limits.follow_bytes_min,
+            limits,
             large: None,
             synced: false,
             complete: false,
@@ -162,7 +158,7 @@ impl LiveSegment {
                 Err(_) if window_end < len => self.window_bytes = self.window_bytes.saturating_mul(16),
                 Err(Some(damage)) => return Err(self.damage(damage)),
                 Err(None) => {
-                    self.window_bytes = WINDOW_BYTES_MIN;
+                    self.window_bytes = self.limits.follow_bytes_min;
                     return Ok(None);
                 }
             }
@@ -189,7 +185,9 @@ impl LiveSegment {
         };
         loop {
             let before = (scanner.position(), pending.records);
-            if block.byte_len() >= BLOCK_BYTES || self.next_seq.saturating_add(pending.records) > up_to {
+            if block.byte_len() >= self.limits.block_bytes
+                || self.next_seq.saturating_add(pending.records) > up_to
+            {
                 return Ok(Ok(pending));
             }
             let group = match scanner.next(block)? {
@@ -248,7 +246,7 @@ impl LiveSegment {
     /// Appends more lines of a large group to `block`.
     fn fill_large(&mut self, block: &mut Block) -> io::Result<()> {
         while let Some(lines) = &mut self.large
-            && block.byte_len() < BLOCK_BYTES
+            && block.byte_len() < self.limits.block_bytes
         {
             if !lines.push_some(block)? {
                 self.large = None;
@@ -259,8 +257,9 @@ impl LiveSegment {
 
     /// Reads much at once while there is a backlog, and little where groups arrive one by one.
     fn adapt_window(&mut self, read_bytes: u64) {
-        let has_backlog = read_bytes >= self.window_bytes.min(BLOCK_BYTES as u64) / 2;
-        self.window_bytes = if has_backlog { WINDOW_BYTES_MAX } else { WINDOW_BYTES_MIN };
+        let has_backlog = read_bytes >= self.window_bytes.min(self.limits.block_bytes as u64) / 2;
+        self.window_bytes =
+            if has_backlog { self.limits.follow_bytes_max } else { self.limits.follow_bytes_min };
     }
 
     pub(super) fn damage(&self, reason: &str) -> MiniStoreError {

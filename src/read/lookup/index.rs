@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     segment_list::SegmentList,
-    sparse_index::{BYTES_MAX, POINT_DISTANCE_BYTES, SparseIndex},
+    sparse_index::{BYTES_MAX, SparseIndex},
 };
 use crate::{
     MiniStoreError, Result,
@@ -49,7 +49,8 @@ impl fmt::Debug for Index {
 
 impl Index {
     pub(super) fn new(fs: Arc<dyn FileSystem>, path: PathBuf) -> Self {
-        let state = IndexState { segment_list: None, sparse_index: SparseIndex::new(BYTES_MAX) };
+        let sparse_index = SparseIndex::new(BYTES_MAX, fs.read_limits().index_distance_bytes);
+        let state = IndexState { segment_list: None, sparse_index };
         Self { fs, path, state: Mutex::new(state) }
     }
 
@@ -136,7 +137,7 @@ impl IndexRecorder {
     /// Records that the group at `position` was verified; `seq` is its first record.
     pub(in crate::read) fn record_point(&mut self, position: &ScanPosition, seq: u64) {
         if position.offset() >= self.next_offset && self.index.add_point(self.link, position, seq) {
-            self.next_offset = position.offset() + POINT_DISTANCE_BYTES;
+            self.next_offset = position.offset() + self.index.fs.read_limits().index_distance_bytes;
         }
     }
 }

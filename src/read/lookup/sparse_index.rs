@@ -8,11 +8,8 @@ use std::collections::HashMap;
 
 use crate::{format::ChainLink, format::scan::IndexPoint};
 
-/// The minimum distance between two index points, in bytes.
-pub(super) const POINT_DISTANCE_BYTES: u64 = if cfg!(test) { 200 } else { 32 << 10 };
-
-/// The maximum memory of all index points, in bytes. It is enough for 10 GiB of groups smaller than
-/// [`POINT_DISTANCE_BYTES`]; larger ones need less.
+/// The maximum memory of all index points, in bytes. It is enough for 10 GiB of groups smaller than their distance of
+/// 32 KiB; larger ones need less.
 pub(super) const BYTES_MAX: usize = 8 << 20;
 
 /// The sequence number of a group's first record, and the group's position.
@@ -23,6 +20,8 @@ type SegmentKey = (u64, u32);
 
 #[derive(Debug)]
 pub(super) struct SparseIndex {
+    /// The minimum distance between two index points, in bytes.
+    distance: u64,
     points_max: usize,
     points: usize,
     /// Advances whenever a segment is used.
@@ -38,8 +37,9 @@ struct SegmentIndex {
 }
 
 impl SparseIndex {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(super) fn new(bytes_max: usize, distance: u64) -> Self {
         Self {
+            distance,
             points_max: bytes_max / size_of::<IndexEntry>(),
             points: 0,
             clock: 0,
@@ -62,8 +62,8 @@ impl SparseIndex {
         let segment = self.segments.entry(key(link)).or_default();
         segment.last_used = self.clock;
         let at = segment.points.partition_point(|&(first, _)| first < seq);
-        let close =
-            |&(_, other): &IndexEntry| other.offset.abs_diff(index_point.offset) < POINT_DISTANCE_BYTES;
+        let distance = self.distance;
+        let close = |&(_, other): &IndexEntry| other.offset.abs_diff(index_point.offset) < distance;
         let known = segment.points.get(at).is_some_and(|point| point.0 == seq || close(point));
         if known || at.checked_sub(1).is_some_and(|before| close(&segment.points[before])) {
             return;
@@ -118,6 +118,8 @@ fn key(link: ChainLink) -> SegmentKey {
 mod tests {
     use super::*;
 
+    const POINT_DISTANCE_BYTES: u64 = 200;
+
     const FIRST: ChainLink = ChainLink { first_seq: 1, prev_seal: 0 };
     const SECOND: ChainLink = ChainLink { first_seq: 1000, prev_seal: 7 };
 
@@ -126,7 +128,7 @@ mod tests {
     }
 
     fn index_of_size(points: usize) -> SparseIndex {
-        SparseIndex::new(points * size_of::<IndexEntry>())
+        SparseIndex::new(points * size_of::<IndexEntry>(), POINT_DISTANCE_BYTES)
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ministore_uring::{
     JournalOptions, RecoveryPolicy, SyncMode,
-    internals::{BackgroundPace, CrashKind, Rng},
+    internals::{BackgroundPace, CrashKind, ReadLimits, Rng},
     testkit::{DirEntriesAfterCrash, DirectIo, SimDisk},
 };
 
@@ -142,4 +142,5 @@ pub fn set_up_disk(disk: &SimDisk, rng: &mut Rng) {
     disk.delay_allocation(rng.chance(20));
     disk.honor_dsync(rng.chance(75));
     disk.rename_without_replacing(rng.chance(70));
+    disk.read_limits(rng.pick(&[ReadLimits::LARGE, ReadLimits::SMALL]));
 }

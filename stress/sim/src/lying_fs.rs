@@ -15,7 +15,7 @@ use std::{
 };
 
 use ministore_uring::internals::{
-    CommitBackend, FileHandle, FileId, FileSystem, FileSystemLayer, OpenMode, ReadAt,
+    CommitBackend, FileHandle, FileId, FileSystem, FileSystemLayer, OpenMode, ReadAt, ReadLimits,
 };
 
 use self::backend::LyingBackend;
@@ -213,6 +213,10 @@ impl UnsyncedFile {
 impl ReadAt for UnsyncedFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         self.inner.read_at(into, offset)
+    }
+
+    fn read_limits(&self) -> ReadLimits {
+        self.inner.read_limits()
     }
 }
 

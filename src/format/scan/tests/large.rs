@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{super::lines::READ_BYTES, *};
+use super::*;
 use crate::format::testing::FIRST;
 
 /// Much more than one read.

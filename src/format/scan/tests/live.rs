@@ -3,7 +3,7 @@
 
 use std::{cell::Cell, io};
 
-use super::{super::lines::READ_BYTES, *};
+use super::*;
 use crate::format::testing::FIRST;
 
 /// A file that changes between two reads.
