@@ -25,7 +25,7 @@ fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
                 sources(&path, into);
             }
         } else if name.ends_with(".rs")
-            && !matches!(name, "tests.rs" | "testing.rs" | "fault.rs" | "bench.rs")
+            && !matches!(name, "tests.rs" | "testing.rs" | "fault.rs" | "layer.rs" | "stepped.rs")
         {
             into.push(path);
         }
