@@ -1,4 +1,4 @@
-//! The parts of the crate that `benches/parts.rs` measures, for the feature `_bench`. Not a public interface.
+//! The parts of the crate that `benches/parts.rs` measures. No interface for users.
 
 #![allow(missing_docs, clippy::must_use_candidate, reason = "for a benchmark only")]
 
