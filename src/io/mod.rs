@@ -8,6 +8,7 @@
     missing_docs,
     unreachable_pub,
     clippy::len_without_is_empty,
+    rustdoc::private_intra_doc_links,
     reason = "only the module `internals` exports it"
 )]
 
