@@ -154,7 +154,6 @@ pub mod models;
 mod options;
 mod read;
 mod recovery;
-mod seeded_bugs;
 mod serialize;
 pub mod stats;
 mod sync;

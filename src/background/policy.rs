@@ -2,10 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{
-    JournalOptions,
-    seeded_bugs::{Bug, seeded},
-};
+use crate::JournalOptions;
 
 /// The limits from the options. The highest value of each field means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,9 +93,7 @@ impl RetentionPolicy {
     /// Returns why the oldest segment must be deleted, or `None` to keep it and all segments after it.
     pub(crate) fn delete_reason(&self, size: JournalSize, oldest: &OldestSegment) -> Option<DeleteReason> {
         let Self { limits, trimmed_before, .. } = self;
-        let end = if seeded(Bug::TrimDeletesOneTooMany) { Some(oldest.first) } else { oldest.end };
-        let segments = size.segments
-            + usize::from(seeded(Bug::RetentionDeletesOneTooMany) && limits.max_segments < usize::MAX);
+        let (end, segments) = (oldest.end, size.segments);
         if self.is_held(oldest) {
             None
         } else if end.is_some_and(|end| end <= *trimmed_before) {
@@ -116,7 +111,7 @@ impl RetentionPolicy {
 
     /// Returns whether a hold may need a record of this segment: if its end is unknown, any hold may.
     fn is_held(&self, oldest: &OldestSegment) -> bool {
-        let has_hold = self.lowest_hold < u64::MAX && !seeded(Bug::RetentionIgnoresHolds);
+        let has_hold = self.lowest_hold < u64::MAX;
         has_hold && oldest.end.is_none_or(|end| end > self.lowest_hold)
     }
 }

@@ -15,7 +15,6 @@ use crate::{
         file_names::FileNames,
         ownership::{conflicting_file, moved_away, remove_empty, remove_own},
     },
-    seeded_bugs::{Bug, seeded},
     sync::{Mutex, PoisonError},
 };
 
@@ -137,7 +136,7 @@ impl JobRunner {
         match names {
             Err(error) => return Ok(RenameResult::NotRenamed(error)),
             Ok((false, _)) => return Err(moved_away(&active)),
-            Ok((true, Some(path))) if !seeded(Bug::RenameReplaces) => return Ok(RenameResult::Taken(path)),
+            Ok((true, Some(path))) => return Ok(RenameResult::Taken(path)),
             Ok(_) => {}
         }
         match is_at(&*self.fs, &self.names.next(), next) {
@@ -151,15 +150,10 @@ impl JobRunner {
             }
             Err(RenameError::Refused(error)) => return Ok(RenameResult::NotRenamed(error)),
             Err(RenameError::Unsupported(error)) => return Ok(RenameResult::Refused(error.to_string())),
-            Err(RenameError::Unknown(error)) if seeded(Bug::RetryUnknownRename) => {
-                return Ok(RenameResult::NotRenamed(error));
-            }
             Err(RenameError::Unknown(error)) => return Err(error),
             Ok(()) => {}
         }
-        if !seeded(Bug::NoDirSyncAfterRotation) {
-            self.fs.sync_dir(self.names.dir())?;
-        }
+        self.fs.sync_dir(self.names.dir())?;
         if let Some(number) = self.names.number_of(to) {
             self.retention.rotated(number, to);
         }

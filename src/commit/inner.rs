@@ -3,10 +3,7 @@
 use std::{io, sync::Arc};
 
 use super::queue::CommitQueue;
-use crate::{
-    journal::status::StoreStatus,
-    seeded_bugs::{Bug, seeded},
-};
+use crate::journal::status::StoreStatus;
 
 /// The status of a store, and its queue.
 #[derive(Debug, Clone)]
@@ -18,18 +15,12 @@ pub(crate) struct StoreInner {
 impl StoreInner {
     /// Poisons the store and closes its queue. Called on the writer thread.
     pub(crate) fn poison(&self, cause: io::Error) {
-        if seeded(Bug::WaitersFailBeforeCause) {
-            self.queue.close_to_appends();
-        }
         self.status.poison(cause);
         self.close_queue();
     }
 
     /// Closes the store: appends fail with [`Closed`](crate::MiniStoreError::Closed).
     pub(crate) fn close(&self) {
-        if seeded(Bug::WaitersClosedBeforeReason) {
-            self.queue.close_to_appends();
-        }
         self.status.close();
         self.close_queue();
     }

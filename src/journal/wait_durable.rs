@@ -8,10 +8,7 @@ use std::{
 };
 
 use super::{status::StoreStatus, watermark::WaiterKey};
-use crate::{
-    Result,
-    seeded_bugs::{Bug, seeded},
-};
+use crate::Result;
 
 /// Resolves once a sequence number is durable, or with the reason why it never will be.
 #[derive(Debug)]
@@ -50,9 +47,6 @@ impl Future for WaitDurable {
         // No thread of a forked child would ever wake this future.
         self.status.check_fork()?;
         self.key = Some(self.status.watermark.register(self.seq, self.key, context.waker()));
-        if seeded(Bug::WaitSeqWithoutRecheck) {
-            return Poll::Pending;
-        }
         self.outcome().map_or(Poll::Pending, Poll::Ready)
     }
 }

@@ -7,7 +7,6 @@ use std::{collections::BTreeMap, fmt, mem, task::Waker};
 
 use crate::{
     caller_code::catch_caller_panic,
-    seeded_bugs::{Bug, seeded},
     sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
 };
 
@@ -74,9 +73,7 @@ impl DurableWatermark {
     /// Wakes all tasks: the watermark will not rise any more.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        if !seeded(Bug::CloseWithoutNotify) {
-            self.wake(NO_WAITER);
-        }
+        self.wake(NO_WAITER);
     }
 
     /// Returns whether the watermark is closed. A durable number that is read after that is final.

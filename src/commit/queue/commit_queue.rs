@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     journal::status::StoreStatus,
-    seeded_bugs::{Bug, seeded},
     sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError, Receiver, Sender, unbounded},
 };
 
@@ -92,9 +91,6 @@ impl CommitQueue {
     /// appends.
     pub(crate) fn send_in_order(&self, message: WriterMessage) -> Result<(), Disconnected> {
         let mut state = self.lock();
-        if seeded(Bug::GroupEndingCommandLost) && (state.open.is_some() || !state.full.is_empty()) {
-            return Ok(());
-        }
         state.end_group();
         let opened = state.opened;
         self.send_after(state, opened, message)
@@ -149,7 +145,7 @@ impl CommitQueue {
         if state.appends_closed {
             return Err(Disconnected);
         }
-        let may_pass = state.waiting.is_empty() || seeded(Bug::AppendOvertakesWaiters);
+        let may_pass = state.waiting.is_empty();
         Ok(may_pass && u64::from(queued.permits) <= self.free_bytes())
     }
 
@@ -287,9 +283,7 @@ impl Capacity for CommitQueue {
     fn free(&self, bytes: u64) {
         let state = self.lock();
         update(&self.used_bytes, |used| used.saturating_sub(bytes));
-        if !seeded(Bug::FreedCapacityNotGranted) {
-            self.accept_waiting(state);
-        }
+        self.accept_waiting(state);
     }
 }
 

@@ -14,7 +14,6 @@ use crate::{
     MiniStoreError, Result,
     caller_code::catch_caller_panic,
     journal::status::StoreStatus,
-    seeded_bugs::{Bug, seeded},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
@@ -178,10 +177,7 @@ impl GroupCompletion {
         if waiters.len() <= index {
             waiters.resize_with(index + 1, || None);
         }
-        match &mut waiters[index] {
-            Some(_) if seeded(Bug::WakeReplacedWaker) => None,
-            slot => slot.replace(waiter),
-        }
+        waiters[index].replace(waiter)
     }
 }
 
@@ -228,7 +224,7 @@ impl PendingCommit {
         let _replaced = {
             let mut waiters = self.completion.lock();
             // Read under the lock: a group that is completed later finds the waker.
-            if let Some(committed) = self.try_committed().filter(|_| !seeded(Bug::WaitWithoutRecheck)) {
+            if let Some(committed) = self.try_committed() {
                 return Poll::Ready(committed);
             }
             GroupCompletion::register(&mut waiters, self.slot.index, Waiter::Task(waker))

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use super::commit_queue::CommitQueue;
-use crate::{
-    journal::{fork::ForkGuard, lock::PendingRelease},
-    seeded_bugs::{Bug, seeded},
-};
+use crate::journal::{fork::ForkGuard, lock::PendingRelease};
 
 /// The handle to the writer thread. When it is dropped, the writer thread closes the journal; an open of the same
 /// journal waits for that instead of failing.
@@ -29,9 +26,7 @@ impl Drop for WriterHandle {
         // queue.
         if !self.fork_guard.in_forked_child() {
             // Before the writer thread can release the lock.
-            if !seeded(Bug::ReleaseNotAnnounced) {
-                self.releasing.mark_releasing();
-            }
+            self.releasing.mark_releasing();
             self.queue.disconnect();
         }
     }

@@ -18,7 +18,6 @@ use crate::{
     background::{job::JobResult, requests::RetentionRequest},
     caller_code::catch_caller_panic,
     journal::status::StoreStatus,
-    seeded_bugs::{Bug, seeded},
     sync::{MutexGuard, PoisonError, Receiver},
 };
 
@@ -78,10 +77,6 @@ impl Mailbox {
             if let Some(message) = self.queue.take(&mut state) {
                 return message;
             }
-            if seeded(Bug::ParkWithoutRecheck) {
-                drop(state);
-                state = self.queue.lock();
-            }
             state.writer = WriterState::Parked;
             let changed = self.queue.changed.wait_while(state, |state| state.writer == WriterState::Parked);
             drop(changed.unwrap_or_else(PoisonError::into_inner));
@@ -95,7 +90,7 @@ impl Mailbox {
     }
 
     /// Returns the oldest group if there is one now, or the end of the commit lane. Never waits.
-    #[cfg(any(test, feature = "_sim", shuttle))]
+    #[cfg(any(test, feature = "unstable-internals", shuttle))]
     pub(crate) fn poll_commits(&self) -> Option<WriterMessage> {
         self.queue.take(&mut self.queue.lock())
     }
@@ -184,10 +179,6 @@ impl Mailbox {
         // Outside the lock, and one by one: dropping them wakes their callers.
         groups.into_iter().for_each(drop);
         while let Some(message) = self.take_deferred(|_| true) {
-            if seeded(Bug::RequestsNotCancelledOnClose) && matches!(message, WriterMessage::Retention(_)) {
-                std::mem::forget(message);
-                continue;
-            }
             catch_caller_panic(|| drop(message));
         }
         // No thread frees capacity any more, and a writer thread that panicked has not closed the queue.

@@ -11,7 +11,6 @@ use std::{
 use super::{completion::PendingCommit, queued_append::QueuedAppend};
 use crate::{
     caller_code::catch_caller_panic,
-    seeded_bugs::{Bug, seeded},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -68,9 +67,6 @@ impl WaitingList {
     /// Removes an append if it still waits. The second value is whether it was the first.
     pub(super) fn remove(&mut self, ticket: &Ticket) -> (Option<WaitingAppend>, bool) {
         let is_first = self.appends.first_key_value().is_some_and(|(first, _)| *first == ticket.number);
-        if seeded(Bug::DroppedAppendStaysQueued) {
-            return (None, is_first);
-        }
         (self.appends.remove(&ticket.number), is_first)
     }
 
@@ -115,9 +111,7 @@ impl Resolved {
     pub(super) fn notify(self) {
         let Self { queued, waker } = self;
         catch_caller_panic(|| drop(queued));
-        if let Some(waker) = waker
-            && !seeded(Bug::GrantWithoutWake)
-        {
+        if let Some(waker) = waker {
             catch_caller_panic(|| waker.wake());
         }
     }

@@ -6,7 +6,6 @@ use super::Writer;
 use crate::{
     commit::queue::{AppendOutcome, CommitInfo, Group, Mailbox},
     io::CommitError,
-    seeded_bugs::{Bug, seeded},
     stats::GroupSample,
 };
 
@@ -41,8 +40,7 @@ impl Writer {
     /// Returns the outcome of a group that expects another sequence number than the next one.
     fn check_expected_seq(&self, group: &Group) -> Option<AppendOutcome> {
         let (expected, actual) = (group.expected_seq()?, self.next_seq);
-        let mismatch =
-            expected != actual && !seeded(Bug::ExpectedSeqIgnored) && self.inner.status.poisoned().is_none();
+        let mismatch = expected != actual && self.inner.status.poisoned().is_none();
         mismatch.then_some(AppendOutcome::SeqMismatch { expected, actual })
     }
 
@@ -92,14 +90,14 @@ impl Writer {
         first_append_at: Instant,
         next_group: Option<&Group>,
     ) -> Result<CommitInfo, CommitError> {
-        if self.inner.status.poisoned().is_some() && !seeded(Bug::CommitAfterFailure) {
+        if self.inner.status.poisoned().is_some() {
             return Err(CommitError::Failed(io::Error::other("poisoned")));
         }
         let CommitInfo { group_records: records, group_bytes: json_bytes, dequeued_at, .. } = info;
         if records == 0 && !self.segment.is_unwritten() {
             return Ok(info);
         }
-        if records > 0 && self.segment.is_unwritten() && !seeded(Bug::HeaderWithFirstGroup) {
+        if records > 0 && self.segment.is_unwritten() {
             // In a commit of its own: a group that is torn in one write with the segment's header could tear the
             // header.
             self.commit_header()?;
@@ -202,16 +200,11 @@ impl Writer {
             self.inner.status.counters.record_notify(durable_at.elapsed());
         }
         self.inner.update_queue_gauge();
-        if seeded(Bug::NotifyBeforePublish) {
-            self.inner.status.publish(self.next_seq - 1);
-        }
         // After the callers, which wait for nothing else.
         self.inner.status.watermark.notify_waiters();
     }
 
     fn publish(&self) {
-        if !seeded(Bug::NotifyBeforePublish) {
-            self.inner.status.publish(self.next_seq - 1);
-        }
+        self.inner.status.publish(self.next_seq - 1);
     }
 }

@@ -9,7 +9,7 @@ mod close;
 mod commit;
 mod jobs;
 mod logging;
-#[cfg(any(test, feature = "_sim"))]
+#[cfg(any(test, feature = "unstable-internals"))]
 mod manual;
 mod open;
 mod preallocate;
@@ -22,7 +22,7 @@ mod tests;
 
 use std::{mem, ops::ControlFlow, sync::Arc, time::Instant};
 
-#[cfg(any(test, feature = "_sim"))]
+#[cfg(any(test, feature = "unstable-internals"))]
 pub(crate) use manual::{ManualWriter, StepResult};
 pub(crate) use open::{SelectedBackend, WriterParts, select_backend, spawn};
 

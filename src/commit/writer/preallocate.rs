@@ -10,7 +10,6 @@ use crate::{
     background::job::{BackgroundJob, PageCache},
     format::PADDING_STEP_BYTES,
     io::CommitError,
-    seeded_bugs::{Bug, seeded},
 };
 
 /// The smallest step of preallocation. Steps are multiples of it.
@@ -82,7 +81,6 @@ impl Writer {
         self.preallocating =
             if shares_page { Preallocating::Exclusive { from } } else { Preallocating::Concurrent { from } };
         let truncate_at = self.segment.file.truncate_before_padding();
-        let from = if seeded(Bug::PaddingOverwritesCommits) { self.segment.data_end() } else { from };
         self.background.submit(BackgroundJob::Preallocate {
             file: Arc::clone(&self.segment.file.handle),
             truncate_at,

@@ -11,7 +11,6 @@ use crate::{
     error::{clone_io_error, is_storage_full},
     io::CommitError,
     journal::ownership::not_owned,
-    seeded_bugs::{Bug, seeded},
 };
 
 /// The delay after the first failure. It doubles with each further failure.
@@ -59,9 +58,6 @@ impl Retry {
     /// Records a failure: no attempt is made until the back-off has passed and an append or a rotation asks for one.
     pub(super) fn failed(&mut self, failure: Failure, now: Duration, inner: &StoreInner) {
         let Failure { path, action, source } = &failure;
-        if seeded(Bug::PoisonOnShortage) {
-            inner.poison(clone_io_error(source));
-        }
         self.waiting = true;
         if is_storage_full(source) {
             (self.delay, self.not_before) = (Duration::ZERO, now);

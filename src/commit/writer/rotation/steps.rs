@@ -13,7 +13,6 @@ use crate::{
     format::{ChainLink, Header},
     io::{CommitError, CommitOptions, RenameError, is_at, rename_to_free_name},
     journal::{ownership::moved_away, reply::reply},
-    seeded_bugs::{Bug, seeded},
     sync::oneshot,
 };
 
@@ -102,9 +101,6 @@ impl Writer {
         let (file, next) = (Arc::clone(&self.segment.file.handle), Arc::clone(&next.file));
         self.background.submit(BackgroundJob::Rename { file, next, to: to.clone() });
         self.rotation.apply(RotationEvent::RenameSubmitted(RotatedName { path: to, number }));
-        if seeded(Bug::SwitchBeforeRename) {
-            self.rotation.apply(RotationEvent::Renamed);
-        }
     }
 
     /// Ends the rotation in the statistics and the log, once the new segment has its name.
@@ -163,9 +159,7 @@ impl Writer {
             Preallocating::Idle,
             "padding was requested before the rename, and jobs run in order"
         );
-        let first_seq =
-            if seeded(Bug::SeqRestartsAtRotation) { self.segment.records + 1 } else { self.next_seq };
-        let link = ChainLink { first_seq, prev_seal: self.segment.last_seal().unwrap_or(0) };
+        let link = ChainLink { first_seq: self.next_seq, prev_seal: self.segment.last_seal().unwrap_or(0) };
         let header = if self.options.checksums { Header::Checksummed(link) } else { Header::Plain };
         let preallocate = self.options.preallocate;
         let mut new_segment =
@@ -187,14 +181,6 @@ impl Writer {
             number,
             applies_retention: true,
         }));
-        if seeded(Bug::HeaderWithFirstGroup) {
-            return;
-        }
-        if seeded(Bug::NameBeforeHeader)
-            && let Err(CommitError::Failed(error)) = self.publish_segment()
-        {
-            self.inner.poison(error);
-        }
         // The header before the name: no reader may find the active name without a header. If the disk has no space for
         // it, the next commit tries again.
         if let Err(CommitError::Failed(error)) = self.commit_header() {

@@ -7,7 +7,6 @@ use crate::{
     format::LF,
     io::{CommitError, FileHandle, FileId, FileSystem, has_id},
     journal::ownership::moved_away,
-    seeded_bugs::{Bug, seeded},
 };
 
 /// How often a commit checks that the active name is still the open file. A check before every commit reduced the rate
@@ -95,9 +94,6 @@ impl ActiveSegmentFile {
     /// failure.
     pub(super) fn truncate_failed_group(&mut self) -> io::Result<()> {
         self.prepared_end = self.durable_end;
-        if seeded(Bug::NoTruncateAfterStorageFull) {
-            return Ok(());
-        }
         if self.has_terminator {
             // The LF first: a plain line is complete only with it, and the space for it is already allocated.
             self.handle.write_at(&[LF], self.durable_end)?;

@@ -5,11 +5,10 @@ use std::{io, mem};
 
 use crate::{
     format::{
-        DataEnd, EncodedGroup, GroupLayout, LF, encode_group,
+        DataEnd, EncodedGroup, GroupLayout, encode_group,
         group::{GroupBuffer, pad_to_multiple},
     },
     io::{CommitBackend, CommitBuffer, CommitError, FileHandle},
-    seeded_bugs::{Bug, seeded},
 };
 
 /// The initial capacity of a buffer.
@@ -95,30 +94,8 @@ impl TailBlock {
         if let Some(encoded) = self.next_encoded.take() {
             return encoded;
         }
-        if seeded(Bug::SplitBatch) && self.checksummed {
-            return self.encode_split(pieces);
-        }
         let layout = self.layout();
         encode_group(&mut self.buffer, self.data_end, layout, pieces)
-    }
-
-    /// Gives the first line of each piece a seal of its own.
-    fn encode_split<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) -> EncodedGroup {
-        let layout = self.layout();
-        let bare = GroupLayout { padded_to: None, ..layout };
-        let mut data_end = self.data_end;
-        let mut rest: Vec<&[u8]> = Vec::new();
-        for piece in pieces {
-            if let Some(first_len) = piece.iter().position(|byte| *byte == LF) {
-                let lines = rest.drain(..).chain([&piece[..first_len]]);
-                data_end = encode_group(&mut self.buffer, data_end, bare, lines).data_end;
-                self.buffer.truncate((data_end.offset - self.base) as usize);
-                rest.push(&piece[first_len + 1..]);
-            } else {
-                rest.push(piece);
-            }
-        }
-        encode_group(&mut self.buffer, data_end, layout, rest.into_iter())
     }
 
     fn layout(&self) -> GroupLayout {
