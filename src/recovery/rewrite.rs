@@ -10,11 +10,13 @@ use super::{
 };
 use crate::{
     MiniStoreError, Result,
+    format::{CLOSE_MARKER, LF},
     io::{FileHandle, FileSystem, OpenMode},
     journal::{file_names::FileNames, segment_summary::SegmentSummary},
 };
 
-/// Makes the complete active segment durable. Returns `false` if its last group was lost: the caller inspects the journal again.
+/// Makes the complete active segment durable, and the end of the newest rotated one. Returns `false` if its last group or that end was
+/// lost: the caller inspects the journal again.
 pub(super) fn rewrite_and_sync_tail(
     fs: &dyn FileSystem,
     names: &FileNames,
@@ -24,11 +26,36 @@ pub(super) fn rewrite_and_sync_tail(
     let Some(ActiveFile { path, file, content: ActiveContent::Segment(summary) }) = &journal.active else {
         return Err(MiniStoreError::MissingInitialState);
     };
+    // A journal that was closed had a durable end of its rotated segments. Without a write their times stay as they are.
+    if let Some(rotated) = journal.newest_rotated().filter(|_| !summary.end.closed)
+        && !rewrite_ending(fs, rotated).map_err(MiniStoreError::file(rotated, "rewrite the end of"))?
+    {
+        return Ok(false);
+    }
     let unchanged = rewrite_last_group(path, &**file, summary, cache)
         .map_err(MiniStoreError::file(path, "rewrite the end of"))?;
     let synced = tracing::debug_span!("sync").in_scope(|| fs.sync_dir(names.dir()));
     synced.map_err(MiniStoreError::file(names.dir(), "sync the directory"))?;
     Ok(unchanged)
+}
+
+/// Makes the end of a closed segment durable: its sync may have failed. Such an end is still read from the page cache, but no later sync
+/// writes it, and a segment that is not the newest any more must have it. Returns `false` if it was lost before.
+fn rewrite_ending(fs: &dyn FileSystem, path: &Path) -> io::Result<bool> {
+    let file = fs.open(path, OpenMode::ReadWrite)?;
+    let file_end = file.len()?;
+    let mut ending = [0; 2];
+    let start = file_end.saturating_sub(ending.len() as u64);
+    let count = file.read_at(&mut ending, start)?;
+    let (start, ending) = match &ending[..count] {
+        [CLOSE_MARKER, LF] => (start, &ending[..count]),
+        // A segment of `ministore` 0.1.7, or one without checksums.
+        [.., LF] => (file_end - 1, &ending[count - 1..count]),
+        _ => return Ok(false),
+    };
+    file.write_at(ending, start)?;
+    file.sync()?;
+    Ok(true)
 }
 
 /// Makes the last group durable: the crash may have come before its sync, or its sync may have failed. Such a group is still read

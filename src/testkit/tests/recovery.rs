@@ -115,6 +115,31 @@ fn vanished_legacy_records_are_not_built_on() {
 }
 
 #[test]
+fn close_marker_lost_by_failed_sync_is_restored() {
+    for seed in 0..300 {
+        let disk = SimDisk::new(seed);
+        let options = JournalOptions::new().direct_io(false).preallocate(seed % 2 == 0);
+        let store = disk.open_blocking(options.clone(), "j").unwrap();
+        store.blocking().append(&1).unwrap();
+        disk.fail_sync(1 + seed % 12);
+        let _ = store.blocking().rotate();
+        drop(store);
+        disk.heal();
+
+        let store = disk.open_blocking(options, "j").unwrap();
+        store.blocking().append(&2).unwrap();
+        store.blocking().rotate().unwrap();
+        store.blocking().append(&3).unwrap();
+        store.blocking().close().unwrap();
+        disk.forget_dropped();
+        let verified = disk.verify("j").unwrap();
+        assert!(verified.faults.is_empty(), "seed {seed}: {:?}", verified.faults);
+        let found: Vec<u64> = disk.reader("j").records().map(|record| record.unwrap().value).collect();
+        assert_eq!(found, [1, 2, 3], "seed {seed}");
+    }
+}
+
+#[test]
 fn seqs_continue_after_segment_creation_enospc() {
     for space in 0..80 {
         let disk = SimDisk::new(space);

@@ -65,7 +65,7 @@ fn seed_repeats_a_run_exactly() {
 /// 1930: the simulation corrupted a file without bytes.
 #[test]
 fn regression_seeds_find_no_violation() {
-    for seed in [963_767_546_192, 1930] {
+    for seed in [963_767_546_192, 1930, 894_388_133_904] {
         if let Err(failure) = run(seed, None) {
             panic!("seed {seed}: {}", failure.what);
         }
