@@ -47,15 +47,16 @@ fn rewrite_ending(fs: &dyn FileSystem, path: &Path) -> io::Result<bool> {
     let mut ending = [0; 2];
     let start = file_end.saturating_sub(ending.len() as u64);
     let count = file.read_at(&mut ending, start)?;
-    let (start, ending) = match &ending[..count] {
-        [CLOSE_MARKER, LF] => (start, &ending[..count]),
-        // A segment of `ministore` 0.1.7, or one without checksums.
-        [.., LF] => (file_end - 1, &ending[count - 1..count]),
-        _ => return Ok(false),
-    };
-    file.write_at(ending, start)?;
-    file.sync()?;
-    Ok(true)
+    match &ending[..count] {
+        [CLOSE_MARKER, LF] => {
+            file.write_at(&ending, start)?;
+            file.sync()?;
+            Ok(true)
+        }
+        // Without checksums, the LF was durable with the last line.
+        [.., LF] => Ok(true),
+        _ => Ok(false),
+    }
 }
 
 /// Makes the last group durable: the crash may have come before its sync, or its sync may have failed. Such a group is still read
