@@ -1,7 +1,7 @@
 //! The bodies of the fuzz targets: the properties that must hold for any bytes. Contains the generator that turns a
 //! fuzzer's bytes into segments and journals, and a reference implementation of the format to check the engine against.
 //!
-//! Not part of the crate's interface: the feature `_fuzz` is for the package in `fuzz/`. The tests of this module run
+//! Not part of the crate's interface: the feature `unstable-internals` is for the package in `fuzz/`. The tests of this module run
 //! the same bodies on every input of `fuzz/corpus` and `fuzz/crashes`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a violated property must panic")]
