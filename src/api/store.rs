@@ -239,7 +239,8 @@ impl MiniStore {
     ///
     /// # Errors
     ///
-    /// [`Poisoned`](crate::MiniStoreError::Poisoned), or an error of the operating system: the journal is then left as
+    /// [`Poisoned`](crate::MiniStoreError::Poisoned), [`StorageFull`](crate::MiniStoreError::StorageFull) if a rotated
+    /// segment could not be closed, or another error of the operating system: the journal is then left as
     /// after a crash, and recovered at the next open. [`Closed`](crate::MiniStoreError::Closed) where it is closed
     /// already.
     pub async fn close(&self) -> Result<()> {

@@ -55,6 +55,8 @@ impl Writer {
             return Err(poisoned);
         }
         self.rotation.remove_next_segment(&*self.fs, &self.names)?;
+        // A closed active segment means that every rotated one is closed. The next open completes this.
+        self.rotation.check_previous_closed(&self.names)?;
         if self.segment.is_unwritten() || unnamed {
             // Its header could not be written, or it could not get its name: it contains no record, and the next open
             // creates it again.

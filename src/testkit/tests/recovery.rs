@@ -140,6 +140,31 @@ fn close_marker_lost_by_failed_sync_is_restored() {
 }
 
 #[test]
+fn full_disk_at_close_leaves_no_damage() {
+    let mut refused = 0;
+    for space in 0..120 {
+        let disk = SimDisk::new(space);
+        let options = JournalOptions::new().preallocate(false).direct_io(false);
+        let store = disk.open_blocking(options.clone(), "j").unwrap();
+        store.blocking().append(&1).unwrap();
+        disk.set_space_limit(space);
+        let _ = store.blocking().rotate();
+        let closed = store.blocking().close();
+        assert!(matches!(closed, Ok(()) | Err(MiniStoreError::StorageFull { .. })), "{closed:?}");
+        refused += usize::from(closed.is_err());
+        assert!(disk.verify("j").unwrap().faults.is_empty(), "space for {space} bytes: {closed:?}");
+        disk.clear_space_limit();
+        let store = disk.open_blocking(options, "j").unwrap();
+        store.blocking().append(&2).unwrap();
+        store.blocking().close().unwrap();
+        assert!(disk.verify("j").unwrap().faults.is_empty(), "space for {space} bytes");
+        let found: Vec<u64> = disk.reader("j").records().map(|record| record.unwrap().value).collect();
+        assert_eq!(found, [1, 2], "space for {space} bytes");
+    }
+    assert!(refused > 0, "the disk was never too full to close a segment");
+}
+
+#[test]
 fn seqs_continue_after_segment_creation_enospc() {
     for space in 0..80 {
         let disk = SimDisk::new(space);

@@ -20,7 +20,9 @@ mod steps;
 mod tests;
 mod timer;
 
-use std::mem;
+use std::{mem, sync::Arc};
+
+use rustix::io::Errno;
 
 use self::{
     state::{PreviousSegment, RotationEvent, RotationState},
@@ -103,6 +105,17 @@ impl Rotation {
                 self.previous = other;
                 None
             }
+        }
+    }
+
+    /// Returns an error if the disk was too full to close the newest rotated segment. Called when the journal is closed.
+    pub(super) fn check_previous_closed(&self, names: &FileNames) -> Result<()> {
+        match &self.previous {
+            PreviousSegment::Deferred(rotated) => Err(MiniStoreError::StorageFull {
+                path: names.rotated(rotated.number),
+                source: Arc::new(Errno::NOSPC.into()),
+            }),
+            PreviousSegment::Closed | PreviousSegment::Closing => Ok(()),
         }
     }
 
