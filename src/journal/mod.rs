@@ -9,6 +9,7 @@ pub(crate) mod fork;
 pub(crate) mod holds;
 pub(crate) mod legacy;
 pub(crate) mod lock;
+pub(crate) mod older_copy;
 pub(crate) mod ownership;
 pub(crate) mod reply;
 pub(crate) mod retention_status;

@@ -115,7 +115,10 @@ pub(crate) fn check_plain_lines(
         number += 1;
         let good = number == 1 || serde_json::from_slice::<IgnoredAny>(line.bytes).is_ok();
         match &mut fault {
-            Some(fault) => fault.is_corrupt |= good,
+            Some(fault) => {
+                fault.is_corrupt |= good;
+                fault.has_verified_data |= good;
+            }
             None if good => good_end = line.offset + line.bytes.trim_ascii_end().len() as u64,
             None => {
                 *records = number - 2;
@@ -124,6 +127,7 @@ pub(crate) fn check_plain_lines(
                     line: number,
                     bytes: text_end - good_end,
                     is_corrupt: false,
+                    has_verified_data: false,
                     reason: "a line is not JSON",
                 });
             }

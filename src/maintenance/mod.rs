@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod numbering;
 mod repair;
 mod report;
 mod salvage;
@@ -30,6 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use numbering::{LostRecords, SalvagedRecords};
 pub use repair::{RepairMode, RepairReport, repair};
 pub use report::{SegmentReport, SegmentState, VerifyReport};
 pub use salvage::{SalvageReport, salvage};

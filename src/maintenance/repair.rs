@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Corruption, VerifyReport, verify};
+use super::{Corruption, LostRecords, SegmentState, VerifyReport, verify};
 use crate::{
-    Backend, JournalOptions, RecoveryPolicy, Result,
-    io::os_file_system,
+    Backend, JournalOptions, MiniStoreError, RecoveryPolicy, Result,
+    format::{
+        Header,
+        scan::{LineReader, has_magic, read_header},
+    },
+    io::{FileSystem, OpenMode, os_file_system},
     journal::file_names::FileNames,
     recovery::{ActiveState, JournalState, JournalStates, NextState, RotatedState, ScanCache, Step, decide},
 };
@@ -28,13 +32,21 @@ pub enum RepairMode {
 pub struct RepairReport {
     /// One sentence per step, in order. Empty where there is nothing to repair.
     pub actions: Vec<String>,
-    /// Corruption that cannot be repaired in place, because it is in a rotated segment or in a header:
-    /// [`salvage`](super::salvage()) copies what verifies.
+    /// The acknowledged records that these steps lose, and whose numbers new records will get: those of a damaged end. None of
+    /// them verifies.
+    pub lost: Vec<LostRecords>,
+    /// The records that verify. All of them are kept.
+    pub records: u64,
+    /// Corruption that cannot be repaired in place, because it is in a rotated segment or in a header, or because records
+    /// after it verify: [`salvage`](super::salvage()) copies what verifies.
     pub unrepairable: Vec<Corruption>,
 }
 
-/// Repairs what can be repaired in place: truncates everything after the last verified commit group of the active segment
-/// (and saves a copy to `NAME.truncated-<offset>`), completes an interrupted rotation, and closes the journal.
+/// Repairs what can be repaired without losing a record that verifies: truncates the end of the active segment if nothing in it
+/// verifies (and saves a copy to `NAME.truncated-<offset>`), completes an interrupted rotation, moves an
+/// [older copy](super::SegmentState::OlderCopy) of a segment aside, and closes the journal.
+///
+/// Where records after damage verify, nothing is truncated: the damage is in [`unrepairable`](RepairReport::unrepairable).
 ///
 /// # Errors
 ///
@@ -51,19 +63,34 @@ pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> 
         let whole_file = matches!(step, Step::WriteHeader | Step::QuarantineNext);
         (whole_file || fault.offset > 0) && journal.file_of(*step).as_ref() == Some(&fault.segment)
     };
-    let is_unrepairable = |fault: &&Corruption| is_refused || !steps.iter().any(|step| repairs(step, fault));
+    let is_older_copy =
+        |fault: &Corruption| journal.original_of_active().is_some() && fault.segment == names.active();
+    let is_unrepairable = |fault: &&Corruption| {
+        is_refused || !(is_older_copy(fault) || steps.iter().any(|step| repairs(step, fault)))
+    };
     let unrepairable: Vec<Corruption> = found.faults.iter().filter(is_unrepairable).cloned().collect();
+    let mut report = RepairReport { records: found.records, unrepairable, ..RepairReport::default() };
     if is_refused {
-        return Ok(RepairReport { actions: Vec::new(), unrepairable });
+        return Ok(report);
     }
-    let mut actions: Vec<String> = steps.iter().map(|step| describe(*step, &journal, &names)).collect();
-    let unclosed = found.segments.last().is_some_and(|last| last.state != super::SegmentState::Closed);
-    if unclosed || !actions.is_empty() {
-        actions.push(format!("close {}", names.active().display()));
+    if let Some(original) = journal.original_of_active() {
+        let (copy, original) = (names.active(), original.display());
+        let moved_to = names.truncated(0, 0);
+        let action =
+            format!("move {}, an older copy of {original}, to {}", copy.display(), moved_to.display());
+        report.actions.push(action);
     }
-    if mode == RepairMode::Apply && !actions.is_empty() {
+    report.actions.extend(steps.iter().map(|step| describe(*step, &journal, &names)));
+    let unclosed = found.segments.last().is_some_and(|last| last.state != SegmentState::Closed);
+    if unclosed || !report.actions.is_empty() {
+        report.actions.push(format!("close {}", names.active().display()));
+    }
+    for step in &steps {
+        report.lost.extend(lost_in(*step, &*fs, &journal, &names)?);
+    }
+    if mode == RepairMode::Apply && !report.actions.is_empty() {
         let store = JournalOptions::new()
-            .recovery(RecoveryPolicy::TruncateAtFirstError)
+            .recovery(RecoveryPolicy::TruncateDamagedEnd)
             .backend(Backend::Blocking)
             .checksums(!stays_plain(&found, &steps))
             .preallocate(false)
@@ -71,7 +98,54 @@ pub fn repair(path: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> 
             .open_blocking(path)?;
         store.blocking().close()?;
     }
-    Ok(RepairReport { actions, unrepairable })
+    Ok(report)
+}
+
+/// Returns the acknowledged records that a step loses.
+fn lost_in(
+    step: Step,
+    fs: &dyn FileSystem,
+    journal: &JournalState,
+    names: &FileNames,
+) -> Result<Option<LostRecords>> {
+    let (path, range, first_seq) = match (step, journal.active_tail()) {
+        (Step::TruncateActive, Some(tail)) if tail.is_corrupt => {
+            (names.active(), tail.offset..tail.offset + tail.bytes, journal.next_seq())
+        }
+        // The prepared segment has no records unless it has a header.
+        (Step::QuarantineNext, _) => (names.next(), 0..u64::MAX, None),
+        _ => return Ok(None),
+    };
+    let read = || {
+        let file = fs.open(&path, OpenMode::ReadOnly)?;
+        let mut lines = LineReader::with_limit(&*file, range.start, range.end);
+        let mut records = 0;
+        if step == Step::QuarantineNext && (!has_magic(&*file)? || lines.next()?.is_none()) {
+            return Ok(0);
+        }
+        while let Some(line) = lines.next()? {
+            records += u64::from(!line.bytes.trim_ascii().is_empty());
+        }
+        Ok(records)
+    };
+    let records = read().map_err(MiniStoreError::file(&path, "read"))?;
+    if let (Step::QuarantineNext, Some(next_seq)) = (step, journal.next_seq()) {
+        let file = fs.open(&path, OpenMode::ReadOnly);
+        let header = file.and_then(read_header).map_err(MiniStoreError::file(&path, "read"))?;
+        if let Some(link) = header.ok().and_then(Header::link).filter(|link| link.first_seq > next_seq) {
+            // It shows that there were records before it.
+            let (first_seq, records) = (Some(next_seq), link.first_seq - next_seq + records);
+            return Ok(Some(LostRecords {
+                segment: path,
+                offset: 0,
+                first_seq,
+                records,
+                is_estimated: false,
+            }));
+        }
+    }
+    let lost = LostRecords { segment: path, offset: range.start, first_seq, records, is_estimated: true };
+    Ok((records > 0).then_some(lost))
 }
 
 /// Returns whether the active segment stays plain: it is plain, or a new one follows only plain segments.
@@ -89,7 +163,7 @@ fn plan(journal: &JournalState) -> (Vec<Step>, bool) {
     let mut states = journal.states();
     let mut steps = Vec::new();
     loop {
-        let step = decide(states, RecoveryPolicy::TruncateAtFirstError);
+        let step = decide(states, RecoveryPolicy::TruncateDamagedEnd);
         match step {
             Step::Done => return (steps, false),
             Step::Fail(_) => return (steps, true),

@@ -1,6 +1,10 @@
 //! The report of a verification.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -65,6 +69,27 @@ pub struct SegmentReport {
     pub state: SegmentState,
 }
 
+impl SegmentReport {
+    /// Returns the report of a file before it is read.
+    pub(super) fn of_file(path: &Path, file_bytes: u64) -> Self {
+        Self {
+            path: path.into(),
+            records: 0,
+            first_seq: None,
+            last_seq: None,
+            groups: 0,
+            file_bytes,
+            data_bytes: 0,
+            header_bytes: 0,
+            record_bytes: 0,
+            seal_bytes: 0,
+            padding_bytes: 0,
+            checksummed: false,
+            state: SegmentState::Damaged,
+        }
+    }
+}
+
 /// How a segment ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,6 +105,9 @@ pub enum SegmentState {
     Damaged,
     /// The file does not begin as a journal does.
     NotAJournal,
+    /// It has the active name and contains nothing that a rotated segment does not, as after copying a live journal file by
+    /// file. Its records are counted in that segment.
+    OlderCopy,
 }
 
 impl fmt::Display for SegmentState {
@@ -90,6 +118,7 @@ impl fmt::Display for SegmentState {
             Self::TornTail => "torn tail",
             Self::Damaged => "damaged",
             Self::NotAJournal => "not a journal",
+            Self::OlderCopy => "older copy",
         })
     }
 }

@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     format::scan::{Block, ResyncScanner, ScanItem, ScanMode, Scanner, Tail},
-    format::{Header, HeaderError, SEAL_LEN},
+    format::{Chain, Header, HeaderError, SEAL_LEN},
     io::FileHandle,
-    journal::segment_summary::check_plain_lines,
+    journal::{older_copy::older_copy_reason, segment_summary::check_plain_lines},
 };
 
 /// The state of a verification: the report so far, and the expected start of the next segment.
@@ -45,21 +45,7 @@ impl Verifier {
         if active && file_bytes == 0 {
             return Ok(());
         }
-        let mut segment = SegmentReport {
-            path: path.into(),
-            records: 0,
-            first_seq: None,
-            last_seq: None,
-            groups: 0,
-            file_bytes,
-            data_bytes: 0,
-            header_bytes: 0,
-            record_bytes: 0,
-            seal_bytes: 0,
-            padding_bytes: 0,
-            checksummed: false,
-            state: SegmentState::Damaged,
-        };
+        let mut segment = SegmentReport::of_file(path, file_bytes);
         let unclosed = self.unclosed.take();
         match Scanner::open(Arc::clone(file), ScanMode::VerifyOnly)? {
             Ok(scanner) => self.scan(&mut segment, scanner, file, active)?,
@@ -83,6 +69,30 @@ impl Verifier {
         self.report.records += segment.records;
         self.report.groups += segment.groups;
         self.report.segments.push(segment);
+        Ok(())
+    }
+
+    /// Reports a file with the active name that is an older copy of a rotated segment. Its records are not counted again.
+    pub(super) fn older_copy(
+        &mut self,
+        path: &Path,
+        file: &Arc<dyn FileHandle>,
+        original: &Path,
+    ) -> io::Result<()> {
+        let mut segment = SegmentReport::of_file(path, file.len()?);
+        segment.state = SegmentState::OlderCopy;
+        self.report.segments.push(segment);
+        self.report.faults.push(Corruption::of_file(path, older_copy_reason(original)));
+        Ok(())
+    }
+
+    /// Verifies the prepared segment, which has content although there is an active one.
+    pub(super) fn stray_next(&mut self, path: &Path, file: &Arc<dyn FileHandle>) -> io::Result<()> {
+        self.segment(path, file, true)?;
+        if !self.report.faults.iter().any(|fault| fault.segment == path) {
+            let reason = "it holds records that do not continue the journal";
+            self.report.faults.push(Corruption::of_file(path, reason));
+        }
         Ok(())
     }
 
@@ -130,7 +140,7 @@ impl Verifier {
         let fault = end.tail.as_ref().map(|tail| Corruption::new(&segment.path, tail, next_seq));
         if let (Some(tail), Some(fault)) = (end.tail.as_ref().filter(|tail| tail.is_corrupt), &fault) {
             self.report.faults.push(fault.clone());
-            self.resync(segment, file, tail)?;
+            self.resync(segment, file, tail, end.chain)?;
         } else if fault.is_none() {
             segment.padding_bytes = end.file_end.saturating_sub(end.data_end + u64::from(end.has_newline));
             segment.padding_bytes -= u64::from(end.closed);
@@ -165,8 +175,9 @@ impl Verifier {
         segment: &mut SegmentReport,
         file: &Arc<dyn FileHandle>,
         tail: &Tail,
+        chain: Chain,
     ) -> io::Result<()> {
-        let mut scanner = ResyncScanner::new(Arc::clone(file), tail.offset, tail.line);
+        let mut scanner = ResyncScanner::new(Arc::clone(file), tail.offset, tail.line, Some(chain));
         let mut block = Block::default();
         let mut in_fault = true;
         while let Some(group) = scanner.next(&mut block)? {

@@ -101,7 +101,11 @@ pub enum RecoveryPolicy {
     /// Refuses with [`MiniStoreError::Corrupt`] and changes nothing.
     #[default]
     Strict,
-    /// Keeps what verifies before the first damaged commit group of the active segment and truncates the rest. The
-    /// truncated bytes are saved to `NAME.truncated-<offset>`.
+    /// Truncates the damaged end of the active segment if nothing after the damage verifies: the records of the last commit
+    /// groups are lost, and every group that verifies is kept. Refuses other damage as [`Strict`](Self::Strict) does. The
+    /// truncated bytes are saved to `NAME.truncated-<offset>`. [`repair`](crate::maintenance::repair()) opens with it.
+    TruncateDamagedEnd,
+    /// Keeps what verifies before the first damaged commit group of the active segment and truncates the rest, even if
+    /// later groups verify: their records are lost and their numbers are given to new ones. The truncated bytes are saved to `NAME.truncated-<offset>`.
     TruncateAtFirstError,
 }

@@ -9,7 +9,7 @@ use std::{
 use super::{decide::ActiveState, scan_cache::ScanCache};
 use crate::{
     MiniStoreError, Result,
-    format::scan::{LineReader, SegmentEnd, has_magic},
+    format::scan::{LineReader, SegmentEnd, Tail, has_magic},
     format::{ChainLink, HeaderError, PADDING, header},
     io::{FileHandle, FileSystem, OpenMode},
     journal::segment_summary::{SegmentSummary, check_plain_lines},
@@ -56,7 +56,11 @@ impl ActiveFile {
                 ActiveState::Clean
             }
             ActiveContent::Segment(SegmentSummary { end: SegmentEnd { tail: Some(tail), .. }, .. }) => {
-                if tail.is_corrupt { ActiveState::Corrupt } else { ActiveState::Torn }
+                match tail {
+                    Tail { is_corrupt: false, .. } => ActiveState::Torn,
+                    Tail { has_verified_data: true, .. } => ActiveState::Corrupt,
+                    _ => ActiveState::CorruptEnd,
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    OpenReport, RecoveredJournal,
+    OpenReport, RecoveredJournal, TruncatedTail,
     active::{ActiveContent, ActiveFile},
     decide::Step,
     inspect::JournalState,
@@ -23,6 +23,7 @@ use crate::{
         close_segment::{close_segment, write_ending},
         file_names::FileNames,
         legacy::first_seq_of,
+        older_copy::older_copy_reason,
         segment_summary::SegmentSummary,
     },
 };
@@ -193,6 +194,25 @@ fn next_header(options: &JournalOptions, journal: &JournalState) -> Result<Heade
 /// Renames a file without replacing another one.
 fn rename_noreplace(fs: &dyn FileSystem, names: &FileNames, from: &Path, to: &Path) -> io::Result<()> {
     rename_to_free_name(fs, names.dir(), from, to).map_err(RenameError::into_io)
+}
+
+/// Moves the file with the active name, an older copy of a rotated segment, to a name that no later step uses.
+pub(super) fn quarantine_older_copy(
+    fs: &dyn FileSystem,
+    names: &FileNames,
+    original: &Path,
+    report: &mut OpenReport,
+) -> Result<()> {
+    let (path, saved_to) = (names.active(), free_name(fs, names, 0)?);
+    let len = fs.id_and_len(&path).map_err(MiniStoreError::file(&path, "stat"))?;
+    let renamed = rename_noreplace(fs, names, &path, &saved_to).and_then(|()| fs.sync_dir(names.dir()));
+    renamed.map_err(MiniStoreError::file(&path, "rename"))?;
+    let reason = older_copy_reason(original);
+    tracing::warn!(segment = %path.display(), reason, saved_to = %saved_to.display(), "moved older copy of a segment");
+    let bytes = len.map_or(0, |(_, bytes)| bytes);
+    report.truncated =
+        Some(TruncatedTail { segment: path, offset: 0, bytes, saved_to: Some(saved_to), reason });
+    Ok(())
 }
 
 /// Completes renames by links: removes the old names of files whose new names are durable.

@@ -12,7 +12,9 @@ pub(crate) enum ActiveState {
     Clean,
     /// It ends in a group that was never acknowledged.
     Torn,
-    /// Acknowledged data in it is corrupt.
+    /// Acknowledged data at its end is corrupt: nothing after the damage verifies.
+    CorruptEnd,
+    /// Acknowledged data in it is corrupt, and data after the damage verifies.
     Corrupt,
     /// It is not a journal, its header is corrupt, or it does not continue the newest rotated segment.
     Invalid,
@@ -36,8 +38,10 @@ pub(crate) enum NextState {
     Empty,
     /// It has a header, and continues the newest rotated segment.
     Valid,
-    /// It has any other content.
+    /// It has any other content, nothing of which verifies.
     Unexpected,
+    /// It has records that verify, and does not continue the newest rotated segment or is corrupt.
+    Stray,
 }
 
 /// The states that the decision depends on.
@@ -84,24 +88,32 @@ pub(crate) fn decide(states: JournalStates, policy: RecoveryPolicy) -> Step {
     use ActiveState as Active;
     use NextState as Next;
     // Every failure is decided before any other step, so that a failed recovery has changed nothing.
-    let is_refused = states.active == Active::Corrupt && policy == RecoveryPolicy::Strict;
+    let is_refused = match states.active {
+        Active::CorruptEnd => policy == RecoveryPolicy::Strict,
+        Active::Corrupt => policy != RecoveryPolicy::TruncateAtFirstError,
+        _ => false,
+    };
     if states.active == Active::Invalid || is_refused {
         return Step::Fail(DamagedFile::Active);
     }
     if states.rotated == RotatedState::Corrupt {
         return Step::Fail(DamagedFile::Rotated);
     }
-    let active_has_records = matches!(states.active, Active::Clean | Active::Torn | Active::Corrupt);
+    let active_has_records =
+        matches!(states.active, Active::Clean | Active::Torn | Active::CorruptEnd | Active::Corrupt);
     match states.next {
         Next::Empty => return Step::RemoveNext,
         // The writer writes a header into the prepared file only after the active name is free.
-        Next::Unexpected | Next::Valid if active_has_records || states.next == Next::Unexpected => {
-            return match policy {
-                RecoveryPolicy::Strict => Step::Fail(DamagedFile::Next),
-                RecoveryPolicy::TruncateAtFirstError => Step::QuarantineNext,
+        Next::Valid if !active_has_records => {}
+        Next::Absent => {}
+        Next::Unexpected | Next::Stray | Next::Valid => {
+            let is_quarantined = match policy {
+                RecoveryPolicy::Strict => false,
+                RecoveryPolicy::TruncateDamagedEnd => states.next == Next::Unexpected,
+                RecoveryPolicy::TruncateAtFirstError => true,
             };
+            return if is_quarantined { Step::QuarantineNext } else { Step::Fail(DamagedFile::Next) };
         }
-        Next::Unexpected | Next::Valid | Next::Absent => {}
     }
     if states.rotated == RotatedState::Unfinished {
         return Step::CloseRotated;
@@ -110,7 +122,7 @@ pub(crate) fn decide(states: JournalStates, policy: RecoveryPolicy) -> Step {
         (Active::Absent | Active::Empty, Next::Valid) => Step::PromoteNext,
         (Active::Absent, _) => Step::CreateActive,
         (Active::Empty, _) => Step::WriteHeader,
-        (Active::Torn | Active::Corrupt, _) => Step::TruncateActive,
+        (Active::Torn | Active::CorruptEnd | Active::Corrupt, _) => Step::TruncateActive,
         (Active::Invalid, _) => Step::Fail(DamagedFile::Active),
         (Active::Clean, _) => Step::Done,
     }

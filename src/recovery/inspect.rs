@@ -23,6 +23,7 @@ use crate::{
         chain::{ChainRelation, follows},
         file_names::{FileNames, NUMBER_MAX},
         legacy::{CountError, NextPosition, next_position},
+        older_copy::find_original,
         ownership::{check_companions, check_left_out},
         segment_summary::SegmentSummary,
     },
@@ -40,6 +41,8 @@ pub(crate) struct JournalState {
     next_position: std::result::Result<NextPosition, CountError>,
     next: NextState,
     next_path: PathBuf,
+    /// The rotated segment of which the file with the active name is an older copy. That file counts as absent.
+    original_of_active: Option<PathBuf>,
     /// Old names of files that also have their new names: a rename by links was interrupted.
     old_names: Vec<PathBuf>,
 }
@@ -58,12 +61,12 @@ impl JournalState {
         let newest = rotated.last().map(|(_, path)| path.as_path());
         let old_names = old_names(fs, names, newest).map_err(MiniStoreError::file(names.dir(), "stat"))?;
         let exists = |path: PathBuf| has(path.clone()) && !old_names.contains(&path);
-        let active =
+        let mut active =
             if exists(names.active()) { Some(ActiveFile::inspect(fs, names.active(), cache)?) } else { None };
         check_oldest(fs, names, &listed, &rotated, active.as_ref())?;
         check_adoption(fs, names, &listed, &rotated)?;
-        let successor = active.as_ref().and_then(ActiveFile::link);
-        let newest = match rotated.last() {
+        let mut successor = active.as_ref().and_then(ActiveFile::link);
+        let mut newest = match rotated.last() {
             Some((number, _)) if *number > NUMBER_MAX => {
                 LastRotated::corrupt("no number is left for the segments that are to follow it")
             }
@@ -71,6 +74,17 @@ impl JournalState {
                 .map_err(MiniStoreError::file(path, "read"))?,
             None => LastRotated::Absent,
         };
+        let mut original_of_active = None;
+        if let (LastRotated::Corrupt { .. }, Some(file), Some(link)) = (&newest, &active, successor) {
+            let found = find_original(fs, &*file.file, link, &rotated);
+            original_of_active =
+                found.map_err(MiniStoreError::file(names.active(), "compare with the rotated segments"))?;
+        }
+        if let (Some(_), Some((_, path))) = (&original_of_active, rotated.last()) {
+            (active, successor) = (None, None);
+            newest =
+                LastRotated::inspect(fs, path, None, cache).map_err(MiniStoreError::file(path, "read"))?;
+        }
         let newest = match &rotated[..] {
             // No link of an active segment shows that the newest rotated one is part of the journal.
             [.., (_, before), (_, path)] if successor.is_none() && !continues(fs, before, path)? => {
@@ -92,7 +106,16 @@ impl JournalState {
                 cache.scan(path, &file).map_err(MiniStoreError::file(path, "read"))
             })?,
         };
-        Ok(Self { active, rotated, newest, next_position, next, next_path: names.next(), old_names })
+        Ok(Self {
+            active,
+            rotated,
+            newest,
+            next_position,
+            next,
+            next_path: names.next(),
+            original_of_active,
+            old_names,
+        })
     }
 
     pub(crate) fn states(&self) -> JournalStates {
@@ -112,6 +135,11 @@ impl JournalState {
 
     pub(super) fn newest_rotated(&self) -> Option<&Path> {
         self.rotated.last().map(|(_, path)| path.as_path())
+    }
+
+    /// Returns the rotated segment of which the file with the active name is an older copy.
+    pub(crate) fn original_of_active(&self) -> Option<&Path> {
+        self.original_of_active.as_deref()
     }
 
     pub(super) fn old_names(&self) -> &[PathBuf] {
@@ -147,6 +175,15 @@ impl JournalState {
             }
             Err(_) => Err(self.to_error(DamagedFile::Rotated)),
         }
+    }
+
+    /// Returns the sequence number after all records that verify, if it is known.
+    pub(crate) fn next_seq(&self) -> Option<u64> {
+        let records = match self.active.as_ref().map(|active| &active.content) {
+            Some(ActiveContent::Segment(summary)) => summary.records,
+            _ => 0,
+        };
+        Some(self.next_position.as_ref().ok()?.next_seq + records)
     }
 
     /// Returns the tail of the active segment, which does not verify.

@@ -20,6 +20,7 @@ use std::{io, path::Path, sync::Arc};
 
 pub(crate) use decide::{ActiveState, JournalStates, NextState, RotatedState, Step, decide};
 pub(crate) use inspect::JournalState;
+pub(crate) use next::is_without_content;
 pub use report::{OpenReport, TruncatedTail};
 pub(crate) use scan_cache::ScanCache;
 
@@ -74,6 +75,11 @@ pub(crate) fn recover(
                 apply::remove_names(fs, names, journal.old_names())?;
                 continue;
             }
+        }
+        if let Some(original) = journal.original_of_active().filter(|_| !matches!(step, Step::Fail(_))) {
+            apply::quarantine_older_copy(fs, names, original, &mut report)?;
+            cache.forget(&names.active());
+            continue;
         }
         match step {
             Step::Done if rewrite::rewrite_and_sync_tail(fs, names, &journal, &mut cache)? => {

@@ -9,6 +9,7 @@ use super::{
     scan_cache::ScanCache,
 };
 use crate::{
+    format::scan::{Block, ResyncScanner},
     format::{PADDING, header},
     io::{FileHandle, FileSystem, OpenMode},
     journal::file_names::FileNames,
@@ -25,18 +26,45 @@ pub(super) fn inspect_next(
     cache: &mut ScanCache,
 ) -> io::Result<NextState> {
     let file = fs.open(&names.next(), OpenMode::ReadWrite)?;
-    if is_empty_segment(&*file)? || is_unwritten(&*file)? {
+    if is_without_content(&*file)? {
         return Ok(NextState::Empty);
     }
     let ActiveContent::Segment(summary) = ActiveContent::inspect(&names.next(), &*file, cache)? else {
-        return Ok(NextState::Unexpected);
+        let is_stray = any_group_verifies(&*file)?;
+        return Ok(if is_stray { NextState::Stray } else { NextState::Unexpected });
     };
     // Without a rotated segment there is nothing to compare: retention may have deleted all of them.
     let is_linked = matches!(newest, LastRotated::Absent)
         || summary.header.link().is_none_or(|link| link.prev_seal == newest.last_seal().unwrap_or(0));
     // No data was acknowledged under this name, so corruption in it does not come from a rotation.
-    let is_corrupt = summary.end.tail.is_some_and(|tail| tail.is_corrupt);
-    Ok(if is_linked && !is_corrupt { NextState::Valid } else { NextState::Unexpected })
+    let corruption = summary.end.tail.filter(|tail| tail.is_corrupt);
+    let is_stray = summary.records > 0 || corruption.as_ref().is_some_and(|tail| tail.has_verified_data);
+    Ok(match is_linked && corruption.is_none() {
+        true => NextState::Valid,
+        false if is_stray => NextState::Stray,
+        false => NextState::Unexpected,
+    })
+}
+
+/// Returns whether a commit group of a file without a valid header verifies.
+fn any_group_verifies(file: &dyn FileHandle) -> io::Result<bool> {
+    let mut resync = ResyncScanner::new(file, 0, 1, None);
+    let mut block = Block::default();
+    loop {
+        match resync.next(&mut block) {
+            Ok(Some(group)) if group.verified => return Ok(true),
+            Ok(Some(_)) => block.clear(),
+            Ok(None) => return Ok(false),
+            // A line longer than any record.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Returns whether a prepared file was never used.
+pub(crate) fn is_without_content(file: &dyn FileHandle) -> io::Result<bool> {
+    Ok(is_empty_segment(file)? || is_unwritten(file)?)
 }
 
 /// Returns whether a file contains only padding or a beginning of a header, and zeros: after a power failure the file system shows

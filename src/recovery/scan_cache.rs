@@ -47,6 +47,11 @@ impl ScanCache {
         Ok(Ok(summary))
     }
 
+    /// Removes the checkpoint of a name that belongs to no file now.
+    pub(super) fn forget(&mut self, path: &Path) {
+        self.segments.remove(path);
+    }
+
     /// Removes the checkpoints of the names that may belong to other files after this step.
     pub(super) fn invalidate(&mut self, step: Step, names: &FileNames) {
         match step {

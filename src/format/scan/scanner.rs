@@ -221,6 +221,7 @@ impl<S: ReadAt> Scanner<S> {
             line: self.group.line + candidate.records - 1,
             bytes: (candidate.last_line + last.text_len).saturating_sub(limit),
             is_corrupt: false,
+            has_verified_data: false,
             reason: "the last line is incomplete",
         };
         let file_end = self.lines.position();
@@ -289,7 +290,9 @@ impl<S: ReadAt> Scanner<S> {
     }
 
     fn corrupt_tail(&self, bytes: u64, reason: &'static str) -> Tail {
-        Tail { offset: self.group.offset, line: self.group.line, bytes, is_corrupt: true, reason }
+        // The bytes are a group that verifies.
+        let NextGroupStart { offset, line, .. } = self.group;
+        Tail { offset, line, bytes, is_corrupt: true, has_verified_data: true, reason }
     }
 
     fn end(&self, tail: Option<Tail>) -> SegmentEnd {

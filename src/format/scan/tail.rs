@@ -7,7 +7,7 @@ use std::io;
 
 use serde::de::IgnoredAny;
 
-use super::{LineReader, ReadAt, lines::Line};
+use super::{Block, LineReader, ReadAt, ResyncScanner, lines::Line};
 use crate::format::{
     CLOSE_MARKER, Chain, LF, LineTrailer, PADDING, SEAL_LEN, line::embedded_seals, parse_trailer, seal,
 };
@@ -19,7 +19,7 @@ const SECTOR_BYTES: u64 = 512;
 const CLOSING_BYTES: usize = SEAL_LEN + 2;
 
 /// The highest number of changed bytes with which a seal (and the close marker and LF after it) is still recognized.
-const MAX_CHANGED_SEAL_BYTES: usize = 2;
+pub(super) const MAX_CHANGED_SEAL_BYTES: usize = 2;
 
 /// The bytes after the last verified group that are not padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(crate) struct Tail {
     pub(crate) bytes: u64,
     /// `true`: acknowledged data is corrupt. `false`: the tail is torn, and its bytes were never acknowledged.
     pub(crate) is_corrupt: bool,
+    /// Something in the tail verifies: truncating it would discard acknowledged data that is intact.
+    pub(crate) has_verified_data: bool,
     pub(crate) reason: &'static str,
 }
 
@@ -80,9 +82,24 @@ pub(super) fn classify_tail<S: ReadAt>(
         line: embedded.as_ref().map_or(start.line, |found| found.line),
         bytes: rest.text_end.saturating_sub(offset),
         is_corrupt: corruption.is_some(),
+        has_verified_data: corruption.is_some() && any_group_verifies(source, start, offset)?,
         reason: corruption.unwrap_or("the last commit group is incomplete"),
     };
     Ok(TailAnalysis { verified_to: embedded.map(|found| found.end), tail, file_end: rest.file_end })
+}
+
+/// Returns whether a group after the first one, which does not verify, is found by the scan of a damaged segment.
+fn any_group_verifies<S: ReadAt>(source: &S, start: NextGroupStart, offset: u64) -> io::Result<bool> {
+    let mut resync =
+        ResyncScanner::new(source, offset, start.line, (offset == start.offset).then_some(start.chain));
+    let mut block = Block::default();
+    while let Some(group) = resync.next(&mut block)? {
+        if group.verified {
+            return Ok(true);
+        }
+        block.clear();
+    }
+    Ok(false)
 }
 
 /// The last line of a plain segment that no seal covers.
@@ -276,6 +293,6 @@ fn looks_closed<S: ReadAt>(source: &S, start: NextGroupStart, file_end: u64) -> 
     Ok(count_changed(&stored, &expected) <= MAX_CHANGED_SEAL_BYTES)
 }
 
-fn count_changed(stored: &[u8], expected: &[u8]) -> usize {
+pub(super) fn count_changed(stored: &[u8], expected: &[u8]) -> usize {
     stored.iter().zip(expected).filter(|(stored, expected)| stored != expected).count()
 }

@@ -178,7 +178,7 @@ fn check_continuation(bytes: &[u8], scanned: &ScannedSegment) {
 
 /// Checks that everything a resync scan returns as verified follows a matching seal.
 fn check_resync(bytes: &[u8], offset: u64, line: u64) {
-    let mut scanner = ResyncScanner::new(bytes, offset, line);
+    let mut scanner = ResyncScanner::new(bytes, offset, line, None);
     let (mut block, mut next_record, mut from) = (Block::default(), line, offset);
     while let Some(resynced) = scanner.next(&mut block).unwrap() {
         assert_eq!(

@@ -1,7 +1,7 @@
 //! Checks the rules of the recovery table for every combination of file states.
 
 use crate::{
-    RecoveryPolicy::{self, Strict, TruncateAtFirstError},
+    RecoveryPolicy::{self, Strict, TruncateAtFirstError, TruncateDamagedEnd},
     recovery::decide::{
         ActiveState::{self as Active, *},
         DamagedFile, JournalStates, NextState as Next, RotatedState as Rotated,
@@ -10,10 +10,10 @@ use crate::{
     },
 };
 
-const ACTIVE: [Active; 6] = [Absent, Empty, Clean, Torn, Corrupt, Invalid];
+const ACTIVE: [Active; 7] = [Absent, Empty, Clean, Torn, CorruptEnd, Corrupt, Invalid];
 const ROTATED: [Rotated; 4] = [Rotated::Absent, Rotated::Closed, Rotated::Unfinished, Rotated::Corrupt];
-const NEXT: [Next; 4] = [Next::Absent, Next::Empty, Next::Valid, Next::Unexpected];
-const POLICIES: [RecoveryPolicy; 2] = [Strict, TruncateAtFirstError];
+const NEXT: [Next; 5] = [Next::Absent, Next::Empty, Next::Valid, Next::Unexpected, Next::Stray];
+pub(super) const POLICIES: [RecoveryPolicy; 3] = [Strict, TruncateDamagedEnd, TruncateAtFirstError];
 
 /// The most steps of a recovery.
 const MAX_STEPS: usize = 6;
@@ -61,7 +61,7 @@ pub(super) fn is_refused(states: JournalStates, policy: RecoveryPolicy) -> bool 
 
 #[test]
 fn recovery_ends_from_every_state() {
-    assert_eq!(all_states().len(), 96);
+    assert_eq!(all_states().len(), 140);
     for policy in POLICIES {
         for states in all_states() {
             assert!(!paths(states, policy).is_empty());
@@ -94,10 +94,25 @@ fn done_is_decided_only_in_final_states() {
 }
 
 #[test]
-fn truncating_policy_accepts_all_that_strict_accepts() {
+fn each_policy_accepts_all_that_a_stricter_one_does() {
     for states in all_states() {
-        if !is_refused(states, Strict) {
-            assert!(!is_refused(states, TruncateAtFirstError), "{states:?}");
+        for policies in POLICIES.windows(2) {
+            assert!(is_refused(states, policies[0]) || !is_refused(states, policies[1]), "{states:?}");
+        }
+    }
+}
+
+#[test]
+fn only_truncation_at_first_error_drops_verified_data() {
+    for states in all_states() {
+        for policy in [Strict, TruncateDamagedEnd] {
+            for step in paths(states, policy).concat() {
+                match step {
+                    TruncateActive => assert_ne!(states.active, Corrupt, "{states:?}, {policy:?}"),
+                    QuarantineNext => assert_eq!(states.next, Next::Unexpected, "{states:?}, {policy:?}"),
+                    _ => {}
+                }
+            }
         }
     }
 }
@@ -105,7 +120,8 @@ fn truncating_policy_accepts_all_that_strict_accepts() {
 #[test]
 fn strict_policy_rejects_all_damage() {
     for states in all_states() {
-        let is_damaged = matches!(states.active, Corrupt | Invalid) || states.rotated == Rotated::Corrupt;
+        let is_damaged =
+            matches!(states.active, CorruptEnd | Corrupt | Invalid) || states.rotated == Rotated::Corrupt;
         if is_damaged {
             assert!(matches!(decide(states, Strict), Fail(_)), "{states:?}");
         }
@@ -176,16 +192,21 @@ fn important_rows_have_expected_steps() {
         (Clean, Rotated::Unfinished, Next::Absent, CloseRotated, CloseRotated),
         (Torn, Rotated::Unfinished, Next::Absent, CloseRotated, CloseRotated),
         // Damage.
+        (CorruptEnd, Rotated::Absent, Next::Absent, Fail(DamagedFile::Active), TruncateActive),
         (Corrupt, Rotated::Absent, Next::Absent, Fail(DamagedFile::Active), TruncateActive),
         (Corrupt, Rotated::Closed, Next::Empty, Fail(DamagedFile::Active), RemoveNext),
         (Corrupt, Rotated::Unfinished, Next::Absent, Fail(DamagedFile::Active), CloseRotated),
         (Clean, Rotated::Corrupt, Next::Absent, Fail(DamagedFile::Rotated), Fail(DamagedFile::Rotated)),
         (Clean, Rotated::Closed, Next::Valid, Fail(DamagedFile::Next), QuarantineNext),
         (Absent, Rotated::Closed, Next::Unexpected, Fail(DamagedFile::Next), QuarantineNext),
+        (Absent, Rotated::Closed, Next::Stray, Fail(DamagedFile::Next), QuarantineNext),
     ] {
         let states = JournalStates { active, rotated, next };
         assert_eq!(decide(states, Strict), strict, "{states:?}");
         assert_eq!(decide(states, TruncateAtFirstError), truncating, "{states:?}");
+        let keeps_damage = active == Corrupt || matches!(next, Next::Stray | Next::Valid);
+        let damaged_end = if keeps_damage { strict } else { truncating };
+        assert_eq!(decide(states, TruncateDamagedEnd), damaged_end, "{states:?}");
     }
 }
 
@@ -207,18 +228,18 @@ fn describe(step: Step) -> &'static str {
 
 /// Renders the table: one row for the states of the active and the newest rotated segment, one column for the prepared file.
 fn render() -> String {
-    let head = "| active | rotated | next: absent | empty | valid | unexpected |\n| --- | --- | --- | --- | --- | --- |\n";
+    let head = "| active | rotated | next: absent | empty | valid | unexpected | stray |\n\
+                | --- | --- | --- | --- | --- | --- | --- |\n";
     let states = all_states();
     let rows = states.chunks(NEXT.len()).map(|row| {
         let cells = row.iter().map(|&states| {
-            let (strict, truncating) = (decide(states, Strict), decide(states, TruncateAtFirstError));
-            if strict == truncating {
-                describe(strict).to_owned()
-            } else {
-                format!("{} / {}", describe(strict), describe(truncating))
+            let mut steps = POLICIES.map(|policy| describe(decide(states, policy))).to_vec();
+            if steps.iter().all(|step| *step == steps[0]) {
+                steps.truncate(1);
             }
+            steps.join(" / ")
         });
-        let name = |state: String| state.to_lowercase();
+        let name = |state: String| state.replace("End", " end").to_lowercase();
         let (active, rotated) = (name(format!("{:?}", row[0].active)), name(format!("{:?}", row[0].rotated)));
         format!("| {active} | {rotated} | {} |\n", cells.collect::<Vec<_>>().join(" | "))
     });

@@ -145,7 +145,7 @@ fn groups_after_corrupt_group_are_found() {
             let mut bad = closed.clone();
             bad[at] = byte;
             let (mut resync, mut verified) =
-                (ResyncScanner::new(bad.as_slice(), starts[1] as u64, 3), Vec::new());
+                (ResyncScanner::new(bad.as_slice(), starts[1] as u64, 3, None), Vec::new());
             let mut block = Block::default();
             while let Some(group) = resync.next(&mut block).unwrap() {
                 verified.extend(group.verified.then_some((group.offset, group.records)));
