@@ -155,8 +155,8 @@ pub enum MiniStoreError {
         reason: String,
     },
 
-    /// The disk, a quota, or the process's file size limit has no space for the record. It was not written, nothing
-    /// acknowledged is lost, and appends work again once space is free.
+    /// The disk, a quota, or the process's file size limit has no space for the record, or for what an open writes. It was
+    /// not written, nothing acknowledged is lost, and the call works again once space is free.
     #[error("{}: disk full: {source}", path.display())]
     StorageFull {
         /// The file that could not grow.
@@ -257,6 +257,9 @@ impl MiniStoreError {
     pub(crate) fn file(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| {
+            if is_storage_full(&source) {
+                return Self::StorageFull { path, source: Arc::new(source) };
+            }
             let kind = source.kind();
             Self::Io { source: io::Error::new(kind, FileError { path, action, source }) }
         }

@@ -65,7 +65,7 @@ pub(crate) fn is_older_copy(file: &dyn FileHandle, original: &dyn FileHandle) ->
 }
 
 /// Fills the buffer, except at the end of the file.
-fn read_full(file: &dyn FileHandle, into: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_full(file: &dyn FileHandle, into: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut count = 0;
     while count < into.len() {
         match file.read_at(&mut into[count..], offset + count as u64)? {

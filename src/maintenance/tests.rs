@@ -108,10 +108,10 @@ fn missing_journal_is_not_found() {
 }
 
 #[test]
-fn repair_truncates_tail_and_saves_a_copy() {
+fn repair_truncates_damaged_end_and_counts_records() {
     let dir = tempfile::tempdir().unwrap();
     let path = journal(dir.path(), 2);
-    let at = damage(&path, 4);
+    let at = damage(&path, 6);
     let before = files(dir.path());
     let planned = repair(&path, RepairMode::DryRun).unwrap();
     assert_eq!(files(dir.path()), before, "a dry run changes nothing");
@@ -120,11 +120,145 @@ fn repair_truncates_tail_and_saves_a_copy() {
     let done = repair(&path, RepairMode::Apply).unwrap();
     assert_eq!(done, planned);
     assert!(done.actions[0].contains(&format!("at byte {at}")), "{:?}", done.actions);
-    assert_eq!(values(&path), (0..8).collect::<Vec<_>>());
+    let lost: Vec<_> = done.lost.iter().map(|lost| (&lost.segment, lost.first_seq, lost.records)).collect();
+    assert_eq!((lost, done.records), (vec![(&path, Some(11), 2)], 10));
+    assert_eq!(values(&path), (0..10).collect::<Vec<_>>());
     assert!(verify(&path).unwrap().faults.is_empty());
     let saved = fs::read(dir.path().join(format!("j.jsonl.truncated-{at}"))).unwrap();
     assert_eq!(saved, text[at as usize..]);
-    assert_eq!(repair(&path, RepairMode::Apply).unwrap().actions, [""; 0]);
+    let again = repair(&path, RepairMode::Apply).unwrap();
+    assert_eq!((again.actions.len(), again.lost.len()), (0, 0));
+}
+
+#[test]
+fn repair_keeps_groups_after_damage() {
+    // Lines, and one byte of a seal: the groups before and after it verify.
+    for (line, changed) in [(2, 0), (4, 0), (5, 20)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = journal(dir.path(), 2);
+        let at = damage(&path, line) as usize;
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[at] ^= 1;
+        bytes[at + changed] ^= b'\t' ^ b' ';
+        fs::write(&path, bytes).unwrap();
+        let before = files(dir.path());
+        for mode in [RepairMode::DryRun, RepairMode::Apply] {
+            let report = repair(&path, mode).unwrap();
+            assert_eq!((report.actions.len(), report.unrepairable.len()), (0, 1), "line {line}: {report:?}");
+            assert_eq!((report.lost.len(), report.records), (0, 10), "line {line}");
+            assert_eq!(files(dir.path()), before, "line {line}");
+        }
+        let new = dir.path().join("new.jsonl");
+        let salvaged = salvage(&path, &new).unwrap();
+        assert_eq!((salvaged.records, salvaged.lost[0].records), (10, 2), "line {line}: {salvaged:?}");
+    }
+}
+
+/// Writes what copying a live journal file by file leaves: the active segment as it was before a rotation, and the segment that it
+/// became.
+fn copied_live_journal(dir: &Path, copied_bytes: impl FnOnce(&[u8]) -> Vec<u8>) -> PathBuf {
+    let path = journal(dir, 3);
+    let rotated = fs::read(dir.join("j.jsonl.002")).unwrap();
+    fs::write(&path, copied_bytes(&rotated)).unwrap();
+    path
+}
+
+/// Replaces the end of a segment by padding, from the given line on.
+fn padded_from(line: usize) -> impl Fn(&[u8]) -> Vec<u8> {
+    move |bytes| {
+        let end = memchr::memchr_iter(b'\n', bytes).nth(line - 2).unwrap();
+        [&bytes[..end], &[b' '; 500]].concat()
+    }
+}
+
+#[test]
+fn older_copy_of_a_segment_is_moved_aside() {
+    type Change = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+    let with_gap = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        let lines: Vec<_> = memchr::memchr_iter(b'\n', &bytes).collect();
+        bytes[lines[1]..lines[3]].fill(b' ');
+        bytes
+    };
+    let changes: [(&str, Change); 4] = [
+        ("header only", Box::new(padded_from(2))),
+        ("a group", Box::new(padded_from(4))),
+        ("a torn group", Box::new(padded_from(3))),
+        ("a group is missing", Box::new(with_gap)),
+    ];
+    for (what, change) in changes {
+        for is_repaired in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = copied_live_journal(dir.path(), &change);
+            let copy = fs::read(&path).unwrap();
+            let found = verify(&path).unwrap();
+            assert_eq!((found.faults.len(), found.records), (1, 12), "{what}: {found:?}");
+            assert!(found.faults[0].reason.contains("older copy of"), "{what}: {found:?}");
+            let new = dir.path().join("new.jsonl");
+            assert_eq!(salvage(&path, &new).unwrap().records, 12, "{what}");
+            assert_eq!(values(&new), (0..12).collect::<Vec<_>>(), "{what}: no record twice");
+            if is_repaired {
+                let done = repair(&path, RepairMode::Apply).unwrap();
+                assert_eq!((done.lost.len(), done.unrepairable.len()), (0, 0), "{what}: {done:?}");
+            } else {
+                let store = JournalOptions::new().open_blocking(&path).unwrap();
+                assert_eq!(store.open_report().next_seq, 13, "{what}");
+                assert!(store.open_report().truncated.is_some(), "{what}");
+            }
+            assert_eq!(values(&path), (0..12).collect::<Vec<_>>(), "{what}");
+            assert_eq!(verify(&path).unwrap().faults, [], "{what}");
+            assert!(fs::read(dir.path().join("j.jsonl.truncated-0")).unwrap() == copy, "{what}");
+        }
+    }
+}
+
+#[test]
+fn changed_copy_of_a_segment_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = copied_live_journal(dir.path(), padded_from(4));
+    damage(&path, 3);
+    let before = files(dir.path());
+    assert!(matches!(JournalOptions::new().open_blocking(&path), Err(MiniStoreError::Corrupt { .. })));
+    assert!(!repair(&path, RepairMode::Apply).unwrap().unrepairable.is_empty());
+    assert_eq!(files(dir.path())[..before.len()], before, "nothing was changed");
+}
+
+#[test]
+fn stray_next_segment_is_kept_and_salvaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = journal(dir.path(), 3);
+    // As copying a live journal leaves it: the last segment is that of a later moment.
+    fs::rename(&path, dir.path().join("j.jsonl.next")).unwrap();
+    fs::rename(dir.path().join("j.jsonl.001"), &path).unwrap();
+    fs::remove_file(dir.path().join("j.jsonl.002")).unwrap();
+    let found = verify(&path).unwrap();
+    assert_eq!((found.faults.len(), found.records), (1, 12), "open refuses it, too: {found:?}");
+    let before = files(dir.path());
+    let report = repair(&path, RepairMode::Apply).unwrap();
+    assert_eq!((report.actions.len(), report.unrepairable.len(), report.lost.len()), (0, 1, 0));
+    assert_eq!(files(dir.path())[..before.len()], before, "nothing was changed");
+    let new = dir.path().join("new.jsonl");
+    let salvaged = salvage(&path, &new).unwrap();
+    let map: Vec<_> =
+        salvaged.map.iter().map(|run| (run.old_first_seq, run.new_first_seq, run.records)).collect();
+    assert_eq!(map, [(Some(1), 1, 6), (Some(13), 7, 6)]);
+    let lost: Vec<_> = salvaged.lost.iter().map(|lost| (lost.first_seq, lost.records)).collect();
+    assert_eq!(lost, [(Some(7), 6)]);
+    assert_eq!(values(&new), (0..6).chain(12..18).collect::<Vec<_>>());
+}
+
+#[test]
+fn repair_moves_aside_next_segment_without_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = journal(dir.path(), 2);
+    let header = r#"// MINISTORE JOURNAL v0.1.4 {"seal":"crc32c","first":15,"prev":"00000001"}"#;
+    for (next, lost) in [("what?\n".to_owned(), 0), (format!("{header}\n"), 2)] {
+        fs::write(dir.path().join("j.jsonl.next"), next).unwrap();
+        assert_eq!(verify(&path).unwrap().faults.len(), 1);
+        let done = repair(&path, RepairMode::Apply).unwrap();
+        assert_eq!(done.lost.iter().map(|lost| lost.records).sum::<u64>(), lost, "{done:?}");
+        assert_eq!((verify(&path).unwrap().faults, values(&path).len()), (vec![], 12));
+    }
 }
 
 #[test]
@@ -139,6 +273,12 @@ fn salvage_copies_past_damage_in_rotated_segment() {
     let before = files(dir.path());
     let salvaged = salvage(&path, &new).unwrap();
     assert_eq!((salvaged.records, salvaged.groups, salvaged.faults.len()), (16, 8, 1));
+    let map: Vec<_> =
+        salvaged.map.iter().map(|run| (run.old_first_seq, run.new_first_seq, run.records)).collect();
+    assert_eq!(map, [(Some(1), 1, 2), (Some(5), 3, 2), (Some(7), 5, 6), (Some(13), 11, 6)]);
+    let lost = &salvaged.lost[0];
+    assert_eq!((lost.first_seq, lost.records, lost.is_estimated), (Some(3), 2, false));
+    assert!(salvaged.map.iter().all(|run| !run.is_estimated), "the next header confirms the numbers");
     assert_eq!(values(&new), [0, 1].into_iter().chain(4..18).collect::<Vec<_>>());
     assert_eq!(files(dir.path())[..before.len()], before, "the old journal is unchanged");
     assert!(

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::TruncatedTail;
@@ -11,8 +12,13 @@ use crate::{
     format::LF,
     format::scan::Tail,
     io::{FileHandle, FileSystem, OpenMode},
-    journal::ownership::conflicting_file,
-    journal::{close_segment::write_ending, file_names::FileNames, segment_summary::SegmentSummary},
+    journal::{
+        close_segment::write_ending,
+        file_names::FileNames,
+        older_copy::read_full,
+        ownership::{conflicting_file, remove_own},
+        segment_summary::SegmentSummary,
+    },
 };
 
 /// Bytes copied at a time.
@@ -27,13 +33,7 @@ pub(super) fn truncate_tail(
     summary: &SegmentSummary,
 ) -> Result<Option<TruncatedTail>> {
     let Some(tail) = &summary.end.tail else { return Ok(None) };
-    let saved_to = if tail.bytes > 0 {
-        let copy = free_name(fs, names, tail.offset)?;
-        save_tail(fs, names, file, tail, &copy).map_err(MiniStoreError::file(&copy, "write"))?;
-        Some(copy)
-    } else {
-        None
-    };
+    let saved_to = if tail.bytes > 0 { Some(save_tail(fs, names, file, tail)?) } else { None };
     write_ending(file, summary.end.data_end, &[LF], summary.is_checksummed())
         .map_err(MiniStoreError::file(path, "truncate"))?;
     let (offset, bytes, reason) = (tail.offset, tail.bytes, tail.reason.to_owned());
@@ -48,18 +48,61 @@ pub(super) fn truncate_tail(
     }))
 }
 
-/// Copies the tail to a new file, durably.
-fn save_tail(
+/// Copies the tail to a new file, durably; returns its name. If an earlier open saved the same bytes and then failed, that copy is
+/// used: an open that fails again and again leaves one.
+fn save_tail(fs: &dyn FileSystem, names: &FileNames, file: &dyn FileHandle, tail: &Tail) -> Result<PathBuf> {
+    let mut number = 0;
+    let copy = loop {
+        let copy = names.truncated(tail.offset, number);
+        let taken = conflicting_file(fs, &copy).map_err(MiniStoreError::file(&copy, "stat"))?;
+        if taken.is_none() {
+            break copy;
+        }
+        let saved = if taken.as_ref() == Some(&copy) { saved_copy(fs, file, tail, &copy) } else { Ok(None) };
+        if let Some(saved) = saved.map_err(MiniStoreError::file(&copy, "read"))? {
+            let synced = saved.sync().and_then(|()| fs.sync_dir(names.dir()));
+            synced.map_err(MiniStoreError::file(&copy, "sync"))?;
+            return Ok(copy);
+        }
+        number += 1;
+    };
+    let fail = || MiniStoreError::file(&copy, "write");
+    let copy_file = fs.open(&copy, OpenMode::CreateNew).map_err(fail())?;
+    let written = copy_range(file, tail.offset, tail.offset + tail.bytes, &*copy_file, 0)
+        .and_then(|()| copy_file.sync())
+        .and_then(|()| fs.sync_dir(names.dir()));
+    if let Err(error) = written {
+        // The segment still has all its bytes. Best effort: an incomplete copy is of no use.
+        let _ = remove_own(fs, &copy, &*copy_file);
+        return Err(fail()(error));
+    }
+    Ok(copy)
+}
+
+/// Opens a copy of the tail that an earlier open saved. Returns `None` if the file has other bytes.
+fn saved_copy(
     fs: &dyn FileSystem,
-    names: &FileNames,
     file: &dyn FileHandle,
     tail: &Tail,
     copy: &Path,
-) -> io::Result<()> {
-    let copy_file = fs.open(copy, OpenMode::CreateNew)?;
-    copy_range(file, tail.offset, tail.offset + tail.bytes, &*copy_file, 0)?;
-    copy_file.sync()?;
-    fs.sync_dir(names.dir())
+) -> io::Result<Option<Arc<dyn FileHandle>>> {
+    let Some(saved) = fs.open_if_exists(copy)? else { return Ok(None) };
+    if saved.len()? != tail.bytes {
+        return Ok(None);
+    }
+    let buffer_bytes = COPY_BYTES.min(tail.bytes as usize);
+    let (mut ours, mut theirs) = (vec![0; buffer_bytes], vec![0; buffer_bytes]);
+    let mut done = 0;
+    while done < tail.bytes {
+        let count = (tail.bytes - done).min(buffer_bytes as u64) as usize;
+        let ours_read = read_full(file, &mut ours[..count], tail.offset + done)?;
+        let theirs_read = read_full(&*saved, &mut theirs[..count], done)?;
+        if ours_read != count || theirs_read != count || ours[..count] != theirs[..count] {
+            return Ok(None);
+        }
+        done += count as u64;
+    }
+    Ok(Some(saved))
 }
 
 /// Copies the bytes from `start` to `end` of a file to offset `at` of another.

@@ -43,6 +43,7 @@ pub(super) fn retryable(path: &Path, action: &'static str) -> impl FnOnce(io::Er
 pub(super) fn into_io(error: MiniStoreError) -> io::Error {
     match error {
         MiniStoreError::Io { source } => source,
+        MiniStoreError::StorageFull { source, .. } => clone_io_error(&source),
         other => io::Error::other(other),
     }
 }

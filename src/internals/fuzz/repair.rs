@@ -40,7 +40,7 @@ fn check_readers_agree(journal: &FuzzJournal, found: &VerifyReport) {
         Some(_) => assert!(!found.faults.is_empty(), "{fault:?}"),
         None => assert!(found.faults.iter().all(is_skipped), "{:?}", found.faults),
     }
-    if fault.is_none() {
+    if fault.is_none() && !found.faults.iter().any(is_of_next) {
         assert_eq!(read.len() as u64, found.records);
     }
     let sums = found.segments.iter().map(|segment| (segment.records, segment.groups));
@@ -54,7 +54,12 @@ fn check_readers_agree(journal: &FuzzJournal, found: &VerifyReport) {
 /// Returns whether readers skip the corruption: bytes at the end of a rotated segment that are in no group. A line reader does
 /// not skip them.
 fn is_skipped(found: &Corruption) -> bool {
-    found.reason.contains("of a rotated segment")
+    found.reason.contains("of a rotated segment") || is_of_next(found)
+}
+
+/// Returns whether the corruption is a prepared segment with content, which readers ignore next to an active segment.
+fn is_of_next(found: &Corruption) -> bool {
+    found.segment.extension().is_some_and(|extension| extension == "next")
 }
 
 /// Checks that the new journal is valid, and contains no record that the old one does not.
@@ -64,6 +69,8 @@ fn check_salvage(journal: &FuzzJournal, found: &VerifyReport, before: &FilesByNa
     assert_eq!(&journal.files(), before, "the old journal is only read");
     let new = verify(&to).unwrap();
     assert!(new.faults.is_empty() && new.torn_tail.is_none(), "{new:?}");
+    let mapped: u64 = salvage.map.iter().map(|run| run.records).sum();
+    assert_eq!(mapped, salvage.records, "{salvage:?}");
     let (copied, fault) = records(&to, 0);
     assert!(fault.is_none(), "{fault:?}");
     assert_eq!((copied.len() as u64, new.records), (salvage.records, salvage.records));
@@ -76,7 +83,10 @@ fn check_salvage(journal: &FuzzJournal, found: &VerifyReport, before: &FilesByNa
         assert!(found.faults.iter().all(is_skipped), "{:?}", found.faults);
         let values =
             |records: Vec<(u64, String)>| records.into_iter().map(|(_, value)| value).collect::<Vec<_>>();
-        assert_eq!(values(copied), values(read), "a record of a valid journal was not copied");
+        let (copied, read) = (values(copied), values(read));
+        assert!(copied.starts_with(&read), "a record of a valid journal was not copied");
+        let has_stray = found.faults.iter().any(is_of_next);
+        assert!(copied.len() == read.len() || has_stray, "a record was copied twice");
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use rustix::io::Errno;
 use serde_json::Value;
 
 use super::crash_states::{CrashState, all_crash_states, corrupt_segment, crash_state, padding, two_groups};
@@ -201,5 +202,34 @@ fn failed_recovery_changes_nothing() {
             "{what}: {error}"
         );
         assert_eq!((faults.changes(), segments(&path)), (0, before), "{what}");
+    }
+}
+
+#[test]
+fn failed_recovery_leaves_no_second_copy_of_the_tail() {
+    let torn = two_groups().line("{\"torn\":").padded(900);
+    let state = crash_state("torn", 3, &[("", torn)]);
+    // The copy cannot be written, cannot be synced, and the segment cannot be truncated.
+    for (op, errno, copies) in [
+        (Op::Write, Errno::NOSPC, 0),
+        (Op::Write, Errno::DQUOT, 0),
+        (Op::SyncFile, Errno::IO, 0),
+        (Op::SetLen, Errno::NOSPC, 1),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = state.write_files(dir.path());
+        let before = segments(&path);
+        let saved = || fs::read_dir(dir.path()).unwrap().count() - before.len();
+        for _ in 0..3 {
+            let faults = FaultInjector::new();
+            // The first sync is that of the segment.
+            faults.fail(op, 1 + u64::from(op == Op::SyncFile), errno);
+            let error = recover_on(&faults, &state, &path).expect_err("it must fail");
+            let is_full = matches!(error, MiniStoreError::StorageFull { .. });
+            assert_eq!(is_full, errno != Errno::IO, "{op:?}: {error:?}");
+            assert_eq!((saved(), segments(&path)), (copies, before.clone()), "{op:?}");
+        }
+        recover_on(&FaultInjector::new(), &state, &path).unwrap();
+        assert_eq!(saved(), 1, "{op:?}");
     }
 }
