@@ -47,8 +47,8 @@ pub(crate) fn of_store(journal: &Path, error: &MiniStoreError) -> Option<String>
             Some("restore that file, or delete it to release all holds".to_owned())
         }
         E::Corrupt { .. } => Some(format!(
-            "'ministore verify {name}' lists all damage; 'ministore repair {name} --dry-run' shows what can be \
-             repaired in place; 'ministore salvage {name} NEW' copies the intact records"
+            "'ministore verify {name}' lists all damage; 'ministore salvage {name} NEW' copies the intact records; \
+             'ministore repair {name} --dry-run' shows what can be repaired in place"
         )),
         E::Record { .. } | E::Deserialize { .. } => {
             Some(format!("a line is not JSON: 'ministore verify {name}' shows which one"))

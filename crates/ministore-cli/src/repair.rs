@@ -1,4 +1,4 @@
-//! `ministore repair`: repairs a journal in place without losing intact records.
+//! `ministore repair`: repairs a journal in place without losing a record that verifies.
 
 use std::path::PathBuf;
 
@@ -10,12 +10,17 @@ use crate::{
     hint::quoted,
     json::JournalReport,
     output,
+    salvage::lost_records,
+    units,
 };
 
-/// Repair a journal that does not open: finish interrupted rotations, truncate a damaged end
+/// Repair a journal in place without losing a record that verifies
 ///
-/// Truncated bytes are saved next to the file (JOURNAL.truncated-OFFSET). Damage in rotated segments cannot be repaired in
-/// place: it is reported, and `salvage` copies the intact records into a new journal. Try `--dry-run` first.
+/// Try `salvage` first: it copies everything that verifies into a new journal. `repair` finishes interrupted rotations, truncates
+/// the end of the active segment if nothing in it verifies, and moves an older copy of a segment aside. Truncated bytes are saved
+/// next to the file (JOURNAL.truncated-OFFSET). Damage before records that verify is not repaired: it is reported.
+///
+/// Exits with 1 if acknowledged records are lost (new records get their numbers), or if damage is left.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -43,18 +48,27 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     } else {
         output::lines(report(args, &repair))?
     }
-    Ok(if repair.unrepairable.is_empty() { ExitStatus::Ok } else { ExitStatus::ProblemFound })
+    let is_whole = repair.unrepairable.is_empty() && repair.lost.is_empty();
+    Ok(if is_whole { ExitStatus::Ok } else { ExitStatus::ProblemFound })
 }
 
 fn report(args: &Args, repair: &RepairReport) -> Vec<String> {
     let verb = if args.dry_run { "would: " } else { "done: " };
     let mut lines: Vec<String> = repair.actions.iter().map(|action| format!("{verb}{action}")).collect();
     lines.extend(repair.unrepairable.iter().map(|fault| format!("unrepairable: {fault}")));
+    let journal = quoted(&args.journal);
     if !repair.unrepairable.is_empty() {
-        let journal = quoted(&args.journal);
         lines.push(format!("copy the intact records: ministore salvage {journal} NEW"));
     } else if lines.is_empty() {
         lines.push(format!("{}: nothing to repair", args.journal.display()));
+    }
+    let lost_verb = if args.dry_run { "would be lost: " } else { "lost: " };
+    lines.extend(repair.lost.iter().map(|lost| format!("{lost_verb}{}", lost_records(lost))));
+    if !repair.lost.is_empty() {
+        lines.push("their numbers are given to the next records".to_owned());
+    }
+    if !repair.actions.is_empty() || !repair.unrepairable.is_empty() {
+        lines.push(format!("{} verify; all of them are kept", units::counted(repair.records, "record")));
     }
     lines
 }

@@ -90,7 +90,7 @@ pub(crate) fn open(options: JournalOptions, journal: &Path) -> Result<MiniStore,
         let kept =
             tail.saved_to.as_ref().map_or_else(String::new, |path| format!("; saved to {}", path.display()));
         crate::exit::warn(format_args!(
-            "{}: truncated {} unacknowledged bytes at byte {} ({}){kept}",
+            "{}: truncated {} bytes at byte {} ({}){kept}",
             tail.segment.display(),
             tail.bytes,
             tail.offset,

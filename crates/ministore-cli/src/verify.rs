@@ -44,8 +44,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
         if !found.faults.is_empty() {
             let name = quoted(&args.journal);
             hint(format_args!(
-                "'ministore repair {name} --dry-run' shows what can be repaired in place; 'ministore salvage {name} NEW' \
-                 copies the intact records"
+                "'ministore salvage {name} NEW' copies the intact records; 'ministore repair {name} --dry-run' shows what can \
+                 be repaired in place"
             ));
         }
     }

@@ -22,7 +22,7 @@ use space::SpaceUsage;
 ///
 /// Reads the whole journal and writes nothing. The last row is the active segment, to which records are appended. `groups` is
 /// the number of commit groups. `state` is one of: closed (complete), open (in use, or its writer was killed), torn tail (ends
-/// with a group that was never acknowledged), damaged (see `verify`).
+/// with a group that was never acknowledged), damaged (see `verify`), older copy (all its records are in a rotated segment).
 ///
 /// Below the table are the holds, which protect records from retention, and a bar for each segment that shows how its bytes
 /// are used: records, overhead, preallocated padding.
@@ -117,7 +117,7 @@ fn style_of(state: SegmentState) -> Style {
     match state {
         SegmentState::Closed => GOOD,
         SegmentState::Damaged => ERROR,
-        SegmentState::TornTail => WARNING,
+        SegmentState::TornTail | SegmentState::OlderCopy => WARNING,
         _ => Style::new(),
     }
 }

@@ -69,28 +69,33 @@ fn torn_tail_is_reported_but_sound() {
 
 #[test]
 fn repair_dry_run_changes_nothing() {
-    for dir in [torn(), {
+    for (dir, code) in [(torn(), 0), {
         let dir = two_groups();
         damage(&dir.journal(), "{\"n\":3");
-        dir
+        (dir, 1)
     }] {
         let before = dir.snapshot();
-        let output = dir.command("repair").arg("--dry-run").run();
+        let output = dir.command("repair").arg("--dry-run").run().code(code);
         assert!(output.stdout.starts_with("would: "), "{output:?}");
+        assert_eq!(output.stdout.contains("would be lost: about records 3–4"), code == 1, "{output:?}");
         assert!(dir.snapshot() == before);
     }
 }
 
 #[test]
 fn repaired_journal_verifies_and_keeps_its_tail() {
-    for (dir, kept) in [(torn(), "{\"n\":3"), (two_groups(), "{\"n\":2")] {
-        damage(&dir.journal(), kept);
+    for (dir, lost) in [(torn(), false), (two_groups(), true)] {
+        if lost {
+            damage(&dir.journal(), "{\"n\":3");
+        }
         let before = fs::read(dir.journal()).unwrap();
-        let output = dir.command("repair").run().ok();
+        let output = dir.command("repair").run().code(i32::from(lost));
         assert!(output.stdout.starts_with("done: "), "{output:?}");
+        assert_eq!(output.stdout.contains("lost: about records 3–4"), lost, "{output:?}");
+        assert!(output.stdout.contains("2 records verify; all of them are kept"), "{output:?}");
         dir.command("verify").run().ok();
         dir.ingest().run_with_stdin(b"\"after\"\n").ok();
-        assert!(dir.replay().ends_with("\"after\"\n"));
+        assert_eq!(dir.replay(), "{\"n\":1}\n{\"n\":2}\n\"after\"\n");
         let saved = dir
             .snapshot()
             .into_iter()
@@ -100,6 +105,28 @@ fn repaired_journal_verifies_and_keeps_its_tail() {
         let offset: usize = name.rsplit('-').next().unwrap().parse().unwrap();
         assert!(before[offset..].starts_with(&saved.1) && !saved.1.is_empty(), "{name}");
     }
+}
+
+#[test]
+fn repair_discards_no_record_that_verifies() {
+    let dir = two_groups();
+    damage(&dir.journal(), "{\"n\":1");
+    let before = dir.snapshot();
+    let output = dir.command("repair").run().code(1);
+    assert!(output.stdout.starts_with("unrepairable: "), "{output:?}");
+    assert!(output.stdout.contains("ministore salvage "), "{output:?}");
+    assert!(dir.snapshot() == before, "the group with records 3 and 4 verifies");
+    let json = dir.command("repair").arg("--json").run().code(1).json();
+    assert_eq!((&json["records"], &json["lost"]), (&2.into(), &serde_json::json!([])));
+}
+
+#[test]
+fn salvage_reports_old_and_new_numbers() {
+    let dir = two_groups();
+    damage(&dir.journal(), "{\"n\":1");
+    let output = dir.command("salvage").arg(dir.path("new.jsonl")).run().code(1);
+    assert!(output.stdout.contains("about records 3–4 of ") && output.stdout.contains(": now records 1–2\n"));
+    assert!(output.stdout.contains("lost: about records 1–2 ("), "{output:?}");
 }
 
 #[test]
