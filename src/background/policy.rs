@@ -1,6 +1,9 @@
 //! Decides whether the oldest segment is deleted: a pure function, evaluated again after each deletion.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use crate::JournalOptions;
 
@@ -67,6 +70,33 @@ pub(crate) struct OldestSegment {
     pub(crate) end: Option<u64>,
     /// The age of its newest record, if it is known.
     pub(crate) age: Option<Duration>,
+}
+
+/// 2020: no journal was written earlier. A machine without a battery clock starts in 1970 or 1980.
+const EARLIEST_STAMP: Duration = Duration::from_secs(1_577_836_800);
+
+/// Returns the age that a time stamp states; `None` if the stamp is implausible: it is in the future, or from a clock that was
+/// not set.
+pub(crate) fn plausible_age(stamp: SystemTime, now: SystemTime) -> Option<Duration> {
+    let age = now.duration_since(stamp).ok()?;
+    let is_set = |time: SystemTime| {
+        time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since >= EARLIEST_STAMP)
+    };
+    (is_set(stamp) || !is_set(now)).then_some(age)
+}
+
+/// Returns the age of the first of these segments, oldest first, by the first plausible time stamp: a segment is at least as old as
+/// the ones after it.
+pub(crate) fn age_of_oldest<E>(
+    stamps: impl Iterator<Item = Result<Option<SystemTime>, E>>,
+    now: SystemTime,
+) -> Result<Option<Duration>, E> {
+    for stamp in stamps {
+        if let Some(age) = stamp?.and_then(|stamp| plausible_age(stamp, now)) {
+            return Ok(Some(age));
+        }
+    }
+    Ok(None)
 }
 
 /// Why a segment is deleted.

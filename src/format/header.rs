@@ -11,6 +11,10 @@ const VERSION: &str = "0.1.4";
 /// The highest first sequence number of a segment: the records of one file can be added to it without an overflow.
 const FIRST_SEQ_MAX: u64 = 1 << 62;
 
+/// The highest sequence number that a writer opens a journal at: it cannot write as many records as are left up to
+/// [`FIRST_SEQ_MAX`].
+pub(crate) const OPEN_SEQ_MAX: u64 = FIRST_SEQ_MAX - (1 << 48);
+
 /// The only kind of seal.
 const SEAL_KIND: &str = "crc32c";
 

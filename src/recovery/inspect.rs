@@ -16,7 +16,7 @@ use super::{
 use crate::{
     MiniStoreError, Result,
     format::scan::{SegmentEnd, Tail},
-    format::{ChainLink, HeaderError},
+    format::{ChainLink, HeaderError, OPEN_SEQ_MAX},
     io::{FileSystem, OpenMode},
     journal::{
         adoption::check_adoption,
@@ -175,6 +175,20 @@ impl JournalState {
             }
             Err(_) => Err(self.to_error(DamagedFile::Rotated)),
         }
+    }
+
+    /// Returns an error if too few sequence numbers are left for the records to come.
+    pub(super) fn check_seq_left(&self, names: &FileNames) -> Result<()> {
+        let Some(seq) = self.next_seq().filter(|seq| *seq > OPEN_SEQ_MAX) else { return Ok(()) };
+        Err(MiniStoreError::Corrupt {
+            segment: names.active(),
+            offset: 0,
+            line: 1,
+            seq: Some(seq),
+            reason: format!(
+                "no sequence numbers are left: a journal that is written to has at most {OPEN_SEQ_MAX} records"
+            ),
+        })
     }
 
     /// Returns the sequence number after all records that verify, if it is known.

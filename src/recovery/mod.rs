@@ -64,6 +64,7 @@ pub(crate) fn recover(
     let mut cache = ScanCache::default();
     loop {
         let journal = JournalState::inspect(fs, names, &mut cache)?;
+        journal.check_seq_left(names)?;
         let step = decide(journal.states(), options.recovery);
         // A failed recovery changes nothing, so the first sync comes after the first decision.
         if !synced && !matches!(step, Step::Fail(_)) {

@@ -124,7 +124,7 @@ fn reports_and_statistics_serialize() {
         assert_eq!((&report["records"], &report["segments"][0]["state"]), (&json!(1), &json!("closed")));
         assert_eq!(report["segments"][0]["path"], json!(journal.path()));
         let repaired = serde_json::to_value(repair(journal.path(), RepairMode::DryRun).unwrap()).unwrap();
-        assert_eq!(repaired, json!({"actions": [], "unrepairable": []}));
+        assert_eq!(repaired, json!({"actions": [], "lost": [], "records": 1, "unrepairable": []}));
     });
 }
 

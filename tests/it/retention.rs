@@ -201,6 +201,33 @@ fn max_age_deletes_old_segments() {
 }
 
 #[test]
+fn max_age_ignores_implausible_time_stamps() {
+    let journal = TempJournal::new();
+    let day = Duration::from_secs(86_400);
+    let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
+    write_segments(&store, 4);
+    store.blocking().close().unwrap();
+    let first_seq = || {
+        let store = JournalOptions::new().max_age(day).open_blocking(journal.path()).unwrap();
+        store.blocking().close().unwrap();
+        store.first_seq()
+    };
+    let stamp = |suffix: &str, time: SystemTime| {
+        fs::File::options().write(true).open(journal.file(suffix)).unwrap().set_modified(time).unwrap();
+    };
+    // The clock of 1980: the segments were written now.
+    for suffix in [".001", ".002", ".003"] {
+        stamp(suffix, SystemTime::UNIX_EPOCH + day * 3653);
+    }
+    assert_eq!(first_seq(), 1, "nothing is known to be old");
+    // From the future: the segment after it shows that it is old.
+    stamp(".001", SystemTime::now() + day * 10);
+    stamp(".002", SystemTime::now() - day * 3);
+    stamp(".003", SystemTime::now());
+    assert_eq!(first_seq(), 21, "one wrong stamp does not end retention");
+}
+
+#[test]
 fn zero_retention_limits_are_rejected() {
     let journal = TempJournal::new();
     let opened = |options: JournalOptions| options.open_blocking(journal.path());

@@ -167,3 +167,28 @@ fn segment_with_unknown_end_is_held() {
     let policy = RetentionPolicy { limits: one_left, trimmed_before: 0, lowest_hold: u64::MAX };
     assert_eq!(deleted(&policy, &unknown, 5), [DeleteReason::Count; 3]);
 }
+
+/// Years after 1970.
+fn stamp(years: f64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs_f64(years * 365.25 * 86400.0)
+}
+
+#[test]
+fn implausible_stamp_is_replaced_by_a_later_one() {
+    let now = stamp(57.0);
+    for (stamps, years) in [
+        (&[56.0, 56.5][..], Some(1.0)),
+        // From the future, and from a clock that was not set.
+        (&[58.0, 56.5, 56.9], Some(0.5)),
+        (&[10.0, 56.5, 56.9], Some(0.5)),
+        (&[0.0, 99.0, 10.0, 56.9], Some(0.1)),
+        (&[10.0, 10.1], None),
+        (&[58.0], None),
+        (&[], None),
+    ] {
+        let found = stamps.iter().map(|years| Ok::<_, ()>(Some(stamp(*years))));
+        let age = age_of_oldest(found, now).unwrap().map(|age| (age.as_secs_f64() / 365.25 / 8640.0).round());
+        assert_eq!(age, years.map(|years| years * 10.0), "{stamps:?}");
+    }
+    assert_eq!(plausible_age(stamp(1.0), stamp(1.5)), Some(stamp(0.5).duration_since(stamp(0.0)).unwrap()));
+}

@@ -55,7 +55,7 @@ impl RetentionManager {
             let oldest = OldestSegment {
                 first: self.status.retention.first_seq(),
                 end: self.end_of_oldest(listing)?,
-                age: if policy.limits.limits_age() { self.age(&path)? } else { None },
+                age: if policy.limits.limits_age() { self.age_of_oldest(listing)? } else { None },
             };
             let Some(reason) = policy.delete_reason(size, &oldest) else { break };
             if oldest.end.is_none() && self.checksums && !self.is_seq_stored_after_oldest(listing)? {

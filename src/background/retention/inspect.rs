@@ -1,17 +1,28 @@
 //! Reads from the segments what the policy needs: sequence numbers, sizes, ages.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io, mem,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     RetentionManager,
     error::{RetentionError, retryable},
 };
 use crate::{
-    background::listing::{FirstSeq, Listing},
+    background::{
+        listing::{FirstSeq, Listing},
+        policy::{age_of_oldest, plausible_age},
+    },
     format::scan::read_header,
     io::{FileHandle, OpenMode, is_at},
     journal::segment_summary::scan_to_end,
 };
+
+/// The most rotated segments whose time stamps one decision reads: more than one only if a stamp is implausible.
+const STAMPS_MAX: usize = 16;
 
 impl RetentionManager {
     pub(super) fn list(&self) -> Result<Listing, RetentionError> {
@@ -103,11 +114,38 @@ impl RetentionManager {
         Ok(scanned.map_or(0, |scanned| scanned.records))
     }
 
-    /// Returns the time since the newest record of a segment was written, or `None` if the clock was set back.
-    pub(super) fn age(&self, path: &Path) -> Result<Option<Duration>, RetentionError> {
-        let modified = self.fs.open(path, OpenMode::ReadOnly).and_then(|file| file.modified());
-        let modified = modified.map_err(retryable(path, "stat"))?;
-        Ok(modified.and_then(|modified| self.fs.now().duration_since(modified).ok()))
+    /// Returns the time since the newest record of the oldest segment was written, or `None` if no plausible time stamp shows it.
+    pub(super) fn age_of_oldest(&self, listing: &Listing) -> Result<Option<Duration>, RetentionError> {
+        let now = self.fs.now();
+        let segments = (0..STAMPS_MAX).filter_map(|index| Some(listing.get(index)?.path.clone()));
+        let stamps = segments.chain([self.names.active()]).map(|path| {
+            let modified = match self.fs.open(&path, OpenMode::ReadOnly) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                opened => opened.and_then(|file| file.modified()),
+            };
+            let modified = modified.map_err(retryable(&path, "stat"))?;
+            if let Some(stamp) = modified.filter(|stamp| plausible_age(*stamp, now).is_none()) {
+                self.warn_of_stamp(&path, stamp);
+            }
+            Ok(modified)
+        });
+        age_of_oldest(stamps, now)
+    }
+
+    /// Logs an implausible time stamp, once.
+    fn warn_of_stamp(&self, path: &Path, stamp: SystemTime) {
+        if self.with_state(|state| mem::replace(&mut state.has_warned_of_stamp, true)) {
+            return;
+        }
+        let unix_time = match stamp.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => i128::from(since.as_secs()),
+            Err(before) => -i128::from(before.duration().as_secs()),
+        };
+        tracing::warn!(
+            segment = %path.display(),
+            unix_time,
+            "implausible time stamp of a segment; max_age uses that of a later one"
+        );
     }
 
     /// Returns the bytes of all segments. Only the sizes of the newest rotated segment and the active one are read each

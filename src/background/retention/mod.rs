@@ -54,6 +54,8 @@ struct DeletionState {
     listing: Option<Listing>,
     /// Whether the first deletion by count is logged as a warning, because the program did not choose the limit itself.
     warn_on_first_delete: bool,
+    /// Whether an implausible time stamp was logged.
+    has_warned_of_stamp: bool,
     deferred: Deferred,
     /// The journal is being closed: the limits are still applied, trimmed segments are left.
     closing: bool,
@@ -79,6 +81,7 @@ impl RetentionManager {
             trimmed_before: 0,
             listing: None,
             warn_on_first_delete: options.legacy_defaults,
+            has_warned_of_stamp: false,
             deferred: Deferred::default(),
             closing: false,
         };
