@@ -27,6 +27,12 @@ const DIGITS: usize = 3;
 /// `orders.2024`, are left to other journals.
 const DIGITS_LONG: usize = 6;
 
+/// The longest name of a file on Linux.
+const NAME_BYTES_MAX: usize = 255;
+
+/// The longest suffix of a file of a journal: that of bytes truncated at the highest offset.
+const LONGEST_SUFFIX: &str = ".truncated-18446744073709551615";
+
 /// The highest segment number that a writer continues from, so that enough numbers are left for the segments to come.
 /// Readers accept higher ones.
 pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
@@ -54,7 +60,18 @@ impl FileNames {
     /// Resolves the path to an absolute one without symbolic links, so that two paths to the same journal give the same
     /// names. Neither the journal nor its directory needs to exist.
     pub(crate) fn resolve(fs: &dyn FileSystem, path: &Path) -> Result<Self> {
-        let resolved = match fs.canonicalize(path) {
+        if names_a_directory(path) {
+            return Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() });
+        }
+        let mut resolved = fs.canonicalize(path);
+        if is_not_found(&resolved) && fs.id_at(path).is_ok_and(|found| found.is_some()) {
+            // A symbolic link to nothing, unless the file was created just now.
+            resolved = fs.canonicalize(path);
+            if let Err(error) = resolved {
+                return Err(MiniStoreError::file(path, "follow the symbolic link")(error));
+            }
+        }
+        let resolved = match resolved {
             Ok(resolved) => resolved,
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
             Err(error) => return Err(MiniStoreError::file(path, "resolve the path")(error)),
@@ -66,6 +83,23 @@ impl FileNames {
         let parent = parent.unwrap_or(Path::new("."));
         let dir = fs.canonicalize(parent).unwrap_or_else(|_| parent.to_path_buf());
         Ok(Self { dir, base: base.to_os_string() })
+    }
+
+    /// Checks that the names of all files next to the segments are short enough for the file system.
+    ///
+    /// # Errors
+    ///
+    /// [`MiniStoreError::InvalidArgument`].
+    pub(crate) fn check_length(&self) -> Result<()> {
+        let (bytes, max) = (self.base.len(), NAME_BYTES_MAX - LONGEST_SUFFIX.len());
+        if bytes <= max {
+            return Ok(());
+        }
+        Err(MiniStoreError::InvalidArgument(format!(
+            "the name of a journal has at most {max} bytes, which leaves space for the suffixes of its other files; this one has \
+             {bytes}: {}",
+            self.active().display()
+        )))
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -188,6 +222,16 @@ impl FileNames {
         name.extend_from_slice(suffix.as_bytes());
         self.dir.join(OsString::from_vec(name))
     }
+}
+
+/// Returns whether a path can only name a directory: `a/`, `a/.` or `a/..`.
+pub(crate) fn names_a_directory(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    bytes.ends_with(b"/") || bytes.ends_with(b"/.") || path.file_name().is_none()
+}
+
+fn is_not_found(resolved: &io::Result<PathBuf>) -> bool {
+    resolved.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 #[cfg(test)]

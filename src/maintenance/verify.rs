@@ -46,7 +46,11 @@ pub(crate) fn verify_on(fs: &dyn FileSystem, path: &Path) -> Result<VerifyReport
     for (_, path) in &rotated {
         let file = match fs.open(path, OpenMode::ReadOnly) {
             // Retention deletes the oldest segments at any time.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && verifier.report.segments.is_empty() => {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && verifier.report.segments.is_empty()
+                    && fs.id_at(path).is_ok_and(|found| found.is_none()) =>
+            {
                 continue;
             }
             opened => opened.map_err(MiniStoreError::file(path, "open"))?,

@@ -14,7 +14,7 @@ use super::{
     scan_cache::ScanCache,
 };
 use crate::{
-    MiniStoreError, Result,
+    MiniStoreError, RecoveryPolicy, Result,
     format::scan::{SegmentEnd, Tail},
     format::{ChainLink, HeaderError, OPEN_SEQ_MAX},
     io::{FileSystem, OpenMode},
@@ -23,7 +23,7 @@ use crate::{
         chain::{ChainRelation, follows},
         file_names::{FileNames, NUMBER_MAX},
         legacy::{CountError, NextPosition, next_position},
-        older_copy::find_original,
+        older_copy::{find_original, older_copy_reason},
         ownership::{check_companions, check_left_out},
         segment_summary::SegmentSummary,
     },
@@ -189,6 +189,18 @@ impl JournalState {
                 "no sequence numbers are left: a journal that is written to has at most {OPEN_SEQ_MAX} records"
             ),
         })
+    }
+
+    /// Returns an error if the file with the active name is an older copy of a segment and the policy leaves files as they are:
+    /// the real active segment may be elsewhere.
+    pub(super) fn check_older_copy(&self, names: &FileNames, policy: RecoveryPolicy) -> Result<()> {
+        match self.original_of_active() {
+            Some(original) if policy == RecoveryPolicy::Strict => {
+                let reason = older_copy_reason(original);
+                Err(MiniStoreError::Corrupt { segment: names.active(), offset: 0, line: 1, seq: None, reason })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the sequence number after all records that verify, if it is known.

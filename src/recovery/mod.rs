@@ -64,8 +64,11 @@ pub(crate) fn recover(
     let mut cache = ScanCache::default();
     loop {
         let journal = JournalState::inspect(fs, names, &mut cache)?;
-        journal.check_seq_left(names)?;
         let step = decide(journal.states(), options.recovery);
+        if !matches!(step, Step::Fail(_)) {
+            journal.check_seq_left(names)?;
+            journal.check_older_copy(names, options.recovery)?;
+        }
         // A failed recovery changes nothing, so the first sync comes after the first decision.
         if !synced && !matches!(step, Step::Fail(_)) {
             check_segments_unlocked(fs, names, &journal)?;

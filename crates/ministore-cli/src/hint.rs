@@ -37,6 +37,11 @@ pub(crate) fn of_io(path: &Path, error: &io::Error) -> Option<String> {
 pub(crate) fn of_store(journal: &Path, error: &MiniStoreError) -> Option<String> {
     use MiniStoreError as E;
     let name = quoted(journal);
+    if let (E::Io { .. }, Some(path)) = (error, error.path())
+        && let Some(hint) = in_the_way(journal, path)
+    {
+        return Some(hint);
+    }
     match error {
         E::Io { source } if source.kind() == io::ErrorKind::NotFound => {
             Some(missing(journal, &suggest::is_journal))
@@ -88,6 +93,22 @@ pub(crate) fn of_store(journal: &Path, error: &MiniStoreError) -> Option<String>
     }
 }
 
+/// The hint for a file that has the name of a file of the journal and is something else.
+fn in_the_way(journal: &Path, path: &Path) -> Option<String> {
+    let name = quoted(path);
+    let kind = fs::symlink_metadata(path).ok()?.file_type();
+    if kind.is_symlink() && fs::canonicalize(path).is_err() {
+        return Some(format!(
+            "{name} is a symbolic link that leads to no file: restore that file, or remove the link"
+        ));
+    }
+    let is_of_journal = path.file_name() != journal.file_name();
+    (is_of_journal && is_not_regular_file(path) && !kind.is_symlink()).then(|| {
+        let kind = if kind.is_dir() { "a directory" } else { "not a regular file" };
+        format!("the journal needs the name {name}, and it is {kind}: move it away, or choose another name for the journal")
+    })
+}
+
 fn is_same_file(one: &Path, other: &Path) -> bool {
     matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
@@ -101,6 +122,7 @@ fn os_hint(error: &io::Error) -> Option<&'static str> {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             Some(disk_full())
         }
+        io::ErrorKind::InvalidFilename => Some("choose a shorter name"),
         io::ErrorKind::ReadOnlyFilesystem => Some("choose a directory on a writable file system"),
         io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => Some("name a file, not a directory"),
         _ => of_status(ExitStatus::of_io(error)),

@@ -29,7 +29,7 @@ use crate::{
         CommitBackend, CommitOptions, FileKind, FileSystem, OpenMode, OsFileSystem, UringBackend,
         refusal_hint,
     },
-    journal::file_names::FileNames,
+    journal::file_names::{FileNames, names_a_directory},
     journal::fork::ForkGuard,
     journal::lock::{JournalLock, PendingRelease},
     journal::ownership::{check_after_locking, check_before_opening},
@@ -217,6 +217,9 @@ pub(super) fn start(
 fn lock_journal(fs: &dyn FileSystem, names: &FileNames, releasing: PendingRelease) -> Result<JournalLock> {
     check_before_opening(fs, names)?;
     let is_new = matches!(fs.id_at(&names.lock()), Ok(None));
+    if is_new && matches!(fs.id_at(&names.active()), Ok(None)) {
+        names.check_length()?;
+    }
     let mut lock = JournalLock::acquire(fs, names, releasing)?;
     if is_new && names.owner().is_some() {
         check_after_locking(fs, names)?;
@@ -285,6 +288,7 @@ pub(crate) fn select_backend(journal: &Path, backend: Backend, mode: u32) -> Res
 
 fn check_file_kind(fs: &dyn FileSystem, path: &Path) -> Result<()> {
     match fs.kind(path) {
+        _ if names_a_directory(path) => Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() }),
         Ok(FileKind::Directory | FileKind::Other) => {
             Err(MiniStoreError::PathIsNotFile { path: path.to_path_buf() })
         }

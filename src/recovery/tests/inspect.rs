@@ -9,7 +9,7 @@ use super::table::{POLICIES, all_states, is_refused};
 use crate::{
     JournalOptions, Reader, RecoveryPolicy,
     format::{
-        ChainLink, Header,
+        ChainLink, Header, OPEN_SEQ_MAX,
         testing::{FIRST, SegmentBytes},
     },
     io::{FileSystem, os_file_system},
@@ -154,5 +154,21 @@ fn check(states: JournalStates, policy: RecoveryPolicy) {
 fn recovery_follows_table_for_every_combination() {
     for states in all_states() {
         POLICIES.into_iter().for_each(|policy| check(states, policy));
+    }
+}
+
+#[test]
+fn journal_without_sequence_numbers_left_is_refused() {
+    let disk = os_file_system();
+    for (first_seq, is_opened) in [(OPEN_SEQ_MAX - RECORDS, true), (OPEN_SEQ_MAX, false), (1 << 62, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let header = Header::Checksummed(ChainLink { first_seq, prev_seal: 0 });
+        fs::write(dir.path().join("j"), two_groups(header).closed()).unwrap();
+        let before = content(dir.path());
+        let names = FileNames::resolve(&*disk, &dir.path().join("j")).unwrap();
+        let outcome = recover(&*disk, &names, &JournalOptions::new());
+        assert_eq!(outcome.is_ok(), is_opened, "{first_seq}: {outcome:?}");
+        assert!(is_opened || outcome.unwrap_err().to_string().contains("no sequence numbers are left"));
+        assert!(is_opened || content(dir.path()) == before, "nothing was changed");
     }
 }

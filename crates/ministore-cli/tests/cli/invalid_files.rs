@@ -61,6 +61,34 @@ fn non_regular_file_is_rejected_at_once() {
 }
 
 #[test]
+fn directory_with_name_of_segment_is_named_in_hint() {
+    for suffix in ["001", "2024", "next", "holds", "lock"] {
+        let dir = journal();
+        let in_the_way = dir.path(&format!("journal.jsonl.{suffix}"));
+        let _ = fs::remove_file(&in_the_way);
+        fs::create_dir(&in_the_way).unwrap();
+        let output = dir.ingest().run_with_stdin(b"4\n");
+        assert!(
+            output.code != Some(0) && output.hint().contains("is a directory: move it away"),
+            "{output:?}"
+        );
+        assert!(output.hint().contains(&*in_the_way.to_string_lossy()), "{output:?}");
+    }
+}
+
+#[test]
+fn link_to_nothing_is_explained() {
+    let dir = journal();
+    let link = dir.path("link.jsonl");
+    symlink("nowhere", &link).unwrap();
+    for (subcommand, path) in [("ingest", &link), ("verify", &link)] {
+        let output = crate::support::ministore([subcommand.as_ref(), path.as_os_str()]).run_with_stdin(b"");
+        assert!(output.code != Some(0) && output.hint().contains("leads to no file"), "{output:?}");
+    }
+    assert!(!dir.path("link.jsonl.lock").exists());
+}
+
+#[test]
 fn fifo_as_segment_does_not_block_readers() {
     let dir = journal();
     let fifo = dir.path("journal.jsonl.001");
