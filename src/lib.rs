@@ -96,7 +96,7 @@
 //! | ordered | replay order = sequence order = the order in which one caller's appends were issued |
 //! | numbered | every record has a sequence number, from 1, that never changes, even when older segments are deleted |
 //! | checked | any changed, missing, repeated or reordered byte of acknowledged data is detected and never returned as data (a file alone cannot show that its newest groups were removed whole) |
-//! | readable | while open, after recovery and when closed, the journal is JSON Lines that `jq` (from line 2), `grep` and `ministore` 0.1.7 read |
+//! | readable | while open, after recovery and when closed, the journal is JSON Lines that `jq` (from line 2), `grep` and `ministore` 0.1.7 read. **After a power cut, until the journal is opened once** (or `ministore repair NAME` has run), these can stop early or meet a torn line at the end of the active segment; this crate's readers return exactly the acknowledged records |
 //! | bounded | memory does not grow with load: callers wait; opening does not slow down with the journal's age |
 //! | exclusive | one writer per journal, enforced across processes; readers take no lock; files of others are never touched |
 //! | honest in failure | after a failed sync nothing more is acknowledged; a full disk rejects the appends that do not fit, loses nothing acknowledged, and the store works again once space is freed; a temporary shortage is reported and retried |

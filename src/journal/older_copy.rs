@@ -78,5 +78,8 @@ pub(crate) fn read_full(file: &dyn FileHandle, into: &mut [u8], offset: u64) -> 
 
 /// Says what a file is that [`find_original`] found the original of.
 pub(crate) fn older_copy_reason(original: &Path) -> String {
-    format!("it is an older copy of {}, which has all its records: 'ministore repair' moves it aside", original.display())
+    format!(
+        "it is an older copy of {}, which has all its records: 'ministore repair' moves it aside",
+        original.display()
+    )
 }

@@ -140,7 +140,8 @@ impl JournalOptions {
 
     /// Sets for how long rotated segments are kept (default: `None`, indefinitely; more than 0). One is **deleted**
     /// when its newest record is older: when its file was last modified longer ago, because records carry no time. (A
-    /// segment that a crash left unfinished counts from the next open.)
+    /// segment that a crash left unfinished counts from the next open.) A time stamp in the future or before 2020 is ignored
+    /// and logged: the stamp of a later segment decides then.
     ///
     /// Applied when [`max_total_bytes`](Self::max_total_bytes) is; there is no timer, and the active segment stays
     /// however old it is. A program that must delete in time calls [`rotate`](crate::MiniStore::rotate) or

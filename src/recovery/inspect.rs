@@ -197,7 +197,13 @@ impl JournalState {
         match self.original_of_active() {
             Some(original) if policy == RecoveryPolicy::Strict => {
                 let reason = older_copy_reason(original);
-                Err(MiniStoreError::Corrupt { segment: names.active(), offset: 0, line: 1, seq: None, reason })
+                Err(MiniStoreError::Corrupt {
+                    segment: names.active(),
+                    offset: 0,
+                    line: 1,
+                    seq: None,
+                    reason,
+                })
             }
             _ => Ok(()),
         }
