@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_after_damage_in_active_segment_are_estimated() {
+    fn numbers_after_damage_at_the_end_are_estimated() {
         let (copied, lost) = numbered(&[segment(Some(5), &[2, -3, 4])]);
         assert_eq!(copied, [(Some(5), 2, true), (Some(10), 4, false)]);
         assert_eq!(lost, [(Some(7), 3, false)]);

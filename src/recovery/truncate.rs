@@ -72,7 +72,7 @@ fn save_tail(fs: &dyn FileSystem, names: &FileNames, file: &dyn FileHandle, tail
         .and_then(|()| copy_file.sync())
         .and_then(|()| fs.sync_dir(names.dir()));
     if let Err(error) = written {
-        // The segment still has all its bytes. Best effort: an incomplete copy is of no use.
+        // The segment still has all its bytes. Best effort: an incomplete copy helps no reader.
         let _ = remove_own(fs, &copy, &*copy_file);
         return Err(fail()(error));
     }

@@ -9,6 +9,7 @@ mod live;
 mod position;
 mod resync;
 mod scanner;
+mod stored_seal;
 mod tail;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::io;
 use super::{
     Block, LineReader, ReadAt,
     lines::Line,
-    tail::{MAX_CHANGED_SEAL_BYTES, count_changed, stored_seals, verifies},
+    stored_seal::{MAX_CHANGED_SEAL_BYTES, count_changed, stored_seals, verifies},
 };
 use crate::format::{Chain, SEAL_LEN, seal};
 

@@ -7,19 +7,18 @@ use std::io;
 
 use serde::de::IgnoredAny;
 
-use super::{Block, LineReader, ReadAt, ResyncScanner, lines::Line};
-use crate::format::{
-    CLOSE_MARKER, Chain, LF, LineTrailer, PADDING, SEAL_LEN, line::embedded_seals, parse_trailer, seal,
+use super::{
+    Block, LineReader, ReadAt, ResyncScanner,
+    lines::Line,
+    stored_seal::{MAX_CHANGED_SEAL_BYTES, count_changed, stored_seals, verifies},
 };
+use crate::format::{CLOSE_MARKER, Chain, LF, PADDING, SEAL_LEN, line::embedded_seals, seal};
 
 /// The smallest unit that a disk writes whole: a write is torn only between two of them.
 const SECTOR_BYTES: u64 = 512;
 
 /// Bytes of a seal, the close marker and the last LF.
 const CLOSING_BYTES: usize = SEAL_LEN + 2;
-
-/// The highest number of changed bytes with which a seal (and the close marker and LF after it) is still recognized.
-pub(super) const MAX_CHANGED_SEAL_BYTES: usize = 2;
 
 /// The bytes after the last verified group that are not padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,24 +183,6 @@ fn ends_in_space(line: &Line<'_>) -> bool {
     has_space && !(line.end() - 1).is_multiple_of(SECTOR_BYTES)
 }
 
-/// Returns the possible seals of a line, each with its offset in the line: the bytes right before the LF, even if a changed byte
-/// added white space before them; and the bytes where the white space at the end begins.
-pub(super) fn stored_seals(line: &Line<'_>) -> impl Iterator<Item = (usize, u32)> {
-    let before_lf = line.bytes.len().checked_sub(SEAL_LEN).filter(|_| line.has_newline);
-    let before_lf = before_lf.and_then(|at| Some((at, seal::decode(&line.bytes[at..])?)));
-    let after_value = match parse_trailer(line.bytes) {
-        (value_len, LineTrailer::Seal(seal) | LineTrailer::ClosingSeal(seal)) => Some((value_len, seal)),
-        (_, LineTrailer::NoSeal) => None,
-    };
-    before_lf.into_iter().chain(after_value)
-}
-
-/// Returns whether this is the seal of the group whose last line this is.
-pub(super) fn verifies(mut chain: Chain, line: &Line<'_>, (value_len, seal): (usize, u32)) -> bool {
-    chain.push(&line.bytes[..value_len]);
-    chain.seal() == seal
-}
-
 /// Returns whether a line ends in a seal and the close marker.
 fn ends_with_close_marker(line: &[u8]) -> bool {
     let trailer = line.split_last_chunk::<{ SEAL_LEN + 1 }>();
@@ -291,8 +272,4 @@ fn looks_closed<S: ReadAt>(source: &S, start: NextGroupStart, file_end: u64) -> 
         return Ok(false);
     }
     Ok(count_changed(&stored, &expected) <= MAX_CHANGED_SEAL_BYTES)
-}
-
-pub(super) fn count_changed(stored: &[u8], expected: &[u8]) -> usize {
-    stored.iter().zip(expected).filter(|(stored, expected)| stored != expected).count()
 }
