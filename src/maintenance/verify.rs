@@ -110,11 +110,13 @@ fn stray_next(
     let Some(next) = fs.open_if_exists(&path)? else { return Ok(None) };
     let is_stray = !active.is_some_and(|(_, file)| is_same(&next, file))
         && !is_without_content(&*next)?
-        && is_at(fs, &path, &*next)?
         && match active {
             Some((active, file)) => is_at(fs, active, &**file)?,
-            None => fs.id_at(&names.active())?.is_none(),
-        };
+            // A writer may be between the two renames of a rotation: then the set now has an active segment, or the file
+            // that was opened has lost its name.
+            None => SegmentSet::take(fs, names).map_err(io::Error::other)?.active.is_none(),
+        }
+        && is_at(fs, &path, &*next)?;
     Ok(is_stray.then_some(next))
 }
 
