@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::pipeline::IngestTotals;
 use crate::{
-    exit::CliError,
+    exit::{CliError, is_quiet},
     latency::{self, COMMIT_PERCENTILES},
     output, store, units,
 };
@@ -39,14 +39,19 @@ pub(crate) struct RunSummary {
 }
 
 impl RunSummary {
-    pub(crate) fn print(&self) -> Result<(), CliError> {
-        if self.is_nothing_to_do() {
-            let already_present = units::count(self.totals.already_present);
-            return output::lines([format!(
-                "nothing to do: all {already_present} records are already in the journal"
-            )]);
+    /// Prints it as one JSON object, or as text unless `--quiet` is given.
+    pub(super) fn print(&self, as_json: bool) -> Result<(), CliError> {
+        match (as_json, is_quiet()) {
+            (true, _) => output::json(&self.json()),
+            (false, true) => Ok(()),
+            (false, false) if self.is_nothing_to_do() => {
+                let already_present = units::count(self.totals.already_present);
+                output::lines([format!(
+                    "nothing to do: all {already_present} records are already in the journal"
+                )])
+            }
+            (false, false) => output::pairs(&self.rows()),
         }
-        output::pairs(&self.rows())
     }
 
     /// Whether a resumed run found all its records in the journal.
@@ -86,10 +91,6 @@ impl RunSummary {
         let counts = counts.into_iter().filter(|&(_, lines)| lines > 0);
         rows.extend(counts.map(|(name, lines)| (name, units::counted(lines, "line"))));
         rows
-    }
-
-    pub(crate) fn print_json(&self) -> Result<(), CliError> {
-        output::json(&self.json())
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {

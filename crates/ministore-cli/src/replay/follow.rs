@@ -8,10 +8,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{
-    Args,
-    selection::{Flow, RangeFilter},
-};
+use super::{Args, selection::RangeFilter};
 use crate::{
     exit::{CliError, ExitStatus},
     reader,
@@ -27,12 +24,10 @@ pub(super) fn run(args: &Args, out: &mut impl Write) -> Result<ExitStatus, CliEr
     let stop_handle = follower.stop_handle();
     let signals = SignalHandler::listen(move || stop_handle.stop())?;
     stop_when_output_closes(follower.stop_handle());
-    while selection.flow() == Flow::Continue
+    while !selection.is_over()
         && let Some(record) = next(&mut follower, out, failed)?
     {
-        if selection.write(&record, out).map_err(|error| error.into_cli_error(args))? == Flow::Stop {
-            break;
-        }
+        selection.write(&record, out)?;
     }
     Ok(signals.received().unwrap_or(ExitStatus::Ok))
 }

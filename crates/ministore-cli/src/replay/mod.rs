@@ -16,7 +16,7 @@ use crate::{
 };
 use condition::Condition;
 use pointer::Pointer;
-use selection::{Flow, RangeFilter};
+use selection::RangeFilter;
 
 /// The size of the output buffer: large enough that the cost of system calls does not matter.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -114,12 +114,10 @@ fn copy(args: &Args, out: &mut impl Write) -> Result<(), CliError> {
     let reader = reader::open_existing(&args.journal)?;
     let mut selection = RangeFilter::of(args, &reader)?;
     let mut records = reader.raw_records_from(selection.from);
-    while selection.flow() == Flow::Continue
+    while !selection.is_over()
         && let Some(record) = records.next_record().map_err(|error| CliError::store(&args.journal, &error))?
     {
-        if selection.write(&record, out).map_err(|error| error.into_cli_error(args))? == Flow::Stop {
-            break;
-        }
+        selection.write(&record, out)?;
     }
     Ok(())
 }

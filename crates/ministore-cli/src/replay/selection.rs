@@ -1,34 +1,23 @@
 //! Selects the part of a journal that is replayed: the range, the number of records, and the part of each record.
 
-use std::{io, io::Write};
+use std::io::Write;
 
-use ministore_uring::{MiniStoreError, RawRecord, Reader};
+use ministore_uring::{RawRecord, Reader};
 use serde_json::value::RawValue;
 
-use super::{Args, Format, condition::Condition, pointer::Pointer, write_record};
+use super::{Args, Format, write_record};
 use crate::exit::{CliError, ExitStatus};
 
-/// A range of records, determined before the first is read.
+/// Selects records while they are read, oldest first.
 #[derive(Debug)]
 pub(super) struct RangeFilter<'a> {
+    args: &'a Args,
     /// The first record; 0: the oldest that exists.
     pub(super) from: u64,
-    /// The last record.
-    to: u64,
     /// The number of records that may still be read.
     read_left: u64,
     /// The number of lines that may still be written.
     write_left: u64,
-    conditions: &'a [Condition],
-    pointer: Option<&'a Pointer>,
-    format: Format,
-}
-
-/// Whether to continue with the next record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flow {
-    Continue,
-    Stop,
 }
 
 impl<'a> RangeFilter<'a> {
@@ -46,59 +35,33 @@ impl<'a> RangeFilter<'a> {
             Some(last) => (first_of_last(args, reader, last)?, if args.follow { u64::MAX } else { last }),
             None => (args.from.unwrap_or(0), u64::MAX),
         };
-        Ok(Self {
-            from,
-            to: args.to.unwrap_or(u64::MAX),
-            read_left,
-            write_left: args.limit.unwrap_or(u64::MAX),
-            conditions: &args.conditions,
-            pointer: args.pointer.as_ref(),
-            format: Format::of(args.with_seq, args.json),
-        })
+        Ok(Self { args, from, read_left, write_left: args.limit.unwrap_or(u64::MAX) })
     }
 
-    /// Whether anything is selected at all.
-    pub(super) fn flow(&self) -> Flow {
-        if self.read_left == 0 || self.write_left == 0 { Flow::Stop } else { Flow::Continue }
+    /// Whether no further record is selected.
+    pub(super) fn is_over(&self) -> bool {
+        self.read_left == 0 || self.write_left == 0
     }
 
     /// Writes the selected part of the next record.
-    pub(super) fn write(
-        &mut self,
-        record: &RawRecord<'_>,
-        out: &mut impl Write,
-    ) -> Result<Flow, WriteRecordError> {
-        if record.seq > self.to {
-            return Ok(Flow::Stop);
+    pub(super) fn write(&mut self, record: &RawRecord<'_>, out: &mut impl Write) -> Result<(), CliError> {
+        let to = self.args.to.unwrap_or(u64::MAX);
+        self.read_left = if record.seq < to { self.read_left - 1 } else { 0 };
+        if record.seq > to {
+            return Ok(());
         }
-        self.read_left -= 1;
         // Lines that no seal covers may not be JSON.
-        let json: &RawValue = record.parse().map_err(WriteRecordError::Journal)?;
-        if self.conditions.iter().all(|condition| condition.holds(json)) {
-            let shown = self.pointer.map_or(Some(json), |pointer| pointer.find(json));
-            if let Some(shown) = shown {
-                write_record(record.seq, shown.get().as_bytes(), self.format, out)
-                    .map_err(WriteRecordError::Output)?;
-                self.write_left -= 1;
-            }
+        let json: &RawValue = record.parse().map_err(|error| CliError::store(&self.args.journal, &error))?;
+        if !self.args.conditions.iter().all(|condition| condition.holds(json)) {
+            return Ok(());
         }
-        Ok(if record.seq == self.to { Flow::Stop } else { self.flow() })
-    }
-}
-
-/// Why a record could not be written.
-#[derive(Debug)]
-pub(super) enum WriteRecordError {
-    Journal(MiniStoreError),
-    Output(io::Error),
-}
-
-impl WriteRecordError {
-    pub(super) fn into_cli_error(self, args: &Args) -> CliError {
-        match self {
-            Self::Journal(error) => CliError::store(&args.journal, &error),
-            Self::Output(error) => CliError::output(error),
+        let shown = self.args.pointer.as_ref().map_or(Some(json), |pointer| pointer.find(json));
+        if let Some(shown) = shown {
+            let format = Format::of(self.args.with_seq, self.args.json);
+            write_record(record.seq, shown.get().as_bytes(), format, out).map_err(CliError::output)?;
+            self.write_left -= 1;
         }
+        Ok(())
     }
 }
 

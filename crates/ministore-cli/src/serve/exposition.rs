@@ -98,13 +98,13 @@ pub(super) fn publish(service: &Service) {
     for (name, count) in counts {
         counter!(name).absolute(count.load(Ordering::Relaxed));
     }
-    for reason in DisconnectReason::ALL {
+    for (reason, label) in DisconnectReason::ALL {
         let total = metrics.disconnects_for(reason);
-        counter!("ministore_serve_disconnects_total", "reason" => reason.label()).absolute(total);
+        counter!("ministore_serve_disconnects_total", "reason" => label).absolute(total);
     }
-    for reason in RefuseReason::ALL {
+    for (reason, label) in RefuseReason::ALL {
         let total = metrics.refused_for(reason);
-        counter!("ministore_serve_refused_lines_total", "reason" => reason.label()).absolute(total);
+        counter!("ministore_serve_refused_lines_total", "reason" => label).absolute(total);
     }
     gauge!("ministore_serve_connections").set(metrics.clients.load(Ordering::Relaxed) as f64);
     let is_full = metrics.last_append_refused() == Some(RefuseReason::StorageFull);

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 const KEY: &str = "ministore";
 
 /// The acknowledgements that a client requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum AckMode {
     /// None, only the reason of a disconnect.
@@ -21,16 +21,6 @@ pub(super) enum AckMode {
     Record,
     /// One response per batch.
     Batch,
-}
-
-impl AckMode {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Record => "record",
-            Self::Batch => "batch",
-        }
-    }
 }
 
 /// The content of a handshake.

@@ -35,31 +35,18 @@ pub(super) enum DisconnectReason {
 }
 
 impl DisconnectReason {
-    pub(super) const ALL: [Self; 9] = [
-        Self::MaxClients,
-        Self::PeerNotAllowed,
-        Self::Unauthenticated,
-        Self::IdleTimeout,
-        Self::WriteTimeout,
-        Self::BadLine,
-        Self::OutOfMemoryBudget,
-        Self::JournalError,
-        Self::WrongProtocol,
+    /// All reasons with their labels.
+    pub(super) const ALL: [(Self, &str); 9] = [
+        (Self::MaxClients, "max_clients"),
+        (Self::PeerNotAllowed, "peer_not_allowed"),
+        (Self::Unauthenticated, "unauthenticated"),
+        (Self::IdleTimeout, "idle_timeout"),
+        (Self::WriteTimeout, "write_timeout"),
+        (Self::BadLine, "bad_line"),
+        (Self::OutOfMemoryBudget, "memory_limit"),
+        (Self::JournalError, "journal_error"),
+        (Self::WrongProtocol, "wrong_protocol"),
     ];
-
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::MaxClients => "max_clients",
-            Self::PeerNotAllowed => "peer_not_allowed",
-            Self::Unauthenticated => "unauthenticated",
-            Self::IdleTimeout => "idle_timeout",
-            Self::WriteTimeout => "write_timeout",
-            Self::BadLine => "bad_line",
-            Self::OutOfMemoryBudget => "memory_limit",
-            Self::JournalError => "journal_error",
-            Self::WrongProtocol => "wrong_protocol",
-        }
-    }
 }
 
 /// Why the service refused lines, which may be records. The labels are the `reason` of the metric.
@@ -82,27 +69,16 @@ pub(super) enum RefuseReason {
 }
 
 impl RefuseReason {
-    pub(super) const ALL: [Self; 7] = [
-        Self::StorageFull,
-        Self::Unavailable,
-        Self::JournalFailed,
-        Self::Rejected,
-        Self::WrongProtocol,
-        Self::Disconnected,
-        Self::Shutdown,
+    /// All reasons with their labels.
+    pub(super) const ALL: [(Self, &str); 7] = [
+        (Self::StorageFull, "storage_full"),
+        (Self::Unavailable, "unavailable"),
+        (Self::JournalFailed, "journal_failed"),
+        (Self::Rejected, "rejected"),
+        (Self::WrongProtocol, "wrong_protocol"),
+        (Self::Disconnected, "disconnected"),
+        (Self::Shutdown, "shutdown"),
     ];
-
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::StorageFull => "storage_full",
-            Self::Unavailable => "unavailable",
-            Self::JournalFailed => "journal_failed",
-            Self::Rejected => "rejected",
-            Self::WrongProtocol => "wrong_protocol",
-            Self::Disconnected => "disconnected",
-            Self::Shutdown => "shutdown",
-        }
-    }
 
     fn of(error: &MiniStoreError) -> Self {
         match error.kind() {
@@ -113,11 +89,8 @@ impl RefuseReason {
     }
 }
 
-/// The value of `last_append` if the journal accepted it.
-const ACCEPTED: u8 = u8::MAX;
-
 /// Counters since the service started.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ServiceMetrics {
     /// Connected now.
     pub(super) clients: AtomicU64,
@@ -135,26 +108,8 @@ pub(super) struct ServiceMetrics {
     /// Records acknowledged to clients that requested it.
     pub(super) acknowledged: AtomicU64,
     bad_lines: Mutex<bad_lines::BadLineCounts>,
-    /// Whether the journal refused the last append: an index of [`RefuseReason::ALL`], or [`ACCEPTED`].
-    last_append: AtomicU8,
-}
-
-impl Default for ServiceMetrics {
-    fn default() -> Self {
-        Self {
-            clients: AtomicU64::new(0),
-            clients_total: AtomicU64::new(0),
-            disconnects_by_reason: Default::default(),
-            lines: AtomicU64::new(0),
-            durable_lines: AtomicU64::new(0),
-            refused_by_reason: Default::default(),
-            bad_lines_total: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
-            bad_lines: Mutex::default(),
-            last_append: AtomicU8::new(ACCEPTED),
-        }
-    }
+    /// Why the journal refused the last append: 1 more than an index of [`RefuseReason::ALL`]; 0: it did not.
+    last_append_refused: AtomicU8,
 }
 
 impl ServiceMetrics {
@@ -168,7 +123,7 @@ impl ServiceMetrics {
 
     /// All rejected and disconnected clients.
     pub(super) fn disconnects(&self) -> u64 {
-        DisconnectReason::ALL.into_iter().map(|reason| self.disconnects_for(reason)).sum()
+        DisconnectReason::ALL.into_iter().map(|(reason, _)| self.disconnects_for(reason)).sum()
     }
 
     pub(super) fn count_bad(&self, what: impl FnOnce(&mut bad_lines::BadLineCounts)) {
@@ -187,14 +142,14 @@ impl ServiceMetrics {
     /// The journal made the records of these lines durable.
     pub(super) fn count_durable(&self, lines: u64) {
         self.durable_lines.fetch_add(lines, Ordering::Relaxed);
-        self.last_append.store(ACCEPTED, Ordering::Relaxed);
+        self.last_append_refused.store(0, Ordering::Relaxed);
     }
 
     /// The journal refused these lines.
     pub(super) fn count_failed(&self, error: &MiniStoreError, lines: u64) {
         let reason = RefuseReason::of(error);
         self.count_refused(reason, lines);
-        self.last_append.store(reason as u8, Ordering::Relaxed);
+        self.last_append_refused.store(reason as u8 + 1, Ordering::Relaxed);
     }
 
     pub(super) fn count_refused(&self, reason: RefuseReason, lines: u64) {
@@ -212,12 +167,13 @@ impl ServiceMetrics {
     }
 
     pub(super) fn refused(&self) -> u64 {
-        RefuseReason::ALL.into_iter().map(|reason| self.refused_for(reason)).sum()
+        RefuseReason::ALL.into_iter().map(|(reason, _)| self.refused_for(reason)).sum()
     }
 
     /// Why the journal refused the last append, if it did.
     pub(super) fn last_append_refused(&self) -> Option<RefuseReason> {
-        RefuseReason::ALL.get(usize::from(self.last_append.load(Ordering::Relaxed))).copied()
+        let index = usize::from(self.last_append_refused.load(Ordering::Relaxed)).checked_sub(1)?;
+        RefuseReason::ALL.get(index).map(|&(reason, _)| reason)
     }
 }
 

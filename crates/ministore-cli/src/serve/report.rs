@@ -18,24 +18,16 @@ use crate::{
     output, units,
 };
 
-/// The figures of a run of the service.
-#[derive(Debug)]
-pub(super) struct ServiceReport<'a> {
-    pub(super) service: &'a Service,
-    pub(super) seconds: f64,
-    pub(super) start_seq: u64,
-    pub(super) outcome: RunOutcome,
+/// Prints the summary as one JSON object, or as text unless `--quiet` is given.
+pub(super) fn print(service: &Service, summary: &RunSummary, as_json: bool) -> Result<(), CliError> {
+    match (as_json, is_quiet()) {
+        (true, _) => output::json(&json(service, summary)),
+        (false, true) => Ok(()),
+        (false, false) => output::pairs(&rows(service, summary)),
+    }
 }
 
-impl ServiceReport<'_> {
-    fn summary(&self) -> RunSummary {
-        let stats = self.service.store.stats();
-        let durable = DurableTotals { records: stats.records, bytes: stats.bytes };
-        let totals = IngestTotals { durable, already_present: 0, bad: self.service.metrics.bad_lines() };
-        RunSummary { totals, seconds: self.seconds, stats, outcome: self.outcome, start_seq: self.start_seq }
-    }
-
-    pub(super) fn print(&self) -> Result<(), CliError> {
+fn rows(service: &Service, summary: &RunSummary) -> Vec<(&'static str, String)> {
         let metrics = &self.service.metrics;
         let mut rows = self.summary().rows();
         let clients = units::count(metrics.clients_total.load(Ordering::Relaxed));

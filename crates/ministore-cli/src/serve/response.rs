@@ -9,7 +9,7 @@ use super::handshake::AckMode;
 
 /// The response to a handshake.
 pub(super) fn hello(acks: AckMode, max_record_bytes: usize) -> String {
-    line(&json!({ "ok": { "ack": acks.name(), "max_record_bytes": max_record_bytes } }))
+    line(&json!({ "ok": { "ack": acks, "max_record_bytes": max_record_bytes } }))
 }
 
 /// A record is durable.
