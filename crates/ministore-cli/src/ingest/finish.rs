@@ -10,7 +10,7 @@ use super::{
     start::RunCheckpoint,
     summary::{RunOutcome, RunSummary},
 };
-use crate::exit::{CliError, ExitStatus, info, is_quiet};
+use crate::exit::{CliError, ExitStatus, info};
 
 /// The state of a run that its end needs.
 #[derive(Debug)]
@@ -40,11 +40,7 @@ pub(super) fn finish(
         outcome: outcome(&processed, complete),
         start_seq: end.checkpoint.start_seq,
     };
-    let printed = match (args.json, is_quiet()) {
-        (true, _) => summary.print_json(),
-        (false, false) => summary.print(),
-        (false, true) => Ok(()),
-    };
+    let printed = summary.print(args.json);
 
     // A journal that could not be made durable matters more than a bad line or a signal.
     flushed.and(closed).and(marked)?;

@@ -6,12 +6,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::task::spawn_blocking;
 
-use super::service::Service;
+use super::{health::every, service::Service};
 use crate::paths::directory_of;
 
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
@@ -34,8 +31,7 @@ impl FreeBytes {
 
     /// Samples as long as the service runs, on a thread of its own: a file system that hangs must not block the clients.
     pub(super) async fn run(service: &Service) {
-        let mut ticks = interval(SAMPLE_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = every(SAMPLE_INTERVAL);
         loop {
             ticks.tick().await;
             let journal = service.store.path().to_owned();

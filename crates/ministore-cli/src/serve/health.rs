@@ -77,7 +77,8 @@ pub(super) async fn watchdog(service: &Service) {
     }
 }
 
-fn every(period: Duration) -> tokio::time::Interval {
+/// Returns a timer that does not catch up on ticks that were missed.
+pub(super) fn every(period: Duration) -> tokio::time::Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks

@@ -1,10 +1,6 @@
 //! Accepts the clients of one listener.
 
-use std::{
-    io::{self, Write},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
 
 use rustix::net::sockopt;
 use tokio::{
@@ -145,7 +141,10 @@ impl Acceptor {
     fn reject<S: Stream>(&mut self, peer: &PeerInfo, stream: S, kind: DisconnectReason, reason: &str) {
         self.service.metrics.count_disconnect(kind);
         self.service.warn_limited(format_args!("{}: rejected: {reason}", peer.name));
-        let Ok(stream) = stream.write_now(response::closing(reason, 1).as_bytes()) else { return };
+        // The socket does not block, and the buffer of a new connection is empty.
+        if rustix::io::write(&stream, response::closing(reason, 1).as_bytes()).is_err() {
+            return;
+        }
         // See `client`: without it the line may be lost.
         if let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() {
             let service = Arc::clone(&self.service);
@@ -172,33 +171,18 @@ impl Acceptor {
 }
 
 /// The common interface of the two kinds of streams.
-trait Stream: Sized + Send + 'static {
+trait Stream: AsFd + Send + 'static {
     fn split(self) -> (impl AsyncRead + Unpin + Send, impl AsyncWrite + Unpin + Send);
-
-    /// Writes to a new connection without waiting.
-    fn write_now(self, text: &[u8]) -> io::Result<Self>;
 }
 
 impl Stream for UnixStream {
     fn split(self) -> (impl AsyncRead + Unpin + Send, impl AsyncWrite + Unpin + Send) {
         self.into_split()
     }
-
-    fn write_now(self, text: &[u8]) -> io::Result<Self> {
-        let mut stream = self.into_std()?;
-        stream.write_all(text)?;
-        Self::from_std(stream)
-    }
 }
 
 impl Stream for TcpStream {
     fn split(self) -> (impl AsyncRead + Unpin + Send, impl AsyncWrite + Unpin + Send) {
         self.into_split()
-    }
-
-    fn write_now(self, text: &[u8]) -> io::Result<Self> {
-        let mut stream = self.into_std()?;
-        stream.write_all(text)?;
-        Self::from_std(stream)
     }
 }

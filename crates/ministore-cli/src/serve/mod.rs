@@ -33,7 +33,6 @@ mod unread;
 use std::{fs, sync::Arc, thread, time::Instant};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use ministore_uring::JournalOptions;
 use sd_notify::NotifyState;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -44,7 +43,7 @@ use tokio::{
 pub(crate) use args::Args;
 
 use crate::{
-    exit::{CliError, ExitStatus, info, is_quiet, warn},
+    exit::{CliError, ExitStatus, info, warn},
     ingest::{start, summary::RunOutcome},
     ownership::Ownership,
     signals::SignalHandler,
@@ -57,7 +56,6 @@ use fifo::Fifo;
 use free_bytes::FreeBytes;
 use health::Health;
 use metrics_server::MetricsServer;
-use report::ServiceReport;
 use service::Service;
 use shutdown::Shutdown;
 use sockets::UnixSocketGuard;
@@ -84,7 +82,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     let allowed = AccessPolicy::read(args)?;
     let bad_lines = BadLinePolicy::open(args.on_error.as_ref(), ownership(args)?)?;
     let recorder = args.metrics.map(|_| exposition::install()).transpose()?;
-    let store = store::open(options(args), &args.journal)?;
+    let options = start::options(&args.options).max_queue_bytes(args.max_queue_bytes);
+    let store = store::open(options, &args.journal)?;
     let start_seq = store.durable_seq() + 1;
 
     let service = Arc::new(Service::new(store.clone(), args, allowed, bad_lines, shutdown));
@@ -103,13 +102,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
         (true, true) => RunOutcome::Complete,
         (true, false) => RunOutcome::Interrupted,
     };
-    let seconds = begun.elapsed().as_secs_f64();
-    let report = ServiceReport { service: &service, seconds, start_seq, outcome };
-    let printed = match (args.json, is_quiet()) {
-        (true, _) => report.print_json(),
-        (false, false) => report.print(),
-        (false, true) => Ok(()),
-    };
+    let summary = report::summary(&service, begun.elapsed().as_secs_f64(), start_seq, outcome);
+    let printed = report::print(&service, &summary, args.json);
     service.shutdown.failure().map_or(Ok(()), Err)?;
     closed.and(synced)?;
     if service.shutdown.is_clean() {
@@ -134,10 +128,6 @@ fn ownership(args: &Args) -> Result<Ownership, CliError> {
     Ok(ownership)
 }
 
-fn options(args: &Args) -> JournalOptions {
-    start::options(&args.options).max_queue_bytes(args.max_queue_bytes)
-}
-
 fn runtime() -> Result<Runtime, CliError> {
     let threads = thread::available_parallelism().map_or(1, |cpus| cpus.get().min(THREADS_MAX));
     let built = Builder::new_multi_thread()
@@ -148,45 +138,33 @@ fn runtime() -> Result<Runtime, CliError> {
     built.map_err(|error| CliError::new(ExitStatus::Temporary, format_args!("cannot start threads: {error}")))
 }
 
-/// The listeners that clients connect to.
-#[derive(Debug, Default)]
-struct Listeners {
-    tasks: JoinSet<()>,
-}
-
-impl Listeners {
-    async fn open(args: &Args, service: &Arc<Service>) -> Result<Self, CliError> {
-        let mut listeners = Self::default();
-        for address in &args.listen {
-            let service = Arc::clone(service);
-            match address {
-                Address::Unix(path) => {
-                    let socket = UnixSocketGuard::bind(path, args.socket_mode)?;
-                    listeners.listening(&address.to_string());
-                    listeners.tasks.spawn(listener::unix(service, socket, address.to_string()));
-                }
-                Address::Tcp(name) => {
-                    for listener in sockets::tcp(name, args.allow_remote).await? {
-                        let name = listener
-                            .local_addr()
-                            .map_or_else(|_| address.to_string(), |at| format!("tcp:{at}"));
-                        listeners.listening(&name);
-                        listeners.tasks.spawn(listener::tcp(Arc::clone(&service), listener, name));
-                    }
-                }
-                Address::Fifo(path) => {
-                    let fifo = Fifo::open(path, args.socket_mode)?;
-                    listeners.listening(&address.to_string());
-                    listeners.tasks.spawn(fifo.serve(service));
+/// Opens the listeners that clients connect to, and starts a task for each.
+async fn listen(args: &Args, service: &Arc<Service>) -> Result<JoinSet<()>, CliError> {
+    let mut tasks = JoinSet::new();
+    let listening = |name: &str| info(format_args!("listening on {name}"));
+    for address in &args.listen {
+        let (service, name) = (Arc::clone(service), address.to_string());
+        match address {
+            Address::Unix(path) => {
+                let socket = UnixSocketGuard::bind(path, args.socket_mode)?;
+                listening(&name);
+                tasks.spawn(listener::unix(service, socket, name));
+            }
+            Address::Tcp(host) => {
+                for listener in sockets::tcp(host, args.allow_remote).await? {
+                    let name = listener.local_addr().map_or_else(|_| name.clone(), |at| format!("tcp:{at}"));
+                    listening(&name);
+                    tasks.spawn(listener::tcp(Arc::clone(&service), listener, name));
                 }
             }
+            Address::Fifo(path) => {
+                let fifo = Fifo::open(path, args.socket_mode)?;
+                listening(&name);
+                tasks.spawn(fifo.serve(service));
+            }
         }
-        Ok(listeners)
     }
-
-    fn listening(&self, name: &str) {
-        info(format_args!("listening on {name}"));
-    }
+    Ok(tasks)
 }
 
 /// Runs from the first listener to the last response.
@@ -203,7 +181,7 @@ async fn serve(
         info(format_args!("metrics at http://{at}/metrics"));
         background.spawn(metrics_server.serve(Arc::clone(&service)));
     }
-    let mut listeners = Listeners::open(args, &service).await?;
+    let mut listeners = listen(args, &service).await?;
     if args.allow_remote && !service.allowed.requires_token() {
         warn("clients of other machines need no token (--token-file)");
     }
@@ -221,7 +199,7 @@ async fn serve(
         }
     }
     health::notify(&NotifyState::Stopping);
-    while listeners.tasks.join_next().await.is_some() {}
+    while listeners.join_next().await.is_some() {}
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The summary of the service.
+//! The summary of the service: that of `ingest`, and the figures about its clients.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use super::{
     service::Service,
 };
 use crate::{
-    exit::CliError,
+    exit::{CliError, is_quiet},
     ingest::{
         batch::DurableTotals,
         pipeline::IngestTotals,
@@ -17,6 +17,14 @@ use crate::{
     },
     output, units,
 };
+
+/// Returns the figures of the journal.
+pub(super) fn summary(service: &Service, seconds: f64, start_seq: u64, outcome: RunOutcome) -> RunSummary {
+    let stats = service.store.stats();
+    let durable = DurableTotals { records: stats.records, bytes: stats.bytes };
+    let totals = IngestTotals { durable, already_present: 0, bad: service.metrics.bad_lines() };
+    RunSummary { totals, seconds, stats, outcome, start_seq }
+}
 
 /// Prints the summary as one JSON object, or as text unless `--quiet` is given.
 pub(super) fn print(service: &Service, summary: &RunSummary, as_json: bool) -> Result<(), CliError> {
@@ -28,36 +36,34 @@ pub(super) fn print(service: &Service, summary: &RunSummary, as_json: bool) -> R
 }
 
 fn rows(service: &Service, summary: &RunSummary) -> Vec<(&'static str, String)> {
-        let metrics = &self.service.metrics;
-        let mut rows = self.summary().rows();
-        let clients = units::count(metrics.clients_total.load(Ordering::Relaxed));
-        let disconnects = units::count(metrics.disconnects());
-        rows.push(("clients", format!("{clients} accepted, {disconnects} rejected or disconnected")));
-        let lines = units::count(metrics.lines.load(Ordering::Relaxed));
-        let refused = units::count(metrics.refused());
-        rows.push(("lines", format!("{lines} received, {refused} refused")));
-        rows.push(("bad lines", units::count(metrics.bad_lines_total.load(Ordering::Relaxed))));
-        output::pairs(&rows)
-    }
+    let metrics = &service.metrics;
+    let mut rows = summary.rows();
+    let clients = units::count(metrics.clients_total.load(Ordering::Relaxed));
+    let disconnects = units::count(metrics.disconnects());
+    rows.push(("clients", format!("{clients} accepted, {disconnects} rejected or disconnected")));
+    let lines = units::count(metrics.lines.load(Ordering::Relaxed));
+    let refused = units::count(metrics.refused());
+    rows.push(("lines", format!("{lines} received, {refused} refused")));
+    rows.push(("bad lines", units::count(metrics.bad_lines_total.load(Ordering::Relaxed))));
+    rows
+}
 
-    pub(super) fn print_json(&self) -> Result<(), CliError> {
-        let metrics = &self.service.metrics;
-        let mut summary = self.summary().json();
-        let disconnects: Map<String, Value> = DisconnectReason::ALL
-            .into_iter()
-            .map(|reason| (reason.label().to_owned(), metrics.disconnects_for(reason).into()))
-            .collect();
-        summary["connections"] = json!(metrics.clients_total.load(Ordering::Relaxed));
-        summary["disconnects"] = disconnects.into();
-        summary["acknowledged_records"] = json!(metrics.acknowledged.load(Ordering::Relaxed));
-        let refused: Map<String, Value> = RefuseReason::ALL
-            .into_iter()
-            .map(|reason| (reason.label().to_owned(), metrics.refused_for(reason).into()))
-            .collect();
-        summary["lines"] = json!(metrics.lines.load(Ordering::Relaxed));
-        summary["durable_lines"] = json!(metrics.durable_lines.load(Ordering::Relaxed));
-        summary["refused_lines"] = refused.into();
-        summary["bad_lines"] = json!(metrics.bad_lines_total.load(Ordering::Relaxed));
-        output::json(&summary)
-    }
+fn json(service: &Service, summary: &RunSummary) -> Value {
+    let metrics = &service.metrics;
+    let disconnects = DisconnectReason::ALL.map(|(reason, label)| (label, metrics.disconnects_for(reason)));
+    let refused = RefuseReason::ALL.map(|(reason, label)| (label, metrics.refused_for(reason)));
+    let object = |counts: &[(&str, u64)]| {
+        Value::from(
+            counts.iter().map(|&(label, count)| (label.to_owned(), count.into())).collect::<Map<_, _>>(),
+        )
+    };
+    let mut json = summary.json();
+    json["connections"] = json!(metrics.clients_total.load(Ordering::Relaxed));
+    json["disconnects"] = object(&disconnects);
+    json["acknowledged_records"] = json!(metrics.acknowledged.load(Ordering::Relaxed));
+    json["lines"] = json!(metrics.lines.load(Ordering::Relaxed));
+    json["durable_lines"] = json!(metrics.durable_lines.load(Ordering::Relaxed));
+    json["refused_lines"] = object(&refused);
+    json["bad_lines"] = json!(metrics.bad_lines_total.load(Ordering::Relaxed));
+    json
 }

@@ -13,7 +13,10 @@ use std::{
 
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::exit::{CliError, ExitStatus};
+use crate::{
+    exit::{CliError, ExitStatus},
+    paths::with_suffix,
+};
 
 /// Listens on every address of the name. Non-loopback addresses must be allowed.
 pub(super) async fn tcp(address: &str, allow_remote: bool) -> Result<Vec<TcpListener>, CliError> {
@@ -23,8 +26,7 @@ pub(super) async fn tcp(address: &str, allow_remote: bool) -> Result<Vec<TcpList
     found.iter().try_for_each(|&address| check_remote(address, allow_remote))?;
     let mut listeners = Vec::new();
     for address in found {
-        let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(&name, &error))?;
-        listeners.push(listener);
+        listeners.push(TcpListener::bind(address).await.map_err(|error| cannot_listen(&name, &error))?);
     }
     Ok(listeners)
 }
@@ -68,9 +70,7 @@ impl UnixSocketGuard {
         check_free(path, &name)?;
         let refused = |error: &io::Error| cannot_listen(&name, error);
         // Under another name first: clients must not find it before it has its permissions.
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        let new = PathBuf::from(new);
+        let new = with_suffix(path, "new");
         // An earlier kill may have left one; any other file there is an error.
         if fs::symlink_metadata(&new).is_ok_and(|found| found.file_type().is_socket()) {
             drop(fs::remove_file(&new));
