@@ -7,6 +7,7 @@ use clap::{
     Parser, Subcommand, ValueEnum,
     builder::styling::{AnsiColor, Style, Styles},
 };
+use tracing::Level;
 
 use crate::{
     bench, compare, completions, doctor,
@@ -85,24 +86,17 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// The amount of output on standard error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verbosity {
-    Quiet,
-    Normal,
-    Verbose,
-}
-
 impl Cli {
     pub(crate) fn color(&self) -> ColorMode {
         if self.no_color { ColorMode::Never } else { self.color }
     }
 
-    pub(crate) fn verbosity(&self) -> Verbosity {
+    /// The level of the library's events that are logged.
+    pub(crate) fn log_level(&self) -> Level {
         match (self.quiet, self.verbose) {
-            (true, _) => Verbosity::Quiet,
-            (false, true) => Verbosity::Verbose,
-            (false, false) => Verbosity::Normal,
+            (true, _) => Level::ERROR,
+            (false, false) => Level::WARN,
+            (false, true) => Level::INFO,
         }
     }
 }

@@ -53,8 +53,8 @@ fn copy(args: &Args, out: &mut impl Write) -> Result<(), CliError> {
     let reader = reader::open_existing(&args.journal)?;
     for &seq in &args.seqs {
         let Some(record) = reader.get::<Box<RawValue>>(seq).map_err(failure)? else {
-            let message = format_args!("{}: record {seq} does not exist yet", args.journal.display());
-            let failed = CliError::new(ExitStatus::NoInput, message).path(&args.journal).seq(seq);
+            let reason = format_args!("record {seq} does not exist yet");
+            let failed = CliError::about(&args.journal, ExitStatus::NoInput, reason).seq(seq);
             return Err(match reader.last_seq().map_err(failure)? {
                 0 => failed.hint("the journal is empty"),
                 newest => failed.hint(format_args!("the newest record is {newest}")),

@@ -44,7 +44,7 @@ use std::{env, ffi::OsString, io, process::ExitCode};
 
 use clap::{Parser, error::ErrorKind};
 
-use args::{Cli, Command, Verbosity};
+use args::{Cli, Command};
 use exit::{CliError, EventFormat, ExitStatus, LogFormat};
 use printable::printable;
 use transfer::{export, import};
@@ -63,7 +63,9 @@ fn main() -> ExitCode {
     exit::set_json(cli.command.wants_json());
     exit::set_quiet(cli.quiet);
     exit::set_format(cli.log_format);
-    log_to_stderr(cli.verbosity());
+    // Standard output is for data.
+    let log = tracing_subscriber::fmt().with_max_level(cli.log_level()).with_writer(io::stderr);
+    log.event_format(EventFormat).init();
     let checked = cli.command.journal().map_or(Ok(()), ownership::check_standard_outputs);
     match checked.and_then(|()| signals::ignore_file_size_signal()).and_then(|()| run(cli.command)) {
         Ok(status) => status.into(),
@@ -121,14 +123,4 @@ fn usage(error: &clap::Error, raw: &[OsString]) -> ExitCode {
     }
     exit::usage(error);
     ExitStatus::Usage.into()
-}
-
-/// Sends the library's events to standard error: standard output is for data.
-fn log_to_stderr(verbosity: Verbosity) {
-    let level = match verbosity {
-        Verbosity::Quiet => tracing::Level::ERROR,
-        Verbosity::Normal => tracing::Level::WARN,
-        Verbosity::Verbose => tracing::Level::INFO,
-    };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).event_format(EventFormat).init();
 }

@@ -85,16 +85,11 @@ impl Ownership {
     /// Rejects a name that a journal gives to its files.
     pub(crate) fn check_name(&self, path: &Path) -> Result<(), CliError> {
         let full = resolved(path);
+        let described = |owner: &Path| format!("is the name of a file of the journal {}", owner.display());
         if let Some(journal) = self.journals.iter().find(|journal| is_of(&full, journal)) {
-            let description = format!("is the name of a file of the journal {}", journal.display());
-            return Err(rejected(path, &description));
+            return Err(rejected(path, &described(journal)));
         }
-        match owner_of(&full) {
-            Some(owner) => {
-                Err(foreign(path, &format!("is the name of a file of the journal {}", owner.display())))
-            }
-            None => Ok(()),
-        }
+        owner_of(&full).map_or(Ok(()), |owner| Err(foreign(path, &described(&owner))))
     }
 
     /// Opens an output to append to it, or creates it. A symbolic link is followed only to a file that exists, which is checked
@@ -118,9 +113,9 @@ fn check_not_dangling(path: &Path) -> Result<(), CliError> {
     if fs::symlink_metadata(path).is_err() {
         return Ok(());
     }
-    let message = format_args!("{}: is a symbolic link to a file that does not exist", path.display());
-    let failure = CliError::new(ExitStatus::CannotCreate, message).path(path);
-    Err(failure.hint("name the file itself, or remove the link"))
+    let reason = "is a symbolic link to a file that does not exist";
+    Err(CliError::about(path, ExitStatus::CannotCreate, reason)
+        .hint("name the file itself, or remove the link"))
 }
 
 /// Rejects the name of a journal that is the name of a side file which this program writes for another journal.
@@ -130,12 +125,9 @@ pub(crate) fn check_journal_name(journal: &Path) -> Result<(), CliError> {
         let suffix = suffix_of(&full, owner);
         suffix.is_some_and(|suffix| suffix.starts_with(CHECKPOINT_SUFFIX))
     });
-    match owner {
-        Some(owner) => {
-            Err(foreign(journal, &format!("is the name of a side file of the journal {}", owner.display())))
-        }
-        None => Ok(()),
-    }
+    owner.map_or(Ok(()), |owner| {
+        Err(foreign(journal, &format!("is the name of a side file of the journal {}", owner.display())))
+    })
 }
 
 /// Rejects a redirection of the outputs of this process into the journal (`ministore replay j >> j`).
@@ -153,15 +145,12 @@ pub(crate) fn check_standard_outputs(journal: &Path) -> Result<(), CliError> {
 }
 
 fn rejected(path: &Path, description: &str) -> CliError {
-    let failure =
-        CliError::new(ExitStatus::Usage, format_args!("{}: {description}", path.display())).path(path);
-    failure.hint("nothing was changed: name another file")
+    CliError::about(path, ExitStatus::Usage, description).hint("nothing was changed: name another file")
 }
 
 fn foreign(path: &Path, description: &str) -> CliError {
-    let failure =
-        CliError::new(ExitStatus::CannotCreate, format_args!("{}: {description}", path.display())).path(path);
-    failure.hint(format_args!("nothing was changed: choose another name, or move {} away", quoted(path)))
+    CliError::about(path, ExitStatus::CannotCreate, description)
+        .hint(format_args!("nothing was changed: choose another name, or move {} away", quoted(path)))
 }
 
 /// Whether a path is the name of a file of this journal, even if it does not exist. Both must be [`resolved`].

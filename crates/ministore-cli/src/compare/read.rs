@@ -26,8 +26,7 @@ pub(super) fn report(path: &Path) -> Result<BenchReport, CliError> {
     // Shells of other systems write a byte order mark.
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
     let bad = |why: String| {
-        CliError::new(ExitStatus::BadData, format_args!("{}: {why}", path.display()))
-            .path(path)
+        CliError::about(path, ExitStatus::BadData, why)
             .hint("compare reads reports of 'ministore bench --json'")
     };
     let head: SchemaHeader = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;

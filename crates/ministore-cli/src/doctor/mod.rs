@@ -117,9 +117,7 @@ fn is_unwritable(error: &io::Error) -> bool {
 fn inspect(directory: &Path) -> Result<DoctorReport, CliError> {
     let failed = |error| CliError::file(directory, "read", &error);
     if !fs::metadata(directory).map_err(failed)?.is_dir() {
-        let message = format_args!("{}: not a directory", directory.display());
-        return Err(CliError::new(ExitStatus::NoInput, message)
-            .path(directory)
+        return Err(CliError::about(directory, ExitStatus::NoInput, "not a directory")
             .hint("name the directory for the journal"));
     }
     let host = HostInfo::this();
@@ -130,18 +128,16 @@ fn inspect(directory: &Path) -> Result<DoctorReport, CliError> {
     findings.extend(file_system::check(&file_system));
     findings.push(device::check(device.as_ref()));
     findings.extend(space::check(&space));
-    let (directory, measured, recommended) = (directory.to_owned(), Vec::new(), Vec::new());
-    let sync_mode = None;
     Ok(DoctorReport {
-        directory,
+        directory: directory.to_owned(),
         host,
         file_system,
         device,
         space,
-        sync_mode,
+        sync_mode: None,
         findings,
-        measured,
-        recommended,
+        measured: Vec::new(),
+        recommended: Vec::new(),
     })
 }
 

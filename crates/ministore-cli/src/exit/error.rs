@@ -1,18 +1,15 @@
 //! The errors of subcommands: one line with the error and its location, and a hint about the next step; with `--json`, one JSON
 //! object.
 
-use std::{
-    fmt::Display,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Display, io, path::Path};
 
 use ministore_uring::{ErrorKind, MiniStoreError, maintenance::Corruption};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tracing::Level;
 
 use super::{
-    log::{self, Severity},
+    log,
     status::{ErrorClass, ExitStatus},
     stderr::{is_json, write},
 };
@@ -48,36 +45,33 @@ enum Message {
 }
 
 /// The location of an error, as far as it is known.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 struct Location {
-    path: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
     /// Bytes from the start of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<u64>,
     /// Counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
     /// Counted from 1, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
 }
 
 /// An error as `--json` prints it.
 #[derive(Serialize)]
-struct JsonError {
+struct JsonError<'a> {
     kind: ErrorClass,
-    message: String,
+    message: &'a str,
     retryable: bool,
+    #[serde(flatten)]
+    at: &'a Location,
     #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
+    hint: Option<&'a str>,
     exit_code: u8,
 }
 
@@ -91,6 +85,11 @@ impl CliError {
             at: Box::default(),
             hint: hint::of_status(status).map(str::to_owned),
         }
+    }
+
+    /// An error about a file: `PATH: reason`.
+    pub(crate) fn about(path: &Path, status: ExitStatus, reason: impl Display) -> Self {
+        Self::new(status, format_args!("{}: {reason}", path.display())).path(path)
     }
 
     /// An invalid line of an input, printed as `INPUT:LINE:COLUMN: reason (byte OFFSET)`; the beginning is the form that editors
@@ -123,7 +122,7 @@ impl CliError {
 
     /// The same error about this file.
     pub(crate) fn path(mut self, path: &Path) -> Self {
-        self.at.path = Some(path.to_owned());
+        self.at.path = Some(path.to_string_lossy().into_owned());
         self
     }
 
@@ -136,8 +135,7 @@ impl CliError {
     /// An operation on a file of the program's own (not the journal's) failed.
     pub(crate) fn file(path: &Path, action: &str, error: &io::Error) -> Self {
         let status = ExitStatus::of_io(error);
-        let failure =
-            Self::new(status, format_args!("{}: cannot {action}: {error}", path.display())).path(path);
+        let failure = Self::about(path, status, format_args!("cannot {action}: {error}"));
         let failure = Self { hint: hint::of_io(path, error), ..failure };
         if !is_disk_full(error) {
             return failure;
@@ -148,11 +146,11 @@ impl CliError {
     /// Damage in a journal.
     pub(crate) fn corrupt(fault: &Corruption) -> Self {
         let at = Location {
-            path: Some(fault.segment.clone()),
+            path: Some(fault.segment.to_string_lossy().into_owned()),
             offset: Some(fault.offset),
             line: Some(fault.line),
-            column: None,
             seq: fault.seq,
+            ..Location::default()
         };
         Self { at: Box::new(at), ..Self::new(ExitStatus::BadData, fault) }
     }
@@ -162,12 +160,9 @@ impl CliError {
         match error.kind() {
             io::ErrorKind::PermissionDenied => Self::file(path, "create", error),
             kind => {
-                let message = format_args!("{}: cannot create: {error}", path.display());
-                let failure = Self::new(ExitStatus::CannotCreate, message).path(path);
-                match hint::of_io(path, error).filter(|_| kind != io::ErrorKind::NotFound) {
-                    Some(hint) => failure.hint(hint),
-                    None => failure.hint(hint::make_directory_of(path)),
-                }
+                let hint = hint::of_io(path, error).filter(|_| kind != io::ErrorKind::NotFound);
+                Self::about(path, ExitStatus::CannotCreate, format_args!("cannot create: {error}"))
+                    .hint(hint.unwrap_or_else(|| hint::make_directory_of(path)))
             }
         }
     }
@@ -194,11 +189,9 @@ impl CliError {
             // The library's message about an I/O error, with the file, is inside it.
             E::Io { source } if source.get_ref().is_some() => Self::new(code, source),
             // The library's text is that of `ministore` 0.1.7.
-            E::PathIsNotFile { path } => {
-                Self::new(code, format_args!("{}: not a regular file", path.display()))
-            }
+            E::PathIsNotFile { path } => Self::about(path, code, "not a regular file"),
             _ if error.path().is_some() => Self::new(code, error),
-            _ => Self::new(code, format_args!("{}: {error}", path.display())),
+            _ => Self::about(path, code, error),
         };
         let kind = match error.kind() {
             // A file of the journal fails as any other file does.
@@ -206,11 +199,8 @@ impl CliError {
             kind => ErrorClass::Library(kind),
         };
         let at = Box::new(Location::of_store(path, error));
-        let failure = Self { kind, is_retryable: error.is_retryable(), at, ..failure };
-        match hint::of_store(path, error) {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        let hint = hint::of_store(path, error).or(failure.hint);
+        Self { kind, is_retryable: error.is_retryable(), at, hint, ..failure }
     }
 
     /// Returns the message, as it was composed.
@@ -228,15 +218,15 @@ impl CliError {
         }
         let text = self.message();
         if log::is_json() {
-            let fields = match serde_json::to_value(self.as_json(text.to_owned())) {
+            let fields = match serde_json::to_value(self.as_json()) {
                 Ok(Value::Object(fields)) => fields,
                 _ => Map::new(),
             };
-            write(&log::object(Severity::Error, text, fields));
+            write(&log::object(Level::ERROR, text, fields));
             return self.status;
         }
         if is_json() {
-            if let Ok(json) = serde_json::to_string(&self.as_json(text.to_owned())) {
+            if let Ok(json) = serde_json::to_string(&self.as_json()) {
                 write(&printable_json(&json));
             }
             return self.status;
@@ -249,22 +239,17 @@ impl CliError {
         };
         let hint =
             self.hint.as_ref().map(|hint| format!("\n{} {}", colors.with(HINT, "hint:"), printable(hint)));
-        write(&log::plain(Severity::Error, &(line + &hint.unwrap_or_default())));
+        write(&log::plain(Level::ERROR, &(line + &hint.unwrap_or_default())));
         self.status
     }
 
-    fn as_json(&self, message: String) -> JsonError {
-        let Location { path, offset, line, column, seq } = &*self.at;
+    fn as_json(&self) -> JsonError<'_> {
         JsonError {
             kind: self.kind,
-            message,
+            message: self.message(),
             retryable: self.is_retryable,
-            path: path.as_ref().map(|path| path.to_string_lossy().into_owned()),
-            offset: *offset,
-            line: *line,
-            column: *column,
-            seq: *seq,
-            hint: self.hint.clone(),
+            at: &self.at,
+            hint: self.hint.as_deref(),
             exit_code: self.status.number(),
         }
     }
@@ -273,7 +258,7 @@ impl CliError {
 impl Location {
     fn of_store(path: &Path, error: &MiniStoreError) -> Self {
         use MiniStoreError as E;
-        let path = Some(error.path().unwrap_or(path).to_owned());
+        let path = Some(error.path().unwrap_or(path).to_string_lossy().into_owned());
         let (offset, line, seq) = match error {
             E::Corrupt { offset, line, seq, .. } => (Some(*offset), Some(*line), *seq),
             E::Record { offset, line, seq, .. } => (Some(*offset), Some(*line), Some(*seq)),
@@ -327,7 +312,7 @@ mod tests {
         ];
         for (error, kind, retryable) in cases {
             let failure = CliError::store(Path::new("/nonexistent/j"), &error);
-            let json = serde_json::to_value(failure.as_json("m".to_owned())).unwrap();
+            let json = serde_json::to_value(failure.as_json()).unwrap();
             assert_eq!((&json["kind"], &json["retryable"]), (&kind.into(), &retryable.into()), "{error:?}");
         }
     }
@@ -342,7 +327,7 @@ mod tests {
             reason: "checksum".into(),
         };
         let failure = CliError::store(Path::new("j"), &error);
-        let json = serde_json::to_value(failure.as_json("m".to_owned())).unwrap();
+        let json = serde_json::to_value(failure.as_json()).unwrap();
         assert_eq!((&json["kind"], &json["path"]), (&"invalid_data".into(), &"j.001".into()));
         assert_eq!((&json["offset"], &json["line"], &json["seq"]), (&7.into(), &2.into(), &3.into()));
         assert!(json["hint"].is_string() && json["exit_code"] == 65, "{json}");

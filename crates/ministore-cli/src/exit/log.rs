@@ -12,7 +12,7 @@ use std::{
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 use tracing::{
-    Event, Subscriber,
+    Event, Level, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
@@ -36,14 +36,6 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object per line: time, level, message, and fields
     Json,
-}
-
-/// The severity of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Severity {
-    Error,
-    Warning,
-    Info,
 }
 
 /// The format in use: [`TEXT`], [`JOURNAL`] or [`JSON`].
@@ -72,44 +64,35 @@ pub(super) fn is_json() -> bool {
     FORMAT.load(Ordering::Relaxed) == JSON
 }
 
-impl Severity {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Info => "info",
-        }
+/// Returns the name of a level in JSON.
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warning",
+        _ => "info",
     }
+}
 
-    /// The priority of syslog.
-    fn priority(self) -> u8 {
-        match self {
-            Self::Error => 3,
-            Self::Warning => 4,
-            Self::Info => 6,
-        }
-    }
-
-    fn of(level: tracing::Level) -> Self {
-        match level {
-            tracing::Level::ERROR => Self::Error,
-            tracing::Level::WARN => Self::Warning,
-            _ => Self::Info,
-        }
+/// Returns the priority of syslog.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        _ => 6,
     }
 }
 
 /// Formats a message as a line without its LF.
-pub(super) fn line(level: Severity, message: &str, fields: Map<String, Value>) -> String {
+pub(super) fn line(level: Level, message: &str, fields: Map<String, Value>) -> String {
     if is_json() {
         return object(level, message, fields);
     }
     let colors = Colors::of_stderr();
     let message = printable(message);
     let mut text = match level {
-        Severity::Error => format!("ministore: {} {message}", colors.with(ERROR, "error:")),
-        Severity::Warning => format!("ministore: {} {message}", colors.with(WARNING, "warning:")),
-        Severity::Info => format!("ministore: {message}"),
+        Level::ERROR => format!("ministore: {} {message}", colors.with(ERROR, "error:")),
+        Level::WARN => format!("ministore: {} {message}", colors.with(WARNING, "warning:")),
+        _ => format!("ministore: {message}"),
     };
     for (name, value) in fields {
         text.push_str(&format!(" {name}={}", printable_json(&value.to_string())));
@@ -118,22 +101,22 @@ pub(super) fn line(level: Severity, message: &str, fields: Map<String, Value>) -
 }
 
 /// Formats [`printable`] text that has no fields and may have several lines.
-pub(super) fn plain(level: Severity, text: &str) -> String {
+pub(super) fn plain(level: Level, text: &str) -> String {
     if FORMAT.load(Ordering::Relaxed) != JOURNAL {
         return text.to_owned();
     }
-    let lines: Vec<_> = text.lines().map(|line| format!("<{}>{line}", level.priority())).collect();
+    let lines: Vec<_> = text.lines().map(|line| format!("<{}>{line}", priority(level))).collect();
     lines.join("\n")
 }
 
 /// Formats a message as a JSON object.
-pub(super) fn object(level: Severity, message: &str, fields: Map<String, Value>) -> String {
+pub(super) fn object(level: Level, message: &str, fields: Map<String, Value>) -> String {
     let mut time = String::new();
     // A string can always be written.
     SystemTime.format_time(&mut Writer::new(&mut time)).ok();
     let mut object = Map::new();
     object.insert("time".to_owned(), time.into());
-    object.insert("level".to_owned(), level.name().into());
+    object.insert("level".to_owned(), name(level).into());
     object.insert("message".to_owned(), message.into());
     for (name, value) in fields {
         object.entry(name).or_insert(value);
@@ -158,8 +141,7 @@ where
     ) -> fmt::Result {
         let mut values = EventValues::default();
         event.record(&mut values);
-        let level = Severity::of(*event.metadata().level());
-        writeln!(writer, "{}", line(level, &values.message, values.fields))
+        writeln!(writer, "{}", line(*event.metadata().level(), &values.message, values.fields))
     }
 }
 

@@ -7,8 +7,9 @@ use std::{
 };
 
 use serde_json::Map;
+use tracing::Level;
 
-use super::log::{self, Severity};
+use super::log;
 use crate::{
     printable::printable,
     style::{Colors, HINT},
@@ -43,17 +44,17 @@ pub(crate) fn hint(hint: impl Display) {
     }
     let text = hint.to_string();
     if log::is_json() {
-        return write(&log::object(Severity::Info, &format!("hint: {text}"), Map::new()));
+        return write(&log::object(Level::INFO, &format!("hint: {text}"), Map::new()));
     }
     let text = printable(&text);
-    write(&log::plain(Severity::Info, &format!("{} {text}", Colors::of_stderr().with(HINT, "hint:"))));
+    write(&log::plain(Level::INFO, &format!("{} {text}", Colors::of_stderr().with(HINT, "hint:"))));
 }
 
 /// Prints what the argument parser reports about a command line of [`printable`] arguments.
 pub(crate) fn usage(error: &clap::Error) {
     let text = error.render();
     let text = if Colors::of_stderr().is_on() { text.ansi().to_string() } else { text.to_string() };
-    write(&log::plain(Severity::Error, text.trim_end()));
+    write(&log::plain(Level::ERROR, text.trim_end()));
 }
 
 /// Writes lines of [`printable`] text at once.
@@ -64,13 +65,13 @@ pub(super) fn write(text: &str) {
 /// Prints one line to standard error that is not an error.
 pub(crate) fn info(message: impl Display) {
     if !is_quiet() {
-        write(&log::line(Severity::Info, &message.to_string(), Map::new()));
+        write(&log::line(Level::INFO, &message.to_string(), Map::new()));
     }
 }
 
 /// Prints one line to standard error about something that does not stop the program.
 pub(crate) fn warn(message: impl Display) {
     if !is_quiet() {
-        write(&log::line(Severity::Warning, &message.to_string(), Map::new()));
+        write(&log::line(Level::WARN, &message.to_string(), Map::new()));
     }
 }

@@ -77,9 +77,8 @@ impl CheckpointFile {
     /// must not be replaced.
     pub(super) fn load(&self) -> Result<Vec<Checkpoint>, CliError> {
         let invalid = |reason: &str| {
-            let path = self.path.display();
-            let message = format_args!("{path}: is not a checkpoint of this program ({reason})");
-            CliError::new(ExitStatus::CannotCreate, message).path(&self.path).hint(
+            let reason = format_args!("is not a checkpoint of this program ({reason})");
+            CliError::about(&self.path, ExitStatus::CannotCreate, reason).hint(
                 "nothing was changed: move the file away; a run that it describes can then not be resumed",
             )
         };

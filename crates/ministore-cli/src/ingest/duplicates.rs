@@ -13,6 +13,7 @@ use crate::{
     exit::CliError,
     input::Input,
     lines::{LineBlock, LineReader},
+    reader,
 };
 
 /// An input is recognised by this many lines at its start.
@@ -74,7 +75,7 @@ pub(super) fn find<'a>(
     starts: &'a [InputStart],
 ) -> Result<Option<(&'a str, u64)>, CliError> {
     let failed = |error| CliError::store(journal, &error);
-    let reader = Reader::open(journal).map_err(failed)?;
+    let reader = reader::open(journal)?;
     for range in ranges {
         let records: Records<Box<RawValue>> = reader.records_from(*range.start());
         for record in records {

@@ -67,10 +67,8 @@ impl CurrentInput {
         if self.accepted > 0 || self.bad == 0 {
             return Ok(());
         }
-        let name = self.input.name();
-        let message = format_args!("{name}: no line is a record ({})", units::counted(self.bad, "bad line"));
-        let failure = CliError::new(ExitStatus::BadData, message).path(name.as_ref());
-        Err(failure
+        let reason = format!("no line is a record ({})", units::counted(self.bad, "bad line"));
+        Err(CliError::about(self.input.name().as_ref(), ExitStatus::BadData, reason)
             .hint("check its format: one JSON value per line. Leave the file out to ingest the others"))
     }
 }

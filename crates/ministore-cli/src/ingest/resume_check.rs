@@ -2,7 +2,7 @@
 
 use std::{iter::Peekable, path::Path, path::PathBuf};
 
-use ministore_uring::{Reader, Records};
+use ministore_uring::Records;
 use serde_json::value::RawValue;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     exit::{CliError, ExitStatus},
-    units,
+    reader, units,
 };
 
 /// Reads the journal in step with the input.
@@ -55,18 +55,15 @@ impl ResumeCheck {
             None => later.unwrap_or(reached),
         };
         if reached < end_seq.max(run.start_seq) {
-            let message = format!("{}: contains fewer records than the run to resume", journal.display());
-            return Err(CliError::new(ExitStatus::BadData, message).path(journal).hint(HINT));
+            let reason = "contains fewer records than the run to resume";
+            return Err(CliError::about(journal, ExitStatus::BadData, reason).hint(HINT));
         }
         if end_seq == run.start_seq {
             return Ok(None);
         }
         Ok(Some(Self {
             journal: journal.to_owned(),
-            records: Reader::open(journal)
-                .map_err(|error| CliError::store(journal, &error))?
-                .records_from(run.start_seq)
-                .peekable(),
+            records: reader::open(journal)?.records_from(run.start_seq).peekable(),
             next_seq: run.start_seq,
             last_seq: end_seq - 1,
             may_append: end_seq == reached && later.is_none(),
@@ -134,13 +131,12 @@ impl ResumeCheck {
         if self.is_done() {
             return Ok(());
         }
-        let message = format!(
-            "{}: contains {} more than the input: not the input of the interrupted run, or other records \
+        let reason = format!(
+            "contains {} more than the input: not the input of the interrupted run, or other records \
              were appended since",
-            self.journal.display(),
             units::counted(self.last_seq + 1 - self.next_seq, "record")
         );
-        Err(CliError::new(ExitStatus::BadData, message).path(&self.journal).hint(HINT))
+        Err(CliError::about(&self.journal, ExitStatus::BadData, reason).hint(HINT))
     }
 
     /// Called before the first line that is not in the journal: the one at `position` in `input`.

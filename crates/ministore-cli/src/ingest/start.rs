@@ -1,6 +1,6 @@
 //! The start of a new or resumed run. All checks that can fail run before the first append.
 
-use ministore_uring::{JournalOptions, MiniStore, Reader};
+use ministore_uring::{JournalOptions, MiniStore};
 
 use super::{
     Args,
@@ -14,6 +14,7 @@ use crate::{
     input::Input,
     ownership::Ownership,
     quarantine::Quarantine,
+    reader,
     store::{self, JournalArgs},
     units,
 };
@@ -164,7 +165,6 @@ fn check_duplicates(
     runs: &[Checkpoint],
     durable_seq: u64,
 ) -> Result<(), CliError> {
-    let journal = args.journal.display();
     if !args.resume {
         return warn_about_second_run(args, inputs, keys, runs);
     }
@@ -173,13 +173,13 @@ fn check_duplicates(
         return Ok(());
     }
     let starts = InputStart::of_files(inputs);
-    let refused = |message: String, hint: &str| {
-        Err(CliError::new(ExitStatus::BadData, message).path(&args.journal).hint(hint))
+    let refused = |reason: String, hint: &str| {
+        Err(CliError::about(&args.journal, ExitStatus::BadData, reason).hint(hint))
     };
     if let Some((name, seq)) = duplicates::find(&args.journal, &ranges, &starts)? {
         return refused(
             format!(
-                "{journal}: already contains lines of {name}, from record {seq} on, and no run of this input can be resumed"
+                "already contains lines of {name}, from record {seq} on, and no run of this input can be resumed"
             ),
             "nothing was appended: restore JOURNAL.ingest-checkpoint to continue that run, or use --allow-duplicates to \
              append all of the input",
@@ -189,7 +189,7 @@ fn check_duplicates(
         let records = units::counted(durable_seq, "record");
         return refused(
             format!(
-                "{journal}: has {records}, and no run of this input can be resumed; standard input and pipes cannot be searched for"
+                "has {records}, and no run of this input can be resumed; standard input and pipes cannot be searched for"
             ),
             "nothing was appended: use --allow-duplicates to append all of the input",
         );
@@ -207,7 +207,7 @@ fn warn_about_second_run(
         |run: &&Checkpoint| run.inputs == keys && run.complete_records.is_some_and(|records| records > 0);
     let Some(run) = runs.iter().rfind(same) else { return Ok(()) };
     let starts = InputStart::of_files(&inputs[..1]);
-    let reader = Reader::open(&args.journal).map_err(|error| CliError::store(&args.journal, &error))?;
+    let reader = reader::open(&args.journal)?;
     if let Some(start) = starts.first().filter(|start| start.is_at(&reader, run.start_seq)) {
         let records = units::counted(run.complete_records.unwrap_or(0), "record");
         warn(format_args!(

@@ -85,10 +85,9 @@ impl Input {
         };
         let found = fs::metadata(path).map_err(|error| CliError::file(path, "read", &error))?;
         if found.is_dir() {
-            let failure =
-                CliError::new(ExitStatus::NoInput, format_args!("{}: is a directory", path.display()))
-                    .path(path);
-            return Err(failure.hint("name the files in it"));
+            return Err(
+                CliError::about(path, ExitStatus::NoInput, "is a directory").hint("name the files in it")
+            );
         }
         Ok(found)
     }
@@ -148,15 +147,14 @@ impl Input {
     pub(crate) fn failure(&self, error: &io::Error) -> CliError {
         let fault = InputFault::of(error);
         let status = fault.map_or_else(|| ExitStatus::of_io(error), |_| ExitStatus::BadData);
-        let failure = CliError::new(status, format_args!("{}: cannot read: {error}", self.name()));
-        let failure = failure.path(Path::new(&self.name()));
-        match (fault, self) {
-            (Some(fault), _) => failure.hint(fault.hint(self.path())),
-            (None, Self::File(path)) => match hint::of_io(path, error) {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            },
-            _ => failure,
+        let failure = CliError::about(self.name().as_ref(), status, format_args!("cannot read: {error}"));
+        let hint = match fault {
+            Some(fault) => Some(fault.hint(self.path())),
+            None => self.path().and_then(|path| hint::of_io(path, error)),
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     }
 }

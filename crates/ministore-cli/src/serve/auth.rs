@@ -78,9 +78,7 @@ const CREATE_TOKEN: &str = "one token per line; create one with 'head -c 24 /dev
 
 fn tokens(file: &Path) -> Result<Vec<String>, CliError> {
     let refused = |error| CliError::file(file, "read", &error);
-    let not_usable = |code, reason: &str, hint: &str| {
-        CliError::new(code, format_args!("{}: {reason}", file.display())).path(file).hint(hint)
-    };
+    let not_usable = |code, reason: &str, hint: &str| CliError::about(file, code, reason).hint(hint);
     if fs::metadata(file).map_err(refused)?.mode() & OTHERS != 0 {
         return Err(not_usable(
             ExitStatus::NoPermission,

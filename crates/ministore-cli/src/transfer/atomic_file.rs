@@ -46,9 +46,7 @@ impl AtomicFile {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let message = format_args!("{}: in use by another process", dir.display());
-                return Err(CliError::new(ExitStatus::Temporary, message)
-                    .path(&dir)
+                return Err(CliError::about(&dir, ExitStatus::Temporary, "in use by another process")
                     .hint("wait until it exits, or choose another name"));
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -92,9 +90,8 @@ impl AtomicFile {
 }
 
 fn in_the_way(dir: &Path) -> CliError {
-    let message =
-        format_args!("{}: in the way: it is not a temporary directory of this program", dir.display());
-    CliError::new(ExitStatus::CannotCreate, message).path(dir).hint("move it away, or choose another target")
+    let reason = "in the way: it is not a temporary directory of this program";
+    CliError::about(dir, ExitStatus::CannotCreate, reason).hint("move it away, or choose another target")
 }
 
 impl Drop for AtomicFile {

@@ -1,7 +1,6 @@
 //! `ministore import`: creates a journal with checksums from another journal or from JSON lines.
 
 use std::{
-    ffi::OsStr,
     fs::OpenOptions,
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
@@ -12,7 +11,7 @@ use bytes::{Buf, Bytes};
 use ministore_uring::{JournalOptions, MiniStore, RawRecords, maintenance};
 use serde_json::json;
 
-use super::{atomic_file::AtomicFile, check_free, verify};
+use super::{atomic_file::AtomicFile, check_free, is_numbered, verify};
 use crate::{
     exit::{CliError, ExitStatus, info, is_quiet, warn},
     ingest::{
@@ -83,8 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
 
 /// Creates the lock file of a journal whose name ends in a number: without it, it could be a rotated segment of another one.
 fn claim(journal: &Path) -> Result<(), CliError> {
-    let is_number = |extension: &OsStr| extension.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    if !journal.extension().is_some_and(is_number) {
+    if !is_numbered(journal) {
         return Ok(());
     }
     let lock = with_suffix(journal, "lock");
@@ -140,13 +138,9 @@ fn verify_copy(path: &Path, records: u64, args: &Args) -> Result<(), CliError> {
     if found.records == records && found.faults.is_empty() && found.torn_tail.is_none() {
         return Ok(());
     }
-    let journal = args.journal.display();
-    let message = format!(
-        "{journal}: {} were read, but {} verify in the new journal",
-        units::counted(records, "record"),
-        found.records
-    );
-    Err(CliError::new(ExitStatus::Io, message).path(&args.journal))
+    let (read, verified) = (units::counted(records, "record"), found.records);
+    let reason = format_args!("{read} were read, but {verified} verify in the new journal");
+    Err(CliError::about(&args.journal, ExitStatus::Io, reason))
 }
 
 fn report(args: &Args, source: &Source, records: u64) -> Result<(), CliError> {

@@ -19,8 +19,8 @@ use crate::{
 fn check_free(target: &Path, source: &Path) -> Result<(), CliError> {
     let (full, full_source) = (resolved(target), resolved(source));
     if is_of(&full, &full_source) || is_of(&full_source, &full) {
-        let message = format_args!("{}: belongs to the journal {}", target.display(), source.display());
-        return Err(CliError::new(ExitStatus::Usage, message).path(target).hint("choose another name"));
+        let reason = format_args!("belongs to the journal {}", source.display());
+        return Err(CliError::about(target, ExitStatus::Usage, reason).hint("choose another name"));
     }
     check_no_file(target)?;
     check_not_side_file(target)?;
@@ -43,17 +43,18 @@ fn check_no_file(path: &Path) -> Result<(), CliError> {
 }
 
 fn already_exists(path: &Path) -> CliError {
-    let failure = CliError::new(ExitStatus::CannotCreate, format_args!("{}: already exists", path.display()))
-        .path(path);
-    failure.hint("nothing is overwritten: choose another name, or move the existing file")
+    CliError::about(path, ExitStatus::CannotCreate, "already exists")
+        .hint("nothing is overwritten: choose another name, or move the existing file")
 }
 
 /// Rejects the name of a file of another journal. Only a segment's name may be that of a journal, too.
 fn check_not_side_file(target: &Path) -> Result<(), CliError> {
-    let is_number = target
-        .extension()
-        .is_some_and(|extension| extension.as_encoded_bytes().iter().all(u8::is_ascii_digit));
-    if is_number { Ok(()) } else { Ownership::default().check_output(target) }
+    if is_numbered(target) { Ok(()) } else { Ownership::default().check_output(target) }
+}
+
+/// Whether a name ends in a number, as that of a rotated segment does.
+fn is_numbered(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.as_encoded_bytes().iter().all(u8::is_ascii_digit))
 }
 
 /// Checks a journal before it is copied. Damage is an error.
