@@ -1,7 +1,8 @@
 //! Formats latency histograms (nanoseconds): the same percentiles in every summary.
 
-use hdrhistogram::Histogram;
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use hdrhistogram::{Counter, Histogram};
 
 use crate::units;
 
@@ -21,18 +22,17 @@ pub(crate) fn line(histogram: &Histogram<u64>, points: &[Percentile]) -> String 
     shown.collect::<Vec<_>>().join("  ")
 }
 
-/// Returns the same in microseconds as an object; empty if nothing was measured.
-pub(crate) fn json(histogram: &Histogram<u64>, points: &[Percentile]) -> Value {
-    let mut object = Map::new();
-    if !histogram.is_empty() {
-        for &(name, at) in points {
-            object.insert(name.to_owned(), units::ratio(value_at(histogram, at), 1e3).into());
-        }
-    }
-    object.into()
+/// Returns the percentiles divided by `unit`; empty if nothing was measured.
+pub(crate) fn percentiles<T: Counter>(
+    histogram: &Histogram<T>,
+    points: &[Percentile],
+    unit: f64,
+) -> BTreeMap<String, f64> {
+    let points = points.iter().filter(|_| !histogram.is_empty());
+    points.map(|&(name, at)| (name.to_owned(), units::ratio(value_at(histogram, at), unit))).collect()
 }
 
 /// The maximum is the measured value, not the upper end of its bucket.
-fn value_at(histogram: &Histogram<u64>, quantile: f64) -> u64 {
+pub(crate) fn value_at<T: Counter>(histogram: &Histogram<T>, quantile: f64) -> u64 {
     histogram.value_at_quantile(quantile).min(histogram.max())
 }

@@ -1,12 +1,12 @@
 //! Opens a journal for writing from the command line.
 
-use std::{path::Path, time::Duration};
+use std::{fmt::Display, path::Path, time::Duration};
 
 use clap::{
     Args,
     builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser},
 };
-use ministore_uring::{Backend, JournalOptions, MiniStore, Stats, SyncMode};
+use ministore_uring::{Backend, JournalOptions, MiniStore, SyncMode};
 
 use crate::{exit::CliError, ownership, units};
 
@@ -101,7 +101,7 @@ pub(crate) fn open(options: JournalOptions, journal: &Path) -> Result<MiniStore,
 }
 
 /// Describes how writes reach the disk.
-pub(crate) fn write_path(stats: &Stats) -> String {
-    let how = if stats.direct_io { "direct I/O" } else { "buffered writes" };
-    format!("{}, {how}, {}", stats.backend, stats.sync_mode)
+pub(crate) fn write_path(backend: impl Display, direct_io: bool, sync_mode: impl Display) -> String {
+    let how = if direct_io { "direct I/O" } else { "buffered writes" };
+    format!("{backend}, {how}, {sync_mode}")
 }

@@ -68,15 +68,12 @@ pub(crate) fn parse_nonzero_duration(text: &str) -> Result<Duration, String> {
 
 /// Formats `1234567` as `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    indicatif::HumanCount(number).to_string()
+}
+
+/// Formats a number without its fraction, as [`count`].
+pub(crate) fn rounded(number: f64) -> String {
+    count(whole(number))
 }
 
 /// Formats a number and a noun: `1 record`, `2,000 records`.
@@ -107,6 +104,11 @@ pub(crate) fn nanos(number: u64) -> String {
         ..1e6 => format!("{:.2} ms", micros / 1e3),
         _ => format!("{:.2} s", micros / 1e6),
     }
+}
+
+/// Formats microseconds as [`nanos`].
+pub(crate) fn micros(number: f64) -> String {
+    nanos(whole(number * 1e3))
 }
 
 /// Divides a number; returns 0 if the divisor is 0. Exact up to 2^53, far beyond the displayed figures.

@@ -53,7 +53,7 @@ pub(super) fn run(store: &impl Target, load: &Workload, signals: &SignalHandler)
     let threads = threads.min(load.clients);
     thread::scope(|scope| {
         let spawn = |n| {
-            let run = move || on_one_thread(store, load, ThreadShare { n, threads }, signals);
+            let run = move || on_one_thread(store, load, n, threads, signals);
             let thread = thread::Builder::new().name("ministore-bench".into());
             thread.spawn_scoped(scope, run).map_err(MiniStoreError::from)
         };
@@ -66,17 +66,12 @@ pub(super) fn run(store: &impl Target, load: &Workload, signals: &SignalHandler)
     })
 }
 
-/// The index of a thread and the number of threads.
-#[derive(Debug, Clone, Copy)]
-struct ThreadShare {
-    n: u32,
-    threads: u32,
-}
-
+/// Runs the share of the clients of thread `n` of `threads`.
 fn on_one_thread(
     store: &impl Target,
     load: &Workload,
-    ThreadShare { n, threads }: ThreadShare,
+    n: u32,
+    threads: u32,
     signals: &SignalHandler,
 ) -> Result<Recorder> {
     let clients = load.clients / threads + u32::from(n < load.clients % threads);

@@ -1,9 +1,6 @@
 //! Writes latency distributions in the format of HdrHistogram's tools.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
 use ministore_uring::stats::write_hgrm;
@@ -15,7 +12,7 @@ const UNIT: f64 = 1_000.0;
 
 pub(super) fn write_file(histogram: &Histogram<u64>, path: &Path) -> Result<(), CliError> {
     let mut text = Vec::new();
-    write_hgrm(histogram, UNIT, &mut text).map_err(|error| failure(path, &error))?;
+    write_hgrm(histogram, UNIT, &mut text).map_err(|error| CliError::create(path, &error))?;
     output_file::write(path, &text)
 }
 
@@ -28,10 +25,6 @@ pub(super) fn path_of(path: &Path, point: &str) -> PathBuf {
         name.push(extension);
     }
     path.with_file_name(name)
-}
-
-pub(super) fn failure(path: &Path, error: &io::Error) -> CliError {
-    CliError::create(path, error)
 }
 
 #[cfg(test)]

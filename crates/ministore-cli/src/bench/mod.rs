@@ -24,7 +24,6 @@ use crate::{
     signals::SignalHandler,
     store, units,
 };
-use distribution::failure;
 use observer::IntervalLog;
 use plan::ClientCounts;
 use sweep::Sweep;
@@ -127,21 +126,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
         .map_err(|message| CliError::new(ExitStatus::Usage, message))?;
     let page_file = args.report.as_deref().map(OutputFile::create).transpose()?;
     let signals = SignalHandler::listen(|| {})?;
-    let mut log = match &args.hlog {
-        Some(path) => Some((path, IntervalLog::create(path)?)),
-        None => None,
-    };
+    let mut log = args.hlog.as_deref().map(IntervalLog::create).transpose()?;
     let directory = paths::temporary_directory_in(&args.dir, "bench").map_err(|error| {
         let failure = CliError::file(&args.dir, "create a directory in it", &error);
         if args.dir.is_dir() { failure } else { failure.hint("name an existing directory") }
     })?;
     let mut sweep = Sweep::new(args, settings);
-    let log_only = log.as_mut().map(|(_, log)| log);
-    sweep.run(directory.path(), log_only, &signals)?;
-    let (report, latencies) = sweep.report(directory.path());
+    sweep.run(directory.path(), log.as_mut(), &signals)?;
+    let (report, latencies) = sweep.report(directory.path())?;
     directory.close().map_err(|error| CliError::file(&args.dir, "remove the temporary directory", &error))?;
 
-    if let Some((path, log)) = log {
+    if let (Some(path), Some(log)) = (&args.hlog, log) {
         log.finish(path)?;
     }
     if let Some(path) = &args.hgrm {
@@ -153,7 +148,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     }
     if let (Some(path), Some(file)) = (&args.report, page_file) {
         let page = page::render(&report).map_err(|error| CliError::new(ExitStatus::Internal, error))?;
-        file.write(page.as_bytes()).map_err(|error| failure(path, &error))?;
+        file.write(page.as_bytes()).map_err(|error| CliError::create(path, &error))?;
         file.persist()?;
     }
     if args.json {

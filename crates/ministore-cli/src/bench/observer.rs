@@ -11,7 +11,7 @@ use std::{
 
 use ministore_uring::{MiniStore, MiniStoreError, Stats, stats::HlogWriter};
 
-use super::{distribution::failure, recorder::Window};
+use super::recorder::Window;
 use crate::{exit::CliError, output_file::OutputFile};
 
 /// The statistics of a workload.
@@ -37,7 +37,7 @@ impl IntervalLog {
     pub(super) fn create(path: &Path) -> Result<Self, CliError> {
         let output = OutputFile::create(path)?;
         let writer = output.file().and_then(|file| HlogWriter::new(BufWriter::new(file), SystemTime::now()));
-        let writer = writer.map_err(|error| failure(path, &error))?;
+        let writer = writer.map_err(|error| CliError::create(path, &error))?;
         Ok(Self { writer, output, prefix: String::new(), failed: None })
     }
 
@@ -60,7 +60,7 @@ impl IntervalLog {
 
     pub(super) fn finish(mut self, path: &Path) -> Result<(), CliError> {
         let written = self.failed.map_or_else(|| self.writer.flush(), Err);
-        written.map_err(|error| failure(path, &error))?;
+        written.map_err(|error| CliError::create(path, &error))?;
         self.output.persist()
     }
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::{FileSystem, HostInfo};
+use crate::{
+    host::{FileSystem, HostInfo},
+    store,
+};
 
 /// The number changes with incompatible changes.
 pub(crate) const SCHEMA: &str = "ministore-bench/1";
@@ -112,8 +115,7 @@ pub(crate) struct GroupSizeBucket {
 impl Round {
     /// Describes how commits reach the disk.
     pub(crate) fn write_path(&self) -> String {
-        let how = if self.direct_io { "direct I/O" } else { "buffered writes" };
-        format!("{}, {how}, {}", self.backend, self.sync_mode)
+        store::write_path(&self.backend, self.direct_io, &self.sync_mode)
     }
 }
 

@@ -11,12 +11,13 @@ use hdrhistogram::{Counter, Histogram};
 use ministore_uring::{JournalOptions, Stats};
 
 use super::{
+    Args,
     clients::{self, Workload},
     observer::{self, IntervalLog, StatsSampler},
     recorder::{Recorder, Window},
     report::{BenchPoint, Interval, PERCENTILES, Round},
 };
-use crate::{exit::CliError, signals::SignalHandler, store, units};
+use crate::{exit::CliError, latency, signals::SignalHandler, store, units};
 
 /// The maximum number of intervals, which bounds the memory.
 const INTERVALS_MAX: u32 = 60;
@@ -26,13 +27,6 @@ const INTERVAL_MIN: Duration = Duration::from_millis(50);
 
 /// The rate of an open loop is met if this share of the appends that were due became durable.
 const RATE_MET: f64 = 0.99;
-
-/// The duration of warm-up and measurement.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RoundLength {
-    pub(super) warm_up: Duration,
-    pub(super) seconds: Duration,
-}
 
 /// The results of a round.
 #[derive(Debug)]
@@ -47,15 +41,15 @@ pub(super) fn measure(
     journal: &Path,
     options: JournalOptions,
     setting: &BenchPoint,
-    length: RoundLength,
+    args: &Args,
     log: Option<&mut IntervalLog>,
     signals: &SignalHandler,
 ) -> Result<RoundResult, CliError> {
     let store = store::open(options, journal)?;
     let begun = Instant::now();
-    let from = begun + length.warm_up;
-    let interval = (length.seconds / INTERVALS_MAX).max(INTERVAL_MIN);
-    let window = Window { from, until: from + length.seconds, interval };
+    let from = begun + args.warm_up;
+    let interval = (args.duration / INTERVALS_MAX).max(INTERVAL_MIN);
+    let window = Window { from, until: from + args.duration, interval };
     let (clients, rate) = (setting.clients, setting.rate);
     let load = Workload { clients, record: record(setting.record_bytes), rate, begun, window };
     let run = || {
@@ -69,19 +63,20 @@ pub(super) fn measure(
     let ((seen, seconds), observed) = result.map_err(failed)?;
     closed.map_err(failed)?;
     let interrupted = signals.received().is_some();
-    let round = round_report(&seen, &observed, (!interrupted).then_some(rate).flatten(), length, seconds);
+    // Whether an interrupted round met its rate is unknown.
+    let due = rate.filter(|_| !interrupted).map(|rate| rate * args.duration.as_secs_f64());
+    let round = round_report(&seen, &observed, due, interval, seconds);
     Ok(RoundResult { round, latency: seen.latency, group_records: observed.all.group_records })
 }
 
 fn round_report(
     seen: &Recorder,
     observed: &StatsSampler,
-    rate: Option<f64>,
-    length: RoundLength,
+    due: Option<f64>,
+    interval: Duration,
     seconds: f64,
 ) -> Round {
     let stats = &observed.all;
-    let due = |rate: f64| rate * length.seconds.as_secs_f64();
     Round {
         backend: stats.backend.to_string(),
         direct_io: stats.direct_io,
@@ -90,7 +85,7 @@ fn round_report(
         appends: seen.appends,
         appends_per_second: units::ratio(seen.appends, seconds),
         not_started: seen.not_started,
-        rate_met: rate.map(|rate| units::ratio(seen.appends, due(rate)) >= RATE_MET),
+        rate_met: due.map(|due| units::ratio(seen.appends, due) >= RATE_MET),
         latency_us: percentiles(&seen.latency, 1e3),
         schedule_lag_us: percentiles(&seen.late, 1e3),
         // Both from one histogram: other counters are read at another moment, while commits continue.
@@ -99,7 +94,7 @@ fn round_report(
         group_records: percentiles(&stats.group_records, 1.0),
         rotations: stats.rotations,
         stages_us: stages(stats),
-        timeline: timeline(seen, observed, (length.seconds / INTERVALS_MAX).max(INTERVAL_MIN)),
+        timeline: timeline(seen, observed, interval),
     }
 }
 
@@ -131,11 +126,8 @@ fn timeline(seen: &Recorder, observed: &StatsSampler, interval: Duration) -> Vec
     timeline
 }
 
-/// Returns the percentiles divided by `unit`; empty if nothing was measured.
-pub(super) fn percentiles<T: Counter>(histogram: &Histogram<T>, unit: f64) -> BTreeMap<String, f64> {
-    let value = |quantile| histogram.value_at_quantile(quantile).min(histogram.max());
-    let points = PERCENTILES.iter().filter(|_| !histogram.is_empty());
-    points.map(|&(name, quantile)| (name.to_owned(), units::ratio(value(quantile), unit))).collect()
+fn percentiles<T: Counter>(histogram: &Histogram<T>, unit: f64) -> BTreeMap<String, f64> {
+    latency::percentiles(histogram, &PERCENTILES, unit)
 }
 
 /// Returns a JSON object of this size.

@@ -1,6 +1,6 @@
 //! The text report of `bench`: names and values for one point, a table for a sweep.
 
-use super::report::{BenchReport, PERCENTILES, Point, Summary};
+use super::report::{BenchReport, PERCENTILES, Point, Round, Summary};
 use crate::{exit::CliError, output, units};
 
 pub(super) fn print(report: &BenchReport) -> Result<(), CliError> {
@@ -14,10 +14,10 @@ pub(super) fn print(report: &BenchReport) -> Result<(), CliError> {
 fn one(point: &Point) -> Vec<(&'static str, String)> {
     let setting = &point.setting;
     let rounds = &point.rounds;
-    let sum = |of: fn(&super::report::Round) -> u64| rounds.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&Round) -> u64| rounds.iter().map(of).sum::<u64>();
     let seconds: f64 = rounds.iter().map(|round| round.seconds).sum();
-    let write_path = rounds.first().map_or_else(String::new, super::report::Round::write_path);
-    let rate = format!("{} durable appends/s", range(point.appends_per_second, rounds.len(), whole));
+    let write_path = rounds.first().map_or_else(String::new, Round::write_path);
+    let rate = format!("{} durable appends/s", range(point.appends_per_second, rounds.len(), units::rounded));
     let mut rows = vec![
         ("clients", format!("{} (records of {} bytes)", setting.clients, setting.record_bytes)),
         ("backend", write_path),
@@ -27,11 +27,10 @@ fn one(point: &Point) -> Vec<(&'static str, String)> {
     ];
     if let Some(due) = setting.rate {
         let met = if met(point) == "yes" { "met" } else { "not met" };
-        let not_started = sum(|round| round.not_started);
-        let not_started = units::count(not_started);
+        let not_started = units::count(sum(|round| round.not_started));
         rows.push(("target rate", format!("{due} appends/s: {met}, {not_started} not started")));
         let lag = rounds.iter().filter_map(|round| round.schedule_lag_us.get("p99").copied());
-        rows.push(("schedule lag", format!("p99 {}", micros(Summary::of(lag).median))));
+        rows.push(("schedule lag", format!("p99 {}", units::micros(Summary::of(lag).median))));
     }
     rows.push(("append latency", latency(point)));
     rows.push((
@@ -43,8 +42,8 @@ fn one(point: &Point) -> Vec<(&'static str, String)> {
         ),
     ));
     let commit = |name: &str| {
-        let of = |round: &super::report::Round| round.stages_us.get("sync")?.get(name).copied();
-        micros(Summary::of(rounds.iter().filter_map(of)).median)
+        let of = |round: &Round| round.stages_us.get("sync")?.get(name).copied();
+        units::micros(Summary::of(rounds.iter().filter_map(of)).median)
     };
     let commits = ["p50", "p99", "p99.9", "max"].map(|name| format!("{name} {}", commit(name)));
     rows.push(("commit latency", commits.join("  ")));
@@ -58,7 +57,7 @@ fn rounds_of(seconds: f64, rounds: usize) -> String {
 
 fn latency(point: &Point) -> String {
     let shown = PERCENTILES.iter().filter_map(|&(name, _)| {
-        point.latency_us.get(name).map(|spread| format!("{name} {}", micros(spread.median)))
+        point.latency_us.get(name).map(|spread| format!("{name} {}", units::micros(spread.median)))
     });
     shown.collect::<Vec<_>>().join("  ")
 }
@@ -81,9 +80,9 @@ fn table(points: &[Point]) -> Vec<String> {
             row.extend([rate, met(point).to_owned()]);
         }
         let Summary { median, min, max } = point.appends_per_second;
-        row.extend([median, min, max].map(whole));
+        row.extend([median, min, max].map(units::rounded));
         row.extend(["p50", "p99", "p99.9", "max"].map(|name| {
-            point.latency_us.get(name).map_or_else(|| "-".to_owned(), |spread| micros(spread.median))
+            point.latency_us.get(name).map_or_else(|| "-".to_owned(), |spread| units::micros(spread.median))
         }));
         row.push(format!("{:.1}", point.records_per_commit.median));
         rows.push(row);
@@ -107,12 +106,4 @@ fn range(spread: Summary, rounds: usize, show: fn(f64) -> String) -> String {
     } else {
         format!("{} ({} to {} in {rounds} rounds)", show(median), show(min), show(max))
     }
-}
-
-fn whole(number: f64) -> String {
-    units::count(units::whole(number))
-}
-
-fn micros(us: f64) -> String {
-    units::nanos(units::whole(us * 1e3))
 }

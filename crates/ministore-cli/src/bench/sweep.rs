@@ -17,10 +17,10 @@ use super::{
         BenchOptions, BenchPoint, BenchReport, CurvePoint, GroupSizeBucket, PERCENTILES, Point, SCHEMA,
         Summary,
     },
-    round::{self, RoundLength, RoundResult},
+    round::{self, RoundResult},
 };
 use crate::{
-    exit::{CliError, warn},
+    exit::{CliError, ExitStatus, warn},
     hint,
     host::{FileSystem, HostInfo},
     signals::SignalHandler,
@@ -47,15 +47,11 @@ pub(super) struct Sweep<'a> {
 struct PointMeasurements {
     setting: BenchPoint,
     rounds: Vec<RoundResult>,
-    /// Of all rounds.
-    latency: Option<Histogram<u64>>,
-    group_records: Option<Histogram<u64>>,
 }
 
 impl<'a> Sweep<'a> {
     pub(super) fn new(args: &'a Args, settings: Vec<BenchPoint>) -> Self {
-        let point =
-            |setting| PointMeasurements { setting, rounds: Vec::new(), latency: None, group_records: None };
+        let point = |setting| PointMeasurements { setting, rounds: Vec::new() };
         let points = settings.into_iter().map(point).collect();
         Self { args, started: SystemTime::now(), points, complete: false }
     }
@@ -67,7 +63,6 @@ impl<'a> Sweep<'a> {
         mut log: Option<&mut IntervalLog>,
         signals: &SignalHandler,
     ) -> Result<(), CliError> {
-        let length = RoundLength { warm_up: self.args.warm_up, seconds: self.args.duration };
         let several = self.points.len() > 1;
         for at in plan::order(self.points.len(), self.args.rounds) {
             if signals.received().is_some() {
@@ -82,7 +77,7 @@ impl<'a> Sweep<'a> {
             fs::create_dir(&own).map_err(|error| CliError::file(&own, "create", &error))?;
             let journal = own.join("journal.jsonl");
             let measured =
-                round::measure(&journal, options, &point.setting, length, log.as_deref_mut(), signals)?;
+                round::measure(&journal, options, &point.setting, self.args, log.as_deref_mut(), signals)?;
             fs::remove_dir_all(&own).map_err(|error| CliError::file(&own, "remove", &error))?;
             tracing::info!(
                 "{}: {:.0} durable appends per second",
@@ -90,7 +85,7 @@ impl<'a> Sweep<'a> {
                 measured.round.appends_per_second
             );
             if measured.round.appends + measured.round.not_started > 0 {
-                point.add(measured)?;
+                point.rounds.push(measured);
             } else if signals.received().is_none() {
                 warn(format_args!(
                     "{}: no append was due within the duration, so this round is left out: measure longer",
@@ -113,11 +108,16 @@ impl<'a> Sweep<'a> {
     }
 
     /// Returns the report, and the latencies of each measured point.
-    pub(super) fn report(self, directory: &Path) -> (BenchReport, Vec<(BenchPoint, Histogram<u64>)>) {
+    pub(super) fn report(
+        self,
+        directory: &Path,
+    ) -> Result<(BenchReport, Vec<(BenchPoint, Histogram<u64>)>), CliError> {
         let Self { args, started, points, complete } = self;
         let mut latencies = Vec::new();
         let mut measured_points = Vec::new();
-        for PointMeasurements { setting, rounds, latency, group_records } in points {
+        for PointMeasurements { setting, rounds } in points {
+            let latency = sum(&rounds, |measured| &measured.latency)?;
+            let group_records = sum(&rounds, |measured| &measured.group_records)?;
             if let (Some(latency), Some(group_records)) = (latency, group_records) {
                 measured_points.push(point(setting.clone(), rounds, &latency, &group_records));
                 latencies.push((setting, latency));
@@ -142,7 +142,7 @@ impl<'a> Sweep<'a> {
             },
             points: measured_points,
         };
-        (report, latencies)
+        Ok((report, latencies))
     }
 }
 
@@ -152,21 +152,17 @@ fn command_line() -> String {
     iter::once("ministore".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-impl PointMeasurements {
-    fn add(&mut self, measured: RoundResult) -> Result<(), CliError> {
-        for (all, one) in
-            [(&mut self.latency, &measured.latency), (&mut self.group_records, &measured.group_records)]
-        {
-            match all {
-                None => *all = Some(one.clone()),
-                Some(all) => {
-                    all.add(one).map_err(|error| CliError::new(crate::exit::ExitStatus::Internal, error))?
-                }
-            }
-        }
-        self.rounds.push(measured);
-        Ok(())
+/// Adds a histogram of all rounds; `None` without a round.
+fn sum(
+    rounds: &[RoundResult],
+    of: fn(&RoundResult) -> &Histogram<u64>,
+) -> Result<Option<Histogram<u64>>, CliError> {
+    let mut histograms = rounds.iter().map(of);
+    let Some(mut all) = histograms.next().cloned() else { return Ok(None) };
+    for one in histograms {
+        all.add(one).map_err(|error| CliError::new(ExitStatus::Internal, error))?;
     }
+    Ok(Some(all))
 }
 
 fn point(

@@ -4,7 +4,10 @@ use super::{
     comparison::{Comparison, FigureComparison, PointComparison, RATE},
     verdict::{ROUNDS_MIN, Verdict},
 };
-use crate::{bench::report::BenchPoint, output, units};
+use crate::{
+    bench::report::{BenchPoint, Summary},
+    output, units,
+};
 
 pub(super) fn lines(comparison: &Comparison) -> Vec<String> {
     let Comparison { worse, environment_differences, points, only_in_a, only_in_b } = comparison;
@@ -39,12 +42,10 @@ fn table(points: &[PointComparison]) -> Vec<Vec<String>> {
         for figure in figures {
             let FigureComparison { name, a, b, change, verdict } = figure;
             let show = |value: f64| match *name {
-                RATE => units::count(units::whole(value)),
-                _ => units::nanos(units::whole(value * 1e3)),
+                RATE => units::rounded(value),
+                _ => units::micros(value),
             };
-            let spread = |s: &crate::bench::report::Summary| {
-                format!("{} ({}–{})", show(s.median), show(s.min), show(s.max))
-            };
+            let spread = |s: &Summary| format!("{} ({}–{})", show(s.median), show(s.min), show(s.max));
             rows.push(vec![
                 setting.clients.to_string(),
                 setting.record_bytes.to_string(),

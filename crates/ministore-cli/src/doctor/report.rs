@@ -55,7 +55,7 @@ fn table(measured: &[Measurement]) -> Vec<String> {
 fn cell(one: &Measurement) -> String {
     match (&one.error, one.median()) {
         (None, Some(median)) => {
-            let worst = one.latency.value_at_quantile(0.99).min(one.latency.max());
+            let worst = latency::value_at(&one.latency, 0.99);
             let rate = units::count(units::rate(one.latency.len(), one.took.as_secs_f64()));
             format!("{:>10}  {:>10}  {rate:>8}", units::nanos(median), units::nanos(worst))
         }
@@ -115,7 +115,7 @@ fn figures(one: &Measurement) -> Value {
         "bytes": one.bytes,
         "writes": one.latency.len(),
         "writes_per_second": units::ratio(one.latency.len(), one.took.as_secs_f64()),
-        "latency_us": latency::json(&one.latency, &PERCENTILES),
+        "latency_us": latency::percentiles(&one.latency, &PERCENTILES, 1e3),
         "error": one.error,
     })
 }

@@ -81,7 +81,7 @@ impl RunSummary {
                 format!("{} ({:.1} records per commit)", units::count(stats.groups), self.per_commit()),
             ),
             ("commit latency", latency::line(&stats.sync, &COMMIT_PERCENTILES)),
-            ("backend", store::write_path(stats)),
+            ("backend", store::write_path(stats.backend, stats.direct_io, stats.sync_mode)),
         ];
         let counts = [
             ("already present", totals.already_present),
@@ -104,7 +104,7 @@ impl RunSummary {
             "bytes_per_second": units::ratio(totals.durable.bytes, self.seconds),
             "commits": stats.groups,
             "records_per_commit": self.per_commit(),
-            "commit_latency_us": latency::json(&stats.sync, &COMMIT_PERCENTILES),
+            "commit_latency_us": latency::percentiles(&stats.sync, &COMMIT_PERCENTILES, 1e3),
             "already_present": totals.already_present,
             "skipped": totals.bad.skipped,
             "quarantined": totals.bad.quarantined,

@@ -6,7 +6,10 @@ use super::{
     group::{Group, XAxis},
     scale::{self, Scale, ScaleKind},
 };
-use crate::bench::report::{Point, Round, Summary};
+use crate::{
+    bench::report::{GroupSizeBucket, Point, Round, Summary},
+    units,
+};
 
 /// The lines over the sweep and over time, the highest first, and their colours.
 const LINES: [(&str, usize); 3] = [("p99.9", 2), ("p99", 1), ("p50", 0)];
@@ -14,14 +17,14 @@ const LINES_IN_TIME: [(&str, usize); 3] = [("max", 3), ("p99", 1), ("p50", 0)];
 
 /// The rate of every group.
 pub(super) fn rate(groups: &[Group<'_>]) -> Option<Chart> {
-    let shown = |rate| format!("{} appends/s", format::whole(rate));
+    let shown = |rate| format!("{} appends/s", units::rounded(rate));
     over_sweep(
         groups,
         "rate",
         "Durable appends per second",
         &|point| point.appends_per_second,
         &shown,
-        format::whole,
+        units::rounded,
     )
 }
 
@@ -175,9 +178,8 @@ pub(super) fn group_sizes(id: usize, name: &str, point: &Point) -> Chart {
         .collect();
     // Every second label if they are close.
     let every = bars.len().div_ceil(9).max(1);
-    let label = |(n, size): (usize, &crate::bench::report::GroupSizeBucket)| {
-        (n as f64 + 0.5, scale::count_tick(size.records_from as f64))
-    };
+    let label =
+        |(n, size): (usize, &GroupSizeBucket)| (n as f64 + 0.5, scale::count_tick(size.records_from as f64));
     let ticks = point.group_sizes.iter().enumerate().step_by(every).map(label).collect();
     let often = point.group_sizes.iter().max_by_key(|size| size.groups);
     let description = often.map_or_else(String::new, |size| {

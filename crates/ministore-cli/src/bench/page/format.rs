@@ -2,15 +2,9 @@
 
 use maud::{Markup, html};
 
-use crate::units;
-
 /// A formatted figure with its JSON pointer and exact value.
 pub(super) fn figure(pointer: &str, value: f64, text: &str) -> Markup {
     html! { data value=(value) data-json=(pointer) { (text) } }
-}
-
-pub(super) fn whole(number: f64) -> String {
-    units::count(units::whole(number))
 }
 
 /// Formats microseconds with three digits in a suitable unit.

@@ -1,7 +1,9 @@
 //! Groups the points of a sweep that differ in one parameter only. Pure.
 
-use super::format;
-use crate::bench::report::{BenchPoint, Point};
+use crate::{
+    bench::report::{BenchPoint, Point},
+    units,
+};
 
 /// The parameter that differs within a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +31,7 @@ impl XAxis {
     pub(super) fn tip(self, point: &Point) -> String {
         match (self, point.setting.clients) {
             (Self::Clients, 1) => "1 client".to_owned(),
-            (Self::Clients, clients) => format!("{} clients", format::whole(f64::from(clients))),
+            (Self::Clients, clients) => format!("{} clients", units::rounded(f64::from(clients))),
             (Self::Rate, _) => format!("{} due per second", point.setting.rate.unwrap_or(0.0)),
         }
     }

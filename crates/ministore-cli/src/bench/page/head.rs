@@ -5,7 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use maud::{Markup, html};
 
 use super::{format, group::XAxis};
-use crate::bench::report::{BenchReport, Point};
+use crate::{
+    bench::report::{BenchReport, Point},
+    units,
+};
 
 pub(super) fn head(report: &BenchReport) -> Markup {
     html! {
@@ -38,7 +41,10 @@ pub(super) fn headline(report: &BenchReport) -> String {
     }
     match best(&report.points) {
         Some((_, point)) => {
-            format!("{} durable appends per second on {kind}", format::whole(point.appends_per_second.median))
+            format!(
+                "{} durable appends per second on {kind}",
+                units::rounded(point.appends_per_second.median)
+            )
         }
         None => "nothing was measured".to_owned(),
     }
@@ -88,7 +94,7 @@ impl<'a> OpenLoop<'a> {
                 ), "from when it was due until durable"))
             }
             (card("durable", &format::figure(
-                &format!("/points/{n}/appends_per_second/median"), median, &format::whole(median),
+                &format!("/points/{n}/appends_per_second/median"), median, &units::rounded(median),
             ), "appends per second"))
         }
     }
@@ -100,7 +106,7 @@ fn closed_loop(report: &BenchReport) -> Markup {
             (card("highest rate", &format::figure(
                 &format!("/points/{n}/appends_per_second/median"),
                 point.appends_per_second.median,
-                &format::whole(point.appends_per_second.median),
+                &units::rounded(point.appends_per_second.median),
             ), &format!("durable appends per second, {}", with(point))))
             @if let Some(p99) = point.latency_us.get("p99") {
                 (card("p99 at that rate", &format::figure(

@@ -30,7 +30,7 @@ pub(super) fn figures(group: &Group<'_>) -> Markup {
                 @for &(n, point) in &group.points {
                     tr {
                         th scope="row" { (group.over.tip(point)) }
-                        td { (spread(&format!("/points/{n}/appends_per_second"), point.appends_per_second, point, format::whole)) }
+                        td { (spread(&format!("/points/{n}/appends_per_second"), point.appends_per_second, point, units::rounded)) }
                         @if open { td { (rate_met(point)) } }
                         @for (name, quantile) in PERCENTILES {
                             td {
