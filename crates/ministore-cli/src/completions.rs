@@ -1,13 +1,12 @@
 //! `ministore completions`: completion scripts for shells.
 
-use std::io::{self, Write};
-
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
 use crate::{
     args::Cli,
     exit::{CliError, ExitStatus},
+    output,
 };
 
 /// Write a completion script for a shell to standard output
@@ -26,7 +25,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     // Not directly to standard output: a closed pipe must not cause a panic.
     let mut script = Vec::new();
     generate(args.shell, &mut Cli::command(), "ministore", &mut script);
-    let mut out = io::stdout().lock();
-    out.write_all(&script).and_then(|()| out.flush()).map_err(CliError::output)?;
+    output::bytes(&script)?;
     Ok(ExitStatus::Ok)
 }

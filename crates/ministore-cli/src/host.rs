@@ -98,7 +98,8 @@ fn device_name(device: u64) -> String {
     format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device))
 }
 
-fn line_of(path: &str) -> Option<String> {
+/// Returns the content of a file of the kernel, without surrounding white space; `None` if it is empty.
+pub(crate) fn line_of(path: impl AsRef<Path>) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|line| !line.is_empty())
 }
 

@@ -59,9 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     let mut program = Cli::command();
     program.build();
     let Some(dir) = &args.dir else {
-        let page = page(&program, true).map_err(CliError::output)?;
-        let mut out = io::stdout().lock();
-        out.write_all(&page).and_then(|()| out.flush()).map_err(CliError::output)?;
+        output::bytes(&page(&program, true).map_err(CliError::output)?)?;
         return Ok(ExitStatus::Ok);
     };
     let mut written = 0;

@@ -19,9 +19,13 @@ pub(crate) fn lines<T: Display>(lines: impl IntoIterator<Item = T>) -> Result<()
 
 /// Writes lines that contain styles. Text from elsewhere in them must be [`printable`].
 pub(crate) fn styled_lines(lines: impl IntoIterator<Item = String>) -> Result<(), CliError> {
-    let text = lines.into_iter().fold(String::new(), |text, line| text + &line + "\n");
+    bytes(lines.into_iter().fold(String::new(), |text, line| text + &line + "\n").as_bytes())
+}
+
+/// Writes bytes as they are.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::output)
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::output)
 }
 
 /// Writes names and values in two columns.

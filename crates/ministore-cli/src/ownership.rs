@@ -169,7 +169,7 @@ fn suffix_of(path: &Path, journal: &Path) -> Option<String> {
 }
 
 /// Whether a journal gives such a suffix to its files.
-fn is_suffix(suffix: &str) -> bool {
+pub(crate) fn is_suffix(suffix: &str) -> bool {
     let is_number = !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit());
     is_number
         || ["next", "lock", "holds", "holds.next", CHECKPOINT_SUFFIX].contains(&suffix)

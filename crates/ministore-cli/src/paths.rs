@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 
 /// Returns the directory of a file.
@@ -14,6 +15,12 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     }
+}
+
+/// Opens an existing file with these flags and no mode.
+pub(crate) fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
+    let open = || rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+    Ok(rustix::io::retry_on_intr(open)?.into())
 }
 
 /// Makes the name of a file durable.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::paths::directory_of;
+use crate::{ownership::is_suffix, paths::directory_of};
 
 /// The first bytes of every segment.
 pub(crate) const MAGIC: &[u8] = b"// MINISTORE JOURNAL v";
@@ -31,7 +31,7 @@ pub(crate) fn closest_name(path: &Path, fits: &dyn Fn(&Path) -> bool) -> Option<
     let names = fs::read_dir(directory_of(path)).ok()?.take(NAMES_MAX).filter_map(Result::ok);
     let mut like: Vec<(f64, PathBuf)> = names
         .map(|entry| entry.file_name())
-        .filter(|name| !is_journal_sidecar(&name.to_string_lossy()))
+        .filter(|name| !is_side_file(&name.to_string_lossy()))
         .map(|name| (strsim::jaro_winkler(&requested, &name.to_string_lossy()), path.with_file_name(name)))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .collect();
@@ -40,13 +40,9 @@ pub(crate) fn closest_name(path: &Path, fits: &dyn Fn(&Path) -> bool) -> Option<
     like.into_iter().map(|(_, path)| path).find(|path| fits(path))
 }
 
-/// A rotated segment or another file that belongs to a journal: never suggested.
-fn is_journal_sidecar(name: &str) -> bool {
-    let (_, extension) = name.rsplit_once('.').unwrap_or_default();
-    let number = !extension.is_empty() && extension.bytes().all(|byte| byte.is_ascii_digit());
-    number
-        || ["lock", "next", "holds", "ingest-checkpoint"].contains(&extension)
-        || extension.starts_with("truncated-")
+/// Whether a journal may have given this name to a segment or another file: such files are never suggested.
+fn is_side_file(name: &str) -> bool {
+    name.match_indices('.').any(|(dot, _)| is_suffix(&name[dot + 1..]))
 }
 
 #[cfg(test)]

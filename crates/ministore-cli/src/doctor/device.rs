@@ -9,6 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::finding::Finding;
+use crate::host::line_of;
 
 /// A block device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -50,7 +51,7 @@ impl Device {
         let name = dir.file_name()?.to_string_lossy().into_owned();
         let queue =
             [dir.join("queue"), dir.parent()?.join("queue")].into_iter().find(|path| path.is_dir())?;
-        let read = |file: &str| fs::read_to_string(queue.join(file)).ok().map(|text| text.trim().to_owned());
+        let read = |file: &str| line_of(queue.join(file));
         let flag = |file: &str| read(file).and_then(|text| text.parse::<u8>().ok()).map(|number| number != 0);
         let named = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
         Some(Self {

@@ -1,12 +1,16 @@
 //! Checks whether a journal can use io_uring, and if not, determines the likely cause.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use ministore_uring::{Backend, JournalOptions, MiniStoreError};
-use procfs::process::{LimitValue, Process};
-use rustix::io::Errno;
+use procfs::process::Process;
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
 
 use super::finding::Finding;
+use crate::host::line_of;
 
 const CHECK: &str = "io_uring";
 
@@ -27,18 +31,13 @@ struct Environment {
 
 impl Environment {
     fn detect(kernel: Option<&str>) -> Self {
-        let process = Process::myself().ok();
-        let limits = process.as_ref().and_then(|process| process.limits().ok());
-        let seccomp = process.and_then(|process| process.status().ok()).and_then(|status| status.seccomp);
+        let status = Process::myself().and_then(|process| process.status());
         Self {
             kernel: kernel.and_then(release),
             disabled: sysctl("io_uring_disabled"),
             group: sysctl("io_uring_group"),
-            filtered: seccomp == Some(2),
-            locked_bytes_max: limits.and_then(|limits| match limits.max_locked_memory.soft_limit {
-                LimitValue::Value(bytes) => Some(bytes),
-                LimitValue::Unlimited => None,
-            }),
+            filtered: status.is_ok_and(|status| status.seccomp == Some(2)),
+            locked_bytes_max: getrlimit(Resource::Memlock).current,
         }
     }
 
@@ -48,7 +47,7 @@ impl Environment {
 }
 
 fn sysctl<T: std::str::FromStr>(name: &str) -> Option<T> {
-    fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?.trim().parse().ok()
+    line_of(format!("/proc/sys/kernel/{name}"))?.parse().ok()
 }
 
 /// Parses `6.18.44-generic` into 6 and 18.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use procfs::process::{LimitValue, Process};
+use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
 use super::finding::Finding;
@@ -34,15 +34,11 @@ pub(super) struct FreeSpace {
 impl FreeSpace {
     pub(super) fn of(directory: &Path, file_system: &FileSystem) -> Self {
         let files = rustix::fs::statvfs(directory).ok().filter(|statvfs| statvfs.f_files > 0);
-        let limits = Process::myself().ok().and_then(|process| process.limits().ok());
         Self {
             free_bytes: file_system.free_bytes,
             size_bytes: file_system.size_bytes,
             free_files: files.map(|statvfs| statvfs.f_favail),
-            max_file_bytes: limits.and_then(|limits| match limits.max_file_size.soft_limit {
-                LimitValue::Value(bytes) => Some(bytes),
-                LimitValue::Unlimited => None,
-            }),
+            max_file_bytes: getrlimit(Resource::Fsize).current,
         }
     }
 

@@ -1,16 +1,12 @@
 //! Checks the operations of a commit: the sync mode, synchronous writes, direct I/O, and syncing directories.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
+use std::{fs::File, io::Write, path::Path};
 
 use ministore_uring::{Backend, JournalOptions, MiniStoreError, Stats, SyncKind};
 use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
 
 use super::finding::Finding;
+use crate::paths::open_with;
 
 /// The alignment of direct writes in memory and in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +44,7 @@ fn mode(kind: SyncKind) -> Finding {
 }
 
 fn dsync(path: &Path) -> Finding {
-    let flags = i32::try_from(OFlags::DSYNC.bits()).unwrap_or(0);
-    let write = || OpenOptions::new().write(true).custom_flags(flags).open(path)?.write_all(b" ");
-    match write() {
+    match open_with(path, OFlags::WRONLY | OFlags::DSYNC).and_then(|mut file| file.write_all(b" ")) {
         Ok(()) => Finding::ok("synchronous writes", "O_DSYNC is supported"),
         Err(error) => Finding::note("synchronous writes", format!("O_DSYNC is not supported: {error}"))
             .detail("a commit uses write and fdatasync instead"),
@@ -98,8 +92,7 @@ fn alignment(path: &Path) -> Option<Alignment> {
 }
 
 fn directories(directory: &Path) -> Finding {
-    let sync = || -> io::Result<()> { File::open(directory)?.sync_all() };
-    match sync() {
+    match File::open(directory).and_then(|file| file.sync_all()) {
         Ok(()) => Finding::ok("directories", "can be synced, so that new segments survive a power failure"),
         Err(error) => Finding::problem("directories", format!("cannot be synced: {error}"))
             .detail("a new segment with acknowledged records may be lost in a power failure")

@@ -129,31 +129,24 @@ impl BadLine<'_> {
 /// Implements the policy.
 #[derive(Debug)]
 pub(crate) struct BadLines {
-    /// `None`: stop at the first bad line.
-    sink: Option<BadLineSink>,
+    sink: BadLineSink,
     counts: BadLineCounts,
     /// Warnings that are not printed yet: a progress bar may be in the way.
     warnings: Vec<String>,
 }
 
-/// The destination of bad lines if the run continues.
+/// The destination of bad lines.
 #[derive(Debug)]
-enum BadLineSink {
+pub(super) enum BadLineSink {
+    /// None: the run stops at the first one.
+    Stop,
     Skip,
     Quarantine(Quarantine),
 }
 
 impl BadLines {
-    pub(crate) fn stopping() -> Self {
-        Self { sink: None, counts: BadLineCounts::default(), warnings: Vec::new() }
-    }
-
-    pub(crate) fn skipping() -> Self {
-        Self { sink: Some(BadLineSink::Skip), ..Self::stopping() }
-    }
-
-    pub(crate) fn quarantining(quarantine: Quarantine) -> Self {
-        Self { sink: Some(BadLineSink::Quarantine(quarantine)), ..Self::stopping() }
+    pub(super) fn new(sink: BadLineSink) -> Self {
+        Self { sink, counts: BadLineCounts::default(), warnings: Vec::new() }
     }
 
     pub(crate) fn counts(&self) -> BadLineCounts {
@@ -163,7 +156,7 @@ impl BadLines {
     /// Handles a line.
     pub(crate) fn add(&mut self, line: BadLine<'_>, raw: &[u8]) -> Result<(), StopReason> {
         self.count(&line)?;
-        if let Some(BadLineSink::Quarantine(quarantine)) = &mut self.sink {
+        if let BadLineSink::Quarantine(quarantine) = &mut self.sink {
             quarantine.add(line.quarantine_origin(), raw)?;
         }
         Ok(())
@@ -172,23 +165,23 @@ impl BadLines {
     /// Starts a line that is too long for memory.
     pub(crate) fn begin_long(&mut self, line: BadLine<'_>) -> Result<(), StopReason> {
         self.count(&line)?;
-        if let Some(BadLineSink::Quarantine(quarantine)) = &mut self.sink {
+        if let BadLineSink::Quarantine(quarantine) = &mut self.sink {
             quarantine.begin_long(line.quarantine_origin())?;
         }
         Ok(())
     }
 
     pub(crate) fn add_piece(&mut self, piece: &[u8], is_last: bool) -> Result<(), CliError> {
-        let Some(BadLineSink::Quarantine(quarantine)) = &mut self.sink else { return Ok(()) };
+        let BadLineSink::Quarantine(quarantine) = &mut self.sink else { return Ok(()) };
         quarantine.add_piece(piece)?;
         if is_last { quarantine.end_long() } else { Ok(()) }
     }
 
     fn count(&mut self, line: &BadLine<'_>) -> Result<(), StopReason> {
         match &self.sink {
-            None => return Err(line.failure().into()),
-            Some(BadLineSink::Quarantine(_)) => self.counts.quarantined += 1,
-            Some(BadLineSink::Skip) => {
+            BadLineSink::Stop => return Err(line.failure().into()),
+            BadLineSink::Quarantine(_) => self.counts.quarantined += 1,
+            BadLineSink::Skip => {
                 self.counts.skipped += 1;
                 if self.counts.skipped <= SKIPPED_SHOWN {
                     let column = line.error.offset + 1;
@@ -209,7 +202,7 @@ impl BadLines {
     /// Writes what was collected. Called while no more input is available.
     pub(crate) fn flush(&mut self) -> Result<(), CliError> {
         match &mut self.sink {
-            Some(BadLineSink::Quarantine(quarantine)) => quarantine.flush(),
+            BadLineSink::Quarantine(quarantine) => quarantine.flush(),
             _ => Ok(()),
         }
     }
@@ -220,7 +213,7 @@ impl BadLines {
             self.warnings.push(format!("{} skipped", units::counted(more, "more bad line")));
         }
         match &mut self.sink {
-            Some(BadLineSink::Quarantine(quarantine)) => quarantine.persist(),
+            BadLineSink::Quarantine(quarantine) => quarantine.persist(),
             _ => Ok(()),
         }
     }

@@ -4,9 +4,8 @@
 //! append: the journal shows how many lines were appended.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     exit::{CliError, ExitStatus},
     ownership::CHECKPOINT_SUFFIX,
-    paths::{directory_of, os_error, resolved, sync_directory_of, with_suffix},
+    paths::{directory_of, open_with, os_error, resolved, sync_directory_of, with_suffix},
 };
 
 const VERSION: u32 = 2;
@@ -88,9 +87,9 @@ impl CheckpointFile {
             _ => {}
         }
         let mut text = Vec::new();
-        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
-        let read = OpenOptions::new().read(true).custom_flags(flags).open(&self.path);
-        read.and_then(|mut file| file.read_to_end(&mut text))
+        let opened = open_with(&self.path, OFlags::NOFOLLOW | OFlags::NONBLOCK);
+        opened
+            .and_then(|mut file| file.read_to_end(&mut text))
             .map_err(|error| CliError::file(&self.path, "read", &error))?;
         let content: Content = serde_json::from_slice(&text).map_err(|error| invalid(&error.to_string()))?;
         if content.version != VERSION {

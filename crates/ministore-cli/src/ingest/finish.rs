@@ -12,33 +12,27 @@ use super::{
 };
 use crate::exit::{CliError, ExitStatus, info};
 
-/// The state of a run that its end needs.
-#[derive(Debug)]
-pub(super) struct RunEnd {
-    pub(super) started: Instant,
-    pub(super) store: MiniStore,
-    pub(super) checkpoint: RunCheckpoint,
-}
-
 /// Finishes a run. `processed`: why no more lines were processed. `flushed`: whether the processed lines are durable.
 pub(super) fn finish(
     args: &Args,
-    mut end: RunEnd,
+    started: Instant,
+    store: &MiniStore,
+    mut checkpoint: RunCheckpoint,
     totals: IngestTotals,
     processed: Result<(), StopReason>,
     flushed: Result<(), CliError>,
 ) -> Result<ExitStatus, CliError> {
-    let closed = end.store.blocking().close().map_err(|error| CliError::store(&args.journal, &error));
+    let closed = store.blocking().close().map_err(|error| CliError::store(&args.journal, &error));
     let complete = processed.is_ok() && flushed.is_ok() && closed.is_ok();
     let records = totals.already_present + totals.durable.records;
-    let marked = if complete { end.checkpoint.complete(records) } else { Ok(()) };
+    let marked = if complete { checkpoint.complete(records) } else { Ok(()) };
 
     let summary = RunSummary {
         totals,
-        seconds: end.started.elapsed().as_secs_f64(),
-        stats: end.store.stats(),
+        seconds: started.elapsed().as_secs_f64(),
+        stats: store.stats(),
         outcome: outcome(&processed, complete),
-        start_seq: end.checkpoint.start_seq,
+        start_seq: checkpoint.start_seq,
     };
     let printed = summary.print(args.json);
 

@@ -55,6 +55,11 @@ impl LineError {
         Self { offset, reason: reason.into(), kind: LineErrorKind::Single }
     }
 
+    /// The same error of a value that starts at `start` of its line.
+    pub(crate) fn in_line(self, start: usize) -> Self {
+        Self { offset: start + self.offset, ..self }
+    }
+
     pub(crate) fn too_long(max_bytes: usize) -> Self {
         Self::new(max_bytes, format!("longer than max_record_bytes ({max_bytes} bytes)"))
     }

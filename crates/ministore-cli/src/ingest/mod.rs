@@ -34,8 +34,6 @@ use crate::{
     input::Input,
     signals::SignalHandler,
 };
-use finish::RunEnd;
-
 use line_reader::InputEvent;
 use pipeline::Pipeline;
 use progress::InputProgress;
@@ -76,8 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     progress.clear();
     let (totals, warnings, flushed) = pipeline.finish();
     warnings.iter().for_each(warn);
-    let end = RunEnd { started, store, checkpoint };
-    finish::finish(args, end, totals, processed, flushed)
+    finish::finish(args, started, &store, checkpoint, totals, processed, flushed)
 }
 
 /// Starts the reading thread. It is never joined: it may be blocked in a read, and it owns nothing that must be kept.

@@ -199,14 +199,14 @@ impl<'a> Pipeline<'a> {
             Ok(value) => value,
             Err(line_error) => return Ok(Some(line_error)),
         };
-        let lead = value.start;
+        let start = value.start;
         let line_error = self.accept_value(&raw.bytes[value])?;
         if line_error.is_none()
             && let Some(current) = &mut self.current
         {
             current.accepted += 1;
         }
-        Ok(line_error.map(|line_error| LineError { offset: lead + line_error.offset, ..line_error }))
+        Ok(line_error.map(|line_error| line_error.in_line(start)))
     }
 
     fn accept_value(&mut self, value: &[u8]) -> Result<Option<LineError>, CliError> {

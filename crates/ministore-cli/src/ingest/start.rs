@@ -4,7 +4,7 @@ use ministore_uring::{JournalOptions, MiniStore};
 
 use super::{
     Args,
-    bad_lines::{BadLines, OnError, absolute},
+    bad_lines::{BadLineSink, BadLines, OnError, absolute},
     checkpoint::{Checkpoint, CheckpointFile},
     duplicates::{self, InputStart},
     resume_check::ResumeCheck,
@@ -227,13 +227,13 @@ fn bad_lines(args: &Args, run: &mut Checkpoint, ownership: &Ownership) -> Result
     let resume_from = run.quarantine_start_bytes.filter(|_| again);
     run.on_error = policy.to_string();
     run.quarantine_start_bytes = None;
-    Ok(match policy {
-        OnError::Stop => BadLines::stopping(),
-        OnError::Skip => BadLines::skipping(),
+    Ok(BadLines::new(match policy {
+        OnError::Stop => BadLineSink::Stop,
+        OnError::Skip => BadLineSink::Skip,
         OnError::Quarantine(file) => {
             let quarantine = Quarantine::open(&file, ownership, resume_from)?;
             run.quarantine_start_bytes = Some(quarantine.start_bytes);
-            BadLines::quarantining(quarantine)
+            BadLineSink::Quarantine(quarantine)
         }
-    })
+    }))
 }

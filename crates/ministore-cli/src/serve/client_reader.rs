@@ -165,11 +165,8 @@ impl<'a> ClientReader<'a> {
         if value.is_empty() {
             return Ok(false);
         }
-        let lead = value.start;
-        let pushed = line::push(batch, &raw[value]);
-        pushed
-            .map(|()| true)
-            .map_err(|line_error| LineError { offset: lead + line_error.offset, ..line_error })
+        let start = value.start;
+        line::push(batch, &raw[value]).map(|()| true).map_err(|line_error| line_error.in_line(start))
     }
 
     fn too_long(&self) -> LineError {

@@ -2,6 +2,7 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use procfs::{ProcResult, process::Process};
+use rustix::process::{Resource, getrlimit};
 
 const GAUGES: [(&str, Unit, &str); 6] = [
     ("process_resident_memory_bytes", Unit::Bytes, "Resident memory."),
@@ -41,7 +42,7 @@ fn try_publish() -> ProcResult<()> {
     gauge!("process_threads").set(stat.num_threads as f64);
     gauge!("process_start_time_seconds").set((procfs::boot_time_secs()? + stat.starttime / ticks) as f64);
     gauge!("process_open_fds").set(process.fd_count()? as f64);
-    if let procfs::process::LimitValue::Value(limit) = process.limits()?.max_open_files.soft_limit {
+    if let Some(limit) = getrlimit(Resource::Nofile).current {
         gauge!("process_max_fds").set(limit as f64);
     }
     Ok(())

@@ -2,9 +2,8 @@
 //! replaces another file.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +13,7 @@ use tempfile::TempPath;
 use crate::{
     exit::{CliError, ExitStatus},
     ownership,
-    paths::{directory_of, os_error, sync_directory_of, with_suffix},
+    paths::{directory_of, open_with, os_error, sync_directory_of, with_suffix},
 };
 
 /// The temporary name of the file, and the prefix of files that belong to it.
@@ -41,8 +40,7 @@ impl AtomicFile {
             created => created.map_err(failed)?,
         }
         // A symbolic link is not followed, even if it has just replaced the directory.
-        let flags = i32::try_from((OFlags::DIRECTORY | OFlags::NOFOLLOW).bits()).unwrap_or(0);
-        let lock = OpenOptions::new().read(true).custom_flags(flags).open(&dir).map_err(failed)?;
+        let lock = open_with(&dir, OFlags::DIRECTORY | OFlags::NOFOLLOW).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -230,9 +230,8 @@ impl NdjsonRecords {
             let pushed = match line::value(raw) {
                 Ok(value) if value.is_empty() => continue,
                 Ok(value) => {
-                    let lead = value.start;
-                    let pushed = writer.push(&bytes[value])?;
-                    pushed.map_err(|fault| LineError { offset: lead + fault.offset, ..fault })
+                    let start = value.start;
+                    writer.push(&bytes[value])?.map_err(|fault| fault.in_line(start))
                 }
                 Err(fault) => Err(fault),
             };

@@ -1,15 +1,11 @@
 //! Methods that write a plain file; they differ in the layout of the file and in the sync method.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::Path,
-};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 
 use super::{SIZES, WriteMethod, block::AlignedBlock};
+use crate::paths::open_with;
 
 /// The size after which writing restarts at the beginning.
 const REGION_BYTES: u64 = 2 << 20;
@@ -69,8 +65,7 @@ impl FileMethod {
             file.write_all_at(&vec![b' '; usize::try_from(REGION_BYTES).map_err(io::Error::other)?], 0)?;
         }
         file.sync_all()?;
-        let flags = i32::try_from(sync.flags().bits()).map_err(io::Error::other)?;
-        let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
+        let file = open_with(path, OFlags::WRONLY | sync.flags())?;
         let largest = SIZES.into_iter().max().unwrap_or(0);
         let method = Self { file, block: AlignedBlock::of(largest), layout, sync, at: 0 };
         method.restart()?;

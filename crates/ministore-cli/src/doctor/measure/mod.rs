@@ -92,22 +92,18 @@ fn small<'a>(measured: &'a [Measurement], method: &str) -> Option<&'a Measuremen
     measured.iter().find(|one| one.method == method && one.bytes == SIZES[0])
 }
 
-/// The name of a method, whether it is durable, and its constructor.
-type MethodFactory<'a> = (&'static str, bool, Box<dyn Fn() -> io::Result<Box<dyn WriteMethod>> + 'a>);
+/// The name of a method, whether it is durable, and the method.
+type NamedMethod = (&'static str, bool, io::Result<Box<dyn WriteMethod>>);
 
-fn methods<'a>(directory: &'a Path) -> Vec<MethodFactory<'a>> {
-    let file = |name: &'static str, layout, sync| -> MethodFactory<'a> {
+fn methods(directory: &Path) -> Vec<NamedMethod> {
+    let file = |name: &'static str, layout, sync| -> NamedMethod {
         let path = directory.join(name.replace([' ', ',', '|'], "-"));
-        let make = move || Ok(Box::new(FileMethod::create(&path, layout, sync)?) as Box<dyn WriteMethod>);
-        (name, !matches!(sync, SyncMethod::Never | SyncMethod::DirectOnly), Box::new(make))
+        let is_durable = !matches!(sync, SyncMethod::Never | SyncMethod::DirectOnly);
+        (name, is_durable, FileMethod::create(&path, layout, sync).map(|method| Box::new(method) as _))
     };
-    let store = |name, backend| -> MethodFactory<'a> {
+    let store = |name, backend| -> NamedMethod {
         let path = directory.join(name).join("journal.jsonl");
-        (
-            name,
-            true,
-            Box::new(move || Ok(Box::new(StoreMethod::open(&path, backend)?) as Box<dyn WriteMethod>)),
-        )
+        (name, true, StoreMethod::open(&path, backend).map(|method| Box::new(method) as _))
     };
     vec![
         file(UNSYNCED, FileLayout::Written, SyncMethod::Never),
@@ -131,8 +127,7 @@ pub(super) fn measure(
 ) -> io::Result<Vec<Measurement>> {
     let mut running = Vec::new();
     let mut measured = Vec::new();
-    for (method, durable, make) in methods(directory) {
-        let made = make();
+    for (method, durable, made) in methods(directory) {
         let error = made.as_ref().err().map(error_text);
         for bytes in SIZES {
             let latency = Histogram::new_with_bounds(1, NANOS_MAX, 3).map_err(io::Error::other)?;
