@@ -34,16 +34,18 @@ pub(crate) fn pairs(rows: &[(&str, String)]) -> Result<(), CliError> {
     lines(rows.iter().map(|(name, value)| format!("{name:width$}  {value}")))
 }
 
-/// Formats rows with right-aligned columns.
-pub(crate) fn columns(rows: &[Vec<String>]) -> Vec<String> {
-    let cells = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<_> = (0..cells).map(|n| width(n).unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}"));
-        cells.collect::<Vec<_>>().join("  ")
+/// Formats rows, of which the first one contains the headings. Columns are aligned to the right, except those in `left`.
+pub(crate) fn columns(rows: &[impl AsRef<[String]>], left: &[&str]) -> Vec<String> {
+    let Some(headings) = rows.first().map(AsRef::as_ref) else { return Vec::new() };
+    let width = |n: usize| rows.iter().map(|row| row.as_ref()[n].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..headings.len()).map(width).collect();
+    let line = |row: &[String]| {
+        let cells = row.iter().zip(headings).zip(&widths).map(|((cell, heading), &width)| {
+            if left.contains(&&**heading) { format!("{cell:width$}") } else { format!("{cell:>width$}") }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    rows.iter().map(line).collect()
+    rows.iter().map(|row| line(row.as_ref())).collect()
 }
 
 /// Writes one JSON value on one line.

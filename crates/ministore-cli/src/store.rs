@@ -34,37 +34,38 @@ pub(crate) fn sync_mode_parser() -> impl TypedValueParser<Value = SyncMode> {
 
 /// The options of a journal that records are appended to.
 #[derive(Debug, Clone, Args)]
+#[command(mut_args(|arg| arg.hide_env_values(true)))]
 pub(crate) struct JournalArgs {
     /// Start a new segment when the current one reaches this size (64MiB, 500M, 2G, …)
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, default_value = "64MiB", env = "MINISTORE_MAX_SEGMENT_BYTES", hide_env_values = true)]
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, default_value = "64MiB", env = "MINISTORE_MAX_SEGMENT_BYTES")]
     pub(crate) max_segment_bytes: u64,
 
     /// Keep at most N segments; DELETES the oldest [default: keep all]
-    #[arg(long, value_name = "N", env = "MINISTORE_MAX_SEGMENTS", hide_env_values = true)]
+    #[arg(long, value_name = "N", env = "MINISTORE_MAX_SEGMENTS")]
     pub(crate) max_segments: Option<usize>,
 
     /// Keep at most this many bytes of segments (100MiB, 20G, …); DELETES the oldest [default: keep all]
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, env = "MINISTORE_MAX_TOTAL_BYTES", hide_env_values = true)]
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, env = "MINISTORE_MAX_TOTAL_BYTES")]
     pub(crate) max_total_bytes: Option<u64>,
 
     /// Keep segments for this long (36h, 7d, …); DELETES those whose newest record is older [default: keep all]
-    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, env = "MINISTORE_MAX_AGE", hide_env_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, env = "MINISTORE_MAX_AGE")]
     pub(crate) max_age: Option<Duration>,
 
     /// The I/O interface for writes
-    #[arg(long, value_parser = backend_parser(), default_value = "auto", env = "MINISTORE_BACKEND", hide_env_values = true)]
+    #[arg(long, value_parser = backend_parser(), default_value = "auto", env = "MINISTORE_BACKEND")]
     pub(crate) backend: Backend,
 
     /// How commits are made durable
-    #[arg(long, value_parser = sync_mode_parser(), default_value = "auto", env = "MINISTORE_SYNC_MODE", hide_env_values = true)]
+    #[arg(long, value_parser = sync_mode_parser(), default_value = "auto", env = "MINISTORE_SYNC_MODE")]
     pub(crate) sync_mode: SyncMode,
 
     /// Do not preallocate segments (for copy-on-write file systems, small disks, `tail -f`)
-    #[arg(long, value_parser = BoolishValueParser::new(), env = "MINISTORE_NO_PREALLOCATE", hide_env_values = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "MINISTORE_NO_PREALLOCATE")]
     pub(crate) no_preallocate: bool,
 
     /// Write no checksums: the closed file is plain lines, and damage is not detected
-    #[arg(long, value_parser = BoolishValueParser::new(), env = "MINISTORE_NO_CHECKSUMS", hide_env_values = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "MINISTORE_NO_CHECKSUMS")]
     pub(crate) no_checksums: bool,
 }
 

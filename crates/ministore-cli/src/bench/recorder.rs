@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hdrhistogram::{AdditionError, CreationError, Histogram};
+use hdrhistogram::{AdditionError, Histogram};
 use ministore_uring::{MiniStoreError, Result};
 
 /// Longer latencies are recorded with this value.
@@ -45,24 +45,17 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn new(window: Window) -> Result<Self> {
-        let intervals = window.intervals();
-        let max = nanos(LATENCY_MAX);
-        let one = || -> std::result::Result<_, CreationError> {
-            let mut interval = Histogram::new_with_bounds(1, 2, 2)?;
-            interval.auto(true);
-            Ok(interval)
-        };
-        let make = || -> std::result::Result<_, CreationError> {
-            Ok(Self {
-                window,
-                latency: Histogram::new_with_bounds(1, max, 3)?,
-                late: Histogram::new_with_bounds(1, max, 3)?,
-                intervals: (0..intervals).map(|_| one()).collect::<std::result::Result<_, _>>()?,
-                appends: 0,
-                not_started: 0,
-            })
-        };
-        make().map_err(|error| invalid(&error))
+        let invalid = |error| invalid(&error);
+        let total = || Histogram::new_with_bounds(1, nanos(LATENCY_MAX), 3).map_err(invalid);
+        let intervals = (0..window.intervals()).map(|_| Histogram::new(2).map_err(invalid));
+        Ok(Self {
+            window,
+            latency: total()?,
+            late: total()?,
+            intervals: intervals.collect::<Result<_>>()?,
+            appends: 0,
+            not_started: 0,
+        })
     }
 
     /// Records the start of an append in an open loop.

@@ -87,7 +87,7 @@ fn table(points: &[Point]) -> Vec<String> {
         row.push(format!("{:.1}", point.records_per_commit.median));
         rows.push(row);
     }
-    output::columns(&rows)
+    output::columns(&rows, &[])
 }
 
 /// Whether the rate was met in every round.

@@ -47,11 +47,11 @@ pub(super) struct FigureComparison {
 /// The name of the figure that is not a percentile.
 pub(super) const RATE: &str = "appends_per_second";
 
-pub(super) fn compare(a: &BenchReport, b: &BenchReport, tolerated: f64) -> serde_json::Result<Comparison> {
+pub(super) fn compare(a: &BenchReport, b: &BenchReport, tolerated: f64) -> Comparison {
     let other = |all: &BenchReport, one: &Point| {
         all.points.iter().find(|point| point.setting == one.setting).cloned()
     };
-    let mut environment_differences = environment::differences(a, b)?;
+    let mut environment_differences = environment::differences(a, b);
     let mut points = Vec::new();
     for one in &a.points {
         if let Some(two) = other(b, one) {
@@ -65,13 +65,8 @@ pub(super) fn compare(a: &BenchReport, b: &BenchReport, tolerated: f64) -> serde
     };
     let all = points.iter().flat_map(|point: &PointComparison| &point.figures);
     let worse = all.into_iter().any(|figure| figure.verdict == Verdict::Worse);
-    Ok(Comparison {
-        worse,
-        environment_differences,
-        points,
-        only_in_a: missing(a, b),
-        only_in_b: missing(b, a),
-    })
+    let (only_in_a, only_in_b) = (missing(a, b), missing(b, a));
+    Comparison { worse, environment_differences, points, only_in_a, only_in_b }
 }
 
 fn compared(a: &Point, b: &Point, tolerated: f64) -> PointComparison {

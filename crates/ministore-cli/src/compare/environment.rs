@@ -1,7 +1,7 @@
 //! Finds differences of the environment: host, file system, options, backend. Pure.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 use crate::bench::report::BenchReport;
 
@@ -17,22 +17,18 @@ pub(super) struct EnvDiff {
 /// Values that may change with every run. A container has a new host name each time.
 const IGNORED: [&str; 4] = ["file_system.free_bytes", "options.rounds", "host.memory_bytes", "host.hostname"];
 
-pub(super) fn differences(a: &BenchReport, b: &BenchReport) -> serde_json::Result<Vec<EnvDiff>> {
+pub(super) fn differences(a: &BenchReport, b: &BenchReport) -> Vec<EnvDiff> {
     let mut all = Vec::new();
-    collect("", &of(a)?, &of(b)?, &mut all);
+    collect("", &of(a), &of(b), &mut all);
     all.retain(|diff| !IGNORED.contains(&&*diff.name));
-    Ok(all)
+    all
 }
 
-fn of(report: &BenchReport) -> serde_json::Result<Value> {
+fn of(report: &BenchReport) -> Value {
     let BenchReport { version, complete, host, file_system, options, .. } = report;
-    let mut object = Map::new();
-    object.insert("version".into(), version.clone().into());
-    object.insert("complete".into(), (*complete).into());
-    object.insert("host".into(), serde_json::to_value(host)?);
-    object.insert("file_system".into(), serde_json::to_value(file_system)?);
-    object.insert("options".into(), serde_json::to_value(options)?);
-    Ok(object.into())
+    json!({
+        "version": version, "complete": complete, "host": host, "file_system": file_system, "options": options,
+    })
 }
 
 fn collect(name: &str, a: &Value, b: &Value, all: &mut Vec<EnvDiff>) {

@@ -53,8 +53,7 @@ fn percent(text: &str) -> Result<f64, String> {
 
 pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     let (a, b) = (read::report(&args.a)?, read::report(&args.b)?);
-    let internal = |error| CliError::new(ExitStatus::Internal, error);
-    let comparison = comparison::compare(&a, &b, args.tolerate / 100.0).map_err(internal)?;
+    let comparison = comparison::compare(&a, &b, args.tolerate / 100.0);
     if comparison.points.is_empty() {
         let (a, b) = (args.a.display(), args.b.display());
         return Err(CliError::new(ExitStatus::BadData, format_args!("{b}: no point in common with {a}"))

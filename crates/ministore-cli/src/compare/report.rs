@@ -18,7 +18,7 @@ pub(super) fn lines(comparison: &Comparison) -> Vec<String> {
     for (alone, name) in [(only_in_a, "A"), (only_in_b, "B")] {
         lines.extend(alone.iter().map(|setting| format!("only in {name}: {}", of(setting))));
     }
-    lines.extend(output::columns(&table(points)));
+    lines.extend(output::columns(&table(points), &[]));
     if points.iter().any(|point| point.rounds.iter().any(|&rounds| rounds < ROUNDS_MIN)) {
         lines.push(format!(
             "not significant: fewer than {ROUNDS_MIN} rounds on one side; use bench --rounds 5"

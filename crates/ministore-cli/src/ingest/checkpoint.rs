@@ -35,7 +35,7 @@ struct Content {
 }
 
 /// A run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checkpoint {
     /// The inputs in order, `-` for standard input.
     pub(super) inputs: Vec<String>,
@@ -47,18 +47,6 @@ pub(super) struct Checkpoint {
     pub(super) start_seq: u64,
     /// The number of records of the run, once it is complete.
     pub(super) complete_records: Option<u64>,
-}
-
-impl Checkpoint {
-    pub(super) fn new(inputs: Vec<String>, start_seq: u64) -> Self {
-        Self {
-            inputs,
-            on_error: String::new(),
-            quarantine_start_bytes: None,
-            start_seq,
-            complete_records: None,
-        }
-    }
 }
 
 /// The file next to the journal. It is found however the journal is named: symbolic links are resolved.
@@ -150,7 +138,7 @@ mod tests {
     use super::*;
 
     fn run(start_seq: u64) -> Checkpoint {
-        Checkpoint::new(vec!["in".to_owned()], start_seq)
+        Checkpoint { inputs: vec!["in".to_owned()], start_seq, ..Checkpoint::default() }
     }
 
     #[test]

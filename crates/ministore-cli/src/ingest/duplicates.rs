@@ -125,7 +125,9 @@ mod tests {
     fn complete_runs_with_other_inputs_are_not_searched() {
         let run = |name: &str, start_seq, complete_records| Checkpoint {
             complete_records,
-            ..Checkpoint::new(vec![name.to_owned()], start_seq)
+            inputs: vec![name.to_owned()],
+            start_seq,
+            ..Checkpoint::default()
         };
         let runs = [run("a", 3, Some(2)), run("b", 5, None), run("c", 8, Some(3)), run("d", 20, Some(1))];
         let ranges = |name: &str, durable_seq| ranges_to_search(&runs, &[name.to_owned()], durable_seq);

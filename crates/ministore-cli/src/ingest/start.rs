@@ -85,7 +85,7 @@ pub(super) fn start(args: &Args) -> Result<IngestRun, CliError> {
                 check_duplicates(args, &inputs, &keys, &runs, durable_seq)?;
             }
             warn_about_abandoned(args, &file, &runs, durable_seq);
-            Checkpoint::new(keys, durable_seq + 1)
+            Checkpoint { inputs: keys, start_seq: durable_seq + 1, ..Checkpoint::default() }
         }
     };
     let bad = bad_lines(args, &mut run, &ownership)?;

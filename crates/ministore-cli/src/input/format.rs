@@ -2,6 +2,7 @@
 //!
 //! The content decides, not the name: no JSON value begins like a compressed file.
 
+use super::fault::Compression;
 use crate::suggest::MAGIC as JOURNAL_MAGIC;
 
 /// The format of an input.
@@ -9,8 +10,7 @@ use crate::suggest::MAGIC as JOURNAL_MAGIC;
 pub(super) enum InputFormat {
     /// JSON lines, or any other bytes: the lines are checked one by one.
     Lines,
-    Gzip,
-    Zstd,
+    Compressed(Compression),
     Other(&'static OtherFormat),
 }
 
@@ -74,7 +74,10 @@ pub(super) const START_BYTES: usize = 32;
 /// Recognises a stream by its first bytes; `None` if more of them are needed. A stream of text is recognised as soon as
 /// possible: its first line may be all that its writer sends for now.
 pub(super) fn recognise(start: &[u8], is_all: bool) -> Option<InputFormat> {
-    let known = [(GZIP, InputFormat::Gzip), (ZSTD, InputFormat::Zstd)];
+    let known = [
+        (GZIP, InputFormat::Compressed(Compression::Gzip)),
+        (ZSTD, InputFormat::Compressed(Compression::Zstd)),
+    ];
     for (magic, format) in
         known.into_iter().chain(OTHERS.iter().map(|one| (one.magic, InputFormat::Other(one))))
     {
@@ -87,7 +90,7 @@ pub(super) fn recognise(start: &[u8], is_all: bool) -> Option<InputFormat> {
     }
     match start {
         // Zstandard's skippable frames.
-        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(InputFormat::Zstd),
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(InputFormat::Compressed(Compression::Zstd)),
         [0x50..=0x5f] | [0x50..=0x5f, 0x2a] | [0x50..=0x5f, 0x2a, 0x4d] if !is_all => None,
         [_] if !is_all => None,
         [b'\t'..=b'~', 0, ..] => Some(InputFormat::Other(&UTF_16LE)),
@@ -108,8 +111,8 @@ mod tests {
     fn name(start: &[u8]) -> &'static str {
         match recognise(start, true).unwrap() {
             InputFormat::Lines => "lines",
-            InputFormat::Gzip => "gzip",
-            InputFormat::Zstd => "zstd",
+            InputFormat::Compressed(Compression::Gzip) => "gzip",
+            InputFormat::Compressed(Compression::Zstd) => "zstd",
             InputFormat::Other(other) => other.name,
         }
     }

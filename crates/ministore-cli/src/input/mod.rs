@@ -109,8 +109,7 @@ impl Input {
         let (format, start, source) = recognise(source)?;
         let compression = match format {
             InputFormat::Other(format) => return Err(InputFault::Format { format, compression: None }.into()),
-            InputFormat::Gzip => Compression::Gzip,
-            InputFormat::Zstd => Compression::Zstd,
+            InputFormat::Compressed(compression) => compression,
             InputFormat::Lines => {
                 self.check_name(&start)?;
                 return Ok(Box::new(CheckedReader::new(source, state)));
@@ -123,7 +122,7 @@ impl Input {
         let (format, _, content) = recognise(CheckedReader::new(content, state))?;
         match format {
             InputFormat::Lines => Ok(Box::new(content)),
-            InputFormat::Gzip | InputFormat::Zstd => Err(InputFault::CompressedTwice(compression).into()),
+            InputFormat::Compressed(_) => Err(InputFault::CompressedTwice(compression).into()),
             InputFormat::Other(format) => {
                 Err(InputFault::Format { format, compression: Some(compression) }.into())
             }

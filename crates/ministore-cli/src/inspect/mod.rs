@@ -89,28 +89,21 @@ fn bars(found: &VerifyReport) -> Vec<String> {
 
 const HEADINGS: [&str; 7] = ["segment", "records", "sequence", "groups", "bytes", "checksums", "state"];
 
-/// The column of the state.
-const STATE: usize = 6;
-
 fn table(found: &VerifyReport) -> Vec<String> {
     let paint = Colors::of_stdout();
-    let mut rows = vec![(HEADINGS.map(str::to_owned), None)];
-    rows.extend(found.segments.iter().map(|segment| (row(segment), Some(style_of(segment.state)))));
-    rows.push((totals(found), Some(Style::new())));
-    let width = |column: usize| rows.iter().map(|(row, _)| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 7] = std::array::from_fn(width);
-    let shown = rows.iter().map(|(row, state)| {
-        let line = align(row, &widths);
-        match state {
-            None => paint.with(HEADING, line),
-            // Only the last column is coloured, so that the alignment does not change.
-            Some(state) => match line.strip_suffix(&row[STATE]).filter(|_| !row[STATE].is_empty()) {
-                Some(start) => format!("{start}{}", paint.with(*state, &row[STATE])),
-                None => line,
-            },
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    rows.extend(found.segments.iter().map(row));
+    rows.push(totals(found));
+    let mut lines = output::columns(&rows, &["segment", "checksums", "state"]);
+    lines[0] = paint.with(HEADING, &lines[0]);
+    // Only the last column is coloured, so that the alignment does not change.
+    for (line, segment) in lines[1..].iter_mut().zip(&found.segments) {
+        let state = segment.state.to_string();
+        if let Some(start) = line.strip_suffix(&state) {
+            *line = format!("{start}{}", paint.with(style_of(segment.state), state));
         }
-    });
-    shown.collect()
+    }
+    lines
 }
 
 fn style_of(state: SegmentState) -> Style {
@@ -153,13 +146,4 @@ fn totals(found: &VerifyReport) -> [String; 7] {
         String::new(),
         String::new(),
     ]
-}
-
-/// Aligns numbers to the right, words to the left.
-fn align(row: &[String; 7], widths: &[usize; 7]) -> String {
-    let numeric = [false, true, true, true, true, false, false];
-    let cells = row.iter().zip(widths).zip(numeric).map(|((cell, &width), numeric)| {
-        if numeric { format!("{cell:>width$}") } else { format!("{cell:width$}") }
-    });
-    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }

@@ -20,73 +20,62 @@ Examples:
   MINISTORE_LISTEN=tcp:127.0.0.1:7000 MINISTORE_TOKEN_FILE=/etc/ministore/tokens ministore serve events.jsonl
 
 Retention runs when a segment is started; --max-total-bytes and --max-age also run when the journal is opened. Segments that a hold protects are kept (see inspect).")]
+#[command(mut_args(|arg| arg.hide_env_values(true)))]
 pub(crate) struct Args {
     /// The journal
     pub(crate) journal: PathBuf,
 
     /// Listen on unix:PATH, tcp:HOST:PORT or fifo:PATH. May be repeated; in the environment, separated by commas
-    #[arg(long, short, value_name = "ADDR", value_parser = Address::parse, required = true, env = "MINISTORE_LISTEN", hide_env_values = true, value_delimiter = ',')]
+    #[arg(long, short, value_name = "ADDR", value_parser = Address::parse, required = true, env = "MINISTORE_LISTEN", value_delimiter = ',')]
     pub(crate) listen: Vec<Address>,
 
     /// Allow listening on addresses that other machines can reach
-    #[arg(long, value_parser = BoolishValueParser::new(), env = "MINISTORE_ALLOW_REMOTE", hide_env_values = true)]
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "MINISTORE_ALLOW_REMOTE")]
     pub(crate) allow_remote: bool,
 
     /// Serve at most N clients at a time; reject more
-    #[arg(long, value_name = "N", default_value_t = 1024, env = "MINISTORE_MAX_CLIENTS", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 1024, env = "MINISTORE_MAX_CLIENTS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) max_clients: u32,
 
     /// Treat a longer line as a bad line (at most 16MiB)
-    #[arg(long, value_name = "SIZE", value_parser = record_size, default_value = "1MiB", env = "MINISTORE_MAX_RECORD_BYTES", hide_env_values = true)]
+    #[arg(long, value_name = "SIZE", value_parser = record_size, default_value = "1MiB", env = "MINISTORE_MAX_RECORD_BYTES")]
     pub(crate) max_record_bytes: usize,
 
     /// Stop reading from clients while this many bytes wait to be written (at most 1GiB)
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, default_value = "64MiB", env = "MINISTORE_MAX_QUEUE_BYTES", hide_env_values = true)]
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, default_value = "64MiB", env = "MINISTORE_MAX_QUEUE_BYTES")]
     pub(crate) max_queue_bytes: u64,
 
     /// Disconnect a client that sends no first line, or only a part of a line, for this long; 0: never
-    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, default_value = "0", env = "MINISTORE_IDLE_TIMEOUT", hide_env_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, default_value = "0", env = "MINISTORE_IDLE_TIMEOUT")]
     pub(crate) idle_timeout: Duration,
 
     /// Disconnect a client that does not read its acknowledgements for this long
-    #[arg(long, value_name = "TIME", value_parser = units::parse_nonzero_duration, default_value = "10s", env = "MINISTORE_WRITE_TIMEOUT", hide_env_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = units::parse_nonzero_duration, default_value = "10s", env = "MINISTORE_WRITE_TIMEOUT")]
     pub(crate) write_timeout: Duration,
 
     /// Require clients of sockets to send one of the tokens in FILE (one per line)
-    #[arg(long, value_name = "FILE", env = "MINISTORE_TOKEN_FILE", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "MINISTORE_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
 
     /// Accept Unix socket clients of these users only
-    #[arg(
-        long,
-        value_name = "UID",
-        value_delimiter = ',',
-        env = "MINISTORE_ALLOW_UID",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "UID", value_delimiter = ',', env = "MINISTORE_ALLOW_UID")]
     pub(crate) allow_uid: Vec<u32>,
 
     /// … or of these groups (the primary group of the process, not its supplementary groups)
-    #[arg(
-        long,
-        value_name = "GID",
-        value_delimiter = ',',
-        env = "MINISTORE_ALLOW_GID",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "GID", value_delimiter = ',', env = "MINISTORE_ALLOW_GID")]
     pub(crate) allow_gid: Vec<u32>,
 
     /// The permissions of sockets and FIFOs that are created
-    #[arg(long, value_name = "OCTAL", value_parser = mode, default_value = "600", env = "MINISTORE_SOCKET_MODE", hide_env_values = true)]
+    #[arg(long, value_name = "OCTAL", value_parser = mode, default_value = "600", env = "MINISTORE_SOCKET_MODE")]
     pub(crate) socket_mode: u32,
 
     /// Serve Prometheus metrics at http://ADDR/metrics, and /healthz
-    #[arg(long, value_name = "IP:PORT", env = "MINISTORE_METRICS", hide_env_values = true)]
+    #[arg(long, value_name = "IP:PORT", env = "MINISTORE_METRICS")]
     pub(crate) metrics: Option<SocketAddr>,
 
     /// What to do with a line that is not JSON: stop (disconnect the client), skip, or quarantine=FILE (append it to FILE,
     /// with its origin and the reason) [default: stop]
-    #[arg(long, value_name = "ACTION", value_parser = OnError::parse, env = "MINISTORE_ON_ERROR", hide_env_values = true)]
+    #[arg(long, value_name = "ACTION", value_parser = OnError::parse, env = "MINISTORE_ON_ERROR")]
     pub(crate) on_error: Option<OnError>,
 
     #[command(flatten, next_help_heading = "Journal options")]

@@ -2,9 +2,16 @@
 
 use maud::{Markup, html};
 
+use crate::bench::report::Summary;
+
 /// A formatted figure with its JSON pointer and exact value.
 pub(super) fn figure(pointer: &str, value: f64, text: &str) -> Markup {
     html! { data value=(value) data-json=(pointer) { (text) } }
+}
+
+/// The median of a figure at this JSON pointer.
+pub(super) fn median(pointer: &str, summary: Summary, show: fn(f64) -> String) -> Markup {
+    figure(&format!("{pointer}/median"), summary.median, &show(summary.median))
 }
 
 /// Formats microseconds with three digits in a suitable unit.

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::{format, group::XAxis};
 use crate::{
-    bench::report::{BenchReport, Point},
+    bench::report::{BenchReport, Point, Summary},
     units,
 };
 
@@ -23,9 +23,9 @@ pub(super) fn head(report: &BenchReport) -> Markup {
             @if !report.complete { p.warning { "Interrupted: some rounds are missing." } }
             div.cards {
                 @if let Some(open) = OpenLoop::of(&report.points) { (open.cards()) } @else { (closed_loop(report)) }
-                @if let Some((n, point, us)) = quickest(&report.points) {
-                    (card("lowest p50", &format::figure(
-                        &format!("/points/{n}/latency_us/p50/median"), us, &format::micros(us),
+                @if let Some((n, point, p50)) = quickest(&report.points) {
+                    (card("lowest p50", &format::median(
+                        &format!("/points/{n}/latency_us/p50"), p50, format::micros,
                     ), &format!("until durable, {}", with(point))))
                 }
             }
@@ -81,20 +81,15 @@ impl<'a> OpenLoop<'a> {
 
     fn cards(&self) -> Markup {
         let Self { n, point, rate, is_kept } = self;
-        let median = point.appends_per_second.median;
         html! {
             (card(
                 if *is_kept { "rate kept" } else { "rate not kept" },
                 &format::figure(&format!("/points/{n}/rate"), *rate, &rate.to_string()),
                 &format!("appends due per second, {}\u{a0}B", point.setting.record_bytes),
             ))
-            @if let Some(p99) = point.latency_us.get("p99") {
-                (card("p99 at that rate", &format::figure(
-                    &format!("/points/{n}/latency_us/p99/median"), p99.median, &format::micros(p99.median),
-                ), "from when it was due until durable"))
-            }
-            (card("durable", &format::figure(
-                &format!("/points/{n}/appends_per_second/median"), median, &units::rounded(median),
+            (p99_card(*n, point, "from when it was due until durable"))
+            (card("durable", &format::median(
+                &format!("/points/{n}/appends_per_second"), point.appends_per_second, units::rounded,
             ), "appends per second"))
         }
     }
@@ -103,21 +98,23 @@ impl<'a> OpenLoop<'a> {
 fn closed_loop(report: &BenchReport) -> Markup {
     html! {
         @if let Some((n, point)) = best(&report.points) {
-            (card("highest rate", &format::figure(
-                &format!("/points/{n}/appends_per_second/median"),
-                point.appends_per_second.median,
-                &units::rounded(point.appends_per_second.median),
+            (card("highest rate", &format::median(
+                &format!("/points/{n}/appends_per_second"), point.appends_per_second, units::rounded,
             ), &format!("durable appends per second, {}", with(point))))
-            @if let Some(p99) = point.latency_us.get("p99") {
-                (card("p99 at that rate", &format::figure(
-                    &format!("/points/{n}/latency_us/p99/median"), p99.median, &format::micros(p99.median),
-                ), "until durable"))
-            }
-            (card("records per commit", &format::figure(
-                &format!("/points/{n}/records_per_commit/median"),
-                point.records_per_commit.median,
-                &format!("{:.1}", point.records_per_commit.median),
+            (p99_card(n, point, "until durable"))
+            (card("records per commit", &format::median(
+                &format!("/points/{n}/records_per_commit"), point.records_per_commit, |one| format!("{one:.1}"),
             ), "sharing one write and sync"))
+        }
+    }
+}
+
+fn p99_card(n: usize, point: &Point, under: &str) -> Markup {
+    html! {
+        @if let Some(&p99) = point.latency_us.get("p99") {
+            (card("p99 at that rate", &format::median(
+                &format!("/points/{n}/latency_us/p99"), p99, format::micros,
+            ), under))
         }
     }
 }
@@ -136,10 +133,10 @@ fn best(points: &[Point]) -> Option<(usize, &Point)> {
     all.max_by(|(_, a), (_, b)| a.appends_per_second.median.total_cmp(&b.appends_per_second.median))
 }
 
-fn quickest(points: &[Point]) -> Option<(usize, &Point, f64)> {
+fn quickest(points: &[Point]) -> Option<(usize, &Point, Summary)> {
     let all = points.iter().enumerate();
-    let with_p50 = all.filter_map(|(n, point)| Some((n, point, point.latency_us.get("p50")?.median)));
-    with_p50.min_by(|(_, _, a), (_, _, b)| a.total_cmp(b))
+    let with_p50 = all.filter_map(|(n, point)| Some((n, point, *point.latency_us.get("p50")?)));
+    with_p50.min_by(|(_, _, a), (_, _, b)| a.median.total_cmp(&b.median))
 }
 
 #[cfg(test)]

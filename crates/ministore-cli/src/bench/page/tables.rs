@@ -60,7 +60,7 @@ fn enough(point: &Point, quantile: f64) -> bool {
 /// The median, and below it minimum and maximum.
 fn spread(pointer: &str, spread: Summary, point: &Point, show: fn(f64) -> String) -> Markup {
     html! {
-        (format::figure(&format!("{pointer}/median"), spread.median, &show(spread.median)))
+        (format::median(pointer, spread, show))
         @if point.rounds.len() > 1 {
             small {
                 (format::figure(&format!("{pointer}/min"), spread.min, &show(spread.min)))
