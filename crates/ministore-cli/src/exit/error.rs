@@ -27,21 +27,14 @@ pub(crate) struct CliError {
     kind: ErrorClass,
     /// The same command may succeed later.
     is_retryable: bool,
-    message: Message,
+    /// One line for standard error. Empty: nothing is printed.
+    message: String,
+    /// The message begins with the location in a file, and is printed without the program's name.
+    begins_with_location: bool,
     /// Boxed, so that a `Result` stays small.
     at: Box<Location>,
     /// The suggested next step.
     hint: Option<String>,
-}
-
-/// One line for standard error.
-#[derive(Debug)]
-enum Message {
-    None,
-    /// Printed after the program's name.
-    Text(String),
-    /// Printed without the program's name: it begins with the location in a file.
-    WithLocation(String),
 }
 
 /// The location of an error, as far as it is known.
@@ -81,7 +74,8 @@ impl CliError {
             status,
             kind: status.kind(),
             is_retryable: status == ExitStatus::Temporary,
-            message: Message::Text(message.to_string()),
+            message: message.to_string(),
+            begins_with_location: false,
             at: Box::default(),
             hint: hint::of_status(status).map(str::to_owned),
         }
@@ -98,11 +92,10 @@ impl CliError {
         let column = offset as u64 + 1;
         let byte = line.start + offset as u64;
         let number = line.number;
+        let message = format_args!("{input}:{number}:{column}: {reason} (byte {byte})");
         Self {
-            status: ExitStatus::BadData,
             kind: ErrorClass::Program("invalid_line"),
-            is_retryable: false,
-            message: Message::WithLocation(format!("{input}:{number}:{column}: {reason} (byte {byte})")),
+            begins_with_location: true,
             at: Box::new(Location {
                 path: Some(input.into()),
                 offset: Some(byte),
@@ -110,7 +103,7 @@ impl CliError {
                 column: Some(column),
                 ..Location::default()
             }),
-            hint: None,
+            ..Self::new(ExitStatus::BadData, message)
         }
     }
 
@@ -170,8 +163,7 @@ impl CliError {
     /// Standard output cannot be written. A reader that closed the pipe (`head`) is not a failure.
     pub(crate) fn output(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            let none = Self::new(ExitStatus::Ok, "");
-            return Self { message: Message::None, ..none };
+            return Self::new(ExitStatus::Ok, "");
         }
         Self::new(ExitStatus::Io, format_args!("standard output: {error}"))
             .hint("free disk space for the output, or redirect it")
@@ -205,18 +197,15 @@ impl CliError {
 
     /// Returns the message, as it was composed.
     pub(crate) fn message(&self) -> &str {
-        match &self.message {
-            Message::None => "",
-            Message::Text(text) | Message::WithLocation(text) => text,
-        }
+        &self.message
     }
 
     /// Prints it to standard error and returns the exit status. A standard error that cannot be written is ignored.
     pub(crate) fn print(self) -> ExitStatus {
-        if matches!(self.message, Message::None) {
+        let text = &*self.message;
+        if text.is_empty() {
             return self.status;
         }
-        let text = self.message();
         if log::is_json() {
             let fields = match serde_json::to_value(self.as_json()) {
                 Ok(Value::Object(fields)) => fields,
@@ -233,9 +222,9 @@ impl CliError {
         }
         let colors = Colors::of_stderr();
         let text = printable(text);
-        let line = match self.message {
-            Message::WithLocation(_) => text.into_owned(),
-            _ => format!("{} {text}", colors.with(ERROR, "ministore:")),
+        let line = match self.begins_with_location {
+            true => text.into_owned(),
+            false => format!("{} {text}", colors.with(ERROR, "ministore:")),
         };
         let hint =
             self.hint.as_ref().map(|hint| format!("\n{} {}", colors.with(HINT, "hint:"), printable(hint)));
@@ -246,7 +235,7 @@ impl CliError {
     fn as_json(&self) -> JsonError<'_> {
         JsonError {
             kind: self.kind,
-            message: self.message(),
+            message: &self.message,
             retryable: self.is_retryable,
             at: &self.at,
             hint: self.hint.as_deref(),

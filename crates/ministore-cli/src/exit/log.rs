@@ -6,7 +6,7 @@ use std::{
     env,
     fmt::{self, Debug},
     io,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use clap::ValueEnum;
@@ -38,20 +38,15 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// The format in use: [`TEXT`], [`JOURNAL`] or [`JSON`].
-static FORMAT: AtomicU8 = AtomicU8::new(TEXT);
+/// Lines are JSON objects.
+static JSON: AtomicBool = AtomicBool::new(false);
 
-const TEXT: u8 = 0;
-const JOURNAL: u8 = 1;
-const JSON: u8 = 2;
+/// Lines of text begin with their priority.
+static PRIORITIES: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn set_format(format: LogFormat) {
-    let format = match format {
-        LogFormat::Json => JSON,
-        LogFormat::Text if is_read_by_journal() => JOURNAL,
-        LogFormat::Text => TEXT,
-    };
-    FORMAT.store(format, Ordering::Relaxed);
+    JSON.store(format == LogFormat::Json, Ordering::Relaxed);
+    PRIORITIES.store(format == LogFormat::Text && is_read_by_journal(), Ordering::Relaxed);
 }
 
 /// Whether standard error is the stream that systemd connected to its journal.
@@ -61,7 +56,7 @@ fn is_read_by_journal() -> bool {
 }
 
 pub(super) fn is_json() -> bool {
-    FORMAT.load(Ordering::Relaxed) == JSON
+    JSON.load(Ordering::Relaxed)
 }
 
 /// Returns the name of a level in JSON.
@@ -102,7 +97,7 @@ pub(super) fn line(level: Level, message: &str, fields: Map<String, Value>) -> S
 
 /// Formats [`printable`] text that has no fields and may have several lines.
 pub(super) fn plain(level: Level, text: &str) -> String {
-    if FORMAT.load(Ordering::Relaxed) != JOURNAL {
+    if !PRIORITIES.load(Ordering::Relaxed) {
         return text.to_owned();
     }
     let lines: Vec<_> = text.lines().map(|line| format!("<{}>{line}", priority(level))).collect();

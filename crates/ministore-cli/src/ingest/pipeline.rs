@@ -9,7 +9,7 @@ use super::{
     batch::{BatchWriter, DurableTotals},
     line::{self, LineError, LineErrorKind, LinePosition, RawLine},
     line_reader::InputEvent,
-    resume_check::{CheckedLine, ResumeCheck},
+    resume_check::ResumeCheck,
 };
 use crate::{
     exit::{CliError, ExitStatus},
@@ -213,13 +213,9 @@ impl<'a> Pipeline<'a> {
         if let Some(resume_check) = self.resume_check.as_mut().filter(|resume_check| !resume_check.is_done())
             && let Some(current) = &self.current
         {
-            return Ok(match resume_check.check(value, &current.input.name(), current.position)? {
-                CheckedLine::Bad(line_error) => Some(line_error),
-                CheckedLine::AlreadyPresent => {
-                    self.already_present += 1;
-                    None
-                }
-            });
+            let checked = resume_check.check(value, &current.input.name(), current.position)?;
+            self.already_present += u64::from(checked.is_ok());
+            return Ok(checked.err());
         }
         if let Some(resume_check) = &self.resume_check {
             if let Err(line_error) = line::check(value) {

@@ -29,15 +29,6 @@ pub(super) struct ResumeCheck {
 /// The hint if a run cannot be resumed.
 const HINT: &str = "use the same complete input; without --resume all of it is appended again";
 
-/// The result of comparing a line.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum CheckedLine {
-    /// It is in the journal.
-    AlreadyPresent,
-    /// It is not a record, now as in the interrupted run.
-    Bad(LineError),
-}
-
 impl ResumeCheck {
     /// Returns `None` if the journal contains no record of the run, which is `runs[at]`.
     pub(super) fn new(
@@ -79,22 +70,22 @@ impl ResumeCheck {
         self.next_seq > self.last_seq
     }
 
-    /// Compares the next line.
+    /// Checks that the next line is in the journal. The inner error: it is not a record, now as in the interrupted run.
     pub(super) fn check(
         &mut self,
         value: &[u8],
         input: &str,
         position: LinePosition,
-    ) -> Result<CheckedLine, CliError> {
+    ) -> Result<Result<(), LineError>, CliError> {
         let record = self.record()?;
         if let Some(record) = &record
             && record.get().as_bytes() == value
         {
             self.next_seq += 1;
-            return Ok(CheckedLine::AlreadyPresent);
+            return Ok(Ok(()));
         }
         if let Err(line_error) = line::check(value) {
-            return Ok(CheckedLine::Bad(line_error));
+            return Ok(Err(line_error));
         }
         if record.is_some() {
             let seq = self.next_seq;
@@ -103,7 +94,7 @@ impl ResumeCheck {
             return Err(CliError::bad_line(input, position, 0, reason).seq(seq).hint(HINT));
         }
         self.next_seq += 1;
-        Ok(CheckedLine::AlreadyPresent)
+        Ok(Ok(()))
     }
 
     /// Returns the record of the next line, or `None` if it was deleted. It stays in the iterator until the next sequence

@@ -75,7 +75,7 @@ impl<'a> ClientReader<'a> {
     }
 
     pub(super) fn max_record_bytes(&self) -> usize {
-        if self.authenticated { self.service.limits.max_record_bytes } else { HANDSHAKE_BYTES_MAX }
+        if self.authenticated { self.service.max_record_bytes } else { HANDSHAKE_BYTES_MAX }
     }
 
     pub(super) async fn run<R: AsyncRead + Unpin>(&mut self, mut lines: Lines<R>) -> ReadOutcome {
@@ -111,7 +111,7 @@ impl<'a> ClientReader<'a> {
     }
 
     fn read_timeout(&self) -> Option<std::time::Duration> {
-        let idle = self.service.limits.idle_timeout;
+        let idle = self.service.idle_timeout;
         match (self.peer.is_fifo, self.authenticated) {
             (true, _) => None,
             (false, true) => idle,
@@ -158,7 +158,7 @@ impl<'a> ClientReader<'a> {
 
     /// Adds a line to the batch. Returns `false` if it is blank.
     fn push(&self, batch: &mut JsonBatch, raw: &[u8]) -> Result<bool, LineError> {
-        if raw.strip_suffix(b"\r").unwrap_or(raw).len() > self.service.limits.max_record_bytes {
+        if raw.strip_suffix(b"\r").unwrap_or(raw).len() > self.service.max_record_bytes {
             return Err(self.too_long());
         }
         let value = line::value(RawLine { bytes: raw, number: self.line, has_lf: true })?;
@@ -170,7 +170,7 @@ impl<'a> ClientReader<'a> {
     }
 
     fn too_long(&self) -> LineError {
-        LineError::too_long(self.service.limits.max_record_bytes)
+        LineError::too_long(self.service.max_record_bytes)
     }
 
     /// Returns whether line 1 is a handshake.

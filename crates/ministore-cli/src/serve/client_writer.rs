@@ -83,7 +83,6 @@ pub(super) struct ClientWriter<'a, W> {
     service: &'a Service,
     peer: &'a PeerInfo,
     out: BufWriter<W>,
-    timeout_after: Duration,
     acks: AckMode,
     failed: bool,
 }
@@ -91,14 +90,7 @@ pub(super) struct ClientWriter<'a, W> {
 impl<'a, W: AsyncWrite + Unpin> ClientWriter<'a, W> {
     pub(super) fn new(service: &'a Service, peer: &'a PeerInfo, writer: W) -> Self {
         let out = BufWriter::with_capacity(RESPONSE_BUFFER_BYTES, writer);
-        Self {
-            service,
-            peer,
-            out,
-            timeout_after: service.limits.write_timeout,
-            acks: AckMode::None,
-            failed: false,
-        }
+        Self { service, peer, out, acks: AckMode::None, failed: false }
     }
 
     /// Runs until the reading side ends. If this side ends first, it stops the reading side.
@@ -151,7 +143,7 @@ impl<'a, W: AsyncWrite + Unpin> ClientWriter<'a, W> {
         match response {
             Response::Hello(acks) => {
                 self.acks = acks;
-                self.line(&response::hello(acks, self.service.limits.max_record_bytes)).await
+                self.line(&response::hello(acks, self.service.max_record_bytes)).await
             }
             Response::Committed { pending, lines } => {
                 let flushed = self.flush().await;
@@ -218,18 +210,18 @@ impl<'a, W: AsyncWrite + Unpin> ClientWriter<'a, W> {
     }
 
     async fn line(&mut self, text: &str) -> Result<(), WriteError> {
-        with_timeout(self.timeout_after, self.out.write_all(text.as_bytes())).await
+        with_timeout(self.service.write_timeout, self.out.write_all(text.as_bytes())).await
     }
 
     async fn flush(&mut self) -> Result<(), WriteError> {
         if self.out.buffer().is_empty() {
             return Ok(());
         }
-        with_timeout(self.timeout_after, self.out.flush()).await
+        with_timeout(self.service.write_timeout, self.out.flush()).await
     }
 
     async fn end(&mut self) -> Result<(), WriteError> {
-        with_timeout(self.timeout_after, self.out.shutdown()).await
+        with_timeout(self.service.write_timeout, self.out.shutdown()).await
     }
 }
 

@@ -161,7 +161,7 @@ impl Acceptor {
 
     /// Waits for the clients to finish, with the timeout of the slowest one.
     async fn finish(mut self) {
-        let timeout_after = DRAIN_TIMEOUT + self.service.limits.write_timeout + LINGER_TIMEOUT;
+        let timeout_after = DRAIN_TIMEOUT + self.service.write_timeout + LINGER_TIMEOUT;
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(timeout_after, all).await.is_err() {
             self.service.shutdown.set_incomplete();

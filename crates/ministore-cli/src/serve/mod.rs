@@ -97,14 +97,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     // SIGTERM is how a service is stopped: that is no failure.
     let signal = signals.received();
     let is_stopped = signal == Some(ExitStatus::Signal(SIGTERM)) && service.shutdown.is_clean();
-    let outcome = match (closed.is_ok() && synced.is_ok() && !service.shutdown.has_failed(), is_stopped) {
+    let failure = service.shutdown.take_failure();
+    let outcome = match (closed.is_ok() && synced.is_ok() && failure.is_none(), is_stopped) {
         (false, _) => RunOutcome::Failed,
         (true, true) => RunOutcome::Complete,
         (true, false) => RunOutcome::Interrupted,
     };
     let summary = report::summary(&service, begun.elapsed().as_secs_f64(), start_seq, outcome);
     let printed = report::print(&service, &summary, args.json);
-    service.shutdown.failure().map_or(Ok(()), Err)?;
+    failure.map_or(Ok(()), Err)?;
     closed.and(synced)?;
     if service.shutdown.is_clean() {
         info("stopped; acknowledged records are durable");

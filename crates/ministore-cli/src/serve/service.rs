@@ -21,7 +21,10 @@ const WARNINGS_PER_SECOND: u32 = 10;
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) store: MiniStore,
-    pub(super) limits: ClientLimits,
+    pub(super) max_record_bytes: usize,
+    /// `None`: no timeout.
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) write_timeout: Duration,
     pub(super) allowed: AccessPolicy,
     pub(super) bad_lines: BadLinePolicy,
     pub(super) metrics: ServiceMetrics,
@@ -33,15 +36,6 @@ pub(super) struct Service {
     /// One permit per byte: see [`LONG_LINES_BYTES`].
     pub(super) memory: Arc<Semaphore>,
     log: Mutex<RateLimitedLog>,
-}
-
-/// The limits of a client.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ClientLimits {
-    pub(super) max_record_bytes: usize,
-    /// `None`: no timeout.
-    pub(super) idle_timeout: Option<Duration>,
-    pub(super) write_timeout: Duration,
 }
 
 #[derive(Debug)]
@@ -59,17 +53,14 @@ impl Service {
         bad_lines: BadLinePolicy,
         shutdown: Shutdown,
     ) -> Self {
-        let limits = ClientLimits {
-            max_record_bytes: args.max_record_bytes,
-            idle_timeout: Some(args.idle_timeout).filter(|idle| !idle.is_zero()),
-            write_timeout: args.write_timeout,
-        };
         // The longest line must fit with its copies.
         let memory = LONG_LINES_BYTES.max(8 * args.max_record_bytes);
         Self {
             free_bytes: FreeBytes::of(store.path()),
             store,
-            limits,
+            max_record_bytes: args.max_record_bytes,
+            idle_timeout: Some(args.idle_timeout).filter(|idle| !idle.is_zero()),
+            write_timeout: args.write_timeout,
             allowed,
             bad_lines,
             metrics: ServiceMetrics::default(),

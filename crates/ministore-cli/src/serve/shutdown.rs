@@ -41,11 +41,8 @@ impl Shutdown {
         *self.triggered.borrow()
     }
 
-    pub(super) fn has_failed(&self) -> bool {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    pub(super) fn failure(&self) -> Option<CliError> {
+    /// Takes the error.
+    pub(super) fn take_failure(&self) -> Option<CliError> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
