@@ -68,13 +68,12 @@ where
 {
     let _guard = ConnectionGuard::new(&service.metrics);
     let (responses, to_send) = mpsc::channel(MAX_PIPELINED_BATCHES);
-    let mut reader_side = ClientReader::new(service, peer, responses);
+    let reader_side = ClientReader::new(service, peer, responses);
     let (longest, memory) = (reader_side.max_record_bytes(), service.memory.clone());
     let lines = Lines::new(reader, mem::take(rest), longest, memory, !peer.is_fifo);
     let writer_side = ClientWriter::new(service, peer, writer);
-    let (read, write) = tokio::join!(reader_side.run(lines), writer_side.run(to_send));
+    let ((read, refuse_reason, left), write) = tokio::join!(reader_side.run(lines), writer_side.run(to_send));
     tracing::info!("{}: connection closed: read {read:?}, write {write:?}", peer.name);
-    let (refuse_reason, left) = reader_side.into_rest();
     *rest = left;
     ConnectionEnd { read, write, refuse_reason }
 }

@@ -44,8 +44,7 @@ pub(super) enum ReadOutcome {
 pub(super) struct ClientReader<'a> {
     service: &'a Service,
     peer: &'a PeerInfo,
-    /// `None`: no more responses.
-    responses: Option<mpsc::Sender<Response>>,
+    responses: mpsc::Sender<Response>,
     /// The number of the current line.
     line: u64,
     /// It sent a valid token, or none is required.
@@ -61,7 +60,7 @@ impl<'a> ClientReader<'a> {
         Self {
             service,
             peer,
-            responses: Some(responses),
+            responses,
             line: 0,
             authenticated,
             refuse_reason: RefuseReason::Disconnected,
@@ -69,31 +68,28 @@ impl<'a> ClientReader<'a> {
         }
     }
 
-    /// Returns the input that was received and not examined, and why.
-    pub(super) fn into_rest(self) -> (RefuseReason, Rest) {
-        (self.refuse_reason, self.rest)
-    }
-
     pub(super) fn max_record_bytes(&self) -> usize {
         if self.authenticated { self.service.max_record_bytes } else { HANDSHAKE_BYTES_MAX }
     }
 
-    pub(super) async fn run<R: AsyncRead + Unpin>(&mut self, mut lines: Lines<R>) -> ReadOutcome {
+    /// Reads until the end. Returns why the input that was received and not examined is refused, and that input. The writing
+    /// side ends after the last response.
+    pub(super) async fn run<R: AsyncRead + Unpin>(
+        mut self,
+        mut lines: Lines<R>,
+    ) -> (ReadOutcome, RefuseReason, Rest) {
         let result = self.read_all(&mut lines).await;
         self.service.metrics.bytes.fetch_add(lines.take_bytes(), Ordering::Relaxed);
         let rest = lines.into_rest();
         self.rest.bytes.extend_from_slice(&rest.bytes);
         self.rest.is_in_skipped_line = rest.is_in_skipped_line;
-        // The writing side ends after the last response.
-        self.responses = None;
-        result.err().unwrap_or(ReadOutcome::Complete)
+        (result.err().unwrap_or(ReadOutcome::Complete), self.refuse_reason, self.rest)
     }
 
     async fn read_all<R: AsyncRead + Unpin>(&mut self, lines: &mut Lines<R>) -> Result<(), ReadOutcome> {
         loop {
-            let Some(responses) = &self.responses else { return Err(ReadOutcome::Disconnected) };
             let input =
-                lines.next(self.read_timeout(), responses.closed(), self.service.shutdown.wait()).await;
+                lines.next(self.read_timeout(), self.responses.closed(), self.service.shutdown.wait()).await;
             self.service.metrics.bytes.fetch_add(lines.take_bytes(), Ordering::Relaxed);
             match input {
                 ClientInput::Lines(block) => self.process_block(&block).await?,
@@ -312,13 +308,7 @@ impl<'a> ClientReader<'a> {
 
     /// Waits while many responses are pending. Fails if the writing side has ended.
     async fn respond(&self, response: Response) -> Result<(), ReadOutcome> {
-        let unsent = match &self.responses {
-            Some(responses) => match responses.send(response).await {
-                Ok(()) => return Ok(()),
-                Err(SendError(response)) => response,
-            },
-            None => response,
-        };
+        let Err(SendError(unsent)) = self.responses.send(response).await else { return Ok(()) };
         unsent.count_outcome(self.service).await;
         Err(ReadOutcome::Disconnected)
     }

@@ -109,7 +109,7 @@ pub(super) fn publish(service: &Service) {
     gauge!("ministore_serve_connections").set(metrics.clients.load(Ordering::Relaxed) as f64);
     let is_full = metrics.last_append_refused() == Some(RefuseReason::StorageFull);
     gauge!("ministore_serve_storage_full").set(f64::from(u8::from(is_full)));
-    if let Some(bytes) = service.free_bytes.get() {
+    if let Some(bytes) = *service.free_bytes.borrow() {
         gauge!("ministore_serve_free_bytes").set(bytes as f64);
     }
     gauge!("ministore_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

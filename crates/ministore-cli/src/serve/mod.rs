@@ -53,7 +53,6 @@ use address::Address;
 use auth::AccessPolicy;
 use bad_lines::BadLinePolicy;
 use fifo::Fifo;
-use free_bytes::FreeBytes;
 use health::Health;
 use metrics_server::MetricsServer;
 use service::Service;
@@ -192,7 +191,7 @@ async fn serve(
         () = reload_on(hangup, &service) => {}
         () = Health::run(&service) => {}
         () = health::watchdog(&service) => {}
-        () = FreeBytes::run(&service) => {}
+        () = free_bytes::run(&service) => {}
         failed = service.store.wait_durable(u64::MAX) => {
             if let Err(error) = failed {
                 service.on_append_error(&error);

@@ -6,10 +6,10 @@ use std::{
 };
 
 use ministore_uring::{MiniStore, MiniStoreError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::{
-    args::Args, auth::AccessPolicy, bad_lines::BadLinePolicy, free_bytes::FreeBytes, health::Health,
+    args::Args, auth::AccessPolicy, bad_lines::BadLinePolicy, free_bytes, health::Health,
     limits::LONG_LINES_BYTES, metrics::ServiceMetrics, shutdown::Shutdown,
 };
 use crate::exit::{CliError, warn};
@@ -30,7 +30,8 @@ pub(super) struct Service {
     pub(super) metrics: ServiceMetrics,
     pub(super) shutdown: Shutdown,
     pub(super) health: Health,
-    pub(super) free_bytes: FreeBytes,
+    /// The last sample of the free space of the journal's file system, if it is known.
+    pub(super) free_bytes: watch::Sender<Option<u64>>,
     /// One permit per client.
     pub(super) client_permits: Arc<Semaphore>,
     /// One permit per byte: see [`LONG_LINES_BYTES`].
@@ -56,7 +57,7 @@ impl Service {
         // The longest line must fit with its copies.
         let memory = LONG_LINES_BYTES.max(8 * args.max_record_bytes);
         Self {
-            free_bytes: FreeBytes::of(store.path()),
+            free_bytes: watch::Sender::new(free_bytes::sample(store.path())),
             store,
             max_record_bytes: args.max_record_bytes,
             idle_timeout: Some(args.idle_timeout).filter(|idle| !idle.is_zero()),
