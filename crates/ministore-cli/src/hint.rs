@@ -11,6 +11,9 @@ use crate::{
     suggest,
 };
 
+const DISK_FULL: &str =
+    "acknowledged records are kept: free disk space and run this again (ingest: with --resume)";
+
 const NAME_THE_FILE: &str = "name the file of the journal, not a directory or a device";
 
 /// The hint if only the exit status is known.
@@ -75,7 +78,7 @@ pub(crate) fn of_store(journal: &Path, error: &MiniStoreError) -> Option<String>
             "nothing was changed: move {} away, or choose another name for the journal",
             quoted(path)
         )),
-        E::StorageFull { .. } => Some(disk_full().to_owned()),
+        E::StorageFull { .. } => Some(DISK_FULL.to_owned()),
         E::Poisoned { source, .. } if source.to_string().contains("no longer at") => Some(format!(
             "acknowledged records are kept in the file that was moved: put it back at {name}, then run this again"
         )),
@@ -120,17 +123,13 @@ fn os_hint(error: &io::Error) -> Option<&'static str> {
         }
         io::ErrorKind::AlreadyExists => Some("choose another name, or move the existing file"),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            Some(disk_full())
+            Some(DISK_FULL)
         }
         io::ErrorKind::InvalidFilename => Some("choose a shorter name"),
         io::ErrorKind::ReadOnlyFilesystem => Some("choose a directory on a writable file system"),
         io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => Some("name a file, not a directory"),
         _ => of_status(ExitStatus::of_io(error)),
     }
-}
-
-fn disk_full() -> &'static str {
-    "acknowledged records are kept: free disk space and run this again (ingest: with --resume)"
 }
 
 /// Whether the path exists and is not a regular file.

@@ -42,6 +42,9 @@ pub(super) struct Sweep<'a> {
     complete: bool,
 }
 
+/// The latencies of all rounds of each point.
+type PointLatencies = Vec<(BenchPoint, Histogram<u64>)>;
+
 /// The measurements of a point so far.
 #[derive(Debug)]
 struct PointMeasurements {
@@ -108,10 +111,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// Returns the report, and the latencies of each measured point.
-    pub(super) fn report(
-        self,
-        directory: &Path,
-    ) -> Result<(BenchReport, Vec<(BenchPoint, Histogram<u64>)>), CliError> {
+    pub(super) fn report(self, directory: &Path) -> Result<(BenchReport, PointLatencies), CliError> {
         let Self { args, started, points, complete } = self;
         let mut latencies = Vec::new();
         let mut measured_points = Vec::new();

@@ -153,10 +153,14 @@ impl BadLines {
         self.counts
     }
 
+    fn quarantine(&mut self) -> Option<&mut Quarantine> {
+        if let BadLineSink::Quarantine(quarantine) = &mut self.sink { Some(quarantine) } else { None }
+    }
+
     /// Handles a line.
     pub(crate) fn add(&mut self, line: BadLine<'_>, raw: &[u8]) -> Result<(), StopReason> {
         self.count(&line)?;
-        if let BadLineSink::Quarantine(quarantine) = &mut self.sink {
+        if let Some(quarantine) = self.quarantine() {
             quarantine.add(line.quarantine_origin(), raw)?;
         }
         Ok(())
@@ -165,14 +169,14 @@ impl BadLines {
     /// Starts a line that is too long for memory.
     pub(crate) fn begin_long(&mut self, line: BadLine<'_>) -> Result<(), StopReason> {
         self.count(&line)?;
-        if let BadLineSink::Quarantine(quarantine) = &mut self.sink {
+        if let Some(quarantine) = self.quarantine() {
             quarantine.begin_long(line.quarantine_origin())?;
         }
         Ok(())
     }
 
     pub(crate) fn add_piece(&mut self, piece: &[u8], is_last: bool) -> Result<(), CliError> {
-        let BadLineSink::Quarantine(quarantine) = &mut self.sink else { return Ok(()) };
+        let Some(quarantine) = self.quarantine() else { return Ok(()) };
         quarantine.add_piece(piece)?;
         if is_last { quarantine.end_long() } else { Ok(()) }
     }
@@ -201,10 +205,7 @@ impl BadLines {
 
     /// Writes what was collected. Called while no more input is available.
     pub(crate) fn flush(&mut self) -> Result<(), CliError> {
-        match &mut self.sink {
-            BadLineSink::Quarantine(quarantine) => quarantine.flush(),
-            _ => Ok(()),
-        }
+        self.quarantine().map_or(Ok(()), Quarantine::flush)
     }
 
     /// Makes the quarantine file durable.
@@ -212,10 +213,7 @@ impl BadLines {
         if let Some(more) = self.counts.skipped.checked_sub(SKIPPED_SHOWN).filter(|&more| more > 0) {
             self.warnings.push(format!("{} skipped", units::counted(more, "more bad line")));
         }
-        match &mut self.sink {
-            BadLineSink::Quarantine(quarantine) => quarantine.persist(),
-            _ => Ok(()),
-        }
+        self.quarantine().map_or(Ok(()), Quarantine::persist)
     }
 }
 

@@ -84,12 +84,10 @@ fn spawn_reader(
     events: Sender<InputEvent>,
 ) -> Result<(), CliError> {
     let read = move || line_reader::read(&inputs, &counter, &events);
-    match thread::Builder::new().name("ministore-input".into()).spawn(read) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            Err(CliError::new(ExitStatus::Temporary, format_args!("cannot start a thread: {error}")))
-        }
-    }
+    let started = thread::Builder::new().name("ministore-input".into()).spawn(read);
+    started
+        .map(drop)
+        .map_err(|error| CliError::new(ExitStatus::Temporary, format_args!("cannot start a thread: {error}")))
 }
 
 /// Processes events of the reading thread until the input ends or something stops the run.

@@ -3,7 +3,7 @@
 use std::{
     mem,
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use super::{metrics::ServiceMetrics, response::BadLineAction};
@@ -62,14 +62,14 @@ impl BadLinePolicy {
         match self {
             Self::Stop => Ok(BadLineAction::Disconnect),
             Self::Skip => {
-                metrics.count_bad(|counts| counts.skipped += 1);
+                metrics.skipped.fetch_add(1, Ordering::Relaxed);
                 Ok(BadLineAction::Skip)
             }
             Self::Quarantine { file, .. } => {
                 let mut file = lock(file);
                 file.add(origin, line)?;
                 file.flush()?;
-                metrics.count_bad(|counts| counts.quarantined += 1);
+                metrics.quarantined.fetch_add(1, Ordering::Relaxed);
                 Ok(BadLineAction::Quarantine)
             }
         }

@@ -235,7 +235,7 @@ impl<'a> ClientReader<'a> {
         let action = match service.bad_lines.handle(origin, raw, &service.metrics) {
             // The writers of a FIFO cannot be disconnected.
             Ok(BadLineAction::Disconnect) if self.peer.is_fifo => {
-                service.metrics.count_bad(|counts| counts.skipped += 1);
+                service.metrics.skipped.fetch_add(1, Ordering::Relaxed);
                 BadLineAction::Skip
             }
             Ok(action) => action,

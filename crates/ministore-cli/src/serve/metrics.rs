@@ -3,14 +3,11 @@
 //! Every received line has exactly one outcome: it is durable, it is a bad line, or it was refused. A line is counted when it
 //! arrives, and its outcome when that is known, by different code: a test compares the sums.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU8, AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use ministore_uring::{ErrorKind, MiniStoreError};
 
-use crate::ingest::bad_lines;
+use crate::ingest::bad_lines::BadLineCounts;
 
 /// Why the service rejected or disconnected a client. The labels are the `reason` of the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +104,8 @@ pub(super) struct ServiceMetrics {
     pub(super) bytes: AtomicU64,
     /// Records acknowledged to clients that requested it.
     pub(super) acknowledged: AtomicU64,
-    bad_lines: Mutex<bad_lines::BadLineCounts>,
+    pub(super) skipped: AtomicU64,
+    pub(super) quarantined: AtomicU64,
     /// Why the journal refused the last append: 1 more than an index of [`RefuseReason::ALL`]; 0: it did not.
     last_append_refused: AtomicU8,
 }
@@ -126,12 +124,10 @@ impl ServiceMetrics {
         DisconnectReason::ALL.into_iter().map(|(reason, _)| self.disconnects_for(reason)).sum()
     }
 
-    pub(super) fn count_bad(&self, what: impl FnOnce(&mut bad_lines::BadLineCounts)) {
-        what(&mut self.bad_lines.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    pub(super) fn bad_lines(&self) -> bad_lines::BadLineCounts {
-        *self.bad_lines.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn bad_lines(&self) -> BadLineCounts {
+        let [skipped, quarantined] =
+            [&self.skipped, &self.quarantined].map(|count| count.load(Ordering::Relaxed));
+        BadLineCounts { skipped, quarantined }
     }
 
     /// Counts lines that arrived.

@@ -147,7 +147,7 @@ fn report(args: &Args, source: &Source, records: u64) -> Result<(), CliError> {
     if args.json {
         return output::json(&json!({
             "source": args.source.to_string_lossy(),
-            "source_first_seq": source.first_seq,
+            "source_first_seq": source.first_seq(),
             "journal": args.journal.to_string_lossy(),
             "records": records,
         }));
@@ -157,22 +157,15 @@ fn report(args: &Args, source: &Source, records: u64) -> Result<(), CliError> {
         return Ok(());
     }
     output::lines([format!("{journal}: {} imported from {from}", units::counted(records, "record"))])?;
-    if let Some(first) = source.first_seq.filter(|&first| first > 1) {
+    if let Some(first) = source.first_seq().filter(|&first| first > 1) {
         warn(format_args!("records are numbered from 1: record {first} of {from} is record 1 of {journal}"));
     }
     Ok(())
 }
 
 /// The source of the records.
-struct Source {
-    records: SourceRecords,
-    /// The sequence number of its first record, if it is a journal.
-    first_seq: Option<u64>,
-}
-
-/// The records of the source.
-enum SourceRecords {
-    Journal { path: PathBuf, lines: RawRecords },
+enum Source {
+    Journal { path: PathBuf, records: RawRecords, first_seq: Option<u64> },
     Ndjson(NdjsonRecords),
 }
 
@@ -196,28 +189,32 @@ impl Source {
             let reader = LineReader::new(source, line::LINE_BYTES_MAX);
             let position = LinePosition { number: 0, start: 0 };
             let lines = NdjsonRecords { input, reader, block: Bytes::new(), position, next_start: 0 };
-            return Ok(Self { records: SourceRecords::Ndjson(lines), first_seq: None });
+            return Ok(Self::Ndjson(lines));
         }
         let found = verify(path)?;
         if let Some(tail) = &found.torn_tail {
             warn(format_args!("{tail} (torn tail, never acknowledged: not imported)"));
         }
-        let records =
-            SourceRecords::Journal { path: path.to_owned(), lines: reader::open(path)?.raw_records() };
-        Ok(Self { records, first_seq: found.first_seq() })
+        let records = reader::open(path)?.raw_records();
+        Ok(Self::Journal { path: path.to_owned(), records, first_seq: found.first_seq() })
+    }
+
+    /// Returns the sequence number of its first record, if it is a journal.
+    fn first_seq(&self) -> Option<u64> {
+        if let Self::Journal { first_seq, .. } = self { *first_seq } else { None }
     }
 
     /// Adds the next record; returns `false` at the end. A record of a journal is copied as it is, even if a new record like it
     /// would be rejected; a line of JSON is checked as a new record.
     fn push_next(&mut self, writer: &mut BatchWriter<'_>) -> Result<bool, CliError> {
-        match &mut self.records {
-            SourceRecords::Journal { path, lines } => {
+        match self {
+            Self::Journal { path, records, .. } => {
                 let failed = |error| CliError::store(path, &error);
-                let Some(record) = lines.next_record().map_err(failed)? else { return Ok(false) };
+                let Some(record) = records.next_record().map_err(failed)? else { return Ok(false) };
                 writer.push_copy(&record)?.map_err(failed)?;
                 Ok(true)
             }
-            SourceRecords::Ndjson(lines) => lines.push_next(writer),
+            Self::Ndjson(lines) => lines.push_next(writer),
         }
     }
 }
