@@ -20,21 +20,26 @@ use crate::{
     style::{Colors, ERROR, HINT},
 };
 
-/// An error that ends a subcommand: an exit status and a message.
-#[derive(Debug)]
+/// An error that ends a subcommand: an exit status and a message. Its JSON is what `--json` prints.
+#[derive(Debug, Serialize)]
 pub(crate) struct CliError {
-    status: ExitStatus,
     kind: ErrorClass,
-    /// The same command may succeed later.
-    is_retryable: bool,
     /// One line for standard error. Empty: nothing is printed.
     message: String,
     /// The message begins with the location in a file, and is printed without the program's name.
+    #[serde(skip)]
     begins_with_location: bool,
+    /// The same command may succeed later.
+    #[serde(rename = "retryable")]
+    is_retryable: bool,
     /// Boxed, so that a `Result` stays small.
+    #[serde(flatten)]
     at: Box<Location>,
     /// The suggested next step.
+    #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    #[serde(rename = "exit_code")]
+    status: ExitStatus,
 }
 
 /// The location of an error, as far as it is known.
@@ -53,19 +58,6 @@ struct Location {
     column: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
-}
-
-/// An error as `--json` prints it.
-#[derive(Serialize)]
-struct JsonError<'a> {
-    kind: ErrorClass,
-    message: &'a str,
-    retryable: bool,
-    #[serde(flatten)]
-    at: &'a Location,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
-    exit_code: u8,
 }
 
 impl CliError {
@@ -207,7 +199,7 @@ impl CliError {
             return self.status;
         }
         if log::is_json() {
-            let fields = match serde_json::to_value(self.as_json()) {
+            let fields = match serde_json::to_value(&self) {
                 Ok(Value::Object(fields)) => fields,
                 _ => Map::new(),
             };
@@ -215,7 +207,7 @@ impl CliError {
             return self.status;
         }
         if is_json() {
-            if let Ok(json) = serde_json::to_string(&self.as_json()) {
+            if let Ok(json) = serde_json::to_string(&self) {
                 write(&printable_json(&json));
             }
             return self.status;
@@ -230,17 +222,6 @@ impl CliError {
             self.hint.as_ref().map(|hint| format!("\n{} {}", colors.with(HINT, "hint:"), printable(hint)));
         write(&log::plain(Level::ERROR, &(line + &hint.unwrap_or_default())));
         self.status
-    }
-
-    fn as_json(&self) -> JsonError<'_> {
-        JsonError {
-            kind: self.kind,
-            message: &self.message,
-            retryable: self.is_retryable,
-            at: &self.at,
-            hint: self.hint.as_deref(),
-            exit_code: self.status.number(),
-        }
     }
 }
 
@@ -301,7 +282,7 @@ mod tests {
         ];
         for (error, kind, retryable) in cases {
             let failure = CliError::store(Path::new("/nonexistent/j"), &error);
-            let json = serde_json::to_value(failure.as_json()).unwrap();
+            let json = serde_json::to_value(&failure).unwrap();
             assert_eq!((&json["kind"], &json["retryable"]), (&kind.into(), &retryable.into()), "{error:?}");
         }
     }
@@ -316,7 +297,7 @@ mod tests {
             reason: "checksum".into(),
         };
         let failure = CliError::store(Path::new("j"), &error);
-        let json = serde_json::to_value(failure.as_json()).unwrap();
+        let json = serde_json::to_value(&failure).unwrap();
         assert_eq!((&json["kind"], &json["path"]), (&"invalid_data".into(), &"j.001".into()));
         assert_eq!((&json["offset"], &json["line"], &json["seq"]), (&7.into(), &2.into(), &3.into()));
         assert!(json["hint"].is_string() && json["exit_code"] == 65, "{json}");

@@ -6,7 +6,8 @@ use ministore_uring::{ErrorKind, MiniStoreError};
 use serde::Serialize;
 
 /// The exit codes. The numbers are a promise to scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(into = "u8")]
 pub(crate) enum ExitStatus {
     /// Success.
     Ok,
@@ -35,23 +36,6 @@ pub(crate) enum ExitStatus {
 }
 
 impl ExitStatus {
-    pub(super) fn number(self) -> u8 {
-        match self {
-            Self::Ok => 0,
-            Self::ProblemFound => 1,
-            Self::Usage => 64,
-            Self::BadData => 65,
-            Self::NoInput => 66,
-            Self::Unavailable => 69,
-            Self::Internal => 70,
-            Self::CannotCreate => 73,
-            Self::Io => 74,
-            Self::Temporary => 75,
-            Self::NoPermission => 77,
-            Self::Signal(signal) => 128_u8.saturating_add(signal),
-        }
-    }
-
     /// Returns the class of an error of the program itself: that of the library if there is one.
     pub(super) fn kind(self) -> ErrorClass {
         match self {
@@ -101,9 +85,28 @@ impl ExitStatus {
     }
 }
 
+impl From<ExitStatus> for u8 {
+    fn from(code: ExitStatus) -> Self {
+        match code {
+            ExitStatus::Ok => 0,
+            ExitStatus::ProblemFound => 1,
+            ExitStatus::Usage => 64,
+            ExitStatus::BadData => 65,
+            ExitStatus::NoInput => 66,
+            ExitStatus::Unavailable => 69,
+            ExitStatus::Internal => 70,
+            ExitStatus::CannotCreate => 73,
+            ExitStatus::Io => 74,
+            ExitStatus::Temporary => 75,
+            ExitStatus::NoPermission => 77,
+            ExitStatus::Signal(signal) => 128_u8.saturating_add(signal),
+        }
+    }
+}
+
 impl From<ExitStatus> for ExitCode {
     fn from(code: ExitStatus) -> Self {
-        code.number().into()
+        u8::from(code).into()
     }
 }
 
@@ -137,7 +140,7 @@ mod tests {
             (ExitStatus::Signal(15), 143),
         ];
         for (code, number) in codes {
-            assert_eq!(code.number(), number, "{code:?}");
+            assert_eq!(u8::from(code), number, "{code:?}");
         }
     }
 }
