@@ -102,6 +102,10 @@ fn reports(names: &mut BTreeSet<String>) {
     dir.ingest().args(["--max-segment-bytes", "4KiB"]).run_with_stdin(lines(100).as_bytes()).ok();
     let store = ministore_uring::JournalOptions::new().open_blocking(dir.journal()).unwrap();
     store.blocking().hold("HOLD", 1).unwrap();
+    // A segment that stays sound, so that something can be salvaged.
+    store.blocking().rotate().unwrap();
+    store.blocking().append(&101).unwrap();
+    store.blocking().rotate().unwrap();
     store.blocking().close().unwrap();
     let input = dir.write("in.ndjson", "1\n");
     let empty = dir.path("empty");
