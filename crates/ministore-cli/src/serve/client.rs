@@ -73,7 +73,7 @@ where
     let lines = Lines::new(reader, mem::take(rest), longest, memory, !peer.is_fifo);
     let writer_side = ClientWriter::new(service, peer, writer);
     let ((read, refuse_reason, left), write) = tokio::join!(reader_side.run(lines), writer_side.run(to_send));
-    tracing::info!("{}: connection closed: read {read:?}, write {write:?}", peer.name);
+    tracing::info!("{}: connection closed: {read}, {write}", peer.name);
     *rest = left;
     ConnectionEnd { read, write, refuse_reason }
 }

@@ -1,6 +1,6 @@
 //! Reads the lines of a client and submits them to the journal.
 
-use std::{ops::RangeInclusive, sync::atomic::Ordering};
+use std::{fmt, ops::RangeInclusive, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use ministore_uring::{Append, JsonBatch};
@@ -37,6 +37,16 @@ pub(super) enum ReadOutcome {
     Disconnected,
     /// The journal rejected records.
     StoreFailed,
+}
+
+impl fmt::Display for ReadOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Complete => "all lines were read",
+            Self::Disconnected => "the client was disconnected",
+            Self::StoreFailed => "the journal rejected records",
+        })
+    }
 }
 
 /// The reading side of a client.

@@ -1,6 +1,6 @@
 //! Sends the responses to a client in the order of its lines, acknowledgements only after the records are durable.
 
-use std::{ops::RangeInclusive, sync::atomic::Ordering, time::Duration};
+use std::{fmt, ops::RangeInclusive, sync::atomic::Ordering, time::Duration};
 
 use ministore_uring::{MiniStoreError, PendingAppend};
 use tokio::{
@@ -68,6 +68,16 @@ pub(super) enum WriteEnd {
     Disconnected,
     /// All responses were sent, including that records are not durable.
     Failed,
+}
+
+impl fmt::Display for WriteEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::All => "all responses were sent",
+            Self::Disconnected => "the client does not read",
+            Self::Failed => "the last response was an error",
+        })
+    }
 }
 
 /// A response cannot be sent.
