@@ -2,7 +2,7 @@
 //!
 //! Must never favour one log: the records, the order of calls and the checks are the same for all.
 
-use std::{fmt, future::Future, path::Path, pin::Pin};
+use std::{future::Future, path::Path, pin::Pin};
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
@@ -13,9 +13,8 @@ use crate::logs::{ministore, ministore_uring, okaywal, raft_engine, wal_db, walr
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogError(pub String);
 
-impl LogError {
-    /// Creates an error with the message of `error`.
-    pub fn new(error: impl fmt::Display) -> Self {
+impl<E: std::error::Error> From<E> for LogError {
+    fn from(error: E) -> Self {
         Self(error.to_string())
     }
 }
@@ -52,7 +51,7 @@ impl Record {
     pub fn to_bytes(&self) -> LogResult<Vec<u8>> {
         // Allocate all of it at once: the benchmark must not measure the growth of a buffer.
         let mut bytes = Vec::with_capacity(self.fill.len() + FRAME_BYTES);
-        serde_json::to_writer(&mut bytes, self).map_err(LogError::new)?;
+        serde_json::to_writer(&mut bytes, self)?;
         Ok(bytes)
     }
 }

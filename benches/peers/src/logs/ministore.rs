@@ -25,18 +25,18 @@ pub struct MinistoreLog {
 impl MinistoreLog {
     /// Opens or creates the log.
     pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).build().map_err(LogError::new)?;
+        let runtime = Builder::new_multi_thread().worker_threads(1).build()?;
         let path = dir.join("journal.jsonl");
         let options =
             MiniStoreOptions::new().max_bytes_per_segment(settings.segment_bytes).max_segments(usize::MAX);
-        let store = runtime.block_on(options.open(&path)).map_err(LogError::new)?;
+        let store = runtime.block_on(options.open(&path))?;
         Ok(Self { store: Mutex::new(store), path, runtime })
     }
 }
 
 impl LogUnderTest for MinistoreLog {
     fn append(&self, record: &Record) -> LogResult<()> {
-        self.runtime.block_on(async { self.store.lock().await.append(record).await }).map_err(LogError::new)
+        self.runtime.block_on(async { self.store.lock().await.append(record).await }).map_err(LogError::from)
     }
 
     fn append_many(&self, records: &[Record]) -> LogResult<()> {
@@ -44,13 +44,12 @@ impl LogUnderTest for MinistoreLog {
     }
 
     fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
-        let records =
-            self.runtime.block_on(MiniStore::replay::<Record, _>(&self.path)).map_err(LogError::new)?;
+        let records = self.runtime.block_on(MiniStore::replay::<Record, _>(&self.path))?;
         Ok(records.into_iter().map(ReplayedItem::Record).collect())
     }
 
     fn append_async(&self, record: Record) -> Option<BoxFuture<'_>> {
-        Some(Box::pin(async move { self.store.lock().await.append(&record).await.map_err(LogError::new) }))
+        Some(Box::pin(async move { self.store.lock().await.append(&record).await.map_err(LogError::from) }))
     }
 
     fn close(self: Box<Self>) -> LogResult<()> {

@@ -19,31 +19,31 @@ impl UringLog {
     /// Opens or creates the log.
     pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
         let options = JournalOptions::new().max_segment_bytes(settings.segment_bytes);
-        let store = options.open_blocking(dir.join("journal")).map_err(LogError::new)?;
+        let store = options.open_blocking(dir.join("journal"))?;
         Ok(Self { store })
     }
 }
 
 impl LogUnderTest for UringLog {
     fn append(&self, record: &Record) -> LogResult<()> {
-        self.store.blocking().append(record).map_err(LogError::new)
+        self.store.blocking().append(record).map_err(LogError::from)
     }
 
     fn append_many(&self, records: &[Record]) -> LogResult<()> {
         let mut pending = Vec::with_capacity(records.len());
         for record in records {
-            pending.push(self.store.blocking().submit(record).map_err(LogError::new)?);
+            pending.push(self.store.blocking().submit(record)?);
         }
         for record in pending {
-            record.wait().map_err(LogError::new)?;
+            record.wait()?;
         }
         Ok(())
     }
 
     fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
-        let records = Reader::open(self.store.path()).map_err(LogError::new)?.records::<Record>();
+        let records = Reader::open(self.store.path())?.records::<Record>();
         records
-            .map(|record| record.map(|record| ReplayedItem::Record(record.value)).map_err(LogError::new))
+            .map(|record| record.map(|record| ReplayedItem::Record(record.value)).map_err(LogError::from))
             .collect()
     }
 
@@ -54,10 +54,10 @@ impl LogUnderTest for UringLog {
 
     fn append_async(&self, record: Record) -> Option<BoxFuture<'_>> {
         let append = self.store.append(&record);
-        Some(Box::pin(async move { append.await.map_err(LogError::new) }))
+        Some(Box::pin(async move { append.await.map_err(LogError::from) }))
     }
 
     fn close(self: Box<Self>) -> LogResult<()> {
-        self.store.blocking().close().map_err(LogError::new)
+        self.store.blocking().close().map_err(LogError::from)
     }
 }

@@ -92,8 +92,7 @@ impl OkaywalLog {
         let recovered = Arc::new(Mutex::new(RecoveredEntries::default()));
         let log = Configuration::default_for(dir)
             .checkpoint_after_bytes(u64::MAX)
-            .open(EntryCollector(Arc::clone(&recovered)))
-            .map_err(LogError::new)?;
+            .open(EntryCollector(Arc::clone(&recovered)))?;
         Ok(Self { log, recovered })
     }
 }
@@ -104,11 +103,11 @@ impl LogUnderTest for OkaywalLog {
     }
 
     fn append_many(&self, records: &[Record]) -> LogResult<()> {
-        let mut entry = self.log.begin_entry().map_err(LogError::new)?;
+        let mut entry = self.log.begin_entry()?;
         for record in records {
-            entry.write_chunk(&record.to_bytes()?).map_err(LogError::new)?;
+            entry.write_chunk(&record.to_bytes()?)?;
         }
-        entry.commit().map_err(LogError::new)?;
+        entry.commit()?;
         Ok(())
     }
 
@@ -122,6 +121,6 @@ impl LogUnderTest for OkaywalLog {
     }
 
     fn close(self: Box<Self>) -> LogResult<()> {
-        self.log.shutdown().map_err(LogError::new)
+        self.log.shutdown().map_err(LogError::from)
     }
 }

@@ -50,7 +50,7 @@ impl RaftEngineLog {
             target_file_size: ReadableSize(settings.segment_bytes),
             ..Config::default()
         };
-        let engine = Engine::open(config).map_err(LogError::new)?;
+        let engine = Engine::open(config)?;
         Ok(Self { engine, group_locks: Mutex::default() })
     }
 
@@ -66,7 +66,7 @@ impl RaftEngineLog {
         let entries = (next..).zip(records).map(|(index, record)| entry(index, record));
         batch
             .add_entries::<RecordEntries>(group, &entries.collect::<LogResult<Vec<_>>>()?)
-            .map_err(LogError::new)
+            .map_err(LogError::from)
     }
 }
 
@@ -90,7 +90,7 @@ impl LogUnderTest for RaftEngineLog {
         for (group, records) in &groups {
             self.add(&mut batch, *group, records)?;
         }
-        self.engine.write(&mut batch, true).map_err(LogError::new)?;
+        self.engine.write(&mut batch, true)?;
         Ok(())
     }
 
@@ -102,9 +102,7 @@ impl LogUnderTest for RaftEngineLog {
                 continue;
             };
             let mut entries = Vec::new();
-            self.engine
-                .fetch_entries_to::<RecordEntries>(group, first, last + 1, None, &mut entries)
-                .map_err(LogError::new)?;
+            self.engine.fetch_entries_to::<RecordEntries>(group, first, last + 1, None, &mut entries)?;
             items.extend(
                 entries.iter().map(|entry| ReplayedItem::of_bytes(entry.value.get(8..).unwrap_or_default())),
             );

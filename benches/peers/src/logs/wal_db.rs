@@ -37,27 +37,27 @@ impl WalDbLog {
             DamagePolicy::Default => WalConfig::new(),
             DamagePolicy::Strict => WalConfig::new().with_open_policy(OpenPolicy::Strict),
         };
-        let wal = Wal::open_segmented_with(dir, settings.segment_bytes, config).map_err(LogError::new)?;
+        let wal = Wal::open_segmented_with(dir, settings.segment_bytes, config)?;
         Ok(Self { wal })
     }
 }
 
 impl LogUnderTest for WalDbLog {
     fn append(&self, record: &Record) -> LogResult<()> {
-        self.wal.append_and_sync(&record.to_bytes()?).map(drop).map_err(LogError::new)
+        self.wal.append_and_sync(&record.to_bytes()?).map(drop).map_err(LogError::from)
     }
 
     fn append_many(&self, records: &[Record]) -> LogResult<()> {
         for record in records {
-            self.wal.append(&record.to_bytes()?).map(drop).map_err(LogError::new)?;
+            self.wal.append(&record.to_bytes()?).map(drop)?;
         }
-        self.wal.sync().map_err(LogError::new)
+        self.wal.sync().map_err(LogError::from)
     }
 
     fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
-        let records = self.wal.iter().map_err(LogError::new)?;
+        let records = self.wal.iter()?;
         records
-            .map(|record| record.map(|record| ReplayedItem::of_bytes(record.data())).map_err(LogError::new))
+            .map(|record| record.map(|record| ReplayedItem::of_bytes(record.data())).map_err(LogError::from))
             .collect()
     }
 

@@ -37,27 +37,27 @@ impl WalrusLog {
         }
         let reads = ReadConsistency::AtLeastOnce { persist_every: u32::MAX };
         let wal = Walrus::with_consistency_and_schedule_for_key(TOPIC, reads, FsyncSchedule::SyncEach);
-        Ok(Self { wal: wal.map_err(LogError::new)? })
+        Ok(Self { wal: wal? })
     }
 }
 
 impl LogUnderTest for WalrusLog {
     fn append(&self, record: &Record) -> LogResult<()> {
-        self.wal.append_for_topic(TOPIC, &record.to_bytes()?).map_err(LogError::new)
+        self.wal.append_for_topic(TOPIC, &record.to_bytes()?).map_err(LogError::from)
     }
 
     fn append_many(&self, records: &[Record]) -> LogResult<()> {
         for batch in records.chunks(BATCH_MAX) {
             let lines = batch.iter().map(Record::to_bytes).collect::<LogResult<Vec<_>>>()?;
             let lines: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
-            self.wal.batch_append_for_topic(TOPIC, &lines).map_err(LogError::new)?;
+            self.wal.batch_append_for_topic(TOPIC, &lines)?;
         }
         Ok(())
     }
 
     fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
         let mut found = Vec::new();
-        while let Some(entry) = self.wal.read_next(TOPIC, true).map_err(LogError::new)? {
+        while let Some(entry) = self.wal.read_next(TOPIC, true)? {
             found.push(ReplayedItem::of_bytes(&entry.data));
         }
         Ok(found)

@@ -10,7 +10,7 @@ use crate::log_under_test::{LogError, LogResult, Record};
 
 impl AsyncLog for MiniStore {
     async fn append(&self, record: &Record) -> LogResult<()> {
-        Self::append(self, record).await.map_err(LogError::new)
+        Self::append(self, record).await.map_err(LogError::from)
     }
 }
 
@@ -21,7 +21,7 @@ pub fn open_ours(dir: &Path, segment_bytes: Option<u64>) -> LogResult<MiniStore>
         Some(bytes) => options.max_segment_bytes(bytes),
         None => options,
     };
-    options.open_blocking(dir.join("journal")).map_err(LogError::new)
+    options.open_blocking(dir.join("journal")).map_err(LogError::from)
 }
 
 /// `ministore` 0.1.7. All segments are kept: by default it deletes the oldest.
@@ -32,13 +32,13 @@ impl SharedMinistore {
     /// Opens or creates the log.
     pub async fn open(dir: &Path) -> LogResult<Self> {
         let options = ministore::MiniStoreOptions::new().max_segments(usize::MAX);
-        let store = options.open(&dir.join("journal.jsonl")).await.map_err(LogError::new)?;
+        let store = options.open(&dir.join("journal.jsonl")).await?;
         Ok(Self(Mutex::new(store)))
     }
 }
 
 impl AsyncLog for SharedMinistore {
     async fn append(&self, record: &Record) -> LogResult<()> {
-        self.0.lock().await.append(record).await.map_err(LogError::new)
+        self.0.lock().await.append(record).await.map_err(LogError::from)
     }
 }

@@ -47,18 +47,18 @@ impl InPlaceFile {
     /// Writes the file and makes it durable.
     pub fn prepare(dir: &Path, way: WriteMethod, largest: usize) -> LogResult<Self> {
         let path = dir.join("in-place");
-        let beforehand = File::create(&path).map_err(LogError::new)?;
+        let beforehand = File::create(&path)?;
         let spaces = vec![b' '; BULK_BYTES];
         for at in (0..FILE_BYTES).step_by(BULK_BYTES) {
-            beforehand.write_all_at(&spaces, at as u64).map_err(LogError::new)?;
+            beforehand.write_all_at(&spaces, at as u64)?;
         }
-        beforehand.sync_all().map_err(LogError::new)?;
+        beforehand.sync_all()?;
         let flags = match way {
             WriteMethod::Direct => OFlags::DIRECT | OFlags::DSYNC,
             WriteMethod::Buffered => OFlags::empty(),
         };
-        let flags = i32::try_from(flags.bits()).map_err(LogError::new)?;
-        let file = OpenOptions::new().write(true).custom_flags(flags).open(&path).map_err(LogError::new)?;
+        let flags = i32::try_from(flags.bits())?;
+        let file = OpenOptions::new().write(true).custom_flags(flags).open(&path)?;
         let block = AlignedBuffer::new(largest + 2 * BLOCK);
         Ok(Self { file, way, block, offset: 0, used: 0 })
     }
@@ -74,7 +74,7 @@ impl InPlaceFile {
             WriteMethod::Direct => self.write_blocks(end),
             WriteMethod::Buffered => self.write_bytes(end),
         }
-        .map_err(LogError::new)
+        .map_err(LogError::from)
     }
 
     fn write_blocks(&mut self, end: usize) -> std::io::Result<()> {

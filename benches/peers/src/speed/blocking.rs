@@ -35,7 +35,7 @@ pub struct OkaywalBench(WriteAheadLog);
 impl OkaywalBench {
     /// Opens or creates the log.
     pub fn open(dir: &Path) -> LogResult<Self> {
-        Configuration::default_for(dir).open(LogVoid).map(Self).map_err(LogError::new)
+        Configuration::default_for(dir).open(LogVoid).map(Self).map_err(LogError::from)
     }
 }
 
@@ -43,9 +43,9 @@ impl BlockingLog for OkaywalBench {
     fn caller(&self, _: u32) -> LogResult<AppendFn<'_>> {
         Ok(Box::new(|record| {
             let line = record.to_bytes()?;
-            let mut entry = self.0.begin_entry().map_err(LogError::new)?;
-            entry.write_chunk(&line).map_err(LogError::new)?;
-            entry.commit().map(drop).map_err(LogError::new)
+            let mut entry = self.0.begin_entry()?;
+            entry.write_chunk(&line)?;
+            entry.commit().map(drop).map_err(LogError::from)
         }))
     }
 }
@@ -68,7 +68,7 @@ impl RaftEngineBench {
             target_file_size: raft_engine::ReadableSize(segment_bytes),
             ..Config::default()
         };
-        Engine::open(config).map(|engine| Self(Arc::new(engine))).map_err(LogError::new)
+        Engine::open(config).map(|engine| Self(Arc::new(engine))).map_err(LogError::from)
     }
 }
 
@@ -80,11 +80,11 @@ impl BlockingLog for RaftEngineBench {
             index += 1;
             let mut value = Vec::with_capacity(record.fill.len() + FRAME_BYTES);
             value.extend(index.to_be_bytes());
-            serde_json::to_writer(&mut value, record).map_err(LogError::new)?;
+            serde_json::to_writer(&mut value, record)?;
             let mut batch = LogBatch::default();
             let entry = BytesValue { value, ..BytesValue::default() };
-            batch.add_entries::<RecordEntries>(group, &[entry]).map_err(LogError::new)?;
-            self.0.write(&mut batch, true).map(drop).map_err(LogError::new)
+            batch.add_entries::<RecordEntries>(group, &[entry])?;
+            self.0.write(&mut batch, true).map(drop).map_err(LogError::from)
         }))
     }
 }

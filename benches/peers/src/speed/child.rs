@@ -2,7 +2,7 @@
 //! another.
 
 use std::{
-    fs,
+    fs::File,
     io::{self, Read, Write},
     path::Path,
     process::{Command, Stdio},
@@ -31,30 +31,24 @@ const OVERHEAD_TIMEOUT: Duration = Duration::from_secs(120);
 ///
 /// The log's error, or that it did not finish in time.
 pub fn measure(config: &MeasurementConfig, dir: &Path) -> LogResult<Measurement> {
-    let own = tempfile::Builder::new().prefix("cell-").tempdir_in(dir).map_err(LogError::new)?;
+    let own = tempfile::Builder::new().prefix("cell-").tempdir_in(dir)?;
     let measurement = run(config, own.path());
-    own.close().map_err(LogError::new)?;
-    sync_file_system(dir).map_err(LogError::new)?;
+    own.close()?;
+    // Writes all dirty data, so that the next measurement does not pay for it.
+    syncfs(File::open(dir)?)?;
     measurement
 }
 
-/// Writes all dirty data, so that the next measurement does not pay for it.
-fn sync_file_system(dir: &Path) -> io::Result<()> {
-    syncfs(fs::File::open(dir)?)?;
-    Ok(())
-}
-
 fn run(config: &MeasurementConfig, dir: &Path) -> LogResult<Measurement> {
-    let mut child = Command::new(std::env::current_exe().map_err(LogError::new)?)
+    let mut child = Command::new(std::env::current_exe()?)
         .arg(VERB)
-        .arg(serde_json::to_string(config).map_err(LogError::new)?)
+        .arg(serde_json::to_string(config)?)
         .arg(dir)
         .env("WALRUS_DATA_DIR", dir)
         .env("WALRUS_QUIET", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .spawn()
-        .map_err(LogError::new)?;
+        .spawn()?;
     let mut output = child.stdout.take().ok_or_else(|| LogError("no output".into()))?;
     let (sent, answer) = mpsc::channel();
     let reader = thread::spawn(move || {
@@ -65,12 +59,12 @@ fn run(config: &MeasurementConfig, dir: &Path) -> LogResult<Measurement> {
     let timeout = config.timing.warm_up + config.timing.window + OVERHEAD_TIMEOUT;
     let text = answer.recv_timeout(timeout);
     if text.is_err() {
-        child.kill().map_err(LogError::new)?;
+        child.kill()?;
     }
-    let status = child.wait().map_err(LogError::new)?;
+    let status = child.wait()?;
     reader.join().ok();
     let text = text.map_err(|_| LogError(format!("no answer within {} s", timeout.as_secs())))?;
-    let text = text.map_err(LogError::new)?;
+    let text = text?;
     // Logs may print, too: the result is the last line.
     let last = text.lines().next_back().unwrap_or_default();
     let answer: Result<Measurement, String> =

@@ -66,8 +66,8 @@ impl AsyncLog for Echo {
         };
         let (done, answer) = oneshot::channel();
         let requests = self.requests.as_ref().ok_or_else(|| LogError("stopped".into()))?;
-        requests.send(Request { line, done }).map_err(LogError::new)?;
-        answer.await.map(drop).map_err(LogError::new)
+        requests.send(Request { line, done })?;
+        answer.await.map(drop).map_err(LogError::from)
     }
 }
 

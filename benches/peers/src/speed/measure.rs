@@ -125,7 +125,7 @@ impl MeasurementConfig {
         let runtime = tasks::runtime()?;
         let log = Arc::new(open_ours(dir, segment_bytes)?);
         let result = tasks::closed_loop(&runtime, &log, self.callers, events, self.timing)?;
-        log.blocking().close().map_err(LogError::new)?;
+        log.blocking().close()?;
         Ok(result)
     }
 
@@ -139,13 +139,13 @@ impl MeasurementConfig {
         let runtime = tasks::runtime()?;
         let log = open_ours(dir, None)?;
         let result = pipelined::in_flight(&runtime, &log, method, in_flight, events, self.timing)?;
-        log.blocking().close().map_err(LogError::new)?;
+        log.blocking().close()?;
         Ok(result)
     }
 
     fn echo(&self, events: &RecordPool, load: EchoPayload) -> LogResult<StatsAndWindow> {
         let runtime = tasks::runtime()?;
-        let echo = Arc::new(Echo::start(load).map_err(LogError::new)?);
+        let echo = Arc::new(Echo::start(load)?);
         tasks::closed_loop(&runtime, &echo, self.callers, events, self.timing)
     }
 
@@ -186,11 +186,11 @@ impl MeasurementConfig {
 fn count_ours(dir: &Path) -> LogResult<u64> {
     let path = dir.join("journal");
     let mut stored = 0;
-    for record in Reader::open(&path).map_err(LogError::new)?.records::<IgnoredAny>() {
-        record.map_err(LogError::new)?;
+    for record in Reader::open(&path)?.records::<IgnoredAny>() {
+        record?;
         stored += 1;
     }
-    let durable = MiniStore::open_blocking(&path).map_err(LogError::new)?.durable_seq();
+    let durable = MiniStore::open_blocking(&path)?.durable_seq();
     if durable == stored {
         Ok(stored)
     } else {

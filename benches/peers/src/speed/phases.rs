@@ -63,7 +63,7 @@ impl CallerStats {
     /// Creates empty counts for one of `callers` callers.
     pub fn new(callers: usize) -> LogResult<Self> {
         let digits = if callers > FINE_CALLERS_MAX { 2 } else { 3 };
-        let latencies = Histogram::new_with_max(LATENCY_MAX, digits).map_err(LogError::new)?;
+        let latencies = Histogram::new_with_max(LATENCY_MAX, digits)?;
         Ok(Self { latencies, records: 0, acknowledged: 0 })
     }
 
@@ -87,7 +87,7 @@ impl CallerStats {
     pub fn add(&mut self, other: &Self) -> LogResult<()> {
         self.records += other.records;
         self.acknowledged += other.acknowledged;
-        self.latencies.add(&other.latencies).map_err(LogError::new)
+        self.latencies.add(&other.latencies).map_err(LogError::from)
     }
 
     /// Computes the results of a window.

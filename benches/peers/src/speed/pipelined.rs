@@ -70,18 +70,15 @@ impl RecordSource {
             Self::Line(lines, next) => {
                 let line = lines[*next].clone();
                 *next = (*next + 1) % lines.len();
-                store.send(Append::json(line).map_err(LogError::new)?).await.map(one)
+                store.send(Append::json(line)?).await.map(one)
             }
             Self::Batch(cursor, count) => {
                 let records: &[Record] = cursor.next_records(*count);
                 let count = records.len() as u64;
-                store
-                    .send(Append::batch(records).map_err(LogError::new)?)
-                    .await
-                    .map(|pending| (pending, count))
+                store.send(Append::batch(records)?).await.map(|pending| (pending, count))
             }
         }
-        .map_err(LogError::new)
+        .map_err(LogError::from)
     }
 }
 
@@ -128,7 +125,7 @@ async fn run_task(
         if pending.len() == in_flight
             && let Some((start, oldest, records)) = pending.pop_front()
         {
-            oldest.await.map_err(LogError::new)?;
+            oldest.await?;
             stats.acknowledge(&phases, start, records);
         }
         let start = Instant::now();
@@ -136,7 +133,7 @@ async fn run_task(
         pending.push_back((start, next, records));
     }
     for (start, next, records) in pending {
-        next.await.map_err(LogError::new)?;
+        next.await?;
         stats.acknowledge(&phases, start, records);
     }
     Ok(stats)
@@ -164,7 +161,7 @@ pub fn in_place(
                 file.write(&bytes)?;
                 stats.acknowledge(&phases, start, records as u64);
             }
-            Ok(stats)
+            Ok::<_, LogError>(stats)
         });
         let window = phases.run(timing);
         Ok((writer.join().map_err(|_| LogError("the writer panicked".into()))??, window))

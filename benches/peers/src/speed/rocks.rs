@@ -29,7 +29,7 @@ impl RocksDb {
     pub fn open(dir: &Path) -> LogResult<Self> {
         let mut options = Options::default();
         options.create_if_missing(true);
-        let db = DB::open(&options, dir.join("rocks")).map_err(LogError::new)?;
+        let db = DB::open(&options, dir.join("rocks"))?;
         Ok(Self { db, next: AtomicU64::new(0) })
     }
 }
@@ -40,14 +40,14 @@ impl BlockingLog for RocksDb {
         synced.set_sync(true);
         Ok(Box::new(move |record| {
             let key = self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-            self.db.put_opt(key, record.to_bytes()?, &synced).map_err(LogError::new)
+            self.db.put_opt(key, record.to_bytes()?, &synced).map_err(LogError::from)
         }))
     }
 }
 
 /// Returns the number of records in the database in `dir`.
 pub fn stored(dir: &Path) -> LogResult<u64> {
-    let db = DB::open(&Options::default(), dir.join("rocks")).map_err(LogError::new)?;
+    let db = DB::open(&Options::default(), dir.join("rocks"))?;
     let entries = db.iterator(IteratorMode::Start);
-    entries.map(|entry| entry.map(|_| 1).map_err(LogError::new)).sum()
+    entries.map(|entry| entry.map(|_| 1).map_err(LogError::from)).sum()
 }

@@ -20,32 +20,29 @@ const INSERT: &str = "INSERT INTO log (line) VALUES (?1)";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn connect(path: &Path) -> LogResult<Connection> {
-    let connection = Connection::open(path).map_err(LogError::new)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(LogError::new)?;
-    let mode: String = connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(LogError::new)?;
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(LogError(format!("journal mode {mode}")));
     }
-    connection.pragma_update(None, "synchronous", "FULL").map_err(LogError::new)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
     connection
-        .execute_batch("CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, line BLOB NOT NULL)")
-        .map_err(LogError::new)?;
+        .execute_batch("CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, line BLOB NOT NULL)")?;
     Ok(connection)
 }
 
 fn insert(connection: &Connection, record: &Record) -> LogResult<()> {
     let line = record.to_bytes()?;
-    let mut insert = connection.prepare_cached(INSERT).map_err(LogError::new)?;
-    insert.execute(params![line]).map(drop).map_err(LogError::new)
+    let mut insert = connection.prepare_cached(INSERT)?;
+    insert.execute(params![line]).map(drop).map_err(LogError::from)
 }
 
 /// Returns the number of records in the database in `dir`.
 pub fn stored(dir: &Path) -> LogResult<u64> {
     let count = connect(&dir.join("log.db"))?.query_row("SELECT count(*) FROM log", [], |row| row.get(0));
-    let count: i64 = count.map_err(LogError::new)?;
-    u64::try_from(count).map_err(LogError::new)
+    let count: i64 = count?;
+    u64::try_from(count).map_err(LogError::from)
 }
 
 /// One connection in a mutex.

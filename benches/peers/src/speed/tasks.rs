@@ -27,7 +27,7 @@ pub trait AsyncLog: Send + Sync + 'static {
 /// Creates a runtime with one worker thread per core.
 pub fn runtime() -> LogResult<Runtime> {
     let cores = available_parallelism().map_or(1, usize::from);
-    Builder::new_multi_thread().worker_threads(cores).build().map_err(LogError::new)
+    Builder::new_multi_thread().worker_threads(cores).build().map_err(LogError::from)
 }
 
 /// Runs callers that append, wait for the acknowledgement, and append again.
@@ -72,7 +72,7 @@ pub fn gather(
 ) -> LogResult<CallerStats> {
     let mut all = CallerStats::new(callers)?;
     for task in tasks {
-        all.add(&runtime.block_on(task).map_err(LogError::new)??)?;
+        all.add(&runtime.block_on(task)??)?;
     }
     Ok(all)
 }

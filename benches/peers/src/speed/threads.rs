@@ -36,7 +36,7 @@ pub fn closed_loop(
     timing: Timing,
 ) -> LogResult<(CallerStats, Duration)> {
     let (phases, ready) = (Phases::default(), Barrier::new(callers + 1));
-    let numbers = 0..u32::try_from(callers).map_err(LogError::new)?;
+    let numbers = 0..u32::try_from(callers)?;
     let ends = numbers.map(|number| log.caller(number)).collect::<LogResult<Vec<_>>>()?;
     let stats = (0..callers).map(|_| CallerStats::new(callers)).collect::<LogResult<Vec<_>>>()?;
     thread::scope(|scope| {
@@ -49,9 +49,9 @@ pub fn closed_loop(
                     append(cursor.next_record())?;
                     stats.acknowledge(phases, start, 1);
                 }
-                Ok(stats)
+                Ok::<_, LogError>(stats)
             };
-            thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, caller).map_err(LogError::new)
+            thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, caller).map_err(LogError::from)
         });
         let threads = threads.collect::<LogResult<Vec<_>>>()?;
         ready.wait();
