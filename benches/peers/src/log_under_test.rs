@@ -4,6 +4,7 @@
 
 use std::{future::Future, path::Path, pin::Pin};
 
+use ::wal_db::OpenPolicy;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -86,9 +87,6 @@ pub trait LogUnderTest: Send + Sync {
     /// durable.
     fn append(&self, record: &Record) -> LogResult<()>;
 
-    /// Appends records with the log's own call for many at once; `Ok` acknowledges all of them.
-    fn append_many(&self, records: &[Record]) -> LogResult<()>;
-
     /// Returns all records of the log. Must be called before the first append.
     fn replay(&self) -> LogResult<Vec<ReplayedItem>>;
 
@@ -103,8 +101,10 @@ pub trait LogUnderTest: Send + Sync {
         None
     }
 
-    /// Closes the log with its own call.
-    fn close(self: Box<Self>) -> LogResult<()>;
+    /// Closes the log with its own call, if it has one.
+    fn close(self: Box<Self>) -> LogResult<()> {
+        Ok(())
+    }
 }
 
 /// Settings that are the same for every log.
@@ -179,10 +179,8 @@ impl LogKind {
             Self::Ours => Box::new(ministore_uring::UringLog::open(dir, settings)?),
             Self::Ministore => Box::new(ministore::MinistoreLog::open(dir, settings)?),
             Self::Okaywal => Box::new(okaywal::OkaywalLog::open(dir)?),
-            Self::WalDb => Box::new(wal_db::WalDbLog::open(dir, settings, wal_db::DamagePolicy::Default)?),
-            Self::WalDbStrict => {
-                Box::new(wal_db::WalDbLog::open(dir, settings, wal_db::DamagePolicy::Strict)?)
-            }
+            Self::WalDb => Box::new(wal_db::WalDbLog::open(dir, settings, OpenPolicy::TruncateTail)?),
+            Self::WalDbStrict => Box::new(wal_db::WalDbLog::open(dir, settings, OpenPolicy::Strict)?),
             Self::Walrus => Box::new(walrus::WalrusLog::open(dir)?),
             Self::RaftEngine => Box::new(raft_engine::RaftEngineLog::open(dir, settings)?),
         })

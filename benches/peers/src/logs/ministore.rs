@@ -39,10 +39,6 @@ impl LogUnderTest for MinistoreLog {
         self.runtime.block_on(async { self.store.lock().await.append(record).await }).map_err(LogError::from)
     }
 
-    fn append_many(&self, records: &[Record]) -> LogResult<()> {
-        records.iter().try_for_each(|record| self.append(record))
-    }
-
     fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
         let records = self.runtime.block_on(MiniStore::replay::<Record, _>(&self.path))?;
         Ok(records.into_iter().map(ReplayedItem::Record).collect())
@@ -50,10 +46,5 @@ impl LogUnderTest for MinistoreLog {
 
     fn append_async(&self, record: Record) -> Option<BoxFuture<'_>> {
         Some(Box::pin(async move { self.store.lock().await.append(&record).await.map_err(LogError::from) }))
-    }
-
-    fn close(self: Box<Self>) -> LogResult<()> {
-        drop(self.store);
-        Ok(())
     }
 }

@@ -29,17 +29,6 @@ impl LogUnderTest for UringLog {
         self.store.blocking().append(record).map_err(LogError::from)
     }
 
-    fn append_many(&self, records: &[Record]) -> LogResult<()> {
-        let mut pending = Vec::with_capacity(records.len());
-        for record in records {
-            pending.push(self.store.blocking().submit(record)?);
-        }
-        for record in pending {
-            record.wait()?;
-        }
-        Ok(())
-    }
-
     fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
         let records = Reader::open(self.store.path())?.records::<Record>();
         records

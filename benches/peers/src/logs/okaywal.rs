@@ -99,14 +99,8 @@ impl OkaywalLog {
 
 impl LogUnderTest for OkaywalLog {
     fn append(&self, record: &Record) -> LogResult<()> {
-        self.append_many(std::slice::from_ref(record))
-    }
-
-    fn append_many(&self, records: &[Record]) -> LogResult<()> {
         let mut entry = self.log.begin_entry()?;
-        for record in records {
-            entry.write_chunk(&record.to_bytes()?)?;
-        }
+        entry.write_chunk(&record.to_bytes()?)?;
         entry.commit()?;
         Ok(())
     }

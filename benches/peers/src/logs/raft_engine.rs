@@ -15,7 +15,7 @@ use std::{
 use protobuf::well_known_types::BytesValue;
 use raft_engine::{Config, Engine, LogBatch, MessageExt, ReadableSize};
 
-use crate::log_under_test::{LogError, LogResult, LogUnderTest, Record, ReplayedItem, Settings};
+use crate::log_under_test::{LogResult, LogUnderTest, Record, ReplayedItem, Settings};
 
 /// An entry is its index (8 bytes) followed by the record's bytes.
 #[derive(Debug, Clone, Copy)]
@@ -58,38 +58,16 @@ impl RaftEngineLog {
         let mut group_locks = self.group_locks.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(group_locks.entry(group).or_default())
     }
-
-    /// Adds the records of one group to `batch`, after the group's last entry. The caller must hold the group's
-    /// lock.
-    fn add(&self, batch: &mut LogBatch, group: u64, records: &[&Record]) -> LogResult<()> {
-        let next = self.engine.last_index(group).map_or(1, |last| last + 1);
-        let entries = (next..).zip(records).map(|(index, record)| entry(index, record));
-        batch
-            .add_entries::<RecordEntries>(group, &entries.collect::<LogResult<Vec<_>>>()?)
-            .map_err(LogError::from)
-    }
 }
 
 impl LogUnderTest for RaftEngineLog {
     fn append(&self, record: &Record) -> LogResult<()> {
-        self.append_many(std::slice::from_ref(record))
-    }
-
-    fn append_many(&self, records: &[Record]) -> LogResult<()> {
-        let mut groups: BTreeMap<u64, Vec<&Record>> = BTreeMap::new();
-        for record in records {
-            groups.entry(u64::from(record.appender) + 1).or_default().push(record);
-        }
-        // Lock in the order of the groups, so that two callers cannot deadlock.
-        let group_locks: Vec<_> = groups.keys().map(|group| self.group_lock(*group)).collect();
-        let _guards: Vec<_> = group_locks
-            .iter()
-            .map(|group_lock| group_lock.lock().unwrap_or_else(PoisonError::into_inner))
-            .collect();
+        let group = u64::from(record.appender) + 1;
+        let group_lock = self.group_lock(group);
+        let _guard = group_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.engine.last_index(group).map_or(1, |last| last + 1);
         let mut batch = LogBatch::default();
-        for (group, records) in &groups {
-            self.add(&mut batch, *group, records)?;
-        }
+        batch.add_entries::<RecordEntries>(group, &[entry(next, record)?])?;
         self.engine.write(&mut batch, true)?;
         Ok(())
     }
@@ -108,10 +86,6 @@ impl LogUnderTest for RaftEngineLog {
             );
         }
         Ok(items)
-    }
-
-    fn close(self: Box<Self>) -> LogResult<()> {
-        Ok(())
     }
 }
 

@@ -15,15 +15,6 @@ use wal_db::{OpenPolicy, SegmentedStore, Wal, WalConfig};
 
 use crate::log_under_test::{LogError, LogResult, LogUnderTest, Record, ReplayedItem, Settings};
 
-/// The handling of damage when the log is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DamagePolicy {
-    /// `OpenPolicy::TruncateTail`, the default.
-    Default,
-    /// `OpenPolicy::Strict`.
-    Strict,
-}
-
 /// An open log.
 #[derive(Debug)]
 pub struct WalDbLog {
@@ -32,11 +23,8 @@ pub struct WalDbLog {
 
 impl WalDbLog {
     /// Opens or creates the log.
-    pub fn open(dir: &Path, settings: Settings, policy: DamagePolicy) -> LogResult<Self> {
-        let config = match policy {
-            DamagePolicy::Default => WalConfig::new(),
-            DamagePolicy::Strict => WalConfig::new().with_open_policy(OpenPolicy::Strict),
-        };
+    pub fn open(dir: &Path, settings: Settings, policy: OpenPolicy) -> LogResult<Self> {
+        let config = WalConfig::new().with_open_policy(policy);
         let wal = Wal::open_segmented_with(dir, settings.segment_bytes, config)?;
         Ok(Self { wal })
     }
@@ -45,13 +33,6 @@ impl WalDbLog {
 impl LogUnderTest for WalDbLog {
     fn append(&self, record: &Record) -> LogResult<()> {
         self.wal.append_and_sync(&record.to_bytes()?).map(drop).map_err(LogError::from)
-    }
-
-    fn append_many(&self, records: &[Record]) -> LogResult<()> {
-        for record in records {
-            self.wal.append(&record.to_bytes()?).map(drop)?;
-        }
-        self.wal.sync().map_err(LogError::from)
     }
 
     fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
@@ -64,9 +45,5 @@ impl LogUnderTest for WalDbLog {
     fn recovery_message(&self) -> Option<String> {
         let truncated = self.wal.truncated_on_open();
         (truncated > 0).then(|| format!("cut {truncated} bytes"))
-    }
-
-    fn close(self: Box<Self>) -> LogResult<()> {
-        Ok(())
     }
 }

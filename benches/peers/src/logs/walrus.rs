@@ -17,9 +17,6 @@ use crate::log_under_test::{LogError, LogResult, LogUnderTest, Record, ReplayedI
 /// The topic of the records, and the name of the log.
 const TOPIC: &str = "log";
 
-/// The largest number of entries in a batch (crate documentation, "Limits").
-const BATCH_MAX: usize = 2000;
-
 /// An open log.
 pub struct WalrusLog {
     wal: Walrus,
@@ -46,25 +43,12 @@ impl LogUnderTest for WalrusLog {
         self.wal.append_for_topic(TOPIC, &record.to_bytes()?).map_err(LogError::from)
     }
 
-    fn append_many(&self, records: &[Record]) -> LogResult<()> {
-        for batch in records.chunks(BATCH_MAX) {
-            let lines = batch.iter().map(Record::to_bytes).collect::<LogResult<Vec<_>>>()?;
-            let lines: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
-            self.wal.batch_append_for_topic(TOPIC, &lines)?;
-        }
-        Ok(())
-    }
-
     fn replay(&self) -> LogResult<Vec<ReplayedItem>> {
         let mut found = Vec::new();
         while let Some(entry) = self.wal.read_next(TOPIC, true)? {
             found.push(ReplayedItem::of_bytes(&entry.data));
         }
         Ok(found)
-    }
-
-    fn close(self: Box<Self>) -> LogResult<()> {
-        Ok(())
     }
 }
 

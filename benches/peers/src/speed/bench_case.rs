@@ -112,95 +112,67 @@ impl BenchCase {
         Self::ALL.into_iter().filter(|case| !unusual(case)).collect()
     }
 
+    /// Returns the name on the command line and in the JSON, the label in tables and charts, the role in comparisons,
+    /// and the numbers of callers that the case is measured with.
+    fn properties(self) -> (&'static str, &'static str, Role, Shape) {
+        match self {
+            Self::Append => ("append", "ours: append", Role::Ours, Shape::Callers),
+            Self::AppendBlocking => ("append-blocking", "ours: blocking append", Role::Ours, Shape::Callers),
+            Self::Submit => ("submit", "ours: submit, 2 tasks", Role::Ours, Shape::Bulk),
+            Self::AppendBatch => ("append-batch", "ours: append_batch, 1 MiB each", Role::Ours, Shape::Bulk),
+            Self::AppendJson => ("append-json", "ours: append_json, 2 tasks", Role::Ours, Shape::Bulk),
+            Self::AppendSmallSegments => {
+                ("append-small-segments", "ours: append, 4 MiB segments", Role::Ours, Shape::Target)
+            }
+            Self::AppendOneSegment => {
+                ("append-one-segment", "ours: append, one segment", Role::Ours, Shape::Target)
+            }
+            Self::Ministore => ("ministore", "ministore", Role::Peer, Shape::Callers),
+            Self::Okaywal => ("okaywal", "okaywal", Role::Peer, Shape::Callers),
+            Self::WalDb => ("wal-db", "wal-db", Role::Peer, Shape::Callers),
+            Self::WalrusRust => ("walrus-rust", "walrus-rust", Role::Peer, Shape::Callers),
+            Self::RaftEngine => ("raft-engine", "raft-engine", Role::Peer, Shape::Callers),
+            Self::Rocksdb => ("rocksdb", "RocksDB", Role::Peer, Shape::Callers),
+            Self::Sqlite => ("sqlite", "SQLite", Role::Peer, Shape::Callers),
+            Self::SqliteConnections => {
+                ("sqlite-connections", "SQLite, a connection a caller", Role::Peer, Shape::Callers)
+            }
+            Self::Echo => ("echo", "limit: echo", Role::Limit, Shape::Callers),
+            Self::EchoEmpty => ("echo-empty", "limit: echo of nothing", Role::Limit, Shape::Callers),
+            Self::FloorDirect => ("floor-direct", "limit: floor, direct", Role::Limit, Shape::One),
+            Self::FloorBuffered => ("floor-buffered", "limit: floor, buffered", Role::Limit, Shape::One),
+            Self::BulkFloorDirect => {
+                ("bulk-floor-direct", "limit: 1 MiB writes, direct", Role::Limit, Shape::Bulk)
+            }
+            Self::BulkFloorBuffered => {
+                ("bulk-floor-buffered", "limit: 1 MiB writes, buffered", Role::Limit, Shape::Bulk)
+            }
+        }
+    }
+
     /// Returns the name on the command line and in the JSON.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Append => "append",
-            Self::AppendBlocking => "append-blocking",
-            Self::Submit => "submit",
-            Self::AppendBatch => "append-batch",
-            Self::AppendJson => "append-json",
-            Self::AppendSmallSegments => "append-small-segments",
-            Self::AppendOneSegment => "append-one-segment",
-            Self::Ministore => "ministore",
-            Self::Okaywal => "okaywal",
-            Self::WalDb => "wal-db",
-            Self::WalrusRust => "walrus-rust",
-            Self::RaftEngine => "raft-engine",
-            Self::Rocksdb => "rocksdb",
-            Self::Sqlite => "sqlite",
-            Self::SqliteConnections => "sqlite-connections",
-            Self::Echo => "echo",
-            Self::EchoEmpty => "echo-empty",
-            Self::FloorDirect => "floor-direct",
-            Self::FloorBuffered => "floor-buffered",
-            Self::BulkFloorDirect => "bulk-floor-direct",
-            Self::BulkFloorBuffered => "bulk-floor-buffered",
-        }
+        self.properties().0
     }
 
     /// Returns the name in tables and charts.
     pub fn label(self) -> &'static str {
-        match self {
-            Self::Append => "ours: append",
-            Self::AppendBlocking => "ours: blocking append",
-            Self::Submit => "ours: submit, 2 tasks",
-            Self::AppendBatch => "ours: append_batch, 1 MiB each",
-            Self::AppendJson => "ours: append_json, 2 tasks",
-            Self::AppendSmallSegments => "ours: append, 4 MiB segments",
-            Self::AppendOneSegment => "ours: append, one segment",
-            Self::Sqlite => "SQLite",
-            Self::SqliteConnections => "SQLite, a connection a caller",
-            Self::Rocksdb => "RocksDB",
-            Self::Echo => "limit: echo",
-            Self::EchoEmpty => "limit: echo of nothing",
-            Self::FloorDirect => "limit: floor, direct",
-            Self::FloorBuffered => "limit: floor, buffered",
-            Self::BulkFloorDirect => "limit: 1 MiB writes, direct",
-            Self::BulkFloorBuffered => "limit: 1 MiB writes, buffered",
-            other => other.name(),
-        }
+        self.properties().1
+    }
+
+    /// Returns its role in comparisons.
+    pub fn role(self) -> Role {
+        self.properties().2
+    }
+
+    /// Returns the numbers of callers that it is measured with.
+    pub fn shape(self) -> Shape {
+        self.properties().3
     }
 
     /// Returns the case with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|case| case.name() == name)
-    }
-
-    /// Returns its role in comparisons.
-    pub fn role(self) -> Role {
-        match self {
-            Self::Append
-            | Self::AppendBlocking
-            | Self::Submit
-            | Self::AppendBatch
-            | Self::AppendJson
-            | Self::AppendSmallSegments
-            | Self::AppendOneSegment => Role::Ours,
-            Self::Ministore
-            | Self::Okaywal
-            | Self::WalDb
-            | Self::WalrusRust
-            | Self::RaftEngine
-            | Self::Rocksdb
-            | Self::Sqlite
-            | Self::SqliteConnections => Role::Peer,
-            _ => Role::Limit,
-        }
-    }
-
-    /// Returns the numbers of callers that it is measured with.
-    pub fn shape(self) -> Shape {
-        match self {
-            Self::Submit
-            | Self::AppendBatch
-            | Self::AppendJson
-            | Self::BulkFloorDirect
-            | Self::BulkFloorBuffered => Shape::Bulk,
-            Self::AppendSmallSegments | Self::AppendOneSegment => Shape::Target,
-            Self::FloorDirect | Self::FloorBuffered => Shape::One,
-            _ => Shape::Callers,
-        }
     }
 
     /// Returns the name and the version in the lock file; `None` for code of this package.
