@@ -41,7 +41,7 @@ struct FaultsArgs {
     #[arg(long, value_name = "LOG", value_parser = PossibleValuesParser::new(LogKind::ALL.map(LogKind::name)))]
     only: Vec<String>,
     /// The faults [default: all]
-    #[arg(value_name = "FAULT", value_parser = PossibleValuesParser::new(faults::ALL.map(|(name, _)| name)))]
+    #[arg(value_name = "FAULT", value_parser = PossibleValuesParser::new(faults::ALL.map(|fault| fault.id)))]
     faults: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ impl FaultsArgs {
 
     fn faults(&self) -> impl Iterator<Item = faults::Fault> {
         let is_chosen =
-            |(name, _): &faults::Fault| self.faults.is_empty() || self.faults.iter().any(|id| id == name);
+            |fault: &faults::Fault| self.faults.is_empty() || self.faults.iter().any(|id| id == fault.id);
         faults::ALL.into_iter().filter(is_chosen)
     }
 }
@@ -122,10 +122,11 @@ fn run(arguments: &FaultsArgs) -> io::Result<bool> {
         writeln!(io::stdout(), "Versions: {versions}.\n")?;
     }
     let mut tables = Vec::new();
-    for (id, fault) in arguments.faults() {
+    for fault in arguments.faults() {
+        let id = fault.id;
         writeln!(io::stderr(), "faults: {id} …")?;
         let started = std::time::Instant::now();
-        let table = fault(&context)?;
+        let table = fault.run(&context)?;
         writeln!(io::stderr(), "faults: {id}: {} s", started.elapsed().as_secs())?;
         if let Some(why) = &table.not_tested {
             writeln!(io::stderr(), "SKIPPED: {id}: {why}")?;

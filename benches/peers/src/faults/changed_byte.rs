@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use super::{
-    Context, ONE_FILE,
+    Context, Fault, ONE_FILE,
     integrity::SubmittedRecords,
     log_files,
     report::{OutcomeCounts, Table, normalized_words},
@@ -29,66 +29,63 @@ struct ChangedByteCounts {
 }
 
 /// Changes one bit at a time.
-pub fn run(context: &Context) -> io::Result<Table> {
-    let mut table = Table::new(
-        "changed-byte",
+pub const FAULT: Fault = Fault {
+    id: "changed-byte",
+    description: |context| {
         format!(
             "{RECORDS} acknowledged records, the writer killed; then one bit of one byte is changed (a different bit at \
              each place), in every k-th byte from the start of the file to the beginning of the last record, k chosen for \
              about {} places. Each time the log is opened and read.",
             places(context)
-        ),
-        &[
-            "places",
-            "refused",
-            "opened, told, records missing (most)",
-            "opened silently, records missing (most)",
-            "invented records returned",
-            "nothing lost",
-            "broke",
-            "refused with",
+        )
+    },
+    requirement: || Ok(()),
+    test,
+    notes: &[
+        "ministore documents no checksum. wal-db documents that by default it cuts \"together with every intact record after\" \
+         the damage, and that `OpenPolicy::Strict` refuses. What walrus-rust's recovery does with damage is not documented.",
+    ],
+};
+
+fn test(context: &Context, kind: LogKind, table: &mut Table) -> io::Result<()> {
+    let dir = context.create_dir("changed-byte", kind)?;
+    let (whole, changed) = (dir.join("whole"), dir.join("changed"));
+    template::write(kind, &whole, ONE_FILE, 1, RECORDS, WriterExit::Killed)?;
+    let files = log_files::files_with_records(&whole, &template::records(1..=RECORDS))?;
+    let file = files.last().ok_or_else(|| io::Error::other("no file holds the records"))?;
+    let end = file.places.last().map_or(0, |place| place.start);
+    let step = (end / places(context)).max(1);
+    let mut counts = ChangedByteCounts::default();
+    let mut tried = 0;
+    for offset in (0..end).step_by(usize::try_from(step).map_err(io::Error::other)?) {
+        super::remove(&changed)?;
+        log_files::copy(&whole, &changed)?;
+        let path = changed.join(&file.name);
+        let byte = log_files::byte_at(&path, offset)? ^ (1 << (tried % 8));
+        log_files::overwrite(&path, offset, &[byte])?;
+        check_copy(kind, &changed, offset, &mut counts, table)?;
+        tried += 1;
+    }
+    table.row(
+        kind,
+        [
+            ("places", tried.to_string()),
+            ("refused", counts.rejected.to_string()),
+            (
+                "opened, told, records missing (most)",
+                format!("{} ({})", counts.reported, counts.missing_reported),
+            ),
+            (
+                "opened silently, records missing (most)",
+                format!("{} ({})", counts.silent, counts.missing_silent),
+            ),
+            ("invented records returned", counts.invented.to_string()),
+            ("nothing lost", counts.unharmed.to_string()),
+            ("broke", counts.broke.summary()),
+            ("refused with", counts.error_messages.summary()),
         ],
     );
-    for &kind in &context.kinds {
-        let dir = context.create_dir("changed-byte", kind)?;
-        let (whole, changed) = (dir.join("whole"), dir.join("changed"));
-        std::fs::create_dir_all(&whole)?;
-        template::write(kind, &whole, ONE_FILE, 1, RECORDS, WriterExit::Killed)?;
-        let files = log_files::files_with_records(&whole, &template::records(1..=RECORDS))?;
-        let file = files.last().ok_or_else(|| io::Error::other("no file holds the records"))?;
-        let end = file.places.last().map_or(0, |place| place.start);
-        let step = (end / places(context)).max(1);
-        let mut counts = ChangedByteCounts::default();
-        let mut tried = 0;
-        for offset in (0..end).step_by(usize::try_from(step).map_err(io::Error::other)?) {
-            super::remove(&changed)?;
-            log_files::copy(&whole, &changed)?;
-            let path = changed.join(&file.name);
-            let byte = log_files::byte_at(&path, offset)? ^ (1 << (tried % 8));
-            log_files::overwrite(&path, offset, &[byte])?;
-            check_copy(kind, &changed, offset, &mut counts, &mut table)?;
-            tried += 1;
-        }
-        table.row(
-            kind,
-            vec![
-                tried.to_string(),
-                counts.rejected.to_string(),
-                format!("{} ({})", counts.reported, counts.missing_reported),
-                format!("{} ({})", counts.silent, counts.missing_silent),
-                counts.invented.to_string(),
-                counts.unharmed.to_string(),
-                counts.broke.summary(),
-                counts.error_messages.summary(),
-            ],
-        );
-    }
-    table.notes.push(
-        "ministore documents no checksum. wal-db documents that by default it cuts \"together with every intact record after\" \
-         the damage, and that `OpenPolicy::Strict` refuses. What walrus-rust's recovery does with damage is not documented."
-            .to_string(),
-    );
-    Ok(table)
+    Ok(())
 }
 
 fn places(context: &Context) -> u64 {

@@ -92,6 +92,18 @@ impl ChildProcess {
         Ok(Self { child, commands, replies, stderr })
     }
 
+    /// Waits until the log is open.
+    ///
+    /// # Errors
+    ///
+    /// It does not open.
+    pub fn opened(mut self, kind: LogKind) -> io::Result<Self> {
+        match self.wait_for_open() {
+            OpenOutcome::Opened(_) => Ok(self),
+            other => Err(io::Error::other(format!("{}: does not open: {other:?}", kind.name()))),
+        }
+    }
+
     /// Returns the process ID of the child.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -6,12 +6,7 @@ use std::{
     process::{self, Stdio},
 };
 
-use super::{
-    Context, SMALL_FILES,
-    child_process::{ChildProcess, OpenOutcome},
-    report::Table,
-    wire::Command,
-};
+use super::{Context, Fault, SMALL_FILES, child_process::ChildProcess, report::Table, wire::Command};
 use crate::log_under_test::LogKind;
 
 /// The number of appended records: enough for several files of 4 KiB.
@@ -32,60 +27,60 @@ struct TraceCounts {
     acked_before_any_directory_sync: u64,
 }
 
-/// Traces every log.
-pub fn run(context: &Context) -> io::Result<Table> {
-    let mut table = Table::new(
-        "directory-sync",
+/// Traces the syncs of directories.
+pub const FAULT: Fault = Fault {
+    id: "directory-sync",
+    description: |_| {
         format!(
             "{RECORDS} records appended one by one to a new log (files of 4 KiB where the size can be set), under \
              `strace -f`: names created in the log's directory (files created with `O_CREAT` and written by the log, \
              renames), and syncs of a descriptor of that directory."
-        ),
-        &[
-            "files created",
-            "renames",
-            "syncs of the log's directory",
-            "syncs of the directory above",
-            "acknowledged before the first sync of the log's directory",
-        ],
-    );
-    let strace =
-        process::Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !strace.is_ok_and(|status| status.success()) {
-        table.not_tested = Some("`strace` is not installed or may not trace".to_string());
-        return Ok(table);
-    }
-    for &kind in &context.kinds {
-        let dir = context.create_dir("directory-sync", kind)?;
-        let counts = trace(kind, &dir)?;
-        if counts.directory_syncs == 0 || counts.acked_before_any_directory_sync > 0 {
-            table.record_violation(
-                kind,
-                "directory-sync: a record was acknowledged before the directory was synced",
-            );
-        }
-        table.row(
-            kind,
-            vec![
-                counts.created.to_string(),
-                counts.renamed.to_string(),
-                counts.directory_syncs.to_string(),
-                counts.parent_syncs.to_string(),
-                format!("{} of {}", counts.acked_before_any_directory_sync, counts.acked),
-            ],
-        );
-    }
-    table.notes.extend([
+        )
+    },
+    requirement: strace_available,
+    test,
+    notes: &[
         "The log's directory exists before it is opened; walrus-rust and raft-engine make one of their own in it, which is \
-         then *the log's directory*, and *the directory above* the one that was given."
-            .to_string(),
+         then *the log's directory*, and *the directory above* the one that was given.",
         "Sources: ministore 0.1.7 `src/lib.rs` syncs files only (`sync_all` in `append` and `rotate`); okaywal 0.3.1 \
          `src/lib.rs`, `sync_directory`; wal-db 1.1.0 `src/segment.rs` and `src/store.rs` have no sync of a directory; \
          walrus-rust 0.2.0 `src/wal/paths.rs`, `create_new_file`; raft-engine 0.4.2 `src/file_pipe_log/pipe.rs`, `sync_dir`, \
-         called by `rotate_imp`, not for the first file."
-            .to_string(),
-    ]);
-    Ok(table)
+         called by `rotate_imp`, not for the first file.",
+    ],
+};
+
+fn test(context: &Context, kind: LogKind, table: &mut Table) -> io::Result<()> {
+    let dir = context.create_dir("directory-sync", kind)?;
+    let counts = trace(kind, &dir)?;
+    if counts.directory_syncs == 0 || counts.acked_before_any_directory_sync > 0 {
+        table.record_violation(
+            kind,
+            "directory-sync: a record was acknowledged before the directory was synced",
+        );
+    }
+    table.row(
+        kind,
+        [
+            ("files created", counts.created.to_string()),
+            ("renames", counts.renamed.to_string()),
+            ("syncs of the log's directory", counts.directory_syncs.to_string()),
+            ("syncs of the directory above", counts.parent_syncs.to_string()),
+            (
+                "acknowledged before the first sync of the log's directory",
+                format!("{} of {}", counts.acked_before_any_directory_sync, counts.acked),
+            ),
+        ],
+    );
+    Ok(())
+}
+
+fn strace_available() -> Result<(), String> {
+    let strace =
+        process::Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match strace.is_ok_and(|status| status.success()) {
+        true => Ok(()),
+        false => Err("`strace` is not installed or may not trace".into()),
+    }
 }
 
 fn trace(kind: LogKind, dir: &Path) -> io::Result<TraceCounts> {
@@ -94,11 +89,7 @@ fn trace(kind: LogKind, dir: &Path) -> io::Result<TraceCounts> {
     let output = dir.join("trace");
     let path = output.display().to_string();
     let tracer = ["strace", "-f", "-y", "-s", "64", "-e", CALLS, "-e", "signal=none", "-o", path.as_str()];
-    let mut process = ChildProcess::start_under(&tracer, kind, &log, SMALL_FILES)?;
-    let opening = process.wait_for_open();
-    if !matches!(opening, OpenOutcome::Opened(_)) {
-        return Err(io::Error::other(format!("{}: does not open under strace: {opening:?}", kind.name())));
-    }
+    let mut process = ChildProcess::start_under(&tracer, kind, &log, SMALL_FILES)?.opened(kind)?;
     process.execute(&Command::Append { appender: 0, from: 1, count: RECORDS, fill_bytes: 0 });
     process.execute(&Command::Close);
     drop(process);

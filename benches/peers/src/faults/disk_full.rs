@@ -6,11 +6,11 @@ use ministore_faultfs::mounts::{LoopDevice, Mount, run as run_tool, temp_dir};
 use tempfile::TempDir;
 
 use super::{
-    Context,
-    child_process::{ChildEvent, ChildProcess, OpenOutcome},
+    Context, Fault,
+    child_process::{ChildEvent, ChildProcess},
     integrity::{IntegrityReport, SubmittedRecords},
     report::{OutcomeCounts, Table, words},
-    template::{self, ReopenOutcome},
+    template,
     wire::{Command, Reply},
 };
 use crate::log_under_test::{LogKind, Settings};
@@ -53,10 +53,10 @@ impl LoopDisk {
     }
 }
 
-/// Fills a disk under every log.
-pub fn run(context: &Context) -> io::Result<Table> {
-    let mut table = Table::new(
-        "disk-full",
+/// A disk becomes full.
+pub const FAULT: Fault = Fault {
+    id: "disk-full",
+    description: |_| {
         format!(
             "An ext4 of {} MiB on a loop device, {} MiB of it used by another file; records of {} KiB until one append fails; \
              {APPENDS_AFTER} more are tried; the other file is deleted and {APPENDS_AFTER} more are tried; the log is closed, opened \
@@ -64,38 +64,27 @@ pub fn run(context: &Context) -> io::Result<Table> {
             DISK_BYTES >> 20,
             BALLAST_BYTES >> 20,
             FILL_BYTES >> 10
-        ),
-        &[
-            "acknowledged until the first error",
-            "the first error",
-            "appends while full",
-            "appends after room was made",
-            "close",
-            "opened again",
-            "acknowledged, missing",
-            "invented",
-            "appends after reopening",
-        ],
-    );
-    for &kind in &context.kinds {
-        let disk = match LoopDisk::create() {
-            Ok(disk) => disk,
-            Err(error) => {
-                table.not_tested = Some(format!("no small disk can be made and mounted: {error}"));
-                return Ok(table);
-            }
-        };
-        let cells = fill_and_free(kind, disk.mount_point.path(), &mut table)?;
-        table.row(kind, cells);
-    }
-    table.notes.push(
+        )
+    },
+    requirement: small_disk_available,
+    test,
+    notes: &[
         "okaywal's file is a growing one here, as in all of these tests; walrus-rust's is sparse. What happens when the disk is \
          full is documented by ministore-uring only (\"a full disk fails the appends that did not fit, loses nothing \
          acknowledged, and the store works again once there is space\"); wal-db documents that a failed write leaves a gap at \
-         which the log ends."
-            .to_string(),
-    );
-    Ok(table)
+         which the log ends.",
+    ],
+};
+
+fn test(_: &Context, kind: LogKind, table: &mut Table) -> io::Result<()> {
+    let disk = LoopDisk::create()?;
+    let cells = fill_and_free(kind, disk.mount_point.path(), table)?;
+    table.row(kind, cells);
+    Ok(())
+}
+
+fn small_disk_available() -> Result<(), String> {
+    LoopDisk::create().map(drop).map_err(|error| format!("no small disk can be made and mounted: {error}"))
 }
 
 /// The outcomes of a series of appends.
@@ -118,16 +107,16 @@ fn append_records(
     while number < from + count {
         submitted.all.insert((0, number));
         let command = Command::Append { appender: 0, from: number, count: 1, fill_bytes: FILL_BYTES };
-        for event in process.execute(&command) {
+        let events = process.execute(&command);
+        submitted.add_replies(&events);
+        for event in events {
             let error = match event {
-                ChildEvent::Reply(Reply::Acked(appender, number)) => {
-                    submitted.add_acked(appender, number);
+                ChildEvent::Reply(Reply::Acked(..)) => {
                     phase.acked += 1;
                     phase.outcomes.add("acknowledged");
                     continue;
                 }
-                ChildEvent::Reply(Reply::Refused(appender, number, error)) => {
-                    submitted.add_rejected(appender, number);
+                ChildEvent::Reply(Reply::Refused(_, _, error)) => {
                     phase.outcomes.add("error");
                     words(&error)
                 }
@@ -157,17 +146,17 @@ fn append_records(
     phase
 }
 
-fn fill_and_free(kind: LogKind, mount_point: &Path, table: &mut Table) -> io::Result<Vec<String>> {
+fn fill_and_free(
+    kind: LogKind,
+    mount_point: &Path,
+    table: &mut Table,
+) -> io::Result<[(&'static str, String); 9]> {
     let ballast = mount_point.join("ballast");
     fs::write(&ballast, vec![1; usize::try_from(BALLAST_BYTES).map_err(io::Error::other)?])?;
     let log = mount_point.join("log");
     fs::create_dir(&log)?;
     let mut submitted = SubmittedRecords::default();
-    let mut process = ChildProcess::start(kind, &log, SETTINGS)?;
-    let opening = process.wait_for_open();
-    if !matches!(opening, OpenOutcome::Opened(_)) {
-        return Err(io::Error::other(format!("{}: does not open: {opening:?}", kind.name())));
-    }
+    let mut process = ChildProcess::start(kind, &log, SETTINGS)?.opened(kind)?;
     let filling = append_records(&mut process, &mut submitted, 1, MAX_RECORDS, true);
     let full = append_records(&mut process, &mut submitted, 10_001, APPENDS_AFTER, false);
     fs::remove_file(&ballast)?;
@@ -191,16 +180,16 @@ fn fill_and_free(kind: LogKind, mount_point: &Path, table: &mut Table) -> io::Re
     }
     let count =
         |count: fn(&IntegrityReport) -> u64| report.as_ref().map_or("-".into(), |of| count(of).to_string());
-    Ok(vec![
-        filling.acked.to_string(),
-        filling.first_error.unwrap_or("none: all were acknowledged".to_string()),
-        full.outcomes.summary(),
-        freed.outcomes.summary(),
-        close,
-        reopened,
-        count(|report| report.missing),
-        count(|report| report.invented),
-        after,
+    Ok([
+        ("acknowledged until the first error", filling.acked.to_string()),
+        ("the first error", filling.first_error.unwrap_or("none: all were acknowledged".to_string())),
+        ("appends while full", full.outcomes.summary()),
+        ("appends after room was made", freed.outcomes.summary()),
+        ("close", close),
+        ("opened again", reopened),
+        ("acknowledged, missing", count(|report| report.missing)),
+        ("invented", count(|report| report.invented)),
+        ("appends after reopening", after),
     ])
 }
 
@@ -212,13 +201,12 @@ fn reopen(
     submitted: &mut SubmittedRecords,
 ) -> io::Result<(Option<IntegrityReport>, String, String)> {
     let (mut process, outcome) = template::open_and_read(kind, log, SETTINGS, submitted)?;
-    let (report, reopened) = match outcome {
-        ReopenOutcome::Read(_, report) => {
+    let (report, reopened) = match outcome.shortened(words) {
+        Ok((_, report)) => {
             let there = report.rejected_but_stored;
             (Some(report), format!("read ({there} refused records there)"))
         }
-        ReopenOutcome::Failed(error) => (None, format!("refused: {}", words(&error))),
-        ReopenOutcome::Crashed(how) => (None, format!("broke: {}", words(&how))),
+        Err(failed) => (None, failed),
     };
     let after = match report {
         Some(_) => append_records(&mut process, submitted, 30_001, APPENDS_AFTER, false).outcomes.summary(),

@@ -6,8 +6,8 @@ use ministore_faultfs::{NameDurability, Op, Rule, mounts::temp_dir, recording::K
 use rustix::io::Errno;
 
 use super::{
-    Context, ONE_FILE,
-    child_process::{ChildEvent, ChildProcess, OpenOutcome},
+    Context, Fault, ONE_FILE,
+    child_process::{ChildEvent, ChildProcess},
     integrity::SubmittedRecords,
     report::{OutcomeCounts, Table, normalized_words},
     template,
@@ -37,72 +37,61 @@ struct FailedSyncCounts {
     reopened: OutcomeCounts,
 }
 
-/// Fails a sync under every log.
-pub fn run(context: &Context) -> io::Result<Table> {
-    let mut table = Table::new(
-        "failed-sync",
+/// A sync fails.
+pub const FAULT: Fault = Fault {
+    id: "failed-sync",
+    description: |_| {
         format!(
             "{BEFORE} records are acknowledged; then one sync of a file fails with EIO, and what it was to write is never written \
              (later syncs succeed); {AFTER} appends are tried; then the power is cut, keeping nothing unsynced; the log is opened \
              and read. {SYNCS} runs: the first sync fails, or the second, …"
-        ),
-        &[
-            "runs",
-            "what the caller saw first",
-            "all appends",
-            "runs with an acknowledgement after the first error",
-            "runs with acknowledged records missing (most)",
-            "invented",
-            "opening and reading",
-        ],
-    );
-    for &kind in &context.kinds {
-        let mut counts = FailedSyncCounts::default();
-        for successful_syncs in 0..SYNCS {
-            match run_with_failed_sync(kind, successful_syncs, &mut counts) {
-                Err(error) if table.rows.is_empty() && successful_syncs == 0 => {
-                    table.not_tested = Some(format!("the file system cannot be mounted: {error}"));
-                    return Ok(table);
-                }
-                done => done?,
-            }
-        }
-        if counts.later_acked > 0 {
-            table.record_violation(
-                kind,
-                format!("failed-sync: {} appends acknowledged after the failure", counts.later_acked),
-            );
-        }
-        if counts.losing + counts.invented > 0 || counts.reopened.summary() != format!("{SYNCS} × read") {
-            table.record_violation(
-                kind,
-                format!("failed-sync: {} missing, {}", counts.missing, counts.reopened.summary()),
-            );
-        }
-        table.row(
-            kind,
-            vec![
-                SYNCS.to_string(),
-                counts.first_failure.summary(),
-                counts.appends.summary(),
-                counts.runs_acking_later.to_string(),
-                format!("{} ({})", counts.losing, counts.missing),
-                counts.invented.to_string(),
-                counts.reopened.summary(),
-            ],
-        );
-    }
-    table.notes.extend([
+        )
+    },
+    requirement: super::mountable,
+    test,
+    notes: &[
         "ministore-uring documents that after a failed sync nothing more is acknowledged. wal-db documents that it \"does not \
          remember the failure: a later `sync` can return `Ok` although the operating system may have dropped the pages … stop \
          appending and reopen the log\": acknowledgements after the first error are not promised to hold. A panic counts as the end of the process; raft-engine panics on \
-         purpose (\"Panic if sync fails, in case of data loss\"). ministore, okaywal and walrus-rust do not say what follows."
-            .to_string(),
+         purpose (\"Panic if sync fails, in case of data loss\"). ministore, okaywal and walrus-rust do not say what follows.",
         "walrus-rust syncs twice an append: the write itself (`O_SYNC`), whose result it does not look at \
-         (`src/wal/storage.rs`, `FdBackend::write`), then `sync_all`."
-            .to_string(),
-    ]);
-    Ok(table)
+         (`src/wal/storage.rs`, `FdBackend::write`), then `sync_all`.",
+    ],
+};
+
+fn test(_: &Context, kind: LogKind, table: &mut Table) -> io::Result<()> {
+    let mut counts = FailedSyncCounts::default();
+    for successful_syncs in 0..SYNCS {
+        run_with_failed_sync(kind, successful_syncs, &mut counts)?;
+    }
+    if counts.later_acked > 0 {
+        table.record_violation(
+            kind,
+            format!("failed-sync: {} appends acknowledged after the failure", counts.later_acked),
+        );
+    }
+    if counts.losing + counts.invented > 0 || counts.reopened.summary() != format!("{SYNCS} × read") {
+        table.record_violation(
+            kind,
+            format!("failed-sync: {} missing, {}", counts.missing, counts.reopened.summary()),
+        );
+    }
+    table.row(
+        kind,
+        [
+            ("runs", SYNCS.to_string()),
+            ("what the caller saw first", counts.first_failure.summary()),
+            ("all appends", counts.appends.summary()),
+            ("runs with an acknowledgement after the first error", counts.runs_acking_later.to_string()),
+            (
+                "runs with acknowledged records missing (most)",
+                format!("{} ({})", counts.losing, counts.missing),
+            ),
+            ("invented", counts.invented.to_string()),
+            ("opening and reading", counts.reopened.summary()),
+        ],
+    );
+    Ok(())
 }
 
 fn run_with_failed_sync(
@@ -111,14 +100,10 @@ fn run_with_failed_sync(
     counts: &mut FailedSyncCounts,
 ) -> io::Result<()> {
     let mounted = super::mount(NameDurability::WithFile)?;
-    let mut process = ChildProcess::start(kind, mounted.path(), ONE_FILE)?;
-    let opened = process.wait_for_open();
-    if !matches!(opened, OpenOutcome::Opened(_)) {
-        return Err(io::Error::other(format!("{}: does not open on the model: {opened:?}", kind.name())));
-    }
+    let mut process = ChildProcess::start(kind, mounted.path(), ONE_FILE)?.opened(kind)?;
     let mut submitted = SubmittedRecords::default();
     let before = Command::Append { appender: 0, from: 1, count: BEFORE, fill_bytes: 0 };
-    record_acks(&process.execute(&before), &mut submitted);
+    submitted.add_replies(&process.execute(&before));
     if submitted.acked.len() as u64 != BEFORE {
         return Err(io::Error::other(format!("{}: no acknowledgements without a fault", kind.name())));
     }
@@ -126,7 +111,7 @@ fn run_with_failed_sync(
     submitted.all.extend((BEFORE + 1..=BEFORE + AFTER).map(|number| (0, number)));
     let events =
         process.execute(&Command::Append { appender: 0, from: BEFORE + 1, count: AFTER, fill_bytes: 0 });
-    record_acks(&events, &mut submitted);
+    submitted.add_replies(&events);
     count_outcomes(&events, mounted.fired(rule)? > 0, counts);
     let left = temp_dir()?;
     mounted.power_cut(left.path(), KeptWrites::Nothing)?;
@@ -142,18 +127,6 @@ fn run_with_failed_sync(
         Err(failed) => counts.reopened.add(failed),
     }
     Ok(())
-}
-
-fn record_acks(events: &[ChildEvent], submitted: &mut SubmittedRecords) {
-    for event in events {
-        match event {
-            ChildEvent::Reply(Reply::Acked(appender, number)) => submitted.add_acked(*appender, *number),
-            ChildEvent::Reply(Reply::Refused(appender, number, _)) => {
-                submitted.add_rejected(*appender, *number)
-            }
-            _ => {}
-        }
-    }
 }
 
 /// Counts the outcomes that the caller saw, and records the first failure.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::{child_process::ChildEvent, wire::Reply};
+
 /// The records that a log returned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplayResult {
@@ -35,10 +37,25 @@ impl SubmittedRecords {
         self.acked.insert((appender, number));
     }
 
-    /// Adds a record whose append returned an error.
-    pub fn add_rejected(&mut self, appender: u32, number: u64) {
-        self.all.insert((appender, number));
-        self.rejected.insert((appender, number));
+    /// Adds the record of a reply to an append, if the reply names one.
+    pub fn add_reply(&mut self, reply: &Reply) {
+        match *reply {
+            Reply::Acked(appender, number) => self.add_acked(appender, number),
+            Reply::Refused(appender, number, _) => {
+                self.all.insert((appender, number));
+                self.rejected.insert((appender, number));
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds the records of the replies to an append.
+    pub fn add_replies(&mut self, events: &[ChildEvent]) {
+        for event in events {
+            if let ChildEvent::Reply(reply) = event {
+                self.add_reply(reply);
+            }
+        }
     }
 }
 
@@ -89,7 +106,7 @@ impl IntegrityReport {
 
 #[cfg(test)]
 mod tests {
-    use super::{IntegrityReport, ReplayResult, SubmittedRecords};
+    use super::{IntegrityReport, ReplayResult, Reply, SubmittedRecords};
 
     fn report(acked: &[u64], submitted_numbers: &[u64], returned: &[(u32, u64, bool)]) -> IntegrityReport {
         let mut submitted = SubmittedRecords::default();
@@ -123,7 +140,7 @@ mod tests {
     #[test]
     fn rejected_record_found_is_counted() {
         let mut submitted = SubmittedRecords::default();
-        submitted.add_rejected(0, 1);
+        submitted.add_reply(&Reply::Refused(0, 1, "full".into()));
         let report = IntegrityReport::compare(
             &submitted,
             &ReplayResult { records: vec![(0, 1, true)], ..ReplayResult::default() },

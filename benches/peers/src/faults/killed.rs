@@ -9,7 +9,7 @@ use std::{
 use fastrand::Rng;
 
 use super::{
-    Context,
+    Context, Fault,
     child_process::{ChildEvent, ChildProcess, REPLY_TIMEOUT},
     integrity::{IntegrityReport, SubmittedRecords},
     report::{OutcomeCounts, Table, normalized_words},
@@ -36,58 +36,56 @@ struct KillRun {
     broken: OutcomeCounts,
 }
 
-/// Kills every log's process `rounds` times.
-pub fn run(context: &Context) -> io::Result<Table> {
-    let rounds = context.rounds;
-    let mut table = Table::new(
-        "killed",
+/// SIGKILL at random times under load.
+pub const FAULT: Fault = Fault {
+    id: "killed",
+    description: |context| {
         format!(
             "{} callers append at once, each its own records, to one log; SIGKILL at a random moment up to \
              {MAX_LOAD_MS} ms after the first acknowledgement; the log is opened again and read, and the load continues: \
-             {rounds} kills, seed {}. A log that cannot be opened or read any more is kept aside and a new one started.",
-            context.appenders, context.seed
-        ),
-        &[
-            "kills",
-            "records acknowledged",
-            "acknowledged, missing",
-            "doubled",
-            "out of order",
-            "invented",
-            "reopening or reading failed",
+             {} kills, seed {}. A log that cannot be opened or read any more is kept aside and a new one started.",
+            context.appenders, context.rounds, context.seed
+        )
+    },
+    requirement: || Ok(()),
+    test,
+    notes: &["wal-db-strict documents that it may refuse a log that several callers were appending to; \
+         `TruncateTail` is then the way to open it."],
+};
+
+fn test(context: &Context, kind: LogKind, table: &mut Table) -> io::Result<()> {
+    let mut run = KillRun {
+        kind,
+        dirs: vec![context.create_dir("killed", kind)?],
+        submitted: SubmittedRecords::default(),
+        next: vec![1; context.appenders],
+        acked: 0,
+        kills: 0,
+        worst: IntegrityReport::default(),
+        broken: OutcomeCounts::default(),
+    };
+    let mut random = Rng::with_seed(context.seed);
+    for _ in 0..context.rounds {
+        run.round(Duration::from_micros(random.u64(..MAX_LOAD_MS * 1000)))?;
+    }
+    run.check()?;
+    if run.worst.has_violations() || run.broken.summary() != "-" {
+        table.record_violation(kind, format!("killed: {:?}, {}", run.worst, run.broken.summary()));
+    }
+    let worst = run.worst;
+    table.row(
+        kind,
+        [
+            ("kills", run.kills.to_string()),
+            ("records acknowledged", run.acked.to_string()),
+            ("acknowledged, missing", worst.missing.to_string()),
+            ("doubled", worst.doubled.to_string()),
+            ("out of order", worst.out_of_order.to_string()),
+            ("invented", worst.invented.to_string()),
+            ("reopening or reading failed", run.broken.summary()),
         ],
     );
-    for &kind in &context.kinds {
-        let mut run = KillRun {
-            kind,
-            dirs: vec![context.create_dir("killed", kind)?],
-            submitted: SubmittedRecords::default(),
-            next: vec![1; context.appenders],
-            acked: 0,
-            kills: 0,
-            worst: IntegrityReport::default(),
-            broken: OutcomeCounts::default(),
-        };
-        let mut random = Rng::with_seed(context.seed);
-        for _ in 0..rounds {
-            run.round(Duration::from_micros(random.u64(..MAX_LOAD_MS * 1000)))?;
-        }
-        run.check()?;
-        if run.worst.has_violations() || run.broken.summary() != "-" {
-            table.record_violation(kind, format!("killed: {:?}, {}", run.worst, run.broken.summary()));
-        }
-        let worst = run.worst;
-        let counts = [run.kills, run.acked, worst.missing, worst.doubled, worst.out_of_order, worst.invented];
-        let mut cells: Vec<String> = counts.iter().map(u64::to_string).collect();
-        cells.push(run.broken.summary());
-        table.row(kind, cells);
-    }
-    table.notes.push(
-        "wal-db-strict documents that it may refuse a log that several callers were appending to; \
-         `TruncateTail` is then the way to open it."
-            .to_string(),
-    );
-    Ok(table)
+    Ok(())
 }
 
 impl KillRun {
@@ -135,14 +133,13 @@ impl KillRun {
     }
 
     fn record_reply(&mut self, reply: &Reply) {
+        self.submitted.add_reply(reply);
         match reply {
             Reply::Acked(appender, number) => {
-                self.submitted.add_acked(*appender, *number);
                 self.next[*appender as usize] = number + 1;
                 self.acked += 1;
             }
             Reply::Refused(appender, number, error) => {
-                self.submitted.add_rejected(*appender, *number);
                 self.next[*appender as usize] = number + 1;
                 self.broken.add(format!("append failed: {}", normalized_words(error)));
             }

@@ -61,6 +61,12 @@ pub fn mount(names: NameDurability) -> io::Result<Faultfs> {
     Faultfs::mount(program, MountOptions { names, ..MountOptions::default() })
 }
 
+/// Checks that this process can mount that file system.
+fn mountable() -> Result<(), String> {
+    let mounted = mount(NameDurability::WithFile);
+    mounted.map(drop).map_err(|error| format!("the file system cannot be mounted: {error}"))
+}
+
 /// Removes a directory that may be missing.
 pub fn remove(dir: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(dir) {
@@ -75,19 +81,47 @@ pub const ONE_FILE: Settings = Settings { segment_bytes: 64 << 20 };
 /// Files so small that a small log has several.
 pub const SMALL_FILES: Settings = Settings { segment_bytes: 4 << 10 };
 
-/// A fault: its name on the command line, and its function.
-pub type Fault = (&'static str, fn(&Context) -> io::Result<Table>);
+/// A fault, and how it is tested.
+#[derive(Debug)]
+pub struct Fault {
+    /// The name on the command line.
+    pub id: &'static str,
+    /// Describes the fault to the reader of the report.
+    pub description: fn(&Context) -> String,
+    /// Returns an error if the machine lacks something that the test needs.
+    pub requirement: fn() -> Result<(), String>,
+    /// Adds the rows and the violations of one log.
+    pub test: fn(&Context, LogKind, &mut Table) -> io::Result<()>,
+    /// Context for the reader: which behaviour is not promised, and by which log.
+    pub notes: &'static [&'static str],
+}
+
+impl Fault {
+    /// Tests every log.
+    pub fn run(&self, context: &Context) -> io::Result<Table> {
+        let mut table = Table::new(self, context);
+        if let Err(reason) = (self.requirement)() {
+            table.not_tested = Some(reason);
+            return Ok(table);
+        }
+        for &kind in &context.kinds {
+            (self.test)(context, kind, &mut table)?;
+        }
+        table.notes = self.notes;
+        Ok(table)
+    }
+}
 
 /// All faults in the order of the report.
 pub const ALL: [Fault; 10] = [
-    ("killed", killed::run),
-    ("power-cut", power_cut::run),
-    ("failed-sync", failed_sync::run),
-    ("disk-full", disk_full::run),
-    ("torn-tail", torn_tail::run),
-    ("changed-byte", changed_byte::run),
-    ("missing-file", missing_file::run),
-    ("two-writers", two_writers::run),
-    ("directory-sync", directory_sync::run),
-    ("stuck-sync", stuck_sync::run),
+    killed::FAULT,
+    power_cut::FAULT,
+    failed_sync::FAULT,
+    disk_full::FAULT,
+    torn_tail::FAULT,
+    changed_byte::FAULT,
+    missing_file::FAULT,
+    two_writers::FAULT,
+    directory_sync::FAULT,
+    stuck_sync::FAULT,
 ];

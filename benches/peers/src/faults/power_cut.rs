@@ -7,8 +7,8 @@ use ministore_faultfs::{NameDurability, mounts::temp_dir, recording::KeptWrites}
 use tempfile::TempDir;
 
 use super::{
-    Context,
-    child_process::{ChildEvent, ChildProcess, OpenOutcome, REPLY_TIMEOUT},
+    Context, Fault,
+    child_process::{ChildEvent, ChildProcess, REPLY_TIMEOUT},
     integrity::{IntegrityReport, SubmittedRecords},
     report::{OutcomeCounts, Table},
     template,
@@ -50,10 +50,10 @@ struct RecordedLoad {
     submitted: BTreeSet<(u32, u64)>,
 }
 
-/// Cuts the power of every log's disk.
-pub fn run(context: &Context) -> io::Result<Table> {
-    let mut table = Table::new(
-        "power-cut",
+/// Power cuts at random times under load.
+pub const FAULT: Fault = Fault {
+    id: "power-cut",
+    description: |context| {
         format!(
             "{} callers append at once to a new log on a file system in memory (FUSE) that knows what is durable. At \
              {} random moments, each after the acknowledgements seen so far, it is copied as a power cut would leave it: \
@@ -61,71 +61,51 @@ pub fn run(context: &Context) -> io::Result<Table> {
              (seed {}); the log in the copy is opened and read. Twice: a sync of a file makes its name durable too, as ext4, xfs \
              and btrfs do; or only a sync of the directory does, as `fsync(2)` says.",
             context.appenders, context.rounds, context.seed
-        ),
-        &[
-            "names",
-            "power cuts",
-            "acknowledged at the last cut",
-            "cuts with acknowledged records missing (most)",
-            "doubled",
-            "out of order",
-            "invented",
-            "opening or reading",
-        ],
-    );
-    for &kind in &context.kinds {
-        for (names, name) in [
-            (NameDurability::WithFile, "with the file"),
-            (NameDurability::WithDirectory, "with the directory"),
-        ] {
-            let mut random = Rng::with_seed(context.seed);
-            let recorded = match record_load(context, kind, names, &mut random) {
-                Ok(recorded) => recorded,
-                Err(error) if table.rows.is_empty() => {
-                    table.not_tested = Some(format!("the file system cannot be mounted: {error}"));
-                    return Ok(table);
-                }
-                Err(error) => return Err(error),
-            };
-            let counts = open_all(kind, recorded)?;
-            if counts.cuts_with_loss + counts.invented + counts.doubled + counts.out_of_order > 0
-                || counts.failed.summary() != "-"
-            {
-                table.record_violation(
-                    kind,
-                    format!(
-                        "power-cut ({name}): {} lost, {}",
-                        counts.cuts_with_loss,
-                        counts.failed.summary()
-                    ),
-                );
-            }
-            table.row(
+        )
+    },
+    requirement: super::mountable,
+    test,
+    notes: &[
+        "The model: a sector of 512 bytes is written whole or not at all; changes of names keep their order; nothing else is in \
+         order before a sync. wal-db-strict documents that it may refuse a log that several callers were appending to.",
+        "wal-db 1.1.0, `src/segment.rs`: `sync` never again syncs a segment below the one with the highest byte written so far \
+         (`synced_from`), where another caller may still be writing a record that it acknowledges later.",
+    ],
+};
+
+fn test(context: &Context, kind: LogKind, table: &mut Table) -> io::Result<()> {
+    for (names, name) in
+        [(NameDurability::WithFile, "with the file"), (NameDurability::WithDirectory, "with the directory")]
+    {
+        let mut random = Rng::with_seed(context.seed);
+        let recorded = record_load(context, kind, names, &mut random)?;
+        let counts = open_all(kind, recorded)?;
+        if counts.cuts_with_loss + counts.invented + counts.doubled + counts.out_of_order > 0
+            || counts.failed.summary() != "-"
+        {
+            table.record_violation(
                 kind,
-                vec![
-                    name.to_string(),
-                    counts.cuts.to_string(),
-                    counts.acked.to_string(),
-                    format!("{} ({})", counts.cuts_with_loss, counts.most_missing),
-                    counts.doubled.to_string(),
-                    counts.out_of_order.to_string(),
-                    counts.invented.to_string(),
-                    counts.failed.summary(),
-                ],
+                format!("power-cut ({name}): {} lost, {}", counts.cuts_with_loss, counts.failed.summary()),
             );
         }
+        table.row(
+            kind,
+            [
+                ("names", name.to_string()),
+                ("power cuts", counts.cuts.to_string()),
+                ("acknowledged at the last cut", counts.acked.to_string()),
+                (
+                    "cuts with acknowledged records missing (most)",
+                    format!("{} ({})", counts.cuts_with_loss, counts.most_missing),
+                ),
+                ("doubled", counts.doubled.to_string()),
+                ("out of order", counts.out_of_order.to_string()),
+                ("invented", counts.invented.to_string()),
+                ("opening or reading", counts.failed.summary()),
+            ],
+        );
     }
-    table.notes.push(
-        "The model: a sector of 512 bytes is written whole or not at all; changes of names keep their order; nothing else is in \
-         order before a sync. wal-db-strict documents that it may refuse a log that several callers were appending to."
-            .to_string(),
-    );
-    table.notes.push(
-        "wal-db 1.1.0, `src/segment.rs`: `sync` never again syncs a segment below the one with the highest byte written so far \
-         (`synced_from`), where another caller may still be writing a record that it acknowledges later."
-            .to_string(),
-    );
-    Ok(table)
+    Ok(())
 }
 
 /// Runs a load and copies the disk at random times, in each of the three ways in turn. Returns the copies and all
@@ -137,11 +117,7 @@ fn record_load(
     random: &mut Rng,
 ) -> io::Result<RecordedLoad> {
     let mounted = super::mount(names)?;
-    let mut process = ChildProcess::start(kind, mounted.path(), SETTINGS)?;
-    let opened = process.wait_for_open();
-    if !matches!(opened, OpenOutcome::Opened(_)) {
-        return Err(io::Error::other(format!("{}: does not open on the model: {opened:?}", kind.name())));
-    }
+    let mut process = ChildProcess::start(kind, mounted.path(), SETTINGS)?.opened(kind)?;
     process.send(&Command::Load { from: vec![1; context.appenders] });
     let (mut snapshots, mut acked) = (Vec::new(), Vec::new());
     while (snapshots.len() as u64) < context.rounds {

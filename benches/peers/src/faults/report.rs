@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::{Context, Fault};
 use crate::{log_under_test::LogKind, versions};
 
 /// The row of one log.
@@ -28,7 +29,7 @@ pub struct Table {
     /// One row per log.
     pub rows: Vec<TableRow>,
     /// Context for the reader: which behaviour is not promised, and by which log.
-    pub notes: Vec<String>,
+    pub notes: &'static [&'static str],
     /// The reason if the fault was not tested.
     pub not_tested: Option<String>,
     /// Violations by `ministore-uring`.
@@ -37,21 +38,22 @@ pub struct Table {
 
 impl Table {
     /// Creates an empty table.
-    pub fn new(id: &'static str, fault: impl Into<String>, columns: &[&'static str]) -> Self {
+    pub fn new(fault: &Fault, context: &Context) -> Self {
         Self {
-            id,
-            fault: fault.into(),
-            columns: columns.to_vec(),
+            id: fault.id,
+            fault: (fault.description)(context),
+            columns: Vec::new(),
             rows: Vec::new(),
-            notes: Vec::new(),
+            notes: &[],
             not_tested: None,
             ours_broken: Vec::new(),
         }
     }
 
-    /// Adds the row of one log.
-    pub fn row(&mut self, log: LogKind, cells: Vec<String>) {
-        debug_assert_eq!(cells.len(), self.columns.len(), "a cell a column");
+    /// Adds the row of one log: the heading and the text of each cell. All rows have the same headings.
+    pub fn row(&mut self, log: LogKind, cells: impl IntoIterator<Item = (&'static str, String)>) {
+        let (columns, cells) = cells.into_iter().unzip();
+        self.columns = columns;
         self.rows.push(TableRow { log, cells });
     }
 
@@ -76,7 +78,7 @@ impl Table {
             let cells: Vec<String> = row.cells.iter().map(|cell| escaped(cell)).collect();
             let _ = writeln!(text, "| {} | {} |", row.log.name(), cells.join(" | "));
         }
-        for note in &self.notes {
+        for note in self.notes {
             let _ = write!(text, "\n* {note}");
         }
         text.push_str(if self.notes.is_empty() { "\n" } else { "\n\n" });

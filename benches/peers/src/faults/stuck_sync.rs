@@ -8,8 +8,8 @@ use std::{
 use ministore_faultfs::{NameDurability, Op, Rule};
 
 use super::{
-    Context, ONE_FILE,
-    child_process::{ChildEvent, ChildProcess, OpenOutcome, REPLY_TIMEOUT},
+    Context, Fault, ONE_FILE,
+    child_process::{ChildEvent, ChildProcess, REPLY_TIMEOUT},
     report::{Table, words},
     wire::{Command, Reply},
 };
@@ -18,42 +18,38 @@ use crate::log_under_test::LogKind;
 /// How long the sync is blocked.
 const BLOCKED_TIME: Duration = Duration::from_secs(2);
 
-/// Blocks a sync under every log that has async calls.
-pub fn run(context: &Context) -> io::Result<Table> {
-    let mut table = Table::new(
-        "stuck-sync",
+/// Blocks a sync under a log that has async calls.
+pub const FAULT: Fault = Fault {
+    id: "stuck-sync",
+    description: |_| {
         format!(
             "An append on an async runtime with a single thread, which a timer wakes every 20 ms; syncs are not answered for \
              {} s, then they are.",
             BLOCKED_TIME.as_secs()
-        ),
-        &[
-            "async",
-            "the runtime's timer while the sync is stuck",
-            "the append while the sync is stuck",
-            "afterwards",
+        )
+    },
+    requirement: super::mountable,
+    test,
+    notes: &[],
+};
+
+fn test(_: &Context, kind: LogKind, table: &mut Table) -> io::Result<()> {
+    let [is_async, timer, during, afterwards] = append_during_blocked_sync(kind, table)?;
+    table.row(
+        kind,
+        [
+            ("async", is_async),
+            ("the runtime's timer while the sync is stuck", timer),
+            ("the append while the sync is stuck", during),
+            ("afterwards", afterwards),
         ],
     );
-    for &kind in &context.kinds {
-        match append_during_blocked_sync(kind, &mut table) {
-            Err(error) if table.rows.is_empty() => {
-                table.not_tested = Some(format!("the file system cannot be mounted: {error}"));
-                return Ok(table);
-            }
-            Err(error) => return Err(error),
-            Ok(cells) => table.row(kind, cells),
-        }
-    }
-    Ok(table)
+    Ok(())
 }
 
-fn append_during_blocked_sync(kind: LogKind, table: &mut Table) -> io::Result<Vec<String>> {
+fn append_during_blocked_sync(kind: LogKind, table: &mut Table) -> io::Result<[String; 4]> {
     let mounted = super::mount(NameDurability::WithFile)?;
-    let mut process = ChildProcess::start(kind, mounted.path(), ONE_FILE)?;
-    let opened = process.wait_for_open();
-    if !matches!(opened, OpenOutcome::Opened(_)) {
-        return Err(io::Error::other(format!("{}: does not open on the model: {opened:?}", kind.name())));
-    }
+    let mut process = ChildProcess::start(kind, mounted.path(), ONE_FILE)?.opened(kind)?;
     process.execute(&Command::Append { appender: 0, from: 1, count: 3, fill_bytes: 0 });
     let rule = mounted.set(Rule::on(Op::Sync).forever().blocked())?;
     process.send(&Command::AppendAsync { appender: 0, number: 4 });
@@ -63,7 +59,7 @@ fn append_during_blocked_sync(kind: LogKind, table: &mut Table) -> io::Result<Ve
         match process.next(until.saturating_duration_since(Instant::now())) {
             ChildEvent::Reply(Reply::Ticked) => ticks += 1,
             ChildEvent::Reply(Reply::NotAsync) => {
-                return Ok(vec!["no: every call blocks".to_string(), "-".into(), "-".into(), "-".into()]);
+                return Ok(["no: every call blocks".to_string(), "-".into(), "-".into(), "-".into()]);
             }
             ChildEvent::Reply(Reply::Done) | ChildEvent::TimedOut(_) => break,
             ChildEvent::Reply(reply) => answered = Some(reply),
@@ -83,7 +79,7 @@ fn append_during_blocked_sync(kind: LogKind, table: &mut Table) -> io::Result<Ve
     }
     let afterwards = answered.map_or_else(|| outcome(&mut process), |_| "-".to_string());
     let ticked = if ticks > 0 { format!("went on ({ticks} times)") } else { "stood still".to_string() };
-    Ok(vec!["yes".to_string(), ticked, during, afterwards])
+    Ok(["yes".to_string(), ticked, during, afterwards])
 }
 
 fn outcome(process: &mut ChildProcess) -> String {

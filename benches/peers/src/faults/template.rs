@@ -32,14 +32,8 @@ pub fn write(
     count: u64,
     exit: WriterExit,
 ) -> io::Result<()> {
-    let mut process = ChildProcess::start(kind, dir, settings)?;
-    let opening = process.wait_for_open();
-    if !matches!(opening, OpenOutcome::Opened(_)) {
-        return Err(io::Error::other(format!(
-            "{}: an undamaged log does not open: {opening:?}",
-            kind.name()
-        )));
-    }
+    std::fs::create_dir_all(dir)?;
+    let mut process = ChildProcess::start(kind, dir, settings)?.opened(kind)?;
     let events = process.execute(&Command::Append { appender: 0, from, count, fill_bytes: 0 });
     let acked = events.iter().filter(|event| matches!(event, ChildEvent::Reply(Reply::Acked(..)))).count();
     if acked as u64 != count {
@@ -82,17 +76,26 @@ impl ReopenOutcome {
         }
     }
 
+    /// Returns the log's message and the integrity report if the log was readable.
+    ///
+    /// # Errors
+    ///
+    /// A label of the failure, with its message shortened, if the log was not readable.
+    pub fn shortened(self, shorten: fn(&str) -> String) -> Result<(Option<String>, IntegrityReport), String> {
+        match self {
+            Self::Read(message, report) => Ok((message, report)),
+            Self::Failed(error) => Err(format!("refused: {}", shorten(&error))),
+            Self::Crashed(how) => Err(format!("broke: {}", shorten(&how))),
+        }
+    }
+
     /// Returns the integrity report if the log was readable.
     ///
     /// # Errors
     ///
     /// A label of the failure if the log was not readable.
     pub fn into_report(self) -> Result<IntegrityReport, String> {
-        match self {
-            Self::Read(_, report) => Ok(report),
-            Self::Failed(error) => Err(format!("refused: {}", normalized_words(&error))),
-            Self::Crashed(how) => Err(format!("broke: {}", normalized_words(&how))),
-        }
+        self.shortened(normalized_words).map(|(_, report)| report)
     }
 }
 

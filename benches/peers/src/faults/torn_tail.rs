@@ -5,7 +5,7 @@ use std::{fs::OpenOptions, io, path::Path};
 use fastrand::Rng;
 
 use super::{
-    Context, ONE_FILE,
+    Context, Fault, ONE_FILE,
     integrity::{IntegrityReport, SubmittedRecords},
     log_files::{self, LogFile},
     report::{OutcomeCounts, Table, normalized_words},
@@ -39,66 +39,66 @@ struct TornTailCounts {
     later_append: OutcomeCounts,
 }
 
-/// Damages every log's tail at many lengths in three ways.
-pub fn run(context: &Context) -> io::Result<Table> {
-    let step = (MAX_TAIL_BYTES / context.rounds.max(1)).clamp(1, 20);
-    let mut table = Table::new(
-        "torn-tail",
+/// Damages the tail at many lengths in three ways.
+pub const FAULT: Fault = Fault {
+    id: "torn-tail",
+    description: |context| {
         format!(
             "{RECORDS} acknowledged records, the writer killed; then the last N bytes of the log's data removed (the file \
-             ends there), set to zero, or to random bytes (seed {}), for N from 1 to {MAX_TAIL_BYTES} in steps of {step}. \
+             ends there), set to zero, or to random bytes (seed {}), for N from 1 to {MAX_TAIL_BYTES} in steps of {}. \
              *Earlier* records end before the tail. Then one more record is appended, acknowledged, and the log \
              opened once more.",
-            context.seed
-        ),
-        &[
-            "logs",
-            "opening and reading",
-            "earlier records missing: logs (most in one)",
-            "invented records",
-            "after one more acknowledged append",
-            "refused with",
+            context.seed,
+            step(context)
+        )
+    },
+    requirement: || Ok(()),
+    test,
+    notes: &[
+        "The tail was acknowledged: losing it is caused by the damage, and no log promises to detect that its newest \
+         records are missing as a whole. \"told\": the API of opening reports truncated or skipped data.",
+    ],
+};
+
+fn test(context: &Context, kind: LogKind, table: &mut Table) -> io::Result<()> {
+    let dir = context.create_dir("torn-tail", kind)?;
+    let (whole, torn) = (dir.join("whole"), dir.join("torn"));
+    template::write(kind, &whole, ONE_FILE, 1, RECORDS, WriterExit::Killed)?;
+    let files = log_files::files_with_records(&whole, &template::records(1..=RECORDS))?;
+    let newest = files.last().ok_or_else(|| io::Error::other("no file holds the records"))?;
+    let mut counts = TornTailCounts::default();
+    let mut random = Rng::with_seed(context.seed);
+    let mut logs = 0;
+    for tail in (1..=MAX_TAIL_BYTES).step_by(step(context)) {
+        for damage in [TailDamage::Removed, TailDamage::Zeroed, TailDamage::Garbage] {
+            super::remove(&torn)?;
+            log_files::copy(&whole, &torn)?;
+            let cut = newest.data_end.saturating_sub(tail);
+            tear(&torn.join(&newest.name), cut, newest.data_end, damage, &mut random)?;
+            let what = format!("tail of {tail} bytes {damage:?}");
+            check_copy(kind, &torn, &submitted(newest, cut), &mut counts, table, &what)?;
+            logs += 1;
+        }
+    }
+    table.row(
+        kind,
+        [
+            ("logs", logs.to_string()),
+            ("opening and reading", counts.reopened.summary()),
+            (
+                "earlier records missing: logs (most in one)",
+                format!("{} ({})", counts.earlier_lost, counts.earlier_lost_max),
+            ),
+            ("invented records", counts.invented.to_string()),
+            ("after one more acknowledged append", counts.later_append.summary()),
+            ("refused with", counts.error_messages.summary()),
         ],
     );
-    for &kind in &context.kinds {
-        let dir = context.create_dir("torn-tail", kind)?;
-        let (whole, torn) = (dir.join("whole"), dir.join("torn"));
-        std::fs::create_dir_all(&whole)?;
-        template::write(kind, &whole, ONE_FILE, 1, RECORDS, WriterExit::Killed)?;
-        let files = log_files::files_with_records(&whole, &template::records(1..=RECORDS))?;
-        let newest = files.last().ok_or_else(|| io::Error::other("no file holds the records"))?;
-        let mut counts = TornTailCounts::default();
-        let mut random = Rng::with_seed(context.seed);
-        let mut logs = 0;
-        for tail in (1..=MAX_TAIL_BYTES).step_by(usize::try_from(step).unwrap_or(1)) {
-            for damage in [TailDamage::Removed, TailDamage::Zeroed, TailDamage::Garbage] {
-                super::remove(&torn)?;
-                log_files::copy(&whole, &torn)?;
-                let cut = newest.data_end.saturating_sub(tail);
-                tear(&torn.join(&newest.name), cut, newest.data_end, damage, &mut random)?;
-                let what = format!("tail of {tail} bytes {damage:?}");
-                check_copy(kind, &torn, &submitted(newest, cut), &mut counts, &mut table, &what)?;
-                logs += 1;
-            }
-        }
-        table.row(
-            kind,
-            vec![
-                logs.to_string(),
-                counts.reopened.summary(),
-                format!("{} ({})", counts.earlier_lost, counts.earlier_lost_max),
-                counts.invented.to_string(),
-                counts.later_append.summary(),
-                counts.error_messages.summary(),
-            ],
-        );
-    }
-    table.notes.push(
-        "The tail was acknowledged: losing it is caused by the damage, and no log promises to detect that its newest \
-         records are missing as a whole. \"told\": the API of opening reports truncated or skipped data."
-            .to_string(),
-    );
-    Ok(table)
+    Ok(())
+}
+
+fn step(context: &Context) -> usize {
+    (MAX_TAIL_BYTES as usize / context.rounds.max(1) as usize).clamp(1, 20)
 }
 
 fn tear(path: &Path, cut: u64, end: u64, damage: TailDamage, random: &mut Rng) -> io::Result<()> {
