@@ -20,7 +20,6 @@ impl<E: std::error::Error> From<E> for LogError {
     }
 }
 
-/// The result of a call to a log.
 pub type LogResult<T> = Result<T, LogError>;
 
 /// At least the size of a record as JSON without its filling.
@@ -38,7 +37,6 @@ pub struct Record {
 }
 
 impl Record {
-    /// Creates the record `number` of `appender`, with `fill_bytes` bytes of filling.
     pub fn new(appender: u32, number: u64, fill_bytes: usize) -> Self {
         Self { appender, number, fill: fill(appender, number, fill_bytes) }
     }
@@ -72,13 +70,11 @@ pub enum ReplayedItem {
 }
 
 impl ReplayedItem {
-    /// Parses the bytes of an item.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         serde_json::from_slice(bytes).map_or(Self::Garbage(bytes.len()), Self::Record)
     }
 }
 
-/// A future of a log's call.
 pub type BoxFuture<'a> = Pin<Box<dyn Future<Output = LogResult<()>> + Send + 'a>>;
 
 /// A log that is open for writing.
@@ -114,23 +110,18 @@ pub struct Settings {
     pub segment_bytes: u64,
 }
 
-/// The compared logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogKind {
-    /// This crate.
     Ours,
     /// The crate that this one can replace.
     Ministore,
-    /// `okaywal`.
     Okaywal,
     /// `wal-db` as it opens by default.
     WalDb,
     /// `wal-db` with `OpenPolicy::Strict`.
     WalDbStrict,
-    /// `walrus-rust`.
     Walrus,
-    /// `raft-engine`.
     RaftEngine,
 }
 
@@ -146,7 +137,6 @@ impl LogKind {
         Self::RaftEngine,
     ];
 
-    /// Returns the name of the crate.
     pub fn package(self) -> &'static str {
         match self {
             Self::Ours => "ministore-uring",
@@ -158,7 +148,6 @@ impl LogKind {
         }
     }
 
-    /// Returns the name on the command line and in the tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::WalDbStrict => "wal-db-strict",
@@ -166,7 +155,6 @@ impl LogKind {
         }
     }
 
-    /// Returns the log with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }

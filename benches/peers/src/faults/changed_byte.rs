@@ -11,7 +11,6 @@ use super::{
 };
 use crate::log_under_test::LogKind;
 
-/// The number of records in the log.
 const RECORDS: u64 = 24;
 
 /// The outcomes of one log's changed copies.

@@ -25,7 +25,6 @@ const BUSY_EXTENSION: Duration = Duration::from_secs(120);
 /// The result of waiting for a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChildEvent {
-    /// It sent a reply.
     Reply(Reply),
     /// It exited: how, and its last line on standard error.
     Exited(String),
@@ -93,10 +92,6 @@ impl ChildProcess {
     }
 
     /// Waits until the log is open.
-    ///
-    /// # Errors
-    ///
-    /// It does not open.
     pub fn opened(mut self, kind: LogKind) -> io::Result<Self> {
         match self.wait_for_open() {
             OpenOutcome::Opened(_) => Ok(self),
@@ -104,7 +99,6 @@ impl ChildProcess {
         }
     }
 
-    /// Returns the process ID of the child.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -120,7 +114,6 @@ impl ChildProcess {
         }
     }
 
-    /// Waits for the next reply.
     pub fn next(&mut self, timeout: Duration) -> ChildEvent {
         let mut reply = self.replies.recv_timeout(timeout);
         let mut waited = timeout;
@@ -200,7 +193,6 @@ impl ChildProcess {
         }
     }
 
-    /// Reads all records.
     pub fn replay(&mut self) -> ReplayResult {
         let mut result = ReplayResult::default();
         for event in self.execute(&Command::Replay) {

@@ -15,7 +15,6 @@ use super::{
 };
 use crate::log_under_test::{LogKind, Settings};
 
-/// The size of the disk.
 const DISK_BYTES: u64 = 16 << 20;
 
 /// The size of the file that is deleted later.

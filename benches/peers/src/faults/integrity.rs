@@ -11,9 +11,7 @@ use super::{child_process::ChildEvent, wire::Reply};
 pub struct ReplayResult {
     /// Appender, number, and whether the record is unchanged; in the order of the log.
     pub records: Vec<(u32, u64, bool)>,
-    /// The number of returned items that are not records.
     pub garbage: usize,
-    /// The error that the log returned.
     pub error: Option<String>,
     /// It panicked, crashed or hung: how.
     pub crash: Option<String>,
@@ -24,14 +22,12 @@ pub struct ReplayResult {
 pub struct SubmittedRecords {
     /// The records whose append was started.
     pub all: BTreeSet<(u32, u64)>,
-    /// The acknowledged records.
     pub acked: BTreeSet<(u32, u64)>,
     /// The records whose append returned an error.
     pub rejected: BTreeSet<(u32, u64)>,
 }
 
 impl SubmittedRecords {
-    /// Adds an acknowledged record.
     pub fn add_acked(&mut self, appender: u32, number: u64) {
         self.all.insert((appender, number));
         self.acked.insert((appender, number));

@@ -22,7 +22,6 @@ struct Extent {
 /// The position of a record's bytes in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordPosition {
-    /// The record's number.
     pub number: u64,
     /// The offset at which its JSON starts.
     pub start: u64,
@@ -30,7 +29,6 @@ pub struct RecordPosition {
     pub end: u64,
 }
 
-/// A file that contains records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFile {
     /// The path relative to the log's directory.
@@ -122,12 +120,10 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes `bytes` into the file at `offset`.
 pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all_at(bytes, offset)
 }
 
-/// Returns the byte at `offset`.
 pub fn byte_at(path: &Path, offset: u64) -> io::Result<u8> {
     let mut byte = [0];
     File::open(path)?.read_exact_at(&mut byte, offset)?;

@@ -14,7 +14,6 @@ use crate::log_under_test::LogKind;
 /// The number of times that the log is opened and written: walrus starts a new file each time.
 const SESSIONS: u64 = 3;
 
-/// The number of records per session.
 const RECORDS: u64 = 40;
 
 /// Removes one file.

@@ -32,7 +32,6 @@ use report::Table;
 /// The parameters of every fault.
 #[derive(Debug)]
 pub struct Context {
-    /// The compared logs.
     pub kinds: Vec<LogKind>,
     /// The directory of the logs, on a real file system; it is emptied afterwards.
     pub dir: PathBuf,
@@ -97,7 +96,6 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Tests every log.
     pub fn run(&self, context: &Context) -> io::Result<Table> {
         let mut table = Table::new(self, context);
         if let Err(reason) = (self.requirement)() {

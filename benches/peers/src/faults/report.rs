@@ -10,10 +10,8 @@ use crate::{log_under_test::LogKind, versions};
 /// The row of one log.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableRow {
-    /// The log.
     #[serde(rename = "contestant")]
     pub log: LogKind,
-    /// One cell per column.
     pub cells: Vec<String>,
 }
 
@@ -22,11 +20,9 @@ pub struct TableRow {
 pub struct Table {
     /// The name on the command line.
     pub id: &'static str,
-    /// The description of the fault.
     pub fault: String,
     /// The headings of the cells, without the one of the log.
     pub columns: Vec<&'static str>,
-    /// One row per log.
     pub rows: Vec<TableRow>,
     /// Context for the reader: which behaviour is not promised, and by which log.
     pub notes: &'static [&'static str],
@@ -37,7 +33,6 @@ pub struct Table {
 }
 
 impl Table {
-    /// Creates an empty table.
     pub fn new(fault: &Fault, context: &Context) -> Self {
         Self {
             id: fault.id,
@@ -64,7 +59,6 @@ impl Table {
         }
     }
 
-    /// Formats the table as Markdown.
     pub fn markdown(&self) -> String {
         let mut text = format!("### {}\n\n{}\n\n", self.id, self.fault);
         if let Some(why) = &self.not_tested {
@@ -134,7 +128,6 @@ pub fn versions_line(kinds: &[LogKind]) -> String {
 pub struct OutcomeCounts(std::collections::BTreeMap<String, u64>);
 
 impl OutcomeCounts {
-    /// Counts one outcome.
     pub fn add(&mut self, what: impl Into<String>) {
         *self.0.entry(what.into()).or_default() += 1;
     }

@@ -13,9 +13,7 @@ use crate::log_under_test::{LogKind, Record, Settings};
 /// How the process that wrote a log ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriterExit {
-    /// It closed the log.
     Closed,
-    /// It was killed.
     Killed,
 }
 

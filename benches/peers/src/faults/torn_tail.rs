@@ -14,7 +14,6 @@ use super::{
 };
 use crate::log_under_test::LogKind;
 
-/// The number of records in the log.
 const RECORDS: u64 = 30;
 
 /// The longest damaged tail in bytes: the last records, and some earlier ones.

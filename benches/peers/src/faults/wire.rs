@@ -7,11 +7,8 @@ use serde::{Deserialize, Serialize};
 pub enum Command {
     /// Append records one after the other and report the outcome of each.
     Append {
-        /// The appender of the records.
         appender: u32,
-        /// The first number.
         from: u64,
-        /// The number of records.
         count: u64,
         /// The length of each record's filling in bytes; 0 for varying lengths.
         fill_bytes: usize,
@@ -23,14 +20,10 @@ pub enum Command {
     },
     /// Append one record on a single-threaded async runtime that also runs a timer.
     AppendAsync {
-        /// The appender of the record.
         appender: u32,
-        /// The number of the record.
         number: u64,
     },
-    /// Return all records.
     Replay,
-    /// Close the log and exit.
     Close,
 }
 
@@ -39,31 +32,22 @@ pub enum Command {
 pub enum Reply {
     /// The log is open, with the message about truncated or skipped data.
     Opened(Option<String>),
-    /// Opening returned this error.
     NotOpened(String),
-    /// An append was acknowledged.
     Acked(u32, u64),
-    /// An append returned an error.
     Refused(u32, u64, String),
-    /// A call panicked.
     Panicked(String),
     /// A record was read; whether it is unchanged.
     Found(u32, u64, bool),
     /// Something was read that is not a record, with its length in bytes.
     Garbage(usize),
-    /// All records were returned.
     Replayed,
-    /// Reading returned this error.
     NotReplayed(String),
     /// The runtime's timer fired during an append.
     Ticked,
     /// The log has no async calls.
     NotAsync,
-    /// The command is done.
     Done,
-    /// The log is closed.
     Closed,
-    /// Closing returned this error.
     NotClosed(String),
 }
 

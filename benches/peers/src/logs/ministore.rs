@@ -23,7 +23,6 @@ pub struct MinistoreLog {
 }
 
 impl MinistoreLog {
-    /// Opens or creates the log.
     pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).build()?;
         let path = dir.join("journal.jsonl");

@@ -9,14 +9,12 @@ use ministore_uring::{JournalOptions, MiniStore, Reader};
 
 use crate::log_under_test::{BoxFuture, LogError, LogResult, LogUnderTest, Record, ReplayedItem, Settings};
 
-/// An open journal.
 #[derive(Debug)]
 pub struct UringLog {
     store: MiniStore,
 }
 
 impl UringLog {
-    /// Opens or creates the log.
     pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
         let options = JournalOptions::new().max_segment_bytes(settings.segment_bytes);
         let store = options.open_blocking(dir.join("journal"))?;

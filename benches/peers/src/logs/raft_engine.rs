@@ -7,7 +7,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -35,7 +34,6 @@ fn entry(index: u64, record: &Record) -> LogResult<BytesValue> {
     Ok(BytesValue { value, ..BytesValue::default() })
 }
 
-/// An open engine.
 pub struct RaftEngineLog {
     engine: Engine,
     /// One lock per Raft group: the indexes of a group must be consecutive, so one caller at a time writes them.
@@ -43,7 +41,6 @@ pub struct RaftEngineLog {
 }
 
 impl RaftEngineLog {
-    /// Opens or creates the log.
     pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
         let config = Config {
             dir: dir.join("engine").display().to_string(),
@@ -86,11 +83,5 @@ impl LogUnderTest for RaftEngineLog {
             );
         }
         Ok(items)
-    }
-}
-
-impl fmt::Debug for RaftEngineLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log").finish_non_exhaustive()
     }
 }

@@ -15,14 +15,12 @@ use wal_db::{OpenPolicy, SegmentedStore, Wal, WalConfig};
 
 use crate::log_under_test::{LogError, LogResult, LogUnderTest, Record, ReplayedItem, Settings};
 
-/// An open log.
 #[derive(Debug)]
 pub struct WalDbLog {
     wal: Wal<SegmentedStore>,
 }
 
 impl WalDbLog {
-    /// Opens or creates the log.
     pub fn open(dir: &Path, settings: Settings, policy: OpenPolicy) -> LogResult<Self> {
         let config = WalConfig::new().with_open_policy(policy);
         let wal = Wal::open_segmented_with(dir, settings.segment_bytes, config)?;

@@ -29,7 +29,6 @@ pub fn open_ours(dir: &Path, segment_bytes: Option<u64>) -> LogResult<MiniStore>
 pub struct SharedMinistore(Mutex<ministore::MiniStore>);
 
 impl SharedMinistore {
-    /// Opens or creates the log.
     pub async fn open(dir: &Path) -> LogResult<Self> {
         let options = ministore::MiniStoreOptions::new().max_segments(usize::MAX);
         let store = options.open(&dir.join("journal.jsonl")).await?;

@@ -121,7 +121,6 @@ impl AlignedBuffer {
 pub struct Baseline(Mutex<Option<InPlaceFile>>);
 
 impl Baseline {
-    /// Writes the file beforehand.
     pub fn prepare(dir: &Path, way: WriteMethod, record_bytes: usize) -> LogResult<Self> {
         Ok(Self(Mutex::new(Some(InPlaceFile::prepare(dir, way, record_bytes + 1)?))))
     }

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::versions;
 
-/// A row of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BenchCase {
@@ -55,20 +54,15 @@ pub enum BenchCase {
 /// The role of a row in comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// This crate.
     Ours,
-    /// Another log.
     Peer,
-    /// A limit of the machine.
     Limit,
 }
 
 /// The numbers of callers that a case is measured with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// Each requested number.
     Callers,
-    /// One caller only.
     One,
     /// A fixed number of tasks, independent of the number of callers.
     Bulk,
@@ -150,27 +144,22 @@ impl BenchCase {
         }
     }
 
-    /// Returns the name on the command line and in the JSON.
     pub fn name(self) -> &'static str {
         self.properties().0
     }
 
-    /// Returns the name in tables and charts.
     pub fn label(self) -> &'static str {
         self.properties().1
     }
 
-    /// Returns its role in comparisons.
     pub fn role(self) -> Role {
         self.properties().2
     }
 
-    /// Returns the numbers of callers that it is measured with.
     pub fn shape(self) -> Shape {
         self.properties().3
     }
 
-    /// Returns the case with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|case| case.name() == name)
     }

@@ -1,6 +1,6 @@
 //! The logs with blocking calls, each called in the cheapest way that its documentation offers.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use okaywal::{Configuration, LogVoid, WriteAheadLog};
 use protobuf::well_known_types::BytesValue;
@@ -15,12 +15,6 @@ use crate::{
 /// A log whose single append call is also its fastest: `wal-db`, `walrus-rust`, ministore-uring.
 pub struct SingleCallLog(pub Box<dyn LogUnderTest>);
 
-impl fmt::Debug for SingleCallLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plain").finish_non_exhaustive()
-    }
-}
-
 impl BlockingLog for SingleCallLog {
     fn caller(&self, _: u32) -> LogResult<AppendFn<'_>> {
         Ok(Box::new(|record| self.0.append(record)))
@@ -33,7 +27,6 @@ impl BlockingLog for SingleCallLog {
 pub struct OkaywalBench(WriteAheadLog);
 
 impl OkaywalBench {
-    /// Opens or creates the log.
     pub fn open(dir: &Path) -> LogResult<Self> {
         Configuration::default_for(dir).open(LogVoid).map(Self).map_err(LogError::from)
     }
@@ -54,14 +47,7 @@ impl BlockingLog for OkaywalBench {
 /// others.
 pub struct RaftEngineBench(Arc<Engine>);
 
-impl fmt::Debug for RaftEngineBench {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RaftEngine").finish_non_exhaustive()
-    }
-}
-
 impl RaftEngineBench {
-    /// Opens or creates the log.
     pub fn open(dir: &Path, segment_bytes: u64) -> LogResult<Self> {
         let config = Config {
             dir: dir.join("engine").display().to_string(),

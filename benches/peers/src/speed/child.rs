@@ -73,10 +73,6 @@ fn run(config: &MeasurementConfig, dir: &Path) -> LogResult<Measurement> {
 }
 
 /// Runs in the child: measures, and prints the result or the error.
-///
-/// # Errors
-///
-/// The child was started with wrong arguments.
 pub fn serve(config: &str, dir: &Path) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let config: MeasurementConfig = serde_json::from_str(config)?;

@@ -19,7 +19,6 @@ use crate::log_under_test::{LogError, LogResult, Record};
 pub enum EchoPayload {
     /// The record as JSON, as in an append.
     Line,
-    /// Nothing.
     Nothing,
 }
 
@@ -37,7 +36,6 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Starts the thread.
     pub fn start(payload: EchoPayload) -> io::Result<Self> {
         let (requests, pending) = unbounded();
         let thread = Builder::new().name("echo".into()).spawn(move || serve(&pending))?;

@@ -7,19 +7,14 @@ use serde::Serialize;
 /// Properties of the machine; "unknown" if they cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HostInfo {
-    /// The processor's name.
     pub processor: String,
     /// The number of threads that run concurrently.
     pub cores: usize,
     /// Memory, in KiB.
     pub memory_kib: u64,
-    /// The kernel's release.
     pub kernel: String,
-    /// The file system of the measured directory, and its mount options.
     pub file_system: String,
-    /// The device of the file system.
     pub device: String,
-    /// The write cache mode that the device reports.
     pub write_cache: String,
 }
 
@@ -42,7 +37,6 @@ impl HostInfo {
         }
     }
 
-    /// Formats the properties as one sentence.
     pub fn sentence(&self) -> String {
         let Self { processor, cores, memory_kib, kernel, file_system, device, write_cache } = self;
         let memory = memory_kib / (1 << 20);

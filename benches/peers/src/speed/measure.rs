@@ -29,16 +29,11 @@ const SMALL_SEGMENT_BYTES: u64 = 4 << 20;
 /// A segment that no run can fill.
 const ONE_SEGMENT_BYTES: u64 = 1 << 40;
 
-/// The parameters of one measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MeasurementConfig {
-    /// The measured case.
     pub case: BenchCase,
-    /// The number of callers.
     pub callers: usize,
-    /// The size of a record as JSON.
     pub record_bytes: usize,
-    /// The times of warm-up and window.
     pub timing: Timing,
     /// The calls in flight of each task that submits.
     pub in_flight: usize,
@@ -50,10 +45,6 @@ type StatsAndWindow = (CallerStats, Duration);
 
 impl MeasurementConfig {
     /// Measures in the empty directory `dir`.
-    ///
-    /// # Errors
-    ///
-    /// The log's error; for example, acknowledged records are missing.
     pub fn measure(&self, dir: &Path) -> LogResult<Measurement> {
         let events = RecordPool::new(self.record_bytes)?;
         let (stats, window) = self.load(dir, &events)?;

@@ -26,7 +26,6 @@ const FINE_CALLERS_MAX: usize = 256;
 pub struct Timing {
     /// The time before the window.
     pub warm_up: Duration,
-    /// The time of the window.
     pub window: Duration,
 }
 
@@ -45,7 +44,6 @@ impl Phases {
         start.elapsed()
     }
 
-    /// Returns whether callers continue.
     pub fn is_running(&self) -> bool {
         self.0.load(Ordering::Relaxed) != OVER
     }
@@ -83,14 +81,12 @@ impl CallerStats {
         }
     }
 
-    /// Adds the counts of another caller.
     pub fn add(&mut self, other: &Self) -> LogResult<()> {
         self.records += other.records;
         self.acknowledged += other.acknowledged;
         self.latencies.add(&other.latencies).map_err(LogError::from)
     }
 
-    /// Computes the results of a window.
     pub fn measurement(&self, window: Duration, record_bytes: usize) -> Measurement {
         let micros = |quantile: f64| self.latencies.value_at_quantile(quantile) as f64 / 1000.0;
         let rate = self.records as f64 / window.as_secs_f64();
@@ -109,7 +105,6 @@ impl CallerStats {
     }
 }
 
-/// The results of one measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// Records acknowledged in the window, per second.
@@ -118,13 +113,9 @@ pub struct Measurement {
     pub bytes_per_second: f64,
     /// The median latency from the call to its acknowledgement, in microseconds.
     pub p50_us: f64,
-    /// The 90th percentile.
     pub p90_us: f64,
-    /// The 99th percentile.
     pub p99_us: f64,
-    /// The 99.9th percentile.
     pub p999_us: f64,
-    /// The longest latency.
     pub max_us: f64,
     /// The number of calls with a latency: all calls in flight in the window.
     pub calls: u64,

@@ -84,10 +84,6 @@ impl RecordSource {
 
 /// Runs two tasks, each with `in_flight` calls submitted and not acknowledged: a task waits for its oldest call
 /// before the next one.
-///
-/// # Errors
-///
-/// The first error of a task.
 pub fn in_flight(
     runtime: &Runtime,
     store: &MiniStore,

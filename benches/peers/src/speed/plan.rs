@@ -11,18 +11,12 @@ use super::{
 /// The record size of the targets.
 pub const TARGET_BYTES: usize = 300;
 
-/// The parameters of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BenchPlan {
-    /// The measured cases.
     pub cases: Vec<BenchCase>,
-    /// The numbers of callers.
     pub callers: Vec<usize>,
-    /// The sizes of records.
     pub sizes: Vec<usize>,
-    /// The times of each measurement.
     pub timing: Timing,
-    /// The number of rounds.
     pub rounds: usize,
     /// The calls in flight of each task that submits.
     pub in_flight: usize,

@@ -48,7 +48,6 @@ pub struct RecordCursor {
 }
 
 impl RecordCursor {
-    /// Returns the next record.
     pub fn next_record(&mut self) -> &Record {
         let record = &self.pool[self.next];
         self.next = (self.next + 1) % self.pool.len();
@@ -63,7 +62,6 @@ impl RecordCursor {
         records
     }
 
-    /// Returns all records once.
     pub fn all(&self) -> &[Record] {
         &self.pool
     }

@@ -10,23 +10,19 @@ use crate::log_under_test::LogError;
 /// Identifies a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {
-    /// The size of a record as JSON.
     pub record_bytes: usize,
     /// The number of callers; 0 means pipelined.
     pub callers: usize,
-    /// The measured case.
     pub case: BenchCase,
 }
 
 /// The rounds of one measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ResultRow {
-    /// The measured case.
     #[serde(rename = "entrant")]
     pub case: BenchCase,
     /// The number of callers; 0 means pipelined.
     pub callers: usize,
-    /// The size of a record as JSON.
     pub record_bytes: usize,
     /// The median of each value over the rounds.
     pub median: Option<Measurement>,
@@ -37,14 +33,12 @@ pub struct ResultRow {
     pub errors: Vec<String>,
 }
 
-/// All results.
 #[derive(Debug, Clone, Default)]
 pub struct Results {
     rows: BTreeMap<RowKey, ResultRow>,
 }
 
 impl Results {
-    /// Adds the result of one measurement.
     pub fn add(&mut self, config: &MeasurementConfig, outcome: Result<Measurement, LogError>) {
         let MeasurementConfig { case, callers, record_bytes, .. } = *config;
         let row = self.rows.entry(RowKey { record_bytes, callers, case }).or_insert_with(|| ResultRow {
@@ -67,27 +61,22 @@ impl Results {
         self.rows.values()
     }
 
-    /// Returns the row of one measurement.
     pub fn row(&self, case: BenchCase, callers: usize, record_bytes: usize) -> Option<&ResultRow> {
         self.rows.get(&RowKey { record_bytes, callers, case })
     }
 
-    /// Returns the medians of one measurement.
     pub fn median(&self, case: BenchCase, callers: usize, record_bytes: usize) -> Option<Measurement> {
         self.row(case, callers, record_bytes).and_then(|row| row.median)
     }
 
-    /// Returns the measured sizes.
     pub fn sizes(&self) -> Vec<usize> {
         distinct(self.rows().map(|row| row.record_bytes))
     }
 
-    /// Returns the measured numbers of callers.
     pub fn callers(&self) -> Vec<usize> {
         distinct(self.rows().map(|row| row.callers).filter(|callers| *callers > 0))
     }
 
-    /// Returns the measured cases.
     pub fn cases(&self) -> Vec<BenchCase> {
         distinct(self.rows().map(|row| row.case))
     }

@@ -2,7 +2,6 @@
 //! itself.
 
 use std::{
-    fmt,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -12,20 +11,12 @@ use rocksdb::{DB, IteratorMode, Options, WriteOptions};
 use super::threads::{AppendFn, BlockingLog};
 use crate::log_under_test::{LogError, LogResult};
 
-/// An open database.
 pub struct RocksDb {
     db: DB,
     next: AtomicU64,
 }
 
-impl fmt::Debug for RocksDb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rocks").finish_non_exhaustive()
-    }
-}
-
 impl RocksDb {
-    /// Opens or creates the log.
     pub fn open(dir: &Path) -> LogResult<Self> {
         let mut options = Options::default();
         options.create_if_missing(true);

@@ -45,12 +45,10 @@ pub fn stored(dir: &Path) -> LogResult<u64> {
     u64::try_from(count).map_err(LogError::from)
 }
 
-/// One connection in a mutex.
 #[derive(Debug)]
 pub struct SharedConnection(Mutex<Connection>);
 
 impl SharedConnection {
-    /// Opens or creates the log.
     pub fn open(dir: &Path) -> LogResult<Self> {
         Ok(Self(Mutex::new(connect(&dir.join("log.db"))?)))
     }
@@ -62,12 +60,10 @@ impl BlockingLog for SharedConnection {
     }
 }
 
-/// One connection per caller.
 #[derive(Debug)]
 pub struct ConnectionPerCaller(PathBuf);
 
 impl ConnectionPerCaller {
-    /// Creates the database.
     pub fn open(dir: &Path) -> LogResult<Self> {
         let path = dir.join("log.db");
         connect(&path)?;

@@ -9,7 +9,6 @@ use super::{
     targets::{baseline, best_peer, bulk_baseline, evaluate, grouped},
 };
 
-/// Formats a size.
 pub fn size(bytes: usize) -> String {
     if bytes >= 1024 && bytes.is_multiple_of(1024) {
         format!("{} KiB", bytes / 1024)
@@ -18,7 +17,6 @@ pub fn size(bytes: usize) -> String {
     }
 }
 
-/// Formats all tables.
 pub fn markdown(results: &Results) -> String {
     let mut text = targets(results);
     for record_bytes in results.sizes() {

@@ -18,7 +18,6 @@ use super::{
 };
 use crate::log_under_test::{LogError, LogResult, Record};
 
-/// A log with async calls.
 pub trait AsyncLog: Send + Sync + 'static {
     /// Appends a record; `Ok` acknowledges it.
     fn append(&self, record: &Record) -> impl Future<Output = LogResult<()>> + Send;
@@ -31,10 +30,6 @@ pub fn runtime() -> LogResult<Runtime> {
 }
 
 /// Runs callers that append, wait for the acknowledgement, and append again.
-///
-/// # Errors
-///
-/// The first error of a caller.
 pub fn closed_loop<L: AsyncLog>(
     runtime: &Runtime,
     log: &Arc<L>,
@@ -61,10 +56,6 @@ pub fn closed_loop<L: AsyncLog>(
 }
 
 /// Waits for the callers and adds their counts.
-///
-/// # Errors
-///
-/// The first error of a caller.
 pub fn gather(
     runtime: &Runtime,
     tasks: Vec<JoinHandle<LogResult<CallerStats>>>,

@@ -12,10 +12,8 @@ use super::{
 };
 use crate::log_under_test::{LogError, LogResult, Record};
 
-/// Appends the records of one caller.
 pub type AppendFn<'a> = Box<dyn FnMut(&Record) -> LogResult<()> + Send + 'a>;
 
-/// A log with blocking calls.
 pub trait BlockingLog: Send + Sync {
     /// Returns the append function of caller `number`.
     fn caller(&self, number: u32) -> LogResult<AppendFn<'_>>;
@@ -25,10 +23,6 @@ pub trait BlockingLog: Send + Sync {
 const STACK_BYTES: usize = 512 << 10;
 
 /// Runs callers that append, wait for the acknowledgement, and append again.
-///
-/// # Errors
-///
-/// The first error of a caller.
 pub fn closed_loop(
     log: &dyn BlockingLog,
     callers: usize,
