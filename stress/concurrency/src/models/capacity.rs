@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::fixture::{Fixture, is_closed, is_poisoned, permits_for, poll_once};
+use super::fixture::{Fixture, is_closed, is_poisoned, permits_for, poll_once, spawn};
 use crate::sync::{block_on, switch, thread};
 
 /// While a commit is blocked, the queue accepts as many appends as it has capacity for, and no more.
@@ -52,10 +52,7 @@ pub(super) fn capacity_is_granted_in_request_order(dir: &Path) {
         append
     });
     let waiting = requests.map(|append| thread::spawn(move || block_on(append)));
-    let late = thread::spawn({
-        let store = store.clone();
-        move || store.blocking().append(&4_u64)
-    });
+    let late = spawn(&store, move |store| store.blocking().append(&4_u64));
     fixture.unblock_commits();
     for waiter in waiting {
         waiter.join().unwrap().unwrap();
@@ -77,12 +74,8 @@ pub(super) fn failure_rejects_appends_waiting_for_capacity(dir: &Path) {
     fixture.block_commits();
     fixture.fail_commit(1);
     let first = store.blocking().submit(&0_u64).unwrap();
-    let waiting: Vec<_> = (1..3_u64)
-        .map(|value| {
-            let store = store.clone();
-            thread::spawn(move || store.blocking().append(&value))
-        })
-        .collect();
+    let waiting: Vec<_> =
+        (1..3_u64).map(|value| spawn(&store, move |store| store.blocking().append(&value))).collect();
     switch();
     fixture.unblock_commits();
     for waiter in waiting {
@@ -100,10 +93,7 @@ pub(super) fn close_writes_or_rejects_waiting_appends(dir: &Path) {
     let fixture = Fixture::new(dir);
     let store = fixture.open(permits_for(1)).unwrap();
     let waiting: Vec<_> = (1..4_u64)
-        .map(|value| {
-            let store = store.clone();
-            thread::spawn(move || (value, store.blocking().append(&value)))
-        })
+        .map(|value| spawn(&store, move |store| (value, store.blocking().append(&value))))
         .collect();
     store.blocking().close().unwrap();
     let outcomes: Vec<_> = waiting.into_iter().map(|waiter| waiter.join().unwrap()).collect();

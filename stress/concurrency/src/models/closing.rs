@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     failure::reopen_and_find,
-    fixture::{Fixture, is_closed, is_locked, options, poll_once},
+    fixture::{Fixture, is_closed, is_locked, options, poll_once, spawn},
 };
 use crate::sync::thread;
 
@@ -12,14 +12,9 @@ use crate::sync::thread;
 pub(super) fn requests_racing_a_close_succeed_or_are_rejected(dir: &Path) {
     let fixture = Fixture::new(dir);
     let store = fixture.open(options()).unwrap();
-    let appends = [1_u64, 2].map(|value| {
-        let store = store.clone();
-        thread::spawn(move || (value, store.blocking().append(&value)))
-    });
-    let rotate = thread::spawn({
-        let store = store.clone();
-        move || store.blocking().rotate()
-    });
+    let appends =
+        [1_u64, 2].map(|value| spawn(&store, move |store| (value, store.blocking().append(&value))));
+    let rotate = spawn(&store, move |store| store.blocking().rotate());
     let closes = [store.clone(), store.clone()].map(|store| thread::spawn(move || store.blocking().close()));
     let closes = closes.map(|close| close.join().unwrap());
     assert_eq!(closes.iter().filter(|closed| closed.is_ok()).count(), 1, "{closes:?}");
@@ -59,10 +54,7 @@ pub(super) fn last_handle_may_be_dropped_with_pending_appends(dir: &Path) {
 pub(super) fn closed_journal_can_be_opened_at_once(dir: &Path) {
     let fixture = Fixture::new(dir);
     let store = fixture.open(options()).unwrap();
-    let other = thread::spawn({
-        let store = store.clone();
-        move || store.blocking().append(&1_u64)
-    });
+    let other = spawn(&store, move |store| store.blocking().append(&1_u64));
     store.blocking().close().unwrap();
     // Handles of the closed store still exist.
     let second = fixture.open(options()).unwrap();

@@ -2,18 +2,16 @@
 
 use std::path::Path;
 
-use super::fixture::{APPEND_BYTES, Fixture, options, permits_for, poll_once};
-use crate::{MiniStore, PendingAppend, Reader, sync::block_on, sync::thread};
+use super::fixture::{APPEND_BYTES, Fixture, options, permits_for, poll_once, spawn};
+use crate::{MiniStore, PendingAppend, Reader, sync::block_on};
 
 /// Three callers: one waits for each append, one submits all before it waits, one waits on another thread. The queue has
 /// capacity for two appends.
 pub(super) fn appends_are_acknowledged_once_in_order(dir: &Path) {
     let fixture = Fixture::new(dir);
     let store = fixture.open(permits_for(2)).unwrap();
-    let callers = [append_one_by_one, submit_all_first, wait_on_another_thread].map(|append| {
-        let store = store.clone();
-        thread::spawn(move || append(&store))
-    });
+    let callers = [append_one_by_one, submit_all_first, wait_on_another_thread]
+        .map(|append| spawn(&store, move |store| append(&store)));
     let acks: Vec<_> = callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect();
     assert_eq!(store.durable_seq(), acks.len() as u64);
     store.blocking().close().unwrap();
@@ -46,10 +44,7 @@ fn submit_all_first(store: &MiniStore) -> Acks {
 
 fn wait_on_another_thread(store: &MiniStore) -> Acks {
     let pending = store.blocking().submit(&21_u64).unwrap();
-    let waiter = thread::spawn({
-        let store = store.clone();
-        move || wait_durable(&store, pending)
-    });
+    let waiter = spawn(store, move |store| wait_durable(&store, pending));
     store.blocking().append(&22_u64).unwrap();
     let second = store.durable_seq();
     let first = waiter.join().unwrap();
@@ -73,17 +68,11 @@ fn wait_durable(store: &MiniStore, pending: PendingAppend) -> u64 {
 pub(super) fn dropped_futures_do_not_affect_others(dir: &Path) {
     let fixture = Fixture::new(dir);
     let store = fixture.open(permits_for(1)).unwrap();
-    let drops = thread::spawn({
-        let store = store.clone();
-        move || {
-            let mut append = Box::pin(store.append(&1_u64));
-            let _ = poll_once(&mut append);
-        }
+    let drops = spawn(&store, move |store| {
+        let mut append = Box::pin(store.append(&1_u64));
+        let _ = poll_once(&mut append);
     });
-    let forgets = thread::spawn({
-        let store = store.clone();
-        move || drop(store.blocking().submit(&2_u64).unwrap())
-    });
+    let forgets = spawn(&store, move |store| drop(store.blocking().submit(&2_u64).unwrap()));
     store.blocking().append(&3_u64).unwrap();
     drops.join().unwrap();
     forgets.join().unwrap();

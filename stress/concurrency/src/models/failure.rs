@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::fixture::{Fixture, is_closed, is_poisoned, options};
+use super::fixture::{Fixture, is_closed, is_poisoned, options, spawn};
 use crate::sync::thread;
 
 /// A commit fails: after the first caller got the error no append succeeds, and the acknowledged records exist when the
@@ -49,14 +49,8 @@ pub(super) fn failure_racing_a_close_replies_to_all_callers(dir: &Path) {
     let fixture = Fixture::new(dir);
     let store = fixture.open(options()).unwrap();
     fixture.fail_commit(1);
-    let append = thread::spawn({
-        let store = store.clone();
-        move || store.blocking().append(&1_u64)
-    });
-    let rotate = thread::spawn({
-        let store = store.clone();
-        move || store.blocking().rotate()
-    });
+    let append = spawn(&store, move |store| store.blocking().append(&1_u64));
+    let rotate = spawn(&store, move |store| store.blocking().rotate());
     let closes = [store.clone(), store].map(|store| thread::spawn(move || store.blocking().close()));
     let appended = append.join().unwrap();
     let rotated = rotate.join().unwrap();

@@ -17,7 +17,7 @@ use crate::{
         FileSystemLayer, LockFile, OpenMode, OsFileSystem,
     },
     options::DEFAULT_FILE_MODE,
-    sync::{Condvar, Mutex, block_on, switch},
+    sync::{Condvar, Mutex, block_on, switch, thread},
 };
 
 /// The capacity of the queue that an append of one digit needs.
@@ -153,6 +153,15 @@ pub(super) fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> 
             Poll::Pending => None,
         })
     }))
+}
+
+/// Runs `body` on another thread, with a handle of its own.
+pub(super) fn spawn<T: Send + 'static>(
+    store: &MiniStore,
+    body: impl FnOnce(MiniStore) -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    let store = store.clone();
+    thread::spawn(move || body(store))
 }
 
 pub(super) fn is_closed<T: std::fmt::Debug>(outcome: &Result<T>) -> bool {

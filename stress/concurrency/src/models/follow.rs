@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::fixture::{Fixture, is_closed, is_poisoned, options};
+use super::fixture::{Fixture, is_closed, is_poisoned, options, spawn};
 use crate::sync::{block_on, thread};
 
 /// `wait_durable` returns once the record is durable, or fails when the store is closed before.
@@ -10,8 +10,7 @@ pub(super) fn wait_durable_returns_or_fails_at_close(dir: &Path) {
     let fixture = Fixture::new(dir);
     let store = fixture.open(options()).unwrap();
     let [first, second, never] = [1, 2, 9].map(|seq| {
-        let store = store.clone();
-        thread::spawn(move || {
+        spawn(&store, move |store| {
             let outcome = store.blocking().wait_durable(seq);
             assert!(outcome.is_err() || store.durable_seq() >= seq, "record {seq} is not durable");
             outcome
@@ -35,10 +34,7 @@ pub(super) fn wait_durable_reports_a_failed_commit(dir: &Path) {
     let fixture = Fixture::new(dir);
     let store = fixture.open(options()).unwrap();
     fixture.fail_commit(2);
-    let waiting = [1, 2].map(|seq| {
-        let store = store.clone();
-        thread::spawn(move || store.blocking().wait_durable(seq))
-    });
+    let waiting = [1, 2].map(|seq| spawn(&store, move |store| store.blocking().wait_durable(seq)));
     store.blocking().append(&1_u64).unwrap();
     let _ = store.blocking().append(&2_u64);
     let [first, second] = waiting.map(|waiter| waiter.join().unwrap());

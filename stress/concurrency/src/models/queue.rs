@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::fixture::{Fixture, options, permits_for, poll_once};
+use super::fixture::{Fixture, options, permits_for, poll_once, spawn};
 use crate::{
     JournalOptions, MiniStore, MiniStoreError, Result,
     background::job::{JobResult, Remaining},
@@ -143,10 +143,8 @@ pub(super) fn panicked_writer_rejects_all_callers(dir: &Path) {
 pub(super) fn commit_delay_loses_no_append(dir: &Path) {
     let fixture = Fixture::new(dir);
     let store = fixture.open(options().commit_delay(Duration::from_millis(1)).max_group_bytes(2)).unwrap();
-    let callers = [1_u64, 2, 3].map(|value| {
-        let store = store.clone();
-        thread::spawn(move || store.blocking().append(&value).unwrap())
-    });
+    let callers =
+        [1_u64, 2, 3].map(|value| spawn(&store, move |store| store.blocking().append(&value).unwrap()));
     callers.into_iter().for_each(|caller| caller.join().unwrap());
     store.blocking().close().unwrap();
     let mut records = fixture.records();
@@ -176,20 +174,16 @@ pub(super) fn commit_delay_ends_at_its_bytes_or_a_full_queue(dir: &Path) {
     store.blocking().close().unwrap();
     let store = fixture.open(permits_for(2).commit_delay(UNLIMITED_DELAY)).unwrap();
     // The close commits the last one.
-    let callers = thread::spawn({
-        let store = store.clone();
-        move || [3_u64, 4, 5].map(|value| store.blocking().submit(&value).unwrap())
-    });
+    let callers =
+        spawn(&store, move |store| [3_u64, 4, 5].map(|value| store.blocking().submit(&value).unwrap()));
     let [third, fourth, fifth] = callers.join().unwrap();
     assert_eq!((third.wait().unwrap().seq, fourth.wait().unwrap().seq), (3, 4));
     store.blocking().close().unwrap();
     assert_eq!(fifth.wait().unwrap().seq, 5);
     // Each append but the last is committed because the next one waits for capacity. The close commits the last one.
     let store = fixture.open(permits_for(1).commit_delay(UNLIMITED_DELAY)).unwrap();
-    let callers = [6_u64, 7, 8].map(|value| {
-        let store = store.clone();
-        thread::spawn(move || store.blocking().submit(&value).unwrap())
-    });
+    let callers =
+        [6_u64, 7, 8].map(|value| spawn(&store, move |store| store.blocking().submit(&value).unwrap()));
     let accepted = callers.map(|caller| caller.join().unwrap());
     store.blocking().close().unwrap();
     let mut numbers = accepted.map(|pending| pending.wait().unwrap().seq);
@@ -198,10 +192,7 @@ pub(super) fn commit_delay_ends_at_its_bytes_or_a_full_queue(dir: &Path) {
 }
 
 fn append_at_once(store: &MiniStore, values: [u64; 2]) {
-    let callers = values.map(|value| {
-        let store = store.clone();
-        thread::spawn(move || store.blocking().append(&value).unwrap())
-    });
+    let callers = values.map(|value| spawn(store, move |store| store.blocking().append(&value).unwrap()));
     callers.into_iter().for_each(|caller| caller.join().unwrap());
 }
 
@@ -211,10 +202,8 @@ pub(super) fn freed_group_capacity_serves_all_waiting_appends(dir: &Path) {
     let store = fixture.open(permits_for(3)).unwrap();
     fixture.block_commits();
     let accepted = [0_u64, 1, 2].map(|value| store.blocking().submit(&value).unwrap());
-    let waiting = [3_u64, 4, 5].map(|value| {
-        let store = store.clone();
-        thread::spawn(move || store.blocking().append(&value).unwrap())
-    });
+    let waiting =
+        [3_u64, 4, 5].map(|value| spawn(&store, move |store| store.blocking().append(&value).unwrap()));
     fixture.unblock_commits();
     for pending in accepted {
         pending.wait().unwrap();

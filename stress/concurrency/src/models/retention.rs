@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::fixture::{Fixture, is_closed, options};
-use crate::sync::thread;
+use super::fixture::{Fixture, is_closed, options, spawn};
 
 /// Holds, trims, an append and a rotation run concurrently: each gets an outcome, and no held record is deleted.
 pub(super) fn held_records_survive_concurrent_trims(dir: &Path) {
@@ -11,14 +10,9 @@ pub(super) fn held_records_survive_concurrent_trims(dir: &Path) {
     let store = fixture.open(options()).unwrap();
     store.blocking().append(&1_u64).unwrap();
     store.blocking().rotate().unwrap();
-    let holds = ["a", "b"].map(|name| {
-        let store = store.clone();
-        thread::spawn(move || store.blocking().hold(name, 1))
-    });
-    let append = thread::spawn({
-        let store = store.clone();
-        move || store.blocking().append(&2_u64).and_then(|()| store.blocking().rotate())
-    });
+    let holds = ["a", "b"].map(|name| spawn(&store, move |store| store.blocking().hold(name, 1)));
+    let append =
+        spawn(&store, move |store| store.blocking().append(&2_u64).and_then(|()| store.blocking().rotate()));
     let first_trim = store.blocking().trim_before(2).unwrap();
     let held = holds.map(|hold| hold.join().unwrap());
     append.join().unwrap().unwrap();
@@ -37,10 +31,7 @@ pub(super) fn held_records_survive_concurrent_trims(dir: &Path) {
 pub(super) fn hold_racing_a_close_succeeds_or_is_rejected(dir: &Path) {
     let fixture = Fixture::new(dir);
     let store = fixture.open(options()).unwrap();
-    let holds = ["a", "b"].map(|name| {
-        let store = store.clone();
-        thread::spawn(move || store.blocking().hold(name, 1))
-    });
+    let holds = ["a", "b"].map(|name| spawn(&store, move |store| store.blocking().hold(name, 1)));
     store.blocking().close().unwrap();
     let outcomes = holds.map(|hold| hold.join().unwrap());
     assert!(outcomes.iter().all(|outcome| outcome.is_ok() || is_closed(outcome)), "{outcomes:?}");

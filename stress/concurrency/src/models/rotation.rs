@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::{
     failure::reopen_and_find,
-    fixture::{Fixture, is_poisoned, options},
+    fixture::{Fixture, is_poisoned, options, spawn},
 };
-use crate::{JournalOptions, MiniStore, Reader, sync::thread};
+use crate::{JournalOptions, MiniStore, Reader};
 
 /// Segments of one or two records, and rotations on request.
 pub(super) fn rotation_loses_no_record(dir: &Path) {
@@ -22,8 +22,7 @@ fn rotate_often(dir: &Path, options: JournalOptions) {
     let fixture = Fixture::new(dir);
     let store = fixture.open(options).unwrap();
     let callers = [10_u64, 20].map(|caller| {
-        let store = store.clone();
-        thread::spawn(move || (0..3).map(|nth| append(&store, caller + nth)).collect::<Vec<_>>())
+        spawn(&store, move |store| (0..3).map(|nth| append(&store, caller + nth)).collect::<Vec<_>>())
     });
     store.blocking().rotate().unwrap();
     let acks = callers.map(|caller| caller.join().unwrap()).concat();
@@ -57,10 +56,8 @@ pub(super) fn failed_rename_replies_to_all_callers(dir: &Path) {
     let store = fixture.open(options()).unwrap();
     fixture.fail_rename(shuttle::rand::thread_rng().gen_range(1..=2));
     store.blocking().append(&1_u64).unwrap();
-    let appender = thread::spawn({
-        let store = store.clone();
-        move || [2, 3].map(|value: u64| (value, store.blocking().append(&value)))
-    });
+    let appender =
+        spawn(&store, move |store| [2, 3].map(|value: u64| (value, store.blocking().append(&value))));
     let rotated = store.blocking().rotate();
     assert!(is_poisoned(&rotated), "{rotated:?}");
     let outcomes = appender.join().unwrap();

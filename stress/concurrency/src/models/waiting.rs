@@ -2,7 +2,7 @@
 
 use std::{future::Future, path::Path, pin::Pin};
 
-use super::fixture::{Fixture, is_closed, is_poisoned, permits_for, poll_once};
+use super::fixture::{Fixture, is_closed, is_poisoned, permits_for, poll_once, spawn};
 use crate::{
     MiniStore, MiniStoreError, PendingAppend, Result,
     sync::{block_on, switch, thread},
@@ -47,10 +47,7 @@ pub(super) fn unpolled_appends_block_no_others(dir: &Path) {
     let fixture = Fixture::new(dir);
     let (store, filling) = full(&fixture, 2);
     let parked = [waiting(&store, 1, 1), waiting(&store, 2, LARGE), waiting(&store, 3, 1)];
-    let others = [4_u64, 5].map(|value| {
-        let store = store.clone();
-        thread::spawn(move || store.blocking().append(&value).unwrap())
-    });
+    let others = [4_u64, 5].map(|value| spawn(&store, move |store| store.blocking().append(&value).unwrap()));
     fixture.unblock_commits();
     others.into_iter().for_each(|other| other.join().unwrap());
     assert_eq!(values(&fixture)[..3], [1, 2, 3]);
@@ -68,8 +65,7 @@ pub(super) fn new_appends_do_not_overtake_waiting_ones(dir: &Path) {
     let awaits = [waiting(&store, 1, 1), waiting(&store, 2, LARGE), waiting(&store, 3, 1)]
         .map(|append| thread::spawn(move || block_on(append).unwrap()));
     let late = [4_u64, 5].map(|value| {
-        let store = store.clone();
-        thread::spawn(move || match store.try_send(crate::Append::record(&value).unwrap()) {
+        spawn(&store, move |store| match store.try_send(crate::Append::record(&value).unwrap()) {
             Ok(pending) => drop(pending.wait().unwrap()),
             Err(MiniStoreError::QueueFull) => store.blocking().append(&value).unwrap(),
             Err(other) => panic!("{other}"),
@@ -114,10 +110,7 @@ pub(super) fn dropping_the_first_waiting_append_accepts_others(dir: &Path) {
     fixture.block_commits();
     let filling = store.blocking().submit(&0_u64).unwrap();
     let large = waiting(&store, 1, LARGE);
-    let small = thread::spawn({
-        let store = store.clone();
-        move || store.blocking().submit(&2_u64).unwrap()
-    });
+    let small = spawn(&store, move |store| store.blocking().submit(&2_u64).unwrap());
     drop(large);
     // Ends while commits are blocked.
     let small = small.join().unwrap();
@@ -151,10 +144,7 @@ fn ends_while_appends_wait(dir: &Path, fails: bool) {
     let awaited = waiting(&store, 3, 1);
     let drops = thread::spawn(move || drop(dropped));
     let awaits = thread::spawn(move || block_on(awaited));
-    let closes = thread::spawn({
-        let store = store.clone();
-        move || store.blocking().close()
-    });
+    let closes = spawn(&store, move |store| store.blocking().close());
     switch();
     fixture.unblock_commits();
     let outcomes = [(3, awaits.join().unwrap()), (1, block_on(parked))];
