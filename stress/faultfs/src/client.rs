@@ -1,7 +1,6 @@
 //! The handle that tests use: a mounted file system, unmounted when it is dropped.
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::{self, BufRead, BufReader, Write},
     os::unix::net::UnixStream,
@@ -15,6 +14,7 @@ use rustix::{
     mount::{UnmountFlags, unmount},
 };
 
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 use crate::{
@@ -78,31 +78,28 @@ impl Faultfs {
 
     /// Adds a rule; it counts operations from now on.
     pub fn set(&self, rule: Rule) -> io::Result<RuleId> {
-        match self.send(&Command::Add(rule))? {
-            Reply::Rule(id) => Ok(id),
-            other => Err(unexpected(&other)),
-        }
+        self.send(&Command::Add(rule))
     }
 
     /// Ends a rule; the operations that it blocks continue.
     pub fn release(&self, rule: RuleId) -> io::Result<()> {
-        self.execute(&Command::Release(rule))
+        self.send(&Command::Release(rule))
     }
 
     /// Ends every rule and limit; everything works again.
     pub fn clear(&self) -> io::Result<()> {
-        self.execute(&Command::Clear)
+        self.send(&Command::Clear)
     }
 
     /// Limits the bytes by which all files together may grow; truncating or deleting a file frees its bytes again. A
     /// write beyond the limit is short, and the next one fails with `errno`.
     pub fn set_space_limit(&self, bytes: u64, errno: Errno) -> io::Result<()> {
-        self.execute(&Command::SetSpaceLimit { bytes, errno: errno.raw_os_error() })
+        self.send(&Command::SetSpaceLimit { bytes, errno: errno.raw_os_error() })
     }
 
     /// Makes every later change, and every later open for writing, fail with `EROFS`.
     pub fn read_only(&self) -> io::Result<()> {
-        self.execute(&Command::ReadOnly)
+        self.send(&Command::ReadOnly)
     }
 
     /// Waits until a rule was applied `times` times.
@@ -111,7 +108,7 @@ impl Faultfs {
     ///
     /// The rule was not applied that often within a minute.
     pub fn await_fired(&self, rule: RuleId, times: u64) -> io::Result<()> {
-        self.execute(&Command::AwaitFired { rule, times })
+        self.send(&Command::AwaitFired { rule, times })
     }
 
     /// Waits until a rule blocks `operations` operations at once.
@@ -120,39 +117,33 @@ impl Faultfs {
     ///
     /// The rule does not block that many within a minute.
     pub fn await_blocked(&self, rule: RuleId, operations: u64) -> io::Result<()> {
-        self.execute(&Command::AwaitBlocked { rule, operations })
+        self.send(&Command::AwaitBlocked { rule, operations })
     }
 
     /// Returns the number of operations that a rule was applied to.
     pub fn fired(&self, rule: RuleId) -> io::Result<u64> {
-        match self.send(&Command::Fired(rule))? {
-            Reply::Count(count) => Ok(count),
-            other => Err(unexpected(&other)),
-        }
+        self.send(&Command::Fired(rule))
     }
 
     /// Returns the number of operations of this kind since the file system was mounted.
     pub fn count(&self, op: Op) -> io::Result<u64> {
-        match self.send(&Command::Counts)? {
-            Reply::Counts(counts) => Ok(BTreeMap::get(&counts, &format!("{op:?}")).copied().unwrap_or(0)),
-            other => Err(unexpected(&other)),
-        }
+        self.send(&Command::Count(op))
     }
 
     /// Copies the state that a power cut at this moment would leave into the directory `to`, which is empty or is
     /// created. Of the changes that were not synced, it contains those that `kept` selects.
     pub fn power_cut(&self, to: &Path, kept: KeptWrites) -> io::Result<()> {
-        self.execute(&Command::PowerCut { to: to.to_path_buf(), kept })
+        self.send(&Command::PowerCut { to: to.to_path_buf(), kept })
     }
 
     /// Records every change and sync of a file in the root directory from now on; what it contains now is durable.
     pub fn record(&self, name: &str) -> io::Result<()> {
-        self.execute(&Command::Record(name.to_owned()))
+        self.send(&Command::Record(name.to_owned()))
     }
 
     /// Writes the recording of a file to the file `to`.
     pub fn save_recording(&self, name: &str, to: &Path) -> io::Result<()> {
-        self.execute(&Command::SaveRecording { name: name.to_owned(), to: to.to_path_buf() })
+        self.send(&Command::SaveRecording { name: name.to_owned(), to: to.to_path_buf() })
     }
 
     /// Kills the program that serves the file system: all running and later operations fail.
@@ -161,28 +152,17 @@ impl Faultfs {
         self.daemon.wait().map(drop)
     }
 
-    fn execute(&self, command: &Command) -> io::Result<()> {
-        execute(&self.mount_point, command)
-    }
-
-    fn send(&self, command: &Command) -> io::Result<Reply> {
+    fn send<T: DeserializeOwned>(&self, command: &Command) -> io::Result<T> {
         send(&self.mount_point, command)
     }
 }
 
 /// Adds a marker to each recording of the file system at `mount_point`, which another process may have mounted.
 pub fn mark(mount_point: &Path, text: &str) -> io::Result<()> {
-    execute(mount_point, &Command::Mark(text.to_owned()))
+    send(mount_point, &Command::Mark(text.to_owned()))
 }
 
-fn execute(mount_point: &Path, command: &Command) -> io::Result<()> {
-    match send(mount_point, command)? {
-        Reply::Done => Ok(()),
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn send(mount_point: &Path, command: &Command) -> io::Result<Reply> {
+fn send<T: DeserializeOwned>(mount_point: &Path, command: &Command) -> io::Result<T> {
     let mut stream = UnixStream::connect(socket_path(mount_point))?;
     stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
     let mut line = serde_json::to_vec(command)?;
@@ -190,11 +170,8 @@ fn send(mount_point: &Path, command: &Command) -> io::Result<Reply> {
     stream.write_all(&line)?;
     let mut reply = String::new();
     BufReader::new(stream).read_line(&mut reply)?;
-    Ok(serde_json::from_str(&reply)?)
-}
-
-fn unexpected(reply: &Reply) -> io::Error {
-    io::Error::other(format!("the file system replied: {reply:?}"))
+    let reply: Reply<T> = serde_json::from_str(&reply)?;
+    reply.map_err(|error| io::Error::other(format!("the file system replied: {error}")))
 }
 
 impl Drop for Faultfs {

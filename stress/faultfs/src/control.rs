@@ -8,6 +8,8 @@ use std::{
     thread,
 };
 
+use serde_json::{Value, json};
+
 use crate::{
     fs::Core,
     protocol::{Command, Reply},
@@ -27,27 +29,25 @@ pub(crate) fn serve(listener: UnixListener, core: Arc<Core>) {
 fn serve_one(mut stream: &UnixStream, core: &Core) -> io::Result<()> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
-    let reply =
-        serde_json::from_str(&line).map_err(io::Error::from).and_then(|command| execute(command, core));
-    let reply = reply.unwrap_or_else(|error| Reply::Failed(error.to_string()));
+    let reply: Reply<Value> = serde_json::from_str(&line)
+        .map_err(io::Error::from)
+        .and_then(|command| execute(command, core))
+        .map_err(|error| error.to_string());
     let mut reply = serde_json::to_vec(&reply)?;
     reply.push(b'\n');
     stream.write_all(&reply)
 }
 
-fn execute(command: Command, core: &Core) -> io::Result<Reply> {
+fn execute(command: Command, core: &Core) -> io::Result<Value> {
     let faults = &core.faults;
     let in_time = |happened, what: &str| match happened {
         true => Ok(()),
         false => Err(io::Error::other(format!("{what} in time"))),
     };
     match command {
-        Command::Add(rule) => return Ok(Reply::Rule(faults.add(rule))),
-        Command::Fired(rule) => return Ok(Reply::Count(faults.fired(rule))),
-        Command::Counts => {
-            let counts = faults.counts().into_iter().map(|(op, count)| (format!("{op:?}"), count));
-            return Ok(Reply::Counts(counts.collect()));
-        }
+        Command::Add(rule) => return Ok(json!(faults.add(rule))),
+        Command::Fired(rule) => return Ok(json!(faults.fired(rule))),
+        Command::Count(op) => return Ok(json!(faults.count(op))),
         Command::Release(rule) => faults.release(rule),
         Command::Clear => faults.clear(),
         Command::SetSpaceLimit { bytes, errno } => faults.set_space_limit(bytes, errno),
@@ -65,5 +65,5 @@ fn execute(command: Command, core: &Core) -> io::Result<Reply> {
             core.durability().recording(core.inode_of(&name)?)?.save(&to)?;
         }
     }
-    Ok(Reply::Done)
+    Ok(Value::Null)
 }

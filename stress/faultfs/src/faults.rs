@@ -92,8 +92,8 @@ impl Faults {
         self.table().read_only = true;
     }
 
-    pub(crate) fn counts(&self) -> BTreeMap<Op, u64> {
-        self.table().counts.clone()
+    pub(crate) fn count(&self, op: Op) -> u64 {
+        self.table().counts.get(&op).copied().unwrap_or(0)
     }
 
     pub(crate) fn fired(&self, id: RuleId) -> u64 {

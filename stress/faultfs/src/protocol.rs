@@ -1,7 +1,6 @@
 //! The protocol of the control socket: rules, commands and replies, one JSON value per line.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -227,8 +226,8 @@ pub(crate) enum Command {
     },
     /// Replies with the number of operations that the rule was applied to.
     Fired(RuleId),
-    /// Replies with the number of operations of each kind.
-    Counts,
+    /// Replies with the number of operations of this kind.
+    Count(Op),
     /// Copies the state that a power cut would leave now into a directory.
     PowerCut {
         to: PathBuf,
@@ -245,14 +244,8 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Reply {
-    Done,
-    Rule(RuleId),
-    Count(u64),
-    Counts(BTreeMap<String, u64>),
-    Failed(String),
-}
+/// The reply to a command: its result, or the error.
+pub(crate) type Reply<T> = Result<T, String>;
 
 /// Returns the path of the control socket of a mount point.
 pub(crate) fn socket_path(mount_point: &Path) -> PathBuf {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use fuser::{
-    BsdFileFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
+    BsdFileFlags, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
@@ -19,20 +19,37 @@ use crate::protocol::{MountOptions, Op};
 /// The kernel must not cache anything: other processes change the backing directory.
 const TTL: Duration = Duration::ZERO;
 
-/// Replies with the value or the error of a result.
-macro_rules! reply_with {
-    ($reply:ident, $result:expr, $value:pat => $reply_expr:expr) => {
-        match $result {
+/// A function that replies with the value or the error of a result.
+macro_rules! respond {
+    ($reply:ident, $value:pat => $reply_expr:expr) => {
+        move |result: Result<_, fuser::Errno>| match result {
             Ok($value) => $reply_expr,
             Err(errno) => $reply.error(errno),
         }
     };
 }
 
+fn respond_empty(reply: ReplyEmpty) -> impl FnOnce(Result<(), fuser::Errno>) + Send {
+    respond!(reply, () => reply.ok())
+}
+
+fn respond_entry(reply: ReplyEntry) -> impl FnOnce(Result<FileAttr, fuser::Errno>) + Send {
+    respond!(reply, attr => reply.entry(&TTL, &attr, Generation(0)))
+}
+
+fn respond_attr(reply: ReplyAttr) -> impl FnOnce(Result<FileAttr, fuser::Errno>) + Send {
+    respond!(reply, attr => reply.attr(&TTL, &attr))
+}
+
 impl Passthrough {
     /// Returns the target of an operation on names in a directory.
     fn target_names(op: Op, parent: INodeNo, names: &[&OsStr]) -> (Op, INodeNo, Vec<String>) {
         (op, parent, names.iter().map(|name| name.to_string_lossy().into_owned()).collect())
+    }
+
+    fn remove(&self, parent: INodeNo, name: &OsStr, flags: AtFlags, reply: ReplyEmpty) {
+        let (target, name) = (Self::target_names(Op::Remove, parent, &[name]), name.to_owned());
+        self.dispatch(target, true, move |core, _| core.remove(parent, &name, flags), respond_empty(reply));
     }
 }
 
@@ -50,8 +67,7 @@ impl Filesystem for Passthrough {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let found = self.0.look_up(parent, name).map_err(fuser::Errno::from);
-        reply_with!(reply, found, attr => reply.entry(&TTL, &attr, Generation(0)));
+        respond_entry(reply)(self.0.look_up(parent, name).map_err(fuser::Errno::from));
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
@@ -59,8 +75,7 @@ impl Filesystem for Passthrough {
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        let found = self.0.attributes(ino).map_err(fuser::Errno::from);
-        reply_with!(reply, found, attr => reply.attr(&TTL, &attr));
+        respond_attr(reply)(self.0.attributes(ino).map_err(fuser::Errno::from));
     }
 
     /// Sets length and mode; owners and times are not passed through.
@@ -82,44 +97,29 @@ impl Filesystem for Passthrough {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let finish = move |result: Result<_, _>| reply_with!(reply, result, attr => reply.attr(&TTL, &attr));
         let Some(len) = size else {
             let mode = mode.map_or(Ok(()), |mode| self.0.set_mode(ino, mode));
-            return finish(mode.and_then(|()| self.0.attributes(ino)).map_err(fuser::Errno::from));
+            return respond_attr(reply)(
+                mode.and_then(|()| self.0.attributes(ino)).map_err(fuser::Errno::from),
+            );
         };
         let operation =
             move |core: &super::Core, _| core.set_len(ino, len).and_then(|()| core.attributes(ino));
-        self.dispatch(self.target(Op::SetLen, ino), true, operation, finish);
+        self.dispatch(self.target(Op::SetLen, ino), true, operation, respond_attr(reply));
     }
 
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
         let (target, name) = (Self::target_names(Op::Create, parent, &[name]), name.to_owned());
-        self.dispatch(
-            target,
-            true,
-            move |core, _| core.make_dir(parent, &name, mode & !umask),
-            move |made| reply_with!(reply, made, attr => reply.entry(&TTL, &attr, Generation(0))),
-        );
+        let make = move |core: &super::Core, _| core.make_dir(parent, &name, mode & !umask);
+        self.dispatch(target, true, make, respond_entry(reply));
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (target, name) = (Self::target_names(Op::Remove, parent, &[name]), name.to_owned());
-        self.dispatch(
-            target,
-            true,
-            move |core, _| core.remove(parent, &name, AtFlags::empty()),
-            move |removed| reply_with!(reply, removed, () => reply.ok()),
-        );
+        self.remove(parent, name, AtFlags::empty(), reply);
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (target, name) = (Self::target_names(Op::Remove, parent, &[name]), name.to_owned());
-        self.dispatch(
-            target,
-            true,
-            move |core, _| core.remove(parent, &name, AtFlags::REMOVEDIR),
-            move |removed| reply_with!(reply, removed, () => reply.ok()),
-        );
+        self.remove(parent, name, AtFlags::REMOVEDIR, reply);
     }
 
     fn rename(
@@ -138,12 +138,8 @@ impl Filesystem for Passthrough {
         let replaces = flags.is_empty();
         let target = Self::target_names(Op::Rename, parent, &[name, to]);
         let (name, to) = (name.to_owned(), to.to_owned());
-        self.dispatch(
-            target,
-            true,
-            move |core, _| core.rename((parent, &name), (to_parent, &to), replaces),
-            move |renamed| reply_with!(reply, renamed, () => reply.ok()),
-        );
+        let rename = move |core: &super::Core, _| core.rename((parent, &name), (to_parent, &to), replaces);
+        self.dispatch(target, true, rename, respond_empty(reply));
     }
 
     fn create(
@@ -162,10 +158,7 @@ impl Filesystem for Passthrough {
             target,
             true,
             move |core, _| core.create(parent, &name, mode & !umask, core.needs_alignment(flags)),
-            move |created| {
-                reply_with!(reply, created, (attr, handle) =>
-                    reply.created(&TTL, &attr, Generation(0), handle, open_flags));
-            },
+            respond!(reply, (attr, handle) => reply.created(&TTL, &attr, Generation(0), handle, open_flags)),
         );
     }
 
@@ -175,7 +168,7 @@ impl Filesystem for Passthrough {
             self.target(Op::Open, ino),
             writing,
             move |core, _| core.open(ino, writing, core.needs_alignment(flags.0)),
-            move |opened| reply_with!(reply, opened, handle => reply.opened(handle, open_flags)),
+            respond!(reply, handle => reply.opened(handle, open_flags)),
         );
     }
 
@@ -194,7 +187,7 @@ impl Filesystem for Passthrough {
             self.target(Op::Read, ino),
             false,
             move |core, _| core.read(handle, offset, size as usize),
-            move |read| reply_with!(reply, read, bytes => reply.data(&bytes)),
+            respond!(reply, bytes => reply.data(&bytes)),
         );
     }
 
@@ -215,7 +208,7 @@ impl Filesystem for Passthrough {
             self.target(Op::Write, ino),
             true,
             move |core, limit| core.write(handle, offset, &data, limit),
-            move |written| reply_with!(reply, written, count => reply.written(count)),
+            respond!(reply, count => reply.written(count)),
         );
     }
 
@@ -237,8 +230,7 @@ impl Filesystem for Passthrough {
             },
             _ => Err(rustix::io::Errno::OPNOTSUPP.into()),
         };
-        let finish = move |result: Result<_, _>| reply_with!(reply, result, () => reply.ok());
-        self.dispatch(self.target(Op::SetLen, ino), true, extend, finish);
+        self.dispatch(self.target(Op::SetLen, ino), true, extend, respond_empty(reply));
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
@@ -264,7 +256,7 @@ impl Filesystem for Passthrough {
             self.target(Op::Sync, ino),
             false,
             move |core, _| core.sync(handle),
-            move |synced| reply_with!(reply, synced, () => reply.ok()),
+            respond_empty(reply),
         );
     }
 
@@ -273,7 +265,7 @@ impl Filesystem for Passthrough {
             self.target(Op::List, ino),
             false,
             move |core, _| core.open_dir(ino),
-            move |opened| reply_with!(reply, opened, handle => reply.opened(handle, FopenFlags::empty())),
+            respond!(reply, handle => reply.opened(handle, FopenFlags::empty())),
         );
     }
 
@@ -302,14 +294,18 @@ impl Filesystem for Passthrough {
             self.target(Op::SyncDir, ino),
             false,
             move |core, _| core.sync_dir(ino),
-            move |synced| reply_with!(reply, synced, () => reply.ok()),
+            respond_empty(reply),
         );
     }
 
     fn statfs(&self, _: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        let found = self.0.statfs(ino).map_err(fuser::Errno::from);
-        reply_with!(reply, found, fs => reply.statfs(
-            fs.f_blocks, fs.f_bfree, fs.f_bavail, fs.f_files, fs.f_ffree, fs.f_bsize as u32, 255, fs.f_bsize as u32
-        ));
+        match self.0.statfs(ino) {
+            Ok(fs) => {
+                let block_bytes = fs.f_bsize as u32;
+                let (blocks, free, available) = (fs.f_blocks, fs.f_bfree, fs.f_bavail);
+                reply.statfs(blocks, free, available, fs.f_files, fs.f_ffree, block_bytes, 255, block_bytes);
+            }
+            Err(error) => reply.error(error.into()),
+        }
     }
 }
