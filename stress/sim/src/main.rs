@@ -8,26 +8,36 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use clap::Parser;
 use ministore_sim::{Failure, Lie, RunStats, run};
 
 /// The number of operations that are printed before a failure.
 const TRACE_LINES: usize = 150;
 
+/// Random runs of a journal on a simulated disk.
+#[derive(Debug, Parser)]
 struct Arguments {
+    /// How long random seeds are run
+    #[arg(long, value_name = "N", default_value_t = 0.0)]
     minutes: f64,
+    /// How many seeds are run; without this and --minutes one run
+    #[arg(long, value_name = "N", default_value_t = 0)]
     runs: u64,
+    /// The first seed [default: the time]
+    #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    /// What the disk lies about
+    #[arg(long, value_name = "NAME", value_parser = lie)]
     lie: Option<Lie>,
 }
 
+fn lie(name: &str) -> Result<Lie, String> {
+    let found = Lie::ALL.into_iter().find(|lie| format!("{lie:?}") == name);
+    found.ok_or_else(|| format!("not one of {:?}", Lie::ALL))
+}
+
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
-        Err(text) => {
-            println!("{text}\n\nusage: ministore-sim [--minutes N] [--runs N] [--seed S] [--lie NAME]");
-            return ExitCode::from(2);
-        }
-    };
+    let arguments = Arguments::parse();
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let first = arguments.seed.unwrap_or(clock.as_nanos() as u64 % 1_000_000_000 * 1000);
     let runs = if arguments.seed.is_some() && arguments.minutes == 0.0 {
@@ -64,23 +74,4 @@ fn report(failure: &Failure, lie: Option<Lie>) {
     }
     let lie = lie.map_or_else(String::new, |lie| format!(" --lie {lie:?}"));
     println!("\nrepeat: cargo run --release -p ministore-sim -- --seed {}{lie}", failure.seed);
-}
-
-fn parse(mut values: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments { minutes: 0.0, runs: 0, seed: None, lie: None };
-    while let Some(name) = values.next() {
-        let value = values.next().ok_or_else(|| format!("{name}: a value is missing"))?;
-        let invalid = || format!("{name}: invalid value {value}");
-        match name.as_str() {
-            "--minutes" => arguments.minutes = value.parse().map_err(|_| invalid())?,
-            "--runs" => arguments.runs = value.parse().map_err(|_| invalid())?,
-            "--seed" => arguments.seed = Some(value.parse().map_err(|_| invalid())?),
-            "--lie" => {
-                let lie = Lie::ALL.into_iter().find(|lie| format!("{lie:?}") == value);
-                arguments.lie = Some(lie.ok_or_else(invalid)?);
-            }
-            _ => return Err(format!("{name}: unknown")),
-        }
-    }
-    Ok(arguments)
 }

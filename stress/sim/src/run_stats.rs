@@ -26,39 +26,26 @@ impl RunStats {
     /// Returns one line per counter, and the runs per minute.
     pub fn report(&self, seconds: f64) -> String {
         let per_minute = self.runs as f64 * 60.0 / seconds.max(0.001);
-        format!(
-            "runs                     {:>12}  ({per_minute:.0} per minute)\n\
-             incarnations             {:>12}\n\
-             operations on the disk   {:>12}\n\
-             power cuts               {:>12}\n\
-             kills                    {:>12}\n\
-             of these, in a recovery  {:>12}\n\
-             faults injected          {:>12}\n\
-             appends acknowledged     {:>12}\n\
-             appends rejected         {:>12}\n\
-             rotations                {:>12}\n\
-             trims                    {:>12}\n\
-             holds moved              {:>12}\n\
-             segments deleted         {:>12}\n\
-             journals read            {:>12}\n\
-             corruptions tried        {:>12}  ({} detected, the others harmless)\n",
-            self.runs,
-            self.incarnations,
-            self.operations,
-            self.power_cuts,
-            self.kills,
-            self.interrupted_recoveries,
-            self.faults,
-            self.acknowledged,
-            self.rejected,
-            self.rotations,
-            self.trims,
-            self.holds,
-            self.trimmed_segments,
-            self.reads,
-            self.corruptions,
-            self.detected_corruptions,
-        )
+        let line = |name: &str, count: u64, note: &str| format!("{name:<25}{count:>12}{note}\n");
+        let detected = format!("  ({} detected, the others harmless)", self.detected_corruptions);
+        [
+            line("runs", self.runs, &format!("  ({per_minute:.0} per minute)")),
+            line("incarnations", self.incarnations, ""),
+            line("operations on the disk", self.operations, ""),
+            line("power cuts", self.power_cuts, ""),
+            line("kills", self.kills, ""),
+            line("of these, in a recovery", self.interrupted_recoveries, ""),
+            line("faults injected", self.faults, ""),
+            line("appends acknowledged", self.acknowledged, ""),
+            line("appends rejected", self.rejected, ""),
+            line("rotations", self.rotations, ""),
+            line("trims", self.trims, ""),
+            line("holds moved", self.holds, ""),
+            line("segments deleted", self.trimmed_segments, ""),
+            line("journals read", self.reads, ""),
+            line("corruptions tried", self.corruptions, &detected),
+        ]
+        .concat()
     }
 }
 
