@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::logs::{ministore, ministore_uring, okaywal, raft_engine, wal_db, walrus};
 
-/// The error of a call to a log, as its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogError(pub String);
 
@@ -60,10 +59,8 @@ fn fill(appender: u32, number: u64, bytes: usize) -> String {
     (0..bytes).map(|_| random.alphanumeric()).collect()
 }
 
-/// An item that a log returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplayedItem {
-    /// An item with the form of a record.
     Record(Record),
     /// Bytes that are not a record; their length.
     Garbage(usize),
@@ -77,7 +74,6 @@ impl ReplayedItem {
 
 pub type BoxFuture<'a> = Pin<Box<dyn Future<Output = LogResult<()>> + Send + 'a>>;
 
-/// A log that is open for writing.
 pub trait LogUnderTest: Send + Sync {
     /// Appends one record. The record is *acknowledged* when this returns `Ok`: the log then claims that it is
     /// durable.
@@ -103,7 +99,6 @@ pub trait LogUnderTest: Send + Sync {
     }
 }
 
-/// Settings that are the same for every log.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// The size at which the log starts another file, if the log has such a setting.
@@ -119,7 +114,6 @@ pub enum LogKind {
     Okaywal,
     /// `wal-db` as it opens by default.
     WalDb,
-    /// `wal-db` with `OpenPolicy::Strict`.
     WalDbStrict,
     Walrus,
     RaftEngine,

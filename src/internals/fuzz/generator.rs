@@ -41,7 +41,6 @@ impl<'a> Generator<'a> {
     }
 }
 
-/// A generated segment.
 #[derive(Debug)]
 pub(super) struct GeneratedSegment {
     pub(super) bytes: Vec<u8>,
@@ -148,7 +147,6 @@ fn fill_sector(bytes: &mut [u8], at: usize, fill: u8) {
     bytes[start.min(end)..end].fill(fill);
 }
 
-/// Swaps the line at `at` with the next one.
 fn swap_lines(bytes: &mut Vec<u8>, at: usize) {
     let mut lines: Vec<Vec<u8>> = bytes.split(|&byte| byte == LF).map(<[u8]>::to_vec).collect();
     let index = bytes[..at].iter().filter(|&&byte| byte == LF).count();

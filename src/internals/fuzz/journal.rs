@@ -34,7 +34,6 @@ const NAMES: [&str; 13] = [
 /// Files by name, without the lock file.
 pub(super) type FilesByName = BTreeMap<String, Vec<u8>>;
 
-/// Sequence numbers and values.
 pub(super) type NumberedRecords = Vec<(u64, String)>;
 
 /// A journal in a directory of its own.
@@ -66,7 +65,6 @@ impl FuzzJournal {
         self.dir.join(NAME)
     }
 
-    /// Returns the path for another journal.
     pub(super) fn other_path(&self) -> PathBuf {
         self.dir.join("other").join("new")
     }

@@ -19,7 +19,6 @@ pub(super) fn seal(bytes: &[u8]) -> Option<u32> {
     is_valid.then(|| u32::from_str_radix(&bits, 2).unwrap())
 }
 
-/// Encodes a seal.
 pub(super) fn seal_bytes(value: u32) -> Vec<u8> {
     let bits = format!("{value:032b}");
     std::iter::once(b'\t').chain(bits.bytes().map(|bit| if bit == b'1' { b'\t' } else { b' ' })).collect()

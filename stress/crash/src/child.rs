@@ -20,7 +20,6 @@ pub fn report(text: &str) {
 /// A running child process and its standard streams.
 #[derive(Debug)]
 pub struct ChildProcess {
-    /// The process.
     pub child: Child,
     lines: BufReader<ChildStdout>,
 }

@@ -14,7 +14,10 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 /// A child that has not ended after this time is considered hung.
 const CHILD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A child made by `fork` that runs a closure and sends one message about it.
+/// The message of a child whose closure returned.
+const PASSED: &str = "passed";
+
+/// A child made by `fork` that runs a closure and reports a panic of it.
 #[derive(Debug)]
 pub struct ForkedChild {
     pid: Pid,
@@ -22,8 +25,8 @@ pub struct ForkedChild {
 }
 
 impl ForkedChild {
-    /// Forks. The child runs `body`, sends the returned text (or the panic message) to the parent, and exits.
-    pub fn new(body: impl FnOnce() -> String) -> Self {
+    /// Forks. The child runs `body`, reports that it returned, or the panic message, to the parent, and exits.
+    pub fn new(body: impl FnOnce()) -> Self {
         let (mut read, mut write) = pipe().expect("a pipe");
         #[expect(unsafe_code, reason = "a foreign function")]
         // SAFETY: `fork` takes no arguments and touches no memory of this program. The child has only this thread. It
@@ -32,11 +35,13 @@ impl ForkedChild {
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             drop(read);
-            let message = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-                let text = panic.downcast_ref::<String>().cloned();
-                text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                    .unwrap_or_default()
-            });
+            let message = catch_unwind(AssertUnwindSafe(body)).map_or_else(
+                |panic| {
+                    let text = panic.downcast_ref::<String>().map(String::as_str);
+                    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default().to_owned()
+                },
+                |()| PASSED.to_owned(),
+            );
             drop(write.write_all(message.as_bytes()));
             drop(write);
             process::exit(0);
@@ -52,13 +57,13 @@ impl ForkedChild {
         Self { pid, message }
     }
 
-    /// Waits for the end of the child and returns its message.
-    pub fn join(self) -> String {
+    /// Waits for the end of the child. Panics with its message if its closure panicked.
+    pub fn join(self) {
         let message = self.message.recv_timeout(CHILD_TIMEOUT);
         if message.is_err() {
             let _ = kill_process(self.pid, Signal::KILL);
         }
         let _ = waitpid(Some(self.pid), WaitOptions::empty());
-        message.expect("the forked child hangs")
+        assert_eq!(message.expect("the forked child hangs"), PASSED);
     }
 }

@@ -3,7 +3,14 @@
 //! The program `ministore-crash` is every process except the test itself: a test starts it in one of its roles,
 //! exchanges lines with it over its standard streams ([`child`]), and ends it.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::exit, reason = "tests")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "tests"
+)]
 
 pub mod child;
 pub mod fork;

@@ -16,14 +16,12 @@ pub struct Model {
     acknowledged: BTreeMap<u64, RecordId>,
     /// The lowest number found by the last check.
     oldest: u64,
-    /// The highest number found.
     newest: u64,
     /// Retention may have deleted the oldest segments.
     has_retention: bool,
 }
 
 impl Model {
-    /// Creates the model of an empty journal.
     pub fn new() -> Self {
         Self { oldest: 1, ..Self::default() }
     }
@@ -34,17 +32,14 @@ impl Model {
         assert!(seq > self.newest, "number {seq} was assigned after {} was found", self.newest);
     }
 
-    /// Returns the number of acknowledged records.
     pub fn len(&self) -> usize {
         self.acknowledged.len()
     }
 
-    /// Returns `true` if no record was acknowledged.
     pub fn is_empty(&self) -> bool {
         self.acknowledged.is_empty()
     }
 
-    /// Returns the highest number found.
     pub fn newest(&self) -> u64 {
         self.newest
     }
@@ -59,7 +54,6 @@ impl Model {
         self.check_from(path, self.newest + 1);
     }
 
-    /// Checks the whole journal.
     pub fn check_all(&mut self, path: &Path) {
         let newest = self.newest;
         self.check_from(path, 1);

@@ -4,7 +4,6 @@
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Records of one batch.
 pub const BATCH_LEN: u32 = 4;
 
 /// The identity of a record: its writer, and its position among the records of that writer.
@@ -12,7 +11,6 @@ pub const BATCH_LEN: u32 = 4;
 pub struct RecordId {
     /// The process: one per round.
     pub round: u32,
-    /// The thread.
     pub writer: u32,
     /// Appends of this thread before this one.
     pub count: u32,
@@ -20,10 +18,8 @@ pub struct RecordId {
     pub index: u32,
 }
 
-/// A record as the writers append it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestRecord {
-    /// Its identity.
     pub id: RecordId,
     filler: String,
 }

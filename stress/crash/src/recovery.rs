@@ -17,7 +17,6 @@ const RECORDS: u64 = 500;
 /// Maximum number of killed opens before one may complete.
 const MAX_CONSECUTIVE_KILLS: u64 = 4;
 
-/// The state of the journal that recovery starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrashState {
     /// The active segment ends with a large torn group.
@@ -26,12 +25,9 @@ pub enum CrashState {
     Rotated,
 }
 
-/// Counts of what the kills interrupted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RecoveryKillStats {
-    /// Processes killed.
     pub kills: u32,
-    /// Kills before the journal was open.
     pub in_recovery: u32,
     /// Of these, kills after recovery had begun to change files.
     pub after_a_change: u32,
@@ -50,20 +46,13 @@ impl fmt::Display for RecoveryKillStats {
     }
 }
 
-/// Configuration of a run that kills recovery.
 #[derive(Debug, Clone)]
 pub struct RecoveryKillConfig {
-    /// The program `ministore-crash`.
     pub program: PathBuf,
-    /// The directory for the journal directories.
     pub base_dir: PathBuf,
-    /// The backend that recovery uses.
     pub backend: Backend,
-    /// The state to recover from.
     pub state: CrashState,
-    /// The number of kills.
     pub kills: u32,
-    /// The seed of the random choices.
     pub seed: u64,
 }
 

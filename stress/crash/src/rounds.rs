@@ -20,16 +20,11 @@ use crate::{child::ChildProcess, model::Model, record::RecordId, workdir::Workdi
 /// Rounds between two checks of the whole journal. The other rounds check only new records.
 const FULL_CHECK_ROUNDS: u32 = 25;
 
-/// Configuration of a run.
 #[derive(Debug, Clone)]
 pub struct KillConfig {
-    /// The program `ministore-crash`.
     pub program: PathBuf,
-    /// The directory for the journal directory.
     pub base_dir: PathBuf,
-    /// The backend of the writers.
     pub backend: Backend,
-    /// The number of rounds, each with one kill.
     pub rounds: u32,
     /// The seed of the random choices. The moments of the kills also depend on timing.
     pub seed: u64,
@@ -60,12 +55,9 @@ enum KillTrigger {
     Delay(Duration),
 }
 
-/// Counts of what the kills interrupted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KillStats {
-    /// Processes killed.
     pub kills: u32,
-    /// Kills during open and recovery.
     pub in_open: u32,
     /// Kills during a rotation: the active name was missing, or the newest rotated segment was not closed.
     pub in_rotation: u32,
@@ -73,15 +65,12 @@ pub struct KillStats {
     pub next_prepared: u32,
     /// Kills at any other moment after the open.
     pub steady: u32,
-    /// Opens that truncated a torn group.
     pub torn: u32,
-    /// Opens that completed a rotation.
     pub rotations_completed: u32,
     /// Records acknowledged, and found.
     pub acknowledged: usize,
     /// Records found. Some were written but the kill prevented their acknowledgement.
     pub written: u64,
-    /// Scans by the reader process.
     pub scans: u64,
 }
 

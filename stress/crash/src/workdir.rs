@@ -25,12 +25,10 @@ impl Workdir {
         Self { dir, path }
     }
 
-    /// Returns the path of the journal.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }

@@ -64,7 +64,6 @@ impl Faultfs {
         Ok(this)
     }
 
-    /// Returns the mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.mount_point

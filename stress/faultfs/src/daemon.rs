@@ -16,7 +16,6 @@ pub(crate) const READY: &str = "mounted";
 /// Threads that receive requests from the kernel. Rules never block them.
 const THREADS: usize = 2;
 
-/// Runs the program.
 pub fn run(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
     let (Some(backing), Some(mount_point)) = (args.next(), args.next()) else {
         return Err(io::Error::other("usage: ministore-faultfs BACKING MOUNTPOINT [OPTIONS]"));

@@ -164,7 +164,6 @@ impl Durability {
         Ok(())
     }
 
-    /// Adds a marker to each recording.
     pub(crate) fn mark(&mut self, text: &str) {
         for file in self.files.values_mut().filter(|file| file.is_recorded) {
             file.recording.events.push(Event::Marker(text.to_owned()));

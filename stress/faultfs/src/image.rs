@@ -4,16 +4,12 @@ use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 use rustix::{fs::SeekFrom, io::Errno};
 
-/// The size of a page.
 pub const PAGE_BYTES: usize = 4096;
 
-/// The bytes of a page.
 pub type Page = [u8; PAGE_BYTES];
 
-/// The contents of a page that was never written.
 const ZERO_PAGE: Page = [0; PAGE_BYTES];
 
-/// The contents of a file.
 #[derive(Debug, Clone, Default)]
 pub struct Image {
     pages: Vec<Option<Arc<Page>>>,
@@ -22,7 +18,6 @@ pub struct Image {
 }
 
 impl Image {
-    /// Creates a file of `len` zeros.
     #[must_use]
     pub fn new(len: u64) -> Self {
         let mut image = Self::default();
@@ -30,7 +25,6 @@ impl Image {
         image
     }
 
-    /// Reads all of `file`.
     pub fn load(file: &File) -> io::Result<Self> {
         let mut image = Self::new(file.metadata()?.len());
         for index in image.indexes_with_data(file)? {
@@ -55,13 +49,11 @@ impl Image {
         missing.map(|(index, _)| index).try_for_each(|index| self.write_page(file, index))
     }
 
-    /// Returns the length in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Returns whether the length is 0.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -14,7 +14,6 @@ use std::{
 use fuser::{FileAttr, FileType, INodeNo};
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, openat};
 
-/// A file or directory.
 #[derive(Debug)]
 pub(crate) struct Inode {
     /// Opened with `O_PATH`: refers to the inode under any name.

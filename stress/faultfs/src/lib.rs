@@ -9,6 +9,7 @@
 //! fault.
 
 #![forbid(unsafe_code)]
+#![allow(missing_docs, reason = "a program of this repository, and its tests")]
 
 mod client;
 mod control;

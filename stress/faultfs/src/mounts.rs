@@ -58,7 +58,6 @@ fn prefix() -> String {
     format!("{PREFIX}{}-", std::process::id())
 }
 
-/// A mounted file system.
 #[derive(Debug)]
 pub struct Mount {
     dir: Option<PathBuf>,
@@ -137,13 +136,11 @@ impl LoopDevice {
         Ok(Self { path: PathBuf::from(outcome?.trim()) })
     }
 
-    /// Returns the path of the device.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns `true` if the device is mounted.
     pub fn is_mounted(&self) -> io::Result<bool> {
         let exclusive = i32::try_from(OFlags::EXCL.bits()).unwrap_or_default();
         match OpenOptions::new().read(true).custom_flags(exclusive).open(&self.path) {

@@ -13,11 +13,8 @@ use crate::recording::KeptWrites;
 /// A kind of operation on a file or a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Op {
-    /// Opening an existing file.
     Open,
-    /// Creating a file or a directory.
     Create,
-    /// Reading from a file.
     Read,
     /// Writing to a file. The kernel splits large writes.
     Write,
@@ -27,11 +24,8 @@ pub enum Op {
     Sync,
     /// Renaming; a rule can name the old or the new name.
     Rename,
-    /// Deleting.
     Remove,
-    /// `fsync` of a directory.
     SyncDir,
-    /// Listing a directory.
     List,
 }
 
@@ -47,7 +41,6 @@ pub struct MountOptions {
     pub unaligned_direct_io: bool,
     /// The most bytes in one write; the kernel splits larger ones.
     pub max_write_bytes: Option<u32>,
-    /// When names are durable.
     pub names: NameDurability,
 }
 
@@ -94,7 +87,6 @@ pub(crate) enum Delay {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum OpEffect {
     Proceed,
-    /// The operation changes nothing.
     Fail {
         errno: i32,
         unsynced: UnsyncedData,
@@ -174,7 +166,6 @@ impl Rule {
         self
     }
 
-    /// The operation is delayed by this time.
     pub fn delayed(mut self, by: Duration) -> Self {
         self.delay = Delay::For(by);
         self
@@ -212,7 +203,6 @@ pub(crate) enum Command {
         bytes: u64,
         errno: i32,
     },
-    /// Makes the file system read-only.
     ReadOnly,
     /// Replies once the rule was applied `times` times.
     AwaitFired {
@@ -235,9 +225,7 @@ pub(crate) enum Command {
     },
     /// Starts the recording of a file in the root directory.
     Record(String),
-    /// Adds a marker to each recording.
     Mark(String),
-    /// Writes the recording of a file to another file.
     SaveRecording {
         name: String,
         to: PathBuf,

@@ -20,16 +20,10 @@ const MAGIC: &[u8; 16] = b"ministore-record";
 /// Maximum size of an event. A larger size in a file means that the file is damaged.
 const MAX_EVENT_BYTES: u64 = 64 << 20;
 
-/// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A write, which may be lost until the next sync.
-    Write {
-        /// The position in the file.
-        offset: u64,
-        /// The bytes.
-        data: Vec<u8>,
-    },
+    Write { offset: u64, data: Vec<u8> },
     /// Truncating or extending, which may be lost until the next sync.
     SetLen(u64),
     /// A sync: all earlier changes are durable.
@@ -39,7 +33,6 @@ pub enum Event {
 }
 
 impl Event {
-    /// Makes the change.
     pub fn apply_to(&self, image: &mut Image) {
         match self {
             Self::Write { offset, data } => image.write(*offset, data),
@@ -49,17 +42,14 @@ impl Event {
     }
 }
 
-/// The recording of a file.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
     /// The contents before the first event.
     pub base: Image,
-    /// The events.
     pub events: Vec<Event>,
 }
 
 impl Recording {
-    /// Writes the recording to a file.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         file.write_all(MAGIC)?;
@@ -148,9 +138,7 @@ fn read_u64(file: &mut impl Read) -> io::Result<u64> {
 /// The unsynced changes that survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeptWrites {
-    /// None.
     Nothing,
-    /// All.
     Everything,
     /// Some of them.
     Some {
@@ -201,12 +189,10 @@ impl KeptWrites {
 pub enum KeptPart<'a> {
     /// These bytes at this offset of the file.
     Bytes(u64, &'a [u8]),
-    /// The new length.
     Len(u64),
 }
 
 impl KeptPart<'_> {
-    /// Makes the change.
     pub fn apply_to(self, image: &mut Image) {
         match self {
             Self::Bytes(offset, data) => image.write(offset, data),

@@ -13,7 +13,6 @@ use crate::log_under_test::LogKind;
 
 const RECORDS: u64 = 24;
 
-/// The outcomes of one log's changed copies.
 #[derive(Default)]
 struct ChangedByteCounts {
     rejected: u64,
@@ -27,7 +26,6 @@ struct ChangedByteCounts {
     error_messages: OutcomeCounts,
 }
 
-/// Changes one bit at a time.
 pub const FAULT: Fault = Fault {
     id: "changed-byte",
     description: |context| {

@@ -22,7 +22,6 @@ pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The additional wait for a child that computes: damage can make a log check gibibytes.
 const BUSY_EXTENSION: Duration = Duration::from_secs(120);
 
-/// The result of waiting for a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChildEvent {
     Reply(Reply),
@@ -32,12 +31,10 @@ pub enum ChildEvent {
     TimedOut(String),
 }
 
-/// The result of opening a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenOutcome {
     /// It is open, with the message about recovered damage.
     Opened(Option<String>),
-    /// The log returned this error.
     Failed(String),
     /// It panicked, crashed or hung: how.
     Crashed(String),
@@ -53,7 +50,6 @@ pub struct ChildProcess {
 }
 
 impl ChildProcess {
-    /// Starts a child for the log of `kind` in `dir`.
     pub fn start(kind: LogKind, dir: &Path, settings: Settings) -> io::Result<Self> {
         Self::start_under(&[], kind, dir, settings)
     }
@@ -91,7 +87,6 @@ impl ChildProcess {
         Ok(Self { child, commands, replies, stderr })
     }
 
-    /// Waits until the log is open.
     pub fn opened(mut self, kind: LogKind) -> io::Result<Self> {
         match self.wait_for_open() {
             OpenOutcome::Opened(_) => Ok(self),
@@ -162,7 +157,6 @@ impl ChildProcess {
         }
     }
 
-    /// Waits until the log is open.
     pub fn wait_for_open(&mut self) -> OpenOutcome {
         match self.next(REPLY_TIMEOUT) {
             ChildEvent::Reply(Reply::Opened(message)) => OpenOutcome::Opened(message),

@@ -16,7 +16,6 @@ const RECORDS: u64 = 120;
 const CALLS: &str = "trace=open,openat,openat2,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,\
                      fsync,fdatasync,sync_file_range,syncfs,write";
 
-/// The counts from the trace of one log.
 #[derive(Default)]
 struct TraceCounts {
     created: u64,
@@ -27,7 +26,6 @@ struct TraceCounts {
     acked_before_any_directory_sync: u64,
 }
 
-/// Traces the syncs of directories.
 pub const FAULT: Fault = Fault {
     id: "directory-sync",
     description: |_| {

@@ -30,7 +30,6 @@ const APPENDS_AFTER: u64 = 8;
 /// A segment size of which several files fit on the disk.
 const SETTINGS: Settings = Settings { segment_bytes: 2 << 20 };
 
-/// A small mounted ext4.
 struct LoopDisk {
     // They are dropped in this order.
     _mount: Mount,
@@ -52,7 +51,6 @@ impl LoopDisk {
     }
 }
 
-/// A disk becomes full.
 pub const FAULT: Fault = Fault {
     id: "disk-full",
     description: |_| {
@@ -86,7 +84,6 @@ fn small_disk_available() -> Result<(), String> {
     LoopDisk::create().map(drop).map_err(|error| format!("no small disk can be made and mounted: {error}"))
 }
 
-/// The outcomes of a series of appends.
 #[derive(Default)]
 struct AppendPhase {
     outcomes: OutcomeCounts,

@@ -15,16 +15,13 @@ use super::{
 };
 use crate::log_under_test::LogKind;
 
-/// The number of records acknowledged before the fault.
 const BEFORE: u64 = 5;
 
-/// The number of appends after the fault.
 const AFTER: u64 = 8;
 
 /// The number of runs: the first sync after `BEFORE` fails in the first run, the second one in the second run, ...
 const SYNCS: u64 = 4;
 
-/// The outcomes of one log's runs.
 #[derive(Default)]
 struct FailedSyncCounts {
     first_failure: OutcomeCounts,
@@ -37,7 +34,6 @@ struct FailedSyncCounts {
     reopened: OutcomeCounts,
 }
 
-/// A sync fails.
 pub const FAULT: Fault = Fault {
     id: "failed-sync",
     description: |_| {

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::{child_process::ChildEvent, wire::Reply};
 
-/// The records that a log returned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplayResult {
     /// Appender, number, and whether the record is unchanged; in the order of the log.
@@ -23,7 +22,6 @@ pub struct SubmittedRecords {
     /// The records whose append was started.
     pub all: BTreeSet<(u32, u64)>,
     pub acked: BTreeSet<(u32, u64)>,
-    /// The records whose append returned an error.
     pub rejected: BTreeSet<(u32, u64)>,
 }
 
@@ -45,7 +43,6 @@ impl SubmittedRecords {
         }
     }
 
-    /// Adds the records of the replies to an append.
     pub fn add_replies(&mut self, events: &[ChildEvent]) {
         for event in events {
             if let ChildEvent::Reply(reply) = event {
@@ -58,9 +55,7 @@ impl SubmittedRecords {
 /// The differences between submitted and returned records.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct IntegrityReport {
-    /// Acknowledged records that were not returned.
     pub missing: u64,
-    /// Records that were returned more than once.
     pub doubled: u64,
     /// Records that precede an older one of the same appender.
     pub out_of_order: u64,
@@ -71,7 +66,6 @@ pub struct IntegrityReport {
 }
 
 impl IntegrityReport {
-    /// Compares the submitted records with the returned ones.
     pub fn compare(submitted: &SubmittedRecords, returned: &ReplayResult) -> Self {
         let mut report = Self { invented: returned.garbage as u64, ..Self::default() };
         let mut seen = BTreeSet::new();

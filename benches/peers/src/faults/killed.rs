@@ -36,7 +36,6 @@ struct KillRun {
     broken: OutcomeCounts,
 }
 
-/// SIGKILL at random times under load.
 pub const FAULT: Fault = Fault {
     id: "killed",
     description: |context| {

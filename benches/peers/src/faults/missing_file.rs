@@ -16,7 +16,6 @@ const SESSIONS: u64 = 3;
 
 const RECORDS: u64 = 40;
 
-/// Removes one file.
 pub const FAULT: Fault = Fault {
     id: "missing-file",
     description: |_| {

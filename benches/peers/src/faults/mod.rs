@@ -29,13 +29,11 @@ use ministore_faultfs::{Faultfs, MountOptions, NameDurability};
 use crate::log_under_test::{LogKind, Settings};
 use report::Table;
 
-/// The parameters of every fault.
 #[derive(Debug)]
 pub struct Context {
     pub kinds: Vec<LogKind>,
     /// The directory of the logs, on a real file system; it is emptied afterwards.
     pub dir: PathBuf,
-    /// The seed of all random decisions.
     pub seed: u64,
     /// The number of kills and of power cuts; the size of the other faults follows from it.
     pub rounds: u64,
@@ -44,7 +42,6 @@ pub struct Context {
 }
 
 impl Context {
-    /// Creates an empty directory for one log under one fault.
     pub fn create_dir(&self, fault: &str, kind: LogKind) -> io::Result<PathBuf> {
         let dir = self.dir.join(fault).join(kind.name());
         remove(&dir)?;
@@ -80,7 +77,6 @@ pub const ONE_FILE: Settings = Settings { segment_bytes: 64 << 20 };
 /// Files so small that a small log has several.
 pub const SMALL_FILES: Settings = Settings { segment_bytes: 4 << 10 };
 
-/// A fault, and how it is tested.
 #[derive(Debug)]
 pub struct Fault {
     /// The name on the command line.

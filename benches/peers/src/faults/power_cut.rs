@@ -19,7 +19,6 @@ use crate::log_under_test::{LogKind, Settings};
 /// Small enough for several files in every run.
 const SETTINGS: Settings = Settings { segment_bytes: 16 << 10 };
 
-/// The outcomes of one log's power cuts.
 #[derive(Default)]
 struct PowerCutCounts {
     cuts: u64,
@@ -50,7 +49,6 @@ struct RecordedLoad {
     submitted: BTreeSet<(u32, u64)>,
 }
 
-/// Power cuts at random times under load.
 pub const FAULT: Fault = Fault {
     id: "power-cut",
     description: |context| {

@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::{Context, Fault};
 use crate::{log_under_test::LogKind, versions};
 
-/// The row of one log.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableRow {
     #[serde(rename = "contestant")]
@@ -15,7 +14,6 @@ pub struct TableRow {
     pub cells: Vec<String>,
 }
 
-/// The outcomes of one fault.
 #[derive(Debug, Clone, Serialize)]
 pub struct Table {
     /// The name on the command line.
@@ -26,9 +24,7 @@ pub struct Table {
     pub rows: Vec<TableRow>,
     /// Context for the reader: which behaviour is not promised, and by which log.
     pub notes: &'static [&'static str],
-    /// The reason if the fault was not tested.
     pub not_tested: Option<String>,
-    /// Violations by `ministore-uring`.
     pub ours_broken: Vec<String>,
 }
 

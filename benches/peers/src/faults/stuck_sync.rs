@@ -15,10 +15,8 @@ use super::{
 };
 use crate::log_under_test::LogKind;
 
-/// How long the sync is blocked.
 const BLOCKED_TIME: Duration = Duration::from_secs(2);
 
-/// Blocks a sync under a log that has async calls.
 pub const FAULT: Fault = Fault {
     id: "stuck-sync",
     description: |_| {

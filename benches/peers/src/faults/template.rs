@@ -10,7 +10,6 @@ use super::{
 };
 use crate::log_under_test::{LogKind, Record, Settings};
 
-/// How the process that wrote a log ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriterExit {
     Closed,
@@ -52,19 +51,16 @@ pub fn records(numbers: std::ops::RangeInclusive<u64>) -> Vec<Record> {
     numbers.map(|number| Record::new(0, number, varied_fill_bytes(number))).collect()
 }
 
-/// The result of opening and reading a damaged log.
 #[derive(Debug)]
 pub enum ReopenOutcome {
     /// The log returned records without an error: its message about recovered damage, and the integrity report.
     Read(Option<String>, IntegrityReport),
-    /// Opening or reading returned this error.
     Failed(String),
     /// The log panicked, crashed or hung: how.
     Crashed(String),
 }
 
 impl ReopenOutcome {
-    /// A short label for counting.
     pub fn label(&self) -> String {
         match self {
             Self::Read(None, _) => "opened".to_string(),

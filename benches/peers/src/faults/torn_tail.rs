@@ -19,7 +19,6 @@ const RECORDS: u64 = 30;
 /// The longest damaged tail in bytes: the last records, and some earlier ones.
 const MAX_TAIL_BYTES: u64 = 420;
 
-/// The damage of the tail.
 #[derive(Debug, Clone, Copy)]
 enum TailDamage {
     Removed,
@@ -27,7 +26,6 @@ enum TailDamage {
     Garbage,
 }
 
-/// The outcomes of one log's damaged copies.
 #[derive(Default)]
 struct TornTailCounts {
     reopened: OutcomeCounts,
@@ -38,7 +36,6 @@ struct TornTailCounts {
     later_append: OutcomeCounts,
 }
 
-/// Damages the tail at many lengths in three ways.
 pub const FAULT: Fault = Fault {
     id: "torn-tail",
     description: |context| {

@@ -16,7 +16,6 @@ use crate::log_under_test::LogKind;
 const TURNS: u64 = 10;
 const RECORDS: u64 = 5;
 
-/// Two processes write one log.
 pub const FAULT: Fault = Fault {
     id: "two-writers",
     description: |_| {

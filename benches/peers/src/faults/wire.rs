@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A command to the child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Append records one after the other and report the outcome of each.
@@ -27,7 +26,6 @@ pub enum Command {
     Close,
 }
 
-/// A message from the child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// The log is open, with the message about truncated or skipped data.
@@ -44,7 +42,6 @@ pub enum Reply {
     NotReplayed(String),
     /// The runtime's timer fired during an append.
     Ticked,
-    /// The log has no async calls.
     NotAsync,
     Done,
     Closed,

@@ -18,10 +18,8 @@ const BLOCK: usize = 4096;
 /// The size of the file; a caller that reaches its end starts again.
 const FILE_BYTES: usize = 64 << 20;
 
-/// The size of one bulk write.
 pub const BULK_BYTES: usize = 1 << 20;
 
-/// How the bytes are made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteMethod {
     /// Writes whole blocks of 4 KiB with `O_DIRECT` and `O_DSYNC`; a block that is not full is rewritten with the

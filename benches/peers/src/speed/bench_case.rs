@@ -17,11 +17,9 @@ pub enum BenchCase {
     AppendBatch,
     /// Ours: two tasks that append raw JSON.
     AppendJson,
-    /// Ours: `append`, with segments of 4 MiB.
     AppendSmallSegments,
     /// Ours: `append`, into one segment that is never rotated.
     AppendOneSegment,
-    /// `ministore` in a mutex of tokio.
     Ministore,
     /// `okaywal`, with checkpoints that keep nothing.
     Okaywal,
@@ -51,7 +49,6 @@ pub enum BenchCase {
     BulkFloorBuffered,
 }
 
-/// The role of a row in comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     Ours,

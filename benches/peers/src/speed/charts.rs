@@ -13,7 +13,6 @@ use super::{
     targets::{baseline, grouped},
 };
 
-/// A metric that has a chart.
 struct ChartSpec {
     /// The start of the file name.
     name: &'static str,

@@ -19,7 +19,6 @@ use rustix::{
 use super::{measure::MeasurementConfig, phases::Measurement};
 use crate::log_under_test::{LogError, LogResult};
 
-/// The first argument of a child.
 pub const VERB: &str = "measure";
 
 /// The additional time that a measurement may use: opening, writing beforehand, closing, counting.

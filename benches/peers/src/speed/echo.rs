@@ -14,7 +14,6 @@ use tokio::sync::oneshot;
 use super::tasks::AsyncLog;
 use crate::log_under_test::{LogError, LogResult, Record};
 
-/// The payload of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EchoPayload {
     /// The record as JSON, as in an append.

@@ -10,7 +10,6 @@ pub struct HostInfo {
     pub processor: String,
     /// The number of threads that run concurrently.
     pub cores: usize,
-    /// Memory, in KiB.
     pub memory_kib: u64,
     pub kernel: String,
     pub file_system: String,
@@ -19,7 +18,6 @@ pub struct HostInfo {
 }
 
 impl HostInfo {
-    /// Reads the properties of this machine for the directory `dir`.
     pub fn of(dir: &Path) -> Self {
         let device = device(dir);
         let queue = device.as_deref().and_then(queue);

@@ -44,7 +44,6 @@ pub struct MeasurementConfig {
 type StatsAndWindow = (CallerStats, Duration);
 
 impl MeasurementConfig {
-    /// Measures in the empty directory `dir`.
     pub fn measure(&self, dir: &Path) -> LogResult<Measurement> {
         let events = RecordPool::new(self.record_bytes)?;
         let (stats, window) = self.load(dir, &events)?;

@@ -21,10 +21,8 @@ const LATENCY_MAX: u64 = 120_000_000_000;
 /// With more callers than this, latencies have two digits instead of three, to limit the memory of the histograms.
 const FINE_CALLERS_MAX: usize = 256;
 
-/// The durations of the phases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
-    /// The time before the window.
     pub warm_up: Duration,
     pub window: Duration,
 }
@@ -58,7 +56,6 @@ pub struct CallerStats {
 }
 
 impl CallerStats {
-    /// Creates empty counts for one of `callers` callers.
     pub fn new(callers: usize) -> LogResult<Self> {
         let digits = if callers > FINE_CALLERS_MAX { 2 } else { 3 };
         let latencies = Histogram::new_with_max(LATENCY_MAX, digits)?;
@@ -107,7 +104,6 @@ impl CallerStats {
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// Records acknowledged in the window, per second.
     pub records_per_second: f64,
     /// Bytes per second: the JSON of the records and a line feed each.
     pub bytes_per_second: f64,

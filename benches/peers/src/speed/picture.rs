@@ -11,7 +11,6 @@ use super::chart::{Chart, ChartBody, Layout, Series, raw};
 pub(super) const LAYOUT: Layout =
     Layout { width: 880.0, height: 520.0, left: 72.0, right: 666.0, top: 62.0, bottom: 462.0 };
 
-/// The smallest distance between labels.
 const NAME_HEIGHT: f64 = 16.0;
 
 /// One colour per line, on light and dark backgrounds. The first is for ministore-uring, the last for limits.

@@ -20,13 +20,11 @@ use super::{
 };
 use crate::log_under_test::{LogError, LogResult, Record};
 
-/// The number of tasks that submit records.
 pub const TASKS: usize = 2;
 
 /// The number of batches of about 1 MiB that one task has in flight.
 pub const BATCHES_IN_FLIGHT: usize = 4;
 
-/// The call that the tasks make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubmitMethod {
     /// `submit`, one record per call.
@@ -42,7 +40,6 @@ pub fn records_per_write(record_bytes: usize) -> usize {
     (BULK_BYTES / (record_bytes + 1)).max(1)
 }
 
-/// The records of one task.
 enum RecordSource {
     Record(RecordCursor),
     Line(Vec<Bytes>, usize),

@@ -8,7 +8,6 @@ use super::{
     phases::Timing,
 };
 
-/// The record size of the targets.
 pub const TARGET_BYTES: usize = 300;
 
 #[derive(Debug, Clone, PartialEq)]

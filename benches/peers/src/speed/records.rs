@@ -13,7 +13,6 @@ const MAX_POOL_RECORDS: usize = 8192;
 /// Keeps the number of digits, and thus the length of records, constant.
 const FIRST_NUMBER: u64 = 1_000_000;
 
-/// Records for any number of callers.
 #[derive(Debug, Clone)]
 pub struct RecordPool {
     pool: Arc<[Record]>,
@@ -40,7 +39,6 @@ impl RecordPool {
     }
 }
 
-/// One caller's position in the records.
 #[derive(Debug)]
 pub struct RecordCursor {
     pool: Arc<[Record]>,

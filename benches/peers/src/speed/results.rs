@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::{bench_case::BenchCase, measure::MeasurementConfig, phases::Measurement};
 use crate::log_under_test::LogError;
 
-/// Identifies a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {
     pub record_bytes: usize,
@@ -16,7 +15,6 @@ pub struct RowKey {
     pub case: BenchCase,
 }
 
-/// The rounds of one measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ResultRow {
     #[serde(rename = "entrant")]
@@ -28,7 +26,6 @@ pub struct ResultRow {
     pub median: Option<Measurement>,
     /// The rounds that succeeded.
     pub rounds: Vec<Measurement>,
-    /// The errors of the other rounds.
     #[serde(rename = "refusals")]
     pub errors: Vec<String>,
 }

@@ -36,7 +36,6 @@ impl BlockingLog for RocksDb {
     }
 }
 
-/// Returns the number of records in the database in `dir`.
 pub fn stored(dir: &Path) -> LogResult<u64> {
     let db = DB::open(&Options::default(), dir.join("rocks"))?;
     let entries = db.iterator(IteratorMode::Start);

@@ -38,7 +38,6 @@ fn insert(connection: &Connection, record: &Record) -> LogResult<()> {
     insert.execute(params![line]).map(drop).map_err(LogError::from)
 }
 
-/// Returns the number of records in the database in `dir`.
 pub fn stored(dir: &Path) -> LogResult<u64> {
     let count = connect(&dir.join("log.db"))?.query_row("SELECT count(*) FROM log", [], |row| row.get(0));
     let count: i64 = count?;

@@ -9,18 +9,14 @@ use super::{
     results::Results,
 };
 
-/// A ratio and its bound.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Target {
-    /// The description of the comparison.
     pub what: String,
-    /// The two medians.
     pub measured: String,
     /// The first median divided by the second.
     pub ratio: f64,
     /// The bound of the ratio: at least or at most.
     pub bound: String,
-    /// Whether the ratio is within the bound.
     pub met: bool,
 }
 

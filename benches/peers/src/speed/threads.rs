@@ -15,11 +15,9 @@ use crate::log_under_test::{LogError, LogResult, Record};
 pub type AppendFn<'a> = Box<dyn FnMut(&Record) -> LogResult<()> + Send + 'a>;
 
 pub trait BlockingLog: Send + Sync {
-    /// Returns the append function of caller `number`.
     fn caller(&self, number: u32) -> LogResult<AppendFn<'_>>;
 }
 
-/// The stack size of a caller's thread.
 const STACK_BYTES: usize = 512 << 10;
 
 /// Runs callers that append, wait for the acknowledgement, and append again.

@@ -8,7 +8,6 @@ use serde::{Serialize, Serializer};
 
 use super::writer;
 
-/// A record whose serialization panics.
 struct PanickingRecord;
 
 impl Serialize for PanickingRecord {

@@ -44,14 +44,12 @@ pub(crate) struct Core {
     durability: Mutex<Durability>,
 }
 
-/// An open file or directory.
 #[derive(Debug)]
 enum OpenHandle {
     File { file: File, inode: u64, direct: bool },
     Dir { entries: Vec<names::DirEntry> },
 }
 
-/// The FUSE server.
 #[derive(Debug)]
 pub(crate) struct Passthrough(pub(crate) Arc<Core>);
 
