@@ -5,7 +5,7 @@ use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
         mpsc,
     },
     thread,
@@ -27,21 +27,15 @@ pub(crate) struct Client {
     store: MiniStore,
     ledger: Arc<Ledger>,
     stop: Arc<AtomicBool>,
-    abandoned: Arc<AtomicU64>,
     client_id: u64,
     next: u64,
 }
 
 impl Client {
-    pub(crate) fn new(
-        store: &MiniStore,
-        ledger: &Arc<Ledger>,
-        stop: &Arc<AtomicBool>,
-        abandoned: &Arc<AtomicU64>,
-    ) -> Self {
+    pub(crate) fn new(store: &MiniStore, ledger: &Arc<Ledger>, stop: &Arc<AtomicBool>) -> Self {
         let (store, ledger) = (store.clone(), Arc::clone(ledger));
         let client_id = ledger.register_client();
-        Self { store, ledger, stop: Arc::clone(stop), abandoned: Arc::clone(abandoned), client_id, next: 0 }
+        Self { store, ledger, stop: Arc::clone(stop), client_id, next: 0 }
     }
 
     fn is_stopped(&self) -> bool {
@@ -86,15 +80,16 @@ impl Client {
         }
     }
 
+    /// Appends one record. Returns `false` if the store is closed.
+    async fn append_one(&mut self) -> bool {
+        let record = self.issue();
+        let outcome = self.store.append(&record).await;
+        self.record_outcome(record.index, outcome, |()| None)
+    }
+
     /// Awaits each append.
     pub(crate) async fn append_one_by_one(mut self) {
-        while !self.is_stopped() {
-            let record = self.issue();
-            let outcome = self.store.append(&record).await;
-            if !self.record_outcome(record.index, outcome, |()| None) {
-                return;
-            }
-        }
+        while !self.is_stopped() && self.append_one().await {}
     }
 
     /// Appends raw JSON, and batches of several sizes.
@@ -144,7 +139,6 @@ impl Client {
         if index.is_multiple_of(100) {
             drop(append);
             self.ledger.abandon(self.client_id, index);
-            self.abandoned.fetch_add(1, Ordering::Relaxed);
         } else {
             self.record_outcome(index, append.await, |receipt| Some(receipt.seq));
         }
@@ -153,25 +147,17 @@ impl Client {
     /// Drops append futures that are not complete after one or two polls.
     pub(crate) async fn cancel_appends(mut self) {
         while !self.is_stopped() {
-            if self.next.is_multiple_of(8) {
-                // Without an occasional await the client would keep its thread busy with appends that it cancels.
-                let record = self.issue();
-                let outcome = self.store.append(&record).await;
-                if !self.record_outcome(record.index, outcome, |()| None) {
-                    return;
-                }
+            // Without an occasional await the client would keep its thread busy with appends that it cancels.
+            if self.next.is_multiple_of(8) && !self.append_one().await {
+                return;
             }
             let record = self.issue();
-            let output = poll_up_to(self.store.append(&record), 1 + record.index % 2).await;
-            match output {
+            match poll_up_to(self.store.append(&record), 1 + record.index % 2).await {
+                None => self.ledger.abandon(self.client_id, record.index),
                 Some(outcome) => {
                     if !self.record_outcome(record.index, outcome, |()| None) {
                         return;
                     }
-                }
-                None => {
-                    self.ledger.abandon(self.client_id, record.index);
-                    self.abandoned.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
@@ -191,16 +177,13 @@ impl Client {
                     Some(outcome) => is_open &= self.record_outcome(record.index, outcome, |()| None),
                 }
             }
-            let record = self.issue();
-            let outcome = store.append(&record).await;
-            is_open &= self.record_outcome(record.index, outcome, |()| None);
+            is_open &= self.append_one().await;
             for (index, future) in unpolled {
                 if index.is_multiple_of(2) {
                     is_open &= self.record_outcome(index, future.await, |()| None);
                 } else {
                     drop(future);
                     self.ledger.abandon(self.client_id, index);
-                    self.abandoned.fetch_add(1, Ordering::Relaxed);
                 }
             }
             if !is_open {

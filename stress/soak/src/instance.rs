@@ -3,6 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -29,6 +30,8 @@ const MAX_SEGMENTS: usize = 12;
 
 /// Maximum duration of an instance.
 const MAX_DURATION: Duration = Duration::from_millis(2500);
+
+type BoxedClient = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How an instance ends.
 #[derive(Debug, Clone, Copy)]
@@ -147,12 +150,11 @@ impl StoreInstance {
             "the journal does not end after the last verified record"
         );
         let stop = Arc::new(AtomicBool::new(false));
-        let abandoned = Arc::new(AtomicU64::new(0));
         let readers_stop = Arc::new(AtomicBool::new(false));
         let durable = Arc::new(AtomicU64::new(store.durable_seq()));
-        let clients = self.spawn_clients(&store, &stop, &abandoned);
+        let clients = self.spawn_clients(&store, &stop);
         let rotator = thread::spawn({
-            let client = Client::new(&store, &self.ledger, &stop, &abandoned);
+            let client = Client::new(&store, &self.ledger, &stop);
             move || client.rotate_repeatedly()
         });
         let sampler = thread::spawn({
@@ -210,45 +212,39 @@ impl StoreInstance {
         stats.bytes += totals.bytes;
         stats.groups += totals.groups;
         stats.rotations += totals.rotations;
-        stats.abandoned += abandoned.load(Ordering::Relaxed);
+        stats.abandoned = self.ledger.abandoned();
         verifier
     }
 
     /// Starts threads that run every kind of client, on every kind of runtime.
-    fn spawn_clients(
-        &self,
-        store: &MiniStore,
-        stop: &Arc<AtomicBool>,
-        abandoned: &Arc<AtomicU64>,
-    ) -> Vec<thread::JoinHandle<()>> {
-        let client = || Client::new(store, &self.ledger, stop, abandoned);
-        let appends_multi = [client(), client(), client()].map(Client::append_one_by_one);
-        let batches_multi = client().append_json_and_batches();
-        let (pipelined_multi, cancels_multi) = (client().append_pipelined(), client().cancel_appends());
-        let appends_single = [client(), client()].map(Client::append_one_by_one);
-        let (pipelined_single, cancels_single) = (client().append_pipelined(), client().cancel_appends());
-        let (unpolled_multi, unpolled_single) = (client().keep_unpolled(), client().keep_unpolled());
+    fn spawn_clients(&self, store: &MiniStore, stop: &Arc<AtomicBool>) -> Vec<thread::JoinHandle<()>> {
+        let client = || Client::new(store, &self.ledger, stop);
+        let tasks = |appends: u64| -> Vec<BoxedClient> {
+            let mut tasks: Vec<BoxedClient> = vec![
+                Box::pin(client().append_pipelined()),
+                Box::pin(client().cancel_appends()),
+                Box::pin(client().keep_unpolled()),
+            ];
+            tasks.extend((0..appends).map(|_| -> BoxedClient { Box::pin(client().append_one_by_one()) }));
+            tasks
+        };
+        let (mut multi, single) = (tasks(3), tasks(2));
+        multi.push(Box::pin(client().append_json_and_batches()));
         let (no_tokio, no_runtime, two_threads) = (client(), client(), client());
         vec![
             thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-                let mut tasks: Vec<_> =
-                    appends_multi.into_iter().map(|append| runtime.spawn(append)).collect();
-                tasks.extend([runtime.spawn(batches_multi), runtime.spawn(pipelined_multi)]);
-                tasks.extend([runtime.spawn(cancels_multi), runtime.spawn(unpolled_multi)]);
-                tasks.into_iter().for_each(|task| runtime.block_on(task).unwrap());
+                run_tasks(tokio::runtime::Builder::new_multi_thread().worker_threads(2), multi);
             }),
-            thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                let mut tasks: Vec<_> =
-                    appends_single.into_iter().map(|append| runtime.spawn(append)).collect();
-                tasks.extend([runtime.spawn(pipelined_single), runtime.spawn(cancels_single)]);
-                tasks.push(runtime.spawn(unpolled_single));
-                tasks.into_iter().for_each(|task| runtime.block_on(task).unwrap());
-            }),
+            thread::spawn(move || run_tasks(&mut tokio::runtime::Builder::new_current_thread(), single)),
             thread::spawn(move || block_on(no_tokio.append_json_and_batches())),
             thread::spawn(move || no_runtime.append_blocking()),
             thread::spawn(move || two_threads.wait_on_other_thread()),
         ]
     }
+}
+
+fn run_tasks(runtime: &mut tokio::runtime::Builder, clients: Vec<BoxedClient>) {
+    let runtime = runtime.build().unwrap();
+    let tasks: Vec<_> = clients.into_iter().map(|client| runtime.spawn(client)).collect();
+    tasks.into_iter().for_each(|task| runtime.block_on(task).unwrap());
 }

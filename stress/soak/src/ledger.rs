@@ -69,6 +69,7 @@ pub(crate) struct Ledger {
     unread: Mutex<u64>,
     next_client: AtomicU64,
     verified: AtomicU64,
+    abandoned: AtomicU64,
 }
 
 impl Ledger {
@@ -101,6 +102,7 @@ impl Ledger {
     /// Registers that the client dropped the append.
     pub(crate) fn abandon(&self, client_id: u64, index: u64) {
         self.set_outcome(client_id, index, RecordState::Abandoned);
+        self.abandoned.fetch_add(1, Ordering::Relaxed);
     }
 
     fn set_outcome(&self, client_id: u64, index: u64, state: RecordState) {
@@ -179,6 +181,11 @@ impl Ledger {
     fn subtract_unread(&self, count: u64) {
         *self.unread.lock().unwrap() -= count;
         self.read_back.notify_all();
+    }
+
+    /// Returns the number of appends that clients dropped.
+    pub(crate) fn abandoned(&self) -> u64 {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     /// Returns the number of records read back without an error.
