@@ -95,14 +95,6 @@ impl FaultPlan {
         self.crash_at.filter(|(at, _)| *at <= operation).map(|(_, kind)| kind)
     }
 
-    pub(super) fn write_fails(&self, nth: u64) -> bool {
-        self.failing_writes.contains(&nth)
-    }
-
-    pub(super) fn sync_fails(&self, nth: u64) -> bool {
-        self.failing_syncs.contains(&nth)
-    }
-
     /// Returns whether a directory cannot store another name. On a full disk it may or may not have space for one.
     pub(super) fn dir_is_full(&self, rng: &mut Rng) -> bool {
         self.space == Some(0) && rng.chance(50)

@@ -194,7 +194,7 @@ impl SimDisk {
     /// Makes a write fail with an I/O error, counted from now: 1 is the next. Some of it may be on the disk.
     pub fn fail_write(&self, nth: u64) {
         let mut state = self.host.state();
-        let at = state.counts().0 + nth;
+        let at = state.writes + nth;
         state.plan.failing_writes.push(at);
     }
 
@@ -202,7 +202,7 @@ impl SimDisk {
     /// dirty pages are dropped: the next sync succeeds, and their data may never reach the disk.
     pub fn fail_sync(&self, nth: u64) {
         let mut state = self.host.state();
-        let at = state.counts().1 + nth;
+        let at = state.syncs + nth;
         state.plan.failing_syncs.push(at);
     }
 
@@ -210,7 +210,7 @@ impl SimDisk {
     /// nevertheless.
     pub fn fail_rename(&self, nth: u64) {
         let mut state = self.host.state();
-        let at = state.renames() + nth;
+        let at = state.renames + nth;
         state.plan.failing_renames.push(at);
     }
 

@@ -58,13 +58,13 @@ pub(super) struct SimState {
     pub(super) operations: u64,
     /// The time since the epoch.
     clock: Duration,
-    writes: u64,
-    syncs: u64,
+    pub(super) writes: u64,
+    pub(super) syncs: u64,
     /// Syncs of files that succeeded, and durable writes.
     pub(super) completed_syncs: u64,
     /// Faults that occurred.
     pub(super) faults: u64,
-    renames: u64,
+    pub(super) renames: u64,
     /// Calls that failed because of a temporary shortage. They changed nothing.
     pub(super) shortages: u64,
     /// Operations that a real disk would have refused.
@@ -126,11 +126,11 @@ impl SimState {
         let failed = match kind {
             OpKind::Write => {
                 self.writes += 1;
-                self.plan.write_fails(self.writes)
+                self.plan.failing_writes.contains(&self.writes)
             }
             OpKind::Sync | OpKind::SyncDir => {
                 self.syncs += 1;
-                self.plan.sync_fails(self.syncs)
+                self.plan.failing_syncs.contains(&self.syncs)
             }
             OpKind::Names | OpKind::SetLen => false,
         };
@@ -171,11 +171,6 @@ impl SimState {
         format!("{} (inode {inode}, {} bytes)", names.join(" "), self.len(inode))
     }
 
-    /// Returns the number of writes and of syncs so far.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        (self.writes, self.syncs)
-    }
-
     /// Fails a call that needs a descriptor while there are none.
     pub(super) fn check_descriptors(&mut self) -> io::Result<()> {
         self.fail_if(self.plan.no_descriptors, Errno::MFILE)
@@ -199,10 +194,6 @@ impl SimState {
         let fails = self.plan.failing_renames.contains(&self.renames);
         self.faults += u64::from(fails);
         fails
-    }
-
-    pub(super) fn renames(&self) -> u64 {
-        self.renames
     }
 
     fn fail_if(&mut self, is_short: bool, errno: Errno) -> io::Result<()> {

@@ -14,6 +14,7 @@ use std::{
     time::SystemTime,
 };
 
+use clap::ValueEnum;
 use ministore_uring::internals::{
     CommitBackend, FileHandle, FileId, FileSystem, FileSystemLayer, OpenMode, ReadAt, ReadLimits,
 };
@@ -21,7 +22,8 @@ use ministore_uring::internals::{
 use self::backend::LyingBackend;
 
 /// What a disk lies about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
 pub enum Lie {
     /// The sync of the directory after a segment got its rotated name.
     DirSyncAfterRotation,
@@ -45,22 +47,6 @@ pub enum Lie {
     FailedSync,
     /// A commit is written when the next one is made.
     Written,
-}
-
-impl Lie {
-    pub const ALL: [Self; 11] = [
-        Self::DirSyncAfterRotation,
-        Self::DirSyncAfterCreate,
-        Self::DirSyncOfOldNames,
-        Self::DirSyncAfterLink,
-        Self::SyncOfOldBytes,
-        Self::SyncOfHolds,
-        Self::SyncOfCachedCommits,
-        Self::SyncOfDirectCommits,
-        Self::DsyncHonored,
-        Self::FailedSync,
-        Self::Written,
-    ];
 }
 
 /// A file system that lies. One belongs to one incarnation of a store.

@@ -45,11 +45,11 @@ struct SpeedArgs {
     sizes: Vec<usize>,
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     in_flight: Option<u16>,
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = case)]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_enum)]
     only: Vec<BenchCase>,
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = case)]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', hide_possible_values = true)]
     also: Vec<BenchCase>,
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = case)]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', hide_possible_values = true)]
     without: Vec<BenchCase>,
     /// Where the logs live, on a real file system [default: next to this program]
     #[arg(long)]
@@ -99,11 +99,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
     let time = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
     if time.is_zero() { Err("must not be 0".into()) } else { Ok(time) }
-}
-
-fn case(name: &str) -> Result<BenchCase, String> {
-    let names = || BenchCase::ALL.map(BenchCase::name).join(", ");
-    BenchCase::from_name(name).ok_or_else(|| format!("not one of {}", names()))
 }
 
 fn main() -> ExitCode {

@@ -1,10 +1,11 @@
 //! The measured cases: the calls of ministore-uring, the peers, and the limits of the machine.
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::versions;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum BenchCase {
     /// Ours: one task per caller, `append` awaited.
@@ -68,31 +69,6 @@ pub enum Shape {
 }
 
 impl BenchCase {
-    /// All cases in the order of the tables.
-    pub const ALL: [Self; 21] = [
-        Self::Append,
-        Self::AppendBlocking,
-        Self::Submit,
-        Self::AppendBatch,
-        Self::AppendJson,
-        Self::AppendSmallSegments,
-        Self::AppendOneSegment,
-        Self::Ministore,
-        Self::Okaywal,
-        Self::WalDb,
-        Self::WalrusRust,
-        Self::RaftEngine,
-        Self::Rocksdb,
-        Self::Sqlite,
-        Self::SqliteConnections,
-        Self::Echo,
-        Self::EchoEmpty,
-        Self::FloorDirect,
-        Self::FloorBuffered,
-        Self::BulkFloorDirect,
-        Self::BulkFloorBuffered,
-    ];
-
     /// Returns the cases that this program was built with and measures by default.
     pub fn usual() -> Vec<Self> {
         let unusual = |case: &Self| match case {
@@ -100,65 +76,52 @@ impl BenchCase {
             Self::SqliteConnections => true,
             _ => false,
         };
-        Self::ALL.into_iter().filter(|case| !unusual(case)).collect()
+        Self::value_variants().iter().copied().filter(|case| !unusual(case)).collect()
     }
 
-    /// Returns the name on the command line and in the JSON, the label in tables and charts, the role in comparisons,
-    /// and the numbers of callers that the case is measured with.
-    fn properties(self) -> (&'static str, &'static str, Role, Shape) {
+    /// Returns the label in tables and charts, the role in comparisons, and the numbers of callers that the case is
+    /// measured with.
+    fn properties(self) -> (&'static str, Role, Shape) {
         match self {
-            Self::Append => ("append", "ours: append", Role::Ours, Shape::Callers),
-            Self::AppendBlocking => ("append-blocking", "ours: blocking append", Role::Ours, Shape::Callers),
-            Self::Submit => ("submit", "ours: submit, 2 tasks", Role::Ours, Shape::Bulk),
-            Self::AppendBatch => ("append-batch", "ours: append_batch, 1 MiB each", Role::Ours, Shape::Bulk),
-            Self::AppendJson => ("append-json", "ours: append_json, 2 tasks", Role::Ours, Shape::Bulk),
-            Self::AppendSmallSegments => {
-                ("append-small-segments", "ours: append, 4 MiB segments", Role::Ours, Shape::Target)
-            }
-            Self::AppendOneSegment => {
-                ("append-one-segment", "ours: append, one segment", Role::Ours, Shape::Target)
-            }
-            Self::Ministore => ("ministore", "ministore", Role::Peer, Shape::Callers),
-            Self::Okaywal => ("okaywal", "okaywal", Role::Peer, Shape::Callers),
-            Self::WalDb => ("wal-db", "wal-db", Role::Peer, Shape::Callers),
-            Self::WalrusRust => ("walrus-rust", "walrus-rust", Role::Peer, Shape::Callers),
-            Self::RaftEngine => ("raft-engine", "raft-engine", Role::Peer, Shape::Callers),
-            Self::Rocksdb => ("rocksdb", "RocksDB", Role::Peer, Shape::Callers),
-            Self::Sqlite => ("sqlite", "SQLite", Role::Peer, Shape::Callers),
-            Self::SqliteConnections => {
-                ("sqlite-connections", "SQLite, a connection a caller", Role::Peer, Shape::Callers)
-            }
-            Self::Echo => ("echo", "limit: echo", Role::Limit, Shape::Callers),
-            Self::EchoEmpty => ("echo-empty", "limit: echo of nothing", Role::Limit, Shape::Callers),
-            Self::FloorDirect => ("floor-direct", "limit: floor, direct", Role::Limit, Shape::One),
-            Self::FloorBuffered => ("floor-buffered", "limit: floor, buffered", Role::Limit, Shape::One),
-            Self::BulkFloorDirect => {
-                ("bulk-floor-direct", "limit: 1 MiB writes, direct", Role::Limit, Shape::Bulk)
-            }
-            Self::BulkFloorBuffered => {
-                ("bulk-floor-buffered", "limit: 1 MiB writes, buffered", Role::Limit, Shape::Bulk)
-            }
+            Self::Append => ("ours: append", Role::Ours, Shape::Callers),
+            Self::AppendBlocking => ("ours: blocking append", Role::Ours, Shape::Callers),
+            Self::Submit => ("ours: submit, 2 tasks", Role::Ours, Shape::Bulk),
+            Self::AppendBatch => ("ours: append_batch, 1 MiB each", Role::Ours, Shape::Bulk),
+            Self::AppendJson => ("ours: append_json, 2 tasks", Role::Ours, Shape::Bulk),
+            Self::AppendSmallSegments => ("ours: append, 4 MiB segments", Role::Ours, Shape::Target),
+            Self::AppendOneSegment => ("ours: append, one segment", Role::Ours, Shape::Target),
+            Self::Ministore => ("ministore", Role::Peer, Shape::Callers),
+            Self::Okaywal => ("okaywal", Role::Peer, Shape::Callers),
+            Self::WalDb => ("wal-db", Role::Peer, Shape::Callers),
+            Self::WalrusRust => ("walrus-rust", Role::Peer, Shape::Callers),
+            Self::RaftEngine => ("raft-engine", Role::Peer, Shape::Callers),
+            Self::Rocksdb => ("RocksDB", Role::Peer, Shape::Callers),
+            Self::Sqlite => ("SQLite", Role::Peer, Shape::Callers),
+            Self::SqliteConnections => ("SQLite, a connection a caller", Role::Peer, Shape::Callers),
+            Self::Echo => ("limit: echo", Role::Limit, Shape::Callers),
+            Self::EchoEmpty => ("limit: echo of nothing", Role::Limit, Shape::Callers),
+            Self::FloorDirect => ("limit: floor, direct", Role::Limit, Shape::One),
+            Self::FloorBuffered => ("limit: floor, buffered", Role::Limit, Shape::One),
+            Self::BulkFloorDirect => ("limit: 1 MiB writes, direct", Role::Limit, Shape::Bulk),
+            Self::BulkFloorBuffered => ("limit: 1 MiB writes, buffered", Role::Limit, Shape::Bulk),
         }
     }
 
-    pub fn name(self) -> &'static str {
-        self.properties().0
+    /// Returns the name on the command line and in the JSON.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
     pub fn label(self) -> &'static str {
-        self.properties().1
+        self.properties().0
     }
 
     pub fn role(self) -> Role {
-        self.properties().2
+        self.properties().1
     }
 
     pub fn shape(self) -> Shape {
-        self.properties().3
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|case| case.name() == name)
+        self.properties().2
     }
 
     /// Returns the name and the version in the lock file; `None` for code of this package.
@@ -173,19 +136,20 @@ impl BenchCase {
             (Role::Peer, Self::Rocksdb) => {
                 Some(format!("RocksDB ({}, {})", package("rocksdb"), package("librocksdb-sys")))
             }
-            (Role::Peer, other) => Some(package(other.name())),
+            (Role::Peer, other) => Some(package(&other.name())),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::{BenchCase, Role};
 
     #[test]
-    fn case_has_unique_name_and_log_has_version() {
-        for case in BenchCase::ALL {
-            assert_eq!(BenchCase::from_name(case.name()), Some(case));
+    fn each_log_has_a_version() {
+        for case in BenchCase::value_variants() {
             match case.version() {
                 Some(version) => assert!(
                     !version.contains('?') && version.contains(|c: char| c.is_ascii_digit()),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::fixture::{Fixture, is_closed, is_poisoned, permits_for, poll_once, spawn};
+use super::fixture::{Fixture, is_poisoned, permits_for, poll_once, spawn};
 use crate::sync::{block_on, switch, thread};
 
 /// While a commit is blocked, the queue accepts as many appends as it has capacity for, and no more.
@@ -97,11 +97,5 @@ pub(super) fn close_writes_or_rejects_waiting_appends(dir: &Path) {
         .collect();
     store.blocking().close().unwrap();
     let outcomes: Vec<_> = waiting.into_iter().map(|waiter| waiter.join().unwrap()).collect();
-    let records = fixture.records();
-    for (value, outcome) in outcomes {
-        match outcome {
-            Ok(()) => assert!(records.contains(&value), "{value} was acknowledged and is missing"),
-            rejected => assert!(is_closed(&rejected) && !records.contains(&value), "{value}: {rejected:?}"),
-        }
-    }
+    fixture.assert_written_or_rejected(outcomes);
 }

@@ -22,13 +22,7 @@ pub(super) fn requests_racing_a_close_succeed_or_are_rejected(dir: &Path) {
     let rotated = rotate.join().unwrap();
     assert!(rotated.is_ok() || is_closed(&rotated), "{rotated:?}");
     let outcomes = appends.map(|append| append.join().unwrap());
-    let records = fixture.records();
-    for (value, outcome) in outcomes {
-        match outcome {
-            Ok(()) => assert!(records.contains(&value), "{value} was acknowledged and is missing"),
-            rejected => assert!(is_closed(&rejected) && !records.contains(&value), "{value}: {rejected:?}"),
-        }
-    }
+    fixture.assert_written_or_rejected(outcomes);
     let late = store.blocking().append(&3_u64);
     assert!(is_closed(&late), "{late:?}");
 }

@@ -113,6 +113,15 @@ impl Fixture {
         });
         numbered.collect()
     }
+
+    /// Checks that the journal contains exactly those of these values whose append succeeded before the close.
+    pub(super) fn assert_written_or_rejected(&self, outcomes: impl IntoIterator<Item = (u64, Result<()>)>) {
+        let records = self.records();
+        for (value, outcome) in outcomes {
+            assert!(outcome.is_ok() || is_closed(&outcome), "{value}: {outcome:?}");
+            assert_eq!(records.contains(&value), outcome.is_ok(), "{value}: {outcome:?}, and {records:?}");
+        }
+    }
 }
 
 impl Control {
