@@ -99,12 +99,6 @@ pub trait LogUnderTest: Send + Sync {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// The size at which the log starts another file, if the log has such a setting.
-    pub segment_bytes: u64,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogKind {
@@ -155,16 +149,17 @@ impl LogKind {
 
     /// Opens the log in `dir`, and creates it if it is missing.
     ///
-    /// `walrus-rust` takes its directory from the environment: `WALRUS_DATA_DIR` must be `dir`.
-    pub fn open(self, dir: &Path, settings: Settings) -> LogResult<Box<dyn LogUnderTest>> {
+    /// `walrus-rust` takes its directory from the environment: `WALRUS_DATA_DIR` must be `dir`. A log that has such a
+    /// setting starts another file at `segment_bytes`.
+    pub fn open(self, dir: &Path, segment_bytes: u64) -> LogResult<Box<dyn LogUnderTest>> {
         Ok(match self {
-            Self::Ours => Box::new(ministore_uring::UringLog::open(dir, settings)?),
-            Self::Ministore => Box::new(ministore::MinistoreLog::open(dir, settings)?),
+            Self::Ours => Box::new(ministore_uring::UringLog::open(dir, segment_bytes)?),
+            Self::Ministore => Box::new(ministore::MinistoreLog::open(dir, segment_bytes)?),
             Self::Okaywal => Box::new(okaywal::OkaywalLog::open(dir)?),
-            Self::WalDb => Box::new(wal_db::WalDbLog::open(dir, settings, OpenPolicy::TruncateTail)?),
-            Self::WalDbStrict => Box::new(wal_db::WalDbLog::open(dir, settings, OpenPolicy::Strict)?),
+            Self::WalDb => Box::new(wal_db::WalDbLog::open(dir, segment_bytes, OpenPolicy::TruncateTail)?),
+            Self::WalDbStrict => Box::new(wal_db::WalDbLog::open(dir, segment_bytes, OpenPolicy::Strict)?),
             Self::Walrus => Box::new(walrus::WalrusLog::open(dir)?),
-            Self::RaftEngine => Box::new(raft_engine::RaftEngineLog::open(dir, settings)?),
+            Self::RaftEngine => Box::new(raft_engine::RaftEngineLog::open(dir, segment_bytes)?),
         })
     }
 }

@@ -127,13 +127,10 @@ impl Run {
         let mut workload =
             Workload::new(&self.disk, &self.path, self.config, rng, &self.shared, faults_before, opened);
         let acted = workload.act(incarnation.actions);
-        self.stats.acknowledged += workload.acknowledged;
-        self.stats.rejected += workload.rejected;
+        self.stats += workload.stats;
         let stats = workload.store.stats();
         self.stats.rotations += stats.rotations;
         self.stats.trimmed_segments += stats.trimmed_segments;
-        self.stats.trims += workload.trims;
-        self.stats.holds += workload.holds;
         acted?;
         let end = end_incarnation(workload, incarnation, &mut self.rng)?;
         self.disk.note(&format!("ended: {end:?}"));

@@ -22,6 +22,7 @@ use crate::{
     model::{Ack, Checked, violated},
     observer::SharedModel,
     read::text_of,
+    run_stats::RunStats,
     workload::retention::RetentionOp,
 };
 
@@ -56,12 +57,10 @@ pub struct Workload<'a> {
     pending: Vec<(usize, AcceptedAppend)>,
     rotations: Vec<BoxFuture<()>>,
     retention_ops: Vec<(RetentionOp, BoxFuture<u64>)>,
-    pub trims: u64,
-    pub holds: u64,
+    /// What the callers did.
+    pub stats: RunStats,
     /// Whether a caller got the error that the store is poisoned.
     pub poisoned: bool,
-    pub rejected: u64,
-    pub acknowledged: u64,
     has_space_limit: bool,
     /// Whether the process has no descriptors left, or no memory.
     has_shortage: bool,
@@ -94,11 +93,8 @@ impl<'a> Workload<'a> {
             pending: Vec::new(),
             rotations: Vec::new(),
             retention_ops: Vec::new(),
-            trims: 0,
-            holds: 0,
+            stats: RunStats::default(),
             poisoned: false,
-            rejected: 0,
-            acknowledged: 0,
             has_space_limit: false,
             has_shortage: false,
             faults_before,

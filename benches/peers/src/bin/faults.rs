@@ -14,7 +14,7 @@ use std::{
 use clap::{Parser, builder::PossibleValuesParser};
 use ministore_peers::{
     faults::{self, Context, child, report},
-    log_under_test::{LogKind, Settings},
+    log_under_test::LogKind,
 };
 
 /// Set if the program already runs in its own mount namespace.
@@ -61,9 +61,9 @@ impl FaultsArgs {
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let done = match arguments.first().and_then(|first| first.to_str()) {
-        Some("child") => serve(&arguments).map(|()| true),
-        Some("faultfs") => ministore_faultfs::run(arguments.into_iter().skip(1)).map(|()| true),
+    let done = match &arguments[..] {
+        [verb, config] if verb == "child" => child::serve(&config.to_string_lossy()).map(|()| true),
+        [verb, rest @ ..] if verb == "faultfs" => ministore_faultfs::run(rest.iter().cloned()).map(|()| true),
         _ => isolate(&arguments).and_then(|()| run(&FaultsArgs::parse())),
     };
     match done {
@@ -75,19 +75,6 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-/// `child CONTESTANT DIR SEGMENT_BYTES`
-fn serve(arguments: &[OsString]) -> io::Result<()> {
-    let text = |index: usize| arguments.get(index).and_then(|argument| argument.to_str());
-    let kind = text(1).and_then(LogKind::from_name).ok_or_else(|| invalid("no such log"))?;
-    let dir = PathBuf::from(arguments.get(2).ok_or_else(|| invalid("no directory"))?);
-    let segment_bytes = text(3).and_then(|bytes| bytes.parse().ok()).ok_or_else(|| invalid("no size"))?;
-    child::serve(kind, &dir, Settings { segment_bytes })
-}
-
-fn invalid(text: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, text.into())
 }
 
 /// As root, runs the program again in its own mount namespace: its mounts end with it, and no other process keeps

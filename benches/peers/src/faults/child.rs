@@ -6,7 +6,7 @@
 use std::{
     io::{self, BufRead, Write},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::time::timeout;
 
 use super::wire::{Command, Reply, varied_fill_bytes};
-use crate::log_under_test::{LogKind, LogResult, LogUnderTest, Record, ReplayedItem, Settings};
+use crate::log_under_test::{LogKind, LogResult, LogUnderTest, Record, ReplayedItem};
 
 /// Limits the child's address space: a damaged log must not exhaust the memory of the machine.
 const ADDRESS_SPACE_BYTES: u64 = 4 << 30;
@@ -22,11 +22,13 @@ const ADDRESS_SPACE_BYTES: u64 = 4 << 30;
 /// The interval of the timer that runs during an async append.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Serves the log of `kind` in `dir` until it receives `Close` or the commands end.
-pub fn serve(kind: LogKind, dir: &Path, settings: Settings) -> io::Result<()> {
+/// Serves a log until it receives `Close` or the commands end. `config` is the JSON of the log, its directory, and the
+/// size of its files.
+pub fn serve(config: &str) -> io::Result<()> {
+    let (kind, dir, segment_bytes): (LogKind, PathBuf, u64) = serde_json::from_str(config)?;
     let limit = Rlimit { current: Some(ADDRESS_SPACE_BYTES), maximum: Some(ADDRESS_SPACE_BYTES) };
     setrlimit(Resource::As, limit)?;
-    let log = match catch_panic(|| kind.open(dir, settings)) {
+    let log = match catch_panic(|| kind.open(&dir, segment_bytes)) {
         Ok(Ok(log)) => log,
         Ok(Err(error)) => return send_reply(&Reply::NotOpened(error.0)),
         Err(panic) => return send_reply(&Reply::Panicked(panic)),

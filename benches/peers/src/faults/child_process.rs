@@ -14,7 +14,7 @@ use super::{
     integrity::ReplayResult,
     wire::{Command, Reply},
 };
-use crate::log_under_test::{LogKind, Settings};
+use crate::log_under_test::LogKind;
 
 /// The longest wait for a reply before a child counts as hanging.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,12 +50,12 @@ pub struct ChildProcess {
 }
 
 impl ChildProcess {
-    pub fn start(kind: LogKind, dir: &Path, settings: Settings) -> io::Result<Self> {
-        Self::start_under(&[], kind, dir, settings)
+    pub fn start(kind: LogKind, dir: &Path, segment_bytes: u64) -> io::Result<Self> {
+        Self::start_under(&[], kind, dir, segment_bytes)
     }
 
     /// Starts a child as [`start`](Self::start) does, under a tracer: a program and its arguments.
-    pub fn start_under(tracer: &[&str], kind: LogKind, dir: &Path, settings: Settings) -> io::Result<Self> {
+    pub fn start_under(tracer: &[&str], kind: LogKind, dir: &Path, segment_bytes: u64) -> io::Result<Self> {
         let program = std::env::current_exe()?;
         let mut command = match tracer.split_first() {
             Some((tracer, arguments)) => {
@@ -66,7 +66,7 @@ impl ChildProcess {
             None => process::Command::new(program),
         };
         let stderr = tempfile::tempfile()?;
-        command.args(["child", kind.name()]).arg(dir).arg(settings.segment_bytes.to_string());
+        command.arg("child").arg(serde_json::to_string(&(kind, dir, segment_bytes))?);
         command.env("WALRUS_DATA_DIR", dir).env("WALRUS_QUIET", "1").env_remove("WALRUS_INSTANCE_KEY");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr.try_clone()?);
         let mut child = command.spawn()?;

@@ -13,7 +13,7 @@ use super::{
     template,
     wire::{Command, Reply},
 };
-use crate::log_under_test::{LogKind, Settings};
+use crate::log_under_test::LogKind;
 
 const DISK_BYTES: u64 = 16 << 20;
 
@@ -28,7 +28,7 @@ const MAX_RECORDS: u64 = DISK_BYTES / FILL_BYTES as u64 + 64;
 const APPENDS_AFTER: u64 = 8;
 
 /// A segment size of which several files fit on the disk.
-const SETTINGS: Settings = Settings { segment_bytes: 2 << 20 };
+const SEGMENT_BYTES: u64 = 2 << 20;
 
 struct LoopDisk {
     // They are dropped in this order.
@@ -152,7 +152,7 @@ fn fill_and_free(
     let log = mount_point.join("log");
     fs::create_dir(&log)?;
     let mut submitted = SubmittedRecords::default();
-    let mut process = ChildProcess::start(kind, &log, SETTINGS)?.opened(kind)?;
+    let mut process = ChildProcess::start(kind, &log, SEGMENT_BYTES)?.opened(kind)?;
     let filling = append_records(&mut process, &mut submitted, 1, MAX_RECORDS, true);
     let full = append_records(&mut process, &mut submitted, 10_001, APPENDS_AFTER, false);
     fs::remove_file(&ballast)?;
@@ -196,7 +196,7 @@ fn reopen(
     log: &Path,
     submitted: &mut SubmittedRecords,
 ) -> io::Result<(Option<IntegrityReport>, String, String)> {
-    let (mut process, outcome) = template::open_and_read(kind, log, SETTINGS, submitted)?;
+    let (mut process, outcome) = template::open_and_read(kind, log, SEGMENT_BYTES, submitted)?;
     let (report, reopened) = match outcome.shortened(words) {
         Ok((_, report)) => {
             let there = report.rejected_but_stored;

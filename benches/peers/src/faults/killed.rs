@@ -16,13 +16,13 @@ use super::{
     template,
     wire::{Command, Reply},
 };
-use crate::log_under_test::{LogKind, Settings};
+use crate::log_under_test::LogKind;
 
 /// The longest load before the kill, counted from its first acknowledgement.
 const MAX_LOAD_MS: u64 = 60;
 
 /// Small enough for several files in every run.
-const SETTINGS: Settings = Settings { segment_bytes: 256 << 10 };
+const SEGMENT_BYTES: u64 = 256 << 10;
 
 /// One log over all rounds.
 struct KillRun {
@@ -149,7 +149,8 @@ impl KillRun {
 
     /// Opens and reads the log. Returns nothing, and starts a new log, if that fails.
     fn check(&mut self) -> io::Result<Option<ChildProcess>> {
-        let (process, outcome) = template::open_and_read(self.kind, &self.dir(), SETTINGS, &self.submitted)?;
+        let (process, outcome) =
+            template::open_and_read(self.kind, &self.dir(), SEGMENT_BYTES, &self.submitted)?;
         let failed = match outcome.into_report() {
             Ok(report) => {
                 self.add(&report);

@@ -26,7 +26,7 @@ use std::{
 
 use ministore_faultfs::{Faultfs, MountOptions, NameDurability};
 
-use crate::log_under_test::{LogKind, Settings};
+use crate::log_under_test::LogKind;
 use report::Table;
 
 #[derive(Debug)]
@@ -72,10 +72,10 @@ pub fn remove(dir: &Path) -> io::Result<()> {
 }
 
 /// Files so large that a small log has one.
-pub const ONE_FILE: Settings = Settings { segment_bytes: 64 << 20 };
+pub const ONE_FILE: u64 = 64 << 20;
 
 /// Files so small that a small log has several.
-pub const SMALL_FILES: Settings = Settings { segment_bytes: 4 << 10 };
+pub const SMALL_FILES: u64 = 4 << 10;
 
 #[derive(Debug)]
 pub struct Fault {

@@ -14,10 +14,10 @@ use super::{
     template,
     wire::{Command, Reply},
 };
-use crate::log_under_test::{LogKind, Settings};
+use crate::log_under_test::LogKind;
 
 /// Small enough for several files in every run.
-const SETTINGS: Settings = Settings { segment_bytes: 16 << 10 };
+const SEGMENT_BYTES: u64 = 16 << 10;
 
 #[derive(Default)]
 struct PowerCutCounts {
@@ -115,7 +115,7 @@ fn record_load(
     random: &mut Rng,
 ) -> io::Result<RecordedLoad> {
     let mounted = super::mount(names)?;
-    let mut process = ChildProcess::start(kind, mounted.path(), SETTINGS)?.opened(kind)?;
+    let mut process = ChildProcess::start(kind, mounted.path(), SEGMENT_BYTES)?.opened(kind)?;
     process.send(&Command::Load { from: vec![1; context.appenders] });
     let (mut snapshots, mut acked) = (Vec::new(), Vec::new());
     while (snapshots.len() as u64) < context.rounds {
@@ -166,7 +166,7 @@ fn open_all(kind: LogKind, recorded: RecordedLoad) -> io::Result<PowerCutCounts>
         let mut records = SubmittedRecords { all: submitted.clone(), ..SubmittedRecords::default() };
         counts.acked = acked as u64;
         all_acked[..acked].iter().for_each(|(appender, number)| records.add_acked(*appender, *number));
-        let (_process, outcome) = template::open_and_read(kind, dir.path(), SETTINGS, &records)?;
+        let (_process, outcome) = template::open_and_read(kind, dir.path(), SEGMENT_BYTES, &records)?;
         counts.cuts += 1;
         match outcome.into_report() {
             Ok(report) => count_violations(&mut counts, &report),

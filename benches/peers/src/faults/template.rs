@@ -8,7 +8,7 @@ use super::{
     report::normalized_words,
     wire::{Command, Reply, varied_fill_bytes},
 };
-use crate::log_under_test::{LogKind, Record, Settings};
+use crate::log_under_test::{LogKind, Record};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriterExit {
@@ -24,13 +24,13 @@ pub enum WriterExit {
 pub fn write(
     kind: LogKind,
     dir: &Path,
-    settings: Settings,
+    segment_bytes: u64,
     from: u64,
     count: u64,
     exit: WriterExit,
 ) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    let mut process = ChildProcess::start(kind, dir, settings)?.opened(kind)?;
+    let mut process = ChildProcess::start(kind, dir, segment_bytes)?.opened(kind)?;
     let events = process.execute(&Command::Append { appender: 0, from, count, fill_bytes: 0 });
     let acked = events.iter().filter(|event| matches!(event, ChildEvent::Reply(Reply::Acked(..)))).count();
     if acked as u64 != count {
@@ -97,10 +97,10 @@ impl ReopenOutcome {
 pub fn open_and_read(
     kind: LogKind,
     dir: &Path,
-    settings: Settings,
+    segment_bytes: u64,
     submitted: &SubmittedRecords,
 ) -> io::Result<(ChildProcess, ReopenOutcome)> {
-    let mut process = ChildProcess::start(kind, dir, settings)?;
+    let mut process = ChildProcess::start(kind, dir, segment_bytes)?;
     let message = match process.wait_for_open() {
         OpenOutcome::Opened(message) => message,
         OpenOutcome::Failed(error) => {

@@ -12,7 +12,7 @@ use tokio::{
     sync::Mutex,
 };
 
-use crate::log_under_test::{BoxFuture, LogError, LogResult, LogUnderTest, Record, ReplayedItem, Settings};
+use crate::log_under_test::{BoxFuture, LogError, LogResult, LogUnderTest, Record, ReplayedItem};
 
 /// An open journal, and the runtime that it needs.
 #[derive(Debug)]
@@ -23,11 +23,10 @@ pub struct MinistoreLog {
 }
 
 impl MinistoreLog {
-    pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
+    pub fn open(dir: &Path, segment_bytes: u64) -> LogResult<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).build()?;
         let path = dir.join("journal.jsonl");
-        let options =
-            MiniStoreOptions::new().max_bytes_per_segment(settings.segment_bytes).max_segments(usize::MAX);
+        let options = MiniStoreOptions::new().max_bytes_per_segment(segment_bytes).max_segments(usize::MAX);
         let store = runtime.block_on(options.open(&path))?;
         Ok(Self { store: Mutex::new(store), path, runtime })
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ministore_uring::{JournalOptions, MiniStore, Reader};
 
-use crate::log_under_test::{BoxFuture, LogError, LogResult, LogUnderTest, Record, ReplayedItem, Settings};
+use crate::log_under_test::{BoxFuture, LogError, LogResult, LogUnderTest, Record, ReplayedItem};
 
 #[derive(Debug)]
 pub struct UringLog {
@@ -15,8 +15,8 @@ pub struct UringLog {
 }
 
 impl UringLog {
-    pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
-        let options = JournalOptions::new().max_segment_bytes(settings.segment_bytes);
+    pub fn open(dir: &Path, segment_bytes: u64) -> LogResult<Self> {
+        let options = JournalOptions::new().max_segment_bytes(segment_bytes);
         let store = options.open_blocking(dir.join("journal"))?;
         Ok(Self { store })
     }

@@ -14,7 +14,7 @@ use std::{
 use protobuf::well_known_types::BytesValue;
 use raft_engine::{Config, Engine, LogBatch, MessageExt, ReadableSize};
 
-use crate::log_under_test::{LogResult, LogUnderTest, Record, ReplayedItem, Settings};
+use crate::log_under_test::{LogResult, LogUnderTest, Record, ReplayedItem};
 
 /// An entry is its index (8 bytes) followed by the record's bytes.
 #[derive(Debug, Clone, Copy)]
@@ -41,10 +41,10 @@ pub struct RaftEngineLog {
 }
 
 impl RaftEngineLog {
-    pub fn open(dir: &Path, settings: Settings) -> LogResult<Self> {
+    pub fn open(dir: &Path, segment_bytes: u64) -> LogResult<Self> {
         let config = Config {
             dir: dir.join("engine").display().to_string(),
-            target_file_size: ReadableSize(settings.segment_bytes),
+            target_file_size: ReadableSize(segment_bytes),
             ..Config::default()
         };
         let engine = Engine::open(config)?;

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use wal_db::{OpenPolicy, SegmentedStore, Wal, WalConfig};
 
-use crate::log_under_test::{LogError, LogResult, LogUnderTest, Record, ReplayedItem, Settings};
+use crate::log_under_test::{LogError, LogResult, LogUnderTest, Record, ReplayedItem};
 
 #[derive(Debug)]
 pub struct WalDbLog {
@@ -21,9 +21,9 @@ pub struct WalDbLog {
 }
 
 impl WalDbLog {
-    pub fn open(dir: &Path, settings: Settings, policy: OpenPolicy) -> LogResult<Self> {
+    pub fn open(dir: &Path, segment_bytes: u64, policy: OpenPolicy) -> LogResult<Self> {
         let config = WalConfig::new().with_open_policy(policy);
-        let wal = Wal::open_segmented_with(dir, settings.segment_bytes, config)?;
+        let wal = Wal::open_segmented_with(dir, segment_bytes, config)?;
         Ok(Self { wal })
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use super::{
     async_logs::{SharedMinistore, open_ours},
     baseline::{BULK_BYTES, Baseline, InPlaceFile, WriteMethod},
-    bench_case::BenchCase,
+    bench_case::{BenchCase, Role},
     blocking::{OkaywalBench, RaftEngineBench, SingleCallLog},
     echo::{Echo, EchoPayload},
     phases::{CallerStats, Measurement, Timing},
@@ -18,7 +18,7 @@ use super::{
     sqlite, tasks,
     threads::{self, BlockingLog},
 };
-use crate::log_under_test::{LogError, LogKind, LogResult, Settings};
+use crate::log_under_test::{LogError, LogKind, LogResult};
 
 /// The size of a segment where it can be set: the default of ministore-uring.
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -90,7 +90,7 @@ impl MeasurementConfig {
     }
 
     fn blocking(&self, dir: &Path) -> LogResult<Box<dyn BlockingLog>> {
-        let open_log = |kind: LogKind| kind.open(dir, Settings { segment_bytes: SEGMENT_BYTES });
+        let open_log = |kind: LogKind| kind.open(dir, SEGMENT_BYTES);
         Ok(match self.case {
             BenchCase::AppendBlocking => Box::new(SingleCallLog(open_log(LogKind::Ours)?)),
             BenchCase::WalDb => Box::new(SingleCallLog(open_log(LogKind::WalDb)?)),
@@ -146,17 +146,11 @@ impl MeasurementConfig {
     /// Returns the number of records in the log, read with its own call; `None` if it is not read.
     fn stored(&self, dir: &Path) -> LogResult<Option<u64>> {
         let count_replayed = |kind: LogKind| {
-            let log = kind.open(dir, Settings { segment_bytes: SEGMENT_BYTES })?;
+            let log = kind.open(dir, SEGMENT_BYTES)?;
             Ok(Some(log.replay()?.len() as u64))
         };
         match self.case {
-            BenchCase::Append
-            | BenchCase::AppendBlocking
-            | BenchCase::Submit
-            | BenchCase::AppendBatch
-            | BenchCase::AppendJson
-            | BenchCase::AppendSmallSegments
-            | BenchCase::AppendOneSegment => count_ours(dir).map(Some),
+            case if case.role() == Role::Ours => count_ours(dir).map(Some),
             _ if !self.count_peers => Ok(None),
             BenchCase::Ministore => count_replayed(LogKind::Ministore),
             BenchCase::WalDb => count_replayed(LogKind::WalDb),

@@ -49,10 +49,10 @@ impl Workload<'_> {
         if self.poisoned || self.disk.is_stopped() || self.rng.chance(30) {
             return Ok(());
         }
-        let rejected = self.rejected;
+        let rejected = self.stats.rejected;
         self.submit(1)?;
         self.run_until_idle()?;
-        if self.rejected > rejected && !self.poisoned && !self.disk.is_stopped() {
+        if self.stats.rejected > rejected && !self.poisoned && !self.disk.is_stopped() {
             return violated("an append was rejected for lack of space, and there is space");
         }
         Ok(())

@@ -56,17 +56,17 @@ impl Workload<'_> {
     fn on_outcome(&mut self, append: usize, outcome: Result<u64>) -> Checked {
         let ack = match outcome {
             Ok(first) => {
-                self.acknowledged += 1;
+                self.stats.acknowledged += 1;
                 Ack::Durable(first)
             }
             Err(MiniStoreError::StorageFull { .. } | MiniStoreError::Closed) => {
-                self.rejected += 1;
+                self.stats.rejected += 1;
                 Ack::Rejected
             }
             // Not counted: it does not indicate a lack of space.
             Err(MiniStoreError::SeqMismatch { .. }) => Ack::Rejected,
             Err(MiniStoreError::Unavailable { .. }) if self.had_shortage() || self.disk.is_stopped() => {
-                self.rejected += 1;
+                self.stats.rejected += 1;
                 Ack::Rejected
             }
             Err(error @ MiniStoreError::Poisoned { .. }) => {

@@ -90,12 +90,12 @@ impl Workload<'_> {
         };
         match (op, outcome) {
             (RetentionOp::Trim, Ok(first_seq)) => {
-                self.trims += 1;
+                self.stats.trims += 1;
                 self.shared.lock().retention.trimmed(first_seq);
             }
             (RetentionOp::Trim, Err(_)) => {}
             (RetentionOp::Hold(name, request), _) => {
-                self.holds += u64::from(hold_outcome == HoldOutcome::Done);
+                self.stats.holds += u64::from(hold_outcome == HoldOutcome::Done);
                 self.shared.lock().retention.resolve_hold(name, request, hold_outcome);
             }
         }
