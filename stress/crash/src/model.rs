@@ -32,12 +32,8 @@ impl Model {
         assert!(seq > self.newest, "number {seq} was assigned after {} was found", self.newest);
     }
 
-    pub fn len(&self) -> usize {
+    pub fn acknowledged(&self) -> usize {
         self.acknowledged.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.acknowledged.is_empty()
     }
 
     pub fn newest(&self) -> u64 {

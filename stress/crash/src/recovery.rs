@@ -9,7 +9,11 @@ use std::{
 use fastrand::Rng;
 use ministore_uring::{Backend, JournalOptions, Reader};
 
-use crate::{child::ChildProcess, workdir::Workdir};
+use crate::{
+    child::ChildProcess,
+    rounds::{delay_up_to, spin_until},
+    workdir::Workdir,
+};
 
 /// Records in the journal: enough that recovery takes a while to read them.
 const RECORDS: u64 = 500;
@@ -91,17 +95,14 @@ pub fn run(config: &RecoveryKillConfig) -> RecoveryKillStats {
 
 /// Waits for a random time within the open. Half of the waits end after recovery has begun to change files.
 fn wait_before_kill(workdir: &Workdir, random: &mut Rng, open_time: Duration) {
-    let micros = |longest: Duration| u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
     let started = Instant::now();
-    let mut delay = Duration::from_micros(random.u64(..=micros(open_time)));
+    let mut deadline = started + delay_up_to(open_time, random);
     if random.bool() {
         let before = workdir.names();
         while workdir.names() == before && started.elapsed() < open_time * 2 {}
-        delay = started.elapsed() + Duration::from_micros(random.u64(..=micros(open_time) / 12));
+        deadline = Instant::now() + delay_up_to(open_time / 12, random);
     }
-    while started.elapsed() < delay {
-        std::hint::spin_loop();
-    }
+    spin_until(deadline);
 }
 
 fn start(config: &RecoveryKillConfig, workdir: &Workdir) -> ChildProcess {

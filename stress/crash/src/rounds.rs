@@ -114,7 +114,7 @@ pub fn run(config: &KillConfig) -> KillStats {
     let summary = reader.finish().pop().expect("the reader reports its totals");
     let scans = summary.split(' ').nth(1).and_then(|count| count.parse().ok());
     stats.scans = scans.expect("a count");
-    (stats.acknowledged, stats.written) = (model.len(), model.newest());
+    (stats.acknowledged, stats.written) = (model.acknowledged(), model.newest());
     stats
 }
 
@@ -153,13 +153,9 @@ impl KillRun<'_> {
     }
 
     fn draw_trigger(&mut self) -> KillTrigger {
-        let up_to = |random: &mut Rng, longest: Duration| {
-            let micros = longest.as_micros().try_into().unwrap_or(u64::MAX);
-            Duration::from_micros(random.u64(..=micros))
-        };
         match self.random.u8(..4) {
-            0 => KillTrigger::Delay(up_to(&mut self.random, self.open_time * 5 / 4)),
-            1 => KillTrigger::Delay(up_to(&mut self.random, self.open_time * 6)),
+            0 => KillTrigger::Delay(delay_up_to(self.open_time * 5 / 4, &mut self.random)),
+            1 => KillTrigger::Delay(delay_up_to(self.open_time * 6, &mut self.random)),
             _ => KillTrigger::Acknowledged(self.random.u64(1..=60)),
         }
     }
@@ -175,10 +171,7 @@ impl KillRun<'_> {
         let mut acks_left = match trigger {
             KillTrigger::Acknowledged(records) => Some(records),
             KillTrigger::Delay(delay) => {
-                let started = Instant::now();
-                while started.elapsed() < delay {
-                    std::hint::spin_loop();
-                }
+                spin_until(Instant::now() + delay);
                 writer.kill();
                 None
             }
@@ -259,5 +252,17 @@ impl KillRun<'_> {
         assert_eq!(store.open_report().next_seq, self.model.newest() + 1);
         store.blocking().close().expect("it can be closed");
         self.model.check_all(self.workdir.path());
+    }
+}
+
+/// Returns a random delay.
+pub(crate) fn delay_up_to(longest: Duration, random: &mut Rng) -> Duration {
+    Duration::from_micros(random.u64(..=longest.as_micros().try_into().unwrap_or(u64::MAX)))
+}
+
+/// Waits without giving the processor up, because sleeps are too coarse.
+pub(crate) fn spin_until(deadline: Instant) {
+    while Instant::now() < deadline {
+        std::hint::spin_loop();
     }
 }

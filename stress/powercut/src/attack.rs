@@ -118,7 +118,9 @@ impl AttackRun<'_> {
             self.count(&recording, start, &markers);
             let mut random = rng(&[seed, generation, 1]);
             if generation == 0 && self.stats.control_ignored == 0 {
-                self.control_ignored(&recording, &markers, &mut random);
+                // A disk that ignores flushes must be detected.
+                self.stats.control_ignored =
+                    self.count_control_losses(&recording, &markers, CONTROL_FLUSHES_IGNORED, &mut random);
             }
             let crashes = self.choose_crashes(&recording, start, &mut random);
             let results = self.check_crashes(&recording, &markers, &crashes, MAX_FINDINGS);
@@ -209,12 +211,6 @@ impl AttackRun<'_> {
         let mut random = rng(&[self.args.seed, 2]);
         self.stats.control_early = self.count_control_losses(&recording, &markers, 0, &mut random);
         Ok(())
-    }
-
-    /// Checks that a disk that ignores flushes is detected.
-    fn control_ignored(&mut self, recording: &Recording, markers: &[(usize, Marker)], random: &mut Rng) {
-        self.stats.control_ignored =
-            self.count_control_losses(recording, markers, CONTROL_FLUSHES_IGNORED, random);
     }
 
     fn count_control_losses(

@@ -25,7 +25,7 @@ fn check_exit(how: &str, code: Option<i32>, signal: Option<i32>) {
         }
         let status = process.child.wait().unwrap();
         assert_eq!((status.code(), status.signal()), (code, signal));
-        assert!(model.len() > 100, "{} acknowledged", model.len());
+        assert!(model.acknowledged() > 100, "{} acknowledged", model.acknowledged());
         model.check_all(workdir.path());
         let options = ministore_uring::JournalOptions::new().backend(backend);
         let store = options.open_blocking(workdir.path()).unwrap();
