@@ -117,14 +117,14 @@ impl MiniStore {
 
     /// As [`open_on`](Self::open_on), without a writer thread: the caller runs the returned writer step by step.
     #[cfg(any(test, feature = "unstable-internals"))]
-    pub(crate) fn open_manual(
+    pub(crate) fn open_stepped(
         options: JournalOptions,
         path: &Path,
         selected: writer::SelectedBackend,
-    ) -> Result<(Self, writer::ManualWriter)> {
+    ) -> Result<(Self, writer::SteppedWriter)> {
         options.validate()?;
         let limits = AppendLimits::new(&options);
-        let (writer, opened) = writer::ManualWriter::start(options, path, limits.max_queue_bytes, selected)?;
+        let (writer, opened) = writer::SteppedWriter::start(options, path, limits.max_queue_bytes, selected)?;
         Ok((Self::from_parts(opened, limits), writer))
     }
 

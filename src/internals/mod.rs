@@ -10,6 +10,7 @@ pub mod bench;
 pub mod fuzz;
 
 pub use crate::{
+    commit::writer::{StepOutcome, SteppedWriter},
     format::scan::ReadAt,
     io::{
         CommitBackend, CommitBuffer, CommitError, CommitMethod, CommitOptions, Executor, FileHandle, FileId,
@@ -19,6 +20,5 @@ pub use crate::{
     testkit::{
         fault_plan::{BackgroundPace, CrashKind},
         rng::Rng,
-        stepped::{StepOutcome, SteppedWriter},
     },
 };

@@ -10,34 +10,9 @@ use super::{
     rng::Rng,
 };
 use crate::{
-    BackendKind, JournalOptions, MiniStore, Result, commit::writer, io::FileSystem, options::ReadLimits,
+    BackendKind, JournalOptions, MiniStore, Result, commit::writer::SteppedWriter, io::FileSystem,
+    options::ReadLimits,
 };
-
-/// A writer without a thread: the caller runs its steps.
-#[derive(Debug)]
-pub struct SteppedWriter(writer::ManualWriter);
-
-/// The outcome of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepOutcome {
-    /// The writer did something.
-    Busy,
-    /// The writer has nothing to do.
-    Idle,
-    /// The journal is closed.
-    Ended,
-}
-
-impl SteppedWriter {
-    /// Processes one command, or one result of background work (the result first, if `results_first`).
-    pub fn step(&mut self, results_first: bool) -> StepOutcome {
-        match self.0.step(results_first) {
-            writer::StepResult::Busy => StepOutcome::Busy,
-            writer::StepResult::Idle => StepOutcome::Idle,
-            writer::StepResult::Ended => StepOutcome::Ended,
-        }
-    }
-}
 
 impl SimDisk {
     /// Creates a disk whose background work has a thread in lockstep.
@@ -79,8 +54,7 @@ impl SimDisk {
         let fs = layer(Arc::new(self.fs()));
         let commit_backend = fs.commit_backend()?;
         let selected = (BackendKind::Blocking, fs, commit_backend);
-        let (store, writer) = MiniStore::open_manual(options, path, selected)?;
-        Ok((store, SteppedWriter(writer)))
+        MiniStore::open_stepped(options, path, selected)
     }
 
     /// Calls `watcher` before each operation of the writer.

@@ -256,13 +256,16 @@ impl CommitQueue {
 
     /// Takes the oldest group. After the last one, returns [`WriterMessage::Close`] if every handle was dropped.
     pub(super) fn take(self: &Arc<Self>, state: &mut QueueState) -> Option<WriterMessage> {
-        let Some(mut group) = state.full.pop_front().or_else(|| state.open.take()) else {
-            return state.is_disconnected.then_some(WriterMessage::Close(None));
-        };
+        let group = self.take_group(state).map(WriterMessage::Commit);
+        group.or_else(|| state.is_disconnected.then_some(WriterMessage::Close(None)))
+    }
+
+    fn take_group(self: &Arc<Self>, state: &mut QueueState) -> Option<Group> {
+        let mut group = state.full.pop_front().or_else(|| state.open.take())?;
         state.flush_requested = false;
         update(&self.appends, |appends| appends.saturating_sub(group.appends() as u64));
         group.set_capacity(CapacityGuard { capacity: Arc::clone(self) as _, bytes: group.permits() });
-        Some(WriterMessage::Commit(group))
+        Some(group)
     }
 
     /// Takes the oldest group if it accepts no more appends, has records to write and no condition.
@@ -272,10 +275,7 @@ impl CommitQueue {
         if oldest.records() == 0 || oldest.expected_seq().is_some() {
             return None;
         }
-        match self.take(&mut state)? {
-            WriterMessage::Commit(group) => Some(group),
-            _ => None,
-        }
+        self.take_group(&mut state)
     }
 }
 

@@ -1,10 +1,7 @@
 //! Scheduling jobs on the background thread, and handling their results.
 
 use super::Writer;
-use crate::{
-    background::job::{JobResult, RenameResult},
-    commit::queue::WriterMessage,
-};
+use crate::background::job::{JobResult, RenameResult};
 
 impl Writer {
     /// Submits every job that is due, and starts or continues a rotation. Never waits for the background thread.
@@ -23,19 +20,13 @@ impl Writer {
     /// Handles all job results that there are. Never waits.
     pub(super) fn drain_results(&mut self) {
         while let Some(result) = self.mailbox.poll_result() {
-            self.background.on_received();
             self.on_job_result(&result);
         }
     }
 
-    /// Called for every message from the mailbox.
-    pub(super) fn on_received(&mut self, message: &WriterMessage) {
-        if let WriterMessage::JobDone(_) = message {
-            self.background.on_received();
-        }
-    }
-
+    /// Handles the result of a job.
     pub(super) fn on_job_result(&mut self, result: &JobResult) {
+        self.background.on_received();
         if let JobResult::Preallocated(end) = result {
             self.on_preallocated(end.as_ref().ok().copied());
         }
@@ -55,7 +46,6 @@ impl Writer {
             self.background.before_wait();
             self.mailbox.recv_result()
         });
-        self.background.on_received();
         if let Some(result) = &result {
             self.on_job_result(result);
         }

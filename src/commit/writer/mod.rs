@@ -9,22 +9,22 @@ mod close;
 mod commit;
 mod jobs;
 mod logging;
-#[cfg(any(test, feature = "unstable-internals"))]
-mod manual;
 mod open;
 mod preallocate;
 mod retention;
 mod retry;
 mod rotation;
 mod segment;
+#[cfg(any(test, feature = "unstable-internals"))]
+mod stepped;
 #[cfg(test)]
 mod tests;
 
 use std::{mem, ops::ControlFlow, sync::Arc, time::Instant};
 
-#[cfg(any(test, feature = "unstable-internals"))]
-pub(crate) use manual::{ManualWriter, StepResult};
 pub(crate) use open::{SelectedBackend, WriterParts, select_backend, spawn};
+#[cfg(any(test, feature = "unstable-internals"))]
+pub use stepped::{StepOutcome, SteppedWriter};
 
 use self::{
     logging::LogOnce,
@@ -87,23 +87,14 @@ impl Writer {
 
     /// Waits for a message.
     fn recv(&mut self) -> WriterMessage {
-        if let Some(message) = self.poll_control() {
+        if let Some(message) = self.mailbox.poll_control() {
             return message;
         }
         if let Some(group) = self.next_group.take() {
             return WriterMessage::Commit(group);
         }
         self.mailbox.spin_for_appends(mem::take(&mut self.last_group_len));
-        let message = self.mailbox.recv();
-        self.on_received(&message);
-        message
-    }
-
-    /// Returns a message that is not a group, if there is one. Never waits.
-    fn poll_control(&mut self) -> Option<WriterMessage> {
-        let message = self.mailbox.poll_control()?;
-        self.on_received(&message);
-        Some(message)
+        self.mailbox.recv()
     }
 
     /// Handles a message, and starts the background work that is due after it. Breaks when the journal must be closed, with

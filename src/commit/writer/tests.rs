@@ -11,12 +11,12 @@ mod full_disk;
 mod grouping;
 mod holds;
 mod logging;
-mod manual;
 mod queue;
 mod retention;
 mod rotation;
 mod shortage;
 mod statistics;
+mod stepped;
 
 use std::{
     fs,

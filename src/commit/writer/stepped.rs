@@ -14,7 +14,7 @@ use crate::{
 
 /// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StepResult {
+pub enum StepOutcome {
     /// A message was handled.
     Busy,
     /// There is no message.
@@ -25,11 +25,11 @@ pub(crate) enum StepResult {
 
 /// A writer that works only when it is stepped.
 #[derive(Debug)]
-pub(crate) struct ManualWriter {
+pub struct SteppedWriter {
     writer: Option<Writer>,
 }
 
-impl ManualWriter {
+impl SteppedWriter {
     /// Opens and recovers the journal on the calling thread.
     pub(crate) fn start(
         options: JournalOptions,
@@ -43,25 +43,25 @@ impl ManualWriter {
     }
 
     /// Handles one message: one that is not a group first, if there are both and `control_first` is set.
-    pub(crate) fn step(&mut self, control_first: bool) -> StepResult {
-        let Some(mut writer) = self.writer.take() else { return StepResult::Ended };
+    pub fn step(&mut self, control_first: bool) -> StepOutcome {
+        let Some(mut writer) = self.writer.take() else { return StepOutcome::Ended };
         let message = if control_first {
-            writer.poll_control().or_else(|| writer.poll_commits())
+            writer.mailbox.poll_control().or_else(|| writer.poll_commits())
         } else {
-            writer.poll_commits().or_else(|| writer.poll_control())
+            writer.poll_commits().or_else(|| writer.mailbox.poll_control())
         };
         let Some(message) = message else {
             self.writer = Some(writer);
-            return StepResult::Idle;
+            return StepOutcome::Idle;
         };
         match writer.step(message) {
             ControlFlow::Continue(()) => {
                 self.writer = Some(writer);
-                StepResult::Busy
+                StepOutcome::Busy
             }
             ControlFlow::Break(closing) => {
                 writer.shut_down(closing);
-                StepResult::Ended
+                StepOutcome::Ended
             }
         }
     }
