@@ -95,9 +95,7 @@ fn fifo_continues_between_lines_after_a_full_disk() {
     writer.join().unwrap();
     // Refused lines are not written later, so the journal is complete once every line has an outcome.
     let refused = "ministore_serve_refused_lines_total{reason=\"storage_full\"}";
-    while service.metric("ministore_serve_durable_lines_total") + service.metric(refused) < 400.0 {
-        thread::sleep(Duration::from_millis(5));
-    }
+    service.wait_for_sum(&["ministore_serve_durable_lines_total", refused], |lines| lines == 400.0);
     assert_eq!(service.get("/healthz").0, 200);
     fs::copy(in_namespace(&service, "disk/journal.jsonl"), service.dir.journal()).unwrap();
     let summary = service.stop("TERM").ok().json();

@@ -150,13 +150,18 @@ impl ServeProcess {
 
     /// Waits until a metric fulfils a condition.
     pub(crate) fn wait_for_metric(&mut self, name: &str, fulfils: impl Fn(f64) -> bool) {
+        self.wait_for_sum(&[name], fulfils);
+    }
+
+    /// Waits until the sum of metrics fulfils a condition.
+    pub(crate) fn wait_for_sum(&mut self, names: &[&str], fulfils: impl Fn(f64) -> bool) {
         let started = Instant::now();
         loop {
-            let value = self.metric(name);
+            let value = names.iter().map(|name| self.metric(name)).sum();
             if fulfils(value) {
                 return;
             }
-            assert!(started.elapsed() < TIMEOUT, "{name} is {value}");
+            assert!(started.elapsed() < TIMEOUT, "{names:?}: {value}");
             thread::sleep(Duration::from_millis(5));
         }
     }
