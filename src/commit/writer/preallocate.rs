@@ -18,12 +18,18 @@ const STEP_BYTES_MIN: u64 = PADDING_STEP_BYTES;
 /// The largest step of preallocation.
 const STEP_BYTES_MAX: u64 = 16 << 20;
 
+/// The most bytes of one preallocation, so that no group and no other job waits long for it.
+const JOB_BYTES_MAX: u64 = 1 << 20;
+
 /// No padding is written for a group that needs more than this beyond the padding: its own write extends the file.
 const LARGE_GROUP_BYTES: u64 = 4 << 20;
 
 /// With groups that are this large on average, padding does not pay: writing every byte twice costs more than making a
 /// new file size durable with each group (docs/reports/2026-11-performance.md).
 const UNPADDED_GROUP_BYTES: u64 = 256 << 10;
+
+/// Once padding has not paid, it pays again when groups are smaller than this on average.
+const PADDED_GROUP_BYTES: u64 = 64 << 10;
 
 /// The weight of the last group in the average is 1 / `AVERAGE_WINDOW`.
 const AVERAGE_WINDOW: u64 = 4;
@@ -32,15 +38,17 @@ const AVERAGE_WINDOW: u64 = 4;
 #[derive(Debug, Default)]
 pub(super) struct GroupSizeEma {
     average: u64,
+    is_large: bool,
 }
 
 impl GroupSizeEma {
     pub(super) fn record(&mut self, bytes: u64) {
         self.average = self.average - self.average / AVERAGE_WINDOW + bytes / AVERAGE_WINDOW;
+        self.is_large = self.average >= if self.is_large { PADDED_GROUP_BYTES } else { UNPADDED_GROUP_BYTES };
     }
 
     fn is_worth_preallocating(&self) -> bool {
-        self.average < UNPADDED_GROUP_BYTES
+        !self.is_large
     }
 }
 
@@ -68,7 +76,7 @@ impl Writer {
         if !segment.is_preallocated() || self.rotation.is_blocked() || left >= step / 2 || !pays {
             return;
         }
-        let to = (segment.prepared_end() + step).min(self.padded_end_max());
+        let to = (segment.prepared_end() + step.min(JOB_BYTES_MAX)).min(self.padded_end_max());
         self.preallocate_to(to.next_multiple_of(STEP_BYTES_MIN));
     }
 
@@ -110,7 +118,7 @@ impl Writer {
                 }
                 Preallocating::Idle => {
                     requested = true;
-                    let step = step_after(self.segment.prepared_end());
+                    let step = step_after(self.segment.prepared_end()).min(JOB_BYTES_MAX);
                     self.preallocate_to((end + step / 2).next_multiple_of(STEP_BYTES_MIN));
                 }
                 Preallocating::Concurrent { .. } | Preallocating::Exclusive { .. } => {
@@ -155,7 +163,7 @@ impl Writer {
         let preallocate = self.options.preallocate && self.options.checksums;
         match (preallocate, self.group_size.is_worth_preallocating()) {
             (false, _) => 0,
-            (true, true) => self.padded_end_max().min(step_after(self.segment.data_end())),
+            (true, true) => self.padded_end_max().min(step_after(self.segment.data_end())).min(JOB_BYTES_MAX),
             (true, false) => STEP_BYTES_MIN,
         }
     }
