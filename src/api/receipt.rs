@@ -89,8 +89,8 @@ impl PendingAppend {
     /// # Errors
     ///
     /// As for awaiting it.
-    pub fn wait(self) -> Result<Receipt> {
-        self.pending.spin_for_completion();
+    pub fn wait(mut self) -> Result<Receipt> {
+        self.pending.spin_blocking();
         block_on(self)
     }
 
@@ -111,8 +111,9 @@ impl PendingAppend {
 impl Future for PendingAppend {
     type Output = Result<Receipt>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let receipt = |commit| Receipt::new(&commit, self.records, self.called_at);
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (records, called_at) = (self.records, self.called_at);
+        let receipt = |commit| Receipt::new(&commit, records, called_at);
         self.pending.poll_committed(context).map_ok(receipt)
     }
 }

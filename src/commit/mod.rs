@@ -2,4 +2,5 @@
 
 pub(crate) mod inner;
 pub(crate) mod queue;
+pub(crate) mod spin;
 pub(crate) mod writer;

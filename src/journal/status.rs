@@ -1,31 +1,14 @@
 //! The status of an open journal, shared by its handles, pending appends and threads.
 
-use std::{
-    fmt, io,
-    path::PathBuf,
-    sync::{Arc, LazyLock},
-    thread::available_parallelism,
-    time::{Duration, Instant},
-};
+use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use super::{fork::ForkGuard, retention_status::RetentionStatus, watermark::DurableWatermark};
 use crate::{
     BackendKind, JournalOptions, MiniStoreError, Result, Stats,
+    commit::spin::CallerSpin,
     stats::{Counters, Gauges},
-    sync::{AtomicBool, AtomicU64, OnceLock, Ordering, thread},
+    sync::{AtomicBool, OnceLock, Ordering},
 };
-
-/// The longest time that a blocking caller spins for its reply.
-const SPIN_MAX: Duration = Duration::from_micros(150);
-
-/// Returns whether another thread can run while one spins. Always `false` under the model checker, where no time
-/// passes.
-pub(crate) fn is_multicore() -> bool {
-    static MORE_THAN_ONE: LazyLock<bool> = LazyLock::new(|| {
-        !cfg!(shuttle) && available_parallelism().is_ok_and(|processors| processors.get() > 1)
-    });
-    *MORE_THAN_ONE
-}
 
 pub(crate) struct StoreStatus {
     /// The journal's path, for errors.
@@ -37,10 +20,7 @@ pub(crate) struct StoreStatus {
     pub(crate) watermark: DurableWatermark,
     /// Whether a record keeps its sequence number when older segments are deleted.
     seqs_are_stable: bool,
-    /// The latency of the last commit in nanoseconds; `u64::MAX` before the first.
-    commit_nanos: AtomicU64,
-    /// Whether a blocking caller spins for its reply.
-    is_spinning: AtomicBool,
+    pub(crate) caller_spin: CallerSpin,
     poison: OnceLock<Arc<io::Error>>,
     closed: AtomicBool,
 }
@@ -59,8 +39,7 @@ impl StoreStatus {
             retention: RetentionStatus::default(),
             watermark: DurableWatermark::new(),
             seqs_are_stable,
-            commit_nanos: AtomicU64::new(u64::MAX),
-            is_spinning: AtomicBool::default(),
+            caller_spin: CallerSpin::new(options.spin),
             poison: OnceLock::new(),
             closed: AtomicBool::default(),
         })
@@ -94,32 +73,6 @@ impl StoreStatus {
             queue_bytes,
             poisoned: self.poison.get().is_some(),
         })
-    }
-
-    /// Records the latency of a commit.
-    pub(crate) fn record_commit_latency(&self, latency: Duration) {
-        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.commit_nanos.store(nanos, Ordering::Relaxed);
-    }
-
-    /// Returns the latency of the last commit, if there was one.
-    pub(crate) fn last_commit_latency(&self) -> Option<Duration> {
-        let nanos = self.commit_nanos.load(Ordering::Relaxed);
-        (nanos < u64::MAX).then(|| Duration::from_nanos(nanos))
-    }
-
-    /// Spins on the calling thread until `answered` returns true, for at most the latency of a fast commit: a parked
-    /// thread wakes late. Returns at once if another caller spins, commits are slow, or there is only one processor.
-    pub(crate) fn spin_for_completion(&self, answered: impl Fn() -> bool) {
-        let is_slow = self.last_commit_latency().is_none_or(|took| took > SPIN_MAX);
-        if is_slow || !is_multicore() || self.is_spinning.swap(true, Ordering::Acquire) {
-            return;
-        }
-        let began = Instant::now();
-        while !answered() && began.elapsed() < SPIN_MAX {
-            thread::yield_now();
-        }
-        self.is_spinning.store(false, Ordering::Release);
     }
 
     /// Poisons the store: no later commit succeeds. The first cause is kept.

@@ -64,6 +64,7 @@ pub struct JournalOptions {
     pub(crate) backend: Backend,
     pub(crate) recovery: RecoveryPolicy,
     pub(crate) mode: u32,
+    pub(crate) spin: bool,
     pub(crate) commit_delay: Duration,
     pub(crate) commit_delay_bytes: Option<u64>,
     pub(crate) max_group_bytes: u64,
@@ -94,6 +95,7 @@ impl JournalOptions {
             backend: Backend::Auto,
             recovery: RecoveryPolicy::Strict,
             mode: DEFAULT_FILE_MODE,
+            spin: true,
             commit_delay: Duration::ZERO,
             commit_delay_bytes: None,
             max_group_bytes: MIB,
@@ -216,6 +218,19 @@ impl JournalOptions {
     #[must_use]
     pub fn mode(mut self, bits: u32) -> Self {
         self.mode = bits;
+        self
+    }
+
+    /// Sets whether threads may spin for part of a commit instead of parking (default: yes): the writer thread until the
+    /// callers that it has woken append again, and one caller at a time until its append is durable. An asynchronous
+    /// caller spins by letting its tokio runtime poll it again at once; the runtime's other tasks run in between.
+    ///
+    /// Spinning saves the wake-up of a parked thread, up to half of an append's latency, and costs processor time: with
+    /// one caller about one processor while it appends, and none while it does not. A store spins only where that has
+    /// paid before, and never where there is one processor. Turn it off to save processor time.
+    #[must_use]
+    pub fn spin(mut self, yes: bool) -> Self {
+        self.spin = yes;
         self
     }
 

@@ -64,6 +64,10 @@ pub(crate) struct JournalArgs {
     #[arg(long, value_parser = BoolishValueParser::new(), env = "MINISTORE_NO_PREALLOCATE")]
     pub(crate) no_preallocate: bool,
 
+    /// Never spin for a commit: less processor time, higher latency
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "MINISTORE_NO_SPIN")]
+    pub(crate) no_spin: bool,
+
     /// Write no checksums: the closed file is plain lines, and damage is not detected
     #[arg(long, value_parser = BoolishValueParser::new(), env = "MINISTORE_NO_CHECKSUMS")]
     pub(crate) no_checksums: bool,
@@ -75,6 +79,7 @@ impl JournalArgs {
             .backend(self.backend)
             .sync_mode(self.sync_mode)
             .preallocate(!self.no_preallocate)
+            .spin(!self.no_spin)
     }
 
     /// Whether old segments may be deleted.

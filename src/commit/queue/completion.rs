@@ -13,6 +13,7 @@ use std::{
 use crate::{
     MiniStoreError, Result,
     caller_code::catch_caller_panic,
+    commit::spin::SpinTurn,
     journal::status::StoreStatus,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
@@ -113,6 +114,15 @@ pub(crate) struct GroupCompletion {
 pub(crate) struct PendingCommit {
     completion: Arc<GroupCompletion>,
     slot: Slot,
+    spin: AsyncSpin,
+}
+
+/// Whether a caller spins until its append is durable.
+#[derive(Debug)]
+enum AsyncSpin {
+    NotBegun,
+    Spinning(SpinTurn),
+    Ended,
 }
 
 impl GroupCompletion {
@@ -122,7 +132,7 @@ impl GroupCompletion {
 
     /// Returns the future of the append in this slot.
     pub(super) fn pending(self: &Arc<Self>, slot: Slot) -> PendingCommit {
-        PendingCommit { completion: Arc::clone(self), slot }
+        PendingCommit { completion: Arc::clone(self), slot, spin: AsyncSpin::NotBegun }
     }
 
     /// Sets the outcome of all appends, unless there is one, and notifies all waiters.
@@ -203,22 +213,30 @@ impl PendingCommit {
         GroupCompletion::register(&mut self.completion.lock(), self.slot.index, waiter);
     }
 
-    /// Spins for a moment before a blocking caller parks.
-    pub(crate) fn spin_for_completion(&self) {
-        self.status().spin_for_completion(|| self.outcome().is_some());
-    }
-
     /// Returns the result if it is known.
     pub(crate) fn try_committed(&self) -> Option<Result<CommitInfo>> {
         self.outcome().map(|outcome| append_result(outcome, self.status()))
     }
 
-    pub(crate) fn poll_committed(&self, context: &mut Context<'_>) -> Poll<Result<CommitInfo>> {
+    /// Spins for a while before a blocking caller parks, if that pays.
+    pub(crate) fn spin_blocking(&mut self) {
+        if let Some(turn) = self.status().caller_spin.begin() {
+            while self.outcome().is_none() && self.status().caller_spin.spin(&turn) {}
+            self.spin = AsyncSpin::Spinning(turn);
+        }
+        self.end_spin();
+    }
+
+    pub(crate) fn poll_committed(&mut self, context: &mut Context<'_>) -> Poll<Result<CommitInfo>> {
         if let Some(committed) = self.try_committed() {
+            self.end_spin();
             return Poll::Ready(committed);
         }
         // No thread of a forked child would ever wake it.
         self.status().check_fork()?;
+        if self.spin_async(context) {
+            return Poll::Pending;
+        }
         // Cloned before the lock is taken, and the replaced waker is dropped after: both run code of the caller.
         let waker = context.waker().clone();
         let _replaced = {
@@ -231,12 +249,37 @@ impl PendingCommit {
         };
         Poll::Pending
     }
+
+    /// Lets the executor poll the task again at once, if spinning pays. Otherwise returns `false`: its waker must be
+    /// registered.
+    fn spin_async(&mut self, context: &mut Context<'_>) -> bool {
+        if matches!(self.spin, AsyncSpin::NotBegun) {
+            let turn = self.status().caller_spin.begin_async();
+            self.spin = turn.map_or(AsyncSpin::Ended, AsyncSpin::Spinning);
+        }
+        let AsyncSpin::Spinning(turn) = &self.spin else { return false };
+        let spins = self.status().caller_spin.spin_async(turn, context);
+        if !spins {
+            self.end_spin();
+        }
+        spins
+    }
+
+    fn end_spin(&mut self) {
+        let durable_at = match self.outcome() {
+            Some(AppendOutcome::Durable(committed)) => Some(committed.durable_at),
+            _ => None,
+        };
+        if let AsyncSpin::Spinning(turn) = mem::replace(&mut self.spin, AsyncSpin::Ended) {
+            self.status().caller_spin.end(&turn, durable_at);
+        }
+    }
 }
 
 impl Future for PendingCommit {
     type Output = Result<CommitInfo>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.poll_committed(context)
     }
 }

@@ -7,7 +7,6 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    adaptive_spin::AdaptiveSpin,
     commit_queue::{CommitQueue, ControlMessage},
     completion::AppendOutcome,
     group::Group,
@@ -15,8 +14,10 @@ use super::{
     queue_state::{QueueState, RETAINED_BUFFERS, WriterState},
 };
 use crate::{
+    JournalOptions,
     background::{job::JobResult, requests::RetentionRequest},
     caller_code::catch_caller_panic,
+    commit::spin::WriterSpin,
     journal::status::StoreStatus,
     sync::{MutexGuard, PoisonError, Receiver},
 };
@@ -33,31 +34,34 @@ pub(crate) struct Mailbox {
     completed: u64,
     /// For how long the commit of a group is delayed at most.
     pub(super) delay: Duration,
-    adaptive_spin: AdaptiveSpin,
+    spin: WriterSpin,
 }
 
 impl Mailbox {
-    /// Returns the mailbox of a new queue. The commit of a group is delayed for `delay` at most, and not at all if the group
-    /// has `goal_bytes`.
+    /// Returns the mailbox of a new queue of `capacity_bytes`, with the limits of the options.
     pub(crate) fn with_queue(
         status: Arc<StoreStatus>,
         capacity_bytes: u32,
-        max_group_bytes: u64,
-        goal_bytes: u64,
-        delay: Duration,
+        options: &JournalOptions,
     ) -> (Arc<CommitQueue>, Self) {
-        let (queue, control) = CommitQueue::new(status, capacity_bytes, max_group_bytes, goal_bytes);
-        let (deferred, adaptive_spin) = (VecDeque::new(), AdaptiveSpin::new());
-        let mailbox =
-            Self { queue: Arc::clone(&queue), control, deferred, completed: 0, delay, adaptive_spin };
+        let goal_bytes = options.commit_delay_bytes.unwrap_or(u64::MAX);
+        let (queue, control) = CommitQueue::new(status, capacity_bytes, options.max_group_bytes, goal_bytes);
+        let mailbox = Self {
+            queue: Arc::clone(&queue),
+            control,
+            deferred: VecDeque::new(),
+            completed: 0,
+            delay: options.commit_delay,
+            spin: WriterSpin::new(options.spin),
+        };
         (queue, mailbox)
     }
 
     /// Spins after a commit until the `woken` callers append again, where that has paid before.
     pub(crate) fn spin_for_appends(&mut self, woken: u64) {
-        let Self { queue, adaptive_spin, .. } = self;
-        let last_commit_latency = queue.status().last_commit_latency().unwrap_or_default();
-        adaptive_spin.wait_for(woken, last_commit_latency, || queue.appends());
+        let Self { queue, spin, .. } = self;
+        let last_commit_latency = queue.status().caller_spin.last_commit_latency().unwrap_or_default();
+        spin.wait_for(woken, last_commit_latency, || queue.appends());
     }
 
     /// Waits for a message.

@@ -12,7 +12,6 @@
 //! Invariant, except while a thread is in `CommitQueue::accept_waiting`: the first waiting append does not fit. So as
 //! long as one waits, the queue or the writer thread has a group whose completion frees capacity.
 
-mod adaptive_spin;
 mod capacity;
 mod commit_queue;
 mod completion;

@@ -39,7 +39,7 @@ struct QueueEnds {
 impl QueueEnds {
     fn new(permits: u32, max_group_bytes: u64) -> Self {
         let (queue, mailbox) =
-            Mailbox::with_queue(status(), permits, max_group_bytes, u64::MAX, Duration::ZERO);
+            Mailbox::with_queue(status(), permits, &JournalOptions::new().max_group_bytes(max_group_bytes));
         Self { queue, mailbox: RefCell::new(Some(mailbox)) }
     }
 

@@ -142,7 +142,7 @@ impl Writer {
                 encode: started.saturating_duration_since(begun),
                 sync: latency,
             });
-            self.inner.status.record_commit_latency(latency);
+            self.inner.status.caller_spin.record_commit(latency);
             self.log_commit(&committed, latency);
         }
         Ok(committed)
@@ -195,6 +195,7 @@ impl Writer {
     fn complete_by(&mut self, group: Group, complete: impl FnOnce(&mut Mailbox, Group)) {
         self.publish();
         self.last_group_len = group.appends() as u64;
+        self.inner.status.caller_spin.record_group(self.last_group_len);
         complete(&mut self.mailbox, group);
         if let Some(durable_at) = self.notify_pending_since.take() {
             self.inner.status.counters.record_notify(durable_at.elapsed());

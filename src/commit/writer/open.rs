@@ -149,13 +149,7 @@ pub(super) fn start(
     let seqs_are_stable = options.checksums || RetentionLimits::of(&options).keep_everything();
     let status = StoreStatus::new(names.active(), fork_guard.clone(), &options, seqs_are_stable)?;
     let status = Arc::new(status);
-    let (queue, mailbox) = Mailbox::with_queue(
-        Arc::clone(&status),
-        max_queue_bytes,
-        options.max_group_bytes,
-        options.commit_delay_bytes.unwrap_or(u64::MAX),
-        options.commit_delay,
-    );
+    let (queue, mailbox) = Mailbox::with_queue(Arc::clone(&status), max_queue_bytes, &options);
     status.publish(report.next_seq - 1);
     status.retention.set_first_seq(recovered.first_seq);
     status.retention.set_holds(holds);

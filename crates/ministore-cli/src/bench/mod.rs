@@ -87,6 +87,10 @@ pub(crate) struct Args {
     #[arg(long)]
     no_preallocate: bool,
 
+    /// Never spin for a commit: less processor time, higher latency
+    #[arg(long)]
+    no_spin: bool,
+
     /// Delay commits this long to collect larger groups (500us, 2ms, …)
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = units::parse_duration)]
     commit_delay: Duration,

@@ -44,6 +44,7 @@ pub(crate) struct BenchOptions {
     pub(crate) max_segment_bytes: u64,
     pub(crate) commit_delay_us: f64,
     pub(crate) preallocate: bool,
+    pub(crate) spin: bool,
     /// As requested.
     pub(crate) sync_mode: String,
 }

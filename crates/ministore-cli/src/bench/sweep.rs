@@ -105,6 +105,7 @@ impl<'a> Sweep<'a> {
             .backend(setting.backend.parse().unwrap_or_default())
             .sync_mode(self.args.sync_mode)
             .preallocate(!self.args.no_preallocate)
+            .spin(!self.args.no_spin)
             .commit_delay(self.args.commit_delay)
             .max_segment_bytes(self.args.max_segment_bytes)
             .max_segments(SEGMENTS_KEPT)
@@ -138,6 +139,7 @@ impl<'a> Sweep<'a> {
                 max_segment_bytes: args.max_segment_bytes,
                 commit_delay_us: args.commit_delay.as_secs_f64() * 1e6,
                 preallocate: !args.no_preallocate,
+                spin: !args.no_spin,
                 sync_mode: args.sync_mode.to_string(),
             },
             points: measured_points,

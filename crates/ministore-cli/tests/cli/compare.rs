@@ -29,7 +29,7 @@ fn report_of_appends(appends: u64, clients: u32, rates: &[f64]) -> Value {
         "file_system": null,
         "options": {
             "duration_seconds": 1.0, "warm_up_seconds": 0.0, "rounds": rates.len(), "max_segment_bytes": 1, "commit_delay_us": 0.0,
-            "preallocate": true, "sync_mode": "auto",
+            "preallocate": true, "spin": true, "sync_mode": "auto",
         },
         "points": [{
             "clients": clients, "record_bytes": 300, "backend": "auto", "rate": null,

@@ -32,7 +32,8 @@ impl QueueClient {
     fn new(dir: &Path, permits: u32) -> (Self, Mailbox) {
         let (path, process) = (dir.join("j"), ForkGuard::current().unwrap());
         let status = StoreStatus::new(path, process, &JournalOptions::new(), true).unwrap();
-        let (queue, mailbox) = Mailbox::with_queue(Arc::new(status), permits, 100, u64::MAX, Duration::ZERO);
+        let options = JournalOptions::new().max_group_bytes(100);
+        let (queue, mailbox) = Mailbox::with_queue(Arc::new(status), permits, &options);
         (Self { queue }, mailbox)
     }
 

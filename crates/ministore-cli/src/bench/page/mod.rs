@@ -161,6 +161,7 @@ mod tests {
                 max_segment_bytes: 1,
                 commit_delay_us: 0.0,
                 preallocate: true,
+                spin: true,
                 sync_mode: HOSTILE.into(),
             },
             points: (1..).take(points).map(point).collect(),

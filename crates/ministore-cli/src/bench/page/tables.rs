@@ -145,7 +145,7 @@ pub(super) fn environment(report: &BenchReport) -> Markup {
     if let Some(round) = report.points.first().and_then(|point| point.rounds.first()) {
         rows.push(("commits", round.write_path()));
     }
-    let preallocate = if options.preallocate { "yes" } else { "no" };
+    let yes_no = |yes| if yes { "yes" } else { "no" };
     rows.extend([
         (
             "measured",
@@ -164,7 +164,8 @@ pub(super) fn environment(report: &BenchReport) -> Markup {
                 "none".to_owned()
             },
         ),
-        ("preallocate", preallocate.to_owned()),
+        ("preallocate", yes_no(options.preallocate).to_owned()),
+        ("spin", yes_no(options.spin).to_owned()),
         ("ministore", report.version.clone()),
     ]);
     html! { dl { @for (name, value) in rows { div { dt { (name) } dd { (value) } } } } }

@@ -2,14 +2,14 @@
 //!
 //! A commit costs about the same for one append as for many, and a parked thread takes a while to wake. So where all
 //! the callers of the last group append again at once (a closed loop), it pays to spin for part of a commit's time.
-//! Whether they do is learned: after each spin without success, twice as many commits pass without one, so that
-//! independent appends are not delayed. The writer thread never spins on a machine with one processor.
+//! Independent appends are not delayed: a spin that not all callers end is a miss.
 
 use std::time::{Duration, Instant};
 
-use crate::{journal::status::is_multicore, sync::thread};
+use super::{SpinBackoff, is_multicore};
+use crate::sync::thread;
 
-/// The longest spin, however slow the disk is.
+/// The longest spin, however slow the disk is: callers that append again do so within this time.
 const SPIN_MAX: Duration = Duration::from_micros(100);
 
 /// With more callers than this the writer thread does not spin: they take longer to append again than a commit takes.
@@ -18,30 +18,21 @@ const MAX_WOKEN: u64 = 64;
 /// Polls between two reads of the clock. Each poll yields the processor to other threads.
 const POLLS_PER_CLOCK_READ: u32 = 4;
 
-/// The highest count of consecutive misses: at most `2^MAX_MISSES - 1` commits pass without a spin.
-const MAX_MISSES: u32 = 10;
-
 #[derive(Debug)]
-pub(super) struct AdaptiveSpin {
-    is_multicore: bool,
-    /// Consecutive spins without success.
-    misses: u32,
-    /// Commits without a spin before the next one.
-    skip: u32,
+pub(crate) struct WriterSpin {
+    is_enabled: bool,
+    backoff: SpinBackoff,
 }
 
-impl AdaptiveSpin {
-    pub(super) fn new() -> Self {
-        Self { is_multicore: is_multicore(), misses: 0, skip: 0 }
+impl WriterSpin {
+    /// Returns a spin that does nothing if `enabled` is not set, or where there is one processor.
+    pub(crate) fn new(enabled: bool) -> Self {
+        Self { is_enabled: enabled && is_multicore(), backoff: SpinBackoff::default() }
     }
 
     /// Spins until `appends` returns `woken` more than now, at most for three quarters of `last_commit_latency`.
-    pub(super) fn wait_for(&mut self, woken: u64, last_commit_latency: Duration, appends: impl Fn() -> u64) {
-        if !self.is_multicore || !(1..=MAX_WOKEN).contains(&woken) {
-            return;
-        }
-        if self.skip > 0 {
-            self.skip -= 1;
+    pub(crate) fn wait_for(&mut self, woken: u64, last_commit_latency: Duration, appends: impl Fn() -> u64) {
+        if !self.is_enabled || !(1..=MAX_WOKEN).contains(&woken) || self.backoff.skips() {
             return;
         }
         let began = Instant::now();
@@ -50,14 +41,12 @@ impl AdaptiveSpin {
         while began.elapsed() < limit {
             for _ in 0..POLLS_PER_CLOCK_READ {
                 if appends() >= expected {
-                    self.misses = 0;
-                    return;
+                    return self.backoff.record(true);
                 }
                 thread::yield_now();
             }
         }
-        self.misses = (self.misses + 1).min(MAX_MISSES);
-        self.skip = (1 << self.misses) - 1;
+        self.backoff.record(false);
     }
 }
 
@@ -69,8 +58,8 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(1);
 
-    fn spin() -> AdaptiveSpin {
-        AdaptiveSpin { is_multicore: true, misses: 0, skip: 0 }
+    fn spin() -> WriterSpin {
+        WriterSpin { is_enabled: true, backoff: SpinBackoff::default() }
     }
 
     #[test]
@@ -78,28 +67,20 @@ mod tests {
         let (mut spin, polls) = (spin(), Cell::new(7));
         spin.wait_for(3, LONG, || polls.replace(polls.get() + 1));
         assert_eq!(polls.get(), 7 + 4, "polled once at the start and until three more had arrived");
-        assert_eq!((spin.misses, spin.skip), (0, 0));
+        assert!(!spin.backoff.skips(), "it has paid");
     }
 
     #[test]
-    fn spins_become_rare_after_misses() {
-        let (mut spin, polls) = (spin(), Cell::new(0u64));
-        let no_append = || {
-            polls.set(polls.get() + 1);
-            0
-        };
-        let mut tries = 0;
-        for _ in 0..5000 {
-            let before = polls.get();
-            spin.wait_for(1, Duration::from_nanos(1), no_append);
-            tries += u32::from(polls.get() > before);
-        }
-        assert_eq!(tries, 13, "after 0, 1, 3, 7, … commits, then after 1023 each");
+    fn spin_without_appends_is_a_miss() {
+        let mut spin = spin();
+        spin.wait_for(1, Duration::from_nanos(1), || 0);
+        assert!(spin.backoff.skips());
     }
 
     #[test]
     fn no_spin_after_zero_or_too_many_wakeups() {
         spin().wait_for(0, LONG, || panic!("polled"));
         spin().wait_for(MAX_WOKEN + 1, LONG, || panic!("polled"));
+        WriterSpin::new(false).wait_for(1, LONG, || panic!("polled"));
     }
 }
