@@ -17,8 +17,8 @@ impl JournalOptions {
     /// * [`MissingInitialState`](crate::MiniStoreError::MissingInitialState): the file is not a journal.
     /// * [`Locked`](crate::MiniStoreError::Locked): another writer has it open.
     /// * [`Corrupt`](crate::MiniStoreError::Corrupt): acknowledged data is damaged; nothing was changed.
-    /// * [`BackendUnavailable`](crate::MiniStoreError::BackendUnavailable): io_uring was requested and is not
-    ///   available.
+    /// * [`BackendUnavailable`](crate::MiniStoreError::BackendUnavailable): the requested backend is not available or
+    ///   not compiled in.
     /// * [`Io`](crate::MiniStoreError::Io): a system call failed.
     pub async fn open<P: AsRef<Path>>(self, path: P) -> Result<MiniStore> {
         MiniStore::open_with(self, path.as_ref()).await

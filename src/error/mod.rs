@@ -233,7 +233,7 @@ pub enum MiniStoreError {
     },
 
     /// The requested backend cannot run here.
-    #[error("io_uring is not available: {source}; {hint}")]
+    #[error("the requested backend is not available: {source}; {hint}")]
     BackendUnavailable {
         /// The likely cause, and what to do.
         hint: &'static str,

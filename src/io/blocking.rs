@@ -1,9 +1,10 @@
 //! Commits with blocking system calls on the writer thread.
 
-use std::{io, os::unix::fs::FileExt};
+use std::{io, os::unix::fs::FileExt, path::Path};
 
 use super::{
-    CommitBuffer, CommitError, SyncKind,
+    CommitBuffer, CommitError, CommitOptions, SyncKind,
+    commit_file::CommitFile,
     file_backend::{CommitFiles, FileBackend},
 };
 
@@ -14,12 +15,18 @@ pub(crate) struct BlockingBackend {
 }
 
 impl FileBackend for BlockingBackend {
+    type Handle = ();
+
     fn files(&self) -> &CommitFiles {
         &self.files
     }
 
     fn files_mut(&mut self) -> &mut CommitFiles {
         &mut self.files
+    }
+
+    fn open(&self, path: &Path, options: CommitOptions) -> io::Result<CommitFile> {
+        self.files.open(path, options)
     }
 
     fn make_durable(

@@ -10,6 +10,7 @@ const BLOCK: usize = BLOCK_BYTES as usize;
 /// Bytes that begin at an address that is a multiple of [`BLOCK_BYTES`].
 ///
 /// A plain `Vec` with one block of extra capacity: the bytes begin at the first aligned address in it.
+#[derive(Default)]
 pub struct CommitBuffer {
     storage: Vec<u8>,
     /// The index in `storage` of the first byte.
@@ -26,6 +27,18 @@ impl CommitBuffer {
 
     pub fn bytes(&self) -> &[u8] {
         &self.storage[self.start..]
+    }
+
+    /// Returns the storage, and the index in it of the first byte.
+    #[cfg(feature = "tokio-uring")]
+    pub(super) fn into_storage(self) -> (Vec<u8>, usize) {
+        (self.storage, self.start)
+    }
+
+    /// Reverses [`into_storage`](Self::into_storage). The storage must be the same.
+    #[cfg(feature = "tokio-uring")]
+    pub(super) fn from_storage(storage: Vec<u8>, start: usize) -> Self {
+        Self { storage, start }
     }
 
     pub(crate) fn len(&self) -> usize {

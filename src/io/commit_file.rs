@@ -8,9 +8,12 @@ use super::{CommitError, CommitMethod, CommitOptions, OpenDir, method::is_truste
 
 /// The file, and how commits to it are made durable.
 #[derive(Debug)]
-pub(super) struct CommitFile {
+pub(crate) struct CommitFile<H = ()> {
     pub(super) file: File,
     pub(super) method: CommitMethod,
+    /// The backend's own handle of the same open file, if it needs one.
+    #[cfg_attr(not(feature = "tokio-uring"), expect(dead_code, reason = "only tokio-uring has one"))]
+    pub(super) handle: H,
 }
 
 impl CommitFile {
@@ -24,17 +27,19 @@ impl CommitFile {
                 // The check uses the open file: its path may be on another file system since.
                 Ok(file) if method.open_flags().is_empty() => {
                     let trusted = is_trusted(&file);
-                    return Ok(Self { file, method: CommitMethod { trusted, ..method } });
+                    return Ok(Self { file, method: CommitMethod { trusted, ..method }, handle: () });
                 }
-                Ok(file) if options.trusts(&file) => return Ok(Self { file, method }),
+                Ok(file) if options.trusts(&file) => return Ok(Self { file, method, handle: () }),
                 Ok(_) => break,
                 Err(error) if method.direct && error.kind() == io::ErrorKind::InvalidInput => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { file: open(OFlags::empty())?, method: CommitMethod::BUFFERED })
+        Ok(Self { file: open(OFlags::empty())?, method: CommitMethod::BUFFERED, handle: () })
     }
+}
 
+impl<H> CommitFile<H> {
     /// Writes a group again from its start with blocking, buffered writes, and syncs it. Used after a short write: a
     /// file system or ring that makes one may not have written the bytes that it reports, or may refuse the rest at an
     /// offset that is not a multiple of a block.

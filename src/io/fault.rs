@@ -15,7 +15,7 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{BackendKind, BlockingBackend, CommitBackend, FileSystem, OsFileSystem, UringBackend};
+use super::{BackendKind, CommitBackend, FileSystem, OsFileSystem};
 
 /// A test that waits longer than this has failed.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -109,10 +109,7 @@ impl FaultInjector {
     }
 
     pub(crate) fn commit_backend(&self, kind: BackendKind) -> io::Result<Box<dyn CommitBackend>> {
-        let inner: Box<dyn CommitBackend> = match kind {
-            BackendKind::Uring => Box::new(UringBackend::new()?),
-            BackendKind::Blocking => Box::new(BlockingBackend::default()),
-        };
+        let inner = kind.commit_backend()?;
         Ok(Box::new(wrap::FaultBackend { inner, file: None, next: None, faults: self.clone() }))
     }
 

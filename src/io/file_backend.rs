@@ -8,28 +8,46 @@ use super::{
 };
 
 /// The open files of a backend.
-#[derive(Debug, Default)]
-pub(crate) struct CommitFiles {
+#[derive(Debug)]
+pub(crate) struct CommitFiles<H = ()> {
     /// The directory in which files are looked up.
     dir: OpenDir,
     /// The file that commits go to.
-    attached: Option<CommitFile>,
+    attached: Option<CommitFile<H>>,
     /// The file that [`CommitBackend::switch`] directs commits to.
-    next: Option<CommitFile>,
+    next: Option<CommitFile<H>>,
 }
 
-impl CommitFiles {
+impl<H> Default for CommitFiles<H> {
+    fn default() -> Self {
+        Self { dir: OpenDir::default(), attached: None, next: None }
+    }
+}
+
+impl<H> CommitFiles<H> {
+    /// Opens a file with the flags that the options ask for and its file system supports.
+    pub(super) fn open(&self, path: &Path, options: CommitOptions) -> io::Result<CommitFile> {
+        CommitFile::open(&self.dir, path, options)
+    }
+
     /// Returns the file that commits go to. The writer attaches one before it commits.
-    pub(super) fn attached(&self) -> Result<&CommitFile, CommitError> {
+    pub(super) fn attached(&self) -> Result<&CommitFile<H>, CommitError> {
         self.attached.as_ref().ok_or_else(|| CommitError::Failed(io::Error::other("no file is attached")))
     }
 }
 
-/// A [`CommitBackend`] for files of the operating system. Implements only how bytes are written and synced.
+/// A [`CommitBackend`] for files of the operating system. Implements only how files are opened, and how bytes are
+/// written and synced.
 pub(crate) trait FileBackend: fmt::Debug {
-    fn files(&self) -> &CommitFiles;
+    /// The backend's own handle of an open file; `()` if it uses the file itself.
+    type Handle;
 
-    fn files_mut(&mut self) -> &mut CommitFiles;
+    fn files(&self) -> &CommitFiles<Self::Handle>;
+
+    fn files_mut(&mut self) -> &mut CommitFiles<Self::Handle>;
+
+    /// Opens a file for commits.
+    fn open(&self, path: &Path, options: CommitOptions) -> io::Result<CommitFile<Self::Handle>>;
 
     /// Writes the buffer's bytes at `offset` of the attached file and makes them durable. Calls `overlapped` once.
     fn make_durable(
@@ -46,8 +64,7 @@ impl<B: FileBackend> CommitBackend for B {
     }
 
     fn attach(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
-        let files = self.files_mut();
-        files.attached = Some(CommitFile::open(&files.dir, path, options)?);
+        self.files_mut().attached = Some(self.open(path, options)?);
         Ok(())
     }
 
@@ -56,9 +73,8 @@ impl<B: FileBackend> CommitBackend for B {
     }
 
     fn prepare(&mut self, path: &Path, options: CommitOptions) -> io::Result<()> {
-        let files = self.files_mut();
-        files.next = None;
-        files.next = Some(CommitFile::open(&files.dir, path, options)?);
+        self.files_mut().next = None;
+        self.files_mut().next = Some(self.open(path, options)?);
         Ok(())
     }
 

@@ -28,11 +28,13 @@ mod open_dir;
 mod os_file;
 mod os_file_system;
 mod rename;
+#[cfg(feature = "tokio-uring")]
+mod tokio_uring;
 mod uring;
 
-use std::fmt;
+use std::{fmt, io};
 
-pub(crate) use blocking::BlockingBackend;
+use blocking::BlockingBackend;
 pub use buffer::CommitBuffer;
 pub use commit_backend::{CommitBackend, CommitError};
 pub use executor::Executor;
@@ -46,7 +48,14 @@ pub use method::{CommitMethod, CommitOptions, SyncKind};
 pub use open_dir::OpenDir;
 pub(crate) use os_file_system::{OsFileSystem, os_file_system};
 pub(crate) use rename::{RenameError, has_id, is_at, rename_to_free_name};
-pub(crate) use uring::{UringBackend, refusal_hint};
+#[cfg(feature = "tokio-uring")]
+use tokio_uring::TokioUringBackend;
+use uring::UringBackend;
+pub(crate) use uring::refusal_hint;
+
+/// The error of a backend that is not compiled in.
+#[cfg(not(feature = "tokio-uring"))]
+const NO_TOKIO_URING: &str = "built without the feature tokio-uring of ministore-uring";
 
 /// Offset and length of a direct write are multiples of this many bytes, and so is the address of its buffer.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
@@ -58,15 +67,33 @@ pub enum BackendKind {
     /// io_uring.
     #[serde(rename = "io_uring")]
     Uring,
+    /// io_uring through tokio-uring.
+    #[serde(rename = "tokio-uring")]
+    TokioUring,
     /// Blocking system calls on the writer's own thread.
     #[serde(rename = "blocking")]
     Blocking,
+}
+
+impl BackendKind {
+    /// Returns the commit path that uses these system calls. Called on the thread that will use it.
+    pub(crate) fn commit_backend(self) -> io::Result<Box<dyn CommitBackend>> {
+        Ok(match self {
+            Self::Uring => Box::new(UringBackend::new()?),
+            #[cfg(feature = "tokio-uring")]
+            Self::TokioUring => Box::new(TokioUringBackend::new()?),
+            #[cfg(not(feature = "tokio-uring"))]
+            Self::TokioUring => return Err(io::Error::new(io::ErrorKind::Unsupported, NO_TOKIO_URING)),
+            Self::Blocking => Box::new(BlockingBackend::default()),
+        })
+    }
 }
 
 impl fmt::Display for BackendKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Uring => "io_uring",
+            Self::TokioUring => "tokio-uring",
             Self::Blocking => "blocking",
         })
     }

@@ -18,8 +18,8 @@ use rustix::{
 };
 
 use super::{
-    BackendKind, BlockingBackend, CommitBackend, Executor, FileHandle, FileId, FileKind, FileSystem,
-    LockFile, OpenDir, OpenMode, ThreadExecutor, UringBackend,
+    BackendKind, CommitBackend, Executor, FileHandle, FileId, FileKind, FileSystem, LockFile, OpenDir,
+    OpenMode, ThreadExecutor,
     os_file::{OsLockFile, id_in, id_of, open_regular},
 };
 use crate::options::DEFAULT_FILE_MODE;
@@ -186,10 +186,7 @@ impl FileSystem for OsFileSystem {
     }
 
     fn commit_backend(&self) -> io::Result<Box<dyn CommitBackend>> {
-        Ok(match self.backend {
-            BackendKind::Uring => Box::new(UringBackend::new()?),
-            BackendKind::Blocking => Box::new(BlockingBackend::default()),
-        })
+        self.backend.commit_backend()
     }
 
     fn executor(&self) -> io::Result<Box<dyn Executor>> {

@@ -8,6 +8,7 @@ use std::{
     fmt, io, mem,
     os::fd::{AsRawFd, RawFd},
     panic::{self, AssertUnwindSafe},
+    path::Path,
     thread,
     time::Duration,
 };
@@ -16,7 +17,7 @@ use io_uring::{IoUring, Probe, opcode, squeue, types};
 use rustix::io::Errno;
 
 use super::{
-    CommitBackend, CommitBuffer, CommitError, SyncKind,
+    CommitBackend, CommitBuffer, CommitError, CommitOptions, SyncKind,
     commit_file::CommitFile,
     file_backend::{CommitFiles, FileBackend},
 };
@@ -223,6 +224,8 @@ pub(crate) fn refusal_hint(error: &io::Error) -> &'static str {
 }
 
 impl FileBackend for UringBackend {
+    type Handle = ();
+
     fn files(&self) -> &CommitFiles {
         &self.files
     }
@@ -231,13 +234,17 @@ impl FileBackend for UringBackend {
         &mut self.files
     }
 
+    fn open(&self, path: &Path, options: CommitOptions) -> io::Result<CommitFile> {
+        self.files.open(path, options)
+    }
+
     fn make_durable(
         &mut self,
         buffer: &mut CommitBuffer,
         offset: u64,
         overlapped: Option<&mut dyn FnMut()>,
     ) -> Result<(), CommitError> {
-        let CommitFile { file, method } = self.files.attached()?;
+        let CommitFile { file, method, .. } = self.files.attached()?;
         let (fd, sync) = (file.as_raw_fd(), method.sync);
         if !self.write_all(fd, buffer, offset, overlapped).map_err(CommitError::from_write)? {
             return self.files.attached()?.write_again(buffer.bytes(), offset);
@@ -261,7 +268,7 @@ mod tests {
 
     use std::{fs, panic::catch_unwind};
 
-    use super::{super::CommitOptions, *};
+    use super::*;
     use crate::format::group::GroupBuffer;
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{MiniStoreError, Result};
 
-/// The system calls that commits use. Parses from and displays as `auto`, `io_uring` or `blocking`.
+/// The system calls that commits use. Parses from and displays as `auto`, `io_uring`, `tokio-uring` or `blocking`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Backend {
@@ -18,6 +18,12 @@ pub enum Backend {
     /// io_uring, or [`MiniStoreError::BackendUnavailable`].
     #[serde(rename = "io_uring")]
     Uring,
+    /// io_uring through the runtime of the crate [tokio-uring](https://docs.rs/tokio-uring), or
+    /// [`MiniStoreError::BackendUnavailable`]. Needs the feature `tokio-uring`. Each group is one write and one
+    /// `fdatasync`, so [`SyncMode::Dsync`] is refused. The runtime belongs to the writer thread;
+    /// [`Auto`](Self::Auto) never selects it.
+    #[serde(rename = "tokio-uring")]
+    TokioUring,
     /// Blocking system calls on the writer's own thread.
     #[serde(rename = "blocking")]
     Blocking,
@@ -35,9 +41,11 @@ pub enum Backend {
 #[non_exhaustive]
 pub enum SyncMode {
     /// [`Dsync`](Self::Dsync) for direct writes on ext4, xfs and btrfs, otherwise [`Fdatasync`](Self::Fdatasync).
+    /// Always `Fdatasync` with [`Backend::TokioUring`].
     #[default]
     Auto,
     /// One write to a file that is open with `O_DSYNC`, also through the page cache; on ext4, xfs and btrfs only.
+    /// [`Backend::TokioUring`] refuses it.
     Dsync,
     /// One write, then `fdatasync`.
     Fdatasync,
@@ -73,6 +81,7 @@ impl fmt::Display for Backend {
         f.write_str(match self {
             Self::Auto => "auto",
             Self::Uring => "io_uring",
+            Self::TokioUring => "tokio-uring",
             Self::Blocking => "blocking",
         })
     }
@@ -82,12 +91,12 @@ impl FromStr for Backend {
     type Err = MiniStoreError;
 
     fn from_str(text: &str) -> Result<Self> {
-        [Self::Auto, Self::Uring, Self::Blocking]
+        [Self::Auto, Self::Uring, Self::TokioUring, Self::Blocking]
             .into_iter()
             .find(|backend| backend.to_string() == text)
             .ok_or_else(|| {
                 MiniStoreError::InvalidArgument(format!(
-                    "unknown backend {text:?}: expected auto, io_uring or blocking"
+                    "unknown backend {text:?}: expected auto, io_uring, tokio-uring or blocking"
                 ))
             })
     }

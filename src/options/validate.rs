@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{JournalOptions, LINE_BYTES_LIMIT};
+use super::{Backend, JournalOptions, LINE_BYTES_LIMIT, SyncMode};
 use crate::error::{MiniStoreError, Result};
 
 impl JournalOptions {
@@ -46,6 +46,11 @@ impl JournalOptions {
         }
         if self.commit_delay > Duration::from_secs(1) {
             return invalid("commit_delay must be at most 1 s".into());
+        }
+        if self.backend == Backend::TokioUring && self.sync_mode == SyncMode::Dsync {
+            return invalid(
+                "sync_mode must be auto or fdatasync with the backend tokio-uring, not dsync".into(),
+            );
         }
         Ok(())
     }

@@ -7,12 +7,20 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use crate::support::{
     TempJournal, child, child_args, for_each_commit_path, on_each_backend, replay, report, reported,
+    tokio_run,
 };
 
 /// The same number on every architecture.
 const SYS_IO_URING_SETUP: i64 = 425;
 
 const EPERM: u32 = 1;
+
+/// The backends that are compiled in and need io_uring.
+const RING_BACKENDS: &[Backend] = &[
+    Backend::Uring,
+    #[cfg(feature = "tokio-uring")]
+    Backend::TokioUring,
+];
 
 /// Makes `io_uring_setup` fail for this thread and those it starts, as Docker's default seccomp profile does.
 fn refuse_io_uring() {
@@ -33,22 +41,37 @@ fn in_refused_process(name: &str, body: impl FnOnce()) {
         body();
         return report("done");
     }
-    let output = child(name, &[""]).output().unwrap();
+    succeeds_in_child(name, "");
+}
+
+fn succeeds_in_child(name: &str, arg: &str) {
+    let output = child(name, &[arg]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.lines().any(|line| reported(line) == Some("done")), "{output:?}");
+}
+
+/// Checks that `reopen` leaves no descriptor open. Other tests must not run in this process.
+fn check_descriptors(reopen: impl Fn()) {
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    reopen();
+    let before = descriptors();
+    (0..10).for_each(|_| reopen());
+    assert_eq!(descriptors(), before, "descriptors open after ten stores were opened and closed");
 }
 
 #[test]
 fn refused_uring_reports_the_likely_cause() {
     in_refused_process("backends::refused_uring_reports_the_likely_cause", || {
-        let journal = TempJournal::new();
-        let opened = JournalOptions::new().backend(Backend::Uring).open_blocking(journal.path());
-        let Err(error @ MiniStoreError::BackendUnavailable { .. }) = opened else { panic!("{opened:?}") };
-        let text = error.to_string();
-        assert!(text.contains("seccomp") && text.contains("kernel.io_uring_disabled"), "{text}");
-        assert_eq!(journal.names(), Vec::<String>::new(), "nothing was created");
-        // The failed open left no lock.
-        JournalOptions::new().backend(Backend::Blocking).open_blocking(journal.path()).unwrap();
+        for backend in RING_BACKENDS {
+            let journal = TempJournal::new();
+            let opened = JournalOptions::new().backend(*backend).open_blocking(journal.path());
+            let Err(error @ MiniStoreError::BackendUnavailable { .. }) = opened else { panic!("{opened:?}") };
+            let text = error.to_string();
+            assert!(text.contains("seccomp") && text.contains("kernel.io_uring_disabled"), "{text}");
+            assert_eq!(journal.names(), Vec::<String>::new(), "nothing was created");
+            // The failed open left no lock.
+            JournalOptions::new().backend(Backend::Blocking).open_blocking(journal.path()).unwrap();
+        }
     });
 }
 
@@ -69,18 +92,14 @@ fn auto_falls_back_when_uring_is_refused() {
 #[test]
 fn refused_ring_leaks_no_descriptor() {
     in_refused_process("backends::refused_ring_leaks_no_descriptor", || {
-        let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
         let journal = TempJournal::new();
-        let reopen = || {
+        check_descriptors(|| {
+            for backend in RING_BACKENDS {
+                JournalOptions::new().backend(*backend).open_blocking(journal.path()).unwrap_err();
+            }
             let store = JournalOptions::new().open_blocking(journal.path()).unwrap();
             store.blocking().close().unwrap();
-        };
-        reopen();
-        let before = descriptors();
-        for _ in 0..10 {
-            reopen();
-        }
-        assert_eq!(descriptors(), before, "descriptors open after ten stores were opened and closed");
+        });
     });
 }
 
@@ -98,8 +117,50 @@ fn selected_backend_is_used() {
     on_each_backend(|backend| {
         let journal = TempJournal::new();
         let store = JournalOptions::new().backend(backend).open_blocking(journal.path()).unwrap();
-        let used = store.stats().backend;
-        assert_eq!(used, if backend == Backend::Uring { BackendKind::Uring } else { BackendKind::Blocking });
+        assert_eq!(store.stats().backend.to_string(), backend.to_string());
+    });
+}
+
+#[cfg(not(feature = "tokio-uring"))]
+#[test]
+fn missing_feature_makes_backend_unavailable() {
+    let journal = TempJournal::new();
+    let opened = JournalOptions::new().backend(Backend::TokioUring).open_blocking(journal.path());
+    let Err(error @ MiniStoreError::BackendUnavailable { .. }) = opened else { panic!("{opened:?}") };
+    assert!(error.to_string().contains("feature tokio-uring"), "{error}");
+    assert_eq!(journal.names(), Vec::<String>::new(), "nothing was created");
+}
+
+/// The writer thread has a runtime of its own: that of the caller does not matter.
+#[test]
+fn every_backend_runs_below_a_tokio_runtime() {
+    on_each_backend(|backend| {
+        let journal = TempJournal::new();
+        tokio_run(async {
+            let store = JournalOptions::new().backend(backend).open(journal.path()).await.unwrap();
+            store.append_batch([1, 2]).await.unwrap();
+            store.close().await.unwrap();
+        });
+        assert_eq!(replay::<u32>(journal.path()).unwrap(), [1, 2]);
+    });
+}
+
+#[test]
+fn closed_stores_leave_no_descriptor() {
+    if let Some(args) = child_args() {
+        let journal = TempJournal::new();
+        check_descriptors(|| {
+            let options = JournalOptions::new().backend(args[0].parse().unwrap());
+            let store = options.open_blocking(journal.path()).unwrap();
+            store.blocking().append(&1).unwrap();
+            store.blocking().rotate().unwrap();
+            store.blocking().append(&2).unwrap();
+            store.blocking().close().unwrap();
+        });
+        return report("done");
+    }
+    on_each_backend(|backend| {
+        succeeds_in_child("backends::closed_stores_leave_no_descriptor", &backend.to_string());
     });
 }
 

@@ -92,7 +92,7 @@ fn load(store: &MiniStore) {
 
 /// Runs in a child process, without the threads of other tests.
 fn run_child(backend: &str, path: &str) {
-    let backend = if backend == "Uring" { Backend::Uring } else { Backend::Blocking };
+    let backend: Backend = backend.parse().unwrap();
     let options = JournalOptions::new().backend(backend).max_segment_bytes(256 << 10);
     let store = options.open_blocking(path).unwrap();
     check_becomes_idle("opening");
@@ -111,7 +111,7 @@ fn idle_store_uses_no_cpu() {
     }
     on_each_backend(|backend| {
         let journal = TempJournal::new();
-        let args = [&format!("{backend:?}"), journal.path().to_str().unwrap()];
+        let args = [&backend.to_string(), journal.path().to_str().unwrap()];
         let output = child("idle_cpu::idle_store_uses_no_cpu", &args).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     });

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use ministore_uring::{Backend, JournalOptions, MiniStore};
 
 use crate::support::{
-    SYNC_MODES, TempJournal, child, child_args, legacy_replay, numbered, on_each_backend, report, reported,
+    TempJournal, child, child_args, legacy_replay, numbered, on_each_backend, report, reported, sync_modes,
 };
 
 const ROUNDS: u32 = 25;
@@ -27,11 +27,11 @@ type Acknowledged = BTreeMap<u64, KilledRecord>;
 
 /// Opens with small segments, so that every second kill hits a rotation.
 fn open(backend: &str, path: &str, round: u32) -> MiniStore {
-    let backend = if backend == "Uring" { Backend::Uring } else { Backend::Blocking };
-    let mode = SYNC_MODES[round as usize % SYNC_MODES.len()];
+    let backend: Backend = backend.parse().unwrap();
+    let modes = sync_modes(backend);
     JournalOptions::new()
         .backend(backend)
-        .sync_mode(mode)
+        .sync_mode(modes[round as usize % modes.len()])
         .max_segment_bytes(1000)
         .open_blocking(path)
         .unwrap()
@@ -69,7 +69,7 @@ fn kill_after(
     lines: usize,
     acknowledged: &mut Acknowledged,
 ) {
-    let args = [&format!("{backend:?}"), journal.path().to_str().unwrap(), &round.to_string()];
+    let args = [&backend.to_string(), journal.path().to_str().unwrap(), &round.to_string()];
     let mut writer = child("killed::kill_loses_no_acknowledged_record", &args).spawn().unwrap();
     let mut reported_records = 0;
     for line in BufReader::new(writer.stdout.take().unwrap()).lines() {

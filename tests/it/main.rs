@@ -1,4 +1,4 @@
-//! The guarantees that users of the crate rely on, on real files and on both backends: one module per guarantee.
+//! The guarantees that users of the crate rely on, on real files and on every backend: one module per guarantee.
 
 // The exceptions for tests in clippy.toml cover test functions only, not their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]

@@ -60,6 +60,7 @@ fn limits_of_zero_are_rejected() {
         ("max_batch_bytes", options().max_batch_bytes(0)),
         ("max_queue_bytes", options().max_queue_bytes(0)),
         ("slow_commit_threshold", options().slow_commit_threshold(Duration::ZERO)),
+        ("sync_mode", options().backend(Backend::TokioUring).sync_mode(SyncMode::Dsync)),
     ] {
         let journal = TempJournal::new();
         let error = options.open_blocking(journal.path()).map(drop).unwrap_err();
@@ -78,11 +79,11 @@ fn limits_of_zero_are_rejected() {
 
 #[test]
 fn backend_parses_from_its_name() {
-    for backend in [Backend::Auto, Backend::Uring, Backend::Blocking] {
+    for backend in [Backend::Auto, Backend::Uring, Backend::TokioUring, Backend::Blocking] {
         assert_eq!(backend.to_string().parse::<Backend>().unwrap(), backend);
     }
     let error = "uring?".parse::<Backend>().unwrap_err();
-    assert!(error.to_string().contains("auto, io_uring or blocking"), "{error}");
+    assert!(error.to_string().contains("auto, io_uring, tokio-uring or blocking"), "{error}");
 }
 
 #[test]

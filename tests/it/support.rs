@@ -1,4 +1,4 @@
-//! Shared helpers: journals in temporary directories, both backends, seals, child processes.
+//! Shared helpers: journals in temporary directories, every backend, seals, child processes.
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +15,13 @@ use ministore_uring::{Backend, JournalOptions, MiniStore, MiniStoreError, Reader
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
-pub(crate) const BACKENDS: [Backend; 2] = [Backend::Uring, Backend::Blocking];
-
-/// Both sync modes that [`SyncMode::Auto`] selects from.
-pub(crate) const SYNC_MODES: [SyncMode; 2] = [SyncMode::Dsync, SyncMode::Fdatasync];
+/// The backends that are compiled in.
+const BACKENDS: &[Backend] = &[
+    Backend::Uring,
+    #[cfg(feature = "tokio-uring")]
+    Backend::TokioUring,
+    Backend::Blocking,
+];
 
 /// The file name of every [`TempJournal`].
 pub(crate) const NAME: &str = "journal.jsonl";
@@ -51,13 +54,21 @@ pub(crate) fn for_each_backend(test: impl Fn(JournalOptions)) {
     on_each_backend(|backend| match (backend, &*URING_UNAVAILABLE) {
         (Backend::Uring, _) => test(options(backend, SyncMode::Dsync)),
         (_, None) => test(options(backend, SyncMode::Fdatasync)),
-        (_, Some(_)) => SYNC_MODES.into_iter().for_each(|mode| test(options(backend, mode))),
+        (_, Some(_)) => sync_modes(backend).iter().for_each(|&mode| test(options(backend, mode))),
     });
 }
 
 /// Runs a test with the options of every available backend in every sync mode. For guarantees of commits.
 pub(crate) fn for_each_commit_path(test: impl Fn(JournalOptions)) {
-    on_each_backend(|backend| SYNC_MODES.into_iter().for_each(|mode| test(options(backend, mode))));
+    on_each_backend(|backend| sync_modes(backend).iter().for_each(|&mode| test(options(backend, mode))));
+}
+
+/// Returns the sync modes that a backend supports and [`SyncMode::Auto`] selects from.
+pub(crate) fn sync_modes(backend: Backend) -> &'static [SyncMode] {
+    match backend {
+        Backend::TokioUring => &[SyncMode::Fdatasync],
+        _ => &[SyncMode::Dsync, SyncMode::Fdatasync],
+    }
 }
 
 fn options(backend: Backend, mode: SyncMode) -> JournalOptions {
@@ -68,13 +79,13 @@ fn options(backend: Backend, mode: SyncMode) -> JournalOptions {
 
 /// Runs a test on every available backend.
 pub(crate) fn on_each_backend(test: impl Fn(Backend)) {
-    for backend in BACKENDS {
+    for &backend in BACKENDS {
         match &*URING_UNAVAILABLE {
-            Some(reason) if backend == Backend::Uring => {
+            Some(reason) if backend != Backend::Blocking => {
                 print_notice(&format!("SKIPPED: io_uring: {reason}"));
             }
             _ => {
-                eprintln!("on {backend:?}:");
+                eprintln!("on {backend}:");
                 test(backend);
             }
         }

@@ -25,10 +25,7 @@ use crate::{
     commit::queue::WriterHandle,
     commit::queue::{CommitQueue, Mailbox, WriterMessage},
     format::scan::read_header,
-    io::{
-        CommitBackend, CommitOptions, FileKind, FileSystem, OpenMode, OsFileSystem, UringBackend,
-        refusal_hint,
-    },
+    io::{CommitBackend, CommitOptions, FileKind, FileSystem, OpenMode, OsFileSystem, refusal_hint},
     journal::file_names::{FileNames, names_a_directory},
     journal::fork::ForkGuard,
     journal::lock::{JournalLock, PendingRelease},
@@ -256,28 +253,23 @@ fn check_legacy_retention(
 
 /// Opens the requested backend. [`Backend::Auto`] falls back to blocking calls where io_uring is unavailable.
 pub(crate) fn select_backend(journal: &Path, backend: Backend, mode: u32) -> Result<SelectedBackend> {
-    let with = |backend| -> Result<SelectedBackend> {
-        let fs = OsFileSystem::new(backend, mode);
-        let commit_backend = fs.commit_backend()?;
-        Ok((backend, Arc::new(fs), commit_backend))
+    let with = |kind| {
+        let fs = OsFileSystem::new(kind, mode);
+        fs.commit_backend().map(|commit_backend| -> SelectedBackend { (kind, Arc::new(fs), commit_backend) })
     };
-    match backend {
-        Backend::Blocking => with(BackendKind::Blocking),
-        Backend::Uring | Backend::Auto => match UringBackend::new() {
-            Ok(commit_backend) => {
-                let fs = OsFileSystem::new(BackendKind::Uring, mode);
-                Ok((BackendKind::Uring, Arc::new(fs), Box::new(commit_backend)))
-            }
-            Err(source) => {
-                let hint = refusal_hint(&source);
-                if backend == Backend::Uring {
-                    return Err(MiniStoreError::BackendUnavailable { hint, source });
-                }
-                logging::log_fallback(journal, &source, hint);
-                with(BackendKind::Blocking)
-            }
-        },
-    }
+    let selected = match backend {
+        Backend::Blocking => return Ok(with(BackendKind::Blocking)?),
+        Backend::TokioUring => with(BackendKind::TokioUring),
+        Backend::Uring | Backend::Auto => with(BackendKind::Uring),
+    };
+    selected.or_else(|source| {
+        let hint = refusal_hint(&source);
+        if backend != Backend::Auto {
+            return Err(MiniStoreError::BackendUnavailable { hint, source });
+        }
+        logging::log_fallback(journal, &source, hint);
+        Ok(with(BackendKind::Blocking)?)
+    })
 }
 
 fn check_file_kind(fs: &dyn FileSystem, path: &Path) -> Result<()> {

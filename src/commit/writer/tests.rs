@@ -1,4 +1,4 @@
-//! The writer with blocked, failing and full file systems, with both commit backends.
+//! The writer with blocked, failing and full file systems, with every commit backend.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
@@ -42,10 +42,10 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The sync modes of commits.
 const SYNC_MODES: [SyncMode; 2] = [SyncMode::Dsync, SyncMode::Fdatasync];
 
-/// Returns the commit backends that are available: io_uring may be refused.
+/// Returns the commit backends that are available: io_uring may be refused, and tokio-uring not compiled in.
 fn backends() -> Vec<BackendKind> {
-    let uring = FaultInjector::new().commit_backend(BackendKind::Uring).is_ok();
-    [BackendKind::Blocking].into_iter().chain(uring.then_some(BackendKind::Uring)).collect()
+    let all = [BackendKind::Blocking, BackendKind::Uring, BackendKind::TokioUring];
+    all.into_iter().filter(|kind| kind.commit_backend().is_ok()).collect()
 }
 
 /// A store on a file system with fault injection.

@@ -89,7 +89,7 @@ fn dropped_follower_ends_its_thread() {
 }
 
 fn write_until_killed(backend: &str, path: &str) {
-    let backend = if backend == "Uring" { Backend::Uring } else { Backend::Blocking };
+    let backend: Backend = backend.parse().unwrap();
     let options = JournalOptions::new().backend(backend).max_segment_bytes(2000);
     let store = &options.open_blocking(path).unwrap();
     thread::scope(|scope| {
@@ -129,7 +129,7 @@ fn follower_outlives_killed_writers() {
         });
         let mut acknowledged = BTreeMap::new();
         for round in 0..ROUNDS {
-            let args = [&format!("{backend:?}"), path.to_str().unwrap()];
+            let args = [&backend.to_string(), path.to_str().unwrap()];
             let mut writer =
                 child("follow::processes::follower_outlives_killed_writers", &args).spawn().unwrap();
             let wanted = acknowledged.len() + 10 + round * 13;

@@ -160,7 +160,7 @@ fn interrupted_holds_write_is_removed() {
 
 /// Moves two holds forward, trims as far as they allow, and reports what was acknowledged, until killed.
 fn hold_until_killed(backend: &str, path: &str) {
-    let backend = if backend == "Uring" { Backend::Uring } else { Backend::Blocking };
+    let backend: Backend = backend.parse().unwrap();
     let options = JournalOptions::new().backend(backend).max_segment_bytes(300);
     let store = &options.open_blocking(path).unwrap();
     for consumer in ["a", "b"] {
@@ -200,7 +200,7 @@ fn kill_loses_no_held_record() {
         let journal = TempJournal::new();
         let mut first_seq = 0;
         for round in 0..12_usize {
-            let args = [&format!("{backend:?}"), journal.path().to_str().unwrap()];
+            let args = [&backend.to_string(), journal.path().to_str().unwrap()];
             let name = "retention::holds::kill_loses_no_held_record";
             let mut writer = child(name, &args).spawn().unwrap();
             let mut reported_seqs: BTreeMap<String, u64> = BTreeMap::new();
