@@ -228,7 +228,7 @@ Exit codes:
   64   wrong usage
   65   bad data: a line that is not JSON, a damaged journal
   66   no such journal, input or record
-  69   io_uring was requested and is not available
+  69   the requested backend is not available
   70   internal error: a bug in this program
   73   an output cannot be created
   74   a read, write or sync failed; also disk full

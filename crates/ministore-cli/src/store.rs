@@ -15,6 +15,8 @@ pub(crate) fn backend_parser() -> impl TypedValueParser<Value = Backend> {
     PossibleValuesParser::new([
         PossibleValue::new("auto").help("io_uring if the system allows it, otherwise blocking system calls"),
         PossibleValue::new("io_uring").help("io_uring, or fail"),
+        PossibleValue::new("tokio-uring")
+            .help("io_uring through the crate tokio-uring, always with fdatasync, or fail"),
         PossibleValue::new("blocking").help("Blocking system calls"),
     ])
     .try_map(|name| name.parse())

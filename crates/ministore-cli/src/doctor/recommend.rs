@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use ministore_uring::SyncKind;
+use ministore_uring::{Backend, SyncKind};
 use serde::Serialize;
 
 use super::{
     file_system::{FsClass, class_of},
-    measure::{self, DIRECT_SYNCED, GROWING, Measurement, STORE_BLOCKING, STORE_URING, SYNCED},
+    measure::{
+        self, DIRECT_SYNCED, GROWING, Measurement, STORE_BLOCKING, STORE_TOKIO_URING, STORE_URING, SYNCED,
+    },
     space::{FreeSpace, SEGMENT_BYTES},
 };
 use crate::{hint::quoted, units};
@@ -81,16 +83,24 @@ fn preallocate(kind: &str, measured: &[Measurement], sync_mode: Option<SyncKind>
     })
 }
 
-/// Recommends blocking calls, which are not the default, only if they are much faster for a single caller.
+/// Recommends a backend that is not the default only if it is much faster for a single caller.
 fn backend(measured: &[Measurement]) -> Option<Recommendation> {
-    let uring = measure::undisturbed(measured, STORE_URING)?;
-    let blocking = measure::undisturbed(measured, STORE_BLOCKING)?;
-    (blocking.saturating_mul(3) < uring.saturating_mul(2)).then(|| {
-        let figures = format!("{} versus {}", units::nanos(blocking), units::nanos(uring));
+    let best = |method| measure::undisturbed(measured, method);
+    let uring = best(STORE_URING)?;
+    let others = [
+        (STORE_BLOCKING, Backend::Blocking, "Blocking"),
+        (STORE_TOKIO_URING, Backend::TokioUring, "TokioUring"),
+    ];
+    let (other, backend, variant) = others
+        .into_iter()
+        .filter_map(|(method, backend, variant)| Some((best(method)?, backend, variant)))
+        .min_by_key(|&(nanos, ..)| nanos)?;
+    (other.saturating_mul(3) < uring.saturating_mul(2)).then(|| {
+        let figures = format!("{} versus {}", units::nanos(other), units::nanos(uring));
         Recommendation::new(
-            Some("--backend blocking".to_owned()),
-            "backend(Backend::Blocking)",
-            format!("for a single caller ({figures}); for many concurrent callers, compare with `ministore bench --backend auto,blocking` first"),
+            Some(format!("--backend {backend}")),
+            format!("backend(Backend::{variant})"),
+            format!("for a single caller ({figures}); for many concurrent callers, compare with `ministore bench --backend io_uring,tokio-uring,blocking` first"),
         )
     })
 }
@@ -180,6 +190,7 @@ mod tests {
             took(SYNCED, 60_000),
             took(STORE_URING, 70_000),
             took(STORE_BLOCKING, 60_000),
+            took(STORE_TOKIO_URING, 75_000),
         ];
         assert_eq!(options("ext4", &AMPLE_SPACE, &fast), ["max_total_bytes"]);
         let limit = recommend("ext4", &AMPLE_SPACE, &fast, Some(SyncKind::Dsync)).remove(0);
@@ -233,6 +244,11 @@ mod tests {
         let slow = [took(STORE_URING, 8_000_000), took(STORE_BLOCKING, 5_000_000)];
         let names = options("ext4", &small_disk, &slow);
         assert_eq!(names, ["backend", "max_segment_bytes", "max_total_bytes", "commit_delay"]);
+        let backend = |measured: &[Measurement]| backend(measured).unwrap().flag.unwrap();
+        assert_eq!(backend(&slow), "--backend blocking");
+        let with_faster = slow.into_iter().chain([took(STORE_TOKIO_URING, 4_000_000)]).collect::<Vec<_>>();
+        assert_eq!(backend(&with_faster), "--backend tokio-uring");
+        let slow = with_faster;
         let delay = recommend("ext4", &small_disk, &slow, Some(SyncKind::Dsync)).pop().unwrap();
         assert!(
             delay.option.contains("from_micros(49") || delay.option.contains("from_micros(500"),

@@ -139,7 +139,10 @@ fn bash_completes_subcommands_and_options() {
     };
     assert_eq!(complete(&["ministore", "rep"]), "replay\nrepair\n");
     assert_eq!(complete(&["ministore", "replay", "--poi"]), "--pointer\n");
-    assert_eq!(complete(&["ministore", "ingest", "--backend", ""]), "auto\nio_uring\nblocking\n");
+    assert_eq!(
+        complete(&["ministore", "ingest", "--backend", ""]),
+        "auto\nio_uring\ntokio-uring\nblocking\n"
+    );
 }
 
 #[test]

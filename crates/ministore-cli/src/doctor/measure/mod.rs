@@ -40,6 +40,7 @@ pub(super) const SYNCED: &str = "write in place, fdatasync";
 pub(super) const GROWING: &str = "append, fdatasync";
 pub(super) const DIRECT_SYNCED: &str = "O_DIRECT|O_DSYNC in place";
 pub(super) const STORE_URING: &str = "a journal, io_uring";
+pub(super) const STORE_TOKIO_URING: &str = "a journal, tokio-uring";
 pub(super) const STORE_BLOCKING: &str = "a journal, blocking calls";
 
 /// A method of writing.
@@ -116,6 +117,7 @@ fn methods(directory: &Path) -> Vec<NamedMethod> {
         file(DIRECT_SYNCED, FileLayout::Written, SyncMethod::Direct),
         store(STORE_BLOCKING, Backend::Blocking),
         store(STORE_URING, Backend::Uring),
+        store(STORE_TOKIO_URING, Backend::TokioUring),
     ]
 }
 
@@ -199,13 +201,14 @@ mod tests {
     fn every_method_is_measured_or_has_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let measured = measure(dir.path(), Duration::from_millis(60), &SignalHandler::default()).unwrap();
-        assert_eq!(measured.len(), 10 * SIZES.len());
+        assert_eq!(measured.len(), 11 * SIZES.len());
         for one in &measured {
             assert!(one.error.is_some() || one.median().is_some_and(|nanos| nanos > 0), "{one:?}");
             assert_eq!(one.durable, ![UNSYNCED, DIRECT].contains(&one.method));
         }
-        let plain =
-            measured.iter().filter(|one| !one.method.contains("DIRECT") && !one.method.contains("io_uring"));
+        let plain = measured.iter().filter(|one| {
+            !one.method.contains("DIRECT") && ![STORE_URING, STORE_TOKIO_URING].contains(&one.method)
+        });
         assert!(plain.clone().all(|one| one.error.is_none()), "{:?}", plain.collect::<Vec<_>>());
         assert!(median(&measured, SYNCED).is_some() && median(&measured, "no such method").is_none());
         let written: u64 = walk(dir.path());
