@@ -33,7 +33,8 @@ pub struct KillConfig {
 /// Chooses the options of the writer process of one round. Retention is on for 20 rounds at a time, so that the journal
 /// grows between them.
 fn draw_options(backend: Backend, has_retention: bool, random: &mut Rng) -> JournalOptions {
-    let sync_modes = [SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync];
+    let dsync = if backend == Backend::TokioUring { SyncMode::Fdatasync } else { SyncMode::Dsync };
+    let sync_modes = [SyncMode::Auto, dsync, SyncMode::Fdatasync];
     let options = JournalOptions::new()
         .backend(backend)
         // Mostly tiny, so that kills hit rotations. The last size is large enough that no rotation is due.

@@ -51,11 +51,11 @@ impl Workdir {
     }
 }
 
-/// Returns the backends available on this machine, and prints a `SKIPPED` line if io_uring is not one of them.
+/// Returns the backends available on this machine, and prints a `SKIPPED` line if those of io_uring are not.
 pub fn backends(base_dir: &Path) -> Vec<Backend> {
     let workdir = Workdir::new(base_dir);
     match JournalOptions::new().backend(Backend::Uring).open_blocking(workdir.path()) {
-        Ok(_) => vec![Backend::Uring, Backend::Blocking],
+        Ok(_) => vec![Backend::Uring, Backend::TokioUring, Backend::Blocking],
         Err(error @ MiniStoreError::BackendUnavailable { .. }) => {
             print_uncaptured(format_args!("SKIPPED: io_uring: {error}"));
             vec![Backend::Blocking]

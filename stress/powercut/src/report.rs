@@ -42,7 +42,7 @@ pub(crate) fn check_machine() -> Result<(), String> {
 
 /// Prints one line per file system, then the findings.
 pub(crate) fn print_table(rows: &[ReportRow], seed: u64, uring: bool) -> io::Result<()> {
-    let workload = if uring { "uring+blocking" } else { "blocking" };
+    let workload = if uring { "uring+tokio-uring+blocking" } else { "blocking" };
     print_line(&format!(
         "{:<6} {:<14} {:>5} {:>8} {:>8} {:>8} {:>7} {:>8} {:>8} {:>6} {:>7} {:>9} {:>9} {:>8}",
         "fs",

@@ -76,9 +76,16 @@ pub(crate) fn max_segments(journal: u64) -> Option<usize> {
 /// Returns the options of a journal. `variant` selects those that may change between two opens.
 pub(crate) fn options(journal: u64, variant: u64, uring: bool) -> JournalOptions {
     let bytes = [48 << 10, 24 << 10, 6 << 10][usize::try_from(journal % JOURNALS).unwrap_or_default()];
-    let backend = if variant & 4 == 0 && uring { Backend::Uring } else { Backend::Blocking };
-    let sync_mode = [SyncMode::Auto, SyncMode::Fdatasync, SyncMode::Dsync, SyncMode::Fdatasync]
-        [usize::try_from(variant >> 4 & 3).unwrap_or_default()];
+    let backend = match variant & (4 | 64) {
+        0 if uring => Backend::Uring,
+        64 if uring => Backend::TokioUring,
+        _ => Backend::Blocking,
+    };
+    let sync_mode = match variant >> 4 & 3 {
+        0 => SyncMode::Auto,
+        2 if backend != Backend::TokioUring => SyncMode::Dsync,
+        _ => SyncMode::Fdatasync,
+    };
     let options = JournalOptions::new()
         .max_segment_bytes(bytes)
         .direct_io(variant & 1 == 0)
@@ -119,7 +126,7 @@ fn run_journal(plan: &WorkloadPlan, journal: u64) -> WorkloadResult<()> {
         (0..CLIENTS).map(|client| Client::new(plan, journal, client)).collect();
     let variant = random.u64(..);
     for round in 0..plan.config.rounds {
-        // A step of 3 covers all sixteen variants in sixteen rounds, and neighbouring rounds differ in several options.
+        // A step of 3 covers all sixteen variants of the low bits in sixteen rounds, and neighbouring rounds differ in several options.
         let options = options(journal, variant.wrapping_add(round * 3), plan.config.uring);
         let store = options.open_blocking(path(&plan.dir, journal))?;
         log(plan, &Marker::Opened { journal, next_seq: store.open_report().next_seq })?;

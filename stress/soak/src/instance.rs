@@ -124,13 +124,14 @@ impl StoreInstance {
         random: &mut Rng,
     ) -> Self {
         let queue_bytes = if random.u8(..3) == 0 { 20 << 10 } else { 8 << 20 };
+        let dsync = if backend == Backend::TokioUring { SyncMode::Fdatasync } else { SyncMode::Dsync };
         let options = JournalOptions::new()
             .backend(backend)
             .max_segment_bytes(SEGMENT_BYTES)
             .max_segments(MAX_SEGMENTS)
             .preallocate(random.u8(..4) > 0)
             .direct_io(random.u8(..3) > 0)
-            .sync_mode([SyncMode::Auto, SyncMode::Dsync, SyncMode::Fdatasync][random.usize(..3)])
+            .sync_mode([SyncMode::Auto, dsync, SyncMode::Fdatasync][random.usize(..3)])
             .max_queue_bytes(queue_bytes)
             .max_group_bytes(1 << random.u8(10..=20))
             .commit_delay(Duration::from_micros(random.u64(..2) * random.u64(..500)));

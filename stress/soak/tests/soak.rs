@@ -15,8 +15,8 @@ fn check_run(backend: &str, args: &[&str], last_line: &str) {
     command.args(args).args(["--backend", backend, "--dir", env!("CARGO_TARGET_TMPDIR")]);
     let output = command.output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if backend == "io_uring" && stderr.contains("BackendUnavailable") {
-        let _ = writeln!(io::stderr(), "\nSKIPPED: soak on io_uring: io_uring is not available");
+    if backend != "blocking" && stderr.contains("BackendUnavailable") {
+        let _ = writeln!(io::stderr(), "\nSKIPPED: soak on {backend}: io_uring is not available");
         return;
     }
     assert!(output.status.success(), "{stdout}\n{stderr}");
@@ -39,6 +39,11 @@ fn soak_loses_and_leaks_nothing_on_uring() {
 }
 
 #[test]
+fn soak_loses_and_leaks_nothing_on_tokio_uring() {
+    check_soak("tokio-uring");
+}
+
+#[test]
 fn soak_loses_and_leaks_nothing_on_blocking() {
     check_soak("blocking");
 }
@@ -46,6 +51,11 @@ fn soak_loses_and_leaks_nothing_on_blocking() {
 #[test]
 fn memory_is_bounded_by_limits_on_uring() {
     check_memory("io_uring");
+}
+
+#[test]
+fn memory_is_bounded_by_limits_on_tokio_uring() {
+    check_memory("tokio-uring");
 }
 
 #[test]

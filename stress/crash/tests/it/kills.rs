@@ -40,6 +40,11 @@ fn acknowledged_records_survive_kills_on_uring() {
 }
 
 #[test]
+fn acknowledged_records_survive_kills_on_tokio_uring() {
+    check_kills(Backend::TokioUring);
+}
+
+#[test]
 fn acknowledged_records_survive_kills_on_blocking() {
     check_kills(Backend::Blocking);
 }

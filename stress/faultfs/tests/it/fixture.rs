@@ -63,11 +63,12 @@ impl StoreConfig {
         }
     }
 
-    /// Both backends: direct, buffered, and without preallocation. Each backend is used with both sync modes.
+    /// Every backend: direct, buffered, and without preallocation. Each backend is used with every sync mode it has.
     pub(crate) fn all() -> Vec<Self> {
         let configs = |backend| {
             let (one, other) = match backend {
                 Backend::Blocking => (SyncMode::Fdatasync, SyncMode::Dsync),
+                Backend::TokioUring => (SyncMode::Fdatasync, SyncMode::Fdatasync),
                 _ => (SyncMode::Dsync, SyncMode::Fdatasync),
             };
             [Self::direct(backend, one), Self::default_options(backend), Self::growing(backend, other)]
@@ -75,22 +76,33 @@ impl StoreConfig {
         backends().into_iter().flat_map(configs).collect()
     }
 
-    /// Every backend with every sync mode: direct, buffered, and without preallocation.
+    /// Every backend with every sync mode it has: direct, buffered, and without preallocation.
     pub(crate) fn all_combinations() -> Vec<Self> {
         let modes = |backend| {
             let config = move |sync| [Self::direct(backend, sync), Self::growing(backend, sync)];
             let modes = [SyncMode::Dsync, SyncMode::Fdatasync].into_iter().flat_map(config);
             modes.chain([Self::default_options(backend)])
         };
-        backends().into_iter().flat_map(modes).collect()
+        backends().into_iter().flat_map(modes).filter(Self::is_supported).collect()
     }
 
-    /// One direct configuration and one without preallocation; each with its own backend where both run.
-    pub(crate) fn pair() -> [Self; 2] {
-        let backends = backends();
-        let (first, last) = (backends[0], backends[backends.len() - 1]);
-        let growing = Self::growing(last, SyncMode::Fdatasync);
-        [Self::direct(first, SyncMode::Dsync), Self { group_bytes: LARGE_GROUP_BYTES, ..growing }]
+    /// One direct configuration for each backend of io_uring, and one without preallocation; both for blocking calls
+    /// where nothing else runs.
+    pub(crate) fn few() -> Vec<Self> {
+        let growing = Self::growing(Backend::Blocking, SyncMode::Fdatasync);
+        let growing = Self { group_bytes: LARGE_GROUP_BYTES, ..growing };
+        match backends()[..] {
+            [uring, tokio_uring, _] => {
+                let direct = Self::direct(tokio_uring, SyncMode::Fdatasync);
+                vec![Self::direct(uring, SyncMode::Dsync), direct, growing]
+            }
+            _ => vec![Self::direct(Backend::Blocking, SyncMode::Dsync), growing],
+        }
+    }
+
+    /// Returns whether the backend has the sync mode.
+    pub(crate) fn is_supported(&self) -> bool {
+        (self.backend, self.sync) != (Backend::TokioUring, SyncMode::Dsync)
     }
 
     pub(crate) fn options(self) -> JournalOptions {
@@ -124,7 +136,7 @@ pub(crate) fn backends() -> Vec<Backend> {
     let dir = tempfile::tempdir().unwrap();
     let options = JournalOptions::new().backend(Backend::Uring);
     match options.open_blocking(dir.path().join("j")) {
-        Ok(_) => vec![Backend::Uring, Backend::Blocking],
+        Ok(_) => vec![Backend::Uring, Backend::TokioUring, Backend::Blocking],
         Err(error) => {
             REPORTED.call_once(|| report_skipped("the io_uring backend", &error.to_string()));
             vec![Backend::Blocking]

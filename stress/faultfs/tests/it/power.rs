@@ -45,7 +45,7 @@ fn forgotten_bytes_are_written_with_their_sector() {
     if !fuse_works() {
         return;
     }
-    let fixture = Fixture::mounted(StoreConfig::pair()[0], MountOptions::default());
+    let fixture = Fixture::mounted(StoreConfig::few()[0], MountOptions::default());
     let file = File::create(fixture.fs.path().join("f")).unwrap();
     let write = |text: &str, offset| {
         file.write_all_at(text.as_bytes(), offset).unwrap();
@@ -69,7 +69,7 @@ fn name_survives_once_its_directory_is_synced() {
     }
     let mount = |names| {
         let options = MountOptions { names, ..MountOptions::default() };
-        Fixture::mounted(StoreConfig::pair()[0], options).fs
+        Fixture::mounted(StoreConfig::few()[0], options).fs
     };
     for (names, expected) in [
         (NameDurability::AtOnce, [true, true, true]),

@@ -43,7 +43,7 @@ fn read_only_journal_is_readable_but_not_opened() {
     if !fuse_works() {
         return;
     }
-    for config in StoreConfig::pair() {
+    for config in StoreConfig::few() {
         let fixture = Fixture::new(config);
         let store = fixture.open(config.options()).unwrap();
         let mut acks = AckLog::default();

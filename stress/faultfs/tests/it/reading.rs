@@ -16,7 +16,7 @@ fn failed_read_is_reported_and_changes_nothing() {
     if !fuse_works() {
         return;
     }
-    for config in StoreConfig::pair() {
+    for config in StoreConfig::few() {
         let fixture = Fixture::new(config);
         let store = fixture.open(config.options().max_segment_bytes(4000)).unwrap();
         let mut acks = AckLog::default();

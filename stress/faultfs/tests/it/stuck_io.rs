@@ -140,7 +140,7 @@ fn readers_continue_during_slow_commit() {
     if !fuse_works() {
         return;
     }
-    for config in StoreConfig::pair() {
+    for config in StoreConfig::few() {
         let (fixture, store, mut acks, rule) = store_with_blocked_commit(config, Op::Sync);
         let waiting = Record::new(9, 0, 10);
         let pending = block_on(store.submit(&waiting)).unwrap();

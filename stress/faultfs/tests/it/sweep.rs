@@ -64,27 +64,27 @@ fn fail_everything(what: &str, ops: &[Op], configs: &[StoreConfig], rule: impl F
 #[test]
 fn one_failure_anywhere_loses_nothing_acknowledged() {
     fail_everything("failed with EIO", &DATA_OPS, &StoreConfig::all(), |rule| rule.fails(Errno::IO));
-    fail_everything("failed with EIO", &OTHER_OPS, &StoreConfig::pair(), |rule| rule.fails(Errno::IO));
+    fail_everything("failed with EIO", &OTHER_OPS, &StoreConfig::few(), |rule| rule.fails(Errno::IO));
 }
 
 #[test]
 fn one_enospc_anywhere_loses_nothing_acknowledged() {
     fail_everything("failed with ENOSPC", &DATA_OPS, &StoreConfig::all(), |rule| rule.fails(Errno::NOSPC));
-    fail_everything("failed with ENOSPC", &OTHER_OPS, &StoreConfig::pair(), |rule| rule.fails(Errno::NOSPC));
-    fail_everything("failed with EDQUOT", &DATA_OPS, &StoreConfig::pair(), |rule| rule.fails(Errno::DQUOT));
-    fail_everything("failed with EDQUOT", &OTHER_OPS, &StoreConfig::pair(), |rule| rule.fails(Errno::DQUOT));
+    fail_everything("failed with ENOSPC", &OTHER_OPS, &StoreConfig::few(), |rule| rule.fails(Errno::NOSPC));
+    fail_everything("failed with EDQUOT", &DATA_OPS, &StoreConfig::few(), |rule| rule.fails(Errno::DQUOT));
+    fail_everything("failed with EDQUOT", &OTHER_OPS, &StoreConfig::few(), |rule| rule.fails(Errno::DQUOT));
 }
 
 #[test]
 fn permanent_failure_loses_nothing_acknowledged() {
-    fail_everything("failed with EIO permanently", &DATA_OPS, &StoreConfig::pair(), |rule| {
+    fail_everything("failed with EIO permanently", &DATA_OPS, &StoreConfig::few(), |rule| {
         rule.fails(Errno::IO).forever()
     });
-    fail_everything("failed with EIO permanently", &OTHER_OPS, &StoreConfig::pair(), |rule| {
+    fail_everything("failed with EIO permanently", &OTHER_OPS, &StoreConfig::few(), |rule| {
         rule.fails(Errno::IO).forever()
     });
     let full = |rule: Rule| rule.fails(Errno::NOSPC).forever();
-    fail_everything("failed with ENOSPC permanently", &[Op::Write, Op::Create], &StoreConfig::pair(), full);
+    fail_everything("failed with ENOSPC permanently", &[Op::Write, Op::Create], &StoreConfig::few(), full);
 }
 
 #[test]
@@ -101,19 +101,12 @@ fn data_only_in_page_cache_is_not_trusted() {
     let lost = |rule: Rule| rule.fails_and_forgets(Errno::IO);
     fail_everything("failed, the data in the page cache permanently", &sync, &StoreConfig::all(), lost);
     let lost = |rule: Rule| rule.fails_and_forgets(Errno::IO).times(2);
-    fail_everything(
-        "failed twice, the data in the page cache permanently",
-        &sync,
-        &StoreConfig::pair(),
-        lost,
-    );
+    fail_everything("failed twice, the data in the page cache permanently", &sync, &StoreConfig::few(), lost);
 }
 
 #[test]
 fn short_write_is_completed_or_not_acknowledged() {
-    for (bytes, configs) in
-        [(1, StoreConfig::all()), (512, StoreConfig::pair().to_vec()), (4096, StoreConfig::pair().to_vec())]
-    {
+    for (bytes, configs) in [(1, StoreConfig::all()), (512, StoreConfig::few()), (4096, StoreConfig::few())] {
         let short = |rule: Rule| rule.writes_only(bytes);
         fail_everything(&format!("wrote only {bytes} bytes"), &[Op::Write], &configs, short);
     }

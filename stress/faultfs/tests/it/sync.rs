@@ -55,7 +55,7 @@ fn slow_disk_only_delays_appends() {
     if !fuse_works() {
         return;
     }
-    for config in StoreConfig::pair() {
+    for config in StoreConfig::few() {
         for op in [Op::Sync, Op::Write] {
             let fixture = Fixture::new(config);
             let store = fixture.open(config.options().max_segment_bytes(2000)).unwrap();
