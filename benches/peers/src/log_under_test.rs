@@ -2,13 +2,14 @@
 //!
 //! Must never favour one log: the records, the order of calls and the checks are the same for all.
 
-use std::{future::Future, path::Path, pin::Pin};
+use std::{borrow::Cow, future::Future, path::Path, pin::Pin};
 
 use ::wal_db::OpenPolicy;
+use bytes::Bytes;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::logs::{ministore, ministore_uring, okaywal, raft_engine, wal_db, walrus};
+use crate::logs::{ministore, ministore_uring, okaywal, raft_engine, raft_log, wal_db, walrus};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogError(pub String);
@@ -33,11 +34,14 @@ pub struct Record {
     pub number: u64,
     /// Letters and digits that follow from the two numbers and the length.
     pub fill: String,
+    /// Its JSON, if the logs get bytes that were serialized beforehand.
+    #[serde(skip)]
+    pub json: Option<Bytes>,
 }
 
 impl Record {
     pub fn new(appender: u32, number: u64, fill_bytes: usize) -> Self {
-        Self { appender, number, fill: fill(appender, number, fill_bytes) }
+        Self { appender, number, fill: fill(appender, number, fill_bytes), json: None }
     }
 
     /// Returns whether exactly this record can have been submitted: nothing in it was changed.
@@ -45,12 +49,15 @@ impl Record {
         self.fill == fill(self.appender, self.number, self.fill.len())
     }
 
-    /// Serializes the record for a log of bytes: the same JSON that a log of values writes.
-    pub fn to_bytes(&self) -> LogResult<Vec<u8>> {
+    /// Returns the record for a log of bytes: the same JSON that a log of values writes.
+    pub fn to_bytes(&self) -> LogResult<Cow<'_, [u8]>> {
+        if let Some(json) = &self.json {
+            return Ok(Cow::Borrowed(json));
+        }
         // Allocate all of it at once: the benchmark must not measure the growth of a buffer.
         let mut bytes = Vec::with_capacity(self.fill.len() + FRAME_BYTES);
         serde_json::to_writer(&mut bytes, self)?;
-        Ok(bytes)
+        Ok(Cow::Owned(bytes))
     }
 }
 
@@ -111,11 +118,12 @@ pub enum LogKind {
     WalDbStrict,
     Walrus,
     RaftEngine,
+    RaftLog,
 }
 
 impl LogKind {
     /// All logs in the order of the tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ours,
         Self::Ministore,
         Self::Okaywal,
@@ -123,6 +131,7 @@ impl LogKind {
         Self::WalDbStrict,
         Self::Walrus,
         Self::RaftEngine,
+        Self::RaftLog,
     ];
 
     pub fn package(self) -> &'static str {
@@ -133,6 +142,7 @@ impl LogKind {
             Self::WalDb | Self::WalDbStrict => "wal-db",
             Self::Walrus => "walrus-rust",
             Self::RaftEngine => "raft-engine",
+            Self::RaftLog => "raft-log",
         }
     }
 
@@ -160,6 +170,7 @@ impl LogKind {
             Self::WalDbStrict => Box::new(wal_db::WalDbLog::open(dir, segment_bytes, OpenPolicy::Strict)?),
             Self::Walrus => Box::new(walrus::WalrusLog::open(dir)?),
             Self::RaftEngine => Box::new(raft_engine::RaftEngineLog::open(dir, segment_bytes)?),
+            Self::RaftLog => Box::new(raft_log::RaftLogLog::open(dir, segment_bytes, None)?),
         })
     }
 }

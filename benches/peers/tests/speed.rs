@@ -70,6 +70,7 @@ fn run_writes_tables_json_pictures_and_cleans_up() {
         assert_eq!(row["rounds"].as_array().unwrap().len(), 2);
         assert!(row["median"]["calls"].as_u64().unwrap() > 0);
         assert!(row["median"]["p50_us"].as_f64() <= row["median"]["p999_us"].as_f64());
+        assert!(row["median"]["processors"].as_f64() > Some(0.0));
     }
     assert!(report["machine"]["file_system"].is_string());
 
@@ -93,18 +94,70 @@ fn acknowledged_records_are_counted_in_the_logs() {
     let dir = directory();
     let json = dir.path().join("r.json");
     let all = "append,append-blocking,submit,append-batch,append-json,append-small-segments,append-one-segment,\
-               ministore,wal-db,walrus-rust,raft-engine,sqlite,sqlite-connections";
+               ministore,wal-db,walrus-rust,raft-engine,raft-log,sqlite,sqlite-connections,written-only";
     let arguments = ["--callers", "2", "--sizes", "300", "--in-flight", "100", "--only", all, "--json"];
     let output = speed(dir.path(), &[&arguments[..], &[json.to_str().unwrap()]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let report: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
     let rows = report["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 11, "two of them take part with 256 callers only");
+    assert_eq!(rows.len(), 13, "two of them take part with 256 callers only");
     for row in rows {
         let round = &row["rounds"][0];
         assert!(round["acknowledged"].as_u64().unwrap() > 0);
         assert_eq!(round["kept"], round["acknowledged"], "{}", row["entrant"]);
     }
+}
+
+#[test]
+fn growing_floor_repeats_the_measured_writes() {
+    let dir = directory();
+    let json = dir.path().join("r.json");
+    let cases =
+        ["--callers", "1", "--sizes", "300", "--only", "submit,growing-submit,append-half-busy", "--json"];
+    let output = speed(dir.path(), &[&cases[..], &[json.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    let write_bytes = |case: &str| {
+        let row = rows.iter().find(|row| row["entrant"] == case).unwrap();
+        row["median"]["write_bytes"].as_f64().unwrap()
+    };
+    let (ours, floor) = (write_bytes("submit"), write_bytes("growing-submit"));
+    assert!(floor >= ours && floor - ours < 4096.0, "{floor} bytes instead of {ours}");
+    assert_eq!(report["targets"].as_array().unwrap().len(), 1);
+    for expected in ["| one caller | p50 in µs | processors used |", "| ours: append, half-busy workers |"] {
+        assert!(text(&output.stdout).contains(expected), "{expected:?} is missing");
+    }
+}
+
+#[test]
+fn ready_json_is_compared_with_peers() {
+    let dir = directory();
+    let only = "append,append-blocking,okaywal,wal-db,raft-engine,raft-log,echo";
+    let output = speed(dir.path(), &["--callers", "4", "--sizes", "json:65536", "--only", only]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for expected in ["## Records of 64 KiB, ready JSON", "append_json / the best peer"] {
+        assert!(text(&output.stdout).contains(expected), "{expected:?} is missing");
+    }
+}
+
+#[test]
+fn blocking_caller_is_compared_on_a_slow_disk() {
+    let dir = directory();
+    let output = speed(dir.path(), &["--slow-disk", "2ms"]);
+    let errors = text(&output.stderr);
+    if let Some(skipped) = errors.lines().find(|line| line.starts_with("SKIPPED: ")) {
+        #[expect(clippy::print_stderr, reason = "the message of a skipped test")]
+        {
+            eprintln!("{skipped}");
+        }
+        return;
+    }
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    let line = text(&output.stdout).lines().find(|line| line.starts_with("| 2ms |")).unwrap().to_owned();
+    let floor: String = line.split(" | ").nth(1).unwrap().replace(',', "");
+    assert!(floor.parse::<f64>().unwrap() >= 2000.0, "{line}");
 }
 
 #[test]
@@ -126,9 +179,14 @@ fn log_without_results_fails_the_run_and_is_named() {
 #[test]
 fn wrong_argument_is_a_usage_error() {
     let dir = directory();
-    for arguments in
-        [&["--only", "nobody"][..], &["--callers", "0"], &["--rounds", "0"], &["--svg"], &["--callers", ""]]
-    {
+    for arguments in [
+        &["--only", "nobody"][..],
+        &["--callers", "0"],
+        &["--rounds", "0"],
+        &["--svg"],
+        &["--callers", ""],
+        &["--slow-disk", "5"],
+    ] {
         let output = speed(dir.path(), arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text(&output.stderr).starts_with("error:"));

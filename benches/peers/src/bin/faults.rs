@@ -1,4 +1,4 @@
-//! Runs the same faults against ministore-uring and five other write-ahead logs, and prints the outcomes.
+//! Runs the same faults against ministore-uring and six other write-ahead logs, and prints the outcomes.
 //!
 //! The exit code is 1 only if ministore-uring lost, doubled or invented an acknowledged record, continued after a
 //! failed sync, or broke another of its promises; it is 2 if the program itself failed.

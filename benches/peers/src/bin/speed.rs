@@ -19,8 +19,10 @@ use ministore_peers::speed::{
     charts, child,
     host::HostInfo,
     phases::Timing,
-    plan::{BenchPlan, TARGET_BYTES},
+    plan::{BenchPlan, LARGE_RECORDS, TARGET_RECORDS, TARGET_ROUNDS},
+    records::RecordKind,
     results::Results,
+    slow_disk::{self, FUSE_VERB, SlowDisk},
     table, targets,
 };
 
@@ -33,6 +35,9 @@ struct SpeedArgs {
     /// Only what the targets need
     #[arg(long)]
     targets: bool,
+    /// Only one caller and its floor, on disks whose syncs are delayed: 50us,1ms
+    #[arg(long, value_name = "TIME,…", value_delimiter = ',', value_parser = delay, conflicts_with = "targets")]
+    slow_disk: Vec<Duration>,
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
     #[arg(long, value_name = "S", value_parser = seconds)]
@@ -41,8 +46,9 @@ struct SpeedArgs {
     warm_up: Option<Duration>,
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     callers: Vec<u16>,
+    /// Sizes of records; json:BYTES serializes them before the clock starts
     #[arg(long, value_name = "BYTES,…", value_delimiter = ',')]
-    sizes: Vec<usize>,
+    sizes: Vec<RecordKind>,
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     in_flight: Option<u16>,
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_enum)]
@@ -69,12 +75,24 @@ impl SpeedArgs {
             plan.rounds = 2;
             plan.timing = Timing { window: Duration::from_millis(250), warm_up: Duration::from_millis(100) };
             plan.callers = vec![1, 16, 256];
-            plan.sizes = vec![TARGET_BYTES];
+            plan.kinds = vec![TARGET_RECORDS];
         }
         if self.targets {
             plan.targets_only = true;
-            plan.callers = vec![1, 16, 256, 2048];
-            plan.sizes = vec![TARGET_BYTES];
+            plan.rounds = TARGET_ROUNDS;
+            plan.callers = vec![1, 4, 16, 64, 256, 2048];
+            plan.kinds = vec![TARGET_RECORDS, LARGE_RECORDS];
+        }
+        if !self.slow_disk.is_empty() {
+            plan.rounds = TARGET_ROUNDS;
+            plan.callers = vec![1];
+            plan.kinds = vec![TARGET_RECORDS];
+            plan.cases = vec![
+                BenchCase::Append,
+                BenchCase::AppendBlocking,
+                BenchCase::FloorDirect,
+                BenchCase::FloorBuffered,
+            ];
         }
         plan.rounds = self.rounds.map_or(plan.rounds, usize::from);
         plan.in_flight = self.in_flight.map_or(plan.in_flight, usize::from);
@@ -84,7 +102,7 @@ impl SpeedArgs {
             plan.callers = self.callers.iter().copied().map(usize::from).collect();
         }
         if !self.sizes.is_empty() {
-            plan.sizes.clone_from(&self.sizes);
+            plan.kinds.clone_from(&self.sizes);
         }
         if !self.only.is_empty() {
             plan.cases.clone_from(&self.only);
@@ -101,6 +119,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     if time.is_zero() { Err("must not be 0".into()) } else { Ok(time) }
 }
 
+fn delay(text: &str) -> Result<Duration, String> {
+    let parse = |number: &str| number.parse().map_err(|error| format!("{error}"));
+    match (text.strip_suffix("us"), text.strip_suffix("ms")) {
+        (Some(micros), _) => parse(micros).map(Duration::from_micros),
+        (_, Some(millis)) => parse(millis).map(Duration::from_millis),
+        _ => Err("expected a number of microseconds or milliseconds, as in 300us or 1ms".into()),
+    }
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let done = match &arguments[..] {
@@ -109,7 +136,11 @@ fn main() -> ExitCode {
             .ok_or_else(|| io::ErrorKind::InvalidInput.into())
             .and_then(|config| child::serve(config, Path::new(dir)))
             .map(|()| true),
-        _ => run(&SpeedArgs::parse()),
+        [verb, rest @ ..] if verb == FUSE_VERB => ministore_faultfs::run(rest.iter().cloned()).map(|()| true),
+        _ => {
+            let arguments = SpeedArgs::parse();
+            if arguments.slow_disk.is_empty() { run(&arguments) } else { run_on_slow_disks(&arguments) }
+        }
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -149,11 +180,42 @@ fn run(arguments: &SpeedArgs) -> io::Result<bool> {
     Ok(results.rows().all(|row| row.errors.is_empty()))
 }
 
+/// Measures one caller on each slow disk. Returns whether all measurements succeeded.
+fn run_on_slow_disks(arguments: &SpeedArgs) -> io::Result<bool> {
+    ministore_faultfs::mounts::enter_private_namespace()?;
+    let plan = arguments.plan();
+    let (mut lines, mut succeeded) = (String::new(), true);
+    for &delay in &arguments.slow_disk {
+        let disk = match SlowDisk::create(delay) {
+            Ok(disk) => disk,
+            Err(error) => {
+                writeln!(io::stderr(), "SKIPPED: a disk with syncs of {delay:?}: {error}")?;
+                continue;
+            }
+        };
+        let results = measure(&plan, disk.path())?;
+        succeeded &= results.rows().all(|row| row.errors.is_empty());
+        lines.extend(slow_disk::table_line(delay, &results));
+    }
+    if lines.is_empty() {
+        return Err(io::Error::other("no slow disk was measured"));
+    }
+    let host = HostInfo::of(&std::env::temp_dir());
+    let markdown = format!("{}\n\n{}{lines}", head(&plan, &host), slow_disk::TABLE_HEAD);
+    writeln!(io::stdout(), "{markdown}")?;
+    if let Some(path) = &arguments.markdown {
+        fs::write(path, &markdown)?;
+    }
+    Ok(succeeded)
+}
+
 fn measure(plan: &BenchPlan, dir: &Path) -> io::Result<Results> {
     let mut results = Results::default();
     for round in 0..plan.rounds {
-        let configs = plan.round(round == 0);
-        for (index, config) in configs.iter().enumerate() {
+        let mut configs = plan.round(round == 0);
+        let count = configs.len();
+        for (index, config) in configs.iter_mut().enumerate() {
+            config.write_bytes = results.write_bytes_of(config);
             let outcome = child::measure(config, dir);
             let sent = match &outcome {
                 Ok(measurement) => {
@@ -168,10 +230,10 @@ fn measure(plan: &BenchPlan, dir: &Path) -> io::Result<Results> {
                 round + 1,
                 plan.rounds,
                 index + 1,
-                configs.len(),
+                count,
                 config.case.name(),
                 config.callers,
-                table::size(config.record_bytes)
+                config.records
             )?;
             results.add(config, outcome);
         }

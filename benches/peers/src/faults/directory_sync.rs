@@ -43,7 +43,7 @@ pub const FAULT: Fault = Fault {
         "Sources: ministore 0.1.7 `src/lib.rs` syncs files only (`sync_all` in `append` and `rotate`); okaywal 0.3.1 \
          `src/lib.rs`, `sync_directory`; wal-db 1.1.0 `src/segment.rs` and `src/store.rs` have no sync of a directory; \
          walrus-rust 0.2.0 `src/wal/paths.rs`, `create_new_file`; raft-engine 0.4.2 `src/file_pipe_log/pipe.rs`, `sync_dir`, \
-         called by `rotate_imp`, not for the first file.",
+         called by `rotate_imp`, not for the first file; raft-log 0.4.6: `src/config.rs` of chunked-wal 0.2.3, `sync_dir`.",
     ],
 };
 

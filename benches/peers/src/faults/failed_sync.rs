@@ -49,7 +49,7 @@ pub const FAULT: Fault = Fault {
         "ministore-uring documents that after a failed sync nothing more is acknowledged. wal-db documents that it \"does not \
          remember the failure: a later `sync` can return `Ok` although the operating system may have dropped the pages … stop \
          appending and reopen the log\": acknowledgements after the first error are not promised to hold. A panic counts as the end of the process; raft-engine panics on \
-         purpose (\"Panic if sync fails, in case of data loss\"). ministore, okaywal and walrus-rust do not say what follows.",
+         purpose (\"Panic if sync fails, in case of data loss\"). ministore, okaywal, walrus-rust and raft-log do not say what follows.",
         "walrus-rust syncs twice an append: the write itself (`O_SYNC`), whose result it does not look at \
          (`src/wal/storage.rs`, `FdBackend::write`), then `sync_all`.",
     ],

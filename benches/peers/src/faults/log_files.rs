@@ -43,7 +43,9 @@ pub struct LogFile {
 pub fn files_with_records(dir: &Path, records: &[Record]) -> io::Result<Vec<LogFile>> {
     let lines: Vec<(u64, Vec<u8>)> = records
         .iter()
-        .map(|record| Ok((record.number, record.to_bytes().map_err(|error| io::Error::other(error.0))?)))
+        .map(|record| {
+            Ok((record.number, record.to_bytes().map_err(|error| io::Error::other(error.0))?.into_owned()))
+        })
         .collect::<io::Result<_>>()?;
     let mut files = Vec::new();
     for name in names(dir)? {
@@ -144,7 +146,7 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         std::fs::create_dir(&from).unwrap();
         let record = Record::new(0, 7, 40);
-        let line = record.to_bytes().unwrap();
+        let line = record.to_bytes().unwrap().into_owned();
         let file = File::create(from.join("log")).unwrap();
         file.set_len(1 << 30).unwrap();
         file.write_all_at(&line, 500 << 20).unwrap();

@@ -96,15 +96,24 @@ pub fn words(text: &str) -> String {
     if plain.chars().count() > MAX { format!("`{short}…`") } else { format!("`{short}`") }
 }
 
-/// Formats a message as [`words`] does, with every number replaced by N, so that the same error at another position
-/// is equal.
+/// Formats a message as [`words`] does, with every number, also a hexadecimal one, replaced by N, so that the same error
+/// at another position is equal.
 pub fn normalized_words(text: &str) -> String {
     let mut kind = String::new();
-    for letter in text.chars() {
-        match letter {
-            '0'..='9' if kind.ends_with('N') => {}
-            '0'..='9' => kind.push('N'),
-            other => kind.push(other),
+    for part in text.split_inclusive(|letter: char| !letter.is_alphanumeric()) {
+        let word = part.trim_end_matches(|letter: char| !letter.is_alphanumeric());
+        let is_hexadecimal = word.chars().all(|letter| letter.is_ascii_hexdigit());
+        if is_hexadecimal && word.contains(|letter: char| letter.is_ascii_digit()) {
+            kind.push('N');
+            kind.push_str(&part[word.len()..]);
+            continue;
+        }
+        for letter in part.chars() {
+            match letter {
+                '0'..='9' if kind.ends_with('N') => {}
+                '0'..='9' => kind.push('N'),
+                other => kind.push(other),
+            }
         }
     }
     words(&kind)
@@ -145,6 +154,7 @@ mod tests {
     fn path_is_shown_by_file_name_and_errors_by_kind() {
         assert_eq!(words("/tmp/x/journal: damaged at 7"), "`journal: damaged at 7`");
         assert_eq!(normalized_words("bad byte 170 of 2"), "`bad byte N of N`");
+        assert_eq!(normalized_words("crc32: expected 1f00a, got bad7"), "`crcN: expected N, got N`");
         assert_eq!(words("error [/home/a/src/util.rs:12]: no"), "`error [util.rs:12]: no`");
     }
 }

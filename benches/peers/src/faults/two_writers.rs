@@ -27,7 +27,7 @@ pub const FAULT: Fault = Fault {
     requirement: || Ok(()),
     test,
     notes: &[
-        "Only ministore-uring documents that a second process is refused; raft-engine locks its directory (source: \
+        "Only ministore-uring and raft-log document that a second process is refused; raft-engine locks its directory (source: \
          `src/file_pipe_log/pipe_builder.rs`, `lock_dir`). The others do not say what happens.",
     ],
 };

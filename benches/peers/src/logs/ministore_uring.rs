@@ -24,7 +24,11 @@ impl UringLog {
 
 impl LogUnderTest for UringLog {
     fn append(&self, record: &Record) -> LogResult<()> {
-        self.store.blocking().append(record).map_err(LogError::from)
+        let append = match &record.json {
+            Some(json) => self.store.blocking().append_json(json.clone()).map(drop),
+            None => self.store.blocking().append(record),
+        };
+        append.map_err(LogError::from)
     }
 
     fn replay(&self) -> LogResult<Vec<ReplayedItem>> {

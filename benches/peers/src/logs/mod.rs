@@ -6,5 +6,6 @@ pub mod ministore;
 pub mod ministore_uring;
 pub mod okaywal;
 pub mod raft_engine;
+pub mod raft_log;
 pub mod wal_db;
 pub mod walrus;

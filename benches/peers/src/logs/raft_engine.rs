@@ -30,7 +30,7 @@ impl MessageExt for RecordEntries {
 
 fn entry(index: u64, record: &Record) -> LogResult<BytesValue> {
     let mut value = index.to_be_bytes().to_vec();
-    value.extend(record.to_bytes()?);
+    value.extend_from_slice(&record.to_bytes()?);
     Ok(BytesValue { value, ..BytesValue::default() })
 }
 

@@ -10,17 +10,16 @@ use crate::log_under_test::{LogError, LogResult, Record};
 
 impl AsyncLog for MiniStore {
     async fn append(&self, record: &Record) -> LogResult<()> {
-        Self::append(self, record).await.map_err(LogError::from)
+        match &record.json {
+            Some(json) => self.append_json(json.clone()).await.map(drop),
+            None => Self::append(self, record).await,
+        }
+        .map_err(LogError::from)
     }
 }
 
-/// Opens ministore-uring with default options, except for the size of segments.
-pub fn open_ours(dir: &Path, segment_bytes: Option<u64>) -> LogResult<MiniStore> {
-    let options = JournalOptions::new();
-    let options = match segment_bytes {
-        Some(bytes) => options.max_segment_bytes(bytes),
-        None => options,
-    };
+/// Opens ministore-uring.
+pub fn open_ours(dir: &Path, options: JournalOptions) -> LogResult<MiniStore> {
     options.open_blocking(dir.join("journal")).map_err(LogError::from)
 }
 

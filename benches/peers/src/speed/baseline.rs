@@ -1,5 +1,5 @@
-//! A limit of the machine: bytes written in place, durably, on the caller's own thread, into a file that was written
-//! beforehand. Nothing is shared, counted or checked.
+//! Limits of the machine: bytes written durably on the caller's own thread, in place into a file that was written
+//! beforehand, or to the end of a fresh file. Nothing is shared, counted or checked.
 
 use std::{
     fs::{File, OpenOptions},
@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use super::threads::{AppendFn, BlockingLog};
 use crate::log_under_test::{LogError, LogResult};
 
-const BLOCK: usize = 4096;
+pub const BLOCK: usize = 4096;
 
 /// The size of the file; a caller that reaches its end starts again.
 const FILE_BYTES: usize = 64 << 20;
@@ -94,6 +94,34 @@ impl InPlaceFile {
     }
 }
 
+/// A fresh file that grows with every write: whole blocks with `O_DIRECT` and `O_DSYNC`.
+#[derive(Debug)]
+pub struct GrowingFile {
+    file: File,
+    block: AlignedBuffer,
+    len: u64,
+}
+
+impl GrowingFile {
+    /// Creates the file. Each write appends `bytes`, which must be whole blocks.
+    pub fn create(dir: &Path, bytes: &[u8]) -> LogResult<Self> {
+        let flags = i32::try_from((OFlags::DIRECT | OFlags::DSYNC).bits())?;
+        let file =
+            OpenOptions::new().write(true).create_new(true).custom_flags(flags).open(dir.join("growing"))?;
+        let mut block = AlignedBuffer::new(bytes.len());
+        block.bytes().copy_from_slice(bytes);
+        Ok(Self { file, block, len: 0 })
+    }
+
+    /// Appends the bytes, durably.
+    pub fn append(&mut self) -> LogResult<()> {
+        let bytes = self.block.bytes();
+        self.file.write_all_at(bytes, self.len)?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+}
+
 /// A buffer aligned to a block, as direct writes require.
 #[derive(Debug)]
 struct AlignedBuffer {
@@ -129,7 +157,7 @@ impl BlockingLog for Baseline {
         let file = self.0.lock().ok().and_then(|mut file| file.take());
         let mut file = file.ok_or_else(|| LogError("the baseline supports one caller".into()))?;
         Ok(Box::new(move |record| {
-            let mut line = record.to_bytes()?;
+            let mut line = record.to_bytes()?.into_owned();
             line.push(b'\n');
             file.write(&line)
         }))
@@ -139,7 +167,7 @@ impl BlockingLog for Baseline {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::{InPlaceFile, WriteMethod};
+    use super::{BLOCK, GrowingFile, InPlaceFile, WriteMethod};
 
     #[test]
     fn in_place_write_is_readable() {
@@ -159,5 +187,15 @@ mod tests {
             assert_eq!(found[..expected.len()], expected[..]);
             assert!(found[expected.len()..].iter().all(|byte| *byte == b' '));
         }
+    }
+
+    #[test]
+    fn growing_file_contains_every_write() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        // Direct writes may be refused.
+        let Ok(mut file) = GrowingFile::create(dir.path(), &[b'a'; 2 * BLOCK]) else { return };
+        file.append().unwrap();
+        file.append().unwrap();
+        assert_eq!(std::fs::read(dir.path().join("growing")).unwrap(), [b'a'; 4 * BLOCK]);
     }
 }

@@ -7,9 +7,10 @@ use super::{
     chart::{Axis, Chart, ChartBody, Dot, Series},
     phases::Measurement,
     picture::{COLOURS, LAYOUT, svg},
+    records::RecordKind,
     results::Results,
     scale::{Scale, ScaleKind, count_tick, micros_tick},
-    table::{grouped_count, size},
+    table::grouped_count,
     targets::{baseline, grouped},
 };
 
@@ -54,9 +55,9 @@ const ALL: [ChartSpec; 3] = [
 pub fn write(results: &Results, dir: &Path) -> io::Result<Vec<String>> {
     fs::create_dir_all(dir)?;
     let mut names = Vec::new();
-    for record_bytes in results.sizes() {
+    for records in results.kinds() {
         for spec in &ALL {
-            if let Some(chart) = chart(results, record_bytes, spec) {
+            if let Some(chart) = chart(results, records, spec) {
                 let name = format!("{}.svg", chart.id);
                 fs::write(dir.join(&name), svg(&chart))?;
                 names.push(name);
@@ -67,12 +68,11 @@ pub fn write(results: &Results, dir: &Path) -> io::Result<Vec<String>> {
 }
 
 /// Returns `None` if there is no line.
-fn chart(results: &Results, record_bytes: usize, spec: &ChartSpec) -> Option<Chart> {
-    let size = size(record_bytes);
-    let series = series(results, record_bytes, spec);
+fn chart(results: &Results, records: RecordKind, spec: &ChartSpec) -> Option<Chart> {
+    let series = series(results, records, spec);
     let names: Vec<&str> = series.iter().map(|line| line.name.as_str()).collect();
     let description = format!(
-        "{} over the number of concurrent callers, both axes logarithmic, records of {size}. {} Lines: {}.",
+        "{} over the number of concurrent callers, both axes logarithmic, records of {records}. {} Lines: {}.",
         spec.title,
         spec.better,
         names.join("; ")
@@ -88,24 +88,27 @@ fn chart(results: &Results, record_bytes: usize, spec: &ChartSpec) -> Option<Cha
         ticks: callers.into_iter().map(|count| (count, grouped_count(count as usize))).collect(),
     };
     let upwards = Axis::new(spec.upwards, Scale::log(dots().map(|dot| dot.y)), spec.tick);
-    let (id, title) = (format!("{}-{record_bytes}", spec.name), format!("{}, records of {size}", spec.title));
+    let (id, title) = (
+        format!("{}-{}{}", spec.name, if records.ready_json { "json-" } else { "" }, records.bytes),
+        format!("{}, records of {records}", spec.title),
+    );
     let chart = Chart::new(&id, title, description, (across, upwards), ChartBody::Lines(series));
     Some(Chart { layout: LAYOUT, ..chart })
 }
 
-/// Returns whether a case is drawn: only the cheaper of the two baselines, and only the echo with lines.
-fn is_drawn(results: &Results, record_bytes: usize, case: BenchCase) -> bool {
+/// Returns whether a case is drawn: of those with one caller only the cheaper of the two baselines.
+fn is_drawn(results: &Results, records: RecordKind, case: BenchCase) -> bool {
     match case.shape() {
-        Shape::Callers => case != BenchCase::EchoEmpty,
-        Shape::One => baseline(results, record_bytes).is_some_and(|(cheaper, _)| cheaper == case),
+        Shape::Callers => true,
+        Shape::One => baseline(results, records).is_some_and(|(cheaper, _)| cheaper == case),
         Shape::Bulk | Shape::Target => false,
     }
 }
 
-fn series(results: &Results, record_bytes: usize, spec: &ChartSpec) -> Vec<Series> {
+fn series(results: &Results, records: RecordKind, spec: &ChartSpec) -> Vec<Series> {
     let callers = results.callers();
     let value = |case: BenchCase, count: usize| {
-        results.median(case, count, record_bytes).map(|measurement| (spec.figure)(&measurement))
+        results.median(case, count, records).map(|measurement| (spec.figure)(&measurement))
     };
     let mut peers = 0;
     let mut lines = Vec::new();
@@ -114,7 +117,7 @@ fn series(results: &Results, record_bytes: usize, spec: &ChartSpec) -> Vec<Serie
             // The rate does not depend on the number of callers: a line across the chart.
             let rate = value(case, 0);
             rate.map_or_else(Vec::new, |rate| callers.iter().map(|count| (*count as f64, rate)).collect())
-        } else if is_drawn(results, record_bytes, case) {
+        } else if is_drawn(results, records, case) {
             let found =
                 callers.iter().filter_map(|count| value(case, *count).map(|value| (*count as f64, value)));
             found.collect()
@@ -126,6 +129,7 @@ fn series(results: &Results, record_bytes: usize, spec: &ChartSpec) -> Vec<Serie
         let class = match (case, case.role()) {
             (BenchCase::Append, _) => "series s0 thick".to_owned(),
             (_, Role::Ours) => "series s0 thick dotted".to_owned(),
+            (_, Role::NotDurable) => format!("series s{} dotted", COLOURS.len() - 1),
             (_, Role::Limit) => format!("series s{} dashed", COLOURS.len() - 1),
             (_, Role::Peer) => format!("series s{}", 1 + peers % (COLOURS.len() - 2)),
         };

@@ -14,13 +14,6 @@ use tokio::sync::oneshot;
 use super::tasks::AsyncLog;
 use crate::log_under_test::{LogError, LogResult, Record};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EchoPayload {
-    /// The record as JSON, as in an append.
-    Line,
-    Nothing,
-}
-
 struct Request {
     line: Vec<u8>,
     done: oneshot::Sender<usize>,
@@ -30,15 +23,14 @@ struct Request {
 #[derive(Debug)]
 pub struct Echo {
     requests: Option<Sender<Request>>,
-    payload: EchoPayload,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Echo {
-    pub fn start(payload: EchoPayload) -> io::Result<Self> {
+    pub fn start() -> io::Result<Self> {
         let (requests, pending) = unbounded();
         let thread = Builder::new().name("echo".into()).spawn(move || serve(&pending))?;
-        Ok(Self { requests: Some(requests), payload, thread: Some(thread) })
+        Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 }
 
@@ -57,10 +49,7 @@ fn serve(pending: &Receiver<Request>) {
 
 impl AsyncLog for Echo {
     async fn append(&self, record: &Record) -> LogResult<()> {
-        let line = match self.payload {
-            EchoPayload::Line => record.to_bytes()?,
-            EchoPayload::Nothing => Vec::new(),
-        };
+        let line = record.to_bytes()?.into_owned();
         let (done, answer) = oneshot::channel();
         let requests = self.requests.as_ref().ok_or_else(|| LogError("stopped".into()))?;
         requests.send(Request { line, done })?;

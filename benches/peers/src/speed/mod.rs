@@ -15,8 +15,10 @@ mod chart;
 pub mod charts;
 pub mod child;
 pub mod echo;
+pub mod half_busy;
 pub mod host;
 pub mod measure;
+pub mod not_durable;
 pub mod phases;
 mod picture;
 pub mod pipelined;
@@ -28,6 +30,7 @@ pub mod rocks;
 #[allow(dead_code, reason = "the program uses all of it")]
 #[path = "../../../../crates/ministore-cli/src/bench/page/scale.rs"]
 mod scale;
+pub mod slow_disk;
 pub mod sqlite;
 pub mod table;
 pub mod targets;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::log_under_test::{LogError, LogResult};
@@ -31,15 +32,29 @@ pub struct Timing {
 #[derive(Debug, Default)]
 pub struct Phases(AtomicU8);
 
+/// What the window took.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// Its real length.
+    pub length: Duration,
+    /// The processor time of all threads of this process, in user and kernel mode.
+    pub processor_time: Duration,
+}
+
+/// Returns the processor time that this process has used since its start.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
+}
+
 impl Phases {
-    /// Runs through the phases. Returns the real length of the window.
-    pub fn run(&self, timing: Timing) -> Duration {
+    /// Runs through the phases.
+    pub fn run(&self, timing: Timing) -> Window {
         thread::sleep(timing.warm_up);
-        let start = Instant::now();
+        let (start, used_before) = (Instant::now(), processor_time());
         self.0.store(MEASURED, Ordering::Relaxed);
         thread::sleep(timing.window);
         self.0.store(OVER, Ordering::Relaxed);
-        start.elapsed()
+        Window { length: start.elapsed(), processor_time: processor_time().saturating_sub(used_before) }
     }
 
     pub fn is_running(&self) -> bool {
@@ -84,9 +99,9 @@ impl CallerStats {
         self.latencies.add(&other.latencies).map_err(LogError::from)
     }
 
-    pub fn measurement(&self, window: Duration, record_bytes: usize) -> Measurement {
+    pub fn measurement(&self, window: Window, record_bytes: usize) -> Measurement {
         let micros = |quantile: f64| self.latencies.value_at_quantile(quantile) as f64 / 1000.0;
-        let rate = self.records as f64 / window.as_secs_f64();
+        let rate = self.records as f64 / window.length.as_secs_f64();
         Measurement {
             records_per_second: rate,
             bytes_per_second: rate * (record_bytes + 1) as f64,
@@ -95,6 +110,8 @@ impl CallerStats {
             p99_us: micros(0.99),
             p999_us: micros(0.999),
             max_us: self.latencies.max() as f64 / 1000.0,
+            processors: window.processor_time.as_secs_f64() / window.length.as_secs_f64(),
+            write_bytes: None,
             calls: self.latencies.len(),
             acknowledged: self.acknowledged,
             stored: None,
@@ -113,6 +130,10 @@ pub struct Measurement {
     pub p99_us: f64,
     pub p999_us: f64,
     pub max_us: f64,
+    /// Seconds of processor time that the process used per second.
+    pub processors: f64,
+    /// The mean number of bytes in one write, where it is known: ours, and the limits of bulk.
+    pub write_bytes: Option<f64>,
     /// The number of calls with a latency: all calls in flight in the window.
     pub calls: u64,
     /// Records acknowledged in total, also before and after the window.
@@ -130,7 +151,7 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use super::{CallerStats, MEASURED, OVER, Phases};
+    use super::{CallerStats, MEASURED, OVER, Phases, Window};
 
     #[test]
     fn rate_counts_window_and_latency_counts_calls() {
@@ -140,8 +161,10 @@ mod tests {
         stats.acknowledge(&phases, Instant::now(), 10);
         phases.0.store(OVER, Ordering::Relaxed);
         stats.acknowledge(&phases, Instant::now(), 100);
-        let measurement = stats.measurement(Duration::from_secs(2), 9);
+        let window = Window { length: Duration::from_secs(2), processor_time: Duration::from_millis(500) };
+        let measurement = stats.measurement(window, 9);
         assert_eq!((measurement.acknowledged, measurement.calls), (111, 2));
         assert_eq!((measurement.records_per_second, measurement.bytes_per_second), (5.0, 50.0));
+        assert_eq!(measurement.processors, 0.25);
     }
 }

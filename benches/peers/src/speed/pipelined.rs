@@ -1,20 +1,15 @@
 //! Pipelined appends of ministore-uring, independent of the number of callers: `submit` with thousands in flight,
-//! batches, raw JSON; and their limit, 1 MiB writes in place.
+//! batches, raw JSON; and their limits, large writes on one thread.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, hint::black_box, sync::Arc, thread, time::Instant};
 
 use bytes::Bytes;
 use ministore_uring::{Append, MiniStore, PendingAppend};
 use tokio::runtime::Runtime;
 
 use super::{
-    baseline::{BULK_BYTES, InPlaceFile},
-    phases::{CallerStats, Phases, Timing},
+    baseline::BULK_BYTES,
+    phases::{CallerStats, Phases, Timing, Window},
     records::{RecordCursor, RecordPool},
     tasks::gather,
 };
@@ -36,7 +31,7 @@ pub enum SubmitMethod {
 }
 
 /// Returns the number of records of `record_bytes` bytes, with a line feed each, in about 1 MiB.
-pub fn records_per_write(record_bytes: usize) -> usize {
+fn records_per_batch(record_bytes: usize) -> usize {
     (BULK_BYTES / (record_bytes + 1)).max(1)
 }
 
@@ -51,9 +46,10 @@ impl RecordSource {
         let cursor = events.cursor(task);
         Ok(match method {
             SubmitMethod::Submit => Self::Record(cursor),
-            SubmitMethod::Batch => Self::Batch(cursor, records_per_write(events.bytes)),
+            SubmitMethod::Batch => Self::Batch(cursor, records_per_batch(events.bytes)),
             SubmitMethod::Json => {
-                let lines = cursor.all().iter().map(|record| record.to_bytes().map(Bytes::from));
+                let lines =
+                    cursor.all().iter().map(|record| Ok(Bytes::from(record.to_bytes()?.into_owned())));
                 Self::Line(lines.collect::<LogResult<_>>()?, 0)
             }
         })
@@ -88,7 +84,7 @@ pub fn in_flight(
     in_flight: usize,
     events: &RecordPool,
     timing: Timing,
-) -> LogResult<(CallerStats, Duration)> {
+) -> LogResult<(CallerStats, Window)> {
     let phases = Arc::new(Phases::default());
     let sources =
         (0..TASKS).map(|task| RecordSource::new(method, events, task)).collect::<LogResult<Vec<_>>>()?;
@@ -132,27 +128,39 @@ async fn run_task(
     Ok(stats)
 }
 
-/// Writes 1 MiB after the other on one thread; the counts use the number of records of that size.
-pub fn in_place(
-    mut file: InPlaceFile,
-    events: &RecordPool,
-    timing: Timing,
-) -> LogResult<(CallerStats, Duration)> {
-    let records = records_per_write(events.bytes);
-    let mut bytes = Vec::with_capacity(BULK_BYTES);
+/// Returns the lines of the records, cut off after `bytes` bytes.
+pub fn lines(events: &RecordPool, bytes: usize) -> LogResult<Vec<u8>> {
+    let mut lines = Vec::with_capacity(bytes + events.bytes + 1);
     let mut cursor = events.cursor(0);
-    for _ in 0..records {
-        bytes.extend(cursor.next_record().to_bytes()?);
-        bytes.push(b'\n');
+    while lines.len() < bytes {
+        lines.extend_from_slice(&cursor.next_record().to_bytes()?);
+        lines.push(b'\n');
     }
-    bytes.resize(BULK_BYTES, b' ');
+    lines.truncate(bytes);
+    Ok(lines)
+}
+
+/// Writes one time after the other on one thread, while `busy` threads compute. Each write counts as a record.
+pub fn writes(
+    mut write: impl FnMut() -> LogResult<()> + Send,
+    busy: usize,
+    timing: Timing,
+) -> LogResult<(CallerStats, Window)> {
     let (phases, mut stats) = (Phases::default(), CallerStats::new(1)?);
     thread::scope(|scope| {
+        for _ in 0..busy {
+            scope.spawn(|| {
+                let mut sum = 0_u64;
+                while phases.is_running() {
+                    (0..1000).for_each(|number| sum = black_box(sum.wrapping_add(number)));
+                }
+            });
+        }
         let writer = scope.spawn(|| {
             while phases.is_running() {
                 let start = Instant::now();
-                file.write(&bytes)?;
-                stats.acknowledge(&phases, start, records as u64);
+                write()?;
+                stats.acknowledge(&phases, start, 1);
             }
             Ok::<_, LogError>(stats)
         });

@@ -6,15 +6,26 @@ use super::{
     bench_case::{BenchCase, Shape},
     measure::MeasurementConfig,
     phases::Timing,
+    records::RecordKind,
 };
 
-pub const TARGET_BYTES: usize = 300;
+/// The records of most targets.
+pub const TARGET_RECORDS: RecordKind = RecordKind::of_bytes(300);
+
+/// The records of the target for large ones.
+pub const LARGE_RECORDS: RecordKind = RecordKind::ready(65_536);
+
+/// The numbers of callers of that target.
+pub const LARGE_RECORD_CALLERS: [usize; 3] = [4, 16, 64];
+
+/// The least number of rounds in which targets are evaluated.
+pub const TARGET_ROUNDS: usize = 8;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct BenchPlan {
     pub cases: Vec<BenchCase>,
     pub callers: Vec<usize>,
-    pub sizes: Vec<usize>,
+    pub kinds: Vec<RecordKind>,
     pub timing: Timing,
     pub rounds: usize,
     /// The calls in flight of each task that submits.
@@ -28,7 +39,7 @@ impl Default for BenchPlan {
         Self {
             cases: BenchCase::usual(),
             callers: vec![1, 4, 16, 64, 256, 1024, 2048, 4096],
-            sizes: vec![100, TARGET_BYTES, 4096, 65_536],
+            kinds: [100, 300, 4096, 65_536].map(RecordKind::of_bytes).to_vec(),
             timing: Timing { warm_up: Duration::from_millis(300), window: Duration::from_secs(1) },
             rounds: 5,
             in_flight: 4096,
@@ -41,17 +52,18 @@ impl BenchPlan {
     /// Returns the measurements of one round in their order: cases that are compared directly follow each other.
     pub fn round(&self, count_peers: bool) -> Vec<MeasurementConfig> {
         let mut configs = Vec::new();
-        for &record_bytes in &self.sizes {
+        for &records in &self.kinds {
             let groups = self.callers.iter().map(|&callers| Some(callers)).chain([None]);
             for group in groups {
-                let cases = self.cases.iter().filter(|case| self.is_included(**case, group, record_bytes));
+                let cases = self.cases.iter().filter(|case| self.is_included(**case, group, records));
                 configs.extend(cases.map(|&case| MeasurementConfig {
                     case,
                     callers: group.unwrap_or(0),
-                    record_bytes,
+                    records,
                     timing: self.timing,
                     in_flight: self.in_flight,
                     count_peers,
+                    write_bytes: None,
                 }));
             }
         }
@@ -59,24 +71,41 @@ impl BenchPlan {
     }
 
     /// Returns whether `case` is measured with `callers` callers; `None` means pipelined.
-    fn is_included(&self, case: BenchCase, callers: Option<usize>, record_bytes: usize) -> bool {
-        let target = record_bytes == TARGET_BYTES
-            && [Some(1), Some(16), Some(256), Some(2048), None].contains(&callers);
-        if self.targets_only && (!target || case == BenchCase::EchoEmpty && callers == Some(1)) {
+    fn is_included(&self, case: BenchCase, callers: Option<usize>, records: RecordKind) -> bool {
+        if self.targets_only && !is_in_a_target(case, callers, records) {
             return false;
         }
         match case.shape() {
             Shape::Callers => callers.is_some(),
             Shape::One => callers == Some(1),
             Shape::Bulk => callers.is_none(),
-            Shape::Target => record_bytes == TARGET_BYTES && callers == Some(256),
+            Shape::Target => records == TARGET_RECORDS && callers == Some(256),
         }
+    }
+}
+
+/// Returns whether a target compares this case with this number of callers.
+fn is_in_a_target(case: BenchCase, callers: Option<usize>, records: RecordKind) -> bool {
+    let ours_or_best_peer = case == BenchCase::Append || case.is_grouping_peer();
+    match (records, callers) {
+        (TARGET_RECORDS, None) => true,
+        (TARGET_RECORDS, Some(1)) => {
+            case.shape() == Shape::One
+                || [BenchCase::Append, BenchCase::AppendBlocking, BenchCase::Okaywal, BenchCase::RaftEngine]
+                    .contains(&case)
+        }
+        (TARGET_RECORDS, Some(16)) => ours_or_best_peer,
+        (TARGET_RECORDS, Some(256 | 2048)) => {
+            ours_or_best_peer || case == BenchCase::Echo || case.shape() == Shape::Target
+        }
+        (LARGE_RECORDS, Some(callers)) => ours_or_best_peer && LARGE_RECORD_CALLERS.contains(&callers),
+        _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BenchCase, BenchPlan};
+    use super::{BenchCase, BenchPlan, LARGE_RECORDS, TARGET_RECORDS};
 
     #[test]
     fn round_measures_each_case_once_in_order() {
@@ -85,9 +114,9 @@ mod tests {
             assert!(!round[index + 1..].contains(config), "{config:?} twice");
         }
         let with_256 = |case| {
-            round
-                .iter()
-                .position(|config| (config.case, config.callers, config.record_bytes) == (case, 256, 300))
+            round.iter().position(|config| {
+                (config.case, config.callers, config.records) == (case, 256, TARGET_RECORDS)
+            })
         };
         let (first, last) = (with_256(BenchCase::Append), with_256(BenchCase::Echo));
         assert!(
@@ -112,9 +141,12 @@ mod tests {
 
     #[test]
     fn targets_only_plan_has_fewer_measurements() {
-        let all = BenchPlan::default();
-        let targets = BenchPlan { targets_only: true, ..BenchPlan::default() };
-        assert!(targets.round(false).len() < all.round(false).len() / 3);
-        assert!(targets.round(false).iter().all(|config| config.record_bytes == 300));
+        let all = BenchPlan { kinds: vec![TARGET_RECORDS, LARGE_RECORDS], ..BenchPlan::default() };
+        let targets = BenchPlan { targets_only: true, ..all.clone() };
+        let (all, targets) = (all.round(false), targets.round(false));
+        assert!(targets.len() < all.len() / 3, "{} of {}", targets.len(), all.len());
+        for config in targets.iter().filter(|config| config.records == LARGE_RECORDS) {
+            assert!([4, 16, 64].contains(&config.callers), "{config:?}");
+        }
     }
 }

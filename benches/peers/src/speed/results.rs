@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{bench_case::BenchCase, measure::MeasurementConfig, phases::Measurement};
+use super::{bench_case::BenchCase, measure::MeasurementConfig, phases::Measurement, records::RecordKind};
 use crate::log_under_test::LogError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {
-    pub record_bytes: usize,
+    pub records: RecordKind,
     /// The number of callers; 0 means pipelined.
     pub callers: usize,
     pub case: BenchCase,
@@ -21,7 +21,8 @@ pub struct ResultRow {
     pub case: BenchCase,
     /// The number of callers; 0 means pipelined.
     pub callers: usize,
-    pub record_bytes: usize,
+    #[serde(flatten)]
+    pub records: RecordKind,
     /// The median of each value over the rounds.
     pub median: Option<Measurement>,
     /// The rounds that succeeded.
@@ -37,11 +38,11 @@ pub struct Results {
 
 impl Results {
     pub fn add(&mut self, config: &MeasurementConfig, outcome: Result<Measurement, LogError>) {
-        let MeasurementConfig { case, callers, record_bytes, .. } = *config;
-        let row = self.rows.entry(RowKey { record_bytes, callers, case }).or_insert_with(|| ResultRow {
+        let MeasurementConfig { case, callers, records, .. } = *config;
+        let row = self.rows.entry(RowKey { records, callers, case }).or_insert_with(|| ResultRow {
             case,
             callers,
-            record_bytes,
+            records,
             median: None,
             rounds: Vec::new(),
             errors: Vec::new(),
@@ -53,21 +54,32 @@ impl Results {
         row.median = medians(&row.rounds);
     }
 
+    /// Returns whether anything was measured with this number of callers and these records.
+    pub fn has(&self, callers: usize, records: RecordKind) -> bool {
+        self.rows().any(|row| (row.callers, row.records) == (callers, records))
+    }
+
+    /// Returns the mean size of the writes that a growing file is compared with: those of this round.
+    pub fn write_bytes_of(&self, floor: &MeasurementConfig) -> Option<f64> {
+        let case = self.cases().into_iter().find(|case| case.growing_floor() == Some(floor.case))?;
+        self.row(case, floor.callers, floor.records)?.rounds.last()?.write_bytes
+    }
+
     /// Returns all rows, by size, callers and case.
     pub fn rows(&self) -> impl Iterator<Item = &ResultRow> {
         self.rows.values()
     }
 
-    pub fn row(&self, case: BenchCase, callers: usize, record_bytes: usize) -> Option<&ResultRow> {
-        self.rows.get(&RowKey { record_bytes, callers, case })
+    pub fn row(&self, case: BenchCase, callers: usize, records: RecordKind) -> Option<&ResultRow> {
+        self.rows.get(&RowKey { records, callers, case })
     }
 
-    pub fn median(&self, case: BenchCase, callers: usize, record_bytes: usize) -> Option<Measurement> {
-        self.row(case, callers, record_bytes).and_then(|row| row.median)
+    pub fn median(&self, case: BenchCase, callers: usize, records: RecordKind) -> Option<Measurement> {
+        self.row(case, callers, records).and_then(|row| row.median)
     }
 
-    pub fn sizes(&self) -> Vec<usize> {
-        distinct(self.rows().map(|row| row.record_bytes))
+    pub fn kinds(&self) -> Vec<RecordKind> {
+        distinct(self.rows().map(|row| row.records))
     }
 
     pub fn callers(&self) -> Vec<usize> {
@@ -104,6 +116,8 @@ fn medians(rounds: &[Measurement]) -> Option<Measurement> {
         p99_us: of(|round| round.p99_us)?,
         p999_us: of(|round| round.p999_us)?,
         max_us: of(|round| round.max_us)?,
+        processors: of(|round| round.processors)?,
+        write_bytes: median(rounds.iter().filter_map(|round| round.write_bytes).collect()),
         calls: rounds.iter().map(|round| round.calls).sum(),
         acknowledged: rounds.iter().map(|round| round.acknowledged).sum(),
         stored: None,

@@ -31,7 +31,7 @@ impl BlockingLog for RocksDb {
         synced.set_sync(true);
         Ok(Box::new(move |record| {
             let key = self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-            self.db.put_opt(key, record.to_bytes()?, &synced).map_err(LogError::from)
+            self.db.put_opt(key, &*record.to_bytes()?, &synced).map_err(LogError::from)
         }))
     }
 }

@@ -35,7 +35,7 @@ fn connect(path: &Path) -> LogResult<Connection> {
 fn insert(connection: &Connection, record: &Record) -> LogResult<()> {
     let line = record.to_bytes()?;
     let mut insert = connection.prepare_cached(INSERT)?;
-    insert.execute(params![line]).map(drop).map_err(LogError::from)
+    insert.execute(params![&*line]).map(drop).map_err(LogError::from)
 }
 
 pub fn stored(dir: &Path) -> LogResult<u64> {

@@ -1,11 +1,6 @@
 //! Callers as tasks on a tokio runtime with one worker thread per core.
 
-use std::{
-    future::Future,
-    sync::Arc,
-    thread::available_parallelism,
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, thread::available_parallelism, time::Instant};
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -13,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    phases::{CallerStats, Phases, Timing},
+    phases::{CallerStats, Phases, Timing, Window},
     records::RecordPool,
 };
 use crate::log_under_test::{LogError, LogResult, Record};
@@ -36,7 +31,7 @@ pub fn closed_loop<L: AsyncLog>(
     callers: usize,
     events: &RecordPool,
     timing: Timing,
-) -> LogResult<(CallerStats, Duration)> {
+) -> LogResult<(CallerStats, Window)> {
     let phases = Arc::new(Phases::default());
     let tasks = (0..callers).map(|caller| {
         let (log, phases, mut cursor) = (Arc::clone(log), Arc::clone(&phases), events.cursor(caller));

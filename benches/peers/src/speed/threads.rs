@@ -1,13 +1,9 @@
 //! Callers as threads of the operating system, one per caller: with small stacks Linux runs thousands.
 
-use std::{
-    sync::Barrier,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::Barrier, thread, time::Instant};
 
 use super::{
-    phases::{CallerStats, Phases, Timing},
+    phases::{CallerStats, Phases, Timing, Window},
     records::RecordPool,
 };
 use crate::log_under_test::{LogError, LogResult, Record};
@@ -26,7 +22,7 @@ pub fn closed_loop(
     callers: usize,
     events: &RecordPool,
     timing: Timing,
-) -> LogResult<(CallerStats, Duration)> {
+) -> LogResult<(CallerStats, Window)> {
     let (phases, ready) = (Phases::default(), Barrier::new(callers + 1));
     let numbers = 0..u32::try_from(callers)?;
     let ends = numbers.map(|number| log.caller(number)).collect::<LogResult<Vec<_>>>()?;
