@@ -14,6 +14,10 @@ pub enum BenchCase {
     AppendBlocking,
     /// Ours: `append`, while other tasks use half of each worker.
     AppendHalfBusy,
+    /// Ours: `append` without spinning.
+    AppendNoSpin,
+    /// Ours: `append` without spinning, while other tasks use half of each worker.
+    AppendHalfBusyNoSpin,
     /// Ours: two tasks, thousands of `submit`s in flight.
     Submit,
     /// Ours: batches of about 1 MiB.
@@ -98,6 +102,10 @@ impl BenchCase {
             Self::Append => ("ours: append", Role::Ours, Shape::Callers),
             Self::AppendBlocking => ("ours: blocking append", Role::Ours, Shape::Callers),
             Self::AppendHalfBusy => ("ours: append, half-busy workers", Role::Ours, Shape::One),
+            Self::AppendNoSpin => ("ours: append, no spinning", Role::Ours, Shape::One),
+            Self::AppendHalfBusyNoSpin => {
+                ("ours: append, half-busy workers, no spinning", Role::Ours, Shape::One)
+            }
             Self::Submit => ("ours: submit, 2 tasks", Role::Ours, Shape::Bulk),
             Self::AppendBatch => ("ours: append_batch, 1 MiB each", Role::Ours, Shape::Bulk),
             Self::AppendJson => ("ours: append_json, 2 tasks", Role::Ours, Shape::Bulk),

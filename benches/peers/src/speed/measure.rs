@@ -73,6 +73,9 @@ impl MeasurementConfig {
         let unknown_writes = |(stats, window)| (stats, window, None);
         match self.case {
             BenchCase::Append | BenchCase::AppendHalfBusy => self.ours(dir, events, JournalOptions::new()),
+            BenchCase::AppendNoSpin | BenchCase::AppendHalfBusyNoSpin => {
+                self.ours(dir, events, JournalOptions::new().spin(false))
+            }
             BenchCase::AppendSmallSegments => {
                 self.ours(dir, events, JournalOptions::new().max_segment_bytes(SMALL_SEGMENT_BYTES))
             }
@@ -134,7 +137,7 @@ impl MeasurementConfig {
     fn ours(&self, dir: &Path, events: &RecordPool, options: JournalOptions) -> LoadResult {
         let runtime = tasks::runtime()?;
         let log = Arc::new(open_ours(dir, options)?);
-        if self.case == BenchCase::AppendHalfBusy {
+        if matches!(self.case, BenchCase::AppendHalfBusy | BenchCase::AppendHalfBusyNoSpin) {
             half_busy::start(&runtime)?;
         }
         let (stats, window) = tasks::closed_loop(&runtime, &log, self.callers, events, self.timing)?;
