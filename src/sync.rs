@@ -13,6 +13,11 @@ pub(crate) mod stats {
     };
 }
 
+/// Scoped threads, which the model checker does not have. No model reads a file in parallel.
+pub(crate) mod scoped {
+    pub(crate) use std::thread::{Builder, scope};
+}
+
 #[cfg(not(shuttle))]
 mod primitives {
     pub(crate) use std::{

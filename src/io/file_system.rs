@@ -162,6 +162,11 @@ pub trait FileHandle: ReadAt + Send + Sync + fmt::Debug {
         self.sync()
     }
 
+    /// Returns whether several threads may read it at once, in any order. Not so in a simulation, which repeats every operation.
+    fn allows_parallel_reads(&self) -> bool {
+        false
+    }
+
     /// Drops the durable pages of this range from the page cache, so that direct writes there need not invalidate them.
     /// Only a hint.
     fn drop_page_cache(&self, _offset: u64, _bytes: u64) {}

@@ -87,6 +87,10 @@ impl FileHandle for File {
         File::sync_data(self)
     }
 
+    fn allows_parallel_reads(&self) -> bool {
+        !cfg!(shuttle)
+    }
+
     fn drop_page_cache(&self, offset: u64, bytes: u64) {
         let _ = fadvise(self, offset, NonZeroU64::new(bytes), Advice::DontNeed);
     }

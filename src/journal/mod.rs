@@ -11,6 +11,7 @@ pub(crate) mod legacy;
 pub(crate) mod lock;
 pub(crate) mod older_copy;
 pub(crate) mod ownership;
+pub(crate) mod parallel_scan;
 pub(crate) mod reply;
 pub(crate) mod retention_status;
 pub(crate) mod segment_set;

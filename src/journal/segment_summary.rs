@@ -5,7 +5,9 @@ use std::io;
 use serde::de::IgnoredAny;
 
 use crate::{
-    format::scan::{Block, LineReader, ReadAt, ScanItem, ScanMode, ScanPosition, Scanner, SegmentEnd, Tail},
+    format::scan::{
+        Block, IndexPoint, LineReader, ReadAt, ScanItem, ScanMode, ScanPosition, Scanner, SegmentEnd, Tail,
+    },
     format::{Header, HeaderError},
 };
 
@@ -36,12 +38,16 @@ pub(crate) fn scan_to_end(
     Ok(scan_from_start(source)?.map(|(summary, _)| summary))
 }
 
+/// A summary, and the position at which a later scan can resume.
+pub(crate) type ResumableSummary = (SegmentSummary, Option<Checkpoint>);
+
 /// Reads a segment to its end, and also returns where a later scan can resume.
 pub(crate) fn scan_from_start(
     source: &(impl ReadAt + ?Sized),
-) -> io::Result<Result<(SegmentSummary, Option<Checkpoint>), HeaderError>> {
-    match Scanner::open(source, ScanMode::VerifyOnly)? {
-        Ok(scanner) => resume_scan(scanner, 0, 0).map(Ok),
+) -> io::Result<Result<ResumableSummary, HeaderError>> {
+    let _span = tracing::debug_span!("scan").entered();
+    match SummaryScan::open(source)? {
+        Ok(scan) => scan.run().map(Ok),
         Err(fault) => Ok(Err(fault)),
     }
 }
@@ -60,42 +66,99 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     /// Resumes the scan. Returns `None` if less verifies than before.
-    pub(crate) fn scan(
-        &self,
-        source: &(impl ReadAt + ?Sized),
-    ) -> io::Result<Option<(SegmentSummary, Option<Self>)>> {
+    pub(crate) fn scan(&self, source: &(impl ReadAt + ?Sized)) -> io::Result<Option<ResumableSummary>> {
+        let _span = tracing::debug_span!("scan").entered();
         let scanner = Scanner::resume(source, self.position, ScanMode::VerifyOnly);
-        let (summary, checkpoint) = resume_scan(scanner, self.records, self.last_group)?;
+        let (summary, checkpoint) = SummaryScan::new(scanner, self.records, self.last_group).run()?;
         Ok((summary.end.data_end >= self.data_end).then_some((summary, checkpoint)))
     }
 }
 
-/// Reads from the position of a scanner to the end. `records` is the number of records before that position.
-fn resume_scan<S: ReadAt>(
-    mut scanner: Scanner<S>,
-    mut records: u64,
-    mut last_group: u64,
-) -> io::Result<(SegmentSummary, Option<Checkpoint>)> {
-    let _span = tracing::debug_span!("scan").entered();
-    let mut block = Block::default();
-    // The positions before the last group, and before the second to last.
-    let (mut last, mut checkpoint) = (None, None);
-    loop {
-        let here = Checkpoint { position: scanner.position(), records, last_group, data_end: 0 };
-        match scanner.next(&mut block)? {
+/// A scan of a segment that is summarized.
+#[derive(Debug)]
+pub(super) struct SummaryScan<S> {
+    scanner: Scanner<S>,
+    /// The number of records before its position.
+    records: u64,
+    /// The offset of the last group before its position.
+    last_group: u64,
+    /// The position before the last group.
+    last: Option<Checkpoint>,
+    /// The position before the second to last group.
+    checkpoint: Option<Checkpoint>,
+    block: Block,
+}
+
+impl<S: ReadAt> SummaryScan<S> {
+    /// Starts a scan with the first group. Returns `Ok(Err(_))` if the first line is not a header.
+    pub(super) fn open(source: S) -> io::Result<Result<Self, HeaderError>> {
+        Ok(Scanner::open(source, ScanMode::VerifyOnly)?.map(|scanner| Self::new(scanner, 0, 0)))
+    }
+
+    /// Starts a scan at a position whose line number, and the records before it, are counted from 0.
+    pub(super) fn at(source: S, header: Header, start: IndexPoint) -> Self {
+        let position = ScanPosition::at(header, 0, start);
+        Self::new(Scanner::resume(source, position, ScanMode::VerifyOnly), 0, 0)
+    }
+
+    fn new(scanner: Scanner<S>, records: u64, last_group: u64) -> Self {
+        Self { scanner, records, last_group, last: None, checkpoint: None, block: Block::default() }
+    }
+
+    pub(super) fn header(&self) -> Header {
+        self.scanner.header()
+    }
+
+    pub(super) fn position(&self) -> ScanPosition {
+        self.scanner.position()
+    }
+
+    /// Verifies the next group. Returns `None` after it, and the end where no group is left.
+    pub(super) fn step(&mut self) -> io::Result<Option<SegmentEnd>> {
+        let Self { records, last_group, .. } = *self;
+        let here = Checkpoint { position: self.scanner.position(), records, last_group, data_end: 0 };
+        match self.scanner.next(&mut self.block)? {
             ScanItem::Group(group) => {
-                records += group.records;
-                last_group = group.offset;
-                checkpoint = last.replace(here);
+                self.records += group.records;
+                self.last_group = group.offset;
+                self.checkpoint = self.last.replace(here);
+                Ok(None)
             }
-            ScanItem::End(end) => {
-                let checkpoint = checkpoint.map(|found| Checkpoint { data_end: end.data_end, ..found });
-                return Ok((
-                    SegmentSummary { header: scanner.header(), records, last_group, end },
-                    checkpoint,
-                ));
+            ScanItem::End(end) => Ok(Some(end)),
+        }
+    }
+
+    /// Reads to the end.
+    pub(super) fn run(mut self) -> io::Result<ResumableSummary> {
+        loop {
+            if let Some(end) = self.step()? {
+                return Ok(self.finish(end));
             }
         }
+    }
+
+    /// Returns the result after the end was found.
+    pub(super) fn finish(self, end: SegmentEnd) -> ResumableSummary {
+        let Self { scanner, records, last_group, checkpoint, .. } = self;
+        let checkpoint = checkpoint.map(|found| Checkpoint { data_end: end.data_end, ..found });
+        (SegmentSummary { header: scanner.header(), records, last_group, end }, checkpoint)
+    }
+
+    /// Returns the result of this scan, given that of a scan [from here](Self::at) to the end; `None` if that one found too few
+    /// groups to resume after the first.
+    pub(super) fn followed_by(
+        &self,
+        (mut summary, checkpoint): ResumableSummary,
+    ) -> Option<ResumableSummary> {
+        let here = self.position();
+        let mut checkpoint = checkpoint.filter(|found| found.position.offset() > here.offset())?;
+        checkpoint.records += self.records;
+        checkpoint.position = checkpoint.position.with_lines_before(here.line());
+        summary.records += self.records;
+        if let Some(tail) = &mut summary.end.tail {
+            tail.line += here.line();
+        }
+        Some((summary, Some(checkpoint)))
     }
 }
 

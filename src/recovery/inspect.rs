@@ -103,7 +103,7 @@ impl JournalState {
             Some(link) => Ok(NextPosition { next_seq: link.first_seq, last_seal: Some(link.prev_seal) }),
             None => next_position(&rotated, |path| {
                 let file = fs.open(path, OpenMode::ReadOnly).map_err(MiniStoreError::file(path, "open"))?;
-                cache.scan(path, &file).map_err(MiniStoreError::file(path, "read"))
+                cache.scan(path, &*file).map_err(MiniStoreError::file(path, "read"))
             })?,
         };
         Ok(Self {

@@ -15,8 +15,13 @@ use std::{
 };
 
 use super::decide::Step;
-use crate::journal::segment_summary::{Checkpoint, SegmentSummary, scan_from_start};
-use crate::{format::HeaderError, format::scan::ReadAt, journal::file_names::FileNames};
+use crate::{
+    format::HeaderError,
+    io::FileHandle,
+    journal::file_names::FileNames,
+    journal::parallel_scan::scan_in_parallel,
+    journal::segment_summary::{Checkpoint, ResumableSummary, SegmentSummary, scan_from_start},
+};
 
 /// The checkpoints of the segments that this recovery scanned.
 #[derive(Debug, Default)]
@@ -30,15 +35,15 @@ impl ScanCache {
     pub(super) fn scan(
         &mut self,
         path: &Path,
-        source: &(impl ReadAt + ?Sized),
+        file: &dyn FileHandle,
     ) -> io::Result<Result<SegmentSummary, HeaderError>> {
         let resumed = match self.segments.remove(path) {
-            Some(checkpoint) => checkpoint.scan(source)?,
+            Some(checkpoint) => checkpoint.scan(file)?,
             None => None,
         };
         let (summary, checkpoint) = match resumed {
             Some(found) => found,
-            None => match scan_from_start(source)? {
+            None => match scan_whole(file)? {
                 Ok(found) => found,
                 Err(error) => return Ok(Err(error)),
             },
@@ -63,4 +68,9 @@ impl ScanCache {
             Step::TruncateActive | Step::CloseRotated | Step::Done | Step::Fail(_) => {}
         }
     }
+}
+
+/// Scans a segment from its start, on several threads if the file allows it.
+fn scan_whole(file: &dyn FileHandle) -> io::Result<Result<ResumableSummary, HeaderError>> {
+    if file.allows_parallel_reads() { scan_in_parallel(file, file.len()?) } else { scan_from_start(file) }
 }

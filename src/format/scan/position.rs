@@ -46,4 +46,15 @@ impl ScanPosition {
     pub(crate) fn offset(&self) -> u64 {
         self.group.offset
     }
+
+    /// Returns the number of the next line, counted from 1 in the file.
+    pub(crate) fn line(&self) -> u64 {
+        self.group.line
+    }
+
+    /// Adds the number of lines before this position's scan was started, which counted from 0.
+    pub(crate) fn with_lines_before(mut self, lines: u64) -> Self {
+        self.group.line += lines;
+        self
+    }
 }

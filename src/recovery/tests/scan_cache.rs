@@ -1,31 +1,54 @@
 //! Repeated scans of a segment during one recovery: where they start, and that they agree with a full scan.
 
-use std::{cell::RefCell, io, path::Path};
+use std::{io, path::Path, sync::Mutex};
 
 use crate::{
     format::scan::ReadAt,
     format::testing::{FIRST, SegmentBytes},
+    io::FileHandle,
     journal::file_names::FileNames,
     journal::segment_summary::{SegmentSummary, scan_to_end},
     recovery::{ScanCache, decide::Step},
 };
 
 /// A file that records the lowest offset of its reads.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct RecordingFile {
     bytes: Vec<u8>,
-    lowest: RefCell<Option<u64>>,
+    lowest: Mutex<Option<u64>>,
 }
 
 impl ReadAt for RecordingFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut lowest = self.lowest.borrow_mut();
+        let mut lowest = self.lowest.lock().unwrap();
         *lowest = Some(lowest.map_or(offset, |lowest| lowest.min(offset)));
         self.bytes.as_slice().read_at(into, offset)
     }
 }
 
+impl FileHandle for RecordingFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.bytes.len() as u64)
+    }
+
+    fn write_at(&self, _bytes: &[u8], _offset: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn set_len(&self, _len: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl RecordingFile {
+    fn take_lowest(&self) -> Option<u64> {
+        self.lowest.lock().unwrap().take()
+    }
+
     fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, ..Self::default() }
     }
@@ -33,7 +56,7 @@ impl RecordingFile {
     /// Scans the file; returns the summary, and the lowest offset that was read.
     fn scan(&self, cache: &mut ScanCache) -> (SegmentSummary, u64) {
         let summary = cache.scan(name(), self).unwrap().unwrap();
-        (summary, self.lowest.take().unwrap())
+        (summary, self.take_lowest().unwrap())
     }
 }
 
@@ -124,8 +147,8 @@ fn scan_of_replaced_file_reads_from_start() {
             cache.scan(&path, &file).unwrap().unwrap();
         }
         cache.invalidate(step, &names);
-        file.lowest.take();
+        file.take_lowest();
         cache.scan(&path, &file).unwrap().unwrap();
-        assert_eq!(file.lowest.take() == Some(0), is_invalidated, "{step:?}, {}", path.display());
+        assert_eq!(file.take_lowest() == Some(0), is_invalidated, "{step:?}, {}", path.display());
     }
 }
