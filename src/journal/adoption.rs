@@ -77,11 +77,12 @@ pub(crate) fn is_accepted_by_name(names: &FileNames, listed: &[OsString], path: 
 
 /// Returns whether a writer could have given a segment of this run its name.
 fn has_accepted_name(names: &FileNames, run: &[(u64, PathBuf)], (number, path): &(u64, PathBuf)) -> bool {
-    let is_short = run.first().is_some_and(|(first, _)| *first > SHORT_RUN_START_MAX)
-        && names.digits_of(path) < LONG_DIGITS_MIN;
-    let is_padded = names.digits_of(path) > number.to_string().len();
+    let digits = names.digits_of(path);
+    let is_short =
+        run.first().is_some_and(|(first, _)| *first > SHORT_RUN_START_MAX) && digits < LONG_DIGITS_MIN;
+    let is_padded = digits > number.checked_ilog10().unwrap_or(0) as usize + 1;
     let is_written = !is_padded || names.written_names(*number).contains(path);
-    is_written && !is_short && names.digits_of(path) >= 3
+    is_written && !is_short && digits >= 3
 }
 
 /// Returns whether the chain shows that a file is a segment of the journal. Damage is no reason to refuse it.

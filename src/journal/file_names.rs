@@ -162,7 +162,12 @@ impl FileNames {
 
     fn numbered_in(&self, names: &[OsString], has_lock: bool) -> RotatedSegments {
         let stem = |name| OsStr::as_bytes(name).strip_suffix(b".lock").map(OsStr::from_bytes);
-        let with_lock: HashSet<&OsStr> = names.iter().filter_map(|name| stem(name)).collect();
+        // Usually empty, so that no name is hashed.
+        let with_lock: HashSet<&OsStr> = names
+            .iter()
+            .filter_map(|name| stem(name))
+            .filter(|stem| self.rotated_number(stem).is_some())
+            .collect();
         let mut numbered: Vec<_> = names
             .iter()
             .filter(|name| with_lock.contains(name.as_os_str()) == has_lock)

@@ -34,13 +34,21 @@ use crate::{
 /// [`MiniStoreError::NotOwned`] if its name is a file of another journal, or if another journal has a name that it
 /// needs; or an error of the operating system.
 pub(crate) fn check_before_opening(fs: &dyn FileSystem, names: &FileNames) -> Result<()> {
+    if matches!(fs.id_at(&names.lock()), Ok(Some(_))) {
+        // The directory may have many names, and recovery lists it.
+        for path in companions(names) {
+            let exists = || Ok(has_own_lock(fs, &path)? && fs.id_at(&path)?.is_some());
+            if exists().map_err(MiniStoreError::file(&path, "stat"))? {
+                return Err(in_the_way(names, &path));
+            }
+        }
+        return Ok(());
+    }
     let listed = match fs.list(names.dir()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         listed => listed.map_err(MiniStoreError::file(names.dir(), "list the directory"))?,
     };
-    if !is_listed(&listed, &names.lock()) {
-        check_name(fs, names, &listed)?;
-    }
+    check_name(fs, names, &listed)?;
     check_companions(names, &listed)
 }
 
@@ -125,19 +133,28 @@ fn check_name(fs: &dyn FileSystem, names: &FileNames, listed: &[OsString]) -> Re
 ///
 /// [`MiniStoreError::NotOwned`] if one has.
 pub(crate) fn check_companions(names: &FileNames, listed: &[OsString]) -> Result<()> {
-    for path in [names.next(), names.lock(), names.holds(), names.holds_next()] {
-        let lock = with_suffix(&path, ".lock");
-        if is_listed(listed, &path) && is_listed(listed, &lock) {
-            let reason = format!(
-                "it is in the way of the journal {}: the lock file {} makes it a journal of its own; move it away, or \
-                 remove that lock file if it is not",
-                names.active().display(),
-                lock.display()
-            );
-            return Err(not_owned(&path, reason));
+    for path in companions(names) {
+        if is_listed(listed, &path) && is_listed(listed, &with_suffix(&path, ".lock")) {
+            return Err(in_the_way(names, &path));
         }
     }
     Ok(())
+}
+
+/// Returns the names that a journal needs for files next to its segments.
+fn companions(names: &FileNames) -> [PathBuf; 4] {
+    [names.next(), names.lock(), names.holds(), names.holds_next()]
+}
+
+/// Returns the error for another journal that has one of these names.
+fn in_the_way(names: &FileNames, path: &Path) -> MiniStoreError {
+    let reason = format!(
+        "it is in the way of the journal {}: the lock file {} makes it a journal of its own; move it away, or remove that \
+         lock file if it is not",
+        names.active().display(),
+        with_suffix(path, ".lock").display()
+    );
+    not_owned(path, reason)
 }
 
 /// Checks that no file with a lock file of its own is a segment of this journal: that the oldest segment continues
@@ -290,7 +307,8 @@ pub(crate) fn not_owned(path: &Path, reason: String) -> MiniStoreError {
 }
 
 fn is_listed(listed: &[OsString], path: &Path) -> bool {
-    listed.iter().any(|name| path.file_name() == Some(name))
+    let wanted = path.file_name();
+    listed.iter().any(|name| wanted == Some(name))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
