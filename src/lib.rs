@@ -155,6 +155,7 @@ mod options;
 mod read;
 mod recovery;
 mod serialize;
+mod spin;
 pub mod stats;
 mod sync;
 #[cfg(any(test, feature = "testkit"))]

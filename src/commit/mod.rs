@@ -2,5 +2,4 @@
 
 pub(crate) mod inner;
 pub(crate) mod queue;
-pub(crate) mod spin;
 pub(crate) mod writer;

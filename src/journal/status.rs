@@ -5,7 +5,7 @@ use std::{fmt, io, path::PathBuf, sync::Arc};
 use super::{fork::ForkGuard, retention_status::RetentionStatus, watermark::DurableWatermark};
 use crate::{
     BackendKind, JournalOptions, MiniStoreError, Result, Stats,
-    commit::spin::CallerSpin,
+    spin::CallerSpin,
     stats::{Counters, Gauges},
     sync::{AtomicBool, OnceLock, Ordering},
 };

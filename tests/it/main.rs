@@ -36,6 +36,7 @@ mod recovery;
 mod retention;
 mod rotation;
 mod shortage;
+mod spin;
 mod support;
 mod sync_mode;
 mod verify;

@@ -25,6 +25,7 @@ fn options_survive_serialization() {
         .backend(Backend::Blocking)
         .recovery(RecoveryPolicy::TruncateAtFirstError)
         .mode(0o640)
+        .spin(false)
         .commit_delay(Duration::from_millis(2))
         .commit_delay_bytes(1 << 16)
         .max_group_bytes(1 << 19)

@@ -13,8 +13,8 @@ use std::{
 use crate::{
     MiniStoreError, Result,
     caller_code::catch_caller_panic,
-    commit::spin::SpinTurn,
     journal::status::StoreStatus,
+    spin::SpinTurn,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 

@@ -17,8 +17,8 @@ use crate::{
     JournalOptions,
     background::{job::JobResult, requests::RetentionRequest},
     caller_code::catch_caller_panic,
-    commit::spin::WriterSpin,
     journal::status::StoreStatus,
+    spin::WriterSpin,
     sync::{MutexGuard, PoisonError, Receiver},
 };
 

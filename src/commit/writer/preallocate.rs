@@ -183,3 +183,22 @@ impl Writer {
 fn step_after(prepared_end: u64) -> u64 {
     prepared_end.next_multiple_of(STEP_BYTES_MIN).clamp(STEP_BYTES_MIN, STEP_BYTES_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_pays_again_only_below_the_lower_limit() {
+        let mut size = GroupSizeEma::default();
+        let mut after = |bytes: u64| {
+            (0..100).for_each(|_| size.record(bytes));
+            size.is_worth_preallocating()
+        };
+        assert!(after(UNPADDED_GROUP_BYTES - 1), "as at the start");
+        assert!(!after(UNPADDED_GROUP_BYTES * 2));
+        assert!(!after(PADDED_GROUP_BYTES * 2), "between the limits nothing changes");
+        assert!(after(PADDED_GROUP_BYTES / 2));
+        assert!(after(PADDED_GROUP_BYTES * 2), "between the limits nothing changes");
+    }
+}

@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 10] = [
     &["stats"],
     &["io"],
     &["format"],
-    &["caller_code", "error", "options", "serialize", "sync"],
+    &["caller_code", "error", "options", "serialize", "spin", "sync"],
 ];
 
 /// Test machinery: it may import everything, and no layer imports it.
