@@ -25,8 +25,6 @@ pub(crate) struct JobRunner {
     names: FileNames,
     retention: RetentionManager,
     leftover: Mutex<Leftover>,
-    /// The prepared segment that recovery removed. The first job closes it, which frees its blocks.
-    removed: Mutex<Option<Arc<dyn FileHandle>>>,
 }
 
 /// A file of the name `NAME.next` that a failed attempt to prepare the next segment left. No record depends on it.
@@ -41,13 +39,8 @@ enum Leftover {
 }
 
 impl JobRunner {
-    pub(crate) fn new(
-        fs: Arc<dyn FileSystem>,
-        names: FileNames,
-        retention: RetentionManager,
-        removed: Option<Arc<dyn FileHandle>>,
-    ) -> Self {
-        Self { fs, names, retention, leftover: Mutex::default(), removed: Mutex::new(removed) }
+    pub(crate) fn new(fs: Arc<dyn FileSystem>, names: FileNames, retention: RetentionManager) -> Self {
+        Self { fs, names, retention, leftover: Mutex::default() }
     }
 
     pub(super) fn retention(&self) -> &RetentionManager {
@@ -55,7 +48,6 @@ impl JobRunner {
     }
 
     pub(super) fn run(&self, job: BackgroundJob) -> JobResult {
-        drop(self.removed.lock().unwrap_or_else(PoisonError::into_inner).take());
         let result = self.dispatch(job);
         if let JobResult::Renamed(Err(error)) | JobResult::Closed(Err(error)) = &result {
             // Here and not in the writer, which may have submitted more jobs before it receives this result.

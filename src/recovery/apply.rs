@@ -121,7 +121,6 @@ pub(super) fn finish_open(
         records,
         newest_rotated: journal.rotated.last().map_or(0, |(number, _)| *number),
         first_seq,
-        removed: None,
         report: OpenReport { next_seq: link.first_seq + records, ..report },
     };
     let is_ending_expected = end.has_newline && end.file_end == end.data_end + 1 + u64::from(end.closed);

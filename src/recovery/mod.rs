@@ -46,8 +46,6 @@ pub(crate) struct RecoveredJournal {
     pub(crate) newest_rotated: u64,
     /// The sequence number of the oldest record; of the next one if there is no record.
     pub(crate) first_seq: u64,
-    /// A file that was removed and is still open: its blocks are freed when it is dropped, which takes milliseconds.
-    pub(crate) removed: Option<Arc<dyn FileHandle>>,
     pub(crate) report: OpenReport,
 }
 
@@ -64,7 +62,6 @@ pub(crate) fn recover(
     let mut report = OpenReport::default();
     let mut synced = false;
     let mut cache = ScanCache::default();
-    let mut removed = None;
     loop {
         let journal = JournalState::inspect(fs, names, &mut cache)?;
         let step = decide(journal.states(), options.recovery);
@@ -90,17 +87,11 @@ pub(crate) fn recover(
         }
         match step {
             Step::Done if rewrite::rewrite_and_sync_tail(fs, names, &journal, &mut cache)? => {
-                let recovered = apply::finish_open(fs, options, journal, report)?;
-                return Ok(RecoveredJournal { removed, ..recovered });
+                return apply::finish_open(fs, options, journal, report);
             }
             Step::Done => {}
             step => {
                 let _span = tracing::debug_span!("step", ?step).entered();
-                // Another step may need the disk space of the file at once.
-                let afterwards = JournalStates { next: NextState::Absent, ..journal.states() };
-                if step == Step::RemoveNext && decide(afterwards, options.recovery) == Step::Done {
-                    removed = fs.open_if_exists(&names.next()).ok().flatten();
-                }
                 apply::apply_step(step, fs, names, options, &journal, &mut cache, &mut report)?;
                 cache.invalidate(step, names);
             }

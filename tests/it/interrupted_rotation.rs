@@ -236,22 +236,3 @@ fn oldest_segments_may_be_missing() {
         }
     });
 }
-
-#[test]
-fn removed_next_segment_is_closed_by_first_job() {
-    let journal = TempJournal::new();
-    let options = JournalOptions::new();
-    let store = options.clone().open_blocking(journal.path()).unwrap();
-    store.blocking().append(&1).unwrap();
-    store.blocking().close().unwrap();
-    let next = journal.file(".next");
-    fs::write(&next, vec![b' '; 1 << 20]).unwrap();
-    let store = options.open_blocking(journal.path()).unwrap();
-    assert!(!next.exists());
-    store.blocking().rotate().unwrap();
-    let deleted = format!("{} (deleted)", journal.dir().canonicalize().unwrap().join(NEXT).display());
-    let descriptors = fs::read_dir("/proc/self/fd").unwrap();
-    let is_open =
-        |entry: fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == &*deleted);
-    assert!(!descriptors.map(Result::unwrap).any(is_open), "{deleted} is open");
-}

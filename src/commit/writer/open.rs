@@ -168,7 +168,7 @@ pub(super) fn start(
         fs: Arc::clone(&fs),
     };
     let retention = RetentionManager::new(&options, Arc::clone(&fs), names.clone(), Arc::clone(&status));
-    let runner = JobRunner::new(Arc::clone(&fs), names.clone(), retention, recovered.removed);
+    let runner = JobRunner::new(Arc::clone(&fs), names.clone(), retention);
     let results = Arc::clone(&queue);
     // The mailbox is open as long as a job runs, unless the writer thread panicked.
     let send_result = Arc::new(move |result| drop(results.send(WriterMessage::JobDone(result))));
