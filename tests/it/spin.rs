@@ -44,18 +44,21 @@ fn appends_complete_on_every_executor() {
         expect_more(APPENDS);
         multi.block_on(zip(append_all(store.clone()), append_all(store.clone())));
         expect_more(2 * APPENDS);
-        // Outside of tokio; with a blocking call on a thread of tokio; and with its executor inside of tokio.
+        // Outside of tokio, and on threads of tokio that may block.
         block_on(append_all(store.clone()));
         expect_more(APPENDS);
         let blocking = store.clone();
         multi.block_on(multi.spawn_blocking(move || blocking.blocking().append(&0))).unwrap().unwrap();
         expect_more(1);
-        multi
-            .block_on(multi.spawn_blocking({
-                let store = store.clone();
-                move || block_on(append_all(store))
-            }))
-            .unwrap();
+        let inner = store.clone();
+        multi.block_on(multi.spawn_blocking(move || block_on(append_all(inner)))).unwrap();
+        expect_more(APPENDS);
+        // Another executor blocks the thread of a task: its runtime cannot poll it again.
+        let inner = store.clone();
+        multi.block_on(multi.spawn(async { block_on(append_all(inner)) })).unwrap();
+        expect_more(APPENDS);
+        let inner = store.clone();
+        current.block_on(async { block_on(append_all(inner)) });
         expect_more(APPENDS);
         store.blocking().close().unwrap();
     }

@@ -234,31 +234,37 @@ impl PendingCommit {
         }
         // No thread of a forked child would ever wake it.
         self.status().check_fork()?;
-        if self.spin_async(context) {
-            return Poll::Pending;
-        }
+        let spins = self.begin_spin();
         // Cloned before the lock is taken, and the replaced waker is dropped after: both run code of the caller.
         let waker = context.waker().clone();
-        let _replaced = {
+        let registered = {
             let mut waiters = self.completion.lock();
             // Read under the lock: a group that is completed later finds the waker.
-            if let Some(committed) = self.try_committed() {
-                return Poll::Ready(committed);
+            match self.try_committed() {
+                Some(committed) => Err(committed),
+                None => Ok(GroupCompletion::register(&mut waiters, self.slot.index, Waiter::Task(waker))),
             }
-            GroupCompletion::register(&mut waiters, self.slot.index, Waiter::Task(waker))
         };
+        if let Err(committed) = registered {
+            self.end_spin();
+            return Poll::Ready(committed);
+        }
+        // The waker is registered all the same: where another executor blocks a thread of the runtime, the runtime polls
+        // nothing.
+        if spins {
+            self.status().caller_spin.spin_async(context);
+        }
         Poll::Pending
     }
 
-    /// Lets the executor poll the task again at once, if spinning pays. Otherwise returns `false`: its waker must be
-    /// registered.
-    fn spin_async(&mut self, context: &mut Context<'_>) -> bool {
+    /// Returns whether the caller spins, which it may do for a limited time.
+    fn begin_spin(&mut self) -> bool {
         if matches!(self.spin, AsyncSpin::NotBegun) {
             let turn = self.status().caller_spin.begin_async();
             self.spin = turn.map_or(AsyncSpin::Ended, AsyncSpin::Spinning);
         }
         let AsyncSpin::Spinning(turn) = &self.spin else { return false };
-        let spins = self.status().caller_spin.spin_async(turn, context);
+        let spins = self.status().caller_spin.has_time(turn);
         if !spins {
             self.end_spin();
         }
