@@ -53,6 +53,12 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// Gives a file a second name, which must be free. Durable once the directory is synced.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Creates `to` with the content of `from`, of which it shares the blocks until one of them is written to (a reflink).
+    /// `Unsupported` means that the file system cannot do that; after any error there is no file `to`.
+    fn clone_file(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Returns the identity of the file with this name; `None` if there is none. Follows no symbolic link.
     fn id_at(&self, path: &Path) -> io::Result<Option<FileId>>;
 

@@ -98,6 +98,10 @@ impl<L: FileSystemLayer> FileSystem for L {
         FileSystemLayer::link(self, from, to)
     }
 
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner().clone_file(from, to)
+    }
+
     fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {
         self.inner().id_at(path)
     }

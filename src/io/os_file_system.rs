@@ -11,8 +11,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, Dir, FileType, OFlags, RenameFlags, StatxFlags, linkat, renameat, renameat_with, statat,
-        statx, unlinkat,
+        AtFlags, Dir, FileType, OFlags, RenameFlags, StatxFlags, ioctl_ficlone, linkat, renameat,
+        renameat_with, statat, statx, unlinkat,
     },
     io::Errno,
 };
@@ -127,6 +127,20 @@ impl FileSystem for OsFileSystem {
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let ((from_dir, from), (to_dir, to)) = (self.journal_dir.locate(from), self.journal_dir.locate(to));
         Ok(linkat(from_dir, from, to_dir, to, AtFlags::empty())?)
+    }
+
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let from = open_regular(&self.journal_dir, from, OFlags::RDONLY, 0)?;
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CREATE | OFlags::EXCL;
+        let clone = open_regular(&self.journal_dir, to, flags, self.mode)?;
+        let Err(error) = ioctl_ficlone(&clone, &from) else { return Ok(()) };
+        self.remove(to)?;
+        Err(match error {
+            Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOTTY | Errno::NOSYS | Errno::PERM => {
+                io::ErrorKind::Unsupported.into()
+            }
+            error => error.into(),
+        })
     }
 
     fn id_at(&self, path: &Path) -> io::Result<Option<FileId>> {

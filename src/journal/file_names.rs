@@ -9,6 +9,7 @@
 //! | `NAME.holds` | the holds, which keep records from being deleted |
 //! | `NAME.holds.next` | the next version of the holds, being written |
 //! | `NAME.truncated-<offset>` | bytes that recovery truncated |
+//! | `NAME.staged-<number>`, `NAME.staged-active`, `NAME.staged-part` | files of a backup or a restored journal that do not have their names yet |
 
 use std::{
     collections::HashSet,
@@ -32,6 +33,9 @@ const NAME_BYTES_MAX: usize = 255;
 
 /// The longest suffix of a file of a journal: that of bytes truncated at the highest offset.
 const LONGEST_SUFFIX: &str = ".truncated-18446744073709551615";
+
+/// The suffix of files that do not have their names yet; a number or a word follows.
+const STAGED: &str = ".staged-";
 
 /// The highest segment number that a writer continues from, so that enough numbers are left for the segments to come.
 /// Readers accept higher ones.
@@ -147,6 +151,35 @@ impl FileNames {
             0 => self.with_suffix(&format!(".truncated-{offset}")),
             _ => self.with_suffix(&format!(".truncated-{offset}-{copy}")),
         }
+    }
+
+    /// Returns the name of a rotated segment that is written with this many digits.
+    pub(crate) fn rotated_with_digits(&self, number: u64, digits: usize) -> PathBuf {
+        self.with_suffix(&format!(".{number:0digits$}"))
+    }
+
+    /// Returns the name of a complete copy of a rotated segment, or of the active one, that is not published yet.
+    pub(crate) fn staged(&self, number: Option<u64>) -> PathBuf {
+        match number {
+            Some(number) => self.with_suffix(&format!("{STAGED}{number}")),
+            None => self.with_suffix(&format!("{STAGED}active")),
+        }
+    }
+
+    /// Returns the name of a copy that is being written.
+    pub(crate) fn staged_part(&self) -> PathBuf {
+        self.with_suffix(&format!("{STAGED}part"))
+    }
+
+    /// Returns the copies among the names in the directory that are not published.
+    pub(crate) fn staged_in(&self, names: &[OsString]) -> Vec<PathBuf> {
+        let is_staged = |name: &&OsString| {
+            let own = name.as_bytes().strip_prefix(self.base.as_bytes());
+            let role = own.and_then(|rest| rest.strip_prefix(STAGED.as_bytes())).unwrap_or_default();
+            matches!(role, b"active" | b"part")
+                || !role.is_empty() && role.iter().all(|byte| byte.is_ascii_digit())
+        };
+        names.iter().filter(is_staged).map(|name| self.dir.join(name)).collect()
     }
 
     /// Returns the rotated segments among the names in the directory, oldest first. A file with a lock file of its own

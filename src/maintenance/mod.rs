@@ -1,7 +1,8 @@
-//! Verifying, repairing and salvaging journals: what the program `ministore` does, for programs.
+//! Verifying, repairing, salvaging and backing up journals: what the program `ministore` does, for programs.
 //!
 //! [`verify()`] reads and never writes. [`repair()`] repairs the end of a journal in place and saves a copy of every byte
 //! it truncates. [`salvage()`] copies every group that verifies into a new journal and does not change the old one.
+//! [`backup()`] copies a journal that may be open for writing, and [`restore()`] copies it back.
 //!
 //! ```
 //! # fn main() -> ministore_uring::Result<()> {
@@ -17,6 +18,7 @@
 //! # }
 //! ```
 
+mod backup;
 mod numbering;
 mod repair;
 mod report;
@@ -31,6 +33,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use backup::{BackupMode, BackupReport, backup, restore};
 pub use numbering::{LostRecords, SalvagedRecords};
 pub use repair::{RepairMode, RepairReport, repair};
 pub use report::{SegmentReport, SegmentState, VerifyReport};

@@ -10,9 +10,9 @@ use clap::{
 use tracing::Level;
 
 use crate::{
-    bench, compare, completions, doctor,
+    backup, bench, compare, completions, doctor,
     exit::LogFormat,
-    get, ingest, inspect, man, repair, replay, salvage, serve,
+    get, ingest, inspect, man, repair, replay, restore, salvage, serve,
     style::{ColorMode, HEADING},
     transfer::{export, import},
     verify,
@@ -119,6 +119,8 @@ pub(crate) enum Command {
     Verify(verify::Args),
     Repair(repair::Args),
     Salvage(salvage::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Import(import::Args),
     Export(export::Args),
     Bench(bench::Args),
@@ -140,6 +142,8 @@ impl Command {
             Self::Verify(args) => Some(&args.journal),
             Self::Repair(args) => Some(&args.journal),
             Self::Salvage(args) => Some(&args.journal),
+            Self::Backup(args) => Some(&args.journal),
+            Self::Restore(args) => Some(&args.backup),
             Self::Export(args) => Some(&args.journal),
             Self::Import(args) => Some(&args.source),
             _ => None,
@@ -157,6 +161,8 @@ impl Command {
             Self::Verify(args) => args.json,
             Self::Repair(args) => args.json,
             Self::Salvage(args) => args.json,
+            Self::Backup(args) => args.json,
+            Self::Restore(args) => args.json,
             Self::Import(args) => args.json,
             Self::Export(args) => args.json,
             Self::Bench(args) => args.json,

@@ -4,6 +4,7 @@
 //! This file only connects arguments to subcommands and their results to exit codes.
 
 mod args;
+mod backup;
 mod bench;
 #[cfg(test)]
 mod command_lines;
@@ -30,6 +31,7 @@ mod quarantine;
 mod reader;
 mod repair;
 mod replay;
+mod restore;
 mod salvage;
 mod serve;
 mod signals;
@@ -84,6 +86,8 @@ fn run(command: Command) -> Result<ExitStatus, CliError> {
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Salvage(args) => salvage::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => restore::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Bench(args) => bench::run(&args),

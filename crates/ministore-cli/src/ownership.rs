@@ -174,6 +174,7 @@ pub(crate) fn is_suffix(suffix: &str) -> bool {
     is_number
         || ["next", "lock", "holds", "holds.next", CHECKPOINT_SUFFIX].contains(&suffix)
         || suffix.starts_with("truncated-")
+        || suffix.starts_with("staged-")
         || suffix.strip_prefix(CHECKPOINT_SUFFIX).is_some_and(|rest| rest.starts_with('.'))
 }
 
