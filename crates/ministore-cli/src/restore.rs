@@ -16,8 +16,8 @@ use crate::{
 /// only read. The new journal has its records, their numbers and its holds; its files are copies (reflinks where the file
 /// system can), never hard links.
 ///
-/// The journal appears whole: until its last file is durable, JOURNAL is refused by every command, and the same command again
-/// continues. An existing journal is never changed.
+/// Until the last file has its name, JOURNAL cannot be opened for writing, reading it ends with an error, and the same command
+/// again continues. An existing journal is never changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

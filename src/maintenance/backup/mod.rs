@@ -10,6 +10,8 @@ mod pieces;
 mod publish;
 mod report;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 use std::{path::Path, sync::Arc};
 
@@ -30,7 +32,8 @@ use existing::ExistingFiles;
 use pieces::{check_links, report_of};
 pub use report::{BackupMode, BackupReport};
 
-/// The content of the active file while a journal is being restored: no reader and no writer accepts it.
+/// The content of the active file while a journal is being restored. It is no header: no writer opens the journal, and every
+/// reader of all records ends with an error.
 const PLACEHOLDER: &[u8] = b"this journal is being restored: run 'ministore restore' again\n";
 
 /// Backs up the journal at `path` to the directory `to`, which then contains a sound, closed journal of the same name:
@@ -86,8 +89,8 @@ pub fn backup(path: impl AsRef<Path>, to: impl AsRef<Path>, mode: BackupMode) ->
 /// Its records keep their numbers; the holds are restored, too. The backup is only read, and shares no file with the
 /// new journal (blocks it may share: a reflink).
 ///
-/// The journal appears with its last file. Until then its name refuses readers and writers, and calling this again
-/// continues.
+/// The journal is complete with its last file. Until then it cannot be opened for writing, replaying it is an error, and
+/// calling this again continues.
 ///
 /// # Errors
 ///

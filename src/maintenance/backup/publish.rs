@@ -62,7 +62,7 @@ impl Transfer {
         Ok(())
     }
 
-    /// Takes the active name with a file that no reader and no writer accepts.
+    /// Takes the active name with a file that is not a journal.
     fn write_placeholder(&self) -> Result<()> {
         let path = self.to.active();
         let fail = |action| MiniStoreError::file(&path, action);
