@@ -214,6 +214,7 @@ pub mod docs {
 #[doc = include_str!("../docs/tutorial/README.md")]
 #[doc = include_str!("../docs/how-to/back-up.md")]
 #[doc = include_str!("../docs/how-to/embed.md")]
+#[doc = include_str!("../docs/how-to/erase-personal-data.md")]
 #[doc = include_str!("../docs/how-to/follow.md")]
 #[doc = include_str!("../docs/how-to/retention.md")]
 struct MarkdownDoctests;

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use ministore_uring::maintenance::{self, BackupMode, BackupReport};
+use ministore_uring::{
+    MiniStoreError,
+    maintenance::{self, BackupMode, BackupReport},
+};
 use serde_json::json;
 
 use crate::{
@@ -46,8 +49,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
     let mode = if args.copy { BackupMode::Copy } else { BackupMode::Share };
     ownership::check_journal_name(&args.directory.join(args.journal.file_name().unwrap_or_default()))?;
-    let report = maintenance::backup(&args.journal, &args.directory, mode)
-        .map_err(|error| CliError::store(&args.journal, &error))?;
+    let report = maintenance::backup(&args.journal, &args.directory, mode).map_err(|error| {
+        let failure = CliError::store(&args.journal, &error);
+        match error {
+            MiniStoreError::NotOwned { .. } => {
+                failure.hint("nothing in the directory was changed: name another directory")
+            }
+            _ => failure,
+        }
+    })?;
     print(&args.journal, "backed up", &report, args.json)?;
     Ok(ExitStatus::Ok)
 }

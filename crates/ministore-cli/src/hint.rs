@@ -14,6 +14,9 @@ use crate::{
 const DISK_FULL: &str =
     "acknowledged records are kept: free disk space and run this again (ingest: with --resume)";
 
+/// The content of the active file while a journal is being restored.
+const BEING_RESTORED: &[u8] = b"this journal is being restored";
+
 const NAME_THE_FILE: &str = "name the file of the journal, not a directory or a device";
 
 /// The hint if only the exit status is known.
@@ -60,6 +63,9 @@ pub(crate) fn of_store(journal: &Path, error: &MiniStoreError) -> Option<String>
         )),
         E::Record { .. } | E::Deserialize { .. } => {
             Some(format!("a line is not JSON: 'ministore verify {name}' shows which one"))
+        }
+        E::MissingInitialState if fs::read(journal).is_ok_and(|bytes| bytes.starts_with(BEING_RESTORED)) => {
+            Some(format!("a restoration was interrupted: run 'ministore restore BACKUP {name}' again"))
         }
         E::MissingInitialState => Some(format!(
             "this is not a journal; if its lines are JSON, 'ministore import {name} NEW' creates a journal from them"

@@ -17,11 +17,12 @@ use super::{
 };
 use crate::{
     MiniStoreError, Result,
-    format::{Header, HeaderError},
+    format::{Header, HeaderError, scan::read_header},
     io::{FileHandle, OpenMode, is_at},
     journal::{
         chain::closing_seal,
         close_segment::mark_closed,
+        file_names::RotatedSegments,
         older_copy::read_full,
         segment_set::SegmentSet,
         segment_summary::{SegmentSummary, check_plain_lines, scan_to_end},
@@ -35,7 +36,8 @@ const COPY_BYTES: usize = 1 << 20;
 impl Transfer {
     /// Stages every segment of the journal that the target lacks, the newest first: retention deletes the oldest, so
     /// those that are left are without a gap. Returns the segments of the finished target, oldest first.
-    pub(super) fn stage_all(&self, source: SegmentSet, existing: &ExistingFiles) -> Result<Vec<Piece>> {
+    pub(super) fn stage_all(&self, mut source: SegmentSet, existing: &ExistingFiles) -> Result<Vec<Piece>> {
+        self.renumber(&mut source.rotated, existing)?;
         let complete =
             |path: &Path| source.rotated.iter().any(|(number, _)| self.to.staged(Some(*number)) == path);
         self.remove_staged(|path| !complete(path))?;
@@ -70,6 +72,36 @@ impl Transfer {
         Ok(pieces)
     }
 
+    /// Replaces the numbers of the journal's segments by those of the backup. They differ after retention has deleted every
+    /// rotated segment of a journal and it was opened again: its numbers start again from 1.
+    fn renumber(&self, rotated: &mut RotatedSegments, existing: &ExistingFiles) -> Result<()> {
+        let Some((newest, path)) = existing.rotated.last_key_value() else { return Ok(()) };
+        let Header::Checksummed(link) = LinkEnds::read(path, &*self.open(path)?)?.header else {
+            return Ok(());
+        };
+        let is_newest = |path: &Path| -> Result<bool> {
+            let opened = self.fs.open_if_exists(path).map_err(MiniStoreError::file(path, "open"))?;
+            let header = opened.map(read_header).transpose().map_err(MiniStoreError::file(path, "read"))?;
+            Ok(header.is_some_and(|header| header == Ok(Header::Checksummed(link))))
+        };
+        let mut same = None;
+        for (number, path) in rotated.iter().rev() {
+            if is_newest(path)? {
+                same = Some(*number);
+                break;
+            }
+        }
+        let Some((oldest, _)) = rotated.first() else { return Ok(()) };
+        let shift = match same {
+            Some(number) => i128::from(*newest) - i128::from(number),
+            None => (i128::from(*newest) + 1 - i128::from(*oldest)).max(0),
+        };
+        for (number, _) in rotated {
+            *number = u64::try_from(i128::from(*number) + shift).unwrap_or(u64::MAX);
+        }
+        Ok(())
+    }
+
     fn stage_active(
         &self,
         path: &Path,
@@ -99,7 +131,10 @@ impl Transfer {
         existing: &ExistingFiles,
     ) -> Result<Piece> {
         let old = existing.rotated.get(&number);
-        let new_target = || self.to.rotated_with_digits(number, self.from.digits_of(path));
+        let new_target = || match self.from.number_of(path) {
+            Some(own) if own == number => self.to.rotated_with_digits(number, self.from.digits_of(path)),
+            _ => self.to.rotated(number),
+        };
         let piece = |staged: Option<PathBuf>, method, link| Piece {
             number: Some(number),
             place: Some(place),

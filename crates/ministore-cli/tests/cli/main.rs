@@ -5,6 +5,9 @@
 mod snapshot;
 
 mod atomic_transfer;
+mod backup;
+mod backup_disks;
+mod backup_live;
 mod bench;
 mod bench_page;
 mod browser;

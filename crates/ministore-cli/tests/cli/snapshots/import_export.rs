@@ -1,4 +1,4 @@
-//! `import`, `export` and `man`.
+//! `import`, `export`, `backup`, `restore` and `man`.
 
 use crate::support::{CommandExt, TestDir, ministore};
 
@@ -43,4 +43,20 @@ fn import_damaged_source() {
 fn manual_pages() {
     let dir = TestDir::new();
     snapshot!(dir, ministore(["man"]).arg(dir.root())).ok();
+}
+
+#[test]
+fn backup_and_restore() {
+    let dir = TestDir::new();
+    dir.ingest().run_with_stdin(b"{\"a\":1}\n[2]\n").ok();
+    snapshot!(dir, &mut dir.backup()).ok();
+    snapshot!(dir, dir.backup().arg("--json")).ok();
+    snapshot!(dir, dir.command("backup").arg(dir.root())).code(64);
+    let restore = || {
+        let mut command = ministore(["restore"]);
+        command.arg(dir.backed_up()).arg(dir.path("new.jsonl"));
+        command
+    };
+    snapshot!(dir, &mut restore()).ok();
+    snapshot!(dir, &mut restore()).code(73);
 }
