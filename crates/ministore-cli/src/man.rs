@@ -32,7 +32,7 @@ pub(crate) struct Args {
 }
 
 /// File names and their meaning; `NAME` is the journal.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     ("NAME", "the journal: its active segment, to which records are appended"),
     ("NAME.001, NAME.002, …", "its rotated segments, oldest first"),
     ("NAME.next", "the next segment, in preparation"),
@@ -40,6 +40,7 @@ const FILES: [(&str, &str); 8] = [
     ("NAME.holds", "the holds, which protect records from retention (NAME.holds.next: while it is written)"),
     ("NAME.truncated-OFFSET", "bytes that recovery or repair truncated from the end of a segment"),
     ("NAME.ingest-checkpoint", "the last runs of ingest, for --resume"),
+    ("NAME.staged-…", "files of an unfinished backup or restore; the next run continues with them"),
     ("NAME.import, NAME.export", "temporary directories of import and export"),
 ];
 

@@ -204,7 +204,17 @@ mod tests {
         let path = |name: &str| dir.path().join(name);
         // Before the journal exists.
         let own = Ownership::of_journal(&path("j"));
-        for name in ["j", "j.001", "j.2024", "j.next", "j.lock", "j.holds", "j.holds.next", "j.truncated-7"] {
+        for name in [
+            "j",
+            "j.001",
+            "j.2024",
+            "j.next",
+            "j.lock",
+            "j.holds",
+            "j.holds.next",
+            "j.truncated-7",
+            "j.staged-7",
+        ] {
             assert!(own.check_output(&path(name)).is_err(), "{name}");
         }
         assert!(own.check_output(&path("j.ingest-checkpoint")).is_err());

@@ -10,7 +10,7 @@ use std::{
 use super::{
     PLACEHOLDER,
     compare::{is_prefix, is_same_content},
-    pieces::Piece,
+    pieces::BackupPiece,
 };
 use crate::{
     MiniStoreError, Result,
@@ -67,7 +67,11 @@ impl ExistingFiles {
     /// # Errors
     ///
     /// [`MiniStoreError::NotOwned`] names the file with other records.
-    pub(super) fn check_continued(&self, fs: &dyn FileSystem, pieces: &[Piece]) -> Result<Option<PathBuf>> {
+    pub(super) fn check_continued(
+        &self,
+        fs: &dyn FileSystem,
+        pieces: &[BackupPiece],
+    ) -> Result<Option<PathBuf>> {
         let newest = self.rotated.keys().next_back().copied();
         let newest_of_journal =
             pieces.iter().filter(|piece| piece.place.is_some()).filter_map(|piece| piece.number).max();

@@ -5,6 +5,7 @@
 //! whenever a process is killed the directory contains a sound journal that ends where this one did at some moment.
 
 mod compare;
+mod copy;
 mod existing;
 mod pieces;
 mod publish;

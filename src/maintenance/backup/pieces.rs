@@ -13,7 +13,7 @@ use crate::{
 
 /// A segment of the finished backup.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(super) struct BackupPiece {
     /// The number of a rotated segment; `None` for the active one.
     pub(super) number: Option<u64>,
     /// Its place among the segments of the journal; `None` if only the backup has it.
@@ -68,7 +68,7 @@ impl LinkEnds {
 ///
 /// [`MiniStoreError::Corrupt`] if the journal lacks a segment; [`MiniStoreError::NotOwned`] if it does not continue the
 /// segments that only the backup has.
-pub(super) fn check_links(pieces: &[Piece]) -> Result<()> {
+pub(super) fn check_links(pieces: &[BackupPiece]) -> Result<()> {
     for pair in pieces.windows(2) {
         let [before, after] = pair else { continue };
         if continues(before, after) {
@@ -93,7 +93,7 @@ pub(super) fn check_links(pieces: &[Piece]) -> Result<()> {
     Ok(())
 }
 
-fn continues(before: &Piece, after: &Piece) -> bool {
+fn continues(before: &BackupPiece, after: &BackupPiece) -> bool {
     match after.link.header.link() {
         Some(link) => {
             link.prev_seal == before.link.last_seal.unwrap_or(0)
@@ -108,7 +108,7 @@ fn continues(before: &Piece, after: &Piece) -> bool {
 }
 
 /// Counts the segments by how they were made.
-pub(super) fn report_of(pieces: &[Piece]) -> BackupReport {
+pub(super) fn report_of(pieces: &[BackupPiece]) -> BackupReport {
     let mut report = BackupReport::default();
     for piece in pieces {
         match piece.method {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{PLACEHOLDER, Transfer, existing::ExistingFiles, pieces::Piece};
+use super::{PLACEHOLDER, Transfer, existing::ExistingFiles, pieces::BackupPiece};
 use crate::{
     MiniStoreError, Result,
     io::{OpenMode, rename_to_free_name},
@@ -25,7 +25,7 @@ impl Transfer {
     /// become since the last backup.
     pub(super) fn publish(
         &self,
-        pieces: &[Piece],
+        pieces: &[BackupPiece],
         existing: &ExistingFiles,
         extended: Option<&Path>,
         held: &Holds,

@@ -7,6 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
@@ -49,20 +50,39 @@ fn backup_on_another_file_system_is_copied() {
     assert_eq!(replay(&back), dir.replay());
 }
 
-/// Runs a script with a tmpfs at `$1` and the program as `$2`. Returns `None` without root.
-fn run_on_small_disk(dir: &TestDir, script: &str) -> Option<ProgramOutput> {
+const SMALL_DISK: &str = "mount -t tmpfs -o size=256k tmpfs \"$1\"";
+
+/// Runs a script with a file system that `mount` mounts at `$1`, the program as `$2` and the journal as `$3`. Returns `None`
+/// where that is not possible.
+fn run_on(mount: &str, dir: &TestDir, script: &str) -> Option<ProgramOutput> {
     let disk = dir.path("disk");
     fs::create_dir(&disk).unwrap();
-    let script = format!("mount -t tmpfs -o size=256k tmpfs \"$1\" || exit 99\n{script}");
+    let script = format!("( {mount} ) || exit 99\n{script}");
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &script, "sh"]).arg(&disk).arg(env!("CARGO_BIN_EXE_ministore"));
     command.arg(dir.journal()).stdin(Stdio::null());
     let output = command.output().ok().map(ProgramOutput::from);
     let output = output.filter(|output| output.code != Some(99) && !output.stderr.starts_with("unshare: "));
     if output.is_none() {
-        skipped("SKIPPED: a backup on a full disk: needs root and unshare");
+        skipped(&format!("SKIPPED: a backup with `{mount}`: needs root, unshare and mkfs"));
     }
     output
+}
+
+#[test]
+fn restore_on_btrfs_makes_reflinks() {
+    let dir = journal();
+    let mount = "truncate -s 128M \"$1.img\" && mkfs.btrfs -q \"$1.img\" && mount -o loop \"$1.img\" \"$1\"";
+    let script = "
+        \"$2\" backup \"$3\" \"$1/b\" -q; echo \"exit $?\"
+        \"$2\" restore \"$1/b/journal.jsonl\" \"$1/new.jsonl\" --json
+        \"$2\" verify \"$1/new.jsonl\" -q; echo \"exit $?\"";
+    let Some(output) = run_on(mount, &dir, script) else { return };
+    let shown: Vec<&str> = output.stdout.lines().collect();
+    assert_eq!((shown[0], shown[2]), ("exit 0", "exit 0"), "{output:?}");
+    let report: Value = serde_json::from_str(shown[1]).unwrap();
+    assert_eq!((&report["copied"], &report["linked"]), (&1.into(), &0.into()), "{report}");
+    assert_eq!(report["reflinked"].as_u64(), report["segments"].as_u64().map(|all| all - 1), "{report}");
 }
 
 #[test]
@@ -82,7 +102,7 @@ fn full_disk_keeps_the_backup_and_continues() {
         \"$2\" verify \"$1/b/journal.jsonl\" -q; echo \"exit $?\"
         \"$2\" replay \"$1/b/journal.jsonl\" | wc -l
         ls \"$1/b\" | grep -c staged";
-    let Some(output) = run_on_small_disk(&dir, script) else { return };
+    let Some(output) = run_on(SMALL_DISK, &dir, script) else { return };
     let shown: Vec<&str> = output.stdout.lines().collect();
     let expected = ["exit 0", "exit 74", "exit 0", "500", "exit 0", "exit 0", "3500", "0"];
     assert_eq!(shown, expected, "{output:?}");
@@ -98,7 +118,7 @@ fn restore_on_full_disk_leaves_no_journal() {
         mount -o remount,size=8m \"$1\"
         \"$2\" restore \"$3\" \"$1/new.jsonl\" -q; echo \"exit $?\"
         \"$2\" verify \"$1/new.jsonl\" -q; echo \"exit $?\"";
-    let Some(output) = run_on_small_disk(&dir, script) else { return };
+    let Some(output) = run_on(SMALL_DISK, &dir, script) else { return };
     let shown: Vec<&str> = output.stdout.lines().collect();
     assert_eq!(shown, ["exit 74", "0", "exit 0", "exit 0"], "{output:?}");
     assert!(output.stderr.contains("disk full"), "{output:?}");

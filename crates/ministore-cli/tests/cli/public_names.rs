@@ -122,6 +122,9 @@ fn reports(names: &mut BTreeSet<String>) {
     report("replay", dir.command("replay").args(["--limit", "1"])).ok();
     report("import", ministore(["import".as_ref(), input.as_os_str()]).arg(dir.path("imported.jsonl"))).ok();
     report("export", dir.command("export").arg(dir.path("plain.jsonl"))).ok();
+    report("backup", &mut dir.backup()).ok();
+    let new = dir.path("restored.jsonl");
+    report("restore", ministore(["restore".as_ref(), dir.backed_up().as_os_str()]).arg(new)).ok();
     let bench = ["bench", "--duration", "200ms", "--warm-up", "0", "-c", "2", "--rate", "100", "--dir"];
     let bench = report("bench", ministore(bench).arg(&empty)).ok();
     let mut other = bench.json();
