@@ -160,8 +160,11 @@ impl Transfer {
             id.is_some() && file.id().ok().flatten() == id
         });
         if is_active || from.is_journal_file(&new) || to.is_journal_file(&old) {
-            let text = format!("{} and {} cannot be two journals", old.display(), new.display());
-            return Err(MiniStoreError::InvalidArgument(text));
+            let (old, new, dir) = (old.display(), new.display(), to.dir().display());
+            return Err(MiniStoreError::InvalidArgument(match self.is_restore {
+                true => format!("{old} and {new} cannot be two journals"),
+                false => format!("{dir} is the directory of the journal {old}: name another one"),
+            }));
         }
         Ok(())
     }

@@ -282,7 +282,7 @@ fn backup_into_the_journal_is_refused() {
     symlink(dir.root(), dir.path("link")).unwrap();
     for to in [dir.root().to_owned(), dir.path("link")] {
         let output = dir.command("backup").arg(to).run().code(64);
-        assert!(output.error().contains("cannot be two journals"), "{output:?}");
+        assert!(output.error().contains("is the directory of the journal"), "{output:?}");
     }
     let onto_segment = dir.path("journal.jsonl.009");
     restore(&dir.journal(), &onto_segment).run().code(64);
