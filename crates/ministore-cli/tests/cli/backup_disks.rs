@@ -72,7 +72,7 @@ fn run_on(mount: &str, dir: &TestDir, script: &str) -> Option<ProgramOutput> {
 #[test]
 fn restore_on_btrfs_makes_reflinks() {
     let dir = journal();
-    let mount = "truncate -s 128M \"$1.img\" && mkfs.btrfs -q \"$1.img\" && mount -o loop \"$1.img\" \"$1\"";
+    let mount = "truncate -s 128M \"$1.img\" && mkfs.btrfs -q \"$1.img\" >/dev/null && mount -o loop \"$1.img\" \"$1\"";
     let script = "
         \"$2\" backup \"$3\" \"$1/b\" -q; echo \"exit $?\"
         \"$2\" restore \"$1/b/journal.jsonl\" \"$1/new.jsonl\" --json
