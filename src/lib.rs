@@ -164,7 +164,7 @@ pub mod testkit;
 pub use api::{Append, BlockingStore, JsonBatch, MiniStore, PendingAppend, Receipt};
 pub use error::{ErrorKind, MiniStoreError, Result, WriteOutcome};
 pub use io::{BackendKind, SyncKind};
-pub use options::{Backend, JournalOptions, MiniStoreOptions, RecoveryPolicy, SyncMode};
+pub use options::{Backend, Header, JournalOptions, MiniStoreOptions, RecoveryPolicy, SyncMode};
 pub use read::{
     FollowStream, Follower, JournalStream, RawFollower, RawRecord, RawRecords, Reader, Record, RecordRange,
     RecordStream, Records, StopHandle,

@@ -14,7 +14,7 @@ pub(crate) mod seal;
 mod validate;
 
 pub(crate) use group::{DataEnd, EncodedGroup, GroupLayout, encode_group};
-pub(crate) use header::{ChainLink, Header, HeaderError, OPEN_SEQ_MAX};
+pub(crate) use header::{ChainLink, HeaderError, OPEN_SEQ_MAX, SegmentHeader};
 pub(crate) use line::{LineTrailer, parse_trailer};
 pub(crate) use seal::{Chain, SEAL_LEN};
 

@@ -1,9 +1,9 @@
 //! Builds segments in memory, byte by byte, for tests to read, truncate and damage.
 
-use super::{CLOSE_MARKER, ChainLink, DataEnd, GroupLayout, Header, LF, PADDING, encode_group};
+use super::{CLOSE_MARKER, ChainLink, DataEnd, GroupLayout, LF, PADDING, SegmentHeader, encode_group};
 
 /// The header of the first segment of a journal.
-pub(crate) const FIRST: Header = Header::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 });
+pub(crate) const FIRST: SegmentHeader = SegmentHeader::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 });
 
 /// A segment up to its last line.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub(crate) struct SegmentBytes {
 }
 
 impl SegmentBytes {
-    pub(crate) fn new(header: Header) -> Self {
+    pub(crate) fn new(header: SegmentHeader) -> Self {
         let bytes = header.encode();
         Self { end: DataEnd::after_header(&bytes), bytes }
     }

@@ -1,12 +1,15 @@
 use proptest::prelude::*;
 
 use super::{
-    Chain, ChainLink, DataEnd, GroupLayout, Header, HeaderError, LineTrailer, PADDING, SEAL_LEN,
+    Chain, ChainLink, DataEnd, GroupLayout, HeaderError, LineTrailer, PADDING, SEAL_LEN, SegmentHeader,
     encode_group, header, line::embedded_seals, parse_trailer, seal,
 };
 
 /// The example in the documentation of the format, whose seals are known.
-const EXAMPLE: Header = Header::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 });
+const EXAMPLE: SegmentHeader = SegmentHeader::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 });
+
+/// The example whose header is a JSON object.
+const JSON_EXAMPLE: SegmentHeader = SegmentHeader::Json(ChainLink { first_seq: 1, prev_seal: 0 });
 
 #[test]
 fn chain_matches_documented_seals() {
@@ -23,20 +26,61 @@ fn chain_matches_documented_seals() {
 fn header_matches_documented_text() {
     let text = br#"// MINISTORE JOURNAL v0.1.4 {"seal":"crc32c","first":1,"prev":"00000000"}"#;
     assert_eq!(EXAMPLE.encode(), text);
-    assert_eq!(Header::Plain.encode(), b"// MINISTORE JOURNAL v0.1.4");
-    assert_eq!(Header::parse(b"// MINISTORE JOURNAL v9.9-rc.1 \r"), Ok(Header::Plain));
+    assert_eq!(SegmentHeader::Plain.encode(), b"// MINISTORE JOURNAL v0.1.4");
+    assert_eq!(SegmentHeader::parse(b"// MINISTORE JOURNAL v9.9-rc.1 \r"), Ok(SegmentHeader::Plain));
+}
+
+#[test]
+fn json_header_matches_documented_text() {
+    let text = br#"{"$ministore":{"journal":"0.2.0","seal":"crc32c","first":1,"prev":"00000000"}}"#;
+    assert_eq!(JSON_EXAMPLE.encode(), text);
+    let later =
+        br#"{"$ministore":{"journal":"9.9-rc.1","seal":"crc32c","first":7,"prev":"0000000A","more":[]}}"#;
+    let link = ChainLink { first_seq: 7, prev_seal: 10 };
+    assert_eq!(SegmentHeader::parse(later), Ok(SegmentHeader::Json(link)));
+    let mut chain = Chain::from_header(text);
+    assert_eq!(chain, Chain::from_seal(0xbfe9_0dac));
+    chain.push(b"{\"Set\":{\"value\":10}}\n{\"Inc\":{\"by\":5}}");
+    assert_eq!(chain.seal(), 0xc638_08df);
+    let mut chain = Chain::from_seal(chain.seal());
+    chain.push(b"{\"Inc\":{\"by\":7}}");
+    assert_eq!(chain.seal(), 0xad2f_5d31);
+}
+
+#[test]
+fn other_json_object_is_no_header() {
+    for line in [
+        "{}",
+        r#"{"$ministore":1}"#,
+        r#"{ "$ministore":{"journal":"0.2.0","seal":"crc32c","first":1,"prev":"00000000"}}"#,
+        r#"{"$ministore":{"seal":"crc32c","first":1,"prev":"00000000","journal":"0.2.0"}}"#,
+    ] {
+        assert_eq!(SegmentHeader::parse(line.as_bytes()), Err(HeaderError::BadMagic), "{line}");
+    }
+    for line in [
+        r#"{"$ministore":{"journal":"0.2.0"}}"#,
+        r#"{"$ministore":{"journal":"0 2","seal":"crc32c","first":1,"prev":"00000000"}}"#,
+        r#"{"$ministore":{"journal":"0.2.0","seal":"md5","first":1,"prev":"00000000"}}"#,
+        r#"{"$ministore":{"journal":"0.2.0","seal":"crc32c","first":0,"prev":"00000000"}}"#,
+        r#"{"$ministore":{"journal":"0.2.0","seal":"crc32c","first":1,"prev":"0"}}"#,
+        r#"{"$ministore":{"journal":"0.2.0","seal":"crc32c","first":1,"prev":"00000000"},"a":{"b":1}}"#,
+        r#"{"$ministore":{"journal":"0.2.0","seal":"crc32c","first":1,"prev":"00000000"}"#,
+    ] {
+        assert!(matches!(SegmentHeader::parse(line.as_bytes()), Err(HeaderError::Corrupt(_))), "{line}");
+    }
 }
 
 #[test]
 fn changed_header_byte_is_rejected_or_changes_chain() {
-    let original = EXAMPLE.encode();
-    let start = Chain::from_header(&original);
-    for at in 0..original.len() {
-        for flip in 1..=255u8 {
-            let mut changed = original.clone();
-            changed[at] ^= flip;
-            if let Ok(Header::Checksummed(_)) = Header::parse(&changed) {
-                assert_ne!(Chain::from_header(&changed), start, "byte {at} flipped by {flip:#x}");
+    for original in [EXAMPLE.encode(), JSON_EXAMPLE.encode()] {
+        let start = Chain::from_header(&original);
+        for at in 0..original.len() {
+            for flip in 1..=255u8 {
+                let mut changed = original.clone();
+                changed[at] ^= flip;
+                if SegmentHeader::parse(&changed).is_ok_and(|header| header.link().is_some()) {
+                    assert_ne!(Chain::from_header(&changed), start, "byte {at} flipped by {flip:#x}");
+                }
             }
         }
     }
@@ -44,12 +88,18 @@ fn changed_header_byte_is_rejected_or_changes_chain() {
 
 #[test]
 fn missing_header_differs_from_corrupt_header() {
-    assert_eq!(Header::parse(b"{\"a\":1}"), Err(HeaderError::BadMagic));
-    assert!(matches!(Header::parse(b"// MINISTORE JOURNAL v0.1.4 {\"seal\":"), Err(HeaderError::Corrupt(_))));
+    assert_eq!(SegmentHeader::parse(b"{\"a\":1}"), Err(HeaderError::BadMagic));
+    assert!(matches!(
+        SegmentHeader::parse(b"// MINISTORE JOURNAL v0.1.4 {\"seal\":"),
+        Err(HeaderError::Corrupt(_))
+    ));
     assert!(header::is_torn_header(b"// MINIST"));
     assert!(header::is_torn_header(b"// MINISTORE JOURNAL v0.1.4 {\"se   "));
     assert!(!header::is_torn_header(&EXAMPLE.encode()));
     assert!(!header::is_torn_header(b"[1]"));
+    let json = JSON_EXAMPLE.encode();
+    assert!((0..json.len()).all(|len| header::is_torn_header(&json[..len])));
+    assert!(!header::is_torn_header(&json) && !header::is_torn_header(b"{}"));
 }
 
 #[test]
@@ -59,7 +109,7 @@ fn header_with_first_seq_out_of_range_is_rejected() {
     {
         let line =
             format!(r#"// MINISTORE JOURNAL v0.1.4 {{"seal":"crc32c","first":{first},"prev":"00000000"}}"#);
-        assert_eq!(Header::parse(line.as_bytes()).is_ok(), is_valid, "{first}");
+        assert_eq!(SegmentHeader::parse(line.as_bytes()).is_ok(), is_valid, "{first}");
     }
 }
 
@@ -95,8 +145,12 @@ proptest! {
 
     #[test]
     fn header_round_trips(first_seq in 1u64..=1 << 62, prev_seal: u32) {
-        let header = Header::Checksummed(ChainLink { first_seq, prev_seal });
-        prop_assert_eq!(Header::parse(&header.encode()), Ok(header));
+        let link = ChainLink { first_seq, prev_seal };
+        for header in [SegmentHeader::Checksummed(link), SegmentHeader::Json(link)] {
+            let text = header.encode();
+            prop_assert_eq!(SegmentHeader::parse(&text), Ok(header));
+            prop_assert_eq!(header::object_end(&[&text[..], b"  \0"].concat()), Some(text.len()));
+        }
     }
 
     #[test]
@@ -117,7 +171,7 @@ proptest! {
     fn parsing_any_bytes_never_panics(bytes: Vec<u8>) {
         let (value_len, _) = parse_trailer(&bytes);
         prop_assert!(value_len <= bytes.len());
-        let _ = Header::parse(&bytes);
+        let _ = SegmentHeader::parse(&bytes);
         let _ = embedded_seals(&bytes).count();
     }
 
@@ -134,7 +188,7 @@ proptest! {
 
 #[test]
 fn encoded_group_is_lines_seal_and_padding() {
-    let header = Header::Plain.encode();
+    let header = SegmentHeader::Plain.encode();
     let (mut bytes, start) = (header.clone(), DataEnd::after_header(&header));
     let layout = GroupLayout { checksummed: true, padded_to: Some(64) };
     let encoded = encode_group(&mut bytes, start, layout, [&b"1\n2"[..], b"3"].into_iter());
@@ -151,7 +205,7 @@ fn encoded_group_is_lines_seal_and_padding() {
 
 #[test]
 fn group_without_lines_adds_no_seal() {
-    let header = Header::Plain.encode();
+    let header = SegmentHeader::Plain.encode();
     let (mut bytes, start) = (header.clone(), DataEnd::after_header(&header));
     let layout = GroupLayout { checksummed: true, padded_to: None };
     let encoded = encode_group(&mut bytes, start, layout, std::iter::empty());

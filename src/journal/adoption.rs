@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     MiniStoreError, Result,
-    format::{Header, scan::read_header},
+    format::{SegmentHeader, scan::read_header},
     io::FileSystem,
 };
 
@@ -88,7 +88,7 @@ fn has_accepted_name(names: &FileNames, run: &[(u64, PathBuf)], (number, path): 
 /// Returns whether the chain shows that a file is a segment of the journal. Damage is no reason to refuse it.
 fn is_proven(fs: &dyn FileSystem, path: &Path, next: &Path) -> io::Result<bool> {
     let Some(file) = fs.open_if_exists(path)? else { return Ok(true) };
-    if read_header(&*file)? == Ok(Header::Plain) {
+    if read_header(&*file)? == Ok(SegmentHeader::Plain) {
         return Ok(false);
     }
     match fs.open_if_exists(next)? {
@@ -100,7 +100,7 @@ fn is_proven(fs: &dyn FileSystem, path: &Path, next: &Path) -> io::Result<bool> 
 /// Returns whether a file has a bare header.
 fn is_plain(fs: &dyn FileSystem, path: &Path) -> io::Result<bool> {
     Ok(match fs.open_if_exists(path)? {
-        Some(file) => read_header(&*file)? == Ok(Header::Plain),
+        Some(file) => read_header(&*file)? == Ok(SegmentHeader::Plain),
         None => false,
     })
 }

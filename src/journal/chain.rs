@@ -4,7 +4,7 @@ use std::io;
 
 use super::segment_summary::scan_to_end;
 use crate::{
-    format::{CLOSE_MARKER, Header, LF, SEAL_LEN, scan::read_header, seal},
+    format::{CLOSE_MARKER, LF, SEAL_LEN, SegmentHeader, scan::read_header, seal},
     io::FileHandle,
 };
 
@@ -28,7 +28,8 @@ impl ChainRelation {
 /// Compares the last seal of a segment with the one that the next segment's header stores. Reads the whole first
 /// segment only if it is not closed.
 pub(crate) fn follows(segment: &dyn FileHandle, next: &dyn FileHandle) -> io::Result<ChainRelation> {
-    let Ok(Header::Checksummed(link)) = read_header(next)? else { return Ok(ChainRelation::Unknown) };
+    let header = read_header(next)?;
+    let Some(link) = header.ok().and_then(SegmentHeader::link) else { return Ok(ChainRelation::Unknown) };
     let last_seal = match closing_seal(segment)? {
         Some(seal) => seal,
         None => match scan_to_end(segment)? {

@@ -6,7 +6,7 @@ use std::{convert::Infallible, io, path::PathBuf};
 use super::segment_summary::{SegmentSummary, scan_to_end};
 use crate::{
     Result,
-    format::{ChainLink, Header, HeaderError, scan::ReadAt, scan::read_header},
+    format::{ChainLink, HeaderError, SegmentHeader, scan::ReadAt, scan::read_header},
 };
 
 /// The part of a segment in the counting.
@@ -45,7 +45,9 @@ pub(crate) fn first_seq_of<R: ReadAt>(
 ) -> u64 {
     let header = |path: &PathBuf| open(path).and_then(|file| read_header(&file));
     let numbering = |(number, path): &(u64, PathBuf)| match header(path) {
-        Ok(Ok(Header::Checksummed(link))) => Numbering::Stated(link.first_seq),
+        Ok(Ok(SegmentHeader::Checksummed(link) | SegmentHeader::Json(link))) => {
+            Numbering::Stated(link.first_seq)
+        }
         Ok(_) if *number == 1 => Numbering::Stated(1),
         Ok(_) => {
             let summary = open(path).and_then(|file| scan_to_end(&file));

@@ -8,7 +8,7 @@ use std::{
 
 use super::segment_summary::scan_to_end;
 use crate::{
-    format::{CLOSE_MARKER, ChainLink, Header, LF, PADDING, scan::read_header},
+    format::{CLOSE_MARKER, ChainLink, LF, PADDING, SegmentHeader, scan::read_header},
     io::{FileHandle, FileSystem},
 };
 
@@ -24,11 +24,11 @@ pub(crate) fn find_original(
 ) -> io::Result<Option<PathBuf>> {
     for (_, path) in rotated.iter().rev() {
         let Some(original) = fs.open_if_exists(path)? else { continue };
-        match read_header(&*original)? {
-            Ok(Header::Checksummed(other)) if other == link => {
+        match read_header(&*original)?.ok().and_then(SegmentHeader::link) {
+            Some(other) if other == link => {
                 return Ok(is_older_copy(file, &*original)?.then(|| path.clone()));
             }
-            Ok(Header::Checksummed(other)) if other.first_seq < link.first_seq => return Ok(None),
+            Some(other) if other.first_seq < link.first_seq => return Ok(None),
             _ => {}
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     MiniStoreError, Result,
     error::is_shortage,
     format::scan::read_header,
-    format::{ChainLink, Header, HeaderError},
+    format::{ChainLink, HeaderError, SegmentHeader},
     io::{FileHandle, FileSystem, OpenMode, is_at},
     journal::{
         adoption::is_accepted_by_name,
@@ -110,7 +110,7 @@ fn check_name(fs: &dyn FileSystem, names: &FileNames, listed: &[OsString]) -> Re
         ChainRelation::Unrelated => false,
         ChainRelation::Unknown => {
             let header = read_header(&*file).map_err(MiniStoreError::file(&path, "read"))?;
-            let is_plain = header == Ok(Header::Plain);
+            let is_plain = header == Ok(SegmentHeader::Plain);
             owner_exists && (!is_plain || is_accepted_by_name(&owner, listed, &path))
         }
     };
@@ -176,7 +176,8 @@ pub(crate) fn check_left_out(
     }
     let Some(oldest) = oldest else { return Ok(()) };
     let header = read_header(oldest).map_err(MiniStoreError::file(names.active(), "read"))?;
-    let Ok(Header::Checksummed(ChainLink { prev_seal, first_seq })) = header else { return Ok(()) };
+    let link = header.ok().and_then(SegmentHeader::link);
+    let Some(ChainLink { prev_seal, first_seq }) = link else { return Ok(()) };
     if prev_seal == 0 || first_seq <= 1 {
         return Ok(());
     }

@@ -8,13 +8,13 @@ use crate::{
     format::scan::{
         Block, IndexPoint, LineReader, ReadAt, ScanItem, ScanMode, ScanPosition, Scanner, SegmentEnd, Tail,
     },
-    format::{Header, HeaderError},
+    format::{HeaderError, SegmentHeader},
 };
 
 /// The result of reading a segment to its end.
 #[derive(Debug)]
 pub(crate) struct SegmentSummary {
-    pub(crate) header: Header,
+    pub(crate) header: SegmentHeader,
     /// The number of records that verify.
     pub(crate) records: u64,
     /// The offset of the last group that verifies, or 0 if there is none. In a segment without checksums the lines that
@@ -27,7 +27,7 @@ impl SegmentSummary {
     /// Returns whether its lines need seals: the header says so, or a segment without checksums was continued with a
     /// seal.
     pub(crate) fn is_checksummed(&self) -> bool {
-        self.header != Header::Plain || self.end.last_seal.is_some()
+        self.header != SegmentHeader::Plain || self.end.last_seal.is_some()
     }
 }
 
@@ -96,7 +96,7 @@ impl<S: ReadAt> SummaryScan<S> {
     }
 
     /// Starts a scan at a position whose line number, and the records before it, are counted from 0.
-    pub(super) fn at(source: S, header: Header, start: IndexPoint) -> Self {
+    pub(super) fn at(source: S, header: SegmentHeader, start: IndexPoint) -> Self {
         let position = ScanPosition::at(header, 0, start);
         Self::new(Scanner::resume(source, position, ScanMode::VerifyOnly), 0, 0)
     }
@@ -105,7 +105,7 @@ impl<S: ReadAt> SummaryScan<S> {
         Self { scanner, records, last_group, last: None, checkpoint: None, block: Block::default() }
     }
 
-    pub(super) fn header(&self) -> Header {
+    pub(super) fn header(&self) -> SegmentHeader {
         self.scanner.header()
     }
 

@@ -8,7 +8,7 @@ use super::{Corruption, LostRecords, SegmentState, VerifyReport, verify};
 use crate::{
     Backend, JournalOptions, MiniStoreError, RecoveryPolicy, Result,
     format::{
-        Header,
+        SegmentHeader,
         scan::{LineReader, has_magic, read_header},
     },
     io::{FileSystem, OpenMode, os_file_system},
@@ -132,7 +132,8 @@ fn lost_in(
     if let (Step::QuarantineNext, Some(next_seq)) = (step, journal.next_seq()) {
         let file = fs.open(&path, OpenMode::ReadOnly);
         let header = file.and_then(read_header).map_err(MiniStoreError::file(&path, "read"))?;
-        if let Some(link) = header.ok().and_then(Header::link).filter(|link| link.first_seq > next_seq) {
+        if let Some(link) = header.ok().and_then(SegmentHeader::link).filter(|link| link.first_seq > next_seq)
+        {
             // It shows that there were records before it.
             let (first_seq, records) = (Some(next_seq), link.first_seq - next_seq + records);
             return Ok(Some(LostRecords {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     format::scan::{Block, ResyncScanner, ScanItem, ScanMode, Scanner, Tail},
-    format::{Chain, Header, HeaderError, SEAL_LEN},
+    format::{Chain, HeaderError, SEAL_LEN, SegmentHeader},
     io::FileHandle,
     journal::{older_copy::older_copy_reason, segment_summary::check_plain_lines},
 };
@@ -105,7 +105,7 @@ impl Verifier {
     ) -> io::Result<()> {
         let header = scanner.header();
         segment.header_bytes = scanner.position().data_end();
-        segment.checksummed = header != Header::Plain;
+        segment.checksummed = header != SegmentHeader::Plain;
         let first = self.check_link(&segment.path, header);
         let mut block = Block::default();
         let mut end = loop {
@@ -117,7 +117,7 @@ impl Verifier {
                 ScanItem::End(end) => break end,
             }
         };
-        if header == Header::Plain && end.last_seal.is_none() {
+        if header == SegmentHeader::Plain && end.last_seal.is_none() {
             check_plain_lines(file, &mut segment.records, &mut end)?;
         }
         segment.data_bytes = end.data_end;
@@ -203,7 +203,7 @@ impl Verifier {
     }
 
     /// Checks the link of a segment to the one before it; returns the sequence number of its first record, if it is known.
-    fn check_link(&mut self, path: &Path, header: Header) -> Option<u64> {
+    fn check_link(&mut self, path: &Path, header: SegmentHeader) -> Option<u64> {
         let expected = self.expected.take();
         let Some(link) = header.link() else {
             let expected = expected?;

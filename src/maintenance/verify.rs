@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::{Corruption, report::VerifyReport, verifier::Verifier};
 use crate::{
     MiniStoreError, Result,
-    format::{Header, scan::read_header},
+    format::{SegmentHeader, scan::read_header},
     io::{FileHandle, FileSystem, OpenMode, is_at, os_file_system},
     journal::{
         chain::{ChainRelation, follows},
@@ -88,7 +88,8 @@ fn original_of(
     rotated: &RotatedSegments,
 ) -> io::Result<Option<PathBuf>> {
     let Some((_, newest)) = rotated.last() else { return Ok(None) };
-    let Ok(Header::Checksummed(link)) = read_header(&**active)? else { return Ok(None) };
+    let header = read_header(&**active)?;
+    let Some(link) = header.ok().and_then(SegmentHeader::link) else { return Ok(None) };
     let continues = match fs.open_if_exists(newest)? {
         Some(newest) => follows(&*newest, &**active)? == ChainRelation::Continues,
         None => true,

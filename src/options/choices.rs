@@ -29,6 +29,43 @@ pub enum Backend {
     Blocking,
 }
 
+/// The first line of a segment. Parses from and displays as `comment` or `json`. Every reader of this crate reads both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Header {
+    /// A line that starts with `//`, as `ministore` 0.1.7 writes it. Other readers of JSON Lines must skip it.
+    #[default]
+    Comment,
+    /// One JSON object, whose only key is `$ministore`: other readers of JSON Lines read the file from its first byte,
+    /// and filter this record. At most 8 MiB of blanks follow the last record, also after a crash. `ministore` 0.1.7
+    /// does not read such a journal.
+    Json,
+}
+
+impl FromStr for Header {
+    type Err = MiniStoreError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "comment" => Ok(Self::Comment),
+            "json" => Ok(Self::Json),
+            _ => Err(MiniStoreError::InvalidArgument(format!(
+                "the header must be comment or json, not {text:?}"
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Comment => "comment",
+            Self::Json => "json",
+        })
+    }
+}
+
 /// How commits are made durable. The mode in use is in [`Stats::sync_mode`](crate::Stats::sync_mode).
 ///
 /// `O_DSYNC` is relied on only on ext4, xfs and btrfs (ext2 and ext3 cannot be distinguished from ext4). Other file

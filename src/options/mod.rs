@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use choices::{Backend, RecoveryPolicy, SyncMode};
+pub use choices::{Backend, Header, RecoveryPolicy, SyncMode};
 pub use legacy::MiniStoreOptions;
 #[allow(unreachable_pub, reason = "only the module `internals` exports it")]
 pub use read_limits::ReadLimits;
@@ -55,6 +55,7 @@ pub struct JournalOptions {
     #[serde(skip)]
     pub(crate) legacy_defaults: bool,
     pub(crate) checksums: bool,
+    pub(crate) header: Header,
     pub(crate) preallocate: bool,
     pub(crate) direct_io: bool,
     pub(crate) sync_mode: SyncMode,
@@ -88,6 +89,7 @@ impl JournalOptions {
             max_age: None,
             legacy_defaults: false,
             checksums: true,
+            header: Header::Comment,
             preallocate: true,
             direct_io: true,
             sync_mode: SyncMode::Auto,
@@ -162,6 +164,15 @@ impl JournalOptions {
     #[must_use]
     pub fn checksums(mut self, yes: bool) -> Self {
         self.checksums = yes;
+        self
+    }
+
+    /// Chooses the first line of new segments (default: [`Header::Comment`]). With [`Header::Json`] every line of the
+    /// journal is JSON, so that tools which have no option to skip a line read it whole. Segments that exist keep their
+    /// first line; a journal may contain both kinds. [`Header::Json`] needs [`checksums`](Self::checksums).
+    #[must_use]
+    pub fn header(mut self, header: Header) -> Self {
+        self.header = header;
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Backend, JournalOptions, LINE_BYTES_LIMIT, SyncMode};
+use super::{Backend, Header, JournalOptions, LINE_BYTES_LIMIT, SyncMode};
 use crate::error::{MiniStoreError, Result};
 
 impl JournalOptions {
@@ -46,6 +46,9 @@ impl JournalOptions {
         }
         if self.commit_delay > Duration::from_secs(1) {
             return invalid("commit_delay must be at most 1 s".into());
+        }
+        if self.header == Header::Json && !self.checksums {
+            return invalid("header must be comment without checksums, not json".into());
         }
         if self.backend == Backend::TokioUring && self.sync_mode == SyncMode::Dsync {
             return invalid(

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     MiniStoreError,
-    format::Header,
+    format::SegmentHeader,
     format::scan::{self, Block, IndexPoint, LineReader, ScanItem, ScanMode, Scanner, SegmentEnd},
     io::FileHandle,
 };
@@ -58,7 +58,7 @@ impl SegmentReader {
         self.index_recorder = Some(index_recorder);
     }
 
-    pub(super) fn header(&self) -> Header {
+    pub(super) fn header(&self) -> SegmentHeader {
         self.scanner.header()
     }
 

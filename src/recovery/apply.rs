@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     JournalOptions, MiniStoreError, Result,
-    format::{DataEnd, Header, LF, seal},
+    format::{DataEnd, LF, SegmentHeader, seal},
     io::{FileHandle, FileSystem, OpenMode, RenameError, rename_to_free_name},
     journal::{
         close_segment::{close_segment, write_ending},
@@ -110,12 +110,13 @@ pub(super) fn finish_open(
         return Err(MiniStoreError::MissingInitialState);
     };
     let checksummed = summary.is_checksummed();
-    let active_link = summary.header.link();
-    let first_seq = first_seq_of(&journal.rotated, active_link, |path| fs.open(path, OpenMode::ReadOnly));
+    let header = summary.header;
+    let first_seq = first_seq_of(&journal.rotated, header.link(), |path| fs.open(path, OpenMode::ReadOnly));
     let fail = |action| MiniStoreError::file(&path, action);
     let SegmentSummary { records, end, .. } = summary;
     let mut recovered = RecoveredJournal {
         file: Arc::clone(&file),
+        header,
         data_end: DataEnd { offset: end.data_end, chain: end.chain, last_seal: end.last_seal },
         checksummed,
         records,
@@ -125,8 +126,9 @@ pub(super) fn finish_open(
     };
     let is_ending_expected = end.has_newline && end.file_end == end.data_end + 1 + u64::from(end.closed);
     if !checksummed && options.checksums && records == 0 {
-        let header = Header::Checksummed(link);
+        let header = SegmentHeader::of(options.header, link);
         write_header(&*file, header).map_err(fail("write"))?;
+        recovered.header = header;
         recovered.data_end = DataEnd::after_header(&header.encode());
         recovered.checksummed = true;
     } else if !checksummed && options.checksums {
@@ -141,7 +143,7 @@ pub(super) fn finish_open(
 }
 
 /// Creates the active segment. It gets its name only after its header is durable.
-fn create_segment(fs: &dyn FileSystem, names: &FileNames, header: Header) -> io::Result<()> {
+fn create_segment(fs: &dyn FileSystem, names: &FileNames, header: SegmentHeader) -> io::Result<()> {
     let file = fs.open(&names.next(), OpenMode::CreateNew)?;
     write_header(&*file, header)?;
     fs.sync_dir(names.dir())?;
@@ -149,7 +151,7 @@ fn create_segment(fs: &dyn FileSystem, names: &FileNames, header: Header) -> io:
     fs.sync_dir(names.dir())
 }
 
-fn write_header(file: &dyn FileHandle, header: Header) -> io::Result<()> {
+fn write_header(file: &dyn FileHandle, header: SegmentHeader) -> io::Result<()> {
     let mut line = header.encode();
     line.push(LF);
     file.write_at(&line, 0)?;
@@ -184,11 +186,11 @@ fn close_rotated(
 }
 
 /// Returns the header of the segment after the newest rotated one.
-fn next_header(options: &JournalOptions, journal: &JournalState) -> Result<Header> {
+fn next_header(options: &JournalOptions, journal: &JournalState) -> Result<SegmentHeader> {
     if !options.checksums {
-        return Ok(Header::Plain);
+        return Ok(SegmentHeader::Plain);
     }
-    journal.link().map(Header::Checksummed)
+    journal.link().map(|link| SegmentHeader::of(options.header, link))
 }
 
 /// Renames a file without replacing another one.

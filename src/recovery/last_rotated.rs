@@ -7,7 +7,7 @@ use super::scan_cache::ScanCache;
 use crate::journal::segment_summary::SegmentSummary;
 use crate::{
     format::scan::{SegmentEnd, Tail, read_header},
-    format::{ChainLink, Header, LF},
+    format::{ChainLink, LF, SegmentHeader},
     io::{FileHandle, FileSystem, OpenMode},
     journal::chain::closing_seal,
 };
@@ -52,7 +52,7 @@ impl LastRotated {
             return Ok(Self::unlinked());
         }
         let is_complete = tail.is_none() && has_newline && file_end <= data_end + 2;
-        if is_complete && (closed || summary.header == Header::Plain) {
+        if is_complete && (closed || summary.header == SegmentHeader::Plain) {
             return Ok(Self::Closed { last_seal });
         }
         Ok(Self::Unfinished { summary })
@@ -82,5 +82,5 @@ fn is_closed_plain(file: &dyn FileHandle) -> io::Result<bool> {
     let mut last = [0];
     let Some(offset) = file.len()?.checked_sub(1) else { return Ok(false) };
     file.read_at(&mut last, offset)?;
-    Ok(last == [LF] && read_header(file)? == Ok(Header::Plain))
+    Ok(last == [LF] && read_header(file)? == Ok(SegmentHeader::Plain))
 }

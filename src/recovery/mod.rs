@@ -27,7 +27,7 @@ pub(crate) use scan_cache::ScanCache;
 use crate::{
     JournalOptions, MiniStoreError, Result,
     error::is_shortage,
-    format::DataEnd,
+    format::{DataEnd, SegmentHeader},
     io::{FileHandle, FileSystem, OpenMode},
     journal::file_names::FileNames,
     journal::ownership::check_unlocked,
@@ -37,6 +37,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct RecoveredJournal {
     pub(crate) file: Arc<dyn FileHandle>,
+    pub(crate) header: SegmentHeader,
     pub(crate) data_end: DataEnd,
     /// Its commit groups have seals.
     pub(crate) checksummed: bool,

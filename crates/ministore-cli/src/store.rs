@@ -6,7 +6,7 @@ use clap::{
     Args,
     builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser},
 };
-use ministore_uring::{Backend, JournalOptions, MiniStore, SyncMode};
+use ministore_uring::{Backend, Header, JournalOptions, MiniStore, SyncMode};
 
 use crate::{exit::CliError, ownership, units};
 
@@ -30,6 +30,16 @@ pub(crate) fn sync_mode_parser() -> impl TypedValueParser<Value = SyncMode> {
         PossibleValue::new("dsync")
             .help("One write with O_DSYNC on ext4, xfs and btrfs; elsewhere `fdatasync`"),
         PossibleValue::new("fdatasync").help("One write and one fdatasync"),
+    ])
+    .try_map(|name| name.parse())
+}
+
+/// Parses a kind of header by the library's names.
+pub(crate) fn header_parser() -> impl TypedValueParser<Value = Header> {
+    PossibleValuesParser::new([
+        PossibleValue::new("comment").help("A line that starts with `//`, as ministore 0.1.7 writes it"),
+        PossibleValue::new("json")
+            .help("A JSON object: DuckDB, pandas, Polars and jq read the file from its first byte"),
     ])
     .try_map(|name| name.parse())
 }
@@ -62,6 +72,10 @@ pub(crate) struct JournalArgs {
     #[arg(long, value_parser = sync_mode_parser(), default_value = "auto", env = "MINISTORE_SYNC_MODE")]
     pub(crate) sync_mode: SyncMode,
 
+    /// The first line of new segments
+    #[arg(long, value_parser = header_parser(), default_value = "comment", env = "MINISTORE_HEADER")]
+    pub(crate) header: Header,
+
     /// Do not preallocate segments (for copy-on-write file systems, small disks, `tail -f`)
     #[arg(long, value_parser = BoolishValueParser::new(), env = "MINISTORE_NO_PREALLOCATE")]
     pub(crate) no_preallocate: bool,
@@ -80,6 +94,7 @@ impl JournalArgs {
         JournalOptions::new()
             .backend(self.backend)
             .sync_mode(self.sync_mode)
+            .header(self.header)
             .preallocate(!self.no_preallocate)
             .spin(!self.no_spin)
     }

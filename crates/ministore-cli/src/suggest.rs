@@ -8,8 +8,11 @@ use std::{
 
 use crate::{ownership::is_suffix, paths::directory_of};
 
-/// The first bytes of every segment.
+/// The first bytes of a segment whose first line is a comment.
 pub(crate) const MAGIC: &[u8] = b"// MINISTORE JOURNAL v";
+
+/// The first bytes of a segment whose first line is a JSON object.
+pub(crate) const JSON_MAGIC: &[u8] = br#"{"$ministore":{"journal":""#;
 
 /// At most this many names of a directory are compared.
 const NAMES_MAX: usize = 10_000;
@@ -19,10 +22,11 @@ const LIKENESS_MIN: f64 = 0.85;
 
 /// Whether a file begins with the header of a journal. Only regular files are opened: others could block.
 pub(crate) fn is_journal(path: &Path) -> bool {
-    let mut start = [0; MAGIC.len()];
+    let mut start = Vec::new();
     fs::metadata(path).is_ok_and(|found| found.is_file())
-        && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
-        && start == *MAGIC
+        && File::open(path)
+            .and_then(|file| file.take(JSON_MAGIC.len() as u64).read_to_end(&mut start))
+            .is_ok_and(|_| start.starts_with(MAGIC) || start == JSON_MAGIC)
 }
 
 /// Returns the file in the same directory whose name is most similar to that of `path`, of those that fit.
@@ -66,5 +70,7 @@ mod tests {
         assert_eq!(near("zzz"), None);
         fs::write(dir.path().join("journal.jsonl"), "{}\n").unwrap();
         assert_eq!(near("jornal.jsonl"), Some(dir.path().join("jurnal.jsonl")), "no longer a journal");
+        fs::write(dir.path().join("journal.jsonl"), [JSON_MAGIC, b"0.2.0\""].concat()).unwrap();
+        assert_eq!(near("jornal.jsonl"), journal, "with a JSON header");
     }
 }

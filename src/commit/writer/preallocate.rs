@@ -71,7 +71,7 @@ impl Writer {
     pub(super) fn preallocate(&mut self) {
         let segment = &self.segment;
         let left = segment.prepared_end().saturating_sub(segment.data_end());
-        let step = step_after(segment.prepared_end());
+        let step = self.padding_step();
         let pays = self.group_size.is_worth_preallocating();
         if !segment.is_preallocated() || self.rotation.is_blocked() || left >= step / 2 || !pays {
             return;
@@ -118,8 +118,7 @@ impl Writer {
                 }
                 Preallocating::Idle => {
                     requested = true;
-                    let step = step_after(self.segment.prepared_end()).min(JOB_BYTES_MAX);
-                    self.preallocate_to((end + step / 2).next_multiple_of(STEP_BYTES_MIN));
+                    self.preallocate_to(self.padding_for(end));
                 }
                 Preallocating::Concurrent { .. } | Preallocating::Exclusive { .. } => {
                     self.wait_result();
@@ -133,7 +132,20 @@ impl Writer {
 
     /// Returns whether a group that ends at `end`, after the padding, waits for more padding.
     fn waits_for_padding(&self, end: u64) -> bool {
-        self.group_size.is_worth_preallocating() && end - self.segment.prepared_end() <= LARGE_GROUP_BYTES
+        self.group_size.is_worth_preallocating()
+            && end - self.segment.prepared_end() <= LARGE_GROUP_BYTES
+            && self.padding_for(end) - self.segment.data_end() <= self.segment.padding_max
+    }
+
+    /// Returns the end of the padding that is written for a group that ends at `end`, after the padding.
+    fn padding_for(&self, end: u64) -> u64 {
+        (end + self.padding_step().min(JOB_BYTES_MAX) / 2).next_multiple_of(STEP_BYTES_MIN)
+    }
+
+    /// Returns the next step of the active segment. More padding is requested where half of it is left, and a job writes far less than
+    /// the other half, so the padding stays below [`padding_max`](super::segment::ActiveSegment::padding_max).
+    fn padding_step(&self) -> u64 {
+        step_after(self.segment.prepared_end()).min(self.segment.padding_max)
     }
 
     /// Records that the padding is written up to `to`, or that it failed.

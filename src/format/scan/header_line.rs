@@ -7,12 +7,12 @@ use super::{
     lines::Line,
     tail::{NextGroupStart, is_unwritten},
 };
-use crate::format::{CLOSE_MARKER, Chain, Header, HeaderError, header};
+use crate::format::{CLOSE_MARKER, Chain, HeaderError, SegmentHeader, header};
 
 /// The first line of a segment, parsed.
 #[derive(Debug)]
 pub(super) struct FirstLine {
-    pub(super) header: Header,
+    pub(super) header: SegmentHeader,
     /// The start of the first group.
     pub(super) group: NextGroupStart,
     pub(super) data_end: u64,
@@ -25,7 +25,7 @@ pub(super) struct FirstLine {
 /// # Errors
 ///
 /// The error of a failed read.
-pub(crate) fn read_header(source: impl ReadAt) -> io::Result<Result<Header, HeaderError>> {
+pub(crate) fn read_header(source: impl ReadAt) -> io::Result<Result<SegmentHeader, HeaderError>> {
     let first = FirstLine::read(&mut LineReader::new(source, 0))?;
     Ok(first.map(|first| first.header))
 }
@@ -37,7 +37,7 @@ pub(crate) fn read_header(source: impl ReadAt) -> io::Result<Result<Header, Head
 ///
 /// The error of a failed read.
 pub(crate) fn has_magic(source: impl ReadAt) -> io::Result<bool> {
-    let mut first = [0; header::MAGIC.len()];
+    let mut first = [0; header::MAGIC_BYTES_MAX];
     let mut count = 0;
     while count < first.len() {
         match source.read_at(&mut first[count..], count as u64) {
@@ -47,8 +47,7 @@ pub(crate) fn has_magic(source: impl ReadAt) -> io::Result<bool> {
             Err(error) => return Err(error),
         }
     }
-    let text = first[..count].trim_ascii_end();
-    Ok(header::MAGIC.starts_with(text) && !text.is_empty())
+    Ok(header::starts_as_a_journal(&first[..count]))
 }
 
 impl FirstLine {
@@ -62,7 +61,7 @@ impl FirstLine {
         };
         if let Ok(first) = Self::parse(&line) {
             let is_split =
-                first.header == Header::Plain && is_only_a_link(lines.source(), first.group.offset)?;
+                first.header == SegmentHeader::Plain && is_only_a_link(lines.source(), first.group.offset)?;
             let split = || HeaderError::Corrupt("the header is broken in two lines".into());
             return Ok(if is_split { Err(split()) } else { Ok(first) });
         }
@@ -81,7 +80,7 @@ impl FirstLine {
     fn parse(line: &Line<'_>) -> Result<Self, HeaderError> {
         let text = line.bytes.trim_ascii_end();
         Ok(Self {
-            header: Header::parse(text)?,
+            header: SegmentHeader::parse(text)?,
             group: NextGroupStart { offset: line.end(), line: 2, chain: Chain::from_header(text) },
             data_end: text.len() as u64,
             has_newline: line.has_newline,
@@ -92,9 +91,9 @@ impl FirstLine {
     /// Parses a header without its LF: when the first group was torn, the sector with the header may still have its old bytes,
     /// and the written part of the group follows without an LF.
     fn parse_run_on(line: &Line<'_>) -> Option<Self> {
-        let end = memchr::memchr(b'}', line.bytes)? + 1;
+        let end = header::object_end(line.bytes)?;
         let (text, rest) = line.bytes.split_at(end);
-        let header = Header::parse(text).ok()?;
+        let header = SegmentHeader::parse(text).ok()?;
         let data_end = end as u64;
         is_unwritten(rest, data_end).then(|| Self {
             header,

@@ -5,7 +5,7 @@ use std::io;
 
 use super::{ReadAt, ScanPosition};
 use crate::{
-    format::{CLOSE_MARKER, Chain, Header, LF, PADDING, SEAL_LEN, seal},
+    format::{CLOSE_MARKER, Chain, LF, PADDING, SEAL_LEN, SegmentHeader, seal},
     options::ReadLimits,
 };
 
@@ -61,7 +61,7 @@ impl ScanPosition {
 
     /// Returns whether the next lines are valid without a seal.
     pub(crate) fn is_plain(&self) -> bool {
-        self.header == Header::Plain && self.last_seal.is_none()
+        self.header == SegmentHeader::Plain && self.last_seal.is_none()
     }
 
     /// Reads the bytes after the position.

@@ -1,12 +1,12 @@
 //! Positions between two groups at which a scan can be resumed.
 
 use super::tail::NextGroupStart;
-use crate::format::{Chain, Header};
+use crate::format::{Chain, SegmentHeader};
 
 /// A position between two groups at which a scan can be resumed. The bytes before it were verified, and are assumed unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ScanPosition {
-    pub(super) header: Header,
+    pub(super) header: SegmentHeader,
     pub(super) last_seal: Option<u32>,
     pub(super) group: NextGroupStart,
     pub(super) data_end: u64,
@@ -31,7 +31,7 @@ impl ScanPosition {
     }
 
     /// Returns the position of an index point, in a segment with this header; `line` is the next line.
-    pub(crate) fn at(header: Header, line: u64, IndexPoint { offset, seal }: IndexPoint) -> Self {
+    pub(crate) fn at(header: SegmentHeader, line: u64, IndexPoint { offset, seal }: IndexPoint) -> Self {
         Self {
             header,
             last_seal: Some(seal),

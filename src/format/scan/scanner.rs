@@ -11,7 +11,7 @@ use super::{
     header_line::FirstLine,
     tail::{self, NextGroupStart, Tail},
 };
-use crate::format::{CLOSE_MARKER, Chain, Header, HeaderError, LF};
+use crate::format::{CLOSE_MARKER, Chain, HeaderError, LF, SegmentHeader};
 
 /// Whether a scan returns the lines that it verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(crate) enum ScanItem {
 #[derive(Debug)]
 pub(crate) struct Scanner<S> {
     lines: LineReader<S>,
-    header: Header,
+    header: SegmentHeader,
     mode: ScanMode,
     /// From the first seal on, a plain segment needs seals too.
     last_seal: Option<u32>,
@@ -111,7 +111,7 @@ impl<S: ReadAt> Scanner<S> {
         ScanPosition { header, last_seal, group, data_end, has_newline, closed }
     }
 
-    pub(crate) fn header(&self) -> Header {
+    pub(crate) fn header(&self) -> SegmentHeader {
         self.header
     }
 
@@ -147,7 +147,7 @@ impl<S: ReadAt> Scanner<S> {
 
     /// Returns whether the next lines are valid without a seal.
     fn is_plain(&self) -> bool {
-        self.header == Header::Plain && self.last_seal.is_none()
+        self.header == SegmentHeader::Plain && self.last_seal.is_none()
     }
 
     /// Reads lines up to a seal, or to the end of the file.

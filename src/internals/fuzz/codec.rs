@@ -11,7 +11,8 @@ use crate::{
     MiniStoreError,
     format::encode::{to_line, validate_line},
     format::{
-        Chain, ChainLink, Header, LineTrailer, SEAL_LEN, header, line::embedded_seals, parse_trailer, seal,
+        Chain, ChainLink, LineTrailer, SEAL_LEN, SegmentHeader, header, line::embedded_seals, parse_trailer,
+        seal,
     },
 };
 
@@ -65,21 +66,24 @@ fn assert_same_value(json: &[u8], line: &[u8]) {
 }
 
 fn check_first_line(line: &[u8]) {
-    let has_magic = line.starts_with(b"// MINISTORE JOURNAL v");
-    match Header::parse(line) {
+    let is_json = line.starts_with(b"{\"$ministore\":{\"journal\":\"");
+    let has_magic = is_json || line.starts_with(b"// MINISTORE JOURNAL v");
+    match SegmentHeader::parse(line) {
         Ok(parsed) => {
             assert!(has_magic);
-            assert_eq!(Header::parse(&parsed.encode()), Ok(parsed));
+            assert_eq!(SegmentHeader::parse(&parsed.encode()), Ok(parsed));
             let object = line.iter().position(|&byte| byte == b'{').map(|at| &line[at..]);
-            assert_eq!(parsed.link(), object.map(|object| parse_link(object.trim_ascii_end())));
+            assert_eq!(parsed.link(), object.map(|object| parse_link(object.trim_ascii_end(), is_json)));
+            assert_eq!(matches!(parsed, SegmentHeader::Json(_)), is_json);
         }
         Err(error) => assert_eq!(error == crate::format::HeaderError::BadMagic, !has_magic),
     }
     header::is_torn_header(line);
 }
 
-fn parse_link(object: &[u8]) -> ChainLink {
+fn parse_link(object: &[u8], is_json: bool) -> ChainLink {
     let object: serde_json::Value = serde_json::from_slice(object).unwrap();
+    let object = if is_json { &object["$ministore"] } else { &object };
     let prev = object["prev"].as_str().unwrap();
     assert_eq!((object["seal"].as_str(), prev.len()), (Some("crc32c"), 8));
     ChainLink {
@@ -104,15 +108,17 @@ fn check_line(line: &[u8]) {
 }
 
 fn check_encoding(link: ChainLink) {
-    let text = Header::Checksummed(link).encode();
-    assert_eq!(Header::parse(&text), Ok(Header::Checksummed(link)));
-    for len in 0..text.len() {
-        let bare = &text[..len] == Header::Plain.encode().as_slice();
-        assert!(
-            header::is_torn_header(&text[..len]) || Header::parse(&text[..len]).is_ok(),
-            "truncated to {len}"
-        );
-        assert!(!bare || Header::parse(&text[..len]) == Ok(Header::Plain));
+    for header in [SegmentHeader::Checksummed(link), SegmentHeader::Json(link)] {
+        let text = header.encode();
+        assert_eq!(SegmentHeader::parse(&text), Ok(header));
+        for len in 0..text.len() {
+            let bare = &text[..len] == SegmentHeader::Plain.encode().as_slice();
+            assert!(
+                header::is_torn_header(&text[..len]) || SegmentHeader::parse(&text[..len]).is_ok(),
+                "truncated to {len}"
+            );
+            assert!(!bare || SegmentHeader::parse(&text[..len]) == Ok(SegmentHeader::Plain));
+        }
     }
     assert_eq!(seal::encode(link.prev_seal).as_slice(), reference::seal_bytes(link.prev_seal));
     assert_eq!(seal::decode(&seal::encode(link.prev_seal)), Some(link.prev_seal));

@@ -1,6 +1,8 @@
 //! A fuzzer's bytes as instructions: valid segments, and many ways to damage them.
 
-use crate::format::{CLOSE_MARKER, ChainLink, DataEnd, GroupLayout, Header, LF, PADDING, encode_group, seal};
+use crate::format::{
+    CLOSE_MARKER, ChainLink, DataEnd, GroupLayout, LF, PADDING, SegmentHeader, encode_group, seal,
+};
 
 /// Reads instructions. After the last byte every number is 0.
 #[derive(Debug)]
@@ -52,11 +54,13 @@ pub(super) struct GeneratedSegment {
 /// Generates a segment as the engine or `ministore` 0.1.7 writes it, or nearly so.
 pub(super) fn segment(generator: &mut Generator<'_>, link: ChainLink, closed: bool) -> GeneratedSegment {
     let header = match generator.byte() % 8 {
-        0 => Header::Plain,
-        1 => {
-            Header::Checksummed(ChainLink { first_seq: generator.number().max(1), prev_seal: link.prev_seal })
-        }
-        _ => Header::Checksummed(link),
+        0 => SegmentHeader::Plain,
+        1 => SegmentHeader::Checksummed(ChainLink {
+            first_seq: generator.number().max(1),
+            prev_seal: link.prev_seal,
+        }),
+        2..5 => SegmentHeader::Json(link),
+        _ => SegmentHeader::Checksummed(link),
     };
     let mut bytes = header.encode();
     let mut end = DataEnd::after_header(&bytes);

@@ -14,9 +14,13 @@ use crate::{MiniStore, MiniStoreError, Reader, io::os_file_system, read::replay_
 /// Reads the journal that the bytes generate in `dir`, or the bytes themselves.
 pub fn reading(data: &[u8], dir: &Path) {
     let mut generator = Generator::new(data);
-    let journal = match generator.byte() % 3 {
+    let journal = match generator.byte() % 4 {
         0 => FuzzJournal::from_bytes(generator.rest(), dir),
         1 => FuzzJournal::from_bytes(&[b"// MINISTORE JOURNAL v0.1.4\n", generator.rest()].concat(), dir),
+        2 => FuzzJournal::from_bytes(
+            &[&br#"{"$ministore":{"journal":"0.2.0","#[..], generator.rest()].concat(),
+            dir,
+        ),
         _ => FuzzJournal::generated(&mut generator, dir),
     };
     let before = journal.files();

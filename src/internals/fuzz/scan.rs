@@ -8,7 +8,7 @@ use crate::{
     format::scan::{
         Block, LineReader, ResyncScanner, ScanItem, ScanMode, Scanner, SegmentEnd, VerifiedGroup, read_header,
     },
-    format::{ChainLink, Header, seal},
+    format::{ChainLink, SegmentHeader, header, seal},
     journal::segment_summary::check_plain_lines,
 };
 
@@ -18,9 +18,10 @@ const STEPS_MAX: usize = 1 << 20;
 /// Scans raw bytes, or a generated segment with damage.
 pub fn scan(data: &[u8]) {
     let mut generator = Generator::new(data);
-    let bytes = match generator.byte() % 4 {
+    let bytes = match generator.byte() % 5 {
         0 => generator.rest().to_vec(),
         1 => [b"// MINISTORE JOURNAL v0.1.4\n", generator.rest()].concat(),
+        2 => [&br#"{"$ministore":{"journal":"0.2.0","#[..], generator.rest()].concat(),
         _ => {
             let link = ChainLink { first_seq: 1 + u64::from(generator.byte()), prev_seal: 0 };
             let mut bytes = generator::segment(&mut generator, link, false).bytes;
@@ -42,7 +43,7 @@ pub fn scan(data: &[u8]) {
 
 /// The items of a complete scan.
 struct ScannedSegment {
-    header: Header,
+    header: SegmentHeader,
     groups: Vec<VerifiedGroup>,
     lines: Vec<Vec<u8>>,
     end: SegmentEnd,
@@ -84,8 +85,8 @@ fn read(bytes: &[u8], collect: ScanMode) -> Option<ScannedSegment> {
 fn check_groups(bytes: &[u8], scanned: &ScannedSegment) {
     assert_eq!(scanned.lines.len() as u64, scanned.records());
     let text = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_end();
-    let runs_on = Header::parse(text) != Ok(scanned.header);
-    let text = if runs_on { &text[..=text.iter().position(|&byte| byte == b'}').unwrap()] } else { text };
+    let runs_on = SegmentHeader::parse(text) != Ok(scanned.header);
+    let text = if runs_on { &text[..header::object_end(text).unwrap()] } else { text };
     let mut prev = reference::crc32c(&[text]);
     let mut end = text.len();
     let mut lines = scanned.lines.iter();
@@ -99,7 +100,7 @@ fn check_groups(bytes: &[u8], scanned: &ScannedSegment) {
                 assert_eq!(reference::seal(&bytes[to - 33..]), Some(seal));
                 prev = seal;
             }
-            None => assert_eq!((scanned.header, scanned.groups.len()), (Header::Plain, 1)),
+            None => assert_eq!((scanned.header, scanned.groups.len()), (SegmentHeader::Plain, 1)),
         }
         for expected in bytes[from..to].split(|&byte| byte == b'\n') {
             assert_eq!(lines.next().map(Vec::as_slice), Some(expected.trim_ascii_end()), "{group:?}");
@@ -150,7 +151,7 @@ fn check_end(bytes: &[u8], scanned: &ScannedSegment) {
             check_resync(bytes, tail.offset, tail.line);
         }
     }
-    if *header == Header::Plain && end.last_seal.is_none() {
+    if *header == SegmentHeader::Plain && end.last_seal.is_none() {
         let (mut records, mut end) = (scanned.records(), end.clone());
         check_plain_lines(bytes, &mut records, &mut end).unwrap();
         assert!(records <= scanned.records() && end.data_end <= scanned.end.data_end);
@@ -162,7 +163,7 @@ fn check_continuation(bytes: &[u8], scanned: &ScannedSegment) {
     if scanned.end.tail.is_none() && scanned.end.closed {
         return;
     }
-    if scanned.header == Header::Plain && scanned.end.last_seal.is_none() {
+    if scanned.header == SegmentHeader::Plain && scanned.end.last_seal.is_none() {
         return;
     }
     let mut chain = scanned.end.chain;

@@ -7,7 +7,7 @@ use std::{io, path::Path, sync::Arc};
 use super::{super::record::RecordPosition, durability::Durability};
 use crate::{
     MiniStoreError, Result,
-    format::Header,
+    format::SegmentHeader,
     format::scan::{
         Block, BoundedSource, LineReader, ProbeResult, ScanItem, ScanMode, ScanPosition, Scanner,
         last_newline_before,
@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct LiveSegment {
     pub(super) path: Arc<Path>,
     pub(super) file: Arc<dyn FileHandle>,
-    pub(super) header: Header,
+    pub(super) header: SegmentHeader,
     /// The number in its file name, or the one that it will get at its rotation.
     pub(super) number: u64,
     /// The sequence number of its first record.
@@ -59,7 +59,7 @@ impl LiveSegment {
     pub(super) fn new(
         path: Arc<Path>,
         file: Arc<dyn FileHandle>,
-        (header, position): (Header, ScanPosition),
+        (header, position): (SegmentHeader, ScanPosition),
         number: u64,
         first_seq: u64,
     ) -> Self {

@@ -10,7 +10,7 @@ use super::live_segment::LiveSegment;
 use crate::{
     MiniStoreError, Result,
     format::scan::{ScanMode, Scanner, has_magic, last_newline_before, read_header},
-    format::{Header, HeaderError, header::MAGIC},
+    format::{HeaderError, SegmentHeader, header::MAGIC_BYTES_MAX},
     io::{FileHandle, FileSystem, OpenMode},
     journal::{
         legacy::{Numbering, count_back},
@@ -35,7 +35,7 @@ pub(super) struct SegmentFiles {
 pub(super) struct SegmentFile {
     path: PathBuf,
     file: Arc<dyn FileHandle>,
-    pub(super) header: Header,
+    pub(super) header: SegmentHeader,
     pub(super) number: u64,
 }
 
@@ -141,12 +141,12 @@ impl SegmentFiles {
 
 /// Returns whether the file contains only a part of a header. A plain header is a prefix of a checksummed one, so it is
 /// complete only with its LF.
-fn has_partial_header(file: &dyn FileHandle, header: Option<Header>) -> io::Result<bool> {
+fn has_partial_header(file: &dyn FileHandle, header: Option<SegmentHeader>) -> io::Result<bool> {
     let len = file.len()?;
     match header {
-        Some(Header::Plain) => Ok(last_newline_before(file, 0, len.min(HEADER_BYTES_MAX))?.is_none()),
-        Some(Header::Checksummed(_)) => Ok(false),
-        None => Ok(len == 0 || (len < MAGIC.len() as u64 && has_magic(file)?)),
+        Some(SegmentHeader::Plain) => Ok(last_newline_before(file, 0, len.min(HEADER_BYTES_MAX))?.is_none()),
+        Some(SegmentHeader::Checksummed(_) | SegmentHeader::Json(_)) => Ok(false),
+        None => Ok(len == 0 || (len < MAGIC_BYTES_MAX as u64 && has_magic(file)?)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{iter, path::Path, sync::Arc};
 use super::{ExpectedNext, JournalReader, corrupt};
 use crate::{
     MiniStoreError, Result,
-    format::Header,
+    format::SegmentHeader,
     io::{FileHandle, OpenMode},
     journal::{
         legacy::{Numbering, count_back},
@@ -20,7 +20,7 @@ impl JournalReader {
         &mut self,
         path: &Path,
         file: &Arc<dyn FileHandle>,
-        header: Header,
+        header: SegmentHeader,
     ) -> Result<u64> {
         let expected = self.expected.take();
         match (expected, header.link()) {
@@ -49,13 +49,14 @@ impl JournalReader {
     /// Returns the sequence number of the first record of a plain segment.
     fn first_of_plain(&self, path: &Path, file: &Arc<dyn FileHandle>) -> Result<u64> {
         let this = self.count_records(path, file).map(Numbering::Counted);
-        let later = self.queue.iter().map(|queued| match queued.header(&*self.fs) {
-            Some(Header::Checksummed(link)) => Ok(Numbering::Stated(link.first_seq)),
-            _ => match self.fs.open(&queued.path, OpenMode::ReadOnly) {
-                Ok(file) => self.count_records(&queued.path, &file).map(Numbering::Counted),
-                Err(_) => Ok(Numbering::Counted(0)),
-            },
-        });
+        let later =
+            self.queue.iter().map(|queued| match queued.header(&*self.fs).and_then(SegmentHeader::link) {
+                Some(link) => Ok(Numbering::Stated(link.first_seq)),
+                None => match self.fs.open(&queued.path, OpenMode::ReadOnly) {
+                    Ok(file) => self.count_records(&queued.path, &file).map(Numbering::Counted),
+                    Err(_) => Ok(Numbering::Counted(0)),
+                },
+            });
         count_back(iter::once(this).chain(later))
     }
 

@@ -9,7 +9,7 @@ use std::{
 use super::JournalReader;
 use crate::{
     MiniStoreError, Result,
-    format::Header,
+    format::SegmentHeader,
     format::scan::read_header,
     io::{FileHandle, FileSystem, OpenMode},
     journal::file_names::FileNames,
@@ -80,7 +80,10 @@ impl JournalReader {
             return;
         }
         let contains_seq = |queued: &QueuedSegment| {
-            queued.header(&*self.fs).and_then(Header::link).is_some_and(|link| link.first_seq <= from_seq)
+            queued
+                .header(&*self.fs)
+                .and_then(SegmentHeader::link)
+                .is_some_and(|link| link.first_seq <= from_seq)
         };
         if let Some(start) = self.queue.iter().rposition(contains_seq) {
             self.queue.drain(..start);
@@ -89,7 +92,7 @@ impl JournalReader {
 }
 
 impl QueuedSegment {
-    pub(super) fn header(&self, fs: &dyn FileSystem) -> Option<Header> {
+    pub(super) fn header(&self, fs: &dyn FileSystem) -> Option<SegmentHeader> {
         let file = match &self.file {
             Some(file) => Arc::clone(file),
             None => fs.open(&self.path, OpenMode::ReadOnly).ok()?,

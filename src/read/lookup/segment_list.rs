@@ -3,7 +3,7 @@
 use std::{io, path::Path, sync::Arc};
 
 use crate::{
-    format::Header,
+    format::SegmentHeader,
     format::scan::read_header,
     io::{FileSystem, OpenMode},
     journal::segment_set::SegmentSet,
@@ -21,12 +21,12 @@ pub(super) struct SegmentEntry {
     pub(super) path: Arc<Path>,
     /// Whether this is the active segment.
     pub(super) is_active: bool,
-    header: OnceLock<Header>,
+    header: OnceLock<SegmentHeader>,
 }
 
 /// The result of reading a segment's header.
 enum HeaderState {
-    Header(Header),
+    Header(SegmentHeader),
     /// Retention deleted the segment. It deletes the oldest rotated segments at any time.
     Deleted,
     Unreadable,
@@ -75,7 +75,7 @@ impl SegmentList {
     /// Returns whether the newest segment's header states a sequence number.
     pub(super) fn has_seqs(&self, fs: &dyn FileSystem) -> bool {
         let newest = self.segments.last().and_then(|entry| entry.header(fs));
-        newest.and_then(Header::link).is_some()
+        newest.and_then(SegmentHeader::link).is_some()
     }
 
     fn index_of(&self, fs: &dyn FileSystem, seq: u64) -> Option<usize> {
@@ -83,9 +83,11 @@ impl SegmentList {
         while low < high {
             let middle = low.midpoint(high);
             let before = match self.segments[middle].find_header(fs) {
-                HeaderState::Header(Header::Checksummed(link)) => link.first_seq <= seq,
+                HeaderState::Header(SegmentHeader::Checksummed(link) | SegmentHeader::Json(link)) => {
+                    link.first_seq <= seq
+                }
                 HeaderState::Deleted => true,
-                HeaderState::Header(Header::Plain) | HeaderState::Unreadable => {
+                HeaderState::Header(SegmentHeader::Plain) | HeaderState::Unreadable => {
                     return self.scan_headers(fs, seq);
                 }
             };
@@ -101,14 +103,14 @@ impl SegmentList {
     /// Does the search of [`index_of`](Self::index_of) linearly, where not every header states a sequence number.
     fn scan_headers(&self, fs: &dyn FileSystem, seq: u64) -> Option<usize> {
         self.segments.iter().rposition(|entry| {
-            let link = entry.header(fs).and_then(Header::link);
+            let link = entry.header(fs).and_then(SegmentHeader::link);
             link.is_some_and(|link| link.first_seq <= seq)
         })
     }
 }
 
 impl SegmentEntry {
-    pub(super) fn header(&self, fs: &dyn FileSystem) -> Option<Header> {
+    pub(super) fn header(&self, fs: &dyn FileSystem) -> Option<SegmentHeader> {
         match self.find_header(fs) {
             HeaderState::Header(header) => Some(header),
             HeaderState::Deleted | HeaderState::Unreadable => None,

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::Reader;
 use crate::{
     Result,
-    format::{ChainLink, Header, testing::SegmentBytes},
+    format::{ChainLink, SegmentHeader, testing::SegmentBytes},
     io::os_file_system,
 };
 
@@ -56,7 +56,7 @@ fn text(seq: u64, word: &str) -> String {
 }
 
 fn first_segment() -> SegmentBytes {
-    SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 }))
+    SegmentBytes::new(SegmentHeader::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 }))
 }
 
 fn get(reader: &Reader, seq: u64) -> Result<Option<String>> {

@@ -14,7 +14,7 @@ use super::crash_states::{CrashState, all_crash_states, corrupt_segment, crash_s
 use crate::{
     MiniStoreError, Reader, Result,
     format::{
-        ChainLink, Header,
+        ChainLink, SegmentHeader,
         testing::{FIRST, SegmentBytes},
     },
     io::{
@@ -182,7 +182,7 @@ fn failed_recovery_changes_nothing() {
     let mut rotated = two_groups().closed();
     rotated[FIRST.encode().len() + 1] = b'9';
     let unlinked =
-        SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: 4, prev_seal: 7 })).group(&["4"]);
+        SegmentBytes::new(SegmentHeader::Checksummed(ChainLink { first_seq: 4, prev_seal: 7 })).group(&["4"]);
     for (what, files) in [
         ("no journal", vec![("", foreign.clone())]),
         ("corrupt", vec![("", corrupt_segment())]),

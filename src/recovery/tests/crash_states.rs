@@ -6,9 +6,9 @@ use std::{
 };
 
 use crate::{
-    JournalOptions, RecoveryPolicy,
+    Header, JournalOptions, RecoveryPolicy,
     format::{
-        ChainLink, Header,
+        ChainLink, SegmentHeader,
         testing::{FIRST, SegmentBytes},
     },
 };
@@ -36,6 +36,12 @@ impl CrashState {
         self
     }
 
+    fn with_header(mut self, header: Header) -> Self {
+        let checksums = self.options.checksums;
+        self.options = self.options.header(if checksums { header } else { Header::Comment });
+        self
+    }
+
     fn without_checksums(mut self) -> Self {
         self.options = self.options.checksums(false);
         self
@@ -51,17 +57,20 @@ impl CrashState {
 
 /// A segment of two groups with three records.
 pub(super) fn two_groups() -> SegmentBytes {
-    SegmentBytes::new(FIRST).group(&["1", "{\"two\":2}"]).group(&["\"three\""])
+    two_groups_after(FIRST)
 }
 
-/// A segment that follows [`two_groups`].
-fn successor() -> SegmentBytes {
-    SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: 4, prev_seal: two_groups().last_seal() }))
+fn two_groups_after(header: SegmentHeader) -> SegmentBytes {
+    SegmentBytes::new(header).group(&["1", "{\"two\":2}"]).group(&["\"three\""])
 }
 
 pub(super) fn corrupt_segment() -> Vec<u8> {
-    let mut bytes = two_groups().padded(1000);
-    let at = FIRST.encode().len() + 1;
+    corrupt_segment_after(FIRST)
+}
+
+fn corrupt_segment_after(header: SegmentHeader) -> Vec<u8> {
+    let mut bytes = two_groups_after(header).padded(1000);
+    let at = header.encode().len() + 1;
     bytes[at] = b'9';
     bytes
 }
@@ -83,9 +92,25 @@ fn zeros(bytes: usize) -> Vec<u8> {
 
 /// Returns all crash states that recovery accepts.
 pub(super) fn all_crash_states() -> Vec<CrashState> {
+    let mut states = plain_states();
+    for header in [Header::Comment, Header::Json] {
+        states.extend(states_with(header, header));
+    }
+    // The option was changed before the last rotation.
+    states.extend(states_with(Header::Json, Header::Comment));
+    states
+}
+
+/// Returns the states of a journal whose first segment and whose later ones have these headers.
+fn states_with(header: Header, later: Header) -> Vec<CrashState> {
+    let first = SegmentHeader::of(header, ChainLink { first_seq: 1, prev_seal: 0 });
+    let two_groups = || two_groups_after(first);
+    let link = ChainLink { first_seq: 4, prev_seal: two_groups().last_seal() };
+    let successor = || SegmentBytes::new(SegmentHeader::of(later, link));
+    let corrupt_segment = || corrupt_segment_after(first);
     let torn = |segment: SegmentBytes| segment.line("{\"torn\":").padded(900);
-    let partial_header = FIRST.encode()[..40].to_vec();
-    vec![
+    let partial_header = first.encode()[..40].to_vec();
+    let states = vec![
         crash_state("nothing", 0, &[]),
         crash_state("nothing, without checksums", 0, &[]).without_checksums(),
         crash_state("an empty file", 0, &[("", vec![])]),
@@ -93,8 +118,8 @@ pub(super) fn all_crash_states() -> Vec<CrashState> {
         crash_state("a partial header", 0, &[("", partial_header.clone())]),
         crash_state("a creation interrupted early", 0, &[(".next", vec![])]),
         crash_state("a creation interrupted in the header", 0, &[(".next", partial_header.clone())]),
-        crash_state("a creation interrupted late", 0, &[(".next", SegmentBytes::new(FIRST).ended())]),
-        crash_state("a header", 0, &[("", SegmentBytes::new(FIRST).ended())]),
+        crash_state("a creation interrupted late", 0, &[(".next", SegmentBytes::new(first).ended())]),
+        crash_state("a header", 0, &[("", SegmentBytes::new(first).ended())]),
         crash_state("closed", 3, &[("", two_groups().closed())]),
         crash_state("padded", 3, &[("", two_groups().padded(5000))]),
         crash_state("not preallocated", 3, &[("", two_groups().ended())]),
@@ -112,7 +137,7 @@ pub(super) fn all_crash_states() -> Vec<CrashState> {
         crash_state(
             "a creation whose header lost its LF",
             0,
-            &[(".next", SegmentBytes::new(FIRST).followed_by(&zeros(1)))],
+            &[(".next", SegmentBytes::new(first).followed_by(&zeros(1)))],
         ),
         crash_state(
             "the next prepared, padding lost",
@@ -154,6 +179,19 @@ pub(super) fn all_crash_states() -> Vec<CrashState> {
             4,
             &[(".001", two_groups().padded(99)), ("", torn(successor().group(&["4"])))],
         ),
+        crash_state("corrupt", 0, &[("", corrupt_segment())]).truncate_at_first_error(),
+        crash_state("corrupt, the next prepared", 0, &[("", corrupt_segment()), (".next", padding())])
+            .truncate_at_first_error(),
+        crash_state("a foreign next", 3, &[("", two_groups().closed()), (".next", b"what?\n".to_vec())])
+            .truncate_at_first_error(),
+        crash_state("lines of 0.1.7", 3, &[("", two_groups().followed_by(b"\t\n{\"old\":1}\n"))]),
+    ];
+    states.into_iter().map(|state| state.with_header(later)).collect()
+}
+
+/// Returns the states of a journal that `ministore` 0.1.7 wrote.
+fn plain_states() -> Vec<CrashState> {
+    vec![
         crash_state("plain", 2, &[("", plain("1\n{\"a\":2}\n"))]),
         crash_state("plain, without checksums", 2, &[("", plain("1\n{\"a\":2}\n"))]).without_checksums(),
         crash_state("plain, header only", 0, &[("", plain(""))]),
@@ -172,10 +210,5 @@ pub(super) fn all_crash_states() -> Vec<CrashState> {
             3,
             &[(".000001", plain("1\n2\n")), (".000002", plain("3\n"))],
         ),
-        crash_state("corrupt", 0, &[("", corrupt_segment())]).truncate_at_first_error(),
-        crash_state("corrupt, the next prepared", 0, &[("", corrupt_segment()), (".next", padding())])
-            .truncate_at_first_error(),
-        crash_state("a foreign next", 3, &[("", two_groups().closed()), (".next", b"what?\n".to_vec())])
-            .truncate_at_first_error(),
     ]
 }

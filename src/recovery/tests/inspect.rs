@@ -9,7 +9,7 @@ use super::table::{POLICIES, all_states, is_refused};
 use crate::{
     JournalOptions, Reader, RecoveryPolicy,
     format::{
-        ChainLink, Header, OPEN_SEQ_MAX,
+        ChainLink, OPEN_SEQ_MAX, SegmentHeader,
         testing::{FIRST, SegmentBytes},
     },
     io::{FileSystem, os_file_system},
@@ -23,19 +23,19 @@ use crate::{
 /// Records in each segment that verifies.
 const RECORDS: u64 = 3;
 
-fn two_groups(header: Header) -> SegmentBytes {
+fn two_groups(header: SegmentHeader) -> SegmentBytes {
     SegmentBytes::new(header).group(&["1", "{\"two\":2}"]).group(&["\"three\""])
 }
 
 /// Returns a segment whose first group does not verify and whose second does.
-fn corrupt_segment(header: Header) -> Vec<u8> {
+fn corrupt_segment(header: SegmentHeader) -> Vec<u8> {
     let mut bytes = two_groups(header).padded(99);
     bytes[header.encode().len() + 1] = b'9';
     bytes
 }
 
 /// Returns a closed segment whose last group does not verify.
-fn corrupt_end(header: Header) -> Vec<u8> {
+fn corrupt_end(header: SegmentHeader) -> Vec<u8> {
     let mut bytes = two_groups(header).closed();
     let at = memchr::memmem::find(&bytes, b"three").unwrap();
     bytes[at] = b'T';
@@ -58,7 +58,7 @@ fn link(rotated: Rotated) -> ChainLink {
 
 /// Returns the files of a journal in these states, by their suffix.
 fn files(states: JournalStates) -> Vec<(&'static str, Vec<u8>)> {
-    let header = Header::Checksummed(link(states.rotated));
+    let header = SegmentHeader::Checksummed(link(states.rotated));
     let foreign = || b"what?\n".to_vec();
     let rotated = match states.rotated {
         Rotated::Absent => None,
@@ -162,7 +162,7 @@ fn journal_without_sequence_numbers_left_is_refused() {
     let disk = os_file_system();
     for (first_seq, is_opened) in [(OPEN_SEQ_MAX - RECORDS, true), (OPEN_SEQ_MAX, false), (1 << 62, false)] {
         let dir = tempfile::tempdir().unwrap();
-        let header = Header::Checksummed(ChainLink { first_seq, prev_seal: 0 });
+        let header = SegmentHeader::Checksummed(ChainLink { first_seq, prev_seal: 0 });
         fs::write(dir.path().join("j"), two_groups(header).closed()).unwrap();
         let before = content(dir.path());
         let names = FileNames::resolve(&*disk, &dir.path().join("j")).unwrap();

@@ -13,7 +13,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use ministore_uring::{Backend, JournalOptions, SyncMode};
+use ministore_uring::{Backend, Header, JournalOptions, SyncMode};
 
 use crate::{child::ChildProcess, model::Model, record::RecordId, workdir::Workdir};
 
@@ -39,6 +39,7 @@ fn draw_options(backend: Backend, has_retention: bool, random: &mut Rng) -> Jour
         .backend(backend)
         // Mostly tiny, so that kills hit rotations. The last size is large enough that no rotation is due.
         .max_segment_bytes([700, 1500, 4000, 12_000, 1 << 20][random.usize(..5)])
+        .header([Header::Comment, Header::Json][random.usize(..2)])
         .preallocate(random.u8(..5) > 0)
         .direct_io(random.u8(..4) > 0)
         .sync_mode(sync_modes[random.usize(..3)])

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ministore_uring::{
-    JournalOptions, RecoveryPolicy, SyncMode,
+    Header, JournalOptions, RecoveryPolicy, SyncMode,
     internals::{BackgroundPace, CrashKind, ReadLimits, Rng},
     testkit::{DirEntriesAfterCrash, DirectIo, SimDisk},
 };
@@ -86,6 +86,7 @@ impl Incarnation {
         let options = JournalOptions::new()
             .recovery(policy)
             .checksums(config.checksums)
+            .header(if config.checksums && rng.chance(40) { Header::Json } else { Header::Comment })
             .max_segment_bytes(segment_bytes)
             .max_segments(segments_kept)
             .preallocate(rng.chance(75))

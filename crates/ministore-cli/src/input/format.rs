@@ -3,7 +3,7 @@
 //! The content decides, not the name: no JSON value begins like a compressed file.
 
 use super::fault::Compression;
-use crate::suggest::MAGIC as JOURNAL_MAGIC;
+use crate::suggest::{JSON_MAGIC as JSON_JOURNAL_MAGIC, MAGIC as JOURNAL_MAGIC};
 
 /// The format of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ const fn other(magic: &'static [u8], name: &'static str, convert: &'static str) 
 }
 
 /// Longer magic bytes come first.
-const OTHERS: [OtherFormat; 14] = [
+const OTHERS: [OtherFormat; 15] = [
     other(b"\xff\xfe\0\0", "UTF-32 text", "iconv -f UTF-32 -t UTF-8"),
     other(b"\0\0\xfe\xff", "UTF-32 text", "iconv -f UTF-32 -t UTF-8"),
     other(b"\xff\xfe", "UTF-16 text", "iconv -f UTF-16 -t UTF-8"),
@@ -49,6 +49,7 @@ const OTHERS: [OtherFormat; 14] = [
     other(b"PK\x03\x04", "a ZIP archive", "unzip -p"),
     other(b"7z\xbc\xaf\x27\x1c", "a 7z archive", "7z x -so"),
     other(JOURNAL_MAGIC, "a journal", "ministore replay"),
+    other(JSON_JOURNAL_MAGIC, "a journal", "ministore replay"),
     OtherFormat {
         magic: b"PAR1",
         name: "a Parquet file",
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn format_is_recognised_by_magic_bytes() {
-        let cases: [(&[u8], &str); 14] = [
+        let cases: [(&[u8], &str); 16] = [
             (b"", "lines"),
             (b"1", "lines"),
             (b"{\"a\":1}\n", "lines"),
@@ -134,6 +135,8 @@ mod tests {
             (b"{\0\"\0", "UTF-16 text"),
             (b"\0{\0\"", "UTF-16 text"),
             (b"// MINISTORE JOURNAL v0.2.0 {}\n", "a journal"),
+            (br#"{"$ministore":{"journal":"0.2.0","seal":"crc32c"}}"#, "a journal"),
+            (br#"{"$ministore":{"other":1}}"#, "lines"),
         ];
         for (start, expected) in cases {
             assert_eq!(name(start), expected, "{start:?}");

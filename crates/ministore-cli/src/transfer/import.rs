@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use ministore_uring::{JournalOptions, MiniStore, RawRecords, maintenance};
+use ministore_uring::{Header, JournalOptions, MiniStore, RawRecords, maintenance};
 use serde_json::json;
 
 use super::{atomic_file::AtomicFile, check_free, is_numbered, verify};
@@ -25,7 +25,7 @@ use crate::{
     paths::with_suffix,
     reader,
     signals::SignalHandler,
-    suggest, units,
+    store, suggest, units,
 };
 
 /// The largest record that any journal can contain.
@@ -44,6 +44,7 @@ const RECORD_BYTES_MAX: u64 = 1 << 30;
 Examples:
   ministore import old/journal.jsonl events.jsonl
   ministore import day1.ndjson.zst day1.jsonl && ministore inspect day1.jsonl
+  ministore import events.jsonl whole.jsonl --header json
   ministore export events.jsonl plain.jsonl && ministore import plain.jsonl copy.jsonl
 
 To append to an existing journal, or to read standard input, use ingest.")]
@@ -53,6 +54,10 @@ pub(crate) struct Args {
 
     /// The journal to create; it must not exist
     journal: PathBuf,
+
+    /// The first line of the segments
+    #[arg(long, value_parser = store::header_parser(), default_value = "comment")]
+    header: Header,
 
     /// Print the report as one JSON object
     #[arg(long)]
@@ -107,6 +112,7 @@ fn fill(
         .max_record_bytes(RECORD_BYTES_MAX)
         .max_batch_bytes(RECORD_BYTES_MAX)
         .preallocate(false)
+        .header(args.header)
         .open_blocking(path)
         .map_err(failed)?;
     let copied = copy(&store, source, signals);

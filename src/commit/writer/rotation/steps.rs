@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Result,
     background::job::{BackgroundJob, RotatedSegment},
-    format::{ChainLink, Header},
+    format::{ChainLink, SegmentHeader},
     io::{CommitError, CommitOptions, RenameError, is_at, rename_to_free_name},
     journal::{ownership::moved_away, reply::reply},
     sync::oneshot,
@@ -160,7 +160,11 @@ impl Writer {
             "padding was requested before the rename, and jobs run in order"
         );
         let link = ChainLink { first_seq: self.next_seq, prev_seal: self.segment.last_seal().unwrap_or(0) };
-        let header = if self.options.checksums { Header::Checksummed(link) } else { Header::Plain };
+        let header = if self.options.checksums {
+            SegmentHeader::of(self.options.header, link)
+        } else {
+            SegmentHeader::Plain
+        };
         let preallocate = self.options.preallocate;
         let mut new_segment =
             ActiveSegment::new_unwritten(next.file, self.names.next(), next.bytes, header, preallocate);

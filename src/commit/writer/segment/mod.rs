@@ -7,7 +7,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use self::{segment_file::ActiveSegmentFile, tail_block::TailBlock};
 use crate::{
-    format::{DataEnd, EncodedGroup, Header},
+    format::{DataEnd, EncodedGroup, SegmentHeader},
     io::{BLOCK_BYTES, CommitBackend, CommitError, CommitOptions, FileHandle},
     journal::close_segment::close_segment,
     recovery::RecoveredJournal,
@@ -19,6 +19,8 @@ pub(super) struct ActiveSegment {
     tail: TailBlock,
     /// Records in the segment.
     pub(super) records: u64,
+    /// How many bytes of padding may follow the data.
+    pub(super) padding_max: u64,
 }
 
 /// Whether [`ActiveSegment::write`] extends the file.
@@ -33,11 +35,12 @@ pub(super) enum WriteKind {
 impl ActiveSegment {
     /// Returns the segment that recovery has opened.
     pub(super) fn recovered(recovered: &RecoveredJournal, path: PathBuf, preallocate: bool) -> Self {
-        let &RecoveredJournal { ref file, data_end, records, checksummed, .. } = recovered;
+        let &RecoveredJournal { ref file, header, data_end, records, checksummed, .. } = recovered;
         Self {
             file: ActiveSegmentFile::recovered(Arc::clone(file), path, data_end.offset),
             tail: TailBlock::new(data_end, checksummed, preallocate && checksummed),
             records,
+            padding_max: header.padding_max(),
         }
     }
 
@@ -46,16 +49,17 @@ impl ActiveSegment {
         file: Arc<dyn FileHandle>,
         path: PathBuf,
         prepared_end: u64,
-        header: Header,
+        header: SegmentHeader,
         preallocate: bool,
     ) -> Self {
         let text = header.encode();
         let data_end = DataEnd::after_header(&text);
-        let checksummed = header != Header::Plain;
+        let checksummed = header != SegmentHeader::Plain;
         Self {
             file: ActiveSegmentFile::prepared(file, path, prepared_end),
             tail: TailBlock::with_header(&text, data_end, checksummed, preallocate && checksummed),
             records: 0,
+            padding_max: header.padding_max(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The end of a segment.
 
 use super::*;
-use crate::format::{Chain, Header, testing::FIRST};
+use crate::format::{Chain, SegmentHeader, testing::FIRST};
 
 #[test]
 fn closed_segment_has_close_marker_and_no_tail() {
@@ -135,5 +135,5 @@ fn any_header_version_is_accepted() {
     let bytes = b"// MINISTORE JOURNAL v12.0-x\n1\n2\n";
     let result = read(&bytes[..]);
     assert_eq!(result.lines, [b"1", b"2"]);
-    assert_eq!(Header::parse(&bytes[..28]), Ok(Header::Plain));
+    assert_eq!(SegmentHeader::parse(&bytes[..28]), Ok(SegmentHeader::Plain));
 }

@@ -1,7 +1,7 @@
 //! Plain segments, as `ministore` 0.1.7 writes them, and their upgrade.
 
 use super::*;
-use crate::format::{Header, seal};
+use crate::format::{SegmentHeader, seal};
 
 const HEADER: &str = "// MINISTORE JOURNAL v0.1.4\n";
 
@@ -87,7 +87,8 @@ fn first_seal_covers_all_lines_after_header() {
 
 #[test]
 fn changed_legacy_lines_with_seal_are_corrupt() {
-    let segment = SegmentBytes::new(Header::Plain).line("{\"a\":1}").line("{\"a\":2}").group(&["{\"a\":3}"]);
+    let segment =
+        SegmentBytes::new(SegmentHeader::Plain).line("{\"a\":1}").line("{\"a\":2}").group(&["{\"a\":3}"]);
     for whole in
         [segment.clone().padded(100), segment.clone().ended(), segment.clone().group(&["4"]).padded(9)]
     {
@@ -103,7 +104,7 @@ fn changed_legacy_lines_with_seal_are_corrupt() {
 
 #[test]
 fn lines_after_first_seal_need_a_seal() {
-    let segment = SegmentBytes::new(Header::Plain).group(&["1", "2"]);
+    let segment = SegmentBytes::new(SegmentHeader::Plain).group(&["1", "2"]);
     let data_end = segment.data_end() as u64;
     let result = read(segment.line("3").ended().as_slice());
     assert_eq!(result.lines, [b"1", b"2"]);

@@ -3,16 +3,17 @@
 use super::{JournalFiles, first_segment, get, groups, text};
 use crate::{
     MiniStoreError,
-    format::{ChainLink, Header, testing::SegmentBytes},
+    format::{ChainLink, SegmentHeader, testing::SegmentBytes},
 };
 
 /// Returns three segments, the last of which is active, and the sequence number of the last record.
 fn three_segments() -> ([(&'static str, Vec<u8>); 3], u64) {
     let one = groups(first_segment(), 1..=3, "one");
-    let two = SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: 4, prev_seal: one.last_seal() }));
+    let two =
+        SegmentBytes::new(SegmentHeader::Checksummed(ChainLink { first_seq: 4, prev_seal: one.last_seal() }));
     let two = groups(two, 4..=5, "one").group(&[text(6, "one"), text(7, "one")]);
     let three =
-        SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: 8, prev_seal: two.last_seal() }));
+        SegmentBytes::new(SegmentHeader::Checksummed(ChainLink { first_seq: 8, prev_seal: two.last_seal() }));
     let three = groups(three, 8..=10, "one");
     ([(".001", one.closed()), (".002", two.closed()), ("", three.padded(40))], 10)
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use super::{JournalFiles, NAME, first_segment, get, groups, text, warm_reader};
 use crate::{
     JournalOptions, MiniStoreError, Reader,
-    format::{ChainLink, Header, testing::SegmentBytes},
+    format::{ChainLink, SegmentHeader, testing::SegmentBytes},
     testkit::SimDisk,
 };
 
@@ -33,14 +33,18 @@ fn rewritten_truncated_tail_is_read_as_it_is() {
 fn replaced_journal_is_read_as_it_is_now() {
     let files = JournalFiles::new();
     let old = groups(first_segment(), 1..=30, "old");
-    let next =
-        SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: 31, prev_seal: old.last_seal() }));
+    let next = SegmentBytes::new(SegmentHeader::Checksummed(ChainLink {
+        first_seq: 31,
+        prev_seal: old.last_seal(),
+    }));
     files.write(".001", old.closed());
     files.write("", groups(next, 31..=60, "old").padded(3000));
     let reader = warm_reader(&files, 60);
     let new = groups(first_segment(), 1..=45, "new");
-    let next =
-        SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: 46, prev_seal: new.last_seal() }));
+    let next = SegmentBytes::new(SegmentHeader::Checksummed(ChainLink {
+        first_seq: 46,
+        prev_seal: new.last_seal(),
+    }));
     files.write(".001", new.closed());
     files.write("", groups(next, 46..=50, "new").ended());
     for seq in (1..=60).rev() {
@@ -61,7 +65,8 @@ fn segment_index_survives_rotation() {
     // The state between two steps of a rotation.
     assert_eq!(get(&reader, 59).unwrap(), Some(text(59, "old")));
     assert_eq!(get(&reader, 61).unwrap(), None);
-    let next = SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: 61, prev_seal: last_seal }));
+    let next =
+        SegmentBytes::new(SegmentHeader::Checksummed(ChainLink { first_seq: 61, prev_seal: last_seal }));
     files.write("", groups(next, 61..=61, "new").padded(100));
     assert_eq!(get(&reader, 61).unwrap(), Some(text(61, "new")));
     for seq in 1..=60 {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{JournalFiles, get, groups, text, warm_reader};
 use crate::{
     JournalOptions, MiniStoreError, Reader, Records, Result,
-    format::{ChainLink, Header, testing::SegmentBytes},
+    format::{ChainLink, SegmentHeader, testing::SegmentBytes},
     io::{FileHandle, FileSystem, FileSystemLayer, OpenMode, OsFileSystem},
 };
 
@@ -24,7 +24,7 @@ fn records_deleted_by_retention_return_trimmed() {
     let mut last = (1, 0);
     for number in 1..=5 {
         let segment =
-            SegmentBytes::new(Header::Checksummed(ChainLink { first_seq: last.0, prev_seal: last.1 }));
+            SegmentBytes::new(SegmentHeader::Checksummed(ChainLink { first_seq: last.0, prev_seal: last.1 }));
         let segment = groups(segment, last.0..=last.0 + 19, "x");
         last = (last.0 + 20, segment.last_seal());
         files.write(&format!(".{number:03}"), segment.closed());

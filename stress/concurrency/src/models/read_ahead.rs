@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     JournalStream, MiniStore, MiniStoreError, Result,
-    format::{Chain, ChainLink, Header, seal},
+    format::{Chain, ChainLink, SegmentHeader, seal},
     io::os_file_system,
     read::replay_parallel_on,
     sync::{block_on, thread},
@@ -18,7 +18,7 @@ const RECORD_BYTES: usize = 3 << 10;
 
 /// Writes commit groups of a number and a long text each.
 fn write_journal(path: &Path) {
-    let mut bytes = Header::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 }).encode();
+    let mut bytes = SegmentHeader::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 }).encode();
     let mut chain = Chain::from_header(&bytes);
     for record in 0..RECORDS {
         let group = format!("{record}\n\"{}\"", "x".repeat(RECORD_BYTES));
