@@ -7,7 +7,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use ministore_uring::{Backend, JournalOptions, MiniStore};
+use ministore_uring::{Backend, Header, JournalOptions, MiniStore};
 
 use crate::support::{
     TempJournal, child, child_args, legacy_replay, numbered, on_each_backend, report, reported, sync_modes,
@@ -32,6 +32,7 @@ fn open(backend: &str, path: &str, round: u32) -> MiniStore {
     JournalOptions::new()
         .backend(backend)
         .sync_mode(modes[round as usize % modes.len()])
+        .header([Header::Comment, Header::Json][round as usize / 2 % 2])
         .max_segment_bytes(1000)
         .open_blocking(path)
         .unwrap()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ministore_uring::{
-    Backend, ErrorKind, JournalOptions, MiniStoreError, MiniStoreOptions, RecoveryPolicy, SyncMode,
+    Backend, ErrorKind, Header, JournalOptions, MiniStoreError, MiniStoreOptions, RecoveryPolicy, SyncMode,
     WriteOutcome,
     maintenance::{RepairMode, repair, verify},
 };
@@ -19,6 +19,7 @@ fn options_survive_serialization() {
         .max_total_bytes(1 << 30)
         .max_age(Duration::from_secs(3600))
         .checksums(false)
+        .header(Header::Json)
         .preallocate(false)
         .direct_io(false)
         .sync_mode(SyncMode::Fdatasync)
@@ -61,6 +62,7 @@ fn limits_of_zero_are_rejected() {
         ("max_batch_bytes", options().max_batch_bytes(0)),
         ("max_queue_bytes", options().max_queue_bytes(0)),
         ("slow_commit_threshold", options().slow_commit_threshold(Duration::ZERO)),
+        ("header", options().checksums(false).header(Header::Json)),
         ("sync_mode", options().backend(Backend::TokioUring).sync_mode(SyncMode::Dsync)),
     ] {
         let journal = TempJournal::new();
@@ -85,6 +87,16 @@ fn backend_parses_from_its_name() {
     }
     let error = "uring?".parse::<Backend>().unwrap_err();
     assert!(error.to_string().contains("auto, io_uring, tokio-uring or blocking"), "{error}");
+}
+
+#[test]
+fn header_parses_from_its_name() {
+    for header in [Header::Comment, Header::Json] {
+        assert_eq!(header.to_string().parse::<Header>().unwrap(), header);
+    }
+    assert!("toml".parse::<Header>().unwrap_err().to_string().contains("comment or json"));
+    let options: JournalOptions = serde_json::from_value(json!({"header": "json"})).unwrap();
+    assert_eq!(options, JournalOptions::new().header(Header::Json));
 }
 
 #[test]

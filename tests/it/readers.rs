@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_lite::StreamExt;
-use ministore_uring::{JournalOptions, MiniStoreError, Reader};
+use ministore_uring::{Header, JournalOptions, MiniStoreError, Reader};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json, value::RawValue};
 
@@ -44,6 +44,14 @@ fn in_every_state(options: &JournalOptions, check: impl Fn(&str, &Path)) {
     assert!(store.open_report().truncated.is_some());
     store.blocking().append(records().last().unwrap()).unwrap();
     check("recovered", recovered.path());
+}
+
+fn for_each_header(test: impl Fn(&JournalOptions)) {
+    for_each_backend(|options| {
+        for header in [Header::Comment, Header::Json] {
+            test(&options.clone().header(header));
+        }
+    });
 }
 
 /// Erases a part of the last group, as a crash during its commit does.
@@ -111,8 +119,8 @@ fn ministore_0_1_7_reads_every_state() {
 
 #[test]
 fn every_reader_reads_every_state() {
-    for_each_backend(|options| {
-        in_every_state(&options, |state, path| {
+    for_each_header(|options| {
+        in_every_state(options, |state, path| {
             assert_eq!(replay::<Value>(path).unwrap(), records(), "{state}");
             assert_eq!(replay_parallel::<Value>(path).unwrap(), records(), "{state}");
             let expected: Vec<_> = (1..).zip(records()).collect();
@@ -147,8 +155,8 @@ fn python_reads_every_line() {
 
 #[test]
 fn line_reader_reads_every_line() {
-    for_each_backend(|options| {
-        in_every_state(&options, |state, path| {
+    for_each_header(|options| {
+        in_every_state(options, |state, path| {
             let lines = record_lines(path);
             let read: Vec<Value> =
                 lines.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();

@@ -11,6 +11,7 @@ mod full_disk;
 mod grouping;
 mod holds;
 mod logging;
+mod padding;
 mod queue;
 mod retention;
 mod rotation;
