@@ -186,6 +186,7 @@ pub mod docs {
     #[doc = include_str!("../docs/reference/recovery.md")]
     pub mod recovery {}
 
+    #[doc = "[json-header]: crate::docs::format#json-header\n"]
     #[doc = include_str!("../docs/reference/options.md")]
     pub mod options {}
 
@@ -203,7 +204,7 @@ pub mod docs {
     #[doc = include_str!("../linux-only.md")]
     pub mod platform {}
 
-    #[doc = "[recovery]: crate::docs::recovery\n[side-files]: crate::docs::side_files\n"]
+    #[doc = "[json-header]: crate::docs::format#json-header\n[recovery]: crate::docs::recovery\n[side-files]: crate::docs::side_files\n"]
     #[doc = include_str!("../docs/reference/glossary.md")]
     pub mod glossary {}
 }

@@ -170,7 +170,7 @@ fn numbered_file_is_adopted_by_its_chain() {
     let store = JournalOptions::new().header(Header::Json).open_blocking(own.path()).unwrap();
     store.blocking().append(&1u64).unwrap();
     store.blocking().close().unwrap();
-    files.insert(format!("{NAME}.2025"), own.bytes());
+    files.insert(format!("{NAME}.3000"), own.bytes());
     journal.restore(&files);
     let refused = replay::<u64>(journal.path());
     assert!(matches!(refused, Err(MiniStoreError::NotOwned { .. })), "{refused:?}");

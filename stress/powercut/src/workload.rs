@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use fastrand::Rng;
-use ministore_uring::{Backend, JournalOptions, MiniStore, SyncMode};
+use ministore_uring::{Backend, Header, JournalOptions, MiniStore, SyncMode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -73,6 +73,11 @@ pub(crate) fn max_segments(journal: u64) -> Option<usize> {
     [Some(4), None, Some(3)][usize::try_from(journal % JOURNALS).unwrap_or_default()]
 }
 
+/// Returns whether some segments of a journal have a JSON header, which `ministore` 0.1.7 does not read.
+pub(crate) fn has_json_headers(journal: u64) -> bool {
+    journal % JOURNALS == 1
+}
+
 /// Returns the options of a journal. `variant` selects those that may change between two opens.
 pub(crate) fn options(journal: u64, variant: u64, uring: bool) -> JournalOptions {
     let bytes = [48 << 10, 24 << 10, 6 << 10][usize::try_from(journal % JOURNALS).unwrap_or_default()];
@@ -88,6 +93,7 @@ pub(crate) fn options(journal: u64, variant: u64, uring: bool) -> JournalOptions
     };
     let options = JournalOptions::new()
         .max_segment_bytes(bytes)
+        .header(if has_json_headers(journal) && variant % 5 < 3 { Header::Json } else { Header::Comment })
         .direct_io(variant & 1 == 0)
         .sync_mode(sync_mode)
         // With small groups the writer thread encodes the next one while it writes the current one.

@@ -52,6 +52,24 @@ fn sync_mode_flag_sets_the_mode_in_use() {
 }
 
 #[test]
+fn header_flag_chooses_the_first_line() {
+    let first_line =
+        |dir: &TestDir| std::fs::read_to_string(dir.journal()).unwrap().lines().next().unwrap().to_owned();
+    let dir = TestDir::new();
+    dir.ingest().args(["--header", "json"]).run_with_stdin(b"1\n").ok();
+    assert!(first_line(&dir).starts_with(r#"{"$ministore":{"journal":"0.2.0","#), "{}", first_line(&dir));
+    dir.ingest().run_with_stdin(b"2\n").ok();
+    assert_eq!(dir.replay(), "1\n2\n");
+    let dir = TestDir::new();
+    dir.ingest().env("MINISTORE_HEADER", "json").run_with_stdin(b"1\n").ok();
+    assert!(first_line(&dir).starts_with('{'), "{}", first_line(&dir));
+    let rejected =
+        TestDir::new().ingest().args(["--header", "json", "--no-checksums"]).run_with_stdin(b"1\n");
+    assert_eq!(rejected.code, Some(64), "{rejected:?}");
+    assert!(rejected.error().contains("header"), "{rejected:?}");
+}
+
+#[test]
 fn second_run_appends() {
     let dir = TestDir::new();
     dir.ingest().run_with_stdin(b"1\n").ok();

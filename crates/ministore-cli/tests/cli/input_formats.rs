@@ -80,7 +80,7 @@ fn rejected(name: &str, content: &[u8]) -> ProgramOutput {
     }
     let dir = TestDir::new();
     let file = dir.write(name, content);
-    if !content.starts_with(b"// MINISTORE") {
+    if ![&b"// MINISTORE"[..], b"{\"$ministore"].iter().any(|magic| content.starts_with(magic)) {
         ministore(["import".as_ref(), file.as_os_str()]).arg(dir.journal()).run().code(65);
         assert!(!dir.journal().exists());
     }
@@ -91,7 +91,8 @@ fn rejected(name: &str, content: &[u8]) -> ProgramOutput {
 fn other_formats_are_answered_with_what_to_do() {
     let journal = b"// MINISTORE JOURNAL v0.1.4\n1\n";
     let text = "{\"a\":1}\n";
-    let cases: [(&str, Vec<u8>, &str, &str); 12] = [
+    let json_journal = br#"{"$ministore":{"journal":"0.2.0","seal":"crc32c","first":1,"prev":"00000000"}}"#;
+    let cases: [(&str, Vec<u8>, &str, &str); 13] = [
         ("in.xz", b"\xfd7zXZ\0\0\x04\xe6".to_vec(), "compressed with xz", "xz -dc "),
         ("in.bz2", b"BZh91AY&SY".to_vec(), "compressed with bzip2", "bzip2 -dc "),
         ("in.gz", b"\xfd7zXZ\0\0\x04\xe6".to_vec(), "compressed with xz", "xz -dc "),
@@ -103,6 +104,7 @@ fn other_formats_are_answered_with_what_to_do() {
         ("in.gz", gz(&gz(text.as_bytes())), "compressed again", "gzip -dc "),
         ("in.zst", LONG_WINDOW.to_vec(), "a window of 2.0 GiB", "zstd -dc --long=31 "),
         ("in", journal.to_vec(), "a journal", "ministore replay "),
+        ("in", json_journal.to_vec(), "a journal", "ministore replay "),
         ("in.parquet", b"PAR1\x15\0".to_vec(), "a Parquet file", "convert it"),
     ];
     for (name, content, what, command) in cases {

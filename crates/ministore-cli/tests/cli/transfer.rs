@@ -71,6 +71,28 @@ fn export_and_import_keep_records() {
 }
 
 #[test]
+fn import_converts_the_header_both_ways() {
+    let (dir, text) = (TestDir::new(), lines(300));
+    dir.ingest().args(["--max-segment-bytes", "4KiB"]).run_with_stdin(text.as_bytes()).ok();
+    let convert = |from: &str, to: &str, header: &str| {
+        let mut command =
+            ministore(["import".as_ref(), dir.path(from).as_os_str(), dir.path(to).as_os_str()]);
+        command.args(["--header", header]).run().ok();
+        assert_eq!(replayed(&dir.path(to)), text, "{from} to {to}");
+        fs::read_to_string(dir.path(to)).unwrap()
+    };
+    let json = convert("journal.jsonl", "json.jsonl", "json");
+    let comment = convert("json.jsonl", "comment.jsonl", "comment");
+    assert!(json.starts_with("{\"$ministore\":") && comment.starts_with("//"));
+    assert_eq!(convert("comment.jsonl", "again.jsonl", "json"), json);
+    let export = |args: &[&str]| {
+        ministore(["export"]).arg(dir.path("json.jsonl")).args(args).arg("-").run().ok().stdout
+    };
+    assert_eq!(export(&["--lines"]), text);
+    assert_eq!(export(&[]), format!("// MINISTORE JOURNAL v0.1.4\n{text}"));
+}
+
+#[test]
 fn exported_journal_matches_ingest_bytes() {
     let dir = TestDir::new();
     dir.ingest().run_with_stdin(b"{\"a\":1}\n[2]\n").ok();
