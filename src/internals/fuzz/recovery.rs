@@ -6,17 +6,22 @@ use super::{
     generator::Generator,
     journal::{FilesByName, FuzzJournal},
 };
-use crate::{Backend, JournalOptions, MiniStoreError, OpenReport, RecoveryPolicy, maintenance::verify};
+use crate::{
+    Backend, Header, JournalOptions, MiniStoreError, OpenReport, RecoveryPolicy, maintenance::verify,
+};
 
 /// Opens the journal that the bytes generate in `dir`, which must be empty.
 pub fn recovery(data: &[u8], dir: &Path) {
     let mut generator = Generator::new(data);
     let choices = generator.byte();
     let policy = if choices & 1 == 0 { RecoveryPolicy::Strict } else { RecoveryPolicy::TruncateAtFirstError };
+    let checksums = !choices.is_multiple_of(5);
+    let header = if checksums && choices & 2 != 0 { Header::Json } else { Header::Comment };
     let options = JournalOptions::new()
         .backend(Backend::Blocking)
         .recovery(policy)
-        .checksums(!choices.is_multiple_of(5))
+        .checksums(checksums)
+        .header(header)
         .preallocate(choices.is_multiple_of(7));
     let journal = FuzzJournal::generated(&mut generator, dir);
     let before = journal.files();
