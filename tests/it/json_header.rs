@@ -61,10 +61,8 @@ fn every_new_segment_has_the_chosen_header() {
         let journal = mixed_journal(&options, [comment, json, json, comment]);
         let is_json = |suffix: &str| first_line(&fs::read(journal.file(suffix)).unwrap()).starts_with('{');
         assert_eq!([".001", ".002", ".003", ""].map(is_json), [false, true, true, false]);
-        let parsed: Value = serde_json::from_slice(
-            &fs::read(journal.file(".002")).unwrap()[..].split(|&byte| byte == b'\n').next().unwrap(),
-        )
-        .unwrap();
+        let parsed: Value =
+            serde_json::from_str(first_line(&fs::read(journal.file(".002")).unwrap())).unwrap();
         assert_eq!((&parsed["$ministore"]["first"], parsed.as_object().unwrap().len()), (&json!(4), 1));
     });
 }
