@@ -5,6 +5,9 @@ use super::{CLOSE_MARKER, ChainLink, DataEnd, GroupLayout, LF, PADDING, SegmentH
 /// The header of the first segment of a journal.
 pub(crate) const FIRST: SegmentHeader = SegmentHeader::Checksummed(ChainLink { first_seq: 1, prev_seal: 0 });
 
+/// The same header as a JSON object.
+pub(crate) const FIRST_JSON: SegmentHeader = SegmentHeader::Json(ChainLink { first_seq: 1, prev_seal: 0 });
+
 /// A segment up to its last line.
 #[derive(Debug, Clone)]
 pub(crate) struct SegmentBytes {

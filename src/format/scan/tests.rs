@@ -14,7 +14,7 @@ use super::{
     Block, LineReader, ReadAt, ResyncScanner, ScanItem, ScanMode, Scanner, SegmentEnd, VerifiedGroup,
 };
 use crate::{
-    format::{HeaderError, testing::SegmentBytes},
+    format::{HeaderError, SegmentHeader, testing::SegmentBytes},
     options::ReadLimits,
 };
 
@@ -86,8 +86,12 @@ fn count(source: &(impl ReadAt + ?Sized)) -> (u64, SegmentEnd) {
 
 /// A segment with three groups of one, two and one lines, and the lines.
 fn three_groups() -> (SegmentBytes, [&'static str; 4]) {
+    three_groups_after(crate::format::testing::FIRST)
+}
+
+fn three_groups_after(header: SegmentHeader) -> (SegmentBytes, [&'static str; 4]) {
     let lines = [r#"{"a":1}"#, r#"{"b":[2]}"#, "3", r#""four""#];
-    let segment = SegmentBytes::new(crate::format::testing::FIRST);
+    let segment = SegmentBytes::new(header);
     let segment = segment.group(&lines[..1]).group(&lines[1..3]).group(&lines[3..]);
     (segment, lines)
 }

@@ -12,7 +12,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use super::{next_part, scan_in_parts};
 use crate::{
     format::scan::ReadAt,
-    format::testing::{FIRST, SegmentBytes},
+    format::testing::{FIRST, FIRST_JSON, SegmentBytes},
     format::{CLOSE_MARKER, LF, PADDING, SegmentHeader, seal},
     journal::segment_summary::scan_from_start,
 };
@@ -35,7 +35,7 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 
 /// Generates groups; most lines of a plain segment have no seal.
 fn segment() -> impl Strategy<Value = SegmentBytes> {
-    let header = prop_oneof![4 => Just(FIRST), 1 => Just(SegmentHeader::Plain)];
+    let header = prop_oneof![4 => Just(FIRST), 2 => Just(FIRST_JSON), 1 => Just(SegmentHeader::Plain)];
     (header, vec((any::<bool>(), vec(value(), 1..4)), 0..30)).prop_map(|(header, groups)| {
         groups.into_iter().fold(SegmentBytes::new(header), |segment, (has_seal, lines)| {
             if has_seal || header != SegmentHeader::Plain {

@@ -1,13 +1,19 @@
 //! Corruption: changed, missing, repeated and reordered bytes of acknowledged data.
 
 use super::*;
-use crate::format::testing::FIRST;
+use crate::format::testing::{FIRST, FIRST_JSON};
 
 #[test]
 fn byte_flip_in_closed_segment_is_detected() {
-    let (segment, all) = three_groups();
+    for header in [FIRST, FIRST_JSON] {
+        check_byte_flips_in_closed_segment(header);
+    }
+}
+
+fn check_byte_flips_in_closed_segment(header: SegmentHeader) {
+    let (segment, all) = three_groups_after(header);
     let closed = segment.closed();
-    let header_len = FIRST.encode().len();
+    let header_len = header.encode().len();
     for at in 0..closed.len() {
         for flip in 1..=255 {
             let mut bad = closed.clone();

@@ -3,7 +3,10 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::format::{CLOSE_MARKER, LF, PADDING, testing::FIRST};
+use crate::format::{
+    CLOSE_MARKER, LF, PADDING,
+    testing::{FIRST, FIRST_JSON},
+};
 
 /// Generates groups of JSON values.
 fn groups(counts: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Vec<String>>> {
@@ -26,7 +29,11 @@ fn ending() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn segment(groups: &[Vec<String>]) -> SegmentBytes {
-    groups.iter().fold(SegmentBytes::new(FIRST), |segment, group| segment.group(group))
+    segment_after(FIRST, groups)
+}
+
+fn segment_after(header: SegmentHeader, groups: &[Vec<String>]) -> SegmentBytes {
+    groups.iter().fold(SegmentBytes::new(header), |segment, group| segment.group(group))
 }
 
 /// Returns the number of lines in the first n groups, for each n.
@@ -61,8 +68,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
-    fn written_groups_are_read(groups in groups(0..6), ending in ending()) {
-        let bytes = segment(&groups).followed_by(&ending);
+    fn written_groups_are_read(is_json: bool, groups in groups(0..6), ending in ending()) {
+        let header = if is_json { FIRST_JSON } else { FIRST };
+        let bytes = segment_after(header, &groups).followed_by(&ending);
         let result = check(&bytes, &groups)?.expect("it has a header");
         prop_assert_eq!(result.groups.len(), groups.len());
         prop_assert_eq!(result.end.tail, None);

@@ -1,7 +1,7 @@
 //! A group whose write was interrupted by a power failure: some of its sectors are on disk, others are not.
 
 use super::*;
-use crate::format::testing::FIRST;
+use crate::format::testing::{FIRST, FIRST_JSON};
 
 const SECTOR: usize = 512;
 
@@ -103,10 +103,11 @@ fn seal_before_lost_lf_is_found() {
 
 #[test]
 fn header_before_torn_group_survives() {
-    let header = SegmentBytes::new(FIRST);
-    for filler in [b' ', 0] {
-        tear_in_every_way(&header, b"", filler, false);
+    for header in [FIRST, FIRST_JSON].map(SegmentBytes::new) {
+        for filler in [b' ', 0] {
+            tear_in_every_way(&header, b"", filler, false);
+        }
+        tear_in_every_way(&header, b"\n", 0, true);
+        tear_in_every_way(&header, b"\t\n", 0, true);
     }
-    tear_in_every_way(&header, b"\n", 0, true);
-    tear_in_every_way(&header, b"\t\n", 0, true);
 }
