@@ -55,16 +55,30 @@ const OTHERS: [OtherFormat; 15] = [
         name: "a Parquet file",
         remedy: Remedy::Advice("convert it to JSON lines: one JSON value per line"),
     },
-    OtherFormat {
-        magic: b"\0\0\0\0",
-        name: "zero bytes",
-        remedy: Remedy::Advice("the file was not written completely, or a crash lost its data: get it again"),
-    },
+    ZERO_BYTES,
 ];
+
+/// A file that begins with a hole; a repair removes it.
+const ZERO_BYTES: OtherFormat = OtherFormat {
+    magic: b"\0\0\0\0",
+    name: "zero bytes",
+    remedy: Remedy::Advice(
+        "the file was not written completely, or a crash lost its data: get it again, or keep the lines after them \
+         ('ministore import --repair SOURCE JOURNAL')",
+    ),
+};
 
 /// UTF-16 without a byte order mark: every second byte of ASCII characters is 0.
 const UTF_16LE: OtherFormat = other(b"", "UTF-16 text", "iconv -f UTF-16LE -t UTF-8");
 const UTF_16BE: OtherFormat = other(b"", "UTF-16 text", "iconv -f UTF-16BE -t UTF-8");
+
+/// Whether a stream of such a format may be JSON lines with a hole of NUL bytes. Two characters of UTF-16 are no hole.
+pub(super) fn may_be_lines_with_hole(format: &OtherFormat, start: &[u8]) -> bool {
+    match start {
+        [1..=255, 0, 1..=255, 0, ..] | [0, 1..=255, 0, 1..=255, ..] => false,
+        _ => [&ZERO_BYTES, &UTF_16LE, &UTF_16BE].contains(&format),
+    }
+}
 
 const GZIP: &[u8] = b"\x1f\x8b";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
@@ -150,6 +164,20 @@ mod tests {
         }
         for start in [&b""[..], b"{", b"\x1f", b"\xff\xfe", b"BZ", b"\x28\xb5\x2f", b"\x52\x2a"] {
             assert_eq!(recognise(start, false), None, "{start:?}");
+        }
+    }
+
+    #[test]
+    fn hole_is_distinguished_from_utf_16() {
+        let is_hole = |start: &[u8]| match recognise(start, true).unwrap() {
+            InputFormat::Other(format) => may_be_lines_with_hole(format, start),
+            format => panic!("{format:?}"),
+        };
+        for start in [&b"\0\0\0\0\0{"[..], b"\0{\"a\":1}\n", b"{\0\0\0\"a\"", b"1\0{}\n"] {
+            assert!(is_hole(start), "{start:?}");
+        }
+        for start in [&b"{\0\"\0a\0"[..], b"\0{\0\"", b"\xff\xfe{\0", b"BZh91", b"PK\x03\x04"] {
+            assert!(!is_hole(start), "{start:?}");
         }
     }
 

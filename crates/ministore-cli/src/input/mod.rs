@@ -19,7 +19,7 @@ use crate::{
     hint,
 };
 use fault::{Compression, InputFault};
-use format::{InputFormat, START_BYTES};
+use format::{InputFormat, OtherFormat, START_BYTES};
 use source::{CheckedReader, SourceState};
 
 /// An input of the command line.
@@ -101,6 +101,20 @@ impl Input {
 
     /// Opens it for reading, decompressed. `count` gets the number of stored bytes of each read.
     pub(crate) fn open<C: Fn(u64) + Send + 'static>(&self, count: C) -> io::Result<Box<dyn Read + Send>> {
+        self.open_as(count, |_, _| false)
+    }
+
+    /// Opens it as [`open`](Self::open) does, even if it begins with a hole of NUL bytes.
+    pub(crate) fn open_damaged(&self) -> io::Result<Box<dyn Read + Send>> {
+        self.open_as(|_| {}, format::may_be_lines_with_hole)
+    }
+
+    /// `is_accepted`: decides whether a stream of another format is read nevertheless, by the format and the first bytes.
+    fn open_as<C: Fn(u64) + Send + 'static>(
+        &self,
+        count: C,
+        is_accepted: impl Fn(&OtherFormat, &[u8]) -> bool,
+    ) -> io::Result<Box<dyn Read + Send>> {
         let file = match self {
             Self::Stdin => standard_input()?,
             Self::File(path) => File::open(path)?,
@@ -108,6 +122,9 @@ impl Input {
         let (state, source) = SourceState::open(file, count)?;
         let (format, start, source) = recognise(source)?;
         let compression = match format {
+            InputFormat::Other(format) if is_accepted(format, &start) => {
+                return Ok(Box::new(CheckedReader::new(source, state)));
+            }
             InputFormat::Other(format) => return Err(InputFault::Format { format, compression: None }.into()),
             InputFormat::Compressed(compression) => compression,
             InputFormat::Lines => {
@@ -119,9 +136,10 @@ impl Input {
             Compression::Gzip => Box::new(gzip::MultiMemberDecoder::new(source)),
             Compression::Zstd => Box::new(zstd::MultiFrameDecoder::new(source)),
         };
-        let (format, _, content) = recognise(CheckedReader::new(content, state))?;
+        let (format, start, content) = recognise(CheckedReader::new(content, state))?;
         match format {
             InputFormat::Lines => Ok(Box::new(content)),
+            InputFormat::Other(format) if is_accepted(format, &start) => Ok(Box::new(content)),
             InputFormat::Compressed(_) => Err(InputFault::CompressedTwice(compression).into()),
             InputFormat::Other(format) => {
                 Err(InputFault::Format { format, compression: Some(compression) }.into())
