@@ -230,7 +230,7 @@ Examples:
 
 Exit codes:
   0    success
-  1    found damage (verify, repair, salvage), a warning (doctor), a regression (compare)
+  1    found damage (verify, repair, salvage, import), a warning (doctor), a regression (compare)
   64   wrong usage
   65   bad data: a line that is not JSON, a damaged journal
   66   no such journal, input or record

@@ -32,7 +32,7 @@ pub(crate) struct Args {
 }
 
 /// File names and their meaning; `NAME` is the journal.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("NAME", "the journal: its active segment, to which records are appended"),
     ("NAME.001, NAME.002, …", "its rotated segments, oldest first"),
     ("NAME.next", "the next segment, in preparation"),
@@ -41,6 +41,7 @@ const FILES: [(&str, &str); 9] = [
     ("NAME.truncated-OFFSET", "bytes that recovery or repair truncated from the end of a segment"),
     ("NAME.ingest-checkpoint", "the last runs of ingest, for --resume"),
     ("NAME.staged-…", "files of an unfinished backup or restore; the next run continues with them"),
+    ("NAME.removed", "bytes that import --repair removed, with their places"),
     ("NAME.import, NAME.export", "temporary directories of import and export"),
 ];
 

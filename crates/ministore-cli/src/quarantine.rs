@@ -1,5 +1,5 @@
 //! The quarantine file: bad lines with their origin and the reason, one JSON object per line. `ingest` and `serve` append to it,
-//! and nothing is ever removed from it: other runs may use the same file.
+//! and nothing is ever removed from it: other runs may use the same file. `import --repair` creates one for what it removes.
 
 use std::{
     collections::HashSet,
@@ -58,14 +58,7 @@ impl Quarantine {
         let failed = |error| CliError::file(path, "open it for appending", &error);
         let file = ownership.open_for_appending(path)?;
         let found = file.metadata().map_err(failed)?;
-        let mut quarantine = Self {
-            path: path.to_owned(),
-            file,
-            pending: Vec::new(),
-            start_bytes: found.len(),
-            earlier: HashSet::new(),
-            long_line: None,
-        };
+        let mut quarantine = Self { start_bytes: found.len(), ..Self::of_new_file(path.to_owned(), file) };
         if found.is_file() && found.len() > 0 {
             // The file may have been replaced by an empty one since the interrupted run.
             let from = resume_from.map(|from| if from <= found.len() { from } else { 0 });
@@ -73,6 +66,11 @@ impl Quarantine {
             quarantine.read_earlier(found.len(), from).map_err(failed)?;
         }
         Ok(quarantine)
+    }
+
+    /// Writes to a new file, which errors call `path`.
+    pub(crate) fn of_new_file(path: PathBuf, file: File) -> Self {
+        Self { path, file, pending: Vec::new(), start_bytes: 0, earlier: HashSet::new(), long_line: None }
     }
 
     /// Reads the entries of the interrupted run, and ends an incomplete last one.
@@ -112,6 +110,13 @@ impl Quarantine {
         if !self.is_present(&entry) {
             self.pending.append(&mut entry);
         }
+        if self.pending.len() < BUFFER_BYTES { Ok(()) } else { self.flush() }
+    }
+
+    /// Adds a run of NUL bytes, as their number.
+    pub(crate) fn add_nul_bytes(&mut self, origin: BadLineOrigin<'_>, length: u64) -> Result<(), CliError> {
+        self.pending.append(&mut head_of(origin)?);
+        self.pending.extend_from_slice(format!(",\"nul_bytes\":{length}}}\n").as_bytes());
         if self.pending.len() < BUFFER_BYTES { Ok(()) } else { self.flush() }
     }
 

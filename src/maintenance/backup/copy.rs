@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     MiniStoreError, Result,
-    format::{Header, HeaderError},
+    format::{SegmentHeader, HeaderError},
     io::{FileHandle, OpenMode, is_at},
     journal::{
         chain::closing_seal,
@@ -141,7 +141,7 @@ fn scan_sound(path: &Path, file: &Arc<dyn FileHandle>) -> Result<SegmentSummary>
         Err(HeaderError::BadMagic) => return Err(MiniStoreError::MissingInitialState),
         Err(error) => return corrupt(0, 1, None, error.to_string()),
     };
-    if summary.header == Header::Plain && summary.end.last_seal.is_none() {
+    if summary.header == SegmentHeader::Plain && summary.end.last_seal.is_none() {
         check_plain_lines(file, &mut summary.records, &mut summary.end).map_err(fail())?;
     }
     match &summary.end.tail {

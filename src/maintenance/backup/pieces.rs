@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::report::BackupReport;
 use crate::{
     MiniStoreError, Result,
-    format::Header,
+    format::SegmentHeader,
     format::scan::read_header,
     io::FileHandle,
     journal::{chain::closing_seal, ownership::not_owned},
@@ -40,7 +40,7 @@ pub(super) enum CopyMethod {
 /// What must fit the segments before and after a segment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LinkEnds {
-    pub(super) header: Header,
+    pub(super) header: SegmentHeader,
     /// The last seal; `None` if there is none.
     pub(super) last_seal: Option<u32>,
     /// The number of the record after its last one, where it is known.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     MiniStoreError, Result,
-    format::{Header, scan::read_header},
+    format::{SegmentHeader, scan::read_header},
     io::{FileHandle, OpenMode, is_at},
     journal::{file_names::RotatedSegments, segment_set::SegmentSet},
     recovery::is_without_content,
@@ -71,13 +71,13 @@ impl Transfer {
     /// rotated segment of a journal and it was opened again: its numbers start again from 1.
     fn renumber(&self, rotated: &mut RotatedSegments, existing: &ExistingFiles) -> Result<()> {
         let Some((newest, path)) = existing.rotated.last_key_value() else { return Ok(()) };
-        let Header::Checksummed(link) = LinkEnds::read(path, &*self.open(path)?)?.header else {
+        let SegmentHeader::Checksummed(link) = LinkEnds::read(path, &*self.open(path)?)?.header else {
             return Ok(());
         };
         let is_newest = |path: &Path| -> Result<bool> {
             let opened = self.fs.open_if_exists(path).map_err(MiniStoreError::file(path, "open"))?;
             let header = opened.map(read_header).transpose().map_err(MiniStoreError::file(path, "read"))?;
-            Ok(header.is_some_and(|header| header == Ok(Header::Checksummed(link))))
+            Ok(header.is_some_and(|header| header == Ok(SegmentHeader::Checksummed(link))))
         };
         let mut same = None;
         for (number, path) in rotated.iter().rev() {

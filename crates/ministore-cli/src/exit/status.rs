@@ -11,7 +11,7 @@ use serde::Serialize;
 pub(crate) enum ExitStatus {
     /// Success.
     Ok,
-    /// The command ran and found damage; for a comparison: a regression.
+    /// The command ran and found damage (`import --repair`: and repaired it); for a comparison: a regression.
     ProblemFound,
     /// Wrong usage.
     Usage,

@@ -79,7 +79,8 @@ impl BadLine<'_> {
     /// The error of an import, which then removes its output.
     pub(crate) fn failure_of_import(&self) -> CliError {
         self.failure_with(
-            "fix the line, or leave it out: use 'ministore ingest' with --on-error skip or quarantine=FILE",
+            "fix the line, or leave it out: use 'ministore ingest' with --on-error skip or quarantine=FILE; if the file is damaged, \
+             'ministore import --repair SOURCE JOURNAL' keeps what is whole",
         )
     }
 

@@ -100,7 +100,7 @@ pub(crate) fn push(batch: &mut JsonBatch, value: &[u8]) -> Result<(), LineError>
 }
 
 /// Checks whether a value can be a record.
-pub(super) fn check(value: &[u8]) -> Result<(), LineError> {
+pub(crate) fn check(value: &[u8]) -> Result<(), LineError> {
     push(&mut JsonBatch::new(), value)
 }
 

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use ministore_uring::{Header, JournalOptions, MiniStore, RawRecords, maintenance};
 use serde_json::json;
 
-use super::{atomic_file::AtomicFile, check_free, is_numbered, verify};
+use super::{atomic_file::AtomicFile, check_free, is_numbered, repair, verify};
 use crate::{
     exit::{CliError, ExitStatus, info, is_quiet, warn},
     ingest::{
@@ -39,6 +39,11 @@ const RECORD_BYTES_MAX: u64 = 1 << 30;
 /// is left behind.
 ///
 /// Records are numbered from 1. The new journal is one segment; later appends continue with segments of the usual size.
+///
+/// With `--repair`, SOURCE is a damaged file of JSON lines: records fused on one line, NUL bytes after a power cut, a torn last
+/// line, interleaved writers, CR LF, byte order marks. Records are split where one ends and another one begins; everything that
+/// is not a complete record is removed and saved with its place in NEW.removed, where NEW is the file that is created. SOURCE is
+/// only read. Exits with 1 if anything was wrong.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -46,6 +51,9 @@ Examples:
   ministore import day1.ndjson.zst day1.jsonl && ministore inspect day1.jsonl
   ministore import events.jsonl whole.jsonl --header json
   ministore export events.jsonl plain.jsonl && ministore import plain.jsonl copy.jsonl
+  ministore import --repair --dry-run damaged.jsonl
+  ministore import --repair damaged.jsonl events.jsonl
+  ministore import --repair --in-place damaged.jsonl    # writes damaged.repaired.jsonl
 
 To append to an existing journal, or to read standard input, use ingest.")]
 pub(crate) struct Args {
@@ -53,7 +61,20 @@ pub(crate) struct Args {
     pub(crate) source: PathBuf,
 
     /// The journal to create; it must not exist
-    journal: PathBuf,
+    #[arg(required_unless_present_any = ["dry_run", "in_place"])]
+    pub(super) journal: Option<PathBuf>,
+
+    /// Split and remove what is damaged, instead of stopping at the first bad line
+    #[arg(long)]
+    repair: bool,
+
+    /// With --repair: report the damage, and write nothing
+    #[arg(long, short = 'n', requires = "repair")]
+    pub(super) dry_run: bool,
+
+    /// With --repair: create a file of JSON lines next to SOURCE (NAME.repaired.EXTENSION) instead of a journal; SOURCE is not changed
+    #[arg(long, requires = "repair", conflicts_with = "journal")]
+    pub(super) in_place: bool,
 
     /// The first line of the segments
     #[arg(long, value_parser = store::header_parser(), default_value = "comment")]
@@ -70,23 +91,31 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus, CliError> {
         return Err(CliError::new(ExitStatus::Usage, message)
             .hint("append lines from standard input with 'ministore ingest JOURNAL'"));
     }
+    match &args.journal {
+        Some(journal) if !args.repair => copy_to(journal, args),
+        _ => repair::run(args),
+    }
+}
+
+fn copy_to(journal: &Path, args: &Args) -> Result<ExitStatus, CliError> {
     let signals = SignalHandler::listen(|| {})?;
     let mut source = Source::open(&args.source)?;
-    check_free(&args.journal, &args.source)?;
-    let new_file = AtomicFile::create_next_to(&args.journal, "import")?;
-    let Some(records) = fill(&new_file.file(), &mut source, &signals, args)? else {
-        info(format_args!("interrupted: {} was not created", args.journal.display()));
+    check_free(journal, &args.source)?;
+    let new_file = AtomicFile::create_next_to(journal, "import")?;
+    let copied = fill(&new_file.file(), journal, |store| copy(store, &mut source, &signals))?;
+    let Some(records) = copied else {
+        info(format_args!("interrupted: {} was not created", journal.display()));
         return Ok(signals.received().unwrap_or(ExitStatus::Ok));
     };
-    verify_copy(&new_file.file(), records, args)?;
-    claim(&args.journal)?;
+    verify_copy(&new_file.file(), records, journal)?;
+    claim(journal)?;
     new_file.publish()?;
-    report(args, &source, records)?;
+    report(args, journal, &source, records)?;
     Ok(ExitStatus::Ok)
 }
 
 /// Creates the lock file of a journal whose name ends in a number: without it, it could be a rotated segment of another one.
-fn claim(journal: &Path) -> Result<(), CliError> {
+pub(super) fn claim(journal: &Path) -> Result<(), CliError> {
     if !is_numbered(journal) {
         return Ok(());
     }
@@ -98,15 +127,13 @@ fn claim(journal: &Path) -> Result<(), CliError> {
     }
 }
 
-/// Copies all records into a journal at `path`, closes it, and returns their number; `None` after a signal.
-fn fill(
+/// Creates a journal at `path`, calls `copy` to fill it, and closes it. Errors name the requested journal.
+pub(super) fn fill<T>(
     path: &Path,
-    source: &mut Source,
-    signals: &SignalHandler,
-    args: &Args,
-) -> Result<Option<u64>, CliError> {
-    // Errors name the requested file, not the temporary one.
-    let failed = |error| CliError::store(&args.journal, &error);
+    journal: &Path,
+    copy: impl FnOnce(&MiniStore) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let failed = |error| CliError::store(journal, &error);
     let store = JournalOptions::new()
         .max_segment_bytes(u64::MAX)
         .max_record_bytes(RECORD_BYTES_MAX)
@@ -115,7 +142,7 @@ fn fill(
         .header(args.header)
         .open_blocking(path)
         .map_err(failed)?;
-    let copied = copy(&store, source, signals);
+    let copied = copy(&store);
     // The journal must be closed before the directory is removed.
     let closed = store.blocking().close().map_err(failed);
     let copied = copied?;
@@ -123,6 +150,7 @@ fn fill(
     Ok(copied)
 }
 
+/// Copies all records and returns their number; `None` after a signal.
 fn copy(store: &MiniStore, source: &mut Source, signals: &SignalHandler) -> Result<Option<u64>, CliError> {
     let mut writer = BatchWriter::new(store);
     loop {
@@ -139,26 +167,26 @@ fn copy(store: &MiniStore, source: &mut Source, signals: &SignalHandler) -> Resu
 }
 
 /// Verifies the new journal.
-fn verify_copy(path: &Path, records: u64, args: &Args) -> Result<(), CliError> {
-    let found = maintenance::verify(path).map_err(|error| CliError::store(&args.journal, &error))?;
+pub(super) fn verify_copy(path: &Path, records: u64, journal: &Path) -> Result<(), CliError> {
+    let found = maintenance::verify(path).map_err(|error| CliError::store(journal, &error))?;
     if found.records == records && found.faults.is_empty() && found.torn_tail.is_none() {
         return Ok(());
     }
     let (read, verified) = (units::counted(records, "record"), found.records);
     let reason = format_args!("{read} were read, but {verified} verify in the new journal");
-    Err(CliError::about(&args.journal, ExitStatus::Io, reason))
+    Err(CliError::about(journal, ExitStatus::Io, reason))
 }
 
-fn report(args: &Args, source: &Source, records: u64) -> Result<(), CliError> {
+fn report(args: &Args, journal: &Path, source: &Source, records: u64) -> Result<(), CliError> {
     if args.json {
         return output::json(&json!({
             "source": args.source.to_string_lossy(),
             "source_first_seq": source.first_seq(),
-            "journal": args.journal.to_string_lossy(),
+            "journal": journal.to_string_lossy(),
             "records": records,
         }));
     }
-    let (journal, from) = (args.journal.display(), args.source.display());
+    let (journal, from) = (journal.display(), args.source.display());
     if is_quiet() {
         return Ok(());
     }

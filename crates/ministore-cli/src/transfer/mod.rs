@@ -3,6 +3,7 @@
 mod atomic_file;
 pub(crate) mod export;
 pub(crate) mod import;
+mod repair;
 
 use std::{fs, io, path::Path};
 

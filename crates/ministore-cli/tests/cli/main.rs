@@ -20,6 +20,7 @@ mod errors;
 mod follow;
 mod full_disk;
 mod global_options;
+mod import_repair;
 mod ingest;
 mod ingest_kills;
 mod input_formats;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     manual::subcommands,
     serve::ServeProcess,
-    support::{CommandExt, TestDir, damage, lines, ministore},
+    support::{CommandExt, TestDir, damage, lines, ministore, quarantined},
 };
 
 #[test]
@@ -121,6 +121,8 @@ fn reports(names: &mut BTreeSet<String>) {
     report("get", dir.command("get").arg("1")).ok();
     report("replay", dir.command("replay").args(["--limit", "1"])).ok();
     report("import", ministore(["import".as_ref(), input.as_os_str()]).arg(dir.path("imported.jsonl"))).ok();
+    let damaged = dir.write("damaged.ndjson", "1\n{");
+    report("import --repair", ministore(["import", "--repair", "--in-place"]).arg(damaged)).code(1);
     report("export", dir.command("export").arg(dir.path("plain.jsonl"))).ok();
     report("backup", &mut dir.backup()).ok();
     let new = dir.path("restored.jsonl");
@@ -140,6 +142,9 @@ fn reports(names: &mut BTreeSet<String>) {
     report("verify", &mut dir.command("verify")).code(1);
     report("repair", dir.command("repair").arg("--dry-run")).code(1);
     report("salvage", dir.command("salvage").arg(dir.path("salvaged.jsonl"))).code(1);
+    for entry in quarantined(&dir.path("damaged.repaired.ndjson.removed")) {
+        fields("removed", &entry, names);
+    }
 }
 
 /// Collects the fields and kinds of errors.

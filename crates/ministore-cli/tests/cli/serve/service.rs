@@ -1,7 +1,6 @@
 //! A running service, and clients that connect to it.
 
 use std::{
-    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpStream},
     os::{
@@ -122,9 +121,7 @@ impl ServeProcess {
 
     /// Returns the peak memory of the process in KiB.
     pub(crate) fn peak_memory_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child().id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        crate::support::peak_memory_kib(self.child())
     }
 
     /// Sends a `GET` request to the metrics address. Returns the status and the body.

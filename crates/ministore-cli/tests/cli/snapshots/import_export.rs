@@ -40,6 +40,24 @@ fn import_damaged_source() {
 }
 
 #[test]
+fn import_damaged_lines() {
+    let dir = TestDir::new();
+    dir.write("in.ndjson", "\u{feff}{\"a\":1}{\"a\":2}\r\n\0\0\0{\"a\":\"te{\"a\":3}\n{\"a\":1e400}\n{\"a\"");
+    let repair = || {
+        let mut command = ministore(["import", "--repair"]);
+        command.arg(dir.path("in.ndjson"));
+        command
+    };
+    snapshot!(dir, repair().arg("--dry-run")).code(1);
+    snapshot!(dir, repair().arg(dir.path("journal.jsonl"))).code(1);
+    snapshot!(dir, repair().args(["--in-place", "--json"])).code(1);
+    snapshot!(dir, repair().arg("--in-place")).code(73);
+    snapshot!(dir, repair().arg(dir.path("journal.jsonl")).arg("--in-place")).code(64);
+    snapshot!(dir, ministore(["import", "--repair", "-n"]).arg(dir.path("journal.jsonl"))).code(64);
+    snapshot!(dir, ministore(["import", "--repair", "-n"]).arg(dir.path("in.repaired.ndjson"))).ok();
+}
+
+#[test]
 fn manual_pages() {
     let dir = TestDir::new();
     snapshot!(dir, ministore(["man"]).arg(dir.root())).ok();
