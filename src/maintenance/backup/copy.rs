@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     MiniStoreError, Result,
-    format::{SegmentHeader, HeaderError},
+    format::{HeaderError, SegmentHeader},
     io::{FileHandle, OpenMode, is_at},
     journal::{
         chain::closing_seal,

@@ -71,13 +71,14 @@ impl Transfer {
     /// rotated segment of a journal and it was opened again: its numbers start again from 1.
     fn renumber(&self, rotated: &mut RotatedSegments, existing: &ExistingFiles) -> Result<()> {
         let Some((newest, path)) = existing.rotated.last_key_value() else { return Ok(()) };
-        let SegmentHeader::Checksummed(link) = LinkEnds::read(path, &*self.open(path)?)?.header else {
+        let newest_header = LinkEnds::read(path, &*self.open(path)?)?.header;
+        if newest_header == SegmentHeader::Plain {
             return Ok(());
-        };
+        }
         let is_newest = |path: &Path| -> Result<bool> {
             let opened = self.fs.open_if_exists(path).map_err(MiniStoreError::file(path, "open"))?;
             let header = opened.map(read_header).transpose().map_err(MiniStoreError::file(path, "read"))?;
-            Ok(header.is_some_and(|header| header == Ok(SegmentHeader::Checksummed(link))))
+            Ok(header.is_some_and(|header| header == Ok(newest_header)))
         };
         let mut same = None;
         for (number, path) in rotated.iter().rev() {

@@ -102,7 +102,7 @@ fn copy_to(journal: &Path, args: &Args) -> Result<ExitStatus, CliError> {
     let mut source = Source::open(&args.source)?;
     check_free(journal, &args.source)?;
     let new_file = AtomicFile::create_next_to(journal, "import")?;
-    let copied = fill(&new_file.file(), journal, |store| copy(store, &mut source, &signals))?;
+    let copied = fill(&new_file.file(), journal, args.header, |store| copy(store, &mut source, &signals))?;
     let Some(records) = copied else {
         info(format_args!("interrupted: {} was not created", journal.display()));
         return Ok(signals.received().unwrap_or(ExitStatus::Ok));
@@ -131,6 +131,7 @@ pub(super) fn claim(journal: &Path) -> Result<(), CliError> {
 pub(super) fn fill<T>(
     path: &Path,
     journal: &Path,
+    header: Header,
     copy: impl FnOnce(&MiniStore) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
     let failed = |error| CliError::store(journal, &error);
@@ -139,7 +140,7 @@ pub(super) fn fill<T>(
         .max_record_bytes(RECORD_BYTES_MAX)
         .max_batch_bytes(RECORD_BYTES_MAX)
         .preallocate(false)
-        .header(args.header)
+        .header(header)
         .open_blocking(path)
         .map_err(failed)?;
     let copied = copy(&store);

@@ -120,7 +120,7 @@ fn create(
     };
     let damage = match args.in_place {
         true => write(RecordOutput::lines(&path, target)?)?,
-        false => import::fill(&path, target, |store| write(RecordOutput::journal(store)))?,
+        false => import::fill(&path, target, args.header, |store| write(RecordOutput::journal(store)))?,
     };
     let Some(damage) = damage else { return Ok(None) };
     if args.in_place && damage.is_none() {
