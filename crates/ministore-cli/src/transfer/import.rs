@@ -78,7 +78,7 @@ pub(crate) struct Args {
 
     /// The first line of the segments
     #[arg(long, value_parser = store::header_parser(), default_value = "comment")]
-    header: Header,
+    pub(crate) header: Header,
 
     /// Print the report as one JSON object
     #[arg(long)]
