@@ -25,7 +25,7 @@ const JOB_BYTES_MAX: u64 = 1 << 20;
 const LARGE_GROUP_BYTES: u64 = 4 << 20;
 
 /// With groups that are this large on average, padding does not pay: writing every byte twice costs more than making a
-/// new file size durable with each group (docs/reports/2026-11-performance.md).
+/// new file size durable with each group (docs/reports/2026-12-performance.md).
 const UNPADDED_GROUP_BYTES: u64 = 256 << 10;
 
 /// Once padding has not paid, it pays again when groups are smaller than this on average.

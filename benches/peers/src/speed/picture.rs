@@ -9,7 +9,7 @@ use super::chart::{Chart, ChartBody, Layout, Series, raw};
 
 /// The layout. The labels are right of the frame.
 pub(super) const LAYOUT: Layout =
-    Layout { width: 960.0, height: 520.0, left: 72.0, right: 666.0, top: 62.0, bottom: 462.0 };
+    Layout { width: 980.0, height: 520.0, left: 72.0, right: 666.0, top: 62.0, bottom: 462.0 };
 
 const NAME_HEIGHT: f64 = 16.0;
 
