@@ -25,6 +25,7 @@ use std::{sync::Arc, time::Instant};
 
 use clap::Parser;
 use fastrand::Rng;
+use ministore_uring::JournalOptions;
 
 use crate::{
     args::SoakArgs,
@@ -58,7 +59,11 @@ fn run(args: &SoakArgs) {
     let mut verifier = Verifier::new(&path, Arc::clone(&ledger));
     let mut reader_process = ReaderProcess::start(&path);
     let mut random = Rng::with_seed(args.seed);
-    let mut leak_check = LeakCheck::start();
+    let mut leak_check = LeakCheck::start(|| {
+        let warm_up = dir.path().join("warm-up.jsonl");
+        let store = JournalOptions::new().backend(args.backend).open_blocking(&warm_up).unwrap();
+        store.blocking().close().unwrap();
+    });
     let mut stats = SoakStats::default();
     let started = Instant::now();
     while started.elapsed() < duration || stats.instances < 3 {

@@ -37,8 +37,16 @@ pub(crate) struct LeakCheck {
 }
 
 impl LeakCheck {
-    pub(crate) fn start() -> Self {
-        Self { descriptors: descriptors(), threads: threads(), resident_kib: Vec::new() }
+    /// Starts after `warm_up` has opened and closed a store: a backend may open descriptors once for the process.
+    pub(crate) fn start(warm_up: impl FnOnce()) -> Self {
+        let threads_before = threads();
+        warm_up();
+        let deadline = Instant::now() + SHUTDOWN_TIMEOUT;
+        while threads() != threads_before {
+            assert!(Instant::now() < deadline, "the threads of a closed store did not end");
+            thread::sleep(Duration::from_millis(1));
+        }
+        Self { descriptors: descriptors(), threads: threads_before, resident_kib: Vec::new() }
     }
 
     /// Waits until the numbers of descriptors and threads are as at the start, because a dropped store closes in the
