@@ -40,6 +40,8 @@ const LATE: Duration = Duration::from_micros(30);
 #[derive(Debug)]
 pub(crate) struct CallerSpin {
     is_enabled: bool,
+    /// The longest spin: [`SPIN_MAX`], except in tests.
+    spin_max: Duration,
     opened_at: Instant,
     /// The latency of the last commit in nanoseconds; `u64::MAX` before the first.
     commit_nanos: AtomicU64,
@@ -62,6 +64,7 @@ impl CallerSpin {
     pub(crate) fn new(enabled: bool) -> Self {
         Self {
             is_enabled: enabled && is_multicore(),
+            spin_max: SPIN_MAX,
             opened_at: Instant::now(),
             commit_nanos: AtomicU64::new(u64::MAX),
             group_appends: AtomicU64::new(0),
@@ -91,9 +94,9 @@ impl CallerSpin {
         if !self.is_enabled {
             return None;
         }
-        let latency = self.last_commit_latency().filter(|latency| *latency <= SPIN_MAX)?;
+        let latency = self.last_commit_latency().filter(|latency| *latency <= self.spin_max)?;
         let (now, last_end) = (self.now(), self.turn_end.load(Ordering::Relaxed));
-        let end = now + nanos((latency * COMMITS_MAX).min(SPIN_MAX));
+        let end = now + nanos((latency * COMMITS_MAX).min(self.spin_max));
         let is_free = last_end <= now
             && self.turn_end.compare_exchange(last_end, end, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if !is_free {
@@ -146,7 +149,10 @@ impl CallerSpin {
 
     /// Ends a turn. `durable_at` is when the append became durable, if it did.
     pub(crate) fn end(&self, turn: &SpinTurn, durable_at: Option<Instant>) {
-        let paid = durable_at.is_some_and(|at| at.elapsed() <= LATE);
+        self.finish(turn, durable_at.is_some_and(|at| at.elapsed() <= LATE));
+    }
+
+    fn finish(&self, turn: &SpinTurn, paid: bool) {
         self.backoff.lock().unwrap_or_else(PoisonError::into_inner).record(paid);
         self.release(turn);
     }
@@ -173,11 +179,12 @@ mod tests {
 
     use super::*;
 
-    const FAST: Duration = Duration::from_millis(1);
+    /// Longer than any test.
+    const LONG: Duration = Duration::from_secs(3600);
 
     fn spin(group_appends: u64) -> CallerSpin {
-        let spin = CallerSpin { is_enabled: true, ..CallerSpin::new(true) };
-        spin.record_commit(FAST);
+        let spin = CallerSpin { is_enabled: true, spin_max: LONG, ..CallerSpin::new(true) };
+        spin.record_commit(LONG);
         spin.record_group(group_appends);
         spin
     }
@@ -191,15 +198,17 @@ mod tests {
         let spin = spin(1);
         let turn = spin.begin().unwrap();
         assert!(spin.spin(&turn) && spin.begin().is_none());
-        spin.end(&turn, Some(Instant::now()));
+        spin.finish(&turn, true);
         assert!(spin.begin().is_some());
     }
 
     #[test]
     fn turn_of_dropped_caller_expires() {
         let spin = spin(1);
+        spin.record_commit(Duration::from_nanos(1));
         let turn = spin.begin().unwrap();
         while spin.spin(&turn) {}
+        spin.record_commit(LONG);
         let _next = spin.begin().unwrap();
         spin.release(&turn);
         assert!(spin.begin().is_none(), "the first caller does not end the second one's turn");
@@ -209,9 +218,9 @@ mod tests {
     fn slow_or_unknown_commits_prevent_spins() {
         assert!(CallerSpin { is_enabled: true, ..CallerSpin::new(true) }.begin().is_none(), "no commit yet");
         let spin = spin(1);
-        spin.record_commit(SPIN_MAX + Duration::from_nanos(1));
+        spin.record_commit(LONG + Duration::from_nanos(1));
         assert!(spin.begin().is_none());
-        spin.record_commit(SPIN_MAX);
+        spin.record_commit(LONG);
         assert!(spin.begin().is_some(), "one slow commit has no lasting effect");
         assert!(CallerSpin::new(false).begin().is_none(), "the option is off");
     }
