@@ -114,12 +114,12 @@ pub(crate) struct GroupCompletion {
 pub(crate) struct PendingCommit {
     completion: Arc<GroupCompletion>,
     slot: Slot,
-    spin: AsyncSpin,
+    spin: SpinState,
 }
 
 /// Whether a caller spins until its append is durable.
 #[derive(Debug)]
-enum AsyncSpin {
+enum SpinState {
     NotBegun,
     Spinning(SpinTurn),
     Ended,
@@ -132,7 +132,7 @@ impl GroupCompletion {
 
     /// Returns the future of the append in this slot.
     pub(super) fn pending(self: &Arc<Self>, slot: Slot) -> PendingCommit {
-        PendingCommit { completion: Arc::clone(self), slot, spin: AsyncSpin::NotBegun }
+        PendingCommit { completion: Arc::clone(self), slot, spin: SpinState::NotBegun }
     }
 
     /// Sets the outcome of all appends, unless there is one, and notifies all waiters.
@@ -222,7 +222,7 @@ impl PendingCommit {
     pub(crate) fn spin_blocking(&mut self) {
         if let Some(turn) = self.status().caller_spin.begin() {
             while self.outcome().is_none() && self.status().caller_spin.spin(&turn) {}
-            self.spin = AsyncSpin::Spinning(turn);
+            self.spin = SpinState::Spinning(turn);
         }
         self.end_spin();
     }
@@ -259,11 +259,11 @@ impl PendingCommit {
 
     /// Returns whether the caller spins, which it may do for a limited time.
     fn begin_spin(&mut self) -> bool {
-        if matches!(self.spin, AsyncSpin::NotBegun) {
+        if matches!(self.spin, SpinState::NotBegun) {
             let turn = self.status().caller_spin.begin_async();
-            self.spin = turn.map_or(AsyncSpin::Ended, AsyncSpin::Spinning);
+            self.spin = turn.map_or(SpinState::Ended, SpinState::Spinning);
         }
-        let AsyncSpin::Spinning(turn) = &self.spin else { return false };
+        let SpinState::Spinning(turn) = &self.spin else { return false };
         let spins = self.status().caller_spin.has_time(turn);
         if !spins {
             self.end_spin();
@@ -272,11 +272,11 @@ impl PendingCommit {
     }
 
     fn end_spin(&mut self) {
-        let durable_at = match self.outcome() {
-            Some(AppendOutcome::Durable(committed)) => Some(committed.durable_at),
-            _ => None,
-        };
-        if let AsyncSpin::Spinning(turn) = mem::replace(&mut self.spin, AsyncSpin::Ended) {
+        if let SpinState::Spinning(turn) = mem::replace(&mut self.spin, SpinState::Ended) {
+            let durable_at = match self.outcome() {
+                Some(AppendOutcome::Durable(committed)) => Some(committed.durable_at),
+                _ => None,
+            };
             self.status().caller_spin.end(&turn, durable_at);
         }
     }
