@@ -33,7 +33,7 @@ impl ExistingFiles {
     pub(super) fn list(fs: &dyn FileSystem, names: &FileNames) -> Result<Self> {
         let SegmentSet { rotated, active } = SegmentSet::take(fs, names)?;
         for path in rotated.iter().map(|(_, path)| path).chain(active.iter().map(|(path, _)| path)) {
-            let file = fs.open(path, OpenMode::ReadOnly).map_err(MiniStoreError::file(path, "open"))?;
+            let file = open(fs, path)?;
             if !is_at(fs, path, &*file).map_err(MiniStoreError::file(path, "stat"))? {
                 let reason = "it is a symbolic link, and a backup contains its files itself: remove the link";
                 return Err(not_owned(path, reason.to_owned()));
@@ -104,7 +104,8 @@ impl ExistingFiles {
     }
 }
 
-fn open(fs: &dyn FileSystem, path: &Path) -> Result<Arc<dyn FileHandle>> {
+/// Opens a file for reading.
+pub(super) fn open(fs: &dyn FileSystem, path: &Path) -> Result<Arc<dyn FileHandle>> {
     fs.open(path, OpenMode::ReadOnly).map_err(MiniStoreError::file(path, "open"))
 }
 

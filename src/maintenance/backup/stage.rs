@@ -10,13 +10,13 @@ use std::{
 use super::{
     Sharing, Transfer,
     compare::{is_same_content, is_same_segment},
-    existing::ExistingFiles,
+    existing::{ExistingFiles, open},
     pieces::{BackupPiece, CopyMethod, LinkEnds},
 };
 use crate::{
     MiniStoreError, Result,
     format::{SegmentHeader, scan::read_header},
-    io::{FileHandle, OpenMode, is_at},
+    io::{FileHandle, is_at},
     journal::{file_names::RotatedSegments, segment_set::SegmentSet},
     recovery::is_without_content,
 };
@@ -177,6 +177,6 @@ impl Transfer {
     }
 
     pub(super) fn open(&self, path: &Path) -> Result<Arc<dyn FileHandle>> {
-        self.fs.open(path, OpenMode::ReadOnly).map_err(MiniStoreError::file(path, "open"))
+        open(&*self.fs, path)
     }
 }
